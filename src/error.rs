@@ -1,0 +1,177 @@
+//! One opaque error for the whole crate.
+//!
+//! `Display` prints one layer only, so that error chains read well. `Debug` is the report a person
+//! reads, because a test that returns `Err` or unwraps prints `Debug`: the message, the causes, the
+//! evidence (a log's tail, an excerpt of SQL) and the remedy.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+/// The result of most operations in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, coarse enough to match on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A value from the builder, an environment variable or `ebbtide.toml` is not usable.
+    Config,
+    /// The wanted backend cannot be used on this machine or in this build.
+    BackendUnavailable,
+    /// No PostgreSQL server binaries were found, or none of the wanted major version.
+    BinariesNotFound,
+    /// The folder for sockets, locks and data cannot be used.
+    StateFolder,
+    /// There is no space left where the server keeps its data.
+    OutOfSpace,
+    /// The server did not start.
+    ServerStart,
+    /// The server went away while it was in use.
+    ServerLost,
+    /// An extension is not available on the server.
+    ExtensionUnavailable,
+    /// An extension is available but could not be installed.
+    ExtensionInstall,
+    /// The migrations cannot be found or read.
+    MigrationSource,
+    /// A migration failed.
+    Migration,
+    /// The migrations succeeded and left no table behind.
+    NothingMigrated,
+    /// The migration ledger and the database disagree.
+    LedgerMismatch,
+    /// A seed file cannot be read or was refused by the database.
+    Seed,
+    /// The provisioned database is not what `expect` declares.
+    Expectation,
+    /// A step did not finish within its limit.
+    Timeout,
+    /// The test ended the transaction that ebbtide had opened for it.
+    TransactionEscaped,
+    /// A deferred constraint did not hold at the end of the test.
+    ConstraintViolated,
+    /// The database refused a statement.
+    Database,
+    /// Reading or writing a file failed.
+    Io,
+}
+
+/// Any failure of this crate.
+///
+/// Cloning is cheap: when the shared set-up of a process fails, every test of that process is told so.
+#[derive(Clone)]
+pub struct Error {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+    help: Option<String>,
+    evidence: Vec<(String, String)>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// What went wrong, to match on.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.inner.kind
+    }
+
+    /// What to do about it, where that is known.
+    #[must_use]
+    pub fn help(&self) -> Option<&str> {
+        self.inner.help.as_deref()
+    }
+
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        let inner = Inner { kind, message: message.into(), help: None, evidence: Vec::new(), source: None };
+        Self { inner: Arc::new(inner) }
+    }
+
+    pub(crate) fn with_help(self, help: impl Into<String>) -> Self {
+        self.change(|inner| inner.help = Some(help.into()))
+    }
+
+    /// Adds a titled block of text to the report. Empty blocks are left out.
+    pub(crate) fn with_evidence(self, title: impl Into<String>, text: impl Into<String>) -> Self {
+        let text = text.into();
+        if text.trim().is_empty() {
+            return self;
+        }
+        self.change(|inner| inner.evidence.push((title.into(), text)))
+    }
+
+    pub(crate) fn with_source(self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.change(|inner| inner.source = Some(source.into()))
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+        // An error is put together by its only owner and shared afterwards.
+        let inner = Arc::get_mut(&mut self.inner).expect("errors are completed before they are cloned");
+        change(inner);
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.inner.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.inner.message)?;
+        let mut cause = self.source();
+        let mut said = self.inner.message.clone();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            // Many libraries repeat their source in their own text; once is enough.
+            if !said.contains(&text) {
+                write!(f, "\n  caused by: {text}")?;
+            }
+            said = text;
+            cause = error.source();
+        }
+        for (title, text) in &self.inner.evidence {
+            write!(f, "\n  {title}:")?;
+            for line in text.trim_end().lines() {
+                write!(f, "\n    {line}")?;
+            }
+        }
+        if let Some(help) = &self.inner.help {
+            write!(f, "\n  help: {help}")?;
+        }
+        Ok(())
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.inner.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_holds_causes_evidence_and_help_in_order() {
+        let cause = std::io::Error::other("disk on fire");
+        let error = Error::new(ErrorKind::ServerStart, "the server did not start")
+            .with_source(cause)
+            .with_evidence("log", "line 1\nline 2\n")
+            .with_evidence("nothing", "  ")
+            .with_help("call the fire brigade");
+        assert_eq!(
+            format!("{error:?}"),
+            "the server did not start\n  caused by: disk on fire\n  log:\n    line 1\n    line 2\n  help: call the fire brigade"
+        );
+        assert_eq!(error.to_string(), "the server did not start");
+        assert_eq!(error.kind(), ErrorKind::ServerStart);
+    }
+}
