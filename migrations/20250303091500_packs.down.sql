@@ -1,0 +1,2 @@
+DROP TABLE packs;
+DROP FUNCTION check_pack_services();

@@ -1,0 +1,3 @@
+DROP TABLE appointments;
+DROP TABLE customers;
+DROP TYPE appointment_status;

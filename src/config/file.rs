@@ -1,0 +1,193 @@
+//! `ebbtide.toml`: finding it, and what it says.
+
+use std::path::{Path, PathBuf};
+
+use toml::de::DeValue;
+
+use super::document::{Document, Entry};
+use super::env::Environment;
+use super::given::check_setting;
+use super::key::{self, Key};
+use super::layer::Layer;
+use super::project::Project;
+use super::source::{Source, Sourced};
+use super::value::{Expect, Migrations, without_repeats};
+use crate::error::{Error, ErrorKind, Result};
+
+const NAME: &str = "ebbtide.toml";
+
+/// The file and what it says; `path` is `None` when there is no file.
+#[derive(Debug)]
+pub(super) struct ConfigFile {
+    pub(super) path: Sourced<Option<PathBuf>>,
+    pub(super) layer: Layer,
+}
+
+impl ConfigFile {
+    /// Reads the file that `EBBTIDE_CONFIG` or the builder names, else the nearest `ebbtide.toml` from the package up to
+    /// the root of its workspace.
+    pub(super) fn read(environment: &Environment, named: Option<&Path>) -> Result<Self> {
+        let root = environment.package_root();
+        let named = named.map(|path| Sourced::new(path.to_owned(), Source::Builder));
+        let found = match environment.path(key::CONFIG).or(named) {
+            Some(named) => Some(existing(&root, named)?),
+            None => Project::around(&root).nearest(NAME).map(Sourced::by_default),
+        };
+        let Some(found) = found else {
+            return Ok(Self { path: Sourced::by_default(None), layer: Layer::default() });
+        };
+        let text = std::fs::read_to_string(found.get()).map_err(|error| {
+            Error::new(ErrorKind::Config, format!("{} cannot be read", found.display()))
+                .with_source(error)
+                .with_help("make it a readable file of UTF-8 text")
+        })?;
+        let shown = found.strip_prefix(root.get()).unwrap_or(&found);
+        let layer = parse(shown, found.parent().unwrap_or(&root), &text)?;
+        Ok(Self { path: found.map(Some), layer })
+    }
+}
+
+fn existing(root: &Path, named: Sourced<PathBuf>) -> Result<Sourced<PathBuf>> {
+    let path = root.join(named.get());
+    if path.is_file() {
+        return Ok(Sourced::new(path, named.source));
+    }
+    let label = match &named.source {
+        Source::Builder => format!("builder: config_file({:?})", named.to_string_lossy()),
+        _ => format!("{}={:?}", key::CONFIG, named.to_string_lossy()),
+    };
+    let message = format!("{label} is not a file: there is none at {}", path.display());
+    Err(Error::new(ErrorKind::Config, message)
+        .with_help(format!("create it, or do not name it ({} or `config_file`)", key::CONFIG)))
+}
+
+/// What the text of a file says. Relative paths in it are relative to `folder`.
+pub(super) fn parse(shown: &Path, folder: &Path, text: &str) -> Result<Layer> {
+    let document = Document { shown, text };
+    let table = document.parse()?;
+    let mut layer = Layer::default();
+    for section in document.entries("", table.get_ref()) {
+        match section.name {
+            "server" => server(&mut layer, folder, section.table("a table of keys, as in [server]")?)?,
+            "provision" => provision(&mut layer, folder, section.table("a table of keys, as in [provision]")?)?,
+            name => return Err(misplaced(&section, name)),
+        }
+    }
+    Ok(layer)
+}
+
+fn server(layer: &mut Layer, folder: &Path, entries: Vec<Entry<'_>>) -> Result<()> {
+    for entry in entries {
+        match entry.name {
+            "backend" => layer.backend = Some(entry.text(&key::BACKEND)?.choice()?),
+            "postgres" => layer.postgres = Some(entry.text_or_integer(&key::POSTGRES)?.major()?),
+            "image" => layer.image = Some(entry.text(&key::IMAGE)?.words()?),
+            "url" => layer.url = Some(entry.text(&key::URL)?.url()?),
+            "allow_remote" => {
+                layer.allow_remote = Some(Sourced::new(entry.flag(&key::ALLOW_REMOTE)?, entry.source()));
+            }
+            "linger" => layer.linger = Some(entry.text(&key::LINGER)?.duration()?),
+            "storage" => layer.storage = Some(entry.text(&key::STORAGE)?.choice()?),
+            "settings" => {
+                for setting in entry.table(key::SETTINGS.legal)? {
+                    let (name, value) = (setting.name.to_ascii_lowercase(), setting.scalar()?);
+                    check_setting(&key::SETTINGS, &setting.source(), &name, &value)?;
+                    layer.settings.insert(name, Sourced::new(value, setting.source()));
+                }
+            }
+            "bin" => layer.bin = Some(path(folder, &key::BIN, &entry)?),
+            "state_dir" => layer.state_dir = Some(path(folder, &key::STATE_DIR, &entry)?),
+            "start_timeout" => layer.start_timeout = Some(entry.text(&key::START_TIMEOUT)?.limit()?),
+            _ => return Err(entry.unknown(&names(key::SERVER))),
+        }
+    }
+    Ok(())
+}
+
+fn provision(layer: &mut Layer, folder: &Path, entries: Vec<Entry<'_>>) -> Result<()> {
+    for entry in entries {
+        match entry.name {
+            "extensions" => {
+                let names = without_repeats(entry.list(&key::EXTENSIONS)?);
+                layer.extensions = Some(Sourced::new(names, entry.source()));
+            }
+            "migrations" => layer.migrations = Some(Sourced::new(migrations(folder, &entry)?, entry.source())),
+            "seeds" => layer.seeds = Some(seeds(folder, &entry)?),
+            "timeout" => layer.provision_timeout = Some(entry.text(&key::TIMEOUT)?.limit()?),
+            "expect" => layer.expect = Some(Sourced::new(expect(&entry)?, entry.source())),
+            _ => return Err(entry.unknown(&names(key::PROVISION))),
+        }
+    }
+    Ok(())
+}
+
+fn migrations(folder: &Path, entry: &Entry<'_>) -> Result<Migrations> {
+    match entry.value() {
+        DeValue::Boolean(false) => Ok(Migrations::None),
+        DeValue::String(_) => Ok(Migrations::Directory(path(folder, &key::MIGRATIONS, entry)?.value)),
+        DeValue::Table(_) => command(folder, entry),
+        _ => Err(entry.is_not("a folder, false or a command", key::MIGRATIONS.legal)),
+    }
+}
+
+fn command(folder: &Path, entry: &Entry<'_>) -> Result<Migrations> {
+    let (mut command, mut inputs) = (Vec::new(), Vec::new());
+    for part in entry.table(key::MIGRATIONS.legal)? {
+        match part.name {
+            "command" => command = part.list(&key::COMMAND)?,
+            "inputs" => inputs = part.list(&key::INPUTS)?.iter().map(|input| folder.join(input)).collect(),
+            _ => return Err(part.unknown(&["command", "inputs"])),
+        }
+    }
+    if command.first().is_none_or(|program| program.trim().is_empty()) {
+        return Err(entry
+            .error("provision.migrations names no command")
+            .with_help(format!("name {} as command", key::COMMAND.legal)));
+    }
+    if inputs.is_empty() {
+        // Without inputs a changed migration would go unnoticed, and tests would run on an old template.
+        return Err(entry
+            .error("provision.migrations has a command and no inputs")
+            .with_help(r#"name the files and folders that decide its outcome, as in inputs = ["alembic"]"#));
+    }
+    Ok(Migrations::Command { command, inputs })
+}
+
+fn seeds(folder: &Path, entry: &Entry<'_>) -> Result<Sourced<Option<PathBuf>>> {
+    match entry.value() {
+        DeValue::Boolean(false) => Ok(Sourced::new(None, entry.source())),
+        DeValue::String(_) => Ok(path(folder, &key::SEEDS, entry)?.map(Some)),
+        _ => Err(entry.is_not("a folder or false", key::SEEDS.legal)),
+    }
+}
+
+fn expect(entry: &Entry<'_>) -> Result<Expect> {
+    let mut expect = Expect::default();
+    for part in entry.table(key::EXPECT.legal)? {
+        match part.name {
+            "tables" => expect.tables = without_repeats(part.list(&key::TABLES)?),
+            "rows" => expect.rows = part.counts(&key::ROWS)?,
+            "enums" => expect.enums = part.lists(&key::ENUMS)?,
+            _ => return Err(part.unknown(&names(&[&key::TABLES, &key::ROWS, &key::ENUMS]))),
+        }
+    }
+    Ok(expect)
+}
+
+fn path(folder: &Path, key: &'static Key, entry: &Entry<'_>) -> Result<Sourced<PathBuf>> {
+    Ok(entry.text(key)?.words()?.map(|text| folder.join(text)))
+}
+
+fn names(keys: &[&Key]) -> Vec<&'static str> {
+    keys.iter().map(|key| key.name()).collect()
+}
+
+/// A key at the top of the file that is no section; perhaps it belongs into one.
+fn misplaced(entry: &Entry<'_>, name: &str) -> Error {
+    let belongs = key::SERVER.iter().chain(key::PROVISION).find(|key| key.name() == name);
+    let error = entry.unknown(&["server", "provision"]);
+    match belongs.and_then(|key| key.path.split_once('.')) {
+        Some((section, name)) => error.with_help(format!("put {name} below [{section}]")),
+        None => error,
+    }
+}

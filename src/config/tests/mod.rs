@@ -1,0 +1,93 @@
+//! The three voices together, on folders of their own and environments made from literals.
+
+mod combinations;
+mod file_errors;
+mod places;
+mod precedence;
+mod printing;
+mod value_errors;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::{Builder, Environment, Plan};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A package in a folder of its own, which is the root of its repository. Removed with the value.
+struct Package {
+    root: PathBuf,
+}
+
+impl Package {
+    fn new() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("ebbtide-config-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let root = std::env::temp_dir().join(name);
+        fs::create_dir_all(root.join(".git")).expect("the temporary folder can be written");
+        Self { root }
+    }
+
+    /// A package whose `ebbtide.toml` has this text.
+    fn with_file(text: &str) -> Self {
+        Self::new().file("ebbtide.toml", text)
+    }
+
+    /// Adds a file and the folders above it.
+    fn file(self, name: &str, text: &str) -> Self {
+        let path = self.root.join(name);
+        fs::create_dir_all(path.parent().expect("below the root")).expect("the package can be written");
+        fs::write(path, text).expect("the package can be written");
+        self
+    }
+
+    fn folder(self, name: &str) -> Self {
+        fs::create_dir_all(self.root.join(name)).expect("the package can be written");
+        self
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Its environment with these variables.
+    fn environment(&self, variables: &[(&str, &str)]) -> Environment {
+        environment(&self.root, variables)
+    }
+
+    fn plan(&self, builder: &Builder, variables: &[(&str, &str)]) -> Result<Plan> {
+        builder.plan(&self.environment(variables))
+    }
+}
+
+impl Drop for Package {
+    fn drop(&mut self) {
+        // A folder that stays in the temporary folder harms nobody.
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
+
+fn environment(package_root: &Path, variables: &[(&str, &str)]) -> Environment {
+    let root = package_root.to_str().expect("the temporary folder is UTF-8");
+    let all = variables.iter().copied().chain([("CARGO_MANIFEST_DIR", root)]);
+    Environment::new(all, package_root, "/tmp", 1000)
+}
+
+/// Kind, message and help of an error.
+fn told(error: &Error) -> (ErrorKind, String, &str) {
+    (error.kind(), error.to_string(), error.help().unwrap_or_default())
+}
+
+/// What a package without anything in it answers to these variables.
+fn refused_variables(variables: &[(&str, &str)]) -> Error {
+    Package::new().plan(&Builder::new(), variables).expect_err("an illegal variable")
+}
+
+/// What a package with this `ebbtide.toml` answers.
+fn refused_file(text: &str) -> Error {
+    Package::with_file(text).plan(&Builder::new(), &[]).expect_err("an illegal file")
+}
+
+fn refused_builder(builder: &Builder) -> Error {
+    Package::new().plan(builder, &[]).expect_err("an illegal builder")
+}

@@ -1,0 +1,233 @@
+//! Who wins: the variable, then `.env`, then the builder, then the file, then the default.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::super::{Backend, Builder, Plan, Source, Storage};
+use super::Package;
+
+/// One key in the words of every voice. Where a value is a path, it exists in the package.
+struct Case {
+    variable: &'static str,
+    /// What each voice says: variable, `.env`, builder, file.
+    values: [&'static str; 4],
+    build: fn(Builder) -> Builder,
+    file: &'static str,
+    default: &'static str,
+    /// The value in words, and its source.
+    read: fn(&Plan) -> (String, &Source),
+}
+
+const CASES: &[Case] = &[
+    Case {
+        variable: "EBBTIDE_BACKEND",
+        values: ["native", "container", "native", "container"],
+        build: |b| b.backend(Backend::Native),
+        file: "[server]\nbackend = 'container'",
+        default: "auto",
+        read: |plan| (plan.backend.to_string(), &plan.backend.source),
+    },
+    Case {
+        variable: "EBBTIDE_POSTGRES",
+        values: ["18", "17", "16", "15"],
+        build: |b| b.postgres(16),
+        file: "[server]\npostgres = 15",
+        default: "None",
+        read: |plan| (words(plan.postgres.as_ref()), &plan.postgres.source),
+    },
+    Case {
+        variable: "EBBTIDE_IMAGE",
+        values: ["a", "b", "c", "d"],
+        build: |b| b.image("c"),
+        file: "[server]\nimage = 'd'",
+        default: "None",
+        read: |plan| (words(plan.image.as_ref()), &plan.image.source),
+    },
+    Case {
+        variable: "EBBTIDE_URL",
+        values: ["postgres://a", "postgres://b", "postgres://c", "postgres://d"],
+        build: |b| b.url("postgres://c"),
+        file: "[server]\nurl = 'postgres://d'",
+        default: "None",
+        read: |plan| (words(plan.url.as_ref()), &plan.url.source),
+    },
+    Case {
+        variable: "EBBTIDE_ALLOW_REMOTE",
+        values: ["false", "true", "true", "true"],
+        build: Builder::allow_remote,
+        file: "[server]\nallow_remote = true",
+        default: "false",
+        read: |plan| (plan.allow_remote.to_string(), &plan.allow_remote.source),
+    },
+    Case {
+        variable: "EBBTIDE_LINGER",
+        values: ["1s", "2s", "3s", "4s"],
+        build: |b| b.linger(Duration::from_secs(3)),
+        file: "[server]\nlinger = '4s'",
+        default: "30s",
+        read: |plan| (format!("{:?}", *plan.linger), &plan.linger.source),
+    },
+    Case {
+        variable: "EBBTIDE_STORAGE",
+        values: ["disk", "memory", "disk", "memory"],
+        build: |b| b.storage(Storage::Disk),
+        file: "[server]\nstorage = 'memory'",
+        default: "auto",
+        read: |plan| (plan.storage.to_string(), &plan.storage.source),
+    },
+    Case {
+        variable: "EBBTIDE_PG_BIN",
+        values: ["/a", "/b", "/c", "/d"],
+        build: |b| b.bin("/c"),
+        file: "[server]\nbin = '/d'",
+        default: "None",
+        read: |plan| (path(plan.pg_bin.as_deref()), &plan.pg_bin.source),
+    },
+    Case {
+        variable: "EBBTIDE_STATE_DIR",
+        values: ["/a", "/b", "/c", "/d"],
+        build: |b| b.state_dir("/c"),
+        file: "[server]\nstate_dir = '/d'",
+        default: "/tmp/ebbtide-1000",
+        read: |plan| (path(Some(plan.state_dir.get())), &plan.state_dir.source),
+    },
+    Case {
+        variable: "EBBTIDE_START_TIMEOUT",
+        values: ["1s", "2s", "3s", "4s"],
+        build: |b| b.start_timeout(Duration::from_secs(3)),
+        file: "[server]\nstart_timeout = '4s'",
+        default: "60s",
+        read: |plan| (format!("{:?}", *plan.start_timeout), &plan.start_timeout.source),
+    },
+    Case {
+        variable: "EBBTIDE_EXTENSIONS",
+        values: ["a, b", "b", "c", "d"],
+        build: |b| b.extension("c"),
+        file: "[provision]\nextensions = ['d']",
+        default: "",
+        read: |plan| (plan.extensions.join(", "), &plan.extensions.source),
+    },
+    Case {
+        variable: "EBBTIDE_MIGRATIONS",
+        values: ["none", "none", "none", "none"],
+        build: Builder::without_migrations,
+        file: "[provision]\nmigrations = false",
+        default: "none",
+        read: |plan| (format!("{:?}", *plan.migrations).to_lowercase(), &plan.migrations.source),
+    },
+    Case {
+        variable: "EBBTIDE_SEEDS",
+        values: ["None", "None", "None", "None"],
+        build: Builder::without_seeds,
+        file: "[provision]\nseeds = false",
+        default: "None",
+        read: |plan| (path(plan.seeds.as_deref()), &plan.seeds.source),
+    },
+    Case {
+        variable: "EBBTIDE_PROVISION_TIMEOUT",
+        values: ["1s", "2s", "3s", "4s"],
+        build: |b| b.provision_timeout(Duration::from_secs(3)),
+        file: "[provision]\ntimeout = '4s'",
+        default: "120s",
+        read: |plan| (format!("{:?}", *plan.provision_timeout), &plan.provision_timeout.source),
+    },
+];
+
+#[test]
+fn for_every_key_and_every_set_of_voices_the_strongest_wins() {
+    for case in CASES {
+        for voices in 0..16_u8 {
+            let speaks = |voice: u8| voices & (1 << voice) != 0;
+            let written =
+                |value: &str| if case.variable == "EBBTIDE_SEEDS" { value.to_lowercase() } else { value.into() };
+            let package = if speaks(3) { Package::with_file(case.file) } else { Package::new() };
+            let value = written(case.values[0]);
+            let variables: &[(&str, &str)] = if speaks(0) { &[(case.variable, &value)] } else { &[] };
+            let mut environment = package.environment(variables);
+            if speaks(1) {
+                let text = format!("{}='{}'", case.variable, written(case.values[1]));
+                environment = environment.with_dot_env(Path::new(".env"), &text).expect("a legal line");
+            }
+            let builder = if speaks(2) { (case.build)(Builder::new()) } else { Builder::new() };
+            let plan = builder.plan(&environment).expect("legal values");
+            let (name, file) = (case.variable, Source::File { path: "ebbtide.toml".into(), line: 2 });
+            let sources = [Source::Variable(name), Source::DotEnv(name), Source::Builder, file];
+            let expected = match voices.trailing_zeros() as usize {
+                voice @ 0..4 => (case.values[voice].to_owned(), sources[voice].clone()),
+                _ => (case.default.to_owned(), Source::Default),
+            };
+            let (value, source) = (case.read)(&plan);
+            assert_eq!((value, source.clone()), expected, "{name} with voices {voices:04b}");
+        }
+    }
+}
+
+#[test]
+fn folders_follow_the_same_order() {
+    let package = Package::with_file("[provision]\nmigrations = 'd'\nseeds = 'd'")
+        .folder("a")
+        .folder("c")
+        .folder("d")
+        .folder("migrations")
+        .folder("seeds");
+    let builder = Builder::new().migrations("c").seeds("c");
+    let variables = [("EBBTIDE_MIGRATIONS", "a"), ("EBBTIDE_SEEDS", "a")];
+    let seen = |builder: &Builder, variables| {
+        let plan = package.plan(builder, variables).expect("legal");
+        (format!("{:?}", *plan.migrations), path(plan.seeds.as_deref()))
+    };
+    let expected = |name: &str| {
+        let folder = package.path(name);
+        (format!("Directory({folder:?})"), folder.display().to_string())
+    };
+    assert_eq!(seen(&builder, &variables), expected("a"));
+    assert_eq!(seen(&builder, &[]), expected("c"));
+    assert_eq!(seen(&Builder::new(), &[]), expected("d"));
+}
+
+#[test]
+fn settings_are_put_together_by_name_and_the_builder_is_stronger() {
+    let text = "[server.settings]\nTimeZone = 'UTC'\nwork_mem = 8\njit = true\nseed = 0.5";
+    let builder = Builder::new().setting("timezone", "Europe/Madrid").setting("Lock_Timeout", "1s");
+    let plan = Package::with_file(text).plan(&builder, &[]).expect("legal");
+    let seen: Vec<String> = plan.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(seen, ["jit=on", "lock_timeout=1s", "seed=0.5", "timezone=Europe/Madrid", "work_mem=8"]);
+    assert_eq!(plan.settings.source.to_string(), "builder, ebbtide.toml:4");
+    let seen: Vec<String> = plan.setting_sources.values().map(ToString::to_string).collect();
+    assert_eq!(seen, ["ebbtide.toml:4", "builder", "ebbtide.toml:5", "builder", "ebbtide.toml:3"]);
+}
+
+#[test]
+fn expectations_are_put_together_and_name_both_places() {
+    let text = "[provision.expect]\ntables = ['a']\nrows = { a = 1, b = 2 }\nenums = { mood = ['sad'] }";
+    let builder = Builder::new().expect_table("b").expect_rows("a", 3).expect_enum("mood", ["sad", "happy"]);
+    let plan = Package::with_file(text).plan(&builder, &[]).expect("legal");
+    assert_eq!(plan.expect.tables, ["a", "b"]);
+    assert_eq!(plan.expect.rows, [("a".to_owned(), 3), ("b".to_owned(), 2)].into());
+    assert_eq!(plan.expect.enums["mood"], ["sad", "happy"]);
+    assert_eq!(plan.expect.source.to_string(), "builder, ebbtide.toml:1");
+}
+
+#[test]
+fn extensions_of_a_builder_add_up_without_repeats() {
+    let builder = Builder::new().extension("a").extensions(["b", "a"]).extension("c");
+    let plan = Package::with_file("[provision]\nextensions = ['d']").plan(&builder, &[]).expect("legal");
+    assert_eq!(*plan.extensions, ["a", "b", "c"]);
+}
+
+#[test]
+fn an_empty_variable_says_nothing_and_hides_the_one_in_dot_env() {
+    let package = Package::new();
+    let environment = package.environment(&[("EBBTIDE_IMAGE", "")]);
+    let environment = environment.with_dot_env(Path::new(".env"), "EBBTIDE_IMAGE=a").expect("legal");
+    let plan = Builder::new().plan(&environment).expect("legal");
+    assert_eq!(*plan.image, None);
+}
+
+fn words<T: ToString>(value: Option<&T>) -> String {
+    value.map_or("None".to_owned(), ToString::to_string)
+}
+
+fn path(value: Option<&Path>) -> String {
+    value.map_or("None".to_owned(), |path| path.display().to_string())
+}

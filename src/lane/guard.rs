@@ -1,0 +1,90 @@
+//! The messages that open and close a guarded transaction, one round trip each.
+
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _};
+
+use crate::conn;
+use crate::names::Literal;
+
+/// What a test left of its transaction.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// Rolled back, nothing to say.
+    Clean,
+    /// Rolled back, and a deferred constraint did not hold.
+    ConstraintViolated(sqlx::Error),
+    /// The test had ended the transaction itself, so the lane may hold anything.
+    Escaped,
+    /// The connection or the server failed.
+    Lost(sqlx::Error),
+}
+
+/// Opens the transaction, putting back what the rollback of the test before did not undo.
+///
+/// `test` is given when the session does not bear its name. `identity` is given for a new connection: the server that answers must be the one that was leased, and sqlx is
+/// told of the transaction so that it counts the user's `begin` as a savepoint from then on.
+pub(super) async fn open(
+    connection: &mut PgConnection,
+    identity: Option<&str>,
+    test: Option<&str>,
+) -> Result<(), sqlx::Error> {
+    let attach = identity.map(|identity| format!("call _ebbtide.attach({}); ", Literal(identity))).unwrap_or_default();
+    let name = test.map(|test| format!("set local application_name = {}; ", Literal(test))).unwrap_or_default();
+    // A commit fires a trigger; every other way out of the transaction loses a local setting and the savepoint.
+    let message = format!("begin read write; {attach}{name}call _ebbtide.open(); savepoint _ebbtide");
+    if identity.is_some() {
+        // Dropping it would roll back, and the next `begin` would be a real one again.
+        std::mem::forget(connection.begin_with(AssertSqlSafe(message)).await?);
+    } else {
+        sqlx::raw_sql(AssertSqlSafe(message)).execute(connection).await?;
+    }
+    Ok(())
+}
+
+/// Checks deferred constraints and rolls back.
+pub(super) async fn close(connection: &mut PgConnection) -> Outcome {
+    let outcome = match send(connection, "call _ebbtide.check(); rollback").await {
+        Ok(()) => Outcome::Clean,
+        Err(error) => match code(&error) {
+            // in_failed_sql_transaction: the test saw a statement fail and stopped there.
+            Some("25P02") => close_failed(connection, Outcome::Clean).await,
+            // no_active_sql_transaction, invalid_savepoint_specification.
+            Some("25P01" | "3B001") => Outcome::Escaped,
+            Some(_) if !conn::is_server_gone(&error) => {
+                close_failed(connection, Outcome::ConstraintViolated(error)).await
+            }
+            Some(_) | None => Outcome::Lost(error),
+        },
+    };
+    match (outcome, forget_statements(connection).await) {
+        (Outcome::Clean, Err(error)) => Outcome::Lost(error),
+        (outcome, _) => outcome,
+    }
+}
+
+async fn close_failed(connection: &mut PgConnection, meaning: Outcome) -> Outcome {
+    match send(connection, "rollback to savepoint _ebbtide; rollback").await {
+        Ok(()) => meaning,
+        Err(error) if matches!(code(&error), Some("25P01" | "3B001")) => Outcome::Escaped,
+        Err(error) => Outcome::Lost(error),
+    }
+}
+
+async fn send(connection: &mut PgConnection, ending: &'static str) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(ending).execute(connection).await.map(drop)
+}
+
+/// The next opening makes the server forget the prepared statements; so must the driver.
+async fn forget_statements(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    if connection.cached_statements_size() > 0 { connection.clear_cached_statements().await } else { Ok(()) }
+}
+
+/// Whether sqlx still counts our transaction, so that the next `begin` of a user is a savepoint.
+pub(super) fn is_reusable(connection: &PgConnection) -> bool {
+    connection.is_in_transaction()
+}
+
+fn code(error: &sqlx::Error) -> Option<&str> {
+    let error = error.as_database_error()?.try_downcast_ref::<sqlx::postgres::PgDatabaseError>()?;
+    Some(error.code())
+}

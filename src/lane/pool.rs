@@ -1,0 +1,258 @@
+//! Leases lanes: to this process by a file lock, within it to one test at a time.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use super::guard;
+use crate::conn;
+use crate::error::{Error, ErrorKind, Result};
+use crate::lane_files::{LaneFile, LaneFiles};
+use crate::names::{DatabaseName, Fingerprint};
+use crate::reap;
+use crate::server::Server;
+
+/// Lanes of one fingerprint on one server: more tests than that at once wait for each other.
+const LANES: usize = 64;
+/// Tests after which a lane is copied anew: rolled back rows stay in its tables as dead ones.
+const USES: u32 = 5_000;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the pool needs to know of its surroundings.
+#[derive(Debug)]
+pub(crate) struct LaneSetting {
+    pub(crate) server: Arc<Server>,
+    pub(crate) fingerprint: Fingerprint,
+    /// Where connections live, since they must outlive the runtime of the test that uses them.
+    pub(crate) runtime: Handle,
+    /// Which lane to try first, where the test runner numbers its slots.
+    pub(crate) slot: Option<usize>,
+    /// `SET` statements for settings that the driver's own start-up message overrides.
+    pub(crate) session: String,
+}
+
+/// Makes sure that the template is there and says its name. Called before a copy, never on the way to a ready lane.
+pub(crate) type TemplateSource =
+    Box<dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = Result<DatabaseName>> + Send>> + Send + Sync>;
+
+/// All lanes of one fingerprint that this process may use.
+#[derive(Clone)]
+pub(crate) struct LanePool {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    setting: LaneSetting,
+    template: TemplateSource,
+    files: LaneFiles,
+    idle: Mutex<Vec<Lane>>,
+    returned: Notify,
+}
+
+impl fmt::Debug for LanePool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LanePool").field("setting", &self.inner.setting).finish_non_exhaustive()
+    }
+}
+
+/// A private copy of the template, leased to its holder. Dropped without being returned, it is copied anew before
+/// the next use.
+pub(crate) struct Lane {
+    pub(super) database: DatabaseName,
+    pub(super) connection: LaneConnection,
+    /// The session's `application_name`: the test that it was made for.
+    pub(super) session_name: String,
+    file: LaneFile,
+    uses: u32,
+}
+
+/// The lane's one connection.
+pub(super) enum LaneConnection {
+    /// Has not seen a transaction of ours.
+    New(PgConnection),
+    Used(PgConnection),
+}
+
+impl LaneConnection {
+    pub(super) fn get(&mut self) -> &mut PgConnection {
+        match self {
+            Self::New(connection) | Self::Used(connection) => connection,
+        }
+    }
+
+    pub(super) fn get_ref(&self) -> &PgConnection {
+        match self {
+            Self::New(connection) | Self::Used(connection) => connection,
+        }
+    }
+}
+
+impl Lane {
+    /// A connection that the driver has lost count of is not used again; its database is.
+    fn is_reusable(&self) -> bool {
+        match &self.connection {
+            LaneConnection::New(_) => true,
+            LaneConnection::Used(connection) => guard::is_reusable(connection),
+        }
+    }
+}
+
+impl LanePool {
+    pub(crate) fn new(setting: LaneSetting, template: TemplateSource) -> Self {
+        let files = LaneFiles::of(setting.server.folder(), setting.fingerprint.as_str());
+        let inner = Inner { setting, template, files, idle: Mutex::default(), returned: Notify::new() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    pub(super) fn setting(&self) -> &LaneSetting {
+        &self.inner.setting
+    }
+
+    /// Gets one lane ready, which proves that the server is there.
+    pub(crate) async fn warm_up(&self) -> Result<()> {
+        let lane = self.lease("ebbtide").await?;
+        self.put_back(lane)
+    }
+
+    /// A lane with an open connection, marked as in use.
+    #[tracing::instrument(name = "lane.lease", level = "debug", skip_all)]
+    pub(super) async fn lease(&self, test: &str) -> Result<Lane> {
+        let began = Instant::now();
+        loop {
+            let idle = self.idle().pop();
+            if let Some(lane) = idle {
+                lane.file.mark_in_use()?;
+                return Ok(lane);
+            }
+            if let Some(file) = self.claim()? {
+                let (pool, test) = (self.clone(), test.to_owned());
+                // On the background runtime, because a connection dies with the runtime that made it.
+                let ready = self.inner.setting.runtime.spawn(async move { pool.prepare(file, test).await });
+                return ready.await.unwrap_or_else(|error| {
+                    Err(Error::new(ErrorKind::ServerLost, "the background runtime ended").with_source(error))
+                });
+            }
+            if began.elapsed() >= PATIENCE {
+                return Err(Error::new(
+                    ErrorKind::Timeout,
+                    format!("lane lease: no lane after {} s (all {LANES} are held)", PATIENCE.as_secs()),
+                )
+                .with_help("run fewer tests at once, or look for tests that keep their `Tx` in a static"));
+            }
+            let pool = self.clone();
+            // Another process returns its lanes without telling us, hence the limit. The wait belongs to the
+            // background runtime, because a test's own clock may stand still.
+            let wait = self.inner.setting.runtime.spawn(async move {
+                let notified = pool.inner.returned.notified();
+                // Either way the next look decides.
+                let _ = tokio::time::timeout(Duration::from_millis(20), notified).await;
+            });
+            // The same holds for a wait that could not be finished.
+            let _ = wait.await;
+        }
+    }
+
+    /// The lease of a lane that nobody holds: the slot's own first, then ready ones, then any.
+    fn claim(&self) -> Result<Option<LaneFile>> {
+        let files = &self.inner.files;
+        let slot = self.inner.setting.slot.map(|slot| slot % LANES);
+        let existing = files.existing();
+        for number in slot.into_iter().chain(existing.iter().copied()) {
+            if let Some(file) = files.try_lease(number)?
+                && (file.is_clean() || Some(number) == slot)
+            {
+                return Ok(Some(file));
+            }
+        }
+        for number in existing.iter().copied().chain((0..LANES).filter(|number| !existing.contains(number))) {
+            if let Some(file) = files.try_lease(number)? {
+                return Ok(Some(file));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn prepare(&self, file: LaneFile, test: String) -> Result<Lane> {
+        let database = DatabaseName::lane(&self.inner.setting.fingerprint, file.number);
+        let was_clean = file.is_clean();
+        file.mark_in_use()?;
+        if !was_clean {
+            self.copy(&database).await?;
+        }
+        let connection = match self.connect(&database, &test).await {
+            // invalid_catalog_name: somebody dropped the database behind our back.
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("3D000") => {
+                self.copy(&database).await?;
+                self.connect(&database, &test).await
+            }
+            other => other,
+        };
+        let connection = connection.map_err(|error| self.explain("connecting to a lane", error))?;
+        Ok(Lane { database, connection: LaneConnection::New(connection), session_name: test, file, uses: 0 })
+    }
+
+    /// A statement outside the guarded transaction cannot write.
+    async fn connect(&self, database: &DatabaseName, test: &str) -> Result<PgConnection, sqlx::Error> {
+        let options = self.inner.setting.server.conn.options(database.as_str()).application_name(test);
+        let mut connection =
+            PgConnection::connect_with(&options.options([("default_transaction_read_only", "on")])).await?;
+        let session = &self.inner.setting.session;
+        if !session.is_empty() {
+            sqlx::raw_sql(AssertSqlSafe(session.clone())).execute(&mut connection).await?;
+        }
+        Ok(connection)
+    }
+
+    #[tracing::instrument(name = "lane.copy", level = "debug", skip(self))]
+    async fn copy(&self, database: &DatabaseName) -> Result<()> {
+        let template = (self.inner.template)().await?;
+        let server = &self.inner.setting.server;
+        let mut admin = server.admin().await?;
+        reap::drop_database(&mut admin, database).await?;
+        // Before 15 the only strategy was what is now called FILE_COPY.
+        // https://www.postgresql.org/docs/current/sql-createdatabase.html
+        let strategy = if server.version_num >= 150_000 { " strategy file_copy" } else { "" };
+        let create = format!("create database {database} template {template}{strategy}");
+        let created = sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut admin).await;
+        // What counts is whether the copy was made.
+        let _ = admin.close().await;
+        created.map(drop).map_err(|error| self.explain("copying the template", error))
+    }
+
+    pub(super) fn explain(&self, step: &str, error: sqlx::Error) -> Error {
+        let kind = match &error {
+            error if conn::is_server_gone(error) => ErrorKind::ServerLost,
+            // disk_full
+            sqlx::Error::Database(error) if error.code().as_deref() == Some("53100") => ErrorKind::OutOfSpace,
+            _ => ErrorKind::Database,
+        };
+        let failed = Error::new(kind, format!("{step} failed")).with_source(error);
+        if kind == ErrorKind::OutOfSpace {
+            return failed
+                .with_help("free some space where the server keeps its data, or set EBBTIDE_STORAGE=memory or disk");
+        }
+        self.inner.setting.server.explain(failed)
+    }
+
+    /// Takes back a lane that equals the template again.
+    pub(super) fn put_back(&self, mut lane: Lane) -> Result<()> {
+        lane.uses += 1;
+        if lane.uses < USES {
+            lane.file.mark_clean()?;
+            if lane.is_reusable() {
+                self.idle().push(lane);
+            }
+        }
+        self.inner.returned.notify_one();
+        Ok(())
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Lane>> {
+        self.inner.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,99 @@
+//! What we know about errors that PostgreSQL cannot explain by itself.
+
+use super::claims;
+use super::script::Script;
+
+/// Objects of well-known extensions, by which a missing extension is recognised.
+const PROVIDED: [(&str, &[&str]); 12] = [
+    ("pg_trgm", &["gin_trgm_ops", "gist_trgm_ops", "similarity", "word_similarity", "show_trgm"]),
+    (
+        "uuid-ossp",
+        &["uuid_generate_v1", "uuid_generate_v1mc", "uuid_generate_v3", "uuid_generate_v4", "uuid_generate_v5"],
+    ),
+    ("pgcrypto", &["crypt", "gen_salt", "digest", "hmac", "pgp_sym_encrypt", "pgp_sym_decrypt"]),
+    ("citext", &["citext"]),
+    ("hstore", &["hstore"]),
+    ("ltree", &["ltree", "lquery"]),
+    ("unaccent", &["unaccent"]),
+    ("btree_gist", &["gist_int4_ops", "gist_int8_ops", "gist_text_ops", "gist_uuid_ops"]),
+    ("btree_gin", &["int4_ops", "text_ops"]),
+    ("intarray", &["gin__int_ops", "gist__int_ops"]),
+    ("postgis", &["geometry", "geography", "st_makepoint", "st_distance"]),
+    ("vector", &["vector", "halfvec", "vector_cosine_ops", "vector_l2_ops"]),
+];
+
+/// Which extension has an object of this name.
+pub(super) fn extension_with(object: &str) -> Option<&'static str> {
+    PROVIDED.into_iter().find(|(_, objects)| objects.contains(&object)).map(|(extension, _)| extension)
+}
+
+/// The package and the image that bring an extension's files.
+pub(super) fn where_to_get(extension: &str, major: u32) -> String {
+    match extension {
+        "postgis" => format!("Debian, Ubuntu: `apt-get install postgresql-{major}-postgis-3`; image: postgis/postgis"),
+        "vector" => format!("Debian, Ubuntu: `apt-get install postgresql-{major}-pgvector`; image: pgvector/pgvector"),
+        "timescaledb" => "package and image of timescale (timescale/timescaledb)".to_owned(),
+        name if PROVIDED.iter().any(|(known, _)| *known == name) => format!(
+            "it is one of PostgreSQL's contrib modules; Debian, Ubuntu: `apt-get install postgresql-{major}` \
+             (older releases: postgresql-contrib); Fedora: `dnf install postgresql-contrib`; the image postgres has it"
+        ),
+        name => format!("look for a package like `postgresql-{major}-{name}`, or an image that contains it"),
+    }
+}
+
+/// Our own hint for a refused statement.
+pub(super) fn on(code: &str, message: &str, scripts: &[Script]) -> Option<String> {
+    let object = message.split('"').nth(1).or_else(|| message.strip_prefix("function ")?.split('(').next());
+    match code {
+        // undefined_object, undefined_function
+        "42704" | "42883" => {
+            let extension = extension_with(object?)?;
+            Some(format!(
+                "{} comes with the extension {extension}: declare it with `extensions = [\"{extension}\"]` under [provision] \
+                 in ebbtide.toml, or `.extension(\"{extension}\")` on the builder",
+                object?
+            ))
+        }
+        // undefined_table
+        "42P01" => Some(creator_of(object?, scripts)),
+        // duplicate_table, duplicate_object
+        "42P07" | "42710" => Some("two migrations create it, or one does so twice".to_owned()),
+        // disk_full
+        "53100" => {
+            Some("free some space where the server keeps its data, or set EBBTIDE_STORAGE=memory or disk".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn creator_of(relation: &str, scripts: &[Script]) -> String {
+    let creators = claims::creators_of(relation, scripts);
+    if creators.is_empty() {
+        return format!("no migration creates {relation}; is a file missing, or the name misspelt?");
+    }
+    let places: Vec<String> = creators.iter().map(|(name, line)| format!("{name}:{line}")).collect();
+    format!("{} would create it, but has not run at this point: check the order of the versions", places.join(" and "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_operator_class_leads_to_its_extension() {
+        let message = "operator class \"gin_trgm_ops\" does not exist for access method \"gin\"";
+        let help = on("42704", message, &[]).expect("we know this one");
+        assert!(help.contains("extensions = [\"pg_trgm\"]"), "{help}");
+        let help = on("42883", "function uuid_generate_v4() does not exist", &[]).expect("we know this one");
+        assert!(help.contains("uuid-ossp"), "{help}");
+    }
+
+    #[test]
+    fn a_missing_relation_leads_to_the_migration_that_creates_it() {
+        let scripts = [Script::new("2_users.sql", "-- later\ncreate table users (id int);")];
+        let help = on("42P01", "relation \"users\" does not exist", &scripts).expect("we look for it");
+        assert!(help.starts_with("2_users.sql:2 would create it"), "{help}");
+        let help = on("42P01", "relation \"ghosts\" does not exist", &scripts).expect("we look for it");
+        assert!(help.starts_with("no migration creates ghosts"), "{help}");
+    }
+}

@@ -1,0 +1,82 @@
+//! Makes an empty database into what the plan asks for, and checks that it is.
+//!
+//! Works on any open connection and never learns which backend runs.
+
+mod advice;
+mod claims;
+mod expect;
+mod extensions;
+mod failure;
+mod inputs;
+mod migrate;
+mod report;
+mod script;
+mod seed;
+mod verify;
+
+use std::time::Instant;
+
+use sqlx::postgres::PgConnection;
+
+use crate::catalog;
+use crate::config::Plan;
+use crate::error::Result;
+use crate::progress::Progress;
+
+pub(crate) use inputs::Inputs;
+pub use report::{MigrationReport, PhaseReport, ProvisionReport, SeedReport};
+
+/// Raised whenever provisioning gives another database for the same inputs.
+pub(crate) const FORMAT: u32 = 1;
+
+/// Runs every phase in order; a later one never starts before an earlier one has passed.
+pub(crate) async fn provision(
+    connection: &mut PgConnection,
+    plan: &Plan,
+    inputs: &Inputs,
+    progress: &Progress,
+) -> Result<ProvisionReport> {
+    let mut report = ProvisionReport::default();
+    let mut clock = PhaseClock { report: &mut report, began: Instant::now() };
+
+    progress.say("installing extensions");
+    let installed = extensions::install(connection, &plan.extensions).await?;
+    clock.finish("extensions").extensions = installed;
+
+    progress.say("migrating");
+    let scripts = inputs.migration_scripts()?;
+    let applied = migrate::migrate(connection, inputs, &scripts, *plan.provision_timeout.get(), progress).await?;
+    clock.finish("migrations").migrations = applied;
+
+    progress.say("verifying");
+    verify::verify(connection, inputs, &scripts).await?;
+    clock.finish("verification");
+
+    let seeded = seed::seed(connection, inputs, progress).await?;
+    clock.finish("seeds").seeds = seeded;
+
+    progress.say("checking what is expected");
+    expect::check(connection, &plan.expect).await?;
+    let tables = catalog::tables(connection).await.map_err(|error| failure::asking("reading the tables", error))?;
+    let rows =
+        catalog::row_counts(connection, &tables).await.map_err(|error| failure::asking("counting rows", error))?;
+    let report = clock.finish("expectations");
+    report.tables = rows.keys().filter(|table| !verify::is_ledger(table)).cloned().collect();
+    report.rows = rows.into_iter().filter(|(table, _)| !verify::is_ledger(table)).collect();
+    Ok(std::mem::take(report))
+}
+
+struct PhaseClock<'a> {
+    report: &'a mut ProvisionReport,
+    began: Instant,
+}
+
+impl PhaseClock<'_> {
+    fn finish(&mut self, name: &str) -> &mut ProvisionReport {
+        let took = self.began.elapsed();
+        tracing::debug!(phase = name, ?took, "provisioned");
+        self.report.phases.push(PhaseReport { name: name.to_owned(), milliseconds: took.as_secs_f64() * 1e3 });
+        self.began = Instant::now();
+        self.report
+    }
+}

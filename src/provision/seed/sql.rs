@@ -1,0 +1,76 @@
+//! SQL files, statement by statement.
+
+use serde_json::Value;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Row as _};
+
+use super::Skipped;
+use crate::catalog::RelationName;
+use crate::error::{Error, ErrorKind, Result};
+use crate::provision::failure::Refusal;
+use crate::provision::inputs::InputFile;
+use crate::provision::script::{Script, Statement};
+
+/// Executes the insert, and tells how many rows conflicted, which the command's own tag does not
+/// (<https://www.postgresql.org/docs/current/using-explain.html>).
+const COUNTING: &str = "explain (analyze, verbose, format json, costs off, timing off, summary off) ";
+
+/// Statements that would end the file's transaction.
+const TRANSACTION_CONTROL: [&str; 8] = ["begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release"];
+
+pub(super) async fn run(connection: &mut PgConnection, file: &InputFile) -> Result<Skipped> {
+    let script = Script::new(&file.shown, &file.text(ErrorKind::Seed)?);
+    let mut skipped = Skipped::new();
+    for statement in script.statements() {
+        if TRANSACTION_CONTROL.iter().any(|word| statement.starts_with(&[*word])) {
+            return Err(controls_transaction(&script, &statement));
+        }
+        let counted = statement.starts_with(&["insert"]) || statement.starts_with(&["with"]);
+        let prefix = if counted { COUNTING } else { "" };
+        let sent = AssertSqlSafe(format!("{prefix}{}", statement.text()));
+        let rows = sqlx::raw_sql(sent).fetch_all(&mut *connection).await.map_err(|error| {
+            Refusal {
+                kind: ErrorKind::Seed,
+                message: format!("seed {} failed", file.shown),
+                script: &script,
+                sent_from: statement.offset(),
+                prefix_characters: prefix.chars().count(),
+                all: &[],
+            }
+            .report(error)
+        })?;
+        if counted && let Some(plan) = rows.first() {
+            let plan: String = plan.try_get_unchecked(0).unwrap_or_default();
+            count_conflicts(&serde_json::from_str(&plan).unwrap_or_default(), &mut skipped);
+        }
+    }
+    Ok(skipped)
+}
+
+/// Walks a plan for insert nodes. A missing plan counts nothing: the rows were inserted all the same.
+fn count_conflicts(plan: &Value, skipped: &mut Skipped) {
+    match plan {
+        Value::Array(parts) => parts.iter().for_each(|part| count_conflicts(part, skipped)),
+        Value::Object(node) => {
+            let text = |key: &str| node.get(key).and_then(Value::as_str);
+            if let (Some("Insert"), Some(name)) = (text("Operation"), text("Relation Name")) {
+                let table =
+                    RelationName { schema: text("Schema").unwrap_or("public").to_owned(), name: name.to_owned() };
+                let conflicts = node.get("Conflicting Tuples").and_then(Value::as_f64).unwrap_or_default();
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of rows")]
+                let conflicts = conflicts as u64;
+                *skipped.entry(table.to_string()).or_default() += conflicts;
+            }
+            node.values()
+                .filter(|value| value.is_array() || value.is_object())
+                .for_each(|part| count_conflicts(part, skipped));
+        }
+        _ => {}
+    }
+}
+
+fn controls_transaction(script: &Script, statement: &Statement<'_>) -> Error {
+    Error::new(ErrorKind::Seed, format!("seed {} controls transactions", script.name()))
+        .with_evidence("the statement", script.excerpt(statement.offset()))
+        .with_help("take it out: every seed file runs in a transaction of its own")
+}

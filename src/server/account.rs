@@ -1,0 +1,86 @@
+//! Which operating system user runs the server.
+
+use std::path::Path;
+
+use rustix::process::geteuid;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::process::Account;
+
+/// Our own user number.
+pub(crate) fn own_uid() -> u32 {
+    geteuid().as_raw()
+}
+
+/// The account for the server's processes, or none when it is our own.
+///
+/// PostgreSQL refuses to run as root
+/// (<https://www.postgresql.org/docs/current/creating-cluster.html>), so root runs it as `postgres`, else `nobody`.
+///
+/// # Errors
+/// We are root and there is no such user.
+pub(crate) fn for_server() -> Result<Option<Account>> {
+    if own_uid() != 0 {
+        return Ok(None);
+    }
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    ["postgres", "nobody"].into_iter().find_map(|name| find(&users, name)).map(Some).ok_or_else(|| {
+        Error::new(
+            ErrorKind::BackendUnavailable,
+            "PostgreSQL refuses to run as root, and there is no user to run it as",
+        )
+        .with_help("create one with `useradd --system postgres`, or run the tests as an ordinary user")
+    })
+}
+
+fn find(users: &str, name: &str) -> Option<Account> {
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        if fields.next()? != name {
+            return None;
+        }
+        let uid = fields.nth(1)?.parse().ok()?;
+        let gid = fields.next()?.parse().ok()?;
+        (uid != 0).then_some(Account { uid, gid })
+    })
+}
+
+/// Gives a folder to the account.
+pub(crate) fn hand_over(folder: &Path, account: Option<Account>) -> std::io::Result<()> {
+    match account {
+        Some(Account { uid, gid }) => std::os::unix::fs::chown(folder, Some(uid), Some(gid)),
+        None => Ok(()),
+    }
+}
+
+/// The folder on the way to `path` that the account cannot pass, if there is one.
+pub(crate) fn barrier(path: &Path, account: Option<Account>) -> Option<std::path::PathBuf> {
+    use std::os::unix::fs::MetadataExt as _;
+    let account = account?;
+    path.ancestors().skip(1).find_map(|folder| {
+        let metadata = std::fs::metadata(folder).ok()?;
+        let mode = metadata.mode();
+        let passable = if metadata.uid() == account.uid {
+            mode & 0o100
+        } else if metadata.gid() == account.gid {
+            mode & 0o010
+        } else {
+            mode & 0o001
+        };
+        (passable == 0).then(|| folder.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_is_read_from_the_password_file_and_is_never_root() {
+        let users =
+            "root:x:0:0::/root:/bin/sh\npostgres:x:101:104:,,,:/var/lib/postgresql:/bin/bash\nevil:x:0:0::/:/bin/sh\n";
+        assert_eq!(find(users, "postgres"), Some(Account { uid: 101, gid: 104 }));
+        assert_eq!(find(users, "nobody"), None);
+        assert_eq!(find(users, "evil"), None);
+    }
+}

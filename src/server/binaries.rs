@@ -1,0 +1,154 @@
+//! Finds PostgreSQL's server binaries.
+
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::config::Plan;
+use crate::error::{Error, ErrorKind, Result};
+use crate::process::{self, Account};
+
+/// Folders where distributions and installers put server binaries; `*` stands for a version.
+const USUAL_FOLDERS: [&str; 8] = [
+    "/usr/lib/postgresql/*/bin",
+    "/usr/pgsql-*/bin",
+    "/usr/lib/postgresql*/bin",
+    "/opt/homebrew/opt/postgresql@*/bin",
+    "/usr/local/opt/postgresql@*/bin",
+    "/Applications/Postgres.app/Contents/Versions/*/bin",
+    "/Library/PostgreSQL/*/bin",
+    "/usr/local/pgsql/bin",
+];
+
+/// A folder with `postgres` and `initdb` of one version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Binaries {
+    pub(crate) folder: PathBuf,
+    pub(crate) major: u32,
+    /// What `postgres --version` prints.
+    pub(crate) version: String,
+}
+
+/// Looks in `EBBTIDE_PG_BIN`, where `pg_config` says, along `PATH`, and in the usual folders, newest version first.
+///
+/// # Errors
+/// [`ErrorKind::BinariesNotFound`] with every place that was tried and why it would not do.
+pub(crate) fn find(plan: &Plan, account: Option<Account>) -> Result<Binaries> {
+    let mut tried = String::new();
+    for (origin, folder) in candidates(plan) {
+        match inspect(&folder, account) {
+            Ok(found) if plan.postgres.is_none_or(|wanted| wanted == found.major) => return Ok(found),
+            Ok(found) => note(&mut tried, origin, &folder, &format!("is version {}", found.major)),
+            Err(reason) => note(&mut tried, origin, &folder, &reason),
+        }
+        if plan.pg_bin.is_some() {
+            break;
+        }
+    }
+    if tried.is_empty() {
+        tried.push_str("pg_config, PATH and the usual folders: nothing there");
+    }
+    let wanted = plan.postgres.map(|major| format!(" for PostgreSQL {major}")).unwrap_or_default();
+    let package = plan.postgres.map_or("postgresql".to_owned(), |major| format!("postgresql-{major}"));
+    Err(Error::new(ErrorKind::BinariesNotFound, format!("no PostgreSQL server binaries found{wanted}"))
+        .with_evidence("tried", tried)
+        .with_help(format!(
+            "install them (Debian, Ubuntu: `apt-get install {package}`; Fedora: `dnf install postgresql-server postgresql-contrib`; \
+             macOS: `brew install postgresql`), or set EBBTIDE_PG_BIN to the folder that holds `postgres` and `initdb`"
+        )))
+}
+
+fn note(tried: &mut String, origin: &str, folder: &Path, reason: &str) {
+    writeln!(tried, "{} ({origin}): {reason}", folder.display()).expect("writing to a string does not fail");
+}
+
+fn candidates(plan: &Plan) -> Vec<(&'static str, PathBuf)> {
+    if let Some(folder) = plan.pg_bin.as_ref() {
+        return vec![("EBBTIDE_PG_BIN or server.bin", folder.clone())];
+    }
+    let search_path = plan.path.as_os_str();
+    let mut found: Vec<(&'static str, PathBuf)> = Vec::new();
+    if let Some(pg_config) = on_path(search_path, "pg_config")
+        && let Ok(folder) = process::run(&pg_config, &[OsStr::new("--bindir")], None, Some(search_path))
+    {
+        found.push(("pg_config --bindir", PathBuf::from(folder.trim())));
+    }
+    if let Some(folder) = on_path(search_path, "postgres").as_deref().and_then(Path::parent) {
+        found.push(("PATH", folder.to_owned()));
+    }
+    let mut usual: Vec<PathBuf> = USUAL_FOLDERS.into_iter().flat_map(expand).collect();
+    usual.sort_by_key(|folder| std::cmp::Reverse(version_in(folder)));
+    found.extend(usual.into_iter().map(|folder| ("usual folder", folder)));
+    let mut seen = Vec::new();
+    found.retain(|(_, folder)| {
+        if seen.contains(folder) {
+            false
+        } else {
+            seen.push(folder.clone());
+            true
+        }
+    });
+    found
+}
+
+fn on_path(search_path: &OsStr, program: &str) -> Option<PathBuf> {
+    // An empty entry would be the current folder.
+    let folders = std::env::split_paths(search_path).filter(|folder| folder.is_absolute());
+    folders.map(|folder| folder.join(program)).find(|candidate| candidate.is_file())
+}
+
+/// The folders that a pattern with one `*` in one of its components stands for.
+fn expand(pattern: &str) -> Vec<PathBuf> {
+    let Some((before, after)) = pattern.split_once('*') else {
+        return Path::new(pattern).is_dir().then(|| PathBuf::from(pattern)).into_iter().collect();
+    };
+    let (parent, prefix) = before.rsplit_once('/').unwrap_or(("", before));
+    let Ok(entries) = std::fs::read_dir(format!("{parent}/")) else { return Vec::new() };
+    entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
+        .map(|entry| PathBuf::from(format!("{}{after}", entry.path().display())))
+        .filter(|folder| folder.is_dir())
+        .collect()
+}
+
+/// The last number in a folder's path, by which newer comes first.
+fn version_in(folder: &Path) -> u32 {
+    let text = folder.to_string_lossy();
+    text.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).next_back().unwrap_or(0)
+}
+
+fn inspect(folder: &Path, account: Option<Account>) -> std::result::Result<Binaries, String> {
+    for program in ["postgres", "initdb"] {
+        if !folder.join(program).is_file() {
+            return Err(format!("holds no `{program}`"));
+        }
+    }
+    // Run as the server's user, who must be able to reach it.
+    let version = process::run(&folder.join("postgres"), &[OsStr::new("--version")], account, None)
+        .map_err(|error| format!("{error:?}").replace('\n', " "))?;
+    let version = version.trim().to_owned();
+    let major = version
+        .split(|c: char| !c.is_ascii_digit())
+        .find_map(|digits| digits.parse().ok())
+        .ok_or_else(|| format!("says {version:?} for its version"))?;
+    Ok(Binaries { folder: folder.to_owned(), major, version })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn newer_versions_sort_first_by_the_last_number_of_the_path() {
+        assert!(
+            version_in(Path::new("/usr/lib/postgresql/17/bin")) > version_in(Path::new("/usr/lib/postgresql/9/bin"))
+        );
+    }
+
+    #[test]
+    fn a_pattern_matches_part_of_one_component() {
+        let found = expand("/us*/bin");
+        assert!(found.contains(&PathBuf::from("/usr/bin")));
+    }
+}

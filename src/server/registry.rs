@@ -1,0 +1,244 @@
+//! Shares one server among all processes that want the same settings.
+//!
+//! Every server has an instance folder that its supervisor creates and removes. Its files tell its story:
+//! `owner` holds the supervisor's mark, `leases/` a file for each user, `log` the server's output; `serving` is
+//! renamed to `retiring` for the moment in which the supervisor decides to end, and is gone when the server died.
+//! A pointer file names the instance in use. A lock is held for start-up only.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::state::StateFolder;
+use crate::config::Plan;
+use crate::error::{Error, ErrorKind, Result};
+use crate::names::{hex, short_id};
+use crate::process::ProcessMark;
+use crate::wait::Patience;
+
+/// Raised whenever files in the state folder change their meaning.
+const FORMAT: u32 = 1;
+
+/// What two plans must agree on to share a server.
+#[derive(Debug, Clone)]
+pub(crate) struct ServerKey(String);
+
+impl ServerKey {
+    pub(crate) fn of(plan: &Plan) -> Self {
+        let wanted = format!(
+            "{FORMAT} {} native {:?} {:?} {:?} {:?} {:?}",
+            env!("CARGO_PKG_VERSION"),
+            plan.postgres.get(),
+            plan.pg_bin.get(),
+            plan.settings.get(),
+            plan.storage.get(),
+            plan.linger.get()
+        );
+        let mut key = hex(&Sha256::digest(wanted.as_bytes()));
+        key.truncate(8);
+        Self(key)
+    }
+
+    pub(crate) fn new_instance(&self) -> String {
+        format!("{}.{}", self.0, short_id())
+    }
+
+    fn pointer(&self, state: &StateFolder) -> PathBuf {
+        state.servers().join(format!("{}.json", self.0))
+    }
+}
+
+/// The pointer file's content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Pointer {
+    pub(crate) instance: String,
+    pub(crate) version_num: u32,
+    pub(crate) version: String,
+}
+
+/// The part of the state folder that concerns one server key.
+#[derive(Debug, Clone)]
+pub(crate) struct Registry {
+    pub(crate) state: StateFolder,
+    pub(crate) key: ServerKey,
+}
+
+impl Registry {
+    pub(crate) fn pointer_path(&self) -> PathBuf {
+        self.key.pointer(&self.state)
+    }
+
+    pub(crate) fn read_pointer(&self) -> Option<Pointer> {
+        serde_json::from_slice(&std::fs::read(self.pointer_path()).ok()?).ok()
+    }
+
+    pub(crate) fn write_pointer(&self, pointer: &Pointer) -> Result<()> {
+        let path = self.pointer_path();
+        let draft = path.with_extension(format!("{}.tmp", short_id()));
+        let text = serde_json::to_vec(pointer).expect("a pointer holds plain values");
+        std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, &path)).map_err(|error| {
+            // A draft that could not be written is of no use; the write's own error is the one to report.
+            let _ = std::fs::remove_file(&draft);
+            Error::new(ErrorKind::Io, format!("{} could not be written", path.display())).with_source(error)
+        })
+    }
+
+    /// Takes the start-up lock, waiting for another process's start-up to finish.
+    pub(crate) async fn lock(&self, limit: Duration) -> Result<StartLock> {
+        let path = self.state.locks().join(&self.key.0);
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(|error| {
+            Error::new(ErrorKind::StateFolder, format!("{} could not be opened", path.display())).with_source(error)
+        })?;
+        let mut patience = Patience::new("server start: another process is starting the server", limit);
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(StartLock { _file: file }),
+                Err(TryLockError::WouldBlock) => patience.pause(format!("{} is locked", path.display())).await?,
+                Err(TryLockError::Error(error)) => {
+                    let message = format!("{} cannot be locked", path.display());
+                    return Err(Error::new(ErrorKind::StateFolder, message).with_source(error));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn instance(&self, name: &str) -> Instance {
+        Instance { folder: self.state.servers().join(name) }
+    }
+
+    /// Every instance folder, of this key and of others.
+    pub(crate) fn instances(&self) -> Vec<Instance> {
+        let Ok(entries) = std::fs::read_dir(self.state.servers()) else { return Vec::new() };
+        let folders = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        folders.map(|entry| Instance { folder: entry.path() }).collect()
+    }
+
+    pub(crate) fn is_of_this_key(&self, instance: &Instance) -> bool {
+        instance.name().starts_with(&format!("{}.", self.key.0))
+    }
+}
+
+/// Held during start-up; the lock ends with it, or with the process.
+#[derive(Debug)]
+pub(crate) struct StartLock {
+    _file: File,
+}
+
+/// What the files of an instance say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Health {
+    Serving,
+    /// The supervisor is about to end it, or to change its mind.
+    Retiring,
+    /// The server ended by itself; its supervisor keeps the log for those who ask.
+    ServerDead,
+    /// Nobody looks after it any more.
+    Orphaned,
+    Gone,
+}
+
+/// One server's folder.
+#[derive(Debug, Clone)]
+pub(crate) struct Instance {
+    pub(crate) folder: PathBuf,
+}
+
+impl Instance {
+    pub(crate) fn name(&self) -> String {
+        self.folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        let Ok(owner) = std::fs::read_to_string(self.folder.join("owner")) else {
+            return if self.folder.exists() { Health::Orphaned } else { Health::Gone };
+        };
+        let alive = ProcessMark::parse(&owner).is_some_and(|mark| mark.is_alive());
+        match (alive, self.folder.join("serving").exists(), self.folder.join("retiring").exists()) {
+            (false, ..) => Health::Orphaned,
+            (true, true, _) => Health::Serving,
+            (true, false, true) => Health::Retiring,
+            (true, false, false) => Health::ServerDead,
+        }
+    }
+
+    /// Registers us as a user, if the server is still there to be used.
+    ///
+    /// The lease is written before the look: a supervisor that decides to end afterwards sees it.
+    pub(crate) async fn lease(&self) -> Result<Option<Lease>> {
+        let Ok(lease) = Lease::write(&self.folder.join("leases"), &LeaseName::process()) else { return Ok(None) };
+        let mut patience = Patience::new("server start: the previous server is ending", Duration::from_secs(20));
+        loop {
+            match self.health() {
+                Health::Serving => return Ok(Some(lease)),
+                Health::Retiring => patience.pause(format!("{} is retiring", self.folder.display())).await?,
+                Health::ServerDead | Health::Orphaned | Health::Gone => return Ok(None),
+            }
+        }
+    }
+
+    /// Keeps the server until a moment, beyond the life of this process.
+    pub(crate) fn hold_for(&self, term: Duration) -> Result<()> {
+        let lease = Lease::write(&self.folder.join("leases"), &LeaseName::until(term)).map_err(|error| {
+            Error::new(ErrorKind::ServerLost, "the server is no longer there to be kept").with_source(error)
+        })?;
+        // The supervisor removes it when the term is over.
+        std::mem::forget(lease);
+        Ok(())
+    }
+}
+
+/// The name of a lease file, in the form that the supervisor reads.
+#[derive(Debug, Clone)]
+pub(crate) struct LeaseName(String);
+
+impl LeaseName {
+    /// `PID.START.COUNT`, valid while that process lives.
+    pub(crate) fn process() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        Self(format!("{}.{}", ProcessMark::own(), COUNT.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// `until.SECONDS.ID`, valid until that moment.
+    fn until(term: Duration) -> Self {
+        let end = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + term;
+        Self(format!("until.{}.{}", end.as_secs(), short_id()))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// One use of a server by this process. Ends with the value, or with the process.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    path: PathBuf,
+}
+
+impl Lease {
+    fn write(folder: &Path, name: &LeaseName) -> std::io::Result<Self> {
+        let path = folder.join(&name.0);
+        File::create_new(&path)?;
+        Ok(Self { path })
+    }
+
+    /// The lease that the supervisor writes in our name when it starts.
+    pub(crate) fn written_by_supervisor(instance: &Instance, name: &LeaseName) -> Self {
+        Self { path: instance.folder.join("leases").join(&name.0) }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // When it is gone already, so is the server.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}

@@ -1,0 +1,207 @@
+//! Builds a template once under a lock, verifies and seals it, and finds it again.
+
+mod guard;
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _};
+
+use crate::config::Plan;
+use crate::error::{Error, ErrorKind, Result};
+use crate::names::{DatabaseName, Fingerprint, Literal};
+use crate::progress::Progress;
+use crate::provision::{self, Inputs, ProvisionReport};
+use crate::reap;
+use crate::server::{Origin, Server};
+use crate::wait::Patience;
+
+/// What a template's comment holds: the owner's mark, and the story of its building.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Seal {
+    pub(crate) owner: String,
+    pub(crate) format: u32,
+    pub(crate) fingerprint: String,
+    pub(crate) sealed_at: String,
+    pub(crate) report: ProvisionReport,
+}
+
+pub(crate) const OWNER: &str = "ebbtide";
+
+/// A sealed, complete, verified database for one fingerprint.
+#[derive(Debug, Clone)]
+pub(crate) struct Template {
+    pub(crate) name: DatabaseName,
+    pub(crate) report: ProvisionReport,
+    pub(crate) origin: Origin,
+    /// Time until it could be used: building, or finding it.
+    pub(crate) took: Duration,
+}
+
+/// Finds the template for a fingerprint, or builds it while every other process that wants it waits.
+///
+/// # Errors
+/// Whatever provisioning reports; the half-built database is dropped. [`ErrorKind::Timeout`] when another process
+/// builds for longer than the plan's `provision.timeout`.
+pub(crate) async fn ensure(
+    server: &Server,
+    plan: &Plan,
+    inputs: &Inputs,
+    fingerprint: &Fingerprint,
+) -> Result<Template> {
+    let began = Instant::now();
+    let name = DatabaseName::template(fingerprint);
+    let mut admin = server.admin().await?;
+    let found = |report| Template { name: name.clone(), report, origin: Origin::Reused, took: began.elapsed() };
+    if let Some(seal) = find(&mut admin, &name).await? {
+        return Ok(found(seal.report));
+    }
+    let progress = Progress::start("waiting for the template that another process builds");
+    lock(&mut admin, fingerprint, *plan.provision_timeout.get()).await?;
+    if let Some(seal) = find(&mut admin, &name).await? {
+        return Ok(found(seal.report));
+    }
+    progress.say("building the template");
+    reap::drop_old_templates(server, &mut admin).await?;
+    reap::drop_builds(&mut admin, fingerprint).await?;
+    let build = DatabaseName::build(fingerprint);
+    let report = match fill(server, plan, inputs, &mut admin, &build, &progress).await {
+        Ok(report) => report,
+        Err(error) => {
+            // The build's own error is the one to report; what stays behind is dropped by the next build.
+            let _ = reap::drop_database(&mut admin, &build).await;
+            return Err(server.explain(error));
+        }
+    };
+    seal(&mut admin, &build, &name, fingerprint, &report).await?;
+    // The session's end frees the lock in any case.
+    let _ = admin.close().await;
+    Ok(Template { name, report, origin: Origin::Started, took: began.elapsed() })
+}
+
+/// Looks for a sealed template. Anything else by that name does not exist: publishing is one transaction.
+async fn find(admin: &mut PgConnection, name: &DatabaseName) -> Result<Option<Seal>> {
+    let comment: Option<Option<String>> = sqlx::query_scalar(
+        "select shobj_description(oid, 'pg_database') from pg_database where datname = $1 and datistemplate",
+    )
+    .bind(name.as_str())
+    .fetch_optional(admin)
+    .await
+    .map_err(|error| asking("looking for the template", error))?;
+    Ok(comment.flatten().and_then(|comment| serde_json::from_str(&comment).ok()))
+}
+
+async fn lock(admin: &mut PgConnection, fingerprint: &Fingerprint, limit: Duration) -> Result<()> {
+    let key = i64::from_str_radix(&fingerprint.as_str()[..15], 16).expect("a fingerprint holds hexadecimal digits");
+    let mut patience = Patience::new("template build: no lock", limit);
+    loop {
+        let taken: bool = sqlx::query_scalar("select pg_try_advisory_lock($1)")
+            .bind(key)
+            .fetch_one(&mut *admin)
+            .await
+            .map_err(|error| asking("locking the template", error))?;
+        if taken {
+            return Ok(());
+        }
+        let holder: Option<i32> = sqlx::query_scalar(
+            "select pid from pg_locks where locktype = 'advisory' and granted and ((classid::bigint << 32) | objid::bigint) = $1",
+        )
+        .bind(key)
+        .fetch_optional(&mut *admin)
+        .await
+        .map_err(|error| asking("locking the template", error))?;
+        patience.pause(holder.map_or("just released".into(), |pid| format!("held by server process {pid}"))).await?;
+    }
+}
+
+async fn fill(
+    server: &Server,
+    plan: &Plan,
+    inputs: &Inputs,
+    admin: &mut PgConnection,
+    build: &DatabaseName,
+    progress: &Progress,
+) -> Result<ProvisionReport> {
+    let create = format!("create database {build} template template0");
+    sqlx::raw_sql(AssertSqlSafe(create))
+        .execute(&mut *admin)
+        .await
+        .map_err(|error| asking("creating the database", error))?;
+    let mut connection = server.conn.connect(build.as_str()).await?;
+    let report = provision::provision(&mut connection, plan, inputs, progress).await?;
+    progress.say("sealing the template");
+    guard::install(&mut connection).await.map_err(|error| asking("installing the guard", error))?;
+    // Nobody vacuums the copies: give them statistics and a visibility map from the start.
+    sqlx::raw_sql("vacuum (analyze)").execute(&mut connection).await.map_err(|error| asking("vacuum", error))?;
+    // What is left is a farewell.
+    let _ = connection.close().await;
+    // The first session after the last DDL writes pg_internal.init, which every copy inherits.
+    let mut last = server.conn.connect(build.as_str()).await?;
+    sqlx::raw_sql("select 1").execute(&mut last).await.map_err(|error| asking("the last look", error))?;
+    let _ = last.close().await;
+    Ok(report)
+}
+
+async fn seal(
+    admin: &mut PgConnection,
+    build: &DatabaseName,
+    name: &DatabaseName,
+    fingerprint: &Fingerprint,
+    report: &ProvisionReport,
+) -> Result<()> {
+    // ALTER DATABASE ... RENAME wants no session on the database, and a closed one takes a moment to go.
+    let mut patience = Patience::new("sealing the template", Duration::from_secs(20));
+    loop {
+        let sessions: i64 = sqlx::query_scalar("select count(*) from pg_stat_activity where datname = $1")
+            .bind(build.as_str())
+            .fetch_one(&mut *admin)
+            .await
+            .map_err(|error| asking("sealing the template", error))?;
+        if sessions == 0 {
+            break;
+        }
+        patience.pause(format!("{sessions} sessions are still on it")).await?;
+    }
+    let sealed_at: String = sqlx::query_scalar("select now()::text")
+        .fetch_one(&mut *admin)
+        .await
+        .map_err(|error| asking("sealing the template", error))?;
+    let seal = Seal {
+        owner: OWNER.into(),
+        format: provision::FORMAT,
+        fingerprint: fingerprint.to_string(),
+        sealed_at,
+        report: report.clone(),
+    };
+    let comment = serde_json::to_string(&seal).expect("a seal holds plain values");
+    let publish = format!(
+        "begin; alter database {build} rename to {name}; alter database {name} is_template true allow_connections false; \
+         comment on database {name} is {}; commit",
+        Literal(&comment)
+    );
+    match sqlx::raw_sql(AssertSqlSafe(publish)).execute(&mut *admin).await {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            // The publishing transaction is over either way; the build must not stay.
+            let _ = sqlx::raw_sql("rollback").execute(&mut *admin).await;
+            let _ = reap::drop_database(admin, build).await;
+            Err(asking("sealing the template", error))
+        }
+    }
+}
+
+fn asking(step: &str, error: sqlx::Error) -> Error {
+    let kind = match &error {
+        error if crate::conn::is_server_gone(error) => ErrorKind::ServerLost,
+        // 53100: disk_full.
+        sqlx::Error::Database(error) if error.code().as_deref() == Some("53100") => ErrorKind::OutOfSpace,
+        _ => ErrorKind::Database,
+    };
+    let failed = Error::new(kind, format!("{step} failed")).with_source(error);
+    if kind == ErrorKind::OutOfSpace {
+        return failed
+            .with_help("free some space where the server keeps its data, or set EBBTIDE_STORAGE=memory or disk");
+    }
+    failed
+}
