@@ -41,6 +41,7 @@ impl Script {
     }
 
     /// The SQL that all offsets and positions refer to.
+    #[cfg(test)]
     pub(crate) fn text(&self) -> &str {
         &self.text
     }

@@ -1,0 +1,26 @@
+//! The fixture for `rstest`, as a user writes it.
+
+use ebbtide::{Tx, fixtures::tx};
+use rstest::rstest;
+
+#[rstest]
+#[tokio::test]
+async fn the_fixture_gives_a_transaction(#[future(awt)] mut tx: Tx) -> ebbtide::Result<()> {
+    let customers: i64 = sqlx::query_scalar("select count(*) from customers").fetch_one(&mut *tx).await?;
+    assert_eq!(customers, 0);
+    tx.close().await
+}
+
+#[rstest]
+#[case("Marta", "both")]
+#[case("Pilar", "hairdressing")]
+#[case("Rosa", "aesthetics")]
+#[tokio::test]
+async fn the_fixture_goes_with_cases(#[future(awt)] mut tx: Tx, #[case] name: &str, #[case] category: &str) {
+    let found: String = sqlx::query_scalar("select category::text from stylists where first_name = $1")
+        .bind(name)
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
+    assert_eq!(found, category);
+}
