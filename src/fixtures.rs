@@ -21,7 +21,6 @@ use crate::lane::Tx;
 /// # Panics
 /// There is no transaction to be had; the message is the error's whole report.
 #[rstest::fixture]
-#[expect(clippy::panic, reason = "a fixture has no other way to fail its test")]
 pub async fn tx() -> Tx {
     match crate::tx().await {
         Ok(tx) => tx,

@@ -1,5 +1,7 @@
 //! What a `Tx` promises: nothing that a test does reaches the next one, and nothing is lost in silence.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod support;
 
 use ebbtide::{ErrorKind, Harness, Tx};
@@ -35,7 +37,7 @@ async fn number(connection: &mut PgConnection, sql: &'static str) -> i64 {
 }
 
 fn code(error: &sqlx::Error) -> String {
-    error.as_database_error().and_then(|error| error.code()).unwrap_or_default().into_owned()
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default().into_owned()
 }
 
 /// The database that a transaction works on, to see whether the next one gets the same.
@@ -221,7 +223,8 @@ async fn session_state_does_not_survive() {
         assert_eq!(number(&mut tx, "select count(*) from pg_prepared_statements where not from_sql").await, 1);
         assert_eq!(number(&mut tx, "select count(*) from pg_prepared_statements where from_sql").await, 0);
         assert_eq!(
-            number(&mut tx, "select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()").await,
+            number(&mut tx, "select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()")
+                .await,
             0
         );
         assert_eq!(number(&mut tx, "select count(*) from pg_listening_channels()").await, 0);
@@ -232,8 +235,12 @@ async fn session_state_does_not_survive() {
         assert_eq!(code(&run(&mut tx, "savepoint a; select currval('tickets')").await.unwrap_err()), "55000");
         run(&mut tx, "rollback to savepoint a").await.unwrap();
 
-        run(&mut tx, "prepare mine as select 1; select pg_advisory_lock(7); listen news; set search_path = nowhere").await.unwrap();
-        run(&mut tx, "create temporary table scratch (id int); declare held cursor with hold for select 1").await.unwrap();
+        run(&mut tx, "prepare mine as select 1; select pg_advisory_lock(7); listen news; set search_path = nowhere")
+            .await
+            .unwrap();
+        run(&mut tx, "create temporary table scratch (id int); declare held cursor with hold for select 1")
+            .await
+            .unwrap();
         run(&mut tx, "select nextval('public.tickets')").await.unwrap();
         tx.close().await.unwrap();
     }

@@ -1,5 +1,7 @@
 //! Modules import downwards only. ARCHITECTURE.md tells why.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

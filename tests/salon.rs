@@ -26,12 +26,14 @@ async fn both_extensions_are_there_with_their_versions() -> Result {
 #[tokio::test]
 async fn the_seeds_are_there() -> Result {
     let mut tx = ebbtide::tx().await?;
-    let stylists = names(&mut tx, "select first_name || ' ' || category from stylists order by first_name collate \"C\"").await?;
+    let stylists =
+        names(&mut tx, "select first_name || ' ' || category from stylists order by first_name collate \"C\"").await?;
     assert_eq!(
         stylists,
         ["Harol hairdressing", "Marta both", "Pilar hairdressing", "Rosa aesthetics", "Víctor hairdressing"]
     );
-    let policies = names(&mut tx, "select category || ' ' || count(*) from policies group by category order by 1").await?;
+    let policies =
+        names(&mut tx, "select category || ' ' || count(*) from policies group by category order by 1").await?;
     assert_eq!(policies, ["business_rule 5", "faq 2"]);
     tx.close().await
 }

@@ -121,7 +121,7 @@ impl Harness {
         let stage = self.stage().await?;
         let server = &stage.server;
         Ok(ServerReport {
-            backend: server.backend(),
+            backend: server.backend,
             version: server.version.clone(),
             reused: server.origin == Origin::Reused,
             milliseconds: server.took.as_secs_f64() * 1e3,
@@ -191,7 +191,7 @@ impl Stage {
     async fn set_trusting(plan: &Arc<Plan>, trust: Trust) -> Result<Self> {
         let inputs = Inputs::read(plan)?;
         let server = Arc::new(Server::start(plan, trust).await?);
-        tracing::info!(backend = %server.backend(), version = server.version, reused = server.origin == Origin::Reused, "server");
+        tracing::info!(backend = %server.backend, version = server.version, reused = server.origin == Origin::Reused, "server");
         let fingerprint = inputs.fingerprint(plan, server.version_num);
         let template = Arc::new(TemplateCell {
             plan: Arc::clone(plan),
@@ -215,7 +215,10 @@ impl Stage {
                 Box::pin(async move { Ok(source.ensure().await?.name) })
             }),
         );
-        pool.warm_up().await?;
+        // Files may speak of a server that died a moment ago; the first connection shows it.
+        if trust == Trust::Files && server.origin == Origin::Reused {
+            pool.warm_up().await?;
+        }
         Ok(Self { server, template, pool })
     }
 }

@@ -21,7 +21,7 @@ use crate::server::Server;
 const LANES: usize = 64;
 /// Tests after which a lane is copied anew: rolled back rows stay in its tables as dead ones.
 const USES: u32 = 5_000;
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What the pool needs to know of its surroundings.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use crate::names::DatabaseName;
 use crate::wait::Patience;
 
 /// How long a kept database, and its server for its sake, outlives the tests.
-const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
+const KEPT_FOR: Duration = Duration::from_hours(1);
 
 /// A connection inside a transaction that is rolled back, on a database that no other test uses meanwhile.
 ///

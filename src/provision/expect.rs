@@ -38,7 +38,7 @@ pub(super) async fn check(connection: &mut PgConnection, expect: &Expect) -> Res
         match enums.get(plain(name)) {
             Some(found) if found == wanted => {}
             Some(found) => {
-                unmet.push(format!("enum {name} is ({}), expected ({})", found.join(", "), wanted.join(", ")))
+                unmet.push(format!("enum {name} is ({}), expected ({})", found.join(", "), wanted.join(", ")));
             }
             None => unmet.push(format!("enum {name} is missing, expected ({})", wanted.join(", "))),
         }

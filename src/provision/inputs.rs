@@ -27,7 +27,7 @@ impl InputFile {
         let bytes = std::fs::read(&self.path).map_err(|error| unreadable("cannot be read").with_source(error))?;
         String::from_utf8(bytes).map_err(|error| {
             let position = error.utf8_error().valid_up_to();
-            let line = error.as_bytes()[..position].iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = error.as_bytes()[..position].split(|byte| *byte == b'\n').count();
             unreadable("is not UTF-8")
                 .with_source(format!("byte {position}, line {line}"))
                 .with_help("save the file with UTF-8 encoding")

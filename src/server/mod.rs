@@ -38,6 +38,8 @@ pub(crate) enum Origin {
 /// A running PostgreSQL that this process has a lease on.
 #[derive(Debug)]
 pub(crate) struct Server {
+    /// Which backend runs it; never `Auto`.
+    pub(crate) backend: Backend,
     pub(crate) version: String,
     pub(crate) version_num: u32,
     pub(crate) conn: ConnParams,
@@ -63,6 +65,7 @@ impl Server {
 
     fn new(pointer: Pointer, instance: Instance, lease: Lease, origin: Origin, began: Instant) -> Self {
         Self {
+            backend: Backend::Native,
             version: pointer.version,
             version_num: pointer.version_num,
             conn: ConnParams::socket(&instance.folder, "postgres"),
@@ -71,10 +74,6 @@ impl Server {
             instance,
             _lease: lease,
         }
-    }
-
-    pub(crate) fn backend(&self) -> Backend {
-        Backend::Native
     }
 
     /// What the server must answer for its identity.

@@ -54,7 +54,10 @@ fn a_missing_or_unreadable_config_file_is_refused() {
     let error = package.plan(&Builder::new(), &[("EBBTIDE_CONFIG", "a.toml")]).expect_err("no file");
     let there = package.path("a.toml").display().to_string();
     let text = format!(r#"EBBTIDE_CONFIG="a.toml" is not a file: there is none at {there}"#);
-    assert_eq!(told(&error), (ErrorKind::Config, text, "create it, or do not name it (EBBTIDE_CONFIG or `config_file`)"));
+    assert_eq!(
+        told(&error),
+        (ErrorKind::Config, text, "create it, or do not name it (EBBTIDE_CONFIG or `config_file`)")
+    );
     std::fs::write(package.path("a.toml"), b"\xff").expect("the package can be written");
     let error = package.plan(&Builder::new(), &[("EBBTIDE_CONFIG", "a.toml")]).expect_err("no text");
     let help = "make it a readable file of UTF-8 text";

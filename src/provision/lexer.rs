@@ -1,0 +1,168 @@
+//! PostgreSQL's tokens, with `standard_conforming_strings` on
+//! (<https://www.postgresql.org/docs/current/sql-syntax-lexical.html>).
+
+/// A token of SQL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Token<'a> {
+    /// An unquoted identifier or keyword as written.
+    Word(&'a str),
+    /// A quoted identifier, unescaped.
+    Quoted(String),
+    /// One character of an operator or of punctuation.
+    Symbol(char),
+    /// A string, dollar body, number or parameter as written. Also `U&"..."`, whose escapes depend on what follows, and
+    /// a comment that never ends, for the server to reject.
+    Literal(&'a str),
+}
+
+impl Token<'_> {
+    /// Whether this is the keyword, in any case.
+    pub(crate) fn is_word(&self, keyword: &str) -> bool {
+        matches!(self, Self::Word(word) if word.eq_ignore_ascii_case(keyword))
+    }
+}
+
+/// Iterates over the tokens of some SQL.
+#[derive(Debug, Clone)]
+pub(crate) struct Tokens<'a> {
+    source: &'a str,
+    /// Where the last token lies.
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+impl<'a> Tokens<'a> {
+    pub(super) fn new(source: &'a str) -> Self {
+        Self { source, start: 0, end: 0 }
+    }
+}
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = Token<'a>;
+
+    fn next(&mut self) -> Option<Token<'a>> {
+        self.start = self.end + blank_len(&self.source[self.end..]);
+        let (token, len) = first_token(&self.source[self.start..])?;
+        self.end = self.start + len;
+        Some(token)
+    }
+}
+
+/// The token that `text` starts with, and its length; a quote that never ends takes the rest.
+fn first_token(text: &str) -> Option<(Token<'_>, usize)> {
+    let first = text.chars().next()?;
+    let literal = |len: usize| Some((Token::Literal(&text[..len]), len));
+    match *text.as_bytes() {
+        [b'\'', ..] => literal(quote_len(text, 0)),
+        [b'b' | b'B' | b'x' | b'X' | b'n' | b'N', b'\'', ..] => literal(quote_len(text, 1)),
+        [b'u' | b'U', b'&', b'\'' | b'"', ..] => literal(quote_len(text, 2)),
+        [b'e' | b'E', b'\'', ..] => literal(escape_string_len(text)),
+        [b'"', ..] => {
+            let len = quote_len(text, 0);
+            let inner = &text[1..len];
+            Some((Token::Quoted(inner.strip_suffix('"').unwrap_or(inner).replace("\"\"", "\"")), len))
+        }
+        [b'/', b'*', ..] => literal(text.len()),
+        [b'$', ..] => match dollar_len(text) {
+            Some(len) => literal(len),
+            None => Some((Token::Symbol('$'), 1)),
+        },
+        [b'0'..=b'9', ..] => literal(prefix_len(text, |c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'))),
+        _ if starts_word(first) => {
+            let len = prefix_len(text, |c| starts_word(c) || c.is_ascii_digit() || c == '$');
+            Some((Token::Word(&text[..len]), len))
+        }
+        _ => Some((Token::Symbol(first), first.len_utf8())),
+    }
+}
+
+/// The length of the blanks and comments at the start.
+fn blank_len(text: &str) -> usize {
+    let mut len = 0;
+    loop {
+        len += space_len(&text[len..]);
+        match block_comment_len(&text[len..]) {
+            Some(comment) => len += comment,
+            None => return len,
+        }
+    }
+}
+
+/// The length of the blanks and line comments at the start.
+fn space_len(text: &str) -> usize {
+    let mut len = 0;
+    loop {
+        len += prefix_len(&text[len..], |c| matches!(c, ' ' | '\t' | '\n' | '\r' | '\u{b}' | '\u{c}'));
+        if !text[len..].starts_with("--") {
+            return len;
+        }
+        len += prefix_len(&text[len..], |c| !matches!(c, '\n' | '\r'));
+    }
+}
+
+/// The length of the block comment at the start, if there is one and it ends.
+fn block_comment_len(text: &str) -> Option<usize> {
+    let mut at = text.starts_with("/*").then_some(2)?;
+    let mut depth = 1_usize;
+    while depth > 0 {
+        match text.as_bytes().get(at..at + 2)? {
+            b"/*" => (depth, at) = (depth + 1, at + 2),
+            b"*/" => (depth, at) = (depth - 1, at + 2),
+            _ => at += 1,
+        }
+    }
+    Some(at)
+}
+
+/// The length up to the end of the quote that opens at `open`, where a doubled quote stands for one.
+fn quote_len(text: &str, open: usize) -> usize {
+    let (bytes, mut at) = (text.as_bytes(), open + 1);
+    while let Some(found) = bytes.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == bytes[open])) {
+        at += found + 1;
+        if bytes.get(at) != Some(&bytes[open]) {
+            return at;
+        }
+        at += 1;
+    }
+    text.len()
+}
+
+/// The length of `E'...'` with its continuations: the server reads `E'a'`, a line break, `'b\''` as one escape string.
+fn escape_string_len(text: &str) -> usize {
+    let (bytes, mut at) = (text.as_bytes(), 2);
+    while let Some(byte) = bytes.get(at) {
+        at += match (byte, bytes.get(at + 1)) {
+            (b'\\', _) | (b'\'', Some(b'\'')) => 2,
+            (b'\'', _) => {
+                let gap = space_len(&text[at + 1..]);
+                let next = at + 1 + gap;
+                if bytes.get(next) != Some(&b'\'') || !text[at + 1..next].contains(['\n', '\r']) {
+                    return at + 1;
+                }
+                gap + 2
+            }
+            _ => 1,
+        };
+    }
+    text.len()
+}
+
+/// The length of the dollar quote or the parameter at the start, if it is one.
+fn dollar_len(text: &str) -> Option<usize> {
+    let digits = prefix_len(&text[1..], |c| c.is_ascii_digit());
+    if digits > 0 {
+        return Some(1 + digits);
+    }
+    let tag = prefix_len(&text[1..], |c| starts_word(c) || c.is_ascii_digit());
+    let delimiter = text.get(..tag + 2).filter(|delimiter| delimiter.ends_with('$'))?;
+    Some(text[delimiter.len()..].find(delimiter).map_or(text.len(), |body| body + 2 * delimiter.len()))
+}
+
+fn prefix_len(text: &str, belongs: impl Fn(char) -> bool) -> usize {
+    text.find(|c| !belongs(c)).unwrap_or(text.len())
+}
+
+/// The lexer takes every character outside ASCII for a letter.
+fn starts_word(c: char) -> bool {
+    c.is_ascii_alphabetic() || c == '_' || !c.is_ascii()
+}
