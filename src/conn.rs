@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
+use crate::sql_error;
 
 /// The database that every server has and that administration goes through.
 pub(crate) const ADMIN_DATABASE: &str = "postgres";
@@ -47,23 +48,9 @@ impl ConnParams {
     }
 
     pub(crate) async fn connect(&self, database: &str) -> Result<PgConnection> {
-        PgConnection::connect_with(&self.options(database)).await.map_err(|error| refused(&error, database))
-    }
-}
-
-fn refused(error: &sqlx::Error, database: &str) -> Error {
-    let kind = if is_server_gone(error) { ErrorKind::ServerLost } else { ErrorKind::Database };
-    Error::new(kind, format!("no connection to database {database}")).with_source(error.to_string())
-}
-
-/// Whether an error says that the server, not the statement, is the trouble.
-pub(crate) fn is_server_gone(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed | sqlx::Error::PoolClosed => true,
-        // 57P01 to 57P03: shutting down, crashed, starting up.
-        // https://www.postgresql.org/docs/current/errcodes-appendix.html
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("57P0")),
-        _ => false,
+        PgConnection::connect_with(&self.options(database))
+            .await
+            .map_err(|error| sql_error::failed(&format!("connecting to database {database}"), error))
     }
 }
 

@@ -8,8 +8,6 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use sqlx::postgres::PgDatabaseError;
-
 /// The result of most operations in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -154,23 +152,6 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.inner.source.as_deref().map(|source| source as &(dyn StdError + 'static))
-    }
-}
-
-/// So that a test that returns [`Result`] can use `?` on its own queries.
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
-        let refused = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
-        let Some(refused) = refused else {
-            return Self::new(ErrorKind::Database, "the query failed").with_source(error);
-        };
-        let mut says = vec![format!("SQLSTATE {}", refused.code())];
-        says.extend(refused.detail().map(|text| format!("detail: {text}")));
-        says.extend(refused.hint().map(|text| format!("hint: {text}")));
-        says.extend(refused.constraint().map(|text| format!("constraint: {text}")));
-        Self::new(ErrorKind::Database, refused.message().to_owned())
-            .with_evidence("the server says", says.join("\n"))
-            .with_source(error)
     }
 }
 

@@ -47,6 +47,7 @@ mod progress;
 mod provision;
 mod reap;
 mod server;
+mod sql_error;
 mod template;
 mod wait;
 

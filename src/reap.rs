@@ -3,11 +3,11 @@
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
-use crate::conn;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::lane_files::LaneFiles;
 use crate::names::{DatabaseName, Fingerprint};
 use crate::server::Server;
+use crate::sql_error;
 
 /// Templates that may stay on one server beside the one about to be built.
 const TEMPLATES_KEPT: usize = 4;
@@ -21,7 +21,7 @@ pub(crate) async fn drop_database(admin: &mut PgConnection, name: &DatabaseName)
         .execute(admin)
         .await
         .map(drop)
-        .map_err(|error| refused(&format!("dropping {name}"), error))
+        .map_err(|error| sql_error::failed(&format!("dropping {name}"), error))
 }
 
 /// Drops what builders of this fingerprint left behind. The caller holds the fingerprint's lock.
@@ -57,11 +57,6 @@ async fn databases(admin: &mut PgConnection, prefix: &str) -> Result<Vec<Databas
             .bind(prefix)
             .fetch_all(admin)
             .await
-            .map_err(|error| refused("listing databases", error))?;
+            .map_err(|error| sql_error::failed("listing databases", error))?;
     names.iter().map(|name| DatabaseName::ours(name)).collect()
-}
-
-fn refused(step: &str, error: sqlx::Error) -> Error {
-    let kind = if conn::is_server_gone(&error) { ErrorKind::ServerLost } else { ErrorKind::Database };
-    Error::new(kind, format!("{step} failed")).with_source(error)
 }

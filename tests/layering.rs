@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Top-level modules by layer, lowest first. A module may import from lower layers and from its own.
 const LAYERS: [&[&str]; 9] = [
-    &["error", "names", "wait", "progress"],
+    &["error", "sql_error", "names", "wait", "progress"],
     &["config", "conn"],
     &["process"],
     &["server"],

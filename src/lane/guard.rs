@@ -3,8 +3,8 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 
-use crate::conn;
 use crate::names::Literal;
+use crate::sql_error::{self, code};
 
 /// What a test left of its transaction.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub(super) async fn close(connection: &mut PgConnection) -> Outcome {
             Some("25P02") => close_failed(connection, Outcome::Clean).await,
             // no_active_sql_transaction, invalid_savepoint_specification.
             Some("25P01" | "3B001") => Outcome::Escaped,
-            Some(_) if !conn::is_server_gone(&error) => {
+            Some(_) if !sql_error::is_server_gone(&error) => {
                 close_failed(connection, Outcome::ConstraintViolated(error)).await
             }
             Some(_) | None => Outcome::Lost(error),
@@ -82,9 +82,4 @@ async fn forget_statements(connection: &mut PgConnection) -> Result<(), sqlx::Er
 /// Whether sqlx still counts our transaction, so that the next `begin` of a user is a savepoint.
 pub(super) fn is_reusable(connection: &PgConnection) -> bool {
     connection.is_in_transaction()
-}
-
-fn code(error: &sqlx::Error) -> Option<&str> {
-    let error = error.as_database_error()?.try_downcast_ref::<sqlx::postgres::PgDatabaseError>()?;
-    Some(error.code())
 }

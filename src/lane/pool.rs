@@ -10,12 +10,12 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::guard;
-use crate::conn;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lane_files::{LaneFile, LaneFiles};
 use crate::names::{DatabaseName, Fingerprint};
 use crate::reap;
 use crate::server::Server;
+use crate::sql_error;
 
 /// Lanes of one fingerprint on one server: more tests than that at once wait for each other.
 const LANES: usize = 64;
@@ -186,7 +186,7 @@ impl LanePool {
         }
         let connection = match self.connect(&database, &test).await {
             // invalid_catalog_name: somebody dropped the database behind our back.
-            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("3D000") => {
+            Err(error) if sql_error::code(&error) == Some("3D000") => {
                 self.copy(&database).await?;
                 self.connect(&database, &test).await
             }
@@ -225,18 +225,7 @@ impl LanePool {
     }
 
     pub(super) fn explain(&self, step: &str, error: sqlx::Error) -> Error {
-        let kind = match &error {
-            error if conn::is_server_gone(error) => ErrorKind::ServerLost,
-            // disk_full
-            sqlx::Error::Database(error) if error.code().as_deref() == Some("53100") => ErrorKind::OutOfSpace,
-            _ => ErrorKind::Database,
-        };
-        let failed = Error::new(kind, format!("{step} failed")).with_source(error);
-        if kind == ErrorKind::OutOfSpace {
-            return failed
-                .with_help("free some space where the server keeps its data, or set EBBTIDE_STORAGE=memory or disk");
-        }
-        self.inner.setting.server.explain(failed)
+        self.inner.setting.server.explain(sql_error::failed(step, error))
     }
 
     /// Takes back a lane that equals the template again.

@@ -11,6 +11,7 @@ use super::guard::{self, Outcome};
 use super::pool::{Lane, LaneConnection, LanePool};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::DatabaseName;
+use crate::sql_error;
 use crate::wait::Patience;
 
 /// How long a kept database, and its server for its sake, outlives the tests.
@@ -127,7 +128,7 @@ impl Tx {
                 match sqlx::raw_sql(AssertSqlSafe(rename.clone())).execute(&mut admin).await {
                     Ok(_) => return Ok(()),
                     // object_in_use: the closed session takes a moment to go.
-                    Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("55006") => {
+                    Err(error) if sql_error::code(&error) == Some("55006") => {
                         patience.pause(error).await?;
                     }
                     Err(error) => return Err(pool.explain("keeping the test's database", error)),

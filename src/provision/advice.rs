@@ -2,6 +2,7 @@
 
 use super::claims;
 use super::script::Script;
+use crate::sql_error;
 
 /// Objects of well-known extensions, by which a missing extension is recognised.
 const PROVIDED: [(&str, &[&str]); 12] = [
@@ -59,9 +60,7 @@ pub(super) fn on(code: &str, message: &str, scripts: &[Script]) -> Option<String
         // duplicate_table, duplicate_object
         "42P07" | "42710" => Some("two migrations create it, or one does so twice".to_owned()),
         // disk_full
-        "53100" => {
-            Some("free some space where the server keeps its data, or set EBBTIDE_STORAGE=memory or disk".to_owned())
-        }
+        "53100" => Some(sql_error::MAKE_ROOM.to_owned()),
         _ => None,
     }
 }

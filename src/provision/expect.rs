@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use sqlx::postgres::PgConnection;
 
-use super::failure;
 use crate::catalog;
 use crate::config::Expect;
 use crate::error::{Error, ErrorKind, Result};
+use crate::sql_error;
 
 pub(super) async fn check(connection: &mut PgConnection, expect: &Expect) -> Result<()> {
-    let asking = |error| failure::asking("checking what is expected", error);
+    let asking = |error| sql_error::failed("checking what is expected", error);
     let relations = catalog::tables(connection).await.map_err(asking)?;
     let tables: BTreeSet<String> = relations.iter().map(ToString::to_string).collect();
     let mut unmet: Vec<String> = expect

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
-use super::{advice, failure};
+use super::advice;
 use crate::catalog;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::Ident;
+use crate::sql_error;
 
 /// Installs every extension, in the order given, and returns the versions that the server then reports.
 pub(super) async fn install(connection: &mut PgConnection, names: &[String]) -> Result<BTreeMap<String, String>> {
@@ -17,7 +18,7 @@ pub(super) async fn install(connection: &mut PgConnection, names: &[String]) -> 
     let mut missing = Vec::new();
     for name in names {
         let available = catalog::available_extension(connection, name).await;
-        if available.map_err(|error| failure::asking("looking for extensions", error))?.is_none() {
+        if available.map_err(|error| sql_error::failed("looking for extensions", error))?.is_none() {
             missing.push(name.as_str());
         }
     }
@@ -34,9 +35,10 @@ pub(super) async fn install(connection: &mut PgConnection, names: &[String]) -> 
                 .with_help("the server's files for it may be incomplete or of another version: reinstall its package")
         })?;
         let version = catalog::installed_extension(connection, name).await;
-        let version = version.map_err(|error| failure::asking("reading extensions back", error))?.ok_or_else(|| {
-            Error::new(ErrorKind::ExtensionInstall, format!("the extension {name} was installed and is not there"))
-        })?;
+        let version =
+            version.map_err(|error| sql_error::failed("reading extensions back", error))?.ok_or_else(|| {
+                Error::new(ErrorKind::ExtensionInstall, format!("the extension {name} was installed and is not there"))
+            })?;
         installed.insert(name.clone(), version);
     }
     Ok(installed)

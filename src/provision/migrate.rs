@@ -13,6 +13,7 @@ use super::report::MigrationReport;
 use super::script::Script;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
+use crate::sql_error;
 
 /// sqlx's own ledger (<https://docs.rs/sqlx/latest/sqlx/migrate/>).
 pub(super) const LEDGER: &str = "_sqlx_migrations";
@@ -98,7 +99,7 @@ async fn refused(
     error: sqlx::Error,
 ) -> Error {
     let message = format!("migration {} ({}) failed", migration.version, migration.description);
-    let Some(script) = script_of(migration, scripts) else { return failure::asking(&message, error) };
+    let Some(script) = script_of(migration, scripts) else { return sql_error::failed(&message, error) };
     // Many errors point nowhere: then the statements are run one by one, in a database that is dropped next.
     let found = if failure::has_position(&error) { None } else { find_statement(connection, script).await };
     let (sent_from, error) = found.unwrap_or((0, error));

@@ -24,6 +24,7 @@ use crate::catalog;
 use crate::config::Plan;
 use crate::error::Result;
 use crate::progress::Progress;
+use crate::sql_error;
 
 pub(crate) use inputs::Inputs;
 pub use report::{MigrationReport, PhaseReport, ProvisionReport, SeedReport};
@@ -59,9 +60,9 @@ pub(crate) async fn provision(
 
     progress.say("checking what is expected");
     expect::check(connection, &plan.expect).await?;
-    let tables = catalog::tables(connection).await.map_err(|error| failure::asking("reading the tables", error))?;
+    let tables = catalog::tables(connection).await.map_err(|error| sql_error::failed("reading the tables", error))?;
     let rows =
-        catalog::row_counts(connection, &tables).await.map_err(|error| failure::asking("counting rows", error))?;
+        catalog::row_counts(connection, &tables).await.map_err(|error| sql_error::failed("counting rows", error))?;
     let report = clock.finish("expectations");
     report.tables = rows.keys().filter(|table| !verify::is_ledger(table)).cloned().collect();
     report.rows = rows.into_iter().filter(|(table, _)| !verify::is_ledger(table)).collect();

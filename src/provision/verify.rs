@@ -6,13 +6,13 @@ use sqlx::migrate::Migrate as _;
 use sqlx::postgres::PgConnection;
 
 use super::claims;
-use super::failure;
 use super::inputs::Inputs;
 use super::migrate::{self, LEDGER};
 use super::script::Script;
 use crate::catalog;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::hex;
+use crate::sql_error;
 
 /// Tables in which migration tools write what they did.
 const LEDGERS: [&str; 5] =
@@ -32,9 +32,9 @@ pub(super) async fn verify(connection: &mut PgConnection, inputs: &Inputs, scrip
     sqlx::raw_sql("reset all")
         .execute(&mut *connection)
         .await
-        .map_err(|error| failure::asking("resetting the session", error))?;
+        .map_err(|error| sql_error::failed("resetting the session", error))?;
     let head = ledger_against_files(connection, inputs).await?;
-    let tables = catalog::tables(connection).await.map_err(|error| failure::asking("reading the tables", error))?;
+    let tables = catalog::tables(connection).await.map_err(|error| sql_error::failed("reading the tables", error))?;
     let users: BTreeSet<String> = tables.iter().map(ToString::to_string).filter(|table| !is_ledger(table)).collect();
     if users.is_empty() {
         return Err(Error::new(

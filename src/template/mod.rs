@@ -9,12 +9,13 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 
 use crate::config::Plan;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::names::{DatabaseName, Fingerprint, Literal};
 use crate::progress::Progress;
 use crate::provision::{self, Inputs, ProvisionReport};
 use crate::reap;
 use crate::server::{Origin, Server};
+use crate::sql_error;
 use crate::wait::Patience;
 
 /// What a template's comment holds: the owner's mark, and the story of its building.
@@ -88,7 +89,7 @@ async fn find(admin: &mut PgConnection, name: &DatabaseName) -> Result<Option<Se
     .bind(name.as_str())
     .fetch_optional(admin)
     .await
-    .map_err(|error| asking("looking for the template", error))?;
+    .map_err(|error| sql_error::failed("looking for the template", error))?;
     Ok(comment.flatten().and_then(|comment| serde_json::from_str(&comment).ok()))
 }
 
@@ -100,7 +101,7 @@ async fn lock(admin: &mut PgConnection, fingerprint: &Fingerprint, limit: Durati
             .bind(key)
             .fetch_one(&mut *admin)
             .await
-            .map_err(|error| asking("locking the template", error))?;
+            .map_err(|error| sql_error::failed("locking the template", error))?;
         if taken {
             return Ok(());
         }
@@ -110,7 +111,7 @@ async fn lock(admin: &mut PgConnection, fingerprint: &Fingerprint, limit: Durati
         .bind(key)
         .fetch_optional(&mut *admin)
         .await
-        .map_err(|error| asking("locking the template", error))?;
+        .map_err(|error| sql_error::failed("locking the template", error))?;
         patience.pause(holder.map_or("just released".into(), |pid| format!("held by server process {pid}"))).await?;
     }
 }
@@ -127,18 +128,21 @@ async fn fill(
     sqlx::raw_sql(AssertSqlSafe(create))
         .execute(&mut *admin)
         .await
-        .map_err(|error| asking("creating the database", error))?;
+        .map_err(|error| sql_error::failed("creating the database", error))?;
     let mut connection = server.conn.connect(build.as_str()).await?;
     let report = provision::provision(&mut connection, plan, inputs, progress).await?;
     progress.say("sealing the template");
-    guard::install(&mut connection).await.map_err(|error| asking("installing the guard", error))?;
+    guard::install(&mut connection).await.map_err(|error| sql_error::failed("installing the guard", error))?;
     // Nobody vacuums the copies: give them statistics and a visibility map from the start.
-    sqlx::raw_sql("vacuum (analyze)").execute(&mut connection).await.map_err(|error| asking("vacuum", error))?;
+    sqlx::raw_sql("vacuum (analyze)")
+        .execute(&mut connection)
+        .await
+        .map_err(|error| sql_error::failed("vacuum", error))?;
     // What is left is a farewell.
     let _ = connection.close().await;
     // The first session after the last DDL writes pg_internal.init, which every copy inherits.
     let mut last = server.conn.connect(build.as_str()).await?;
-    sqlx::raw_sql("select 1").execute(&mut last).await.map_err(|error| asking("the last look", error))?;
+    sqlx::raw_sql("select 1").execute(&mut last).await.map_err(|error| sql_error::failed("the last look", error))?;
     let _ = last.close().await;
     Ok(report)
 }
@@ -157,7 +161,7 @@ async fn seal(
             .bind(build.as_str())
             .fetch_one(&mut *admin)
             .await
-            .map_err(|error| asking("sealing the template", error))?;
+            .map_err(|error| sql_error::failed("sealing the template", error))?;
         if sessions == 0 {
             break;
         }
@@ -166,7 +170,7 @@ async fn seal(
     let sealed_at: String = sqlx::query_scalar("select now()::text")
         .fetch_one(&mut *admin)
         .await
-        .map_err(|error| asking("sealing the template", error))?;
+        .map_err(|error| sql_error::failed("sealing the template", error))?;
     let seal = Seal {
         owner: OWNER.into(),
         format: provision::FORMAT,
@@ -186,22 +190,7 @@ async fn seal(
             // The publishing transaction is over either way; the build must not stay.
             let _ = sqlx::raw_sql("rollback").execute(&mut *admin).await;
             let _ = reap::drop_database(admin, build).await;
-            Err(asking("sealing the template", error))
+            Err(sql_error::failed("sealing the template", error))
         }
     }
-}
-
-fn asking(step: &str, error: sqlx::Error) -> Error {
-    let kind = match &error {
-        error if crate::conn::is_server_gone(error) => ErrorKind::ServerLost,
-        // 53100: disk_full.
-        sqlx::Error::Database(error) if error.code().as_deref() == Some("53100") => ErrorKind::OutOfSpace,
-        _ => ErrorKind::Database,
-    };
-    let failed = Error::new(kind, format!("{step} failed")).with_source(error);
-    if kind == ErrorKind::OutOfSpace {
-        return failed
-            .with_help("free some space where the server keeps its data, or set EBBTIDE_STORAGE=memory or disk");
-    }
-    failed
 }

@@ -8,8 +8,8 @@ use sqlx::postgres::PgConnection;
 
 use super::{Skipped, column_list, data_refused, table_of};
 use crate::error::{Error, ErrorKind, Result};
-use crate::provision::failure;
 use crate::provision::inputs::InputFile;
+use crate::sql_error;
 
 const CHUNK: usize = 64 * 1024;
 
@@ -37,7 +37,7 @@ pub(super) async fn load(connection: &mut PgConnection, file: &InputFile) -> Res
     sqlx::raw_sql("drop table ebbtide_stage")
         .execute(connection)
         .await
-        .map_err(|error| failure::asking("staging", error))?;
+        .map_err(|error| sql_error::failed("staging", error))?;
     Ok(Skipped::from([(table.to_string(), staged - inserted)]))
 }
 

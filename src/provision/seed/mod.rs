@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::failure;
 use super::inputs::{InputFile, Inputs};
 use super::report::SeedReport;
 use crate::catalog::{OWN_SCHEMA, RelationName};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::Ident;
 use crate::progress::Progress;
+use crate::sql_error;
 
 /// Rows that were there already, by table.
 type Skipped = BTreeMap<String, u64>;
@@ -87,7 +87,7 @@ async fn inserts_so_far(connection: &mut PgConnection) -> Result<BTreeMap<String
             })
             .collect()
     })
-    .map_err(|error| failure::asking("counting seeded rows", error))
+    .map_err(|error| sql_error::failed("counting seeded rows", error))
 }
 
 /// The table that a CSV or JSON file is for: `010_sales.orders.csv` is for `sales.orders`.
@@ -107,7 +107,7 @@ fn column_list(columns: &[String]) -> String {
 }
 
 async fn run(connection: &mut PgConnection, statement: &'static str) -> Result<()> {
-    sqlx::raw_sql(statement).execute(connection).await.map(drop).map_err(|error| failure::asking(statement, error))
+    sqlx::raw_sql(statement).execute(connection).await.map(drop).map_err(|error| sql_error::failed(statement, error))
 }
 
 fn at_end(file: &InputFile, error: sqlx::Error) -> Error {
@@ -117,18 +117,18 @@ fn at_end(file: &InputFile, error: sqlx::Error) -> Error {
 /// A refusal of data that has no place in a statement of the user's.
 fn data_refused(file: &InputFile, place: &str, error: sqlx::Error) -> Error {
     let message = format!("seed {} failed {place}", file.shown);
-    let Some(refused) = failure::database_error(&error) else { return failure::asking(&message, error) };
-    let kind = if refused.code() == "53100" { ErrorKind::OutOfSpace } else { ErrorKind::Seed };
+    let Some(refused) = sql_error::refusal(&error) else { return sql_error::failed(&message, error) };
+    let kind = sql_error::kind_of(&error, ErrorKind::Seed);
     let help = match refused.code() {
         "42P01" => {
             "name the file after its table, with a number in front for the order; a migration must create the table"
         }
         "42703" => "the header or the keys must be columns of the table",
-        "53100" => "free some space where the server keeps its data, or set EBBTIDE_STORAGE=memory or disk",
+        "53100" => sql_error::MAKE_ROOM,
         _ => "mend the data; nothing of this file was kept",
     };
     Error::new(kind, format!("{message}: {}", refused.message()))
-        .with_evidence("the server says", failure::server_says(refused))
+        .with_evidence("the server says", sql_error::server_says(refused))
         .with_help(help)
         .with_source(error)
 }

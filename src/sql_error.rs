@@ -1,0 +1,73 @@
+//! What the driver's errors mean to us.
+
+use sqlx::postgres::PgDatabaseError;
+
+use crate::error::{Error, ErrorKind};
+
+/// `disk_full` (<https://www.postgresql.org/docs/current/errcodes-appendix.html>, as every code here).
+const DISK_FULL: &str = "53100";
+
+pub(crate) const MAKE_ROOM: &str =
+    "free some space where the server keeps its data, or set EBBTIDE_STORAGE=memory or disk";
+
+/// A step of ours that the server refused or could not answer.
+pub(crate) fn failed(step: &str, error: sqlx::Error) -> Error {
+    let kind = kind_of(&error, ErrorKind::Database);
+    let failed = Error::new(kind, format!("{step} failed")).with_source(error);
+    if kind == ErrorKind::OutOfSpace { failed.with_help(MAKE_ROOM) } else { failed }
+}
+
+/// The kind that an error has whatever was going on, or else the one of what was going on.
+pub(crate) fn kind_of(error: &sqlx::Error, otherwise: ErrorKind) -> ErrorKind {
+    match code(error) {
+        _ if is_server_gone(error) => ErrorKind::ServerLost,
+        Some(DISK_FULL) => ErrorKind::OutOfSpace,
+        _ => otherwise,
+    }
+}
+
+/// Whether an error says that the server, not the statement, is the trouble.
+pub(crate) fn is_server_gone(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed | sqlx::Error::PoolClosed => true,
+        // 57P01 to 57P03: shutting down, crashed, starting up.
+        error => code(error).is_some_and(|code| code.starts_with("57P0")),
+    }
+}
+
+/// The SQLSTATE.
+pub(crate) fn code(error: &sqlx::Error) -> Option<&str> {
+    refusal(error).map(PgDatabaseError::code)
+}
+
+/// The server's own words, where it answered.
+pub(crate) fn refusal(error: &sqlx::Error) -> Option<&PgDatabaseError> {
+    error.as_database_error()?.try_downcast_ref()
+}
+
+/// Everything of a refusal's fields that helps a person.
+pub(crate) fn server_says(refused: &PgDatabaseError) -> String {
+    let mut lines = vec![format!("SQLSTATE {}: {}", refused.code(), refused.message())];
+    lines.extend(refused.detail().map(|text| format!("detail: {text}")));
+    lines.extend(refused.hint().map(|text| format!("hint: {text}")));
+    lines.extend(refused.constraint().map(|text| format!("constraint: {text}")));
+    lines.extend(refused.r#where().map(|text| format!("where: {text}")));
+    lines.join("\n")
+}
+
+/// So that a test that returns [`Result`](crate::Result) can use `?` on its own queries.
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        let kind = kind_of(&error, ErrorKind::Database);
+        match refusal(&error) {
+            Some(refused) => {
+                let says = server_says(refused);
+                Self::new(kind, refused.message().to_owned()).with_evidence("the server says", says).with_source(error)
+            }
+            None if kind == ErrorKind::ServerLost => Self::new(kind, "the PostgreSQL server went away during a query")
+                .with_source(error)
+                .with_help("run the tests again: the next run starts a new server"),
+            None => Self::new(kind, "the query failed").with_source(error),
+        }
+    }
+}
