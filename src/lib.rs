@@ -21,6 +21,35 @@
 //! [`Harness::builder`]; an `EBBTIDE_*` variable beats both. Without any of them, `migrations/` and `seeds/` beside
 //! the manifest are used.
 //!
+//! # Configuration
+//! | `ebbtide.toml` | variable | legal values, default |
+//! |---|---|---|
+//! | `server.backend` | `EBBTIDE_BACKEND` | `auto`, `native`; `container` and `external` are known, and refused by this version. `auto` |
+//! | `server.postgres` | `EBBTIDE_POSTGRES` | a major version from 10. Any |
+//! | `server.linger` | `EBBTIDE_LINGER` | how long the server outlives its last user, such as `500ms`, `30s`, `5m`. `30s` |
+//! | `server.storage` | `EBBTIDE_STORAGE` | `memory`, `disk`, or `auto`: memory when 2 GiB are free there. `auto` |
+//! | `server.settings` | | a table of PostgreSQL's own settings, which beat ours |
+//! | `server.bin` | `EBBTIDE_PG_BIN` | the folder with `postgres` and `initdb`. Searched for |
+//! | `server.state_dir` | `EBBTIDE_STATE_DIR` | a folder with a short path. `$XDG_RUNTIME_DIR/ebbtide`, else `ebbtide-UID` in the temporary folder |
+//! | `server.start_timeout` | `EBBTIDE_START_TIMEOUT` | `60s` |
+//! | `provision.extensions` | `EBBTIDE_EXTENSIONS` | a list of names; in the variable with commas between them. None |
+//! | `provision.migrations` | `EBBTIDE_MIGRATIONS` | a folder of sqlx migrations; `false`, in the variable `none`. `migrations` if it is there |
+//! | `provision.seeds` | `EBBTIDE_SEEDS` | a folder; `false`, in the variable `none`. `seeds` if it is there |
+//! | `provision.timeout` | `EBBTIDE_PROVISION_TIMEOUT` | limit for one migration, and for another process's build. `120s` |
+//! | `provision.expect` | | `tables`, `rows`, `enums`: what must hold before a test runs |
+//! | | `EBBTIDE_CONFIG` | the file itself, when it lies elsewhere |
+//!
+//! Printing [`Harness::plan`] shows every value with the place that it came from. Variables may also stand in a
+//! `.env` file beside the manifest. `DATABASE_URL` is never read.
+//!
+//! # Seeds
+//! Files are applied in the order of their names, each in one transaction.
+//! - `.sql`: statements. Rows that an `ON CONFLICT` leaves out are counted as skipped.
+//! - `.csv`: a header row with column names, then rows for the table in the file's name (`010_services.csv`).
+//! - `.json`: an array of objects for the table in the file's name, or an object of such arrays by table.
+//!
+//! Rows of CSV and JSON files that conflict with a row that is there are skipped and counted.
+//!
 //! # Cleanup
 //! Nothing depends on a `Drop` that may never run. A supervisor ends the server and removes its folder when no
 //! process has used it for the plan's `linger` (30 s by default); a test process that is killed holds no lease. What

@@ -53,7 +53,7 @@ fn existing(root: &Path, named: Sourced<PathBuf>) -> Result<Sourced<PathBuf>> {
         return Ok(Sourced::new(path, named.source));
     }
     let label = match &named.source {
-        Source::Builder => format!("builder: config_file({:?})", named.to_string_lossy()),
+        Source::Builder => format!("Builder::config_file({:?})", named.to_string_lossy()),
         _ => format!("{}={:?}", key::CONFIG, named.to_string_lossy()),
     };
     let message = format!("{label} is not a file: there is none at {}", path.display());

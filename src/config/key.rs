@@ -102,17 +102,13 @@ pub(super) const SERVER: &[&Key] =
 /// The keys under `[provision]`.
 pub(super) const PROVISION: &[&Key] = &[&EXTENSIONS, &MIGRATIONS, &SEEDS, &TIMEOUT, &EXPECT];
 
-/// Variables that belong to no key of the file.
+/// The variable that names the file itself.
 pub(super) const CONFIG: &str = "EBBTIDE_CONFIG";
-pub(super) const REQUIRE: &str = "EBBTIDE_REQUIRE";
-pub(super) const KEEP: &str = "EBBTIDE_KEEP";
-pub(super) const EXPLAIN: &str = "EBBTIDE_EXPLAIN";
-pub(super) const LOG: &str = "EBBTIDE_LOG";
 
 /// Every `EBBTIDE_*` variable that means something.
 pub(super) fn variables() -> impl Iterator<Item = &'static str> {
     let of_keys = SERVER.iter().chain(PROVISION).map(|key| key.variable).filter(|name| !name.is_empty());
-    of_keys.chain([CONFIG, REQUIRE, KEEP, EXPLAIN, LOG])
+    of_keys.chain([CONFIG])
 }
 
 /// Advice for a name that is none of `legal`: the nearest one when it is near, and all of them.

@@ -69,14 +69,6 @@ pub struct Plan {
     pub package_name: Sourced<Option<String>>,
     /// The configuration file that was read, absolute.
     pub config_file: Sourced<Option<PathBuf>>,
-    /// `EBBTIDE_REQUIRE`, as it was written.
-    pub require: Sourced<Option<String>>,
-    /// `EBBTIDE_KEEP`, as it was written.
-    pub keep: Sourced<Option<String>>,
-    /// `EBBTIDE_EXPLAIN`, as it was written.
-    pub explain: Sourced<Option<String>>,
-    /// `EBBTIDE_LOG`, as it was written.
-    pub log: Sourced<Option<String>>,
 }
 
 impl Plan {
@@ -110,10 +102,6 @@ impl Plan {
             provision_timeout: said.provision_timeout.unwrap_or(Sourced::by_default(PROVISION_TIMEOUT)),
             package_name: environment.package_name(),
             config_file: file.path,
-            require: optional(environment.text(key::REQUIRE)?),
-            keep: optional(environment.text(key::KEEP)?),
-            explain: optional(environment.text(key::EXPLAIN)?),
-            log: optional(environment.text(key::LOG)?),
             package_root: root,
         })
     }

@@ -80,10 +80,6 @@ fn rows(plan: &Plan) -> Vec<Row<'_>> {
     if plan.slot.is_some() {
         rows.push(Row::optional("slot", &plan.slot, ""));
     }
-    let switches = [("require", &plan.require), ("keep", &plan.keep), ("explain", &plan.explain), ("log", &plan.log)];
-    rows.extend(
-        switches.into_iter().filter(|(_, value)| value.is_some()).map(|(key, value)| Row::optional(key, value, "")),
-    );
     rows
 }
 

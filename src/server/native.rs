@@ -24,6 +24,8 @@ const SUPERVISOR: &str = include_str!("supervisor.sh");
 const SHARED_MEMORY: &str = "/dev/shm";
 /// Free bytes below which data goes to disk rather than to memory.
 const ROOM_IN_MEMORY: u64 = 2 << 30;
+/// How long the output of `initdb` is kept after its last use.
+const CACHE_KEPT: Duration = Duration::from_hours(30 * 24);
 const SUPERUSER: &str = "postgres";
 const LOG_LINES: usize = 15;
 
@@ -46,6 +48,7 @@ pub(crate) async fn start(plan: &Plan, trust: Trust) -> Result<Server> {
         return Ok(server);
     }
     sweep(&registry, account).await?;
+    prune_cache(&registry.state)?;
     progress.say("starting PostgreSQL");
     let server = match adopt(&registry, plan, began).await? {
         Some(server) => server,
@@ -100,6 +103,17 @@ async fn sweep(registry: &Registry, account: Option<Account>) -> Result<()> {
             && !registry.instance(&entry.file_name().to_string_lossy()).folder.exists()
         {
             stop_orphan(&entry.path(), account).await;
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes copies of `initdb`'s output that no server was started from for a long time.
+fn prune_cache(state: &StateFolder) -> Result<()> {
+    for entry in std::fs::read_dir(state.cache()).into_iter().flatten().flatten() {
+        let used = entry.metadata().and_then(|metadata| metadata.modified());
+        if used.is_ok_and(|used| used.elapsed().is_ok_and(|idle| idle > CACHE_KEPT)) {
             remove(&entry.path())?;
         }
     }

@@ -168,10 +168,10 @@ fn an_environment_is_debugged_without_its_values() {
 fn unknown_variables_are_told_with_the_nearest_known_one() {
     let package = Package::new();
     let variables =
-        [("EBBTIDE_BAKEND", "x"), ("EBBTIDE_NONSENSE", "x"), ("EBBTIDE_KEEP", "x"), ("EBBTIDE_REQUIRE", "x")];
+        [("EBBTIDE_BAKEND", "x"), ("EBBTIDE_NONSENSE", "x"), ("EBBTIDE_CONFIG", "x"), ("EBBTIDE_SEEDS", "x")];
     let environment = package.environment(&variables);
     let environment = environment
-        .with_dot_env(Path::new(".env"), "EBBTIDE_BAKEND=y\nEBBTIDE_IMAGES=y\nEBBTIDE_LOG=y")
+        .with_dot_env(Path::new(".env"), "EBBTIDE_BAKEND=y\nEBBTIDE_IMAGES=y\nEBBTIDE_URL=y")
         .expect("legal");
     let expected = [
         "EBBTIDE_BAKEND means nothing to ebbtide: did you mean EBBTIDE_BACKEND?",
