@@ -35,7 +35,7 @@
 //! | `provision.extensions` | `EBBTIDE_EXTENSIONS` | a list of names; in the variable with commas between them. None |
 //! | `provision.migrations` | `EBBTIDE_MIGRATIONS` | a folder of sqlx migrations; `false`, in the variable `none`. `migrations` if it is there |
 //! | `provision.seeds` | `EBBTIDE_SEEDS` | a folder; `false`, in the variable `none`. `seeds` if it is there |
-//! | `provision.timeout` | `EBBTIDE_PROVISION_TIMEOUT` | limit for one migration, and for another process's build. `120s` |
+//! | `provision.timeout` | `EBBTIDE_PROVISION_TIMEOUT` | limit for one migration, one seed file, and another process's build. `120s` |
 //! | `provision.expect` | | `tables`, `rows`, `enums`: what must hold before a test runs |
 //! | | `EBBTIDE_CONFIG` | the file itself, when it lies elsewhere |
 //!

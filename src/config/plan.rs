@@ -61,7 +61,8 @@ pub struct Plan {
     pub seeds: Sourced<Option<PathBuf>>,
     /// What the database has to hold before it may be used.
     pub expect: Sourced<Expect>,
-    /// How long extensions, migrations and seeds may take together, more than zero.
+    /// How long one migration or one seed file may take, and another process's build of the same template; more than
+    /// zero.
     pub provision_timeout: Sourced<Duration>,
     /// The folder of the package under test, absolute.
     pub package_root: Sourced<PathBuf>,

@@ -55,7 +55,7 @@ pub(crate) async fn provision(
     verify::verify(connection, inputs, &scripts).await?;
     clock.finish("verification");
 
-    let seeded = seed::seed(connection, inputs, progress).await?;
+    let seeded = seed::seed(connection, inputs, *plan.provision_timeout.get(), progress).await?;
     clock.finish("seeds").seeds = seeded;
 
     progress.say("checking what is expected");

@@ -5,6 +5,7 @@ mod json;
 mod sql;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
@@ -24,20 +25,16 @@ type Skipped = BTreeMap<String, u64>;
 pub(super) async fn seed(
     connection: &mut PgConnection,
     inputs: &Inputs,
+    limit: Duration,
     progress: &Progress,
 ) -> Result<Vec<SeedReport>> {
     let mut reports = Vec::new();
     for (number, file) in inputs.seeds.iter().enumerate() {
         progress.say(&format!("seeding {} of {}: {}", number + 1, inputs.seeds.len(), file.shown));
         run(connection, "begin").await?;
-        match apply(connection, file).await {
-            Ok(found) => reports.extend(found),
-            Err(error) => {
-                // The file's own error is the one to report, and the database is dropped next.
-                let _ = run(connection, "rollback").await;
-                return Err(error);
-            }
-        }
+        let applied = tokio::time::timeout(limit, apply(connection, file)).await;
+        // After a failure nothing is rolled back: the database is dropped next.
+        reports.extend(applied.unwrap_or_else(|_| Err(too_slow(file, limit)))?);
         // A deferred constraint speaks here.
         sqlx::raw_sql("commit").execute(&mut *connection).await.map_err(|error| at_end(file, error))?;
     }
@@ -108,6 +105,11 @@ fn column_list(columns: &[String]) -> String {
 
 async fn run(connection: &mut PgConnection, statement: &'static str) -> Result<()> {
     sqlx::raw_sql(statement).execute(connection).await.map(drop).map_err(|error| sql_error::failed(statement, error))
+}
+
+fn too_slow(file: &InputFile, limit: Duration) -> Error {
+    Error::new(ErrorKind::Timeout, format!("seed {} is not done after {limit:?}", file.shown))
+        .with_help("raise provision.timeout or EBBTIDE_PROVISION_TIMEOUT, or make the seed smaller")
 }
 
 fn at_end(file: &InputFile, error: sqlx::Error) -> Error {
