@@ -128,13 +128,14 @@ impl fmt::Debug for Error {
         let mut cause = self.source();
         let mut said = self.inner.message.clone();
         while let Some(error) = cause {
-            let text = error.to_string();
+            let text = told(error);
             // Many libraries repeat their source in their own text; once is enough.
             if !said.contains(&text) {
                 write!(f, "\n  caused by: {text}")?;
             }
             said = text;
-            cause = error.source();
+            // The driver's own error tells its causes itself.
+            cause = if error.is::<sqlx::Error>() { None } else { error.source() };
         }
         for (title, text) in &self.inner.evidence {
             write!(f, "\n  {title}:")?;
@@ -146,6 +147,14 @@ impl fmt::Debug for Error {
             write!(f, "\n  help: {help}")?;
         }
         Ok(())
+    }
+}
+
+/// What a cause says. The driver adds a line to a server's refusal, and means one of the server's own source code.
+pub(crate) fn told(cause: &(dyn StdError + 'static)) -> String {
+    match cause.downcast_ref() {
+        Some(sqlx::Error::Database(refused)) => refused.message().to_owned(),
+        _ => cause.to_string(),
     }
 }
 

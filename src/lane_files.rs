@@ -100,7 +100,9 @@ impl LaneFile {
 
 fn unmarked(error: &std::io::Error) -> Error {
     let kind = if error.kind() == std::io::ErrorKind::StorageFull { ErrorKind::OutOfSpace } else { ErrorKind::Io };
-    Error::new(kind, "a lane's file cannot be written").with_source(error.to_string())
+    Error::new(kind, "a lane's file cannot be written")
+        .with_source(error.to_string())
+        .with_help(crate::sql_error::MAKE_ROOM)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io::Read as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use tokio::sync::oneshot;
@@ -66,6 +66,44 @@ fn started(pid: u32) -> Option<String> {
         let token: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
         (!token.is_empty()).then_some(token)
     }
+}
+
+/// A process of anybody's, as the system shows it.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) pid: u32,
+    /// Its process group.
+    pub(crate) group: u32,
+    /// The program's name, which no process title changes.
+    pub(crate) command: String,
+}
+
+impl Running {
+    /// The folder that it works in.
+    pub(crate) fn folder(&self) -> Option<PathBuf> {
+        std::fs::read_link(format!("/proc/{}/cwd", self.pid)).ok()
+    }
+
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        let line = std::fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+    }
+
+    fn read(pid: u32) -> Option<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (before, after_command) = stat.rsplit_once(')')?;
+        let mut fields = after_command.split_whitespace();
+        let is_over = ["Z", "X"].contains(&fields.next()?);
+        let group = fields.nth(1)?.parse().ok()?;
+        let (_, command) = before.split_once('(')?;
+        (!is_over).then(|| Self { pid, group, command: command.to_owned() })
+    }
+}
+
+/// Every living process, where there is a `/proc`; elsewhere none.
+pub(crate) fn all() -> Vec<Running> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| Running::read(entry.file_name().to_str()?.parse().ok()?)).collect()
 }
 
 /// A child that outlives us, in its own process group, holding none of our file descriptors.

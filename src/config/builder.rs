@@ -177,7 +177,7 @@ impl Builder {
         self.expecting(Expect { enums: [(name.into(), labels)].into(), ..Expect::default() })
     }
 
-    /// How long extensions, migrations and seeds may take together, more than zero. Default: 120 seconds.
+    /// How long one migration or one seed file may take, more than zero. Default: 120 seconds.
     pub fn provision_timeout(mut self, limit: Duration) -> Self {
         self.layer.provision_timeout = said(limit);
         self

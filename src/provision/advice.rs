@@ -55,7 +55,12 @@ pub(super) fn on(code: &str, message: &str, scripts: &[Script]) -> Option<String
                 object?
             ))
         }
-        // undefined_table
+        // undefined_table, which is also said of an alias that no FROM clause has
+        "42P01" if !message.starts_with("relation ") => None,
+        // Every migration has run when a seed does.
+        "42P01" if scripts.is_empty() => {
+            Some("a migration must create it: is its name misspelt, or its schema left out?".to_owned())
+        }
         "42P01" => Some(creator_of(object?, scripts)),
         // duplicate_table, duplicate_object
         "42P07" | "42710" => Some("two migrations create it, or one does so twice".to_owned()),

@@ -11,8 +11,8 @@ use crate::sql_error;
 #[derive(Debug)]
 pub(super) struct Refusal<'a> {
     pub(super) kind: ErrorKind,
-    /// What was going on: `migration 3 (add users) failed`.
-    pub(super) message: String,
+    /// What was going on: `migration 3 (add users)`.
+    pub(super) step: String,
     pub(super) script: &'a Script,
     /// Byte offset in the script of the text that was sent, and characters sent in front of it.
     pub(super) sent_from: usize,
@@ -24,20 +24,19 @@ pub(super) struct Refusal<'a> {
 impl Refusal<'_> {
     pub(super) fn report(self, error: sqlx::Error) -> Error {
         let Some(refused) = sql_error::refusal(&error) else {
-            return sql_error::failed(&self.message, error);
+            return sql_error::failed(&format!("{} ({})", self.step, self.script.name()), error);
         };
         let offset = self.offset(refused);
         let position = self.script.position_of_byte(offset);
         let kind = sql_error::kind_of(&error, self.kind);
         let place = format!("{}:{}:{}", self.script.name(), position.line, position.column);
-        let report = Error::new(kind, format!("{} at {place}: {}", self.message, refused.message()))
+        let report = Error::new(kind, format!("{} failed at {place}: {}", self.step, refused.message()))
             .with_evidence("the statement", self.script.excerpt(offset))
             .with_evidence("the server says", sql_error::server_says(refused));
-        let report = match advice::on(refused.code(), refused.message(), self.all) {
-            Some(help) => report.with_help(help),
-            None => report,
-        };
-        report.with_source(error)
+        let help = advice::on(refused.code(), refused.message(), self.all);
+        let help =
+            help.unwrap_or_else(|| "mend the file and run the tests again; nothing of this database was kept".into());
+        report.with_help(help).with_source(error)
     }
 
     /// Where the server points, else where the statement starts.

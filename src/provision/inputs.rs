@@ -61,6 +61,10 @@ impl Inputs {
             Some(folder) => list(folder, &plan.package_root, &["sql"], ErrorKind::MigrationSource)?,
             None => Vec::new(),
         };
+        // Before anything is looked up: such a plan has the fingerprint of one without migrations.
+        if let (Some(folder), []) = (&migrations_folder, &*migrations) {
+            return Err(no_migration(folder));
+        }
         let seeds = match plan.seeds.get() {
             Some(folder) => list(folder, &plan.package_root, &["sql", "csv", "json"], ErrorKind::Seed)?,
             None => Vec::new(),
@@ -96,9 +100,16 @@ impl Inputs {
     }
 }
 
+pub(super) fn no_migration(folder: &Path) -> Error {
+    Error::new(ErrorKind::MigrationSource, format!("{} holds no migration", folder.display()))
+        .with_help("sqlx migrations are named VERSION_description.sql, or .up.sql and .down.sql in pairs")
+}
+
 fn list(folder: &Path, package_root: &Path, endings: &[&str], kind: ErrorKind) -> Result<Vec<InputFile>> {
     let unreadable = |path: &Path, error: std::io::Error| {
-        Error::new(kind, format!("{} cannot be read", path.display())).with_source(error)
+        Error::new(kind, format!("{} cannot be read", path.display()))
+            .with_source(error)
+            .with_help("make it readable for the user who runs the tests")
     };
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(folder).map_err(|error| unreadable(folder, error))? {

@@ -8,7 +8,7 @@ use sqlx::migrate::{Migrate as _, MigrateError, Migration, Migrator};
 use sqlx::postgres::PgConnection;
 
 use super::failure::{self, Refusal};
-use super::inputs::Inputs;
+use super::inputs::{self, Inputs};
 use super::report::MigrationReport;
 use super::script::Script;
 use crate::error::{Error, ErrorKind, Result};
@@ -31,8 +31,7 @@ pub(super) async fn migrate(
     let ups: Vec<&Migration> =
         migrator.iter().filter(|migration| !migration.migration_type.is_down_migration()).collect();
     if ups.is_empty() {
-        return Err(Error::new(ErrorKind::MigrationSource, format!("{} holds no migration", folder.display()))
-            .with_help("sqlx migrations are named VERSION_description.sql, or .up.sql and .down.sql in pairs"));
+        return Err(inputs::no_migration(folder));
     }
     connection.ensure_migrations_table(LEDGER).await.map_err(|error| ledger_refused(&error))?;
     let mut applied = Vec::new();
@@ -98,12 +97,12 @@ async fn refused(
     scripts: &[Script],
     error: sqlx::Error,
 ) -> Error {
-    let message = format!("migration {} ({}) failed", migration.version, migration.description);
-    let Some(script) = script_of(migration, scripts) else { return sql_error::failed(&message, error) };
+    let step = format!("migration {} ({})", migration.version, migration.description);
+    let Some(script) = script_of(migration, scripts) else { return sql_error::failed(&step, error) };
     // Many errors point nowhere: then the statements are run one by one, in a database that is dropped next.
     let found = if failure::has_position(&error) { None } else { find_statement(connection, script).await };
     let (sent_from, error) = found.unwrap_or((0, error));
-    Refusal { kind: ErrorKind::Migration, message, script, sent_from, prefix_characters: 0, all: scripts }.report(error)
+    Refusal { kind: ErrorKind::Migration, step, script, sent_from, prefix_characters: 0, all: scripts }.report(error)
 }
 
 /// The offset of the first statement that fails, with its error.
@@ -128,7 +127,9 @@ fn too_slow(migration: &Migration, limit: Duration, scripts: &[Script]) -> Error
 }
 
 fn ledger_refused(error: &MigrateError) -> Error {
-    Error::new(ErrorKind::Migration, "the migration ledger cannot be used").with_source(error.to_string())
+    Error::new(ErrorKind::Migration, format!("the migration ledger {LEDGER} cannot be used"))
+        .with_source(error.to_string())
+        .with_help("a migration has dropped or changed it; that table belongs to sqlx")
 }
 
 #[cfg(test)]

@@ -108,7 +108,8 @@ fn claims_against_catalog(tables: &BTreeSet<String>, scripts: &[Script], head: &
     )
     .with_evidence("missing tables", missing.join("\n"))
     .with_help(
-        "look for a COMMIT, ROLLBACK or SET search_path inside these migrations: what they created was undone or went elsewhere",
+        "look for a COMMIT, ROLLBACK or SET search_path inside these migrations, and for a DROP in SQL that a later one \
+         puts together: what they created was undone or went elsewhere",
     ))
 }
 

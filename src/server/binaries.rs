@@ -38,8 +38,8 @@ pub(crate) fn find(plan: &Plan, account: Option<Account>) -> Result<Binaries> {
     for (origin, folder) in candidates(plan) {
         match inspect(&folder, account) {
             Ok(found) if plan.postgres.is_none_or(|wanted| wanted == found.major) => return Ok(found),
-            Ok(found) => note(&mut tried, origin, &folder, &format!("is version {}", found.major)),
-            Err(reason) => note(&mut tried, origin, &folder, &reason),
+            Ok(found) => note(&mut tried, &origin, &folder, &format!("is version {}", found.major)),
+            Err(reason) => note(&mut tried, &origin, &folder, &reason),
         }
         if plan.pg_bin.is_some() {
             break;
@@ -62,23 +62,23 @@ fn note(tried: &mut String, origin: &str, folder: &Path, reason: &str) {
     writeln!(tried, "{} ({origin}): {reason}", folder.display()).expect("writing to a string does not fail");
 }
 
-fn candidates(plan: &Plan) -> Vec<(&'static str, PathBuf)> {
+fn candidates(plan: &Plan) -> Vec<(String, PathBuf)> {
     if let Some(folder) = plan.pg_bin.as_ref() {
-        return vec![("EBBTIDE_PG_BIN or server.bin", folder.clone())];
+        return vec![(plan.pg_bin.source.to_string(), folder.clone())];
     }
     let search_path = plan.path.as_os_str();
-    let mut found: Vec<(&'static str, PathBuf)> = Vec::new();
+    let mut found: Vec<(String, PathBuf)> = Vec::new();
     if let Some(pg_config) = on_path(search_path, "pg_config")
         && let Ok(folder) = process::run(&pg_config, &[OsStr::new("--bindir")], None, Some(search_path))
     {
-        found.push(("pg_config --bindir", PathBuf::from(folder.trim())));
+        found.push(("pg_config --bindir".into(), PathBuf::from(folder.trim())));
     }
     if let Some(folder) = on_path(search_path, "postgres").as_deref().and_then(Path::parent) {
-        found.push(("PATH", folder.to_owned()));
+        found.push(("PATH".into(), folder.to_owned()));
     }
     let mut usual: Vec<PathBuf> = USUAL_FOLDERS.into_iter().flat_map(expand).collect();
     usual.sort_by_key(|folder| std::cmp::Reverse(version_in(folder)));
-    found.extend(usual.into_iter().map(|folder| ("usual folder", folder)));
+    found.extend(usual.into_iter().map(|folder| ("usual folder".into(), folder)));
     let mut seen = Vec::new();
     found.retain(|(_, folder)| {
         if seen.contains(folder) {

@@ -3,6 +3,7 @@
 mod account;
 mod binaries;
 mod native;
+mod orphans;
 mod registry;
 mod settings;
 mod state;
@@ -15,8 +16,8 @@ use sqlx::{Connection as _, Row as _};
 
 use crate::config::{Backend, Plan};
 use crate::conn::{ADMIN_DATABASE, ConnParams};
-use crate::error::{Error, ErrorKind, Result};
-use crate::process;
+use crate::error::{Error, ErrorKind, Result, told};
+use crate::{process, sql_error};
 use registry::{Instance, Lease, Pointer};
 
 pub(crate) use account::own_uid;
@@ -104,13 +105,19 @@ impl Server {
         if error.kind() != ErrorKind::ServerLost {
             return error;
         }
-        let mut lost = Error::new(ErrorKind::ServerLost, "the PostgreSQL server went away while it was in use")
-            .with_evidence("the server's log ends", process::tail(&self.log(), 10))
-            .with_help("run the tests again: the next run starts a new server");
-        if let Some(source) = std::error::Error::source(&error) {
-            lost = lost.with_source(format!("{error}: {source}"));
+        // A server that cannot write its log of changes gives up, and its sessions see no more than the end.
+        let lost = if native::is_full(&process::tail(&self.log(), 50)) {
+            Error::new(ErrorKind::OutOfSpace, "the PostgreSQL server ended because there is no space left for its data")
+                .with_help(sql_error::MAKE_ROOM)
+        } else {
+            Error::new(ErrorKind::ServerLost, "the PostgreSQL server went away while it was in use")
+                .with_help("run the tests again: the next run starts a new server")
+        };
+        let lost = lost.with_evidence("the server's log ends", process::tail(&self.log(), 10));
+        match std::error::Error::source(&error) {
+            Some(source) => lost.with_source(format!("{error}: {}", told(source))),
+            None => lost,
         }
-        lost
     }
 
     async fn answers(&self) -> bool {

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::binaries::{self, Binaries};
 use super::registry::{Health, Instance, Lease, LeaseName, Pointer, Registry, ServerKey};
 use super::state::{self, StateFolder};
-use super::{Origin, Server, Trust, account, settings};
+use super::{Origin, Server, Trust, account, orphans, settings};
 use crate::config::{Plan, Storage};
 use crate::conn::{ADMIN_DATABASE, ConnParams, PORT};
 use crate::error::{Error, ErrorKind, Result};
@@ -24,6 +24,10 @@ const SUPERVISOR: &str = include_str!("supervisor.sh");
 const SHARED_MEMORY: &str = "/dev/shm";
 /// Free bytes below which data goes to disk rather than to memory.
 const ROOM_IN_MEMORY: u64 = 2 << 30;
+/// Bytes that `initdb` and one copy of its output take, each.
+const ROOM_TO_START: u64 = 48 << 20;
+const MAKE_ROOM: &str =
+    "free some space, move the state folder with EBBTIDE_STATE_DIR, or choose EBBTIDE_STORAGE=memory or disk";
 /// How long the output of `initdb` is kept after its last use.
 const CACHE_KEPT: Duration = Duration::from_hours(30 * 24);
 const SUPERUSER: &str = "postgres";
@@ -47,8 +51,8 @@ pub(crate) async fn start(plan: &Plan, trust: Trust) -> Result<Server> {
     {
         return Ok(server);
     }
-    sweep(&registry, account).await?;
-    prune_cache(&registry.state)?;
+    orphans::sweep(&registry, account).await?;
+    prune_cache(&registry.state).await?;
     progress.say("starting PostgreSQL");
     let server = match adopt(&registry, plan, began).await? {
         Some(server) => server,
@@ -81,79 +85,35 @@ async fn adopt(registry: &Registry, plan: &Plan, began: Instant) -> Result<Optio
     Ok(None)
 }
 
-/// Removes what servers without a living supervisor left behind, and nothing that lacks our marks.
-async fn sweep(registry: &Registry, account: Option<Account>) -> Result<()> {
-    let mut known = Vec::new();
-    for instance in registry.instances() {
-        if instance.health() != Health::Orphaned {
-            known.push(instance.name());
-            continue;
-        }
-        let name = instance.name();
-        tracing::info!(instance = name, "removing a server without a supervisor");
-        for data in [instance.folder.join("data"), memory_folder().join(&name)] {
-            stop_orphan(&data, account).await;
-            remove(&data)?;
-        }
-        remove(&instance.folder)?;
-    }
-    // A supervisor creates its instance folder before the data and removes it afterwards.
-    for entry in std::fs::read_dir(memory_folder()).into_iter().flatten().flatten() {
-        if !known.contains(&entry.file_name().to_string_lossy().into_owned())
-            && !registry.instance(&entry.file_name().to_string_lossy()).folder.exists()
-        {
-            stop_orphan(&entry.path(), account).await;
-            remove(&entry.path())?;
-        }
-    }
-    Ok(())
-}
-
-/// Removes copies of `initdb`'s output that no server was started from for a long time.
-fn prune_cache(state: &StateFolder) -> Result<()> {
+/// Removes prepared data folders that nobody has copied for long: those of versions that are gone, mostly.
+async fn prune_cache(state: &StateFolder) -> Result<()> {
     for entry in std::fs::read_dir(state.cache()).into_iter().flatten().flatten() {
+        // The supervisor touches what it copies.
         let used = entry.metadata().and_then(|metadata| metadata.modified());
-        if used.is_ok_and(|used| used.elapsed().is_ok_and(|idle| idle > CACHE_KEPT)) {
-            remove(&entry.path())?;
+        if used.is_ok_and(|used| used.elapsed().is_ok_and(|age| age > CACHE_KEPT)) {
+            orphans::remove(&entry.path()).await?;
         }
     }
     Ok(())
-}
-
-/// Ends the server on this data folder, if one runs there.
-async fn stop_orphan(data: &Path, account: Option<Account>) {
-    let Ok(pid_file) = std::fs::read_to_string(data.join("postmaster.pid")) else { return };
-    let Some(pid) = pid_file.lines().next().and_then(|line| line.trim().parse().ok()) else { return };
-    // A postmaster works in its data folder: another process with the same number does not.
-    let is_ours = || std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|folder| folder == data);
-    if let Some(pid) = rustix::process::Pid::from_raw(pid)
-        && is_ours()
-    {
-        tracing::info!(?account, ?data, "ending a server without a supervisor");
-        // When it has ended meanwhile, all is well.
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::QUIT);
-        let mut patience = Patience::new("ending an orphaned server", Duration::from_secs(10));
-        while is_ours() {
-            if let Err(error) = patience.pause("it lives").await {
-                tracing::warn!(%error, "an orphaned server does not end");
-                return;
-            }
-        }
-    }
-}
-
-fn remove(folder: &Path) -> Result<()> {
-    match std::fs::remove_dir_all(folder) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Error::new(ErrorKind::StateFolder, format!("{} cannot be removed", folder.display()))
-            .with_source(error)
-            .with_help(format!("a dead server left it; remove it with `rm -rf {}`", folder.display()))),
-    }
 }
 
 fn memory_folder() -> PathBuf {
     Path::new(SHARED_MEMORY).join(format!("ebbtide-{}", account::own_uid()))
+}
+
+/// Where a server keeps its data in memory. The folder is the user's one, whatever the state folder is, so the
+/// name says whose data it is.
+pub(super) fn data_in_memory(registry: &Registry, instance: &str) -> PathBuf {
+    memory_folder().join(format!("{}.{instance}", registry.state.mark()))
+}
+
+/// Every data folder in memory that belongs to this state folder, with its instance's name.
+pub(super) fn all_data_in_memory(registry: &Registry) -> Vec<(String, PathBuf)> {
+    let prefix = format!("{}.", registry.state.mark());
+    let entries = std::fs::read_dir(memory_folder()).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| Some((entry.file_name().to_str()?.strip_prefix(&prefix)?.to_owned(), entry.path())))
+        .collect()
 }
 
 /// Everything that is decided before anything is created.
@@ -172,12 +132,16 @@ impl<'a> Launch<'a> {
     fn prepare(plan: &'a Plan, registry: &'a Registry, account: Option<Account>) -> Result<Self> {
         let binaries = binaries::find(plan, account)?;
         let instance = registry.instance(&registry.key.new_instance());
-        let data = data_folder(plan, &instance, account)?;
+        let data = data_folder(plan, registry, &instance, account)?;
         let settings = settings::tuned(binaries.major, &plan.settings);
         let arguments = server_arguments(&instance, &settings);
         let mut variant = hex(&Sha256::digest(format!("{} {}", binaries.version, binaries.folder.display())));
         variant.truncate(8);
         let cache = registry.state.cache().join(format!("initdb-{}-{variant}", binaries.major));
+        if !cache.exists() {
+            enough_room(&cache)?;
+        }
+        enough_room(&data)?;
         Ok(Self { plan, registry, account, binaries, instance, data, cache, arguments })
     }
 
@@ -224,9 +188,7 @@ impl<'a> Launch<'a> {
             is_full(said) || is_full(&log) || [self.data.as_path(), &self.instance.folder].map(room).contains(&Some(0));
         let error = if full {
             let place = if self.data.starts_with(SHARED_MEMORY) { SHARED_MEMORY } else { "the state folder" };
-            Error::new(ErrorKind::OutOfSpace, format!("{message}: no space left in {place}")).with_help(
-                "free some space, move the state folder with EBBTIDE_STATE_DIR, or choose EBBTIDE_STORAGE=memory or disk",
-            )
+            Error::new(ErrorKind::OutOfSpace, format!("{message}: no space left in {place}")).with_help(MAKE_ROOM)
         } else {
             Error::new(ErrorKind::ServerStart, message.to_owned()).with_help(
                 "the log says why; settings that the server refuses come from `settings` in ebbtide.toml or the builder",
@@ -236,7 +198,7 @@ impl<'a> Launch<'a> {
     }
 }
 
-fn is_full(text: &str) -> bool {
+pub(super) fn is_full(text: &str) -> bool {
     text.contains("No space left on device") || text.contains("Disk quota exceeded")
 }
 
@@ -266,9 +228,8 @@ async fn first_row(instance: &Instance, mut supervisor: Option<&mut Detached>, p
     }
 }
 
-fn data_folder(plan: &Plan, instance: &Instance, account: Option<Account>) -> Result<PathBuf> {
+fn data_folder(plan: &Plan, registry: &Registry, instance: &Instance, account: Option<Account>) -> Result<PathBuf> {
     let on_disk = instance.folder.join("data");
-    let memory = memory_folder();
     let in_memory = match plan.storage.get() {
         Storage::Disk => false,
         Storage::Memory if room(Path::new(SHARED_MEMORY)).is_none() => {
@@ -284,17 +245,25 @@ fn data_folder(plan: &Plan, instance: &Instance, account: Option<Account>) -> Re
     if !in_memory {
         return Ok(on_disk);
     }
-    if !memory.exists() {
-        std::fs::create_dir(&memory).or_else(|error| if memory.exists() { Ok(()) } else { Err(error) }).map_err(
-            |error| {
-                Error::new(ErrorKind::StateFolder, format!("{} cannot be created", memory.display())).with_source(error)
-            },
-        )?;
-        account::hand_over(&memory, account)
-            .map_err(|error| Error::new(ErrorKind::StateFolder, "chown failed").with_source(error))?;
+    state::servers_folder(&memory_folder(), account)?;
+    Ok(data_in_memory(registry, &instance.name()))
+}
+
+/// Looked at beforehand, because an `initdb` without room aborts, and leaves its shared memory behind.
+fn enough_room(folder: &Path) -> Result<()> {
+    match room(folder) {
+        Some(free) if free < ROOM_TO_START => Err(Error::new(
+            ErrorKind::OutOfSpace,
+            format!(
+                "no space left to start PostgreSQL: {} MB are free for {}, and {} MB are needed",
+                free >> 20,
+                folder.display(),
+                ROOM_TO_START >> 20
+            ),
+        )
+        .with_help(MAKE_ROOM)),
+        _ => Ok(()),
     }
-    state::own_folder(&memory, 0o700, account.map_or(account::own_uid(), |account| account.uid))?;
-    Ok(memory.join(instance.name()))
 }
 
 /// Free bytes for us in a folder's file system.

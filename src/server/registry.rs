@@ -3,6 +3,7 @@
 //! Every server has an instance folder that its supervisor creates and removes. Its files tell its story:
 //! `owner` holds the supervisor's mark, `leases/` a file for each user, `log` the server's output; `serving` is
 //! renamed to `retiring` for the moment in which the supervisor decides to end, and is gone when the server died.
+//! While the folder is half made or half removed, the owner's mark is a part of its name: it never lacks one.
 //! A pointer file names the instance in use. A lock is held for start-up only.
 
 use std::fs::{File, TryLockError};
@@ -22,6 +23,8 @@ use crate::wait::Patience;
 
 /// Raised whenever files in the state folder change their meaning.
 const FORMAT: u32 = 1;
+/// Stands before the owner's mark in the name of an instance folder that is half made or half removed.
+const PASSING: &str = ".of.";
 
 /// What two plans must agree on to share a server.
 #[derive(Debug, Clone)]
@@ -78,12 +81,15 @@ impl Registry {
 
     pub(crate) fn write_pointer(&self, pointer: &Pointer) -> Result<()> {
         let path = self.pointer_path();
-        let draft = path.with_extension(format!("{}.tmp", short_id()));
+        // Goes with the instance, if we are killed between the two steps.
+        let draft = self.instance(&pointer.instance).folder.join("pointer");
         let text = serde_json::to_vec(pointer).expect("a pointer holds plain values");
         std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, &path)).map_err(|error| {
             // A draft that could not be written is of no use; the write's own error is the one to report.
             let _ = std::fs::remove_file(&draft);
-            Error::new(ErrorKind::Io, format!("{} could not be written", path.display())).with_source(error)
+            let gone = error.kind() == std::io::ErrorKind::NotFound;
+            let kind = if gone { ErrorKind::ServerLost } else { ErrorKind::Io };
+            Error::new(kind, format!("{} could not be written", path.display())).with_source(error)
         })
     }
 
@@ -110,7 +116,7 @@ impl Registry {
         Instance { folder: self.state.servers().join(name) }
     }
 
-    /// Every instance folder, of this key and of others.
+    /// Every instance folder, of this key and of others, also half made and half removed ones.
     pub(crate) fn instances(&self) -> Vec<Instance> {
         let Ok(entries) = std::fs::read_dir(self.state.servers()) else { return Vec::new() };
         let folders = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
@@ -136,6 +142,8 @@ pub(crate) enum Health {
     Retiring,
     /// The server ended by itself; its supervisor keeps the log for those who ask.
     ServerDead,
+    /// Its supervisor is making or removing the folder.
+    Passing,
     /// Nobody looks after it any more.
     Orphaned,
     Gone,
@@ -157,16 +165,33 @@ impl Instance {
     }
 
     pub(crate) fn health(&self) -> Health {
-        let Ok(owner) = std::fs::read_to_string(self.folder.join("owner")) else {
-            return if self.folder.exists() { Health::Orphaned } else { Health::Gone };
-        };
-        let alive = ProcessMark::parse(&owner).is_some_and(|mark| mark.is_alive());
-        match (alive, self.folder.join("serving").exists(), self.folder.join("retiring").exists()) {
-            (false, ..) => Health::Orphaned,
-            (true, true, _) => Health::Serving,
-            (true, false, true) => Health::Retiring,
-            (true, false, false) => Health::ServerDead,
+        if !self.folder.exists() {
+            return Health::Gone;
         }
+        if !self.owner().is_some_and(|owner| owner.is_alive()) {
+            // Removed by its owner between two looks, it is no orphan.
+            return if self.folder.exists() { Health::Orphaned } else { Health::Gone };
+        }
+        let has = |name: &str| self.folder.join(name).exists();
+        // A supervisor that changes its mind renames `retiring` back, perhaps between two looks.
+        match (self.is_passing(), has("serving"), has("retiring"), has("serving")) {
+            (true, ..) => Health::Passing,
+            (false, true, ..) | (false, false, false, true) => Health::Serving,
+            (false, false, true, _) => Health::Retiring,
+            (false, false, false, false) => Health::ServerDead,
+        }
+    }
+
+    /// The supervisor's mark: in the folder's name while it is half made or half removed, else in a file.
+    pub(crate) fn owner(&self) -> Option<ProcessMark> {
+        match self.name().split_once(PASSING) {
+            Some((_, mark)) => ProcessMark::parse(mark),
+            None => ProcessMark::parse(&std::fs::read_to_string(self.folder.join("owner")).ok()?),
+        }
+    }
+
+    fn is_passing(&self) -> bool {
+        self.name().contains(PASSING)
     }
 
     /// Registers us as a user, if the server is still there to be used.
@@ -179,7 +204,7 @@ impl Instance {
             match self.health() {
                 Health::Serving => return Ok(Some(lease)),
                 Health::Retiring => patience.pause(format!("{} is retiring", self.folder.display())).await?,
-                Health::ServerDead | Health::Orphaned | Health::Gone => return Ok(None),
+                Health::ServerDead | Health::Passing | Health::Orphaned | Health::Gone => return Ok(None),
             }
         }
     }

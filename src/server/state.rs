@@ -17,6 +17,7 @@ const SOCKET_PATH_LIMIT: usize = if cfg!(target_os = "linux") { 107 } else { 103
 #[derive(Debug, Clone)]
 pub(crate) struct StateFolder {
     root: PathBuf,
+    mark: String,
 }
 
 impl StateFolder {
@@ -26,7 +27,7 @@ impl StateFolder {
     /// [`ErrorKind::StateFolder`]: the folder is a link, belongs to someone else, cannot be written, or its path
     /// is too long for a socket.
     pub(crate) fn open(root: &Path, account: Option<Account>) -> Result<Self> {
-        let state = Self { root: root.to_owned() };
+        let state = Self { root: root.to_owned(), mark: String::new() };
         let longest = state.servers().join("00000000.00000000").join(format!(".s.PGSQL.{PORT}"));
         let length = longest.as_os_str().len();
         if length > SOCKET_PATH_LIMIT {
@@ -50,18 +51,15 @@ impl StateFolder {
             .with_help("set EBBTIDE_STATE_DIR to a folder that every user can reach, for example below /tmp"));
         }
         own_folder(&state.locks(), 0o700, account::own_uid())?;
-        let servers_owner = account.map_or(account::own_uid(), |account| account.uid);
-        for folder in [state.servers(), state.cache()] {
-            make(&folder, 0o700)?;
-            // Also after a start that was killed between the two calls.
-            let ours = std::fs::symlink_metadata(&folder)
-                .is_ok_and(|found| found.is_dir() && found.uid() == account::own_uid());
-            if ours {
-                account::hand_over(&folder, account).map_err(|error| unusable(&folder, error))?;
-            }
-            own_folder(&folder, 0o700, servers_owner)?;
-        }
-        Ok(state)
+        servers_folder(&state.servers(), account)?;
+        servers_folder(&state.cache(), account)?;
+        let metadata = std::fs::metadata(root).map_err(|error| unusable(root, error))?;
+        Ok(Self { mark: format!("{:x}-{:x}", metadata.dev(), metadata.ino()), ..state })
+    }
+
+    /// Names this folder and no other, by whatever path it is reached.
+    pub(crate) fn mark(&self) -> &str {
+        &self.mark
     }
 
     pub(crate) fn servers(&self) -> PathBuf {
@@ -94,6 +92,17 @@ pub(crate) fn own_folder(folder: &Path, mode: u32, owner: u32) -> Result<()> {
         std::fs::set_permissions(folder, Permissions::from_mode(mode)).map_err(|error| unusable(folder, error))?;
     }
     Ok(())
+}
+
+/// Creates the folder if needed, for the server's user, and makes sure that it is theirs and is no link.
+pub(crate) fn servers_folder(folder: &Path, account: Option<Account>) -> Result<()> {
+    make(folder, 0o700)?;
+    // Also after a start that was killed between the two calls.
+    let ours = std::fs::symlink_metadata(folder).is_ok_and(|found| found.is_dir() && found.uid() == account::own_uid());
+    if ours {
+        account::hand_over(folder, account).map_err(|error| unusable(folder, error))?;
+    }
+    own_folder(folder, 0o700, account.map_or(account::own_uid(), |account| account.uid))
 }
 
 fn make(folder: &Path, mode: u32) -> Result<()> {

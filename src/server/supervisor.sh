@@ -21,7 +21,7 @@ started() {
         { read -r stat < "/proc/$1/stat"; } 2> /dev/null || return 1
         set -- ${stat##*)}
         case $1 in Z | X) return 1 ;; esac
-        start=${20}
+        start=${20-}
     else
         start=$(ps -o lstart= -p "$1" 2> /dev/null | tr -dc '0-9A-Za-z')
     fi
@@ -51,25 +51,49 @@ nap() { sleep 1 & wait $!; }
 clean_up() {
     # The pointer may already lead to a successor.
     if grep -q "\"${instance##*/}\"" "$pointer" 2> /dev/null; then rm -f "$pointer"; fi
+    end_strays
     # A killed postmaster leaves its System V segment; its number is the seventh line's second word.
     if [ -r "$data/postmaster.pid" ]; then
         segment=$(sed -n '7s/^ *[0-9]* *\([0-9]*\) *$/\1/p' "$data/postmaster.pid")
         [ -n "$segment" ] && ipcrm -m "$segment" 2> /dev/null
     fi
-    rm -rf "$data" "$instance"
+    remove "$data"
+    # Out of the way at once: a newcomer's lease in a half removed folder would keep it from going.
+    mv "$instance" "$passing"
+    remove "$passing"
+}
+
+# A killed process may still be writing.
+remove() {
+    for attempt in 1 2 3 4 5; do
+        rm -rf "$1" 2> /dev/null && return
+        nap
+    done
+}
+
+# A backend that computes does not notice that its postmaster was killed.
+end_strays() {
+    set +f
+    set -- /proc/[0-9]*
+    set -f
+    for process; do
+        [ "$process/cwd" -ef "$data" ] && [ "$process/exe" -ef "$bin/postgres" ] && kill -KILL "${process#/proc/}"
+    done
 }
 
 fail() {
-    echo "ebbtide-supervisor: $1" >&2
     clean_up
+    # Last, because nobody may be there to hear it any more.
+    echo "ebbtide-supervisor: $1" >&2
     exit 1
 }
 
-# An instance folder never lacks its owner's mark.
+# An instance folder never lacks its owner's mark: in its name while it is half made or half removed.
 started $$ || exit 1
-mkdir -p "$instance.new/leases" || exit 1
-echo "$$.$start" > "$instance.new/owner" && : > "$instance.new/leases/$lease" && : > "$instance.new/serving" \
-    && : > "$instance.new/log" && mv "$instance.new" "$instance" || { rm -rf "$instance.new"; exit 1; }
+passing=$instance.of.$$.$start
+mkdir -p "$passing/leases" || exit 1
+echo "$$.$start" > "$passing/owner" && : > "$passing/leases/$lease" && : > "$passing/serving" \
+    && : > "$passing/log" && mv "$passing" "$instance" || { rm -rf "$passing"; exit 1; }
 
 initialize() {
     "$bin/initdb" --no-sync --no-instructions --username=postgres --auth=trust --encoding=UTF8 --wal-segsize=4 \
@@ -108,6 +132,8 @@ while kill -0 $server; do
             idle=0
         else
             # The data is thrown away next: no checkpoint is worth waiting for.
+            # A background job of a shell starts with QUIT ignored: until PostgreSQL handles its signals, TERM ends it.
+            kill -TERM $server
             kill -QUIT $server
             wait $server
             clean_up

@@ -43,7 +43,9 @@ pub(super) async fn load(connection: &mut PgConnection, file: &InputFile) -> Res
 
 fn header(file: &InputFile) -> Result<Vec<String>> {
     let unreadable = |error: csv::Error| {
-        Error::new(ErrorKind::Seed, format!("the header of {} cannot be read", file.shown)).with_source(error)
+        Error::new(ErrorKind::Seed, format!("the header of {} cannot be read", file.shown))
+            .with_source(error)
+            .with_help("make it readable, and save it with UTF-8 encoding")
     };
     let mut reader = csv::Reader::from_path(&file.path).map_err(unreadable)?;
     let names = reader.headers().map_err(unreadable)?;

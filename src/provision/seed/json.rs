@@ -14,6 +14,7 @@ pub(super) async fn load(connection: &mut PgConnection, file: &InputFile) -> Res
     let value: Value = serde_json::from_str(&text).map_err(|error| {
         Error::new(ErrorKind::Seed, format!("{}:{}:{} is not JSON", file.shown, error.line(), error.column()))
             .with_source(error)
+            .with_help("mend the file there; JSON has no comments, no comma before a closing bracket, no single quotes")
     })?;
     let mut skipped = Skipped::new();
     match value {

@@ -118,8 +118,8 @@ fn at_end(file: &InputFile, error: sqlx::Error) -> Error {
 
 /// A refusal of data that has no place in a statement of the user's.
 fn data_refused(file: &InputFile, place: &str, error: sqlx::Error) -> Error {
-    let message = format!("seed {} failed {place}", file.shown);
-    let Some(refused) = sql_error::refusal(&error) else { return sql_error::failed(&message, error) };
+    let step = format!("seed {}", file.shown);
+    let Some(refused) = sql_error::refusal(&error) else { return sql_error::failed(&step, error) };
     let kind = sql_error::kind_of(&error, ErrorKind::Seed);
     let help = match refused.code() {
         "42P01" => {
@@ -129,7 +129,7 @@ fn data_refused(file: &InputFile, place: &str, error: sqlx::Error) -> Error {
         "53100" => sql_error::MAKE_ROOM,
         _ => "mend the data; nothing of this file was kept",
     };
-    Error::new(kind, format!("{message}: {}", refused.message()))
+    Error::new(kind, format!("{step} failed {place}: {}", refused.message()))
         .with_evidence("the server says", sql_error::server_says(refused))
         .with_help(help)
         .with_source(error)

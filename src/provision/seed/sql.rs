@@ -31,7 +31,7 @@ pub(super) async fn run(connection: &mut PgConnection, file: &InputFile) -> Resu
         let rows = sqlx::raw_sql(sent).fetch_all(&mut *connection).await.map_err(|error| {
             Refusal {
                 kind: ErrorKind::Seed,
-                message: format!("seed {} failed", file.shown),
+                step: "a seed".to_owned(),
                 script: &script,
                 sent_from: statement.offset(),
                 prefix_characters: prefix.chars().count(),

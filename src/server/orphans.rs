@@ -1,0 +1,161 @@
+//! Removes what servers without a living supervisor left behind, and nothing that lacks our marks.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::native;
+use super::registry::{Health, Instance, Registry};
+use crate::error::{Error, ErrorKind, Result};
+use crate::process::{self, Account, Running};
+use crate::wait::Patience;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a process may take to end by itself.
+const COURTESY: Duration = Duration::from_secs(3);
+
+/// Ends the processes and removes the folders of every orphaned server in the state folder.
+pub(crate) async fn sweep(registry: &Registry, account: Option<Account>) -> Result<()> {
+    for instance in registry.instances() {
+        if instance.health() != Health::Orphaned {
+            continue;
+        }
+        tracing::info!(instance = instance.name(), "removing a server without a supervisor");
+        let in_memory = native::data_in_memory(registry, &instance.name());
+        let data = if in_memory.exists() { in_memory } else { instance.folder.join("data") };
+        Orphan { instance: &instance, data: &data }.end(account).await?;
+        remove(&data).await?;
+        remove(&instance.folder).await?;
+    }
+    // A supervisor makes its instance folder before the data and removes it afterwards.
+    for (name, data) in native::all_data_in_memory(registry) {
+        let instance = registry.instance(&name);
+        if !instance.folder.exists() {
+            Orphan { instance: &instance, data: &data }.end(account).await?;
+            remove(&data).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A server that nobody looks after.
+struct Orphan<'a> {
+    instance: &'a Instance,
+    data: &'a Path,
+}
+
+/// A process that a dead supervisor had started.
+#[derive(Debug)]
+struct Stray {
+    pid: Pid,
+    duty: Duty,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Duty {
+    /// A postmaster or one of its processes.
+    Serve,
+    /// The server that `initdb` talks to.
+    Bootstrap,
+    /// `initdb`, or a copy.
+    Prepare,
+}
+
+impl Orphan<'_> {
+    async fn end(&self, account: Option<Account>) -> Result<()> {
+        let pid_file = std::fs::read_to_string(self.data.join("postmaster.pid")).unwrap_or_default();
+        let mut lines = pid_file.lines();
+        let postmaster: Option<i32> = lines.next().and_then(|line| line.trim().parse().ok());
+        let segment = lines.nth(5);
+        let mut patience = Patience::new("ending an orphaned server", PATIENCE);
+        let began = Instant::now();
+        loop {
+            let strays = self.strays();
+            let Some(first) = strays.first() else { break };
+            let leader = strays.iter().find(|stray| Some(stray.pid.as_raw_nonzero().get()) == postmaster);
+            for stray in &strays {
+                let signal = match (leader, stray.duty) {
+                    _ if began.elapsed() >= COURTESY => Signal::KILL,
+                    (Some(leader), _) if leader.pid == stray.pid => Signal::QUIT,
+                    (None, Duty::Serve | Duty::Prepare) => Signal::TERM,
+                    // They end with the postmaster or with `initdb`, and give their shared memory back.
+                    (Some(_), _) | (None, Duty::Bootstrap) => continue,
+                };
+                tracing::info!(?account, ?stray, ?signal, "ending a process without a supervisor");
+                // When it has ended meanwhile, all is well.
+                let _ = kill_process(stray.pid, signal);
+            }
+            patience.pause(format!("{first:?} lives")).await?;
+        }
+        if let Some(segment) = segment {
+            self.free(segment);
+        }
+        Ok(())
+    }
+
+    /// PostgreSQL's processes, which work in their data folder, and what the supervisor had started to prepare it.
+    fn strays(&self) -> Vec<Stray> {
+        // A working folder is shown without links.
+        let real = |folder: &Path| std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+        let (data, draft) = (real(self.data), real(&self.instance.folder).join("initdb"));
+        let supervisor = self.instance.owner().map(|owner| owner.pid);
+        let is_named = |argument: &String| {
+            let argument = Path::new(argument);
+            argument.starts_with(&self.instance.folder) || argument.starts_with(self.data)
+        };
+        let duty = |running: &Running| {
+            let folder = running.folder().filter(|_| running.command == "postgres");
+            match folder {
+                Some(folder) if folder == data => Some(Duty::Serve),
+                Some(folder) if folder == draft => Some(Duty::Bootstrap),
+                _ if Some(running.group) == supervisor && running.arguments().iter().any(is_named) => {
+                    Some(Duty::Prepare)
+                }
+                _ => None,
+            }
+        };
+        let strays = process::all().into_iter().filter_map(|running| {
+            Some(Stray { duty: duty(&running)?, pid: Pid::from_raw(running.pid.cast_signed())? })
+        });
+        strays.collect()
+    }
+
+    /// A killed postmaster leaves its System V segment. `line` holds its key, which is the data folder's inode or
+    /// one of the next numbers, and its identifier.
+    fn free(&self, line: &str) {
+        let mut words = line.split_whitespace();
+        let (Some(key), Some(identifier), None) = (words.next(), words.next(), words.next()) else { return };
+        // After a reboot the number may be somebody else's; key and number together are not.
+        let segments = std::fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
+        let is_there = segments.lines().any(|segment| {
+            let mut words = segment.split_whitespace();
+            (words.next(), words.next()) == (Some(key), Some(identifier))
+        });
+        if is_there {
+            let arguments = ["-m", identifier].map(std::ffi::OsStr::new);
+            if let Err(error) = process::run(Path::new("ipcrm"), &arguments, None, None) {
+                tracing::warn!(?error, data = %self.data.display(), "an orphan's shared memory segment stays");
+            }
+        }
+    }
+}
+
+/// Removes a folder into which a process may still write, whose end takes a moment.
+pub(super) async fn remove(folder: &Path) -> Result<()> {
+    let mut patience = Patience::new("removing a dead server", PATIENCE);
+    loop {
+        match std::fs::remove_dir_all(folder) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
+                patience.pause(format!("{}: {error}", folder.display())).await?;
+            }
+            Err(error) => {
+                return Err(Error::new(ErrorKind::StateFolder, format!("{} cannot be removed", folder.display()))
+                    .with_source(error)
+                    .with_help(format!("a dead server left it; remove it with `rm -rf {}`", folder.display())));
+            }
+        }
+    }
+}

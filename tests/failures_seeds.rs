@@ -1,0 +1,241 @@
+//! Everything that can be wrong with seeds and expectations, and what ebbtide says about it.
+
+#[macro_use]
+#[path = "support/reports.rs"]
+mod reports;
+mod support;
+
+use ebbtide::ErrorKind;
+use reports::{assert_tells, refused};
+use support::Scratch;
+
+const USERS: &str = "create table users (id int primary key, name text not null);\n";
+
+/// A folder with the table `users` and one seed.
+fn seeded(file: &str, text: &str) -> Scratch {
+    let scratch = Scratch::new();
+    scratch.write("migrations/1_users.sql", USERS);
+    scratch.write(&format!("seeds/{file}"), text);
+    scratch
+}
+
+#[tokio::test]
+async fn a_refused_statement_of_a_seed_has_its_line_and_the_constraint() {
+    let text = "insert into users values (1, 'Laura');\n\n-- again\ninsert into users values (1, 'Ana');\n";
+    let scratch = seeded("010_people.sql", text);
+    let error = refused(scratch.builder()).await;
+    assert_tells(&error, ErrorKind::Seed, &["010_people.sql:4:1", "constraint: users_pkey"]);
+    assert_report!(scratch, error, Seed, @r#"
+    a seed failed at [SCRATCH]/seeds/010_people.sql:4:1: duplicate key value violates unique constraint "users_pkey"
+      the statement:
+        [SCRATCH]/seeds/010_people.sql:4:1
+         3 | -- again
+         4 | insert into users values (1, 'Ana');
+           | ^
+      the server says:
+        SQLSTATE 23505: duplicate key value violates unique constraint "users_pkey"
+        detail: Key (id)=(1) already exists.
+        constraint: users_pkey
+      help: mend the file and run the tests again; nothing of this database was kept
+    "#);
+}
+
+#[tokio::test]
+async fn an_unknown_table_in_a_seed_points_into_the_file() {
+    let scratch = seeded("010_people.sql", "insert into users values (1, 'Laura');\ninsert into usres values (2);\n");
+    let error = refused(scratch.builder()).await;
+    assert_report!(scratch, error, Seed, @r#"
+    a seed failed at [SCRATCH]/seeds/010_people.sql:2:13: relation "usres" does not exist
+      the statement:
+        [SCRATCH]/seeds/010_people.sql:2:13
+         1 | insert into users values (1, 'Laura');
+         2 | insert into usres values (2);
+           |             ^
+      the server says:
+        SQLSTATE 42P01: relation "usres" does not exist
+      help: a migration must create it: is its name misspelt, or its schema left out?
+    "#);
+}
+
+#[tokio::test]
+async fn a_refused_row_of_a_csv_seed_has_file_and_constraint() {
+    let scratch = seeded("010_users.csv", "id,name\n1,Laura\n2,\n");
+    let error = refused(scratch.builder()).await;
+    assert_tells(&error, ErrorKind::Seed, &["010_users.csv"]);
+    assert_report!(scratch, error, Seed, @r#"
+    seed [SCRATCH]/seeds/010_users.csv failed for table users: null value in column "name" of relation "users" violates not-null constraint
+      the server says:
+        SQLSTATE 23502: null value in column "name" of relation "users" violates not-null constraint
+        detail: Failing row contains (2, null).
+      help: mend the data; nothing of this file was kept
+    "#);
+}
+
+#[tokio::test]
+async fn an_unreadable_value_of_a_csv_seed_has_line_and_column() {
+    let scratch = seeded("010_users.csv", "id,name\n1,Laura\ntwo,Ana\n");
+    let error = refused(scratch.builder()).await;
+    assert_tells(&error, ErrorKind::Seed, &["010_users.csv", "line 3, column id: \"two\""]);
+    assert_report!(scratch, error, Seed, @r#"
+    seed [SCRATCH]/seeds/010_users.csv failed while it was read: invalid input syntax for type integer: "two"
+      the server says:
+        SQLSTATE 22P02: invalid input syntax for type integer: "two"
+        where: COPY ebbtide_stage, line 3, column id: "two"
+      help: mend the data; nothing of this file was kept
+    "#);
+}
+
+#[tokio::test]
+async fn a_csv_seed_for_a_table_that_does_not_exist_tells_how_it_is_named() {
+    let scratch = seeded("010_guests.csv", "id,name\n1,Laura\n");
+    assert_report!(scratch, refused(scratch.builder()).await, Seed, @r#"
+    seed [SCRATCH]/seeds/010_guests.csv failed for table guests: relation "public.guests" does not exist
+      the server says:
+        SQLSTATE 42P01: relation "public.guests" does not exist
+      help: name the file after its table, with a number in front for the order; a migration must create the table
+    "#);
+}
+
+#[tokio::test]
+async fn a_csv_seed_with_an_unknown_column_names_it() {
+    let scratch = seeded("010_users.csv", "id,nmae\n1,Laura\n");
+    assert_report!(scratch, refused(scratch.builder()).await, Seed, @r#"
+    seed [SCRATCH]/seeds/010_users.csv failed for table users: column "nmae" does not exist
+      the server says:
+        SQLSTATE 42703: column "nmae" does not exist
+        hint: Perhaps you meant to reference the column "users.name".
+      help: the header or the keys must be columns of the table
+    "#);
+}
+
+#[tokio::test]
+async fn a_csv_seed_without_a_header_is_an_error() {
+    let scratch = seeded("010_users.csv", "");
+    assert_report!(scratch, refused(scratch.builder()).await, Seed, @r"
+    [SCRATCH]/seeds/010_users.csv has no header, or one with an empty name
+      help: the first line names the columns: first_name,category
+    ");
+}
+
+#[tokio::test]
+async fn a_refused_row_of_a_json_seed_has_file_and_constraint() {
+    let scratch = seeded("010_users.json", r#"[{"id": 1, "name": "Laura"}, {"id": 2, "name": null}]"#);
+    let error = refused(scratch.builder()).await;
+    assert_tells(&error, ErrorKind::Seed, &["010_users.json", "rows 1 to 2"]);
+    assert_report!(scratch, error, Seed, @r#"
+    seed [SCRATCH]/seeds/010_users.json failed for table users, rows 1 to 2: null value in column "name" of relation "users" violates not-null constraint
+      the server says:
+        SQLSTATE 23502: null value in column "name" of relation "users" violates not-null constraint
+        detail: Failing row contains (2, null).
+      help: mend the data; nothing of this file was kept
+    "#);
+}
+
+#[tokio::test]
+async fn a_json_seed_that_is_no_json_has_its_place() {
+    let scratch = seeded("010_users.json", "[\n  {\"id\": 1, \"name\": \"Laura\"},\n]\n");
+    assert_report!(scratch, refused(scratch.builder()).await, Seed, @r"
+    [SCRATCH]/seeds/010_users.json:3:1 is not JSON
+      caused by: trailing comma at line 3 column 1
+      help: mend the file there; JSON has no comments, no comma before a closing bracket, no single quotes
+    ");
+}
+
+#[tokio::test]
+async fn a_json_seed_of_another_form_is_told_the_right_one() {
+    let scratch = seeded("010_users.json", r#"{"users": {"id": 1}}"#);
+    assert_report!(scratch, refused(scratch.builder()).await, Seed, @r"
+    [SCRATCH]/seeds/010_users.json has another form than a seed: under users stands no array
+      help: write an array of objects for the table in the file's name, or an object of such arrays by table
+    ");
+}
+
+#[tokio::test]
+async fn a_seed_that_commits_is_refused() {
+    let scratch = seeded("010_people.sql", "insert into users values (1, 'Laura');\ncommit;\n");
+    assert_report!(scratch, refused(scratch.builder()).await, Seed, @r"
+    seed [SCRATCH]/seeds/010_people.sql controls transactions
+      the statement:
+        [SCRATCH]/seeds/010_people.sql:2:1
+         1 | insert into users values (1, 'Laura');
+         2 | commit;
+           | ^
+      help: take it out: every seed file runs in a transaction of its own
+    ");
+}
+
+#[tokio::test]
+async fn a_deferred_constraint_speaks_at_the_end_of_the_seed() {
+    let scratch = seeded("010_people.sql", "insert into visits values (1, 2);\n");
+    let visits = "create table visits (id int, user_id int references users deferrable initially deferred);\n";
+    scratch.write("migrations/2_visits.sql", visits);
+    assert_report!(scratch, refused(scratch.builder()).await, Seed, @r#"
+    seed [SCRATCH]/seeds/010_people.sql failed at its end: insert or update on table "visits" violates foreign key constraint "visits_user_id_fkey"
+      the server says:
+        SQLSTATE 23503: insert or update on table "visits" violates foreign key constraint "visits_user_id_fkey"
+        detail: Key (user_id)=(2) is not present in table "users".
+        constraint: visits_user_id_fkey
+      help: mend the data; nothing of this file was kept
+    "#);
+}
+
+#[tokio::test]
+async fn a_seed_that_is_not_utf8_names_the_line() {
+    let scratch = seeded("010_people.sql", "");
+    let text = b"insert into users values (1, 'Laura');\ninsert into users values (2, 'Garc\xeda');\n";
+    std::fs::write(scratch.path("seeds/010_people.sql"), text).unwrap();
+    assert_report!(scratch, refused(scratch.builder()).await, Seed, @r"
+    [SCRATCH]/seeds/010_people.sql is not UTF-8
+      caused by: byte 73, line 2
+      help: save the file with UTF-8 encoding
+    ");
+}
+
+#[tokio::test]
+async fn a_csv_seed_that_is_not_utf8_is_refused() {
+    let scratch = seeded("010_users.csv", "");
+    std::fs::write(scratch.path("seeds/010_users.csv"), b"id,name\n1,Garc\xeda\n").unwrap();
+    let error = refused(scratch.builder()).await;
+    assert_report!(scratch, error, Seed, @r#"
+    seed [SCRATCH]/seeds/010_users.csv failed while it was read: invalid byte sequence for encoding "UTF8": 0xed 0x61 0x0a
+      the server says:
+        SQLSTATE 22021: invalid byte sequence for encoding "UTF8": 0xed 0x61 0x0a
+        where: COPY ebbtide_stage, line 2
+      help: mend the data; nothing of this file was kept
+    "#);
+}
+
+#[tokio::test]
+async fn the_same_seed_twice_inserts_once_and_skips_once() {
+    let csv = "id,name\n1,Laura\n2,Ana\n3,Eva\n";
+    let sql = "insert into users values (1, 'Laura'), (2, 'Ana'), (3, 'Eva') on conflict do nothing;\n";
+    let json = r#"[{"id": 1, "name": "Laura"}, {"id": 2, "name": "Ana"}, {"id": 3, "name": "Eva"}]"#;
+    for (name, text) in [("users.csv", csv), ("users.sql", sql), ("users.json", json)] {
+        let scratch = seeded(&format!("010_{name}"), text);
+        scratch.write(&format!("seeds/020_{name}"), text);
+        let report = scratch.builder().build().unwrap().provision().await.unwrap().provisioned;
+        let said: Vec<String> = report.seeds.iter().map(|seed| format!("{}: {seed}", seed.file)).collect();
+        let first = format!("010_{name}: seeded 3 users, skipped 0");
+        assert_eq!(said, [first, format!("020_{name}: seeded 0 users, skipped 3")]);
+        assert_eq!(report.rows["users"], 3);
+    }
+}
+
+#[tokio::test]
+async fn everything_that_is_not_as_expected_is_told_at_once() {
+    let scratch = seeded("010_users.csv", "id,name\n1,Laura\n2,Ana\n");
+    scratch.write("migrations/2_mood.sql", "create type mood as enum ('calm', 'merry');\n");
+    let expecting = "[provision.expect]\ntables = [\"users\", \"visits\"]\nrows = { users = 3, packs = 2 }\n\
+                     enums = { mood = [\"merry\", \"calm\"], size = [\"s\", \"m\"] }\n";
+    scratch.write("ebbtide.toml", expecting);
+    assert_report!(scratch, refused(scratch.builder()).await, Expectation, @r"
+    the provisioned database differs from what is expected in 5 points
+      differences:
+        table visits is missing
+        table packs is missing, expected with 2 rows
+        table users has 2 rows, expected 3
+        enum mood is (calm, merry), expected (merry, calm)
+        enum size is missing, expected (s, m)
+      help: mend the migrations or seeds, or [provision.expect] in ebbtide.toml if the database is right
+    ");
+}

@@ -1,0 +1,17 @@
+//! Real processes against a real server: they share it, are killed at every bad moment, and leave nothing behind.
+//!
+//! Every scenario has a state folder of its own, so that it can count what is left, and every actor in it is a
+//! [`puppet::Puppet`]: this very executable, run again, which does what it is told on its standard input.
+// What is left is read from `/proc`.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod endings;
+mod killed;
+mod orphans;
+mod puppet;
+mod retiring;
+mod scene;
+mod sharing;
+#[path = "../support/mod.rs"]
+mod support;

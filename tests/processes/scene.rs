@@ -1,0 +1,275 @@
+//! A state folder of its own, and what is to be seen of it from outside: files, processes, shared memory.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::puppet::Puppet;
+use super::support::{Scratch, names_in, wait_until};
+
+/// A folder with a state folder, a configuration and a migration, on which puppets play.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    scratch: Scratch,
+    linger: Duration,
+    storage: Option<&'static str>,
+    puppets: AtomicU32,
+}
+
+impl Scene {
+    /// A scene whose servers go as soon as nobody uses them.
+    pub(crate) fn new() -> Self {
+        let scratch = Scratch::new();
+        scratch.write("migrations/1_things.sql", "create table things (id bigserial primary key, name text unique);");
+        Self { scratch, linger: Duration::ZERO, storage: None, puppets: AtomicU32::new(0) }
+    }
+
+    pub(crate) fn linger(self, linger: Duration) -> Self {
+        Self { linger, ..self }
+    }
+
+    pub(crate) fn storage(self, storage: &'static str) -> Self {
+        Self { storage: Some(storage), ..self }
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        self.scratch.write(name, text)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path(name)
+    }
+
+    pub(crate) fn puppet(&self) -> Puppet {
+        self.puppet_with(&[])
+    }
+
+    /// A puppet for which some variables are different.
+    pub(crate) fn puppet_with(&self, variables: &[(&str, PathBuf)]) -> Puppet {
+        let number = self.puppets.fetch_add(1, Ordering::Relaxed);
+        let environment = |command: &mut Command| {
+            command.env("EBBTIDE_STATE_DIR", self.state());
+            command.env("EBBTIDE_CONFIG", self.path("ebbtide.toml"));
+            command.env("EBBTIDE_LINGER", format!("{}ms", self.linger.as_millis()));
+            command.env("EBBTIDE_MIGRATIONS", self.path("migrations")).env("EBBTIDE_SEEDS", "none");
+            if let Some(storage) = self.storage {
+                command.env("EBBTIDE_STORAGE", storage);
+            }
+            command.envs(variables.iter().map(|(name, value)| (name, value)));
+        };
+        Puppet::start(environment, self.path(&format!("puppet.{number}")))
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.scratch.state_dir()
+    }
+
+    pub(crate) fn servers(&self) -> PathBuf {
+        self.state().join("servers")
+    }
+
+    /// Everything in the folder of servers that is a folder.
+    pub(crate) fn instances(&self) -> Vec<PathBuf> {
+        let servers = self.servers();
+        names_in(&servers).into_iter().map(|name| servers.join(name)).filter(|path| path.is_dir()).collect()
+    }
+
+    /// The one server, while it runs and when the one before has gone.
+    #[track_caller]
+    pub(crate) fn server(&self) -> Running {
+        wait_until("there is one server", || self.instances().len() == 1 && self.postmasters().len() == 1);
+        Running::on(&self.instances()[0])
+    }
+
+    /// Processes that work for this scene's servers: they name its state folder as an argument or work below it.
+    pub(crate) fn processes(&self) -> Vec<Seen> {
+        let state = self.state();
+        let ours = |seen: &Seen| {
+            let below = |text: &str| text.starts_with(&*state.to_string_lossy());
+            seen.words.iter().any(|word| below(word)) || below(&seen.folder) || self.memory_holds(&seen.folder)
+        };
+        processes().into_iter().filter(ours).collect()
+    }
+
+    /// PostgreSQL's first processes: the others have another command line.
+    pub(crate) fn postmasters(&self) -> Vec<Seen> {
+        self.processes().into_iter().filter(|seen| seen.words[0].ends_with("/postgres")).collect()
+    }
+
+    /// Shells that look after this scene's servers.
+    pub(crate) fn supervisors(&self) -> Vec<Seen> {
+        let named = |seen: &Seen| seen.words.iter().any(|word| word == "ebbtide-supervisor");
+        self.processes().into_iter().filter(named).collect()
+    }
+
+    /// Data folders of this scene in memory.
+    fn data_in_memory(&self) -> Vec<String> {
+        names_in(&memory()).into_iter().filter(|name| name.starts_with(&self.mark())).collect()
+    }
+
+    fn memory_holds(&self, folder: &str) -> bool {
+        folder.starts_with(&*memory().join(self.mark()).to_string_lossy())
+    }
+
+    /// The name of every data folder in memory begins with its state folder's device and inode.
+    fn mark(&self) -> String {
+        match std::fs::metadata(self.state()) {
+            Ok(found) => format!("{:x}-{:x}.", found.dev(), found.ino()),
+            Err(_) => "no state folder yet".into(),
+        }
+    }
+
+    /// What is there of servers: files, processes, data in memory.
+    pub(crate) fn left(&self) -> Vec<String> {
+        let mut left = names_in(&self.servers());
+        left.extend(self.processes().iter().map(|seen| format!("{seen:?}")));
+        left.extend(self.data_in_memory());
+        left
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_until_nothing_is_left(&self) {
+        let began = Instant::now();
+        loop {
+            let left = self.left();
+            if left.is_empty() {
+                return;
+            }
+            assert!(began.elapsed() < Duration::from_secs(30), "left after 30 s: {left:#?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Ends the servers before their linger is over.
+    pub(crate) fn dismiss(self) {
+        for supervisor in self.supervisors() {
+            supervisor.signal(Signal::TERM);
+        }
+        self.wait_until_nothing_is_left();
+    }
+}
+
+fn memory() -> PathBuf {
+    PathBuf::from(format!("/dev/shm/ebbtide-{}", rustix::process::geteuid().as_raw()))
+}
+
+/// A running server: all that has to go with it.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) instance: PathBuf,
+    pub(crate) supervisor: Seen,
+    pub(crate) postmaster: Seen,
+    data: PathBuf,
+    /// The System V segment by which PostgreSQL knows its own kin.
+    segment: String,
+}
+
+impl Running {
+    fn on(instance: &Path) -> Self {
+        let owner = std::fs::read_to_string(instance.join("owner")).unwrap();
+        let data = std::fs::read_link(instance.join("lanes")).unwrap().parent().unwrap().to_owned();
+        let pid_file = std::fs::read_to_string(data.join("postmaster.pid")).unwrap();
+        let lines: Vec<&str> = pid_file.lines().collect();
+        let segment = lines[6].split_whitespace().nth(1).unwrap().to_owned();
+        let running = Self {
+            instance: instance.to_owned(),
+            supervisor: Seen::of(owner.split('.').next().unwrap()).unwrap(),
+            postmaster: Seen::of(lines[0]).unwrap(),
+            data,
+            segment,
+        };
+        assert_eq!(running.left().len(), 5, "all of it can be seen: {running:?}");
+        running
+    }
+
+    pub(crate) fn identity(&self) -> String {
+        self.instance.file_name().unwrap().to_string_lossy().into_owned()
+    }
+
+    pub(crate) fn left(&self) -> Vec<String> {
+        let paths = [&self.instance, &self.data].into_iter().filter(|path| path.symlink_metadata().is_ok());
+        let processes = [&self.supervisor, &self.postmaster].into_iter().filter(|seen| seen.lives());
+        paths
+            .map(|path| path.display().to_string())
+            .chain(processes.map(|seen| format!("{seen:?}")))
+            .chain(segments_with(1, &self.segment))
+            .collect()
+    }
+
+    pub(crate) fn lives(&self) -> bool {
+        self.postmaster.lives() && self.instance.join("serving").exists()
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_until_gone(&self) {
+        wait_until("all of the server is gone", || self.left().is_empty());
+    }
+}
+
+/// A process, and the moment it started, so that the next one with its number is another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pid: String,
+    started: String,
+    pub(crate) words: Vec<String>,
+    folder: String,
+}
+
+impl Seen {
+    /// Nothing for a process that has ended.
+    fn of(pid: &str) -> Option<Self> {
+        let folder = Path::new("/proc").join(pid);
+        let started = started(pid)?;
+        let words = std::fs::read(folder.join("cmdline")).ok()?;
+        let words = words.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        let folder = std::fs::read_link(folder.join("cwd")).unwrap_or_default();
+        Some(Self { pid: pid.to_owned(), started, words, folder: folder.to_string_lossy().into_owned() })
+    }
+
+    /// System V segments that it made.
+    pub(crate) fn segments(&self) -> Vec<String> {
+        segments_with(4, &self.pid)
+    }
+
+    pub(crate) fn lives(&self) -> bool {
+        started(&self.pid).as_ref() == Some(&self.started)
+    }
+
+    /// To a process of this scene only. When it has ended meanwhile, all is well.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.pid.parse().unwrap()).unwrap();
+        if self.lives() {
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// Kills it and waits for its end.
+    pub(crate) fn kill(&self) {
+        self.signal(Signal::KILL);
+        wait_until("the killed process has ended", || !self.lives());
+    }
+}
+
+/// System V segments by a column of the system's table: 1 is the number, 4 the process that made it.
+fn segments_with(column: usize, value: &str) -> Vec<String> {
+    let segments = std::fs::read_to_string("/proc/sysvipc/shm").unwrap();
+    let wanted = segments.lines().filter(|line| line.split_whitespace().nth(column) == Some(value));
+    wanted.map(|line| format!("segment {line}")).collect()
+}
+
+fn started(pid: &str) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    // A zombie has ended.
+    (!["Z", "X"].contains(&fields[0])).then(|| fields[19].to_owned())
+}
+
+fn processes() -> Vec<Seen> {
+    let numbers =
+        names_in(Path::new("/proc")).into_iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+    numbers.filter_map(|pid| Seen::of(&pid)).collect()
+}
