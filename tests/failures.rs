@@ -293,7 +293,7 @@ async fn a_migration_that_hangs_is_named_and_ended_on_the_server() {
 }
 
 #[tokio::test]
-async fn seeds_share_the_limit_of_provisioning() {
+async fn a_seed_that_hangs_is_named_and_ended_on_the_server() {
     let scratch = Scratch::new();
     scratch.write("migrations/1_users.sql", USERS);
     scratch.write("seeds/010_sleepy.sql", "select pg_sleep(60) /* the seed of failures.rs */;\n");

@@ -128,8 +128,7 @@ fn a_process_killed_while_it_starts_the_server_leaves_nothing() {
 fn a_process_killed_while_it_prepares_the_first_server_leaves_nothing() {
     at_all_moments(|moments| {
         for (number, moment) in moments.iter().enumerate() {
-            // A new state folder has no prepared data yet.
-            kill_at(*moment, &Scene::new(), number % 2 == 1);
+            kill_at(*moment, &Scene::cold(), number % 2 == 1);
         }
     });
 }

@@ -97,7 +97,7 @@ fn a_supervisor_killed_while_it_prepares_a_server_is_replaced() {
 }
 
 fn supervisor_killed_after(moment: u64) {
-    let scene = Scene::new();
+    let scene = Scene::cold();
     let mut first = scene.puppet();
     first.tell("open");
     wait_until("there is a supervisor", || !scene.supervisors().is_empty());

@@ -40,7 +40,8 @@ fn join_at_retirement(steps: [u64; 4]) {
             joiner.answer().unwrap();
             assert_eq!(joiner.ask("query select count(*)::text from things"), "0");
         }
-        assert_ne!(scene.server().identity(), server.identity());
+        // It may be the same: a newcomer in time makes the supervisor change its mind.
+        assert!(scene.server().lives());
         holder = joiners.swap_remove(0);
     }
     drop(holder);
