@@ -16,7 +16,7 @@ use super::support::wait_until;
 const STRINGS: &str = "PUPPET_OF_EBBTIDE";
 /// Begins an answer, among the lines that the test runner prints.
 const MARK: &str = "puppet: ";
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The parent's end of a puppet. Dropped, it is killed.
 #[derive(Debug)]
@@ -194,7 +194,7 @@ async fn joins(count: u32) -> Result<String, Box<dyn Error>> {
         tx.close().await?;
         drop(harness);
         // The moments without a user, at which a server retires.
-        tokio::time::sleep(Duration::from_millis(u64::from(number * 7 % 40))).await;
+        tokio::time::sleep(Duration::from_millis(u64::from(number * 7 % 60))).await;
     }
     Ok(started.to_string())
 }
