@@ -16,7 +16,7 @@ use super::support::wait_until;
 const STRINGS: &str = "PUPPET_OF_EBBTIDE";
 /// Begins an answer, among the lines that the test runner prints.
 const MARK: &str = "puppet: ";
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The parent's end of a puppet. Dropped, it is killed.
 #[derive(Debug)]

@@ -53,7 +53,7 @@ fn processes_that_come_and_go_all_the_time_never_lose_their_server() {
     let scene = Scene::new();
     let mut puppets: Vec<Puppet> = std::iter::repeat_with(|| scene.puppet()).take(3).collect();
     for puppet in &mut puppets {
-        puppet.tell("joins 700");
+        puppet.tell("joins 100");
     }
     let started: Vec<String> = puppets.iter().map(|puppet| puppet.answer().unwrap()).collect();
     println!("servers started: {started:?}");
