@@ -53,7 +53,8 @@
 //! # Cleanup
 //! Nothing depends on a `Drop` that may never run. A supervisor ends the server and removes its folder when no
 //! process has used it for the plan's `linger` (30 s by default); a test process that is killed holds no lease. What
-//! stays is a cache of `initdb`'s output and empty lock files in the state folder.
+//! stays is a cache of `initdb`'s output and empty lock files in the state folder, and an empty folder in `/dev/shm`.
+//! Without `/proc` (macOS), a server whose supervisor was killed as well has to be ended by hand.
 //!
 //! # Features
 //! | feature | default | what it adds |
