@@ -21,8 +21,9 @@ pub(super) enum Outcome {
 
 /// Opens the transaction, putting back what the rollback of the test before did not undo.
 ///
-/// `test` is given when the session does not bear its name. `identity` is given for a new connection: the server that answers must be the one that was leased, and sqlx is
-/// told of the transaction so that it counts the user's `begin` as a savepoint from then on.
+/// `test` is given when the session does not bear its name. `identity` is given for a new connection: the server that
+/// answers must be the one that was leased, and sqlx is told of the transaction so that it counts the user's `begin` as
+/// a savepoint from then on.
 pub(super) async fn open(
     connection: &mut PgConnection,
     identity: Option<&str>,

@@ -51,6 +51,7 @@ pub(super) async fn verify(connection: &mut PgConnection, inputs: &Inputs, scrip
 
 /// The latest version, once every version of the files is in the ledger with its checksum, and no other.
 async fn ledger_against_files(connection: &mut PgConnection, inputs: &Inputs) -> Result<String> {
+    // Read again on purpose: a file that changed while the migrations ran differs from what the ledger says.
     let migrator = migrate::resolve(inputs).await?;
     let applied = connection.list_applied_migrations(LEDGER).await.map_err(|error| {
         Error::new(ErrorKind::LedgerMismatch, format!("the migration ledger {LEDGER} cannot be read"))
