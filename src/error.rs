@@ -19,6 +19,12 @@ pub enum ErrorKind {
     Config,
     /// The wanted backend cannot be used on this machine or in this build.
     BackendUnavailable,
+    /// The container engine has no such image and cannot get it, or the image is not one of PostgreSQL's.
+    ImageUnavailable,
+    /// The server does not let this role in, or does not let it create databases.
+    AccessDenied,
+    /// The server has no connection left for us.
+    OutOfConnections,
     /// No PostgreSQL server binaries were found, or none of the wanted major version.
     BinariesNotFound,
     /// The folder for sockets, locks and data cannot be used.

@@ -81,7 +81,7 @@ mod sql_error;
 mod template;
 mod wait;
 
-pub use config::{Backend, Builder, Expect, Migrations, Plan, ServerUrl, Source, Sourced, Storage};
+pub use config::{Backend, Builder, Cache, Expect, Migrations, Plan, ServerUrl, Source, Sourced, Storage};
 pub use error::{Error, ErrorKind, Result};
 pub use harness::{Harness, ServerReport, TemplateReport, harness, tx};
 pub use lane::{Kept, Tx};

@@ -10,7 +10,7 @@ use super::layer::Layer;
 use super::plan::Plan;
 use super::source::{Source, Sourced};
 use super::url::ServerUrl;
-use super::value::{Backend, Expect, Migrations, Storage, without_repeats};
+use super::value::{Backend, Cache, Expect, Migrations, Storage, without_repeats};
 use crate::error::Result;
 
 /// Asks for a server and its database in code.
@@ -94,6 +94,12 @@ impl Builder {
     /// Where the server keeps its data. Default: [`Storage::Auto`].
     pub fn storage(mut self, storage: Storage) -> Self {
         self.layer.storage = said(storage);
+        self
+    }
+
+    /// Whether a container's prepared data is kept for the next run. Default: [`Cache::Auto`].
+    pub fn cache(mut self, cache: Cache) -> Self {
+        self.layer.cache = said(cache);
         self
     }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::dot_env;
+use super::engine::{self, EngineHints};
 use super::given::Given;
 use super::key::{self, Key};
 use super::layer::Layer;
@@ -17,6 +18,7 @@ use super::value::{Migrations, without_repeats};
 use crate::error::{Error, ErrorKind, Result};
 
 const DOT_ENV: &str = ".env";
+const HOME: &str = "HOME";
 const MANIFEST_DIR: &str = "CARGO_MANIFEST_DIR";
 const PACKAGE_NAME: &str = "CARGO_PKG_NAME";
 const PATH: &str = "PATH";
@@ -116,6 +118,7 @@ impl Environment {
             allow_remote: self.read(&key::ALLOW_REMOTE, Given::flag)?,
             linger: self.read(&key::LINGER, Given::duration)?,
             storage: self.read(&key::STORAGE, Given::choice)?,
+            cache: self.read(&key::CACHE, Given::choice)?,
             settings: BTreeMap::new(),
             bin: self.path(key::BIN.variable),
             state_dir: self.path(key::STATE_DIR.variable),
@@ -168,6 +171,12 @@ impl Environment {
             Some(path) => Sourced::new(path.clone(), Source::Variable(PATH)),
             None => Sourced::by_default(OsString::new()),
         }
+    }
+
+    /// Where a container engine may be: what other programs go by, so never from `.env`.
+    pub(super) fn engine(&self) -> EngineHints {
+        let folder = |name| self.real(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
+        EngineHints::new(|name| self.real(name)?.to_str().map(str::to_owned), folder(HOME), folder(RUNTIME_DIR))
     }
 
     /// The number that nextest gives to a test among those that run at once.
@@ -237,7 +246,9 @@ impl fmt::Debug for Environment {
 }
 
 fn is_relevant(name: &str) -> bool {
-    name.starts_with(OURS) || [MANIFEST_DIR, PACKAGE_NAME, PATH, RUNTIME_DIR, SLOT, TEST_URL].contains(&name)
+    name.starts_with(OURS)
+        || [MANIFEST_DIR, PACKAGE_NAME, PATH, RUNTIME_DIR, SLOT, TEST_URL, HOME].contains(&name)
+        || engine::VARIABLES.contains(&name)
 }
 
 fn is_none(path: &Path) -> bool {

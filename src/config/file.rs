@@ -88,6 +88,7 @@ fn server(layer: &mut Layer, folder: &Path, entries: Vec<Entry<'_>>) -> Result<(
             }
             "linger" => layer.linger = Some(entry.text(&key::LINGER)?.duration()?),
             "storage" => layer.storage = Some(entry.text(&key::STORAGE)?.choice()?),
+            "cache" => layer.cache = Some(entry.text(&key::CACHE)?.choice()?),
             "settings" => {
                 for setting in entry.table(key::SETTINGS.legal)? {
                     let (name, value) = (setting.name.to_ascii_lowercase(), setting.scalar()?);

@@ -51,6 +51,7 @@ pub(super) const ALLOW_REMOTE: Key =
     Key::new("server.allow_remote", "EBBTIDE_ALLOW_REMOTE", "allow_remote", "true, false");
 pub(super) const LINGER: Key = Key::new("server.linger", "EBBTIDE_LINGER", "linger", DURATION);
 pub(super) const STORAGE: Key = Key::new("server.storage", "EBBTIDE_STORAGE", "storage", "auto, memory, disk");
+pub(super) const CACHE: Key = Key::new("server.cache", "EBBTIDE_CACHE", "cache", "auto, never");
 pub(super) const SETTINGS: Key = Key::new(
     "server.settings",
     "",
@@ -96,8 +97,20 @@ pub(super) const ENUMS: Key =
     Key::new("provision.expect.enums", "", "expect_enum", r#"labels by type, such as { mood = ["sad", "happy"] }"#);
 
 /// The keys under `[server]`.
-pub(super) const SERVER: &[&Key] =
-    &[&BACKEND, &POSTGRES, &IMAGE, &URL, &ALLOW_REMOTE, &LINGER, &STORAGE, &SETTINGS, &BIN, &STATE_DIR, &START_TIMEOUT];
+pub(super) const SERVER: &[&Key] = &[
+    &BACKEND,
+    &POSTGRES,
+    &IMAGE,
+    &URL,
+    &ALLOW_REMOTE,
+    &LINGER,
+    &STORAGE,
+    &CACHE,
+    &SETTINGS,
+    &BIN,
+    &STATE_DIR,
+    &START_TIMEOUT,
+];
 
 /// The keys under `[provision]`.
 pub(super) const PROVISION: &[&Key] = &[&EXTENSIONS, &MIGRATIONS, &SEEDS, &TIMEOUT, &EXPECT];

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::source::Sourced;
 use super::url::ServerUrl;
-use super::value::{Backend, Expect, Migrations, Storage};
+use super::value::{Backend, Cache, Expect, Migrations, Storage};
 
 /// The values that one voice gives. Absent means that it says nothing.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +18,7 @@ pub(super) struct Layer {
     pub(super) allow_remote: Option<Sourced<bool>>,
     pub(super) linger: Option<Sourced<Duration>>,
     pub(super) storage: Option<Sourced<Storage>>,
+    pub(super) cache: Option<Sourced<Cache>>,
     /// By name in lower case, since the names of settings ignore case.
     pub(super) settings: BTreeMap<String, Sourced<String>>,
     pub(super) bin: Option<Sourced<PathBuf>>,
@@ -45,6 +46,7 @@ impl Layer {
             allow_remote: self.allow_remote.or(weaker.allow_remote),
             linger: self.linger.or(weaker.linger),
             storage: self.storage.or(weaker.storage),
+            cache: self.cache.or(weaker.cache),
             settings,
             bin: self.bin.or(weaker.bin),
             state_dir: self.state_dir.or(weaker.state_dir),

@@ -14,12 +14,14 @@
 //! | `layer` | what one voice says |
 //! | `env`, `dot_env`, `builder`, `file` | the voices |
 //! | `document` | `ebbtide.toml` as entries with line numbers |
+//! | `engine` | what the environment says of container engines |
 //! | `project` | the folders from the package up to the workspace root |
 //! | `plan`, `table` | the outcome, and how it prints |
 
 mod builder;
 mod document;
 mod dot_env;
+mod engine;
 mod env;
 mod file;
 mod given;
@@ -37,8 +39,9 @@ mod value;
 mod tests;
 
 pub use builder::Builder;
+pub(crate) use engine::EngineHints;
 pub(crate) use env::Environment;
 pub use plan::Plan;
 pub use source::{Source, Sourced};
 pub use url::ServerUrl;
-pub use value::{Backend, Expect, Migrations, Storage};
+pub use value::{Backend, Cache, Expect, Migrations, Storage};

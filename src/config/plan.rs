@@ -5,13 +5,14 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::engine::EngineHints;
 use super::env::Environment;
 use super::file::ConfigFile;
 use super::key::{self, Key};
 use super::layer::Layer;
 use super::source::{Source, Sourced};
 use super::url::ServerUrl;
-use super::value::{Backend, Expect, Migrations, Storage};
+use super::value::{Backend, Cache, Expect, Migrations, Storage};
 use crate::error::{Error, ErrorKind, Result};
 
 const LINGER: Duration = Duration::from_secs(30);
@@ -39,6 +40,8 @@ pub struct Plan {
     pub linger: Sourced<Duration>,
     /// Where the server keeps its data.
     pub storage: Sourced<Storage>,
+    /// Whether a container's prepared data is kept for the next run.
+    pub cache: Sourced<Cache>,
     /// The user's settings for the server, by name in lower case.
     pub settings: Sourced<BTreeMap<String, String>>,
     /// Where each setting came from, to print: one server may have settings of several voices.
@@ -51,6 +54,8 @@ pub struct Plan {
     pub start_timeout: Sourced<Duration>,
     /// The folders to search for binaries, in the form of `PATH`; empty when there are none.
     pub path: Sourced<OsString>,
+    /// Where a container engine may be.
+    pub(crate) engine: EngineHints,
     /// The number of this test among those that nextest runs at once, from 0.
     pub slot: Sourced<Option<usize>>,
     /// The extensions to install, each once, in order.
@@ -89,12 +94,14 @@ impl Plan {
             allow_remote: said.allow_remote.unwrap_or(Sourced::by_default(false)),
             linger: said.linger.unwrap_or(Sourced::by_default(LINGER)),
             storage: said.storage.unwrap_or(Sourced::by_default(Storage::Auto)),
+            cache: said.cache.unwrap_or(Sourced::by_default(Cache::Auto)),
             settings,
             setting_sources,
             pg_bin: optional(said.bin.map(absolute)),
             state_dir: said.state_dir.map_or_else(|| environment.state_dir(), absolute),
             start_timeout: said.start_timeout.unwrap_or(Sourced::by_default(START_TIMEOUT)),
             path: environment.search_path(),
+            engine: environment.engine(),
             slot: environment.slot(),
             extensions: said.extensions.unwrap_or(Sourced::by_default(Vec::new())),
             migrations: migrations(said.migrations, &root)?,

@@ -61,6 +61,7 @@ fn rows(plan: &Plan) -> Vec<Row<'_>> {
         Row::plain("allow_remote", &plan.allow_remote),
         Row::new("linger", spell(*plan.linger), &plan.linger.source),
         Row::plain("storage", &plan.storage),
+        Row::plain("cache", &plan.cache),
     ];
     let settings = plan.settings.iter().zip(plan.setting_sources.values());
     rows.extend(settings.map(|((name, value), source)| Row::new(format!("settings.{name}"), value, source)));

@@ -46,6 +46,17 @@ pub enum Storage {
     Disk,
 }
 
+/// Whether the prepared data of a container is kept in a volume of the engine, from which the next container starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Cache {
+    /// Kept when it pays: it is small enough, and a template was built.
+    #[default]
+    Auto,
+    /// Every container starts from the image alone.
+    Never,
+}
+
 /// Where the schema comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -158,6 +169,12 @@ impl Choice for Storage {
         &[("ram", Storage::Memory), ("tmpfs", Storage::Memory), ("ssd", Storage::Disk)];
 }
 
+impl Choice for Cache {
+    const WORDS: &'static [(&'static str, Self)] = &[("auto", Cache::Auto), ("never", Cache::Never)];
+    const SLIPS: &'static [(&'static str, Self)] =
+        &[("off", Cache::Never), ("none", Cache::Never), ("no", Cache::Never), ("on", Cache::Auto)];
+}
+
 impl FromStr for Backend {
     type Err = Error;
 
@@ -171,6 +188,20 @@ impl FromStr for Storage {
 
     fn from_str(word: &str) -> Result<Self> {
         Self::from_word(word, &format!("{word:?}"))
+    }
+}
+
+impl FromStr for Cache {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<Self> {
+        Self::from_word(word, &format!("{word:?}"))
+    }
+}
+
+impl fmt::Display for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
     }
 }
 

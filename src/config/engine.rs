@@ -1,0 +1,48 @@
+//! What the environment says of container engines.
+
+use std::path::PathBuf;
+
+/// The variables that Docker's and Podman's own tools go by
+/// (<https://docs.docker.com/reference/cli/docker/#environment-variables>).
+pub(super) const VARIABLES: [&str; 6] =
+    ["DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "CONTAINER_HOST"];
+
+/// Everything outside the plan that decides which engine is meant; read once, searched when a container is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct EngineHints {
+    /// `DOCKER_HOST`, such as `unix:///var/run/docker.sock`.
+    pub(crate) docker_host: Option<String>,
+    /// `DOCKER_CONTEXT`, which beats the current context of Docker's configuration.
+    pub(crate) context: Option<String>,
+    /// `DOCKER_CONFIG`, else `.docker` in the home folder.
+    pub(crate) config_dir: Option<PathBuf>,
+    /// `DOCKER_TLS_VERIFY` is set to something.
+    pub(crate) tls_verify: bool,
+    /// `DOCKER_CERT_PATH`: the folder with `ca.pem`, `cert.pem` and `key.pem`.
+    pub(crate) cert_path: Option<PathBuf>,
+    /// `CONTAINER_HOST`, Podman's counterpart of `DOCKER_HOST`.
+    pub(crate) container_host: Option<String>,
+    pub(crate) home: Option<PathBuf>,
+    /// `XDG_RUNTIME_DIR`, where rootless engines put their sockets.
+    pub(crate) runtime_dir: Option<PathBuf>,
+}
+
+impl EngineHints {
+    pub(super) fn new(
+        variable: impl Fn(&str) -> Option<String>,
+        home: Option<PathBuf>,
+        runtime_dir: Option<PathBuf>,
+    ) -> Self {
+        let [host, context, config, verify, certificates, container_host] = VARIABLES.map(variable);
+        Self {
+            docker_host: host,
+            context,
+            config_dir: config.map(PathBuf::from).or_else(|| home.as_ref().map(|home| home.join(".docker"))),
+            tls_verify: verify.is_some(),
+            cert_path: certificates.map(PathBuf::from),
+            container_host,
+            home,
+            runtime_dir,
+        }
+    }
+}
