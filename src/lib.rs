@@ -70,7 +70,7 @@ mod error;
 pub mod fixtures;
 mod harness;
 mod lane;
-mod lane_files;
+mod lane_leases;
 mod names;
 mod process;
 mod progress;

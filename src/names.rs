@@ -88,6 +88,13 @@ impl DatabaseName {
         }
     }
 
+    /// The fingerprint in a template's name.
+    pub(crate) fn fingerprint(&self) -> Option<Fingerprint> {
+        let digits = self.0.strip_prefix(DATABASE_PREFIX)?.strip_prefix("t_")?;
+        let is_one = digits.len() == Fingerprint::DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_one.then(|| Fingerprint(digits.to_owned()))
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

@@ -4,7 +4,6 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use crate::error::Result;
-use crate::lane_files::LaneFiles;
 use crate::names::{DatabaseName, Fingerprint};
 use crate::server::Server;
 use crate::sql_error;
@@ -38,9 +37,8 @@ pub(crate) async fn drop_old_templates(server: &Server, admin: &mut PgConnection
     // Newer databases have higher object identifiers.
     let templates = databases(admin, "ebbtide_t_").await?;
     for template in templates.iter().rev().skip(TEMPLATES_KEPT) {
-        let fingerprint = template.as_str().trim_start_matches("ebbtide_t_");
-        let files = LaneFiles::of(server.folder(), fingerprint);
-        let Some(held) = files.lock_all() else { continue };
+        let Some(fingerprint) = template.fingerprint() else { continue };
+        let Some(held) = server.lanes(&fingerprint).lock_all().await? else { continue };
         tracing::info!(database = template.as_str(), "dropping an old template");
         for lane in databases(admin, &format!("ebbtide_l_{fingerprint}_")).await? {
             drop_database(admin, &lane).await?;

@@ -6,15 +6,25 @@ use crate::error::{Error, ErrorKind};
 
 /// `disk_full` (<https://www.postgresql.org/docs/current/errcodes-appendix.html>, as every code here).
 const DISK_FULL: &str = "53100";
+const TOO_MANY_CONNECTIONS: &str = "53300";
+/// `invalid_password`, `invalid_authorization_specification`, `insufficient_privilege`.
+const NO_ACCESS: [&str; 3] = ["28P01", "28000", "42501"];
 
 pub(crate) const MAKE_ROOM: &str =
     "free some space where the server keeps its data, or set EBBTIDE_STORAGE=memory or disk";
+
+const MAKE_CONNECTIONS: &str = "each test that runs needs one connection, and each test process two more for itself: raise \
+     max_connections or the role's CONNECTION LIMIT, close what else is connected, or run fewer tests at once";
 
 /// A step of ours that the server refused or could not answer.
 pub(crate) fn failed(step: &str, error: sqlx::Error) -> Error {
     let kind = kind_of(&error, ErrorKind::Database);
     let failed = Error::new(kind, format!("{step} failed")).with_source(error);
-    if kind == ErrorKind::OutOfSpace { failed.with_help(MAKE_ROOM) } else { failed }
+    match kind {
+        ErrorKind::OutOfSpace => failed.with_help(MAKE_ROOM),
+        ErrorKind::OutOfConnections => failed.with_help(MAKE_CONNECTIONS),
+        _ => failed,
+    }
 }
 
 /// The kind that an error has whatever was going on, or else the one of what was going on.
@@ -22,8 +32,19 @@ pub(crate) fn kind_of(error: &sqlx::Error, otherwise: ErrorKind) -> ErrorKind {
     match code(error) {
         _ if is_server_gone(error) => ErrorKind::ServerLost,
         Some(DISK_FULL) => ErrorKind::OutOfSpace,
+        Some(TOO_MANY_CONNECTIONS) => ErrorKind::OutOfConnections,
         _ => otherwise,
     }
+}
+
+/// Whether the server has no connection left, which passes when others close theirs.
+pub(crate) fn is_crowded(error: &sqlx::Error) -> bool {
+    code(error) == Some(TOO_MANY_CONNECTIONS)
+}
+
+/// Whether the server knows us and does not let us.
+pub(crate) fn is_denied(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| NO_ACCESS.contains(&code))
 }
 
 /// Whether an error says that the server, not the statement, is the trouble.

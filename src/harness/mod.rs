@@ -64,6 +64,8 @@ pub struct ServerReport {
     pub backend: Backend,
     /// PostgreSQL's version, as `server_version` says it.
     pub version: String,
+    /// Why it is this backend: the choice of `auto`, or who asked for it.
+    pub reason: String,
     /// Whether another process had started it.
     pub reused: bool,
     /// Time to start or find it, in milliseconds.
@@ -122,6 +124,7 @@ impl Harness {
         let server = &stage.server;
         Ok(ServerReport {
             backend: server.backend,
+            reason: server.reason.clone(),
             version: server.version.clone(),
             reused: server.origin == Origin::Reused,
             milliseconds: server.took.as_secs_f64() * 1e3,
@@ -191,7 +194,7 @@ impl Stage {
     async fn set_trusting(plan: &Arc<Plan>, trust: Trust) -> Result<Self> {
         let inputs = Inputs::read(plan)?;
         let server = Arc::new(Server::start(plan, trust).await?);
-        tracing::info!(backend = %server.backend, version = server.version, reused = server.origin == Origin::Reused, "server");
+        tracing::info!(backend = %server.backend, reason = server.reason, version = server.version, reused = server.origin == Origin::Reused, "server");
         let fingerprint = inputs.fingerprint(plan, server.version_num);
         let template = Arc::new(TemplateCell {
             plan: Arc::clone(plan),

@@ -6,6 +6,16 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use crate::names::Literal;
 use crate::sql_error::{self, code};
 
+/// What the session of a connection has seen.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Session<'a> {
+    /// Nothing yet: the server that answers must be the one that was leased, where it has an identity, and sqlx is told
+    /// of the transaction, so that it counts the user's `begin` as a savepoint from then on.
+    New { server: Option<&'a str> },
+    /// A transaction of ours.
+    Used,
+}
+
 /// What a test left of its transaction.
 #[derive(Debug)]
 pub(super) enum Outcome {
@@ -21,19 +31,20 @@ pub(super) enum Outcome {
 
 /// Opens the transaction, putting back what the rollback of the test before did not undo.
 ///
-/// `test` is given when the session does not bear its name. `identity` is given for a new connection: the server that
-/// answers must be the one that was leased, and sqlx is told of the transaction so that it counts the user's `begin` as
-/// a savepoint from then on.
+/// `test` is given when the session does not bear its name.
 pub(super) async fn open(
     connection: &mut PgConnection,
-    identity: Option<&str>,
+    session: Session<'_>,
     test: Option<&str>,
 ) -> Result<(), sqlx::Error> {
-    let attach = identity.map(|identity| format!("call _ebbtide.attach({}); ", Literal(identity))).unwrap_or_default();
+    let attach = match session {
+        Session::New { server: Some(identity) } => format!("call _ebbtide.attach({}); ", Literal(identity)),
+        Session::New { server: None } | Session::Used => String::new(),
+    };
     let name = test.map(|test| format!("set local application_name = {}; ", Literal(test))).unwrap_or_default();
     // A commit fires a trigger; every other way out of the transaction loses a local setting and the savepoint.
     let message = format!("begin read write; {attach}{name}call _ebbtide.open(); savepoint _ebbtide");
-    if identity.is_some() {
+    if matches!(session, Session::New { .. }) {
         // Dropping it would roll back, and the next `begin` would be a real one again.
         std::mem::forget(connection.begin_with(AssertSqlSafe(message)).await?);
     } else {

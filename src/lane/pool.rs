@@ -1,4 +1,4 @@
-//! Leases lanes: to this process by a file lock, within it to one test at a time.
+//! Leases lanes: to this process by [`LaneLeases`], within it to one test at a time.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,8 +10,9 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::guard;
+use crate::conn;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lane_files::{LaneFile, LaneFiles};
+use crate::lane_leases::{LaneLease, LaneLeases};
 use crate::names::{DatabaseName, Fingerprint};
 use crate::reap;
 use crate::server::Server;
@@ -49,7 +50,7 @@ pub(crate) struct LanePool {
 struct Inner {
     setting: LaneSetting,
     template: TemplateSource,
-    files: LaneFiles,
+    leases: LaneLeases,
     idle: Mutex<Vec<Lane>>,
     returned: Notify,
 }
@@ -67,7 +68,7 @@ pub(crate) struct Lane {
     pub(super) connection: LaneConnection,
     /// The session's `application_name`: the test that it was made for.
     pub(super) session_name: String,
-    file: LaneFile,
+    lease: LaneLease,
     uses: u32,
 }
 
@@ -104,8 +105,8 @@ impl Lane {
 
 impl LanePool {
     pub(crate) fn new(setting: LaneSetting, template: TemplateSource) -> Self {
-        let files = LaneFiles::of(setting.server.folder(), setting.fingerprint.as_str());
-        let inner = Inner { setting, template, files, idle: Mutex::default(), returned: Notify::new() };
+        let leases = setting.server.lanes(&setting.fingerprint);
+        let inner = Inner { setting, template, leases, idle: Mutex::default(), returned: Notify::new() };
         Self { inner: Arc::new(inner) }
     }
 
@@ -126,13 +127,13 @@ impl LanePool {
         loop {
             let idle = self.idle().pop();
             if let Some(lane) = idle {
-                lane.file.mark_in_use()?;
+                lane.lease.mark_in_use()?;
                 return Ok(lane);
             }
-            if let Some(file) = self.claim()? {
+            if let Some(lease) = self.claim().await? {
                 let (pool, test) = (self.clone(), test.to_owned());
                 // On the background runtime, because a connection dies with the runtime that made it.
-                let ready = self.inner.setting.runtime.spawn(async move { pool.prepare(file, test).await });
+                let ready = self.inner.setting.runtime.spawn(async move { pool.prepare(lease, test).await });
                 return ready.await.unwrap_or_else(|error| {
                     Err(Error::new(ErrorKind::ServerLost, "the background runtime ended").with_source(error))
                 });
@@ -158,30 +159,30 @@ impl LanePool {
     }
 
     /// The lease of a lane that nobody holds: the slot's own first, then ready ones, then any.
-    fn claim(&self) -> Result<Option<LaneFile>> {
-        let files = &self.inner.files;
+    async fn claim(&self) -> Result<Option<LaneLease>> {
+        let leases = &self.inner.leases;
         let slot = self.inner.setting.slot.map(|slot| slot % LANES);
-        let existing = files.existing();
+        let existing = leases.existing().await?;
         for number in slot.into_iter().chain(existing.iter().copied()) {
-            if let Some(file) = files.try_lease(number)?
-                && (file.is_clean() || Some(number) == slot)
+            if let Some(lease) = leases.try_lease(number).await?
+                && (lease.is_clean() != Some(false) || Some(number) == slot)
             {
-                return Ok(Some(file));
+                return Ok(Some(lease));
             }
         }
         for number in existing.iter().copied().chain((0..LANES).filter(|number| !existing.contains(number))) {
-            if let Some(file) = files.try_lease(number)? {
-                return Ok(Some(file));
+            if let Some(lease) = leases.try_lease(number).await? {
+                return Ok(Some(lease));
             }
         }
         Ok(None)
     }
 
-    async fn prepare(&self, file: LaneFile, test: String) -> Result<Lane> {
-        let database = DatabaseName::lane(&self.inner.setting.fingerprint, file.number);
-        let was_clean = file.is_clean();
-        file.mark_in_use()?;
-        if !was_clean {
+    async fn prepare(&self, lease: LaneLease, test: String) -> Result<Lane> {
+        let database = DatabaseName::lane(&self.inner.setting.fingerprint, lease.number());
+        let was_clean = lease.is_clean();
+        lease.mark_in_use()?;
+        if was_clean == Some(false) {
             self.copy(&database).await?;
         }
         let connection = match self.connect(&database, &test).await {
@@ -193,14 +194,13 @@ impl LanePool {
             other => other,
         };
         let connection = connection.map_err(|error| self.explain("connecting to a lane", error))?;
-        Ok(Lane { database, connection: LaneConnection::New(connection), session_name: test, file, uses: 0 })
+        Ok(Lane { database, connection: LaneConnection::New(connection), session_name: test, lease, uses: 0 })
     }
 
     /// A statement outside the guarded transaction cannot write.
     async fn connect(&self, database: &DatabaseName, test: &str) -> Result<PgConnection, sqlx::Error> {
         let options = self.inner.setting.server.conn.options(database.as_str()).application_name(test);
-        let mut connection =
-            PgConnection::connect_with(&options.options([("default_transaction_read_only", "on")])).await?;
+        let mut connection = conn::open(&options.options([("default_transaction_read_only", "on")])).await?;
         let session = &self.inner.setting.session;
         if !session.is_empty() {
             sqlx::raw_sql(AssertSqlSafe(session.clone())).execute(&mut connection).await?;
@@ -232,7 +232,7 @@ impl LanePool {
     pub(super) fn put_back(&self, mut lane: Lane) -> Result<()> {
         lane.uses += 1;
         if lane.uses < USES {
-            lane.file.mark_clean()?;
+            lane.lease.mark_clean()?;
             if lane.is_reusable() {
                 self.idle().push(lane);
             }

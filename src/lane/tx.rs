@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::{AssertSqlSafe, Connection as _, Transaction};
 
-use super::guard::{self, Outcome};
+use super::guard::{self, Outcome, Session};
 use super::pool::{Lane, LaneConnection, LanePool};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::DatabaseName;
@@ -55,12 +55,13 @@ impl Tx {
         let test = std::thread::current().name().unwrap_or("ebbtide").to_owned();
         let mut lane = pool.lease(&test).await?;
         let setting = pool.setting();
-        let identity = match &lane.connection {
-            LaneConnection::New(_) => Some(setting.server.identity()),
-            LaneConnection::Used(_) => None,
+        let identity = setting.server.identity();
+        let session = match &lane.connection {
+            LaneConnection::New(_) => Session::New { server: identity.as_deref() },
+            LaneConnection::Used(_) => Session::Used,
         };
         let name = (lane.session_name != test).then_some(&*test);
-        guard::open(lane.connection.get(), identity.as_deref(), name)
+        guard::open(lane.connection.get(), session, name)
             .await
             .map_err(|error| pool.explain("opening the test's transaction", error))?;
         lane.connection = match lane.connection {
@@ -138,7 +139,7 @@ impl Tx {
         renamed.await.unwrap_or_else(|error| {
             Err(Error::new(ErrorKind::ServerLost, "the background runtime ended").with_source(error))
         })?;
-        server.hold_for(KEPT_FOR)?;
+        server.hold_for(KEPT_FOR).await?;
         Ok(Kept { url: server.conn.url(kept.as_str()), name: kept.as_str().to_owned() })
     }
 

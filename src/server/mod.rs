@@ -1,14 +1,28 @@
 //! Gets a ready server, shares it, lets it go.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `auto` | the choice between a container and local binaries |
+//! | `native`, `binaries`, `account`, `settings` | a server from binaries of this machine |
+//! | `container` | a server from an image |
+//! | `external` | a server that somebody else runs |
+//! | `share`, `registry`, `state` | one server for all processes that want the same settings |
+//! | `instance.sh`, `native.sh`, `container/keeper.sh` | what outlives the client |
+//! | `orphans` | what servers without a supervisor left behind |
 
 mod account;
+mod auto;
 mod binaries;
+#[cfg(feature = "container")]
+mod container;
 mod native;
 mod orphans;
 mod registry;
 mod settings;
+mod share;
 mod state;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnection;
@@ -17,6 +31,8 @@ use sqlx::{Connection as _, Row as _};
 use crate::config::{Backend, Plan};
 use crate::conn::{ADMIN_DATABASE, ConnParams};
 use crate::error::{Error, ErrorKind, Result, told};
+use crate::lane_leases::LaneLeases;
+use crate::names::Fingerprint;
 use crate::{process, sql_error};
 use registry::{Instance, Lease, Pointer};
 
@@ -41,54 +57,97 @@ pub(crate) enum Origin {
 pub(crate) struct Server {
     /// Which backend runs it; never `Auto`.
     pub(crate) backend: Backend,
+    /// Why it is this backend.
+    pub(crate) reason: String,
     pub(crate) version: String,
     pub(crate) version_num: u32,
     pub(crate) conn: ConnParams,
     pub(crate) origin: Origin,
     /// Time until it could be used: start-up, or finding it.
     pub(crate) took: Duration,
-    instance: Instance,
-    _lease: Lease,
+    tenure: Tenure,
+}
+
+/// What keeps the server for us.
+#[derive(Debug)]
+enum Tenure {
+    /// Binaries of this machine, in an instance folder.
+    Native { instance: Instance, _lease: Lease },
+    #[cfg(feature = "container")]
+    Container(container::Tenure),
 }
 
 impl Server {
     /// Finds or starts the server that the plan asks for.
     pub(crate) async fn start(plan: &Plan, trust: Trust) -> Result<Self> {
+        let asked = || plan.backend.source.to_string();
         match plan.backend.get() {
-            Backend::Auto | Backend::Native => native::start(plan, trust).await,
-            backend @ (Backend::Container | Backend::External) => Err(Error::new(
+            Backend::Auto => auto::start(plan, trust).await,
+            Backend::Native => native::start(plan, trust, &asked()).await,
+            #[cfg(feature = "container")]
+            Backend::Container => container::start(plan, trust, &asked()).await,
+            #[cfg(not(feature = "container"))]
+            Backend::Container => Err(Error::new(
                 ErrorKind::BackendUnavailable,
-                format!("the {backend} backend is not part of this version of ebbtide"),
+                "the container backend is not part of this build of ebbtide",
             )
-            .with_help("set EBBTIDE_BACKEND=native, or leave it at auto")),
+            .with_help("turn on ebbtide's feature `container`, or set EBBTIDE_BACKEND=native")),
+            Backend::External => Err(Error::new(ErrorKind::BackendUnavailable, "external is not part of this build")),
         }
     }
 
-    fn new(pointer: Pointer, instance: Instance, lease: Lease, origin: Origin, began: Instant) -> Self {
+    fn with_instance(
+        plan: &Plan,
+        pointer: Pointer,
+        instance: Instance,
+        lease: Lease,
+        origin: Origin,
+        began: Instant,
+    ) -> Self {
+        let (backend, conn, tenure) = match pointer.port {
+            #[cfg(feature = "container")]
+            Some(port) => {
+                let conn = ConnParams::tcp(&port.host, port.port, SUPERUSER, &port.password);
+                let tenure = container::Tenure::new(plan, instance, lease, &conn, port.container);
+                (Backend::Container, conn, Tenure::Container(tenure))
+            }
+            _ => {
+                let conn = ConnParams::socket(&instance.folder, SUPERUSER);
+                (Backend::Native, conn, Tenure::Native { instance, _lease: lease })
+            }
+        };
         Self {
-            backend: Backend::Native,
+            backend,
+            reason: pointer.reason,
             version: pointer.version,
             version_num: pointer.version_num,
-            conn: ConnParams::socket(&instance.folder, "postgres"),
+            conn,
             origin,
             took: began.elapsed(),
-            instance,
-            _lease: lease,
+            tenure,
         }
     }
 
-    /// What the server must answer for its identity.
-    pub(crate) fn identity(&self) -> String {
-        self.instance.name()
+    /// What the server must answer for its identity, where it has one.
+    pub(crate) fn identity(&self) -> Option<String> {
+        self.instance().map(Instance::name)
     }
 
-    /// Where files about lanes belong: they go when the server goes.
-    pub(crate) fn folder(&self) -> &Path {
-        &self.instance.folder
+    fn instance(&self) -> Option<&Instance> {
+        match &self.tenure {
+            Tenure::Native { instance, .. } => Some(instance),
+            #[cfg(feature = "container")]
+            Tenure::Container(tenure) => Some(&tenure.instance),
+        }
     }
 
-    pub(crate) fn log(&self) -> PathBuf {
-        self.instance.log()
+    /// The leases of a template's lanes.
+    pub(crate) fn lanes(&self, fingerprint: &Fingerprint) -> LaneLeases {
+        match &self.tenure {
+            Tenure::Native { instance, .. } => LaneLeases::in_folder(&instance.folder, fingerprint),
+            #[cfg(feature = "container")]
+            Tenure::Container(tenure) => LaneLeases::in_folder(&tenure.instance.folder, fingerprint),
+        }
     }
 
     pub(crate) async fn admin(&self) -> Result<PgConnection> {
@@ -96,24 +155,24 @@ impl Server {
     }
 
     /// Keeps the server for a while beyond the life of its users.
-    pub(crate) fn hold_for(&self, term: Duration) -> Result<()> {
-        self.instance.hold_for(term)
+    pub(crate) async fn hold_for(&self, term: Duration) -> Result<()> {
+        match &self.tenure {
+            Tenure::Native { instance, .. } => instance.hold_for(term),
+            #[cfg(feature = "container")]
+            Tenure::Container(tenure) => tenure.hold_for(&self.conn, term).await,
+        }
     }
 
-    /// Adds the log's end to an error that says the server is gone.
+    /// Adds what is known of its end to an error that says the server is gone.
     pub(crate) fn explain(&self, error: Error) -> Error {
         if error.kind() != ErrorKind::ServerLost {
             return error;
         }
-        // A server that cannot write its log of changes gives up, and its sessions see no more than the end.
-        let lost = if native::is_full(&process::tail(&self.log(), 50)) {
-            Error::new(ErrorKind::OutOfSpace, "the PostgreSQL server ended because there is no space left for its data")
-                .with_help(sql_error::MAKE_ROOM)
-        } else {
-            Error::new(ErrorKind::ServerLost, "the PostgreSQL server went away while it was in use")
-                .with_help("run the tests again: the next run starts a new server")
+        let lost = match &self.tenure {
+            Tenure::Native { instance, .. } => lost_with_log(&instance.log()),
+            #[cfg(feature = "container")]
+            Tenure::Container(tenure) => tenure.lost(),
         };
-        let lost = lost.with_evidence("the server's log ends", process::tail(&self.log(), 10));
         match std::error::Error::source(&error) {
             Some(source) => lost.with_source(format!("{error}: {}", told(source))),
             None => lost,
@@ -125,8 +184,51 @@ impl Server {
         let answer = identify(&mut connection).await;
         // The answer counts, not the farewell.
         let _ = connection.close().await;
-        answer.is_ok_and(|found| found.identity == Some(self.identity()))
+        answer.is_ok_and(|found| found.identity == self.identity())
     }
+
+    /// Tells its keeper that it does not answer any more.
+    fn give_up(self) {
+        match self.tenure {
+            // Its supervisor sees for itself.
+            Tenure::Native { .. } => {}
+            #[cfg(feature = "container")]
+            Tenure::Container(tenure) => tenure.give_up(),
+        }
+    }
+}
+
+/// The role that owns every server that we start.
+const SUPERUSER: &str = "postgres";
+
+fn lost() -> Error {
+    Error::new(ErrorKind::ServerLost, "the PostgreSQL server went away while it was in use")
+        .with_help("run the tests again: the next run starts a new server")
+}
+
+/// A server that cannot write its log of changes gives up, and its sessions see no more than the end.
+fn lost_with_log(log: &PathBuf) -> Error {
+    let error = if native::is_full(&process::tail(log, 50)) {
+        Error::new(ErrorKind::OutOfSpace, "the PostgreSQL server ended because there is no space left for its data")
+            .with_help(sql_error::MAKE_ROOM)
+    } else {
+        lost()
+    };
+    error.with_evidence("the server's log ends", process::tail(log, 10))
+}
+
+/// An error with its cause, in one line.
+#[cfg(feature = "container")]
+fn in_full(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {}", told(source)),
+        None => error.to_string(),
+    }
+}
+
+fn linger_seconds(plan: &Plan) -> u64 {
+    // The supervisor looks once a second.
+    plan.linger.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
 }
 
 struct Identification {

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::binaries::{self, Binaries};
 use super::registry::{Health, Instance, Lease, LeaseName, Pointer, Registry, ServerKey};
+use super::share::{self, Found};
 use super::state::{self, StateFolder};
 use super::{Origin, Server, Trust, account, orphans, settings};
 use crate::config::{Plan, Storage};
@@ -17,10 +18,9 @@ use crate::conn::{ADMIN_DATABASE, ConnParams, PORT};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::hex;
 use crate::process::{self, Account, Detached};
-use crate::progress::Progress;
 use crate::wait::Patience;
 
-const SUPERVISOR: &str = include_str!("supervisor.sh");
+const SUPERVISOR: &str = concat!(include_str!("instance.sh"), include_str!("native.sh"));
 const SHARED_MEMORY: &str = "/dev/shm";
 /// Free bytes below which data goes to disk rather than to memory.
 const ROOM_IN_MEMORY: u64 = 2 << 30;
@@ -34,40 +34,22 @@ const SUPERUSER: &str = "postgres";
 const LOG_LINES: usize = 15;
 
 /// Finds the running server for this plan, or starts one.
-pub(crate) async fn start(plan: &Plan, trust: Trust) -> Result<Server> {
+pub(super) async fn start(plan: &Plan, trust: Trust, reason: &str) -> Result<Server> {
     let began = Instant::now();
     let account = account::for_server()?;
     let state = StateFolder::open(&plan.state_dir, account)?;
-    let registry = Registry { state, key: ServerKey::of(plan) };
-    if trust == Trust::Files
-        && let Some(server) = attach(&registry, began).await?
-    {
-        return Ok(server);
-    }
-    let progress = Progress::start("waiting for the PostgreSQL server that another process starts");
-    let lock = registry.lock(*plan.start_timeout.get()).await?;
-    if let Some(server) = attach(&registry, began).await?
-        && server.answers().await
-    {
-        return Ok(server);
-    }
+    let registry = Registry { state, key: ServerKey::native(plan) };
+    let turn = match share::join(&registry, plan, trust, *plan.start_timeout.get(), began).await? {
+        Found::Server(server) => return Ok(*server),
+        Found::Turn(turn) => turn,
+    };
     orphans::sweep(&registry, account).await?;
     prune_cache(&registry.state).await?;
-    progress.say("starting PostgreSQL");
-    let server = match adopt(&registry, plan, began).await? {
-        Some(server) => server,
-        None => Launch::prepare(plan, &registry, account)?.run(began).await?,
-    };
-    drop(lock);
-    Ok(server)
-}
-
-/// Uses the server that the pointer names, believing the files alone.
-async fn attach(registry: &Registry, began: Instant) -> Result<Option<Server>> {
-    let Some(pointer) = registry.read_pointer() else { return Ok(None) };
-    let instance = registry.instance(&pointer.instance);
-    let Some(lease) = instance.lease().await? else { return Ok(None) };
-    Ok(Some(Server::new(pointer, instance, lease, Origin::Reused, began)))
+    turn.progress.say("starting PostgreSQL");
+    match adopt(&registry, plan, began).await? {
+        Some(server) => Ok(server),
+        None => Launch::prepare(plan, &registry, account, reason)?.run(began).await,
+    }
 }
 
 /// Takes over a server whose starter was killed before it could publish the pointer.
@@ -78,9 +60,10 @@ async fn adopt(registry: &Registry, plan: &Plan, began: Instant) -> Result<Optio
         }
         let Some(lease) = instance.lease().await? else { continue };
         let Ok((version_num, version)) = first_row(&instance, None, plan).await else { continue };
-        let pointer = Pointer { instance: instance.name(), version_num, version };
+        let reason = "its starter was killed".to_owned();
+        let pointer = Pointer { instance: instance.name(), version_num, version, port: None, reason };
         registry.write_pointer(&pointer)?;
-        return Ok(Some(Server::new(pointer, instance, lease, Origin::Reused, began)));
+        return Ok(Some(Server::with_instance(plan, pointer, instance, lease, Origin::Reused, began)));
     }
     Ok(None)
 }
@@ -126,10 +109,12 @@ struct Launch<'a> {
     data: PathBuf,
     cache: PathBuf,
     arguments: Vec<OsString>,
+    /// Why it is this backend.
+    reason: &'a str,
 }
 
 impl<'a> Launch<'a> {
-    fn prepare(plan: &'a Plan, registry: &'a Registry, account: Option<Account>) -> Result<Self> {
+    fn prepare(plan: &'a Plan, registry: &'a Registry, account: Option<Account>, reason: &'a str) -> Result<Self> {
         let binaries = binaries::find(plan, account)?;
         let instance = registry.instance(&registry.key.new_instance());
         let data = data_folder(plan, registry, &instance, account)?;
@@ -142,7 +127,7 @@ impl<'a> Launch<'a> {
             enough_room(&cache)?;
         }
         enough_room(&data)?;
-        Ok(Self { plan, registry, account, binaries, instance, data, cache, arguments })
+        Ok(Self { plan, registry, account, binaries, instance, data, cache, arguments, reason })
     }
 
     async fn run(self, began: Instant) -> Result<Server> {
@@ -162,17 +147,19 @@ impl<'a> Launch<'a> {
             }
             Err(error) => return Err(self.failure(&error.to_string(), &said)),
         };
-        let pointer = Pointer { instance: self.instance.name(), version_num, version };
+        let reason = self.reason.to_owned();
+        let pointer = Pointer { instance: self.instance.name(), version_num, version, port: None, reason };
         self.registry.write_pointer(&pointer)?;
-        Ok(Server::new(pointer, self.instance, lease, Origin::Started, began))
+        Ok(Server::with_instance(self.plan, pointer, self.instance, lease, Origin::Started, began))
     }
 
     fn spawn(&self, lease: &LeaseName) -> Result<Detached> {
         let mut command = Command::new("sh");
         // The script is an argument, so that nothing exists on disk before its supervisor does.
         command.arg("-c").arg(SUPERVISOR).arg("ebbtide-supervisor");
-        command.arg(&self.instance.folder).arg(&self.data).arg(&self.cache).arg(self.registry.pointer_path());
-        command.arg(linger_seconds(self.plan).to_string()).arg(&self.binaries.folder).arg(lease.as_str());
+        command.arg(&self.instance.folder).arg(self.registry.pointer_path());
+        command.arg(super::linger_seconds(self.plan).to_string()).arg(lease.as_str());
+        command.arg(&self.data).arg(&self.cache).arg(&self.binaries.folder);
         command.args(&self.arguments);
         command.env_clear().env("PATH", self.plan.path.as_os_str()).env("LC_ALL", "C");
         Detached::spawn(command, self.account).map_err(|error| {
@@ -273,11 +260,6 @@ fn room(folder: &Path) -> Option<u64> {
     // Under one megabyte nothing of PostgreSQL's fits.
     let free = found.f_bavail * found.f_frsize;
     (folder.exists() || existing != Path::new("/")).then_some(if free < 1 << 20 { 0 } else { free })
-}
-
-fn linger_seconds(plan: &Plan) -> u64 {
-    // The supervisor looks once a second.
-    plan.linger.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
 }
 
 fn server_arguments(instance: &Instance, settings: &BTreeMap<String, String>) -> Vec<OsString> {

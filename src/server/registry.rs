@@ -22,7 +22,7 @@ use crate::process::ProcessMark;
 use crate::wait::Patience;
 
 /// Raised whenever files in the state folder change their meaning.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Stands before the owner's mark in the name of an instance folder that is half made or half removed.
 const PASSING: &str = ".of.";
 
@@ -31,12 +31,28 @@ const PASSING: &str = ".of.";
 pub(crate) struct ServerKey(String);
 
 impl ServerKey {
-    pub(crate) fn of(plan: &Plan) -> Self {
+    /// A server of this machine's binaries.
+    pub(crate) fn native(plan: &Plan) -> Self {
+        Self::of(plan, &format!("native {:?}", plan.pg_bin.get()))
+    }
+
+    /// A container. What is not in the plan, such as which of several engines answered, is the same for all.
+    #[cfg(feature = "container")]
+    pub(crate) fn container(plan: &Plan) -> Self {
+        Self::of(plan, &format!("container {:?} {:?} {}", plan.image.get(), plan.engine, plan.cache.get()))
+    }
+
+    /// The choice between the two.
+    #[cfg(feature = "container")]
+    pub(crate) fn auto(plan: &Plan) -> Self {
+        Self::of(plan, "auto")
+    }
+
+    fn of(plan: &Plan, backend: &str) -> Self {
         let wanted = format!(
-            "{FORMAT} {} native {:?} {:?} {:?} {:?} {:?}",
+            "{FORMAT} {} {backend} {:?} {:?} {:?} {:?}",
             env!("CARGO_PKG_VERSION"),
             plan.postgres.get(),
-            plan.pg_bin.get(),
             plan.settings.get(),
             plan.storage.get(),
             plan.linger.get()
@@ -44,6 +60,10 @@ impl ServerKey {
         let mut key = hex(&Sha256::digest(wanted.as_bytes()));
         key.truncate(8);
         Self(key)
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
     }
 
     pub(crate) fn new_instance(&self) -> String {
@@ -61,6 +81,20 @@ pub(crate) struct Pointer {
     pub(crate) instance: String,
     pub(crate) version_num: u32,
     pub(crate) version: String,
+    /// Where a container's port is published; none for a server with a socket in the instance folder.
+    pub(crate) port: Option<PublishedPort>,
+    /// Why this backend runs it.
+    pub(crate) reason: String,
+}
+
+/// How to reach a server in a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PublishedPort {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) password: String,
+    /// The container and its engine, for people.
+    pub(crate) container: String,
 }
 
 /// The part of the state folder that concerns one server key.

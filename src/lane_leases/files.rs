@@ -49,31 +49,6 @@ impl LaneFiles {
         numbers.sort_unstable();
         numbers
     }
-
-    /// Takes every lease, or none when somebody holds one.
-    pub(crate) fn lock_all(&self) -> Option<HeldLanes> {
-        let numbers = self.existing();
-        let held = numbers.iter().map_while(|number| self.try_lease(*number).ok().flatten()).collect::<Vec<_>>();
-        (held.len() == numbers.len()).then(|| HeldLanes { files: self.clone(), held })
-    }
-}
-
-/// All lanes of a fingerprint, so that nobody else uses one.
-#[derive(Debug)]
-pub(crate) struct HeldLanes {
-    files: LaneFiles,
-    held: Vec<LaneFile>,
-}
-
-impl HeldLanes {
-    /// Marks every lane as one that has no database any more.
-    pub(crate) fn remove(self) {
-        for lane in &self.held {
-            if lane.mark_in_use().is_err() {
-                tracing::warn!(lane = lane.number, folder = %self.files.folder.display(), "a dropped lane keeps its mark");
-            }
-        }
-    }
 }
 
 /// The lease of one lane. It ends with the value, or with the process.
@@ -123,10 +98,7 @@ mod tests {
         assert!(again.is_clean());
         again.mark_in_use().expect("the file is writable");
         assert!(!again.is_clean());
-        assert!(files.lock_all().is_none(), "one lane is held");
-        drop(again);
         assert_eq!(files.existing(), [3]);
-        assert!(files.lock_all().is_some());
         std::fs::remove_dir_all(&folder).expect("the folder is ours");
     }
 }

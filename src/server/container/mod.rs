@@ -1,0 +1,62 @@
+//! A server in a container.
+//!
+//! The container watches itself (`entrypoint.sh`): without a connection for `linger` it ends and the engine removes it,
+//! whatever became of the client. A supervisor on this machine (`keeper.sh`) keeps the instance folder, by which the
+//! processes of a user share the server.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `engine` | the engine that answers |
+//! | `image` | the image, which may have to be pulled |
+//! | `launch` | everything from the image to the first row |
+//! | `request` | what the engine is asked to create |
+//! | `cache` | the volume that keeps prepared data for the next container |
+//! | `labels`, `sweep` | whose a container or volume is, and what nobody owns any more |
+//! | `tenure` | what keeps the container for this process |
+
+mod cache;
+mod engine;
+mod image;
+mod labels;
+mod launch;
+mod request;
+mod sweep;
+mod tenure;
+
+use std::time::{Duration, Instant};
+
+use super::registry::{Registry, ServerKey};
+use super::share::{self, Found};
+use super::state::StateFolder;
+use super::{Server, Trust, account, orphans};
+use crate::config::Plan;
+use crate::error::Result;
+use engine::Engine;
+use launch::Launch;
+
+pub(super) use tenure::Tenure;
+
+/// How long another process may pull an image, beside starting a server from it.
+pub(super) const PULLING: Duration = Duration::from_mins(15);
+
+/// Finds the running container for this plan, or starts one.
+pub(super) async fn start(plan: &Plan, trust: Trust, reason: &str) -> Result<Server> {
+    let began = Instant::now();
+    // The folder may be shared with servers of the native backend, which root runs as another user.
+    let account = account::for_server().ok().flatten();
+    let registry = Registry { state: StateFolder::open(&plan.state_dir, account)?, key: ServerKey::container(plan) };
+    let turn = match share::join(&registry, plan, trust, *plan.start_timeout.get() + PULLING, began).await? {
+        Found::Server(server) => return Ok(*server),
+        Found::Turn(turn) => turn,
+    };
+    orphans::sweep(&registry, account).await?;
+    turn.progress.say("looking for a container engine");
+    let engine = Engine::find(&plan.engine).await?;
+    let reference = image::choose(&engine, plan.image.as_deref(), *plan.postgres.get()).await?;
+    let image = image::require(&engine, &reference, &turn.progress).await?;
+    image.check_major(*plan.postgres.get())?;
+    sweep::sweep(&engine, &registry).await;
+    turn.progress.say("starting PostgreSQL in a container");
+    let reason = format!("{reason} (image {reference}, {})", engine.endpoint.url);
+    Launch::prepare(plan, &registry, &engine, &image).await?.run(reason, began).await
+}

@@ -1,0 +1,73 @@
+# Starts one PostgreSQL and takes it back when nobody leases it any more.
+#
+#   ... DATA CACHE BIN POSTGRES_ARGUMENT...
+data=$1 cache=$2 bin=$3
+shift 3
+
+clean_up() {
+    forget_pointer
+    end_strays
+    # A killed postmaster leaves its System V segment; its number is the seventh line's second word.
+    if [ -r "$data/postmaster.pid" ]; then
+        segment=$(sed -n '7s/^ *[0-9]* *\([0-9]*\) *$/\1/p' "$data/postmaster.pid")
+        [ -n "$segment" ] && ipcrm -m "$segment" 2> /dev/null
+    fi
+    remove "$data"
+    remove_instance
+}
+
+# A backend that computes does not notice that its postmaster was killed.
+end_strays() {
+    set +f
+    set -- /proc/[0-9]*
+    set -f
+    for process; do
+        [ "$process/cwd" -ef "$data" ] && [ "$process/exe" -ef "$bin/postgres" ] && kill -KILL "${process#/proc/}"
+    done
+}
+
+fail() {
+    clean_up
+    # Last, because nobody may be there to hear it any more.
+    echo "ebbtide-supervisor: $1" >&2
+    exit 1
+}
+
+alive() { kill -0 $server; }
+
+withdraw() {
+    # The data is thrown away next: no checkpoint is worth waiting for.
+    # A background job of a shell starts with QUIT ignored: until PostgreSQL handles its signals, TERM ends it.
+    kill -TERM $server
+    kill -QUIT $server
+    wait $server
+}
+
+make_instance
+
+initialize() {
+    "$bin/initdb" --no-sync --no-instructions --username=postgres --auth=trust --encoding=UTF8 --wal-segsize=4 \
+        -D "$instance/initdb" "$@" > /dev/null
+}
+
+if [ ! -d "$cache" ]; then
+    # A UTF-8 character type matters to pg_trgm and ILIKE; byte order makes sorting the same everywhere.
+    initialize --locale=C.UTF-8 2> /dev/null || initialize --lc-collate=C --lc-ctype=en_US.UTF-8 2> /dev/null \
+        || initialize --locale=C || fail 'initdb failed'
+    mkdir -p "${cache%/*}" && { mv -T "$instance/initdb" "$cache" 2> /dev/null || [ -d "$cache" ] \
+        || mv "$instance/initdb" "$cache"; } || fail 'the initdb cache could not be kept'
+    rm -rf "$instance/initdb"
+fi
+touch "$cache"
+mkdir -p "${data%/*}"
+{ cp -R --reflink=auto "$cache" "$data" 2> /dev/null || { rm -rf "$data"; cp -R "$cache" "$data"; }; } \
+    || fail 'the data folder could not be copied'
+chmod 700 "$data"
+# Lane files are written twice a test: beside the data they are in memory when it is.
+mkdir "$data/ebbtide_lanes" && ln -s "$data/ebbtide_lanes" "$instance/lanes" || fail 'the lanes folder could not be made'
+
+"$bin/postgres" -D "$data" "$@" < /dev/null >> "$instance/log" 2>&1 &
+server=$!
+exec 2> /dev/null
+
+watch
