@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 9] = [
     &["error", "sql_error", "names", "wait", "progress"],
     &["config", "conn"],
-    &["process"],
+    &["process", "lane_leases"],
     &["server"],
-    &["catalog", "provision", "lane_leases"],
+    &["catalog", "provision"],
     &["template", "reap"],
     &["lane"],
     &["harness"],

@@ -22,7 +22,7 @@ mod settings;
 mod share;
 mod state;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnection;
@@ -207,7 +207,7 @@ fn lost() -> Error {
 }
 
 /// A server that cannot write its log of changes gives up, and its sessions see no more than the end.
-fn lost_with_log(log: &PathBuf) -> Error {
+fn lost_with_log(log: &Path) -> Error {
     let error = if native::is_full(&process::tail(log, 50)) {
         Error::new(ErrorKind::OutOfSpace, "the PostgreSQL server ended because there is no space left for its data")
             .with_help(sql_error::MAKE_ROOM)

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::{Backend, Builder, Plan, Source, Storage};
+use super::super::{Backend, Builder, Cache, Plan, Source, Storage};
 use super::Package;
 
 /// One key in the words of every voice. Where a value is a path, it exists in the package.
@@ -74,6 +74,14 @@ const CASES: &[Case] = &[
         file: "[server]\nstorage = 'memory'",
         default: "auto",
         read: |plan| (plan.storage.to_string(), &plan.storage.source),
+    },
+    Case {
+        variable: "EBBTIDE_CACHE",
+        values: ["auto", "never", "auto", "never"],
+        build: |b| b.cache(Cache::Auto),
+        file: "[server]\ncache = 'never'",
+        default: "auto",
+        read: |plan| (plan.cache.to_string(), &plan.cache.source),
     },
     Case {
         variable: "EBBTIDE_PG_BIN",

@@ -26,6 +26,7 @@ fn a_plan_prints_as_an_aligned_table_without_passwords() {
         ["allow_remote", "false", "default"],
         ["linger", "90s", "EBBTIDE_LINGER"],
         ["storage", "auto", "default"],
+        ["cache", "auto", "default"],
         ["settings.timezone", "Europe/Madrid", "builder"],
         ["bin", "searched for", "default"],
         ["state_dir", "/tmp/ebbtide-1000", "default"],

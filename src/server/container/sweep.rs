@@ -67,7 +67,7 @@ async fn volumes(engine: &Engine, registry: &Registry) -> Result<(), EngineError
     let mut ours = engine.docker.list_volumes(Some(options)).await?.volumes.unwrap_or_default();
     let owner = labels::owner(registry);
     ours.retain(|volume| volume.labels.get(labels::OWNER) == Some(&owner));
-    ours.sort_by_key(|volume| std::cmp::Reverse(volume.created_at.clone().map(|at| at.to_string())));
+    ours.sort_by_key(|volume| std::cmp::Reverse(volume.created_at));
     for volume in ours.iter().skip(VOLUMES_KEPT) {
         match engine.docker.remove_volume(&volume.name, None::<RemoveVolumeOptions>).await {
             // In use, or gone.
