@@ -1,11 +1,13 @@
 //! How to reach a server: connection parameters, URL, redaction.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{ConnectOptions as _, Connection as _};
+use url::{Position, Url};
 
 use crate::error::Result;
 use crate::sql_error;
@@ -17,6 +19,12 @@ pub(crate) const ADMIN_DATABASE: &str = "postgres";
 /// The port, which for a Unix socket is only a part of the socket's file name.
 pub(crate) const PORT: u16 = 5432;
 
+/// A server on another machine learns within a minute that this one is gone, and frees what its sessions held. On a Unix
+/// socket they say nothing.
+/// <https://www.postgresql.org/docs/current/runtime-config-connection.html#GUC-TCP-KEEPALIVES-IDLE>
+const KEEPALIVES: [(&str, &str); 3] =
+    [("tcp_keepalives_idle", "30"), ("tcp_keepalives_interval", "10"), ("tcp_keepalives_count", "3")];
+
 /// How long a server may be without a connection for us before that is an error.
 const CROWDED: Duration = Duration::from_secs(30);
 
@@ -26,6 +34,8 @@ pub(crate) struct ConnParams {
     options: PgConnectOptions,
     /// What stands before and after the database's name in a URL.
     url: (String, String),
+    /// The database that administration goes through, and that advisory locks belong to.
+    admin: String,
 }
 
 impl ConnParams {
@@ -37,6 +47,7 @@ impl ConnParams {
         Self {
             options: plain(user).socket(folder).port(PORT),
             url: (format!("postgres://{}@{host}:{PORT}/", percent_encode(user)), String::new()),
+            admin: ADMIN_DATABASE.to_owned(),
         }
     }
 
@@ -48,6 +59,63 @@ impl ConnParams {
         Self {
             options: plain(user).host(host).port(port).password(password),
             url: (format!("postgres://{name}:{secret}@{shown}:{port}/"), String::new()),
+            admin: ADMIN_DATABASE.to_owned(),
+        }
+    }
+
+    /// A server that somebody else runs, reached as its URL and the driver's rules for it say. The settings hold for
+    /// every session, as far as a session may set them.
+    ///
+    /// # Errors
+    /// The URL, or one of its parameters, cannot be read.
+    pub(crate) fn external(url: &str, settings: &BTreeMap<String, String>) -> Result<Self, sqlx::Error> {
+        let shown: Url = url.parse().map_err(|error| sqlx::Error::Configuration(Box::new(error)))?;
+        let given: PgConnectOptions = url.parse()?;
+        let given = given.options(settings);
+        let pairs = shown.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+        let mut pairs: Vec<String> = pairs.filter(|pair| !is_replaced(pair)).map(str::to_owned).collect();
+        // As one parameter: the driver would put several together, and libpq take the last.
+        pairs.extend(given.get_options().map(|options| format!("options={}", percent_encode(options))));
+        let query = if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) };
+        Ok(Self {
+            url: (format!("{}/", &shown[..Position::BeforePath]), query),
+            options: given.options(KEEPALIVES),
+            admin: ADMIN_DATABASE.to_owned(),
+        })
+    }
+
+    /// The same server, administered through another database.
+    pub(crate) fn through(self, admin: &str) -> Self {
+        Self { admin: admin.to_owned(), ..self }
+    }
+
+    /// The database that administration goes through.
+    pub(crate) fn admin(&self) -> &str {
+        &self.admin
+    }
+
+    /// The database that the URL itself names, or the one that a server takes for it.
+    pub(crate) fn own_database(&self) -> &str {
+        self.options.get_database().unwrap_or(self.user())
+    }
+
+    pub(crate) fn user(&self) -> &str {
+        self.options.get_username()
+    }
+
+    /// The name or address of the server's machine; none for a Unix socket.
+    pub(crate) fn host(&self) -> Option<&str> {
+        let host = self.options.get_host();
+        (self.options.get_socket().is_none() && !host.starts_with('/')).then_some(host)
+    }
+
+    /// Where the server listens, for people.
+    pub(crate) fn place(&self) -> String {
+        let port = self.options.get_port();
+        match (self.host(), self.options.get_socket()) {
+            (Some(host), _) => format!("{host}:{port}"),
+            (None, Some(folder)) => format!("{}/.s.PGSQL.{port}", folder.display()),
+            (None, None) => format!("{}/.s.PGSQL.{port}", self.options.get_host()),
         }
     }
 
@@ -99,6 +167,13 @@ fn plain(user: &str) -> PgConnectOptions {
     PgConnectOptions::new_without_pgpass().ssl_mode(PgSslMode::Disable).username(user)
 }
 
+/// Whether a parameter of a URL names what we name ourselves.
+fn is_replaced(pair: &str) -> bool {
+    let key = pair.split('=').next().unwrap_or_default();
+    ["dbname", "options"].contains(&key)
+        || ["options[", "options%5B", "options%5b"].iter().any(|of| key.starts_with(of))
+}
+
 fn percent_encode(text: &str) -> String {
     text.bytes().fold(String::new(), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -130,5 +205,31 @@ mod tests {
         let params = ConnParams::tcp("127.0.0.1", 6543, "postgres", "s/e:cret");
         assert_eq!(params.url("lane_1"), "postgres://postgres:s%2Fe%3Acret@127.0.0.1:6543/lane_1");
         assert!(!format!("{params:?}").contains("cret"), "{params:?}");
+    }
+
+    #[test]
+    fn a_url_of_the_users_own_keeps_all_but_its_database_and_options() {
+        let settings = BTreeMap::from([("work_mem".to_owned(), "8MB".to_owned())]);
+        let url = "postgres://me:s%2Fe@db.example:6432/app?sslmode=require&dbname=other&options=-c%20jit%3Doff";
+        let params = ConnParams::external(url, &settings).expect("the URL reads");
+        assert_eq!(params.own_database(), "other");
+        assert_eq!((params.host(), params.place().as_str()), (Some("db.example"), "db.example:6432"));
+        let url = params.url("lane_1");
+        assert_eq!(
+            url,
+            "postgres://me:s%2Fe@db.example:6432/lane_1?sslmode=require&options=-c%20jit%3Doff%20-c%20work_mem%3D8MB"
+        );
+        let parsed: PgConnectOptions = url.parse().expect("sqlx reads our URL");
+        assert_eq!(parsed.get_database(), Some("lane_1"));
+        assert_eq!(parsed.get_options(), Some("-c jit=off -c work_mem=8MB"));
+        assert!(!format!("{params:?}").contains("s/e"), "{params:?}");
+    }
+
+    #[test]
+    fn a_socket_in_a_parameter_has_no_host() {
+        let params =
+            ConnParams::external("postgres:///?host=/run/pg&user=me", &BTreeMap::new()).expect("the URL reads");
+        assert_eq!((params.host(), params.place().as_str()), (None, "/run/pg/.s.PGSQL.5432"));
+        assert_eq!(params.url("lane_1"), "postgres:///lane_1?host=/run/pg&user=me");
     }
 }

@@ -42,6 +42,11 @@ impl Fingerprint {
         Self(hex(hash).chars().take(Self::DIGITS).collect())
     }
 
+    /// The key of the advisory lock that a template is built under.
+    pub(crate) fn build_key(&self) -> i64 {
+        i64::from_str_radix(&self.0[..15], 16).expect("a fingerprint holds hexadecimal digits")
+    }
+
     /// The fingerprint as hexadecimal digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -69,7 +74,12 @@ impl DatabaseName {
     }
 
     pub(crate) fn lane(fingerprint: &Fingerprint, number: usize) -> Self {
-        Self(format!("{DATABASE_PREFIX}l_{fingerprint}_{number}"))
+        Self(format!("{}{number}", Self::lanes(fingerprint)))
+    }
+
+    /// What the names of all lanes of a fingerprint begin with.
+    pub(crate) fn lanes(fingerprint: &Fingerprint) -> String {
+        format!("{DATABASE_PREFIX}l_{fingerprint}_")
     }
 
     pub(crate) fn kept() -> Self {
@@ -88,11 +98,23 @@ impl DatabaseName {
         }
     }
 
-    /// The fingerprint in a template's name.
+    /// The fingerprint in the name of a template, a lane or a build.
     pub(crate) fn fingerprint(&self) -> Option<Fingerprint> {
-        let digits = self.0.strip_prefix(DATABASE_PREFIX)?.strip_prefix("t_")?;
+        let rest = self.0.strip_prefix(DATABASE_PREFIX)?;
+        let (kind, rest) = rest.split_once('_')?;
+        let (digits, number) = rest.split_once('_').map_or((rest, None), |(digits, number)| (digits, Some(number)));
         let is_one = digits.len() == Fingerprint::DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        is_one.then(|| Fingerprint(digits.to_owned()))
+        let is_whole = match kind {
+            "t" => number.is_none(),
+            "l" | "b" => number.is_some(),
+            _ => false,
+        };
+        (is_one && is_whole).then(|| Fingerprint(digits.to_owned()))
+    }
+
+    /// Whether a test kept it.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.0.strip_prefix(DATABASE_PREFIX).is_some_and(|rest| rest.starts_with("k_"))
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -136,6 +158,21 @@ mod tests {
     fn a_foreign_database_is_never_ours() {
         assert!(DatabaseName::ours("production").is_err());
         assert!(DatabaseName::ours("ebbtide_l_00_1").is_ok());
+    }
+
+    #[test]
+    fn a_fingerprint_is_read_from_whole_names_only() {
+        let fingerprint = Fingerprint::from_hash(&[7; 32]);
+        let (template, lane) = (DatabaseName::template(&fingerprint), DatabaseName::lane(&fingerprint, 3));
+        for name in [template, lane, DatabaseName::build(&fingerprint)] {
+            assert_eq!(name.fingerprint().as_ref(), Some(&fingerprint), "{name}");
+        }
+        for name in
+            ["ebbtide_k_00ff00ff", "ebbtide_t_00ff", "ebbtide_t_0707070707070707_1", "ebbtide_l_0707070707070707"]
+        {
+            assert_eq!(DatabaseName::ours(name).expect("it has our prefix").fingerprint(), None, "{name}");
+        }
+        assert!(DatabaseName::kept().is_kept());
     }
 
     #[test]

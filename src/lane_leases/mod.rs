@@ -2,21 +2,39 @@
 //! server that several machines share.
 
 mod files;
+mod locks;
 
 use crate::error::Result;
 use crate::names::Fingerprint;
 use files::{LaneFile, LaneFiles};
+use locks::{LaneLock, LaneLocks, Lock};
+
+pub(crate) use locks::Locks;
 
 /// The leases of one fingerprint's lanes.
 #[derive(Debug, Clone)]
 pub(crate) enum LaneLeases {
     Files(LaneFiles),
+    Locks(LaneLocks),
 }
 
 impl LaneLeases {
     /// Lanes of a server whose folder is given.
     pub(crate) fn in_folder(server_folder: &std::path::Path, fingerprint: &Fingerprint) -> Self {
         Self::Files(LaneFiles::of(server_folder, fingerprint.as_str()))
+    }
+
+    /// Lanes of a server that several machines share.
+    pub(crate) fn by_locks(locks: &Locks, fingerprint: &Fingerprint) -> Self {
+        Self::Locks(LaneLocks::of(locks, fingerprint))
+    }
+
+    /// Keeps others from dropping the template while this process uses it, where its lanes do not show that.
+    pub(crate) async fn announce(&self) -> Result<()> {
+        match self {
+            Self::Files(_) => Ok(()),
+            Self::Locks(locks) => locks.announce().await,
+        }
     }
 
     /// Takes the lane's lease, unless somebody else holds it.
@@ -26,6 +44,7 @@ impl LaneLeases {
     pub(crate) async fn try_lease(&self, number: usize) -> Result<Option<LaneLease>> {
         match self {
             Self::Files(files) => Ok(files.try_lease(number)?.map(LaneLease::File)),
+            Self::Locks(locks) => Ok(locks.try_lease(number).await?.map(LaneLease::Lock)),
         }
     }
 
@@ -33,11 +52,15 @@ impl LaneLeases {
     pub(crate) async fn existing(&self) -> Result<Vec<usize>> {
         match self {
             Self::Files(files) => Ok(files.existing()),
+            Self::Locks(locks) => locks.existing().await,
         }
     }
 
     /// Takes every lease, or none when somebody holds one.
     pub(crate) async fn lock_all(&self) -> Result<Option<HeldLanes>> {
+        if let Self::Locks(locks) = self {
+            return Ok(locks.lock_all().await?.map(HeldLanes::Lock));
+        }
         let mut held = Vec::new();
         for number in self.existing().await? {
             match self.try_lease(number).await? {
@@ -45,23 +68,31 @@ impl LaneLeases {
                 None => return Ok(None),
             }
         }
-        Ok(Some(HeldLanes { held }))
+        Ok(Some(HeldLanes::Each(held)))
     }
 }
 
 /// All lanes of a fingerprint, so that nobody else uses one.
 #[derive(Debug)]
-pub(crate) struct HeldLanes {
-    held: Vec<LaneLease>,
+pub(crate) enum HeldLanes {
+    Each(Vec<LaneLease>),
+    /// The lock that everybody shares who uses one.
+    Lock(Lock),
 }
 
 impl HeldLanes {
     /// Marks every lane as one that has no database any more.
     pub(crate) fn remove(self) {
-        for lane in &self.held {
-            if lane.mark_in_use().is_err() {
-                tracing::warn!(lane = lane.number(), "a dropped lane keeps its mark");
+        match self {
+            Self::Each(lanes) => {
+                for lane in &lanes {
+                    if lane.mark_in_use().is_err() {
+                        tracing::warn!(lane = lane.number(), "a dropped lane keeps its mark");
+                    }
+                }
             }
+            // The mark lay in the database.
+            Self::Lock(lock) => drop(lock),
         }
     }
 }
@@ -70,12 +101,14 @@ impl HeldLanes {
 #[derive(Debug)]
 pub(crate) enum LaneLease {
     File(LaneFile),
+    Lock(LaneLock),
 }
 
 impl LaneLease {
     pub(crate) fn number(&self) -> usize {
         match self {
             Self::File(file) => file.number,
+            Self::Lock(lock) => lock.number,
         }
     }
 
@@ -83,18 +116,39 @@ impl LaneLease {
     pub(crate) fn is_clean(&self) -> Option<bool> {
         match self {
             Self::File(file) => Some(file.is_clean()),
+            Self::Lock(_) => None,
+        }
+    }
+
+    /// Whether it ended before its value did, so that the lane may be somebody else's.
+    pub(crate) fn is_void(&self) -> bool {
+        match self {
+            Self::File(_) => false,
+            Self::Lock(lock) => lock.is_void(),
+        }
+    }
+
+    /// What the lane's database calls its holder, where it says itself whether it is clean.
+    pub(crate) fn holder(&self) -> Option<&str> {
+        match self {
+            Self::File(_) => None,
+            Self::Lock(lock) => Some(lock.holder()),
         }
     }
 
     pub(crate) fn mark_clean(&self) -> Result<()> {
         match self {
             Self::File(file) => file.mark_clean(),
+            // The message that closes the test's transaction has done so.
+            Self::Lock(_) => Ok(()),
         }
     }
 
     pub(crate) fn mark_in_use(&self) -> Result<()> {
         match self {
             Self::File(file) => file.mark_in_use(),
+            // The message that opens the test's transaction does the rest.
+            Self::Lock(lock) => lock.check(),
         }
     }
 }

@@ -57,7 +57,7 @@ async fn choose(plan: &Plan, trust: Trust) -> Result<Server> {
     {
         return Ok(server);
     }
-    let refused = match container::start(plan, trust, "auto: a container engine answers").await {
+    let refused = match container::start(plan, trust, "auto").await {
         Err(error) if is_absence(&error) => error,
         other => return other,
     };

@@ -62,10 +62,6 @@ impl ServerKey {
         Self(key)
     }
 
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-
     pub(crate) fn new_instance(&self) -> String {
         format!("{}.{}", self.0, short_id())
     }

@@ -1,25 +1,14 @@
 //! Finds a container engine that answers, through Docker's protocol.
 
 use std::fmt::{self, Write as _};
-use std::io;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use futures_util::future;
-use serde_json::Value;
-use sha2::{Digest as _, Sha256};
+use testcontainers::bollard::Docker;
 use testcontainers::bollard::errors::Error as EngineError;
-use testcontainers::bollard::models::{SystemInfo, SystemVersion};
-use testcontainers::bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
+use testcontainers::bollard::models::SystemVersion;
 
+use super::search::Search;
 use crate::config::EngineHints;
 use crate::error::{Error, ErrorKind, Result};
-
-/// How long a candidate may take to introduce itself.
-const LIMIT: Duration = Duration::from_secs(2);
-
-/// How many seconds the answer to a request may take to begin.
-const REQUEST_LIMIT: u64 = 120;
 
 /// A container engine that answered.
 #[derive(Debug)]
@@ -29,8 +18,6 @@ pub(crate) struct Engine {
     pub(crate) make: Make,
     /// The engine's own version, such as `28.2.2`.
     pub(crate) version: String,
-    /// The version of the protocol that both sides speak, such as `1.41`.
-    pub(crate) api: String,
     /// The memory of the engine's machine in bytes, if it tells.
     pub(crate) memory: Option<u64>,
 }
@@ -117,7 +104,7 @@ impl Make {
         }
     }
 
-    fn of(version: &SystemVersion) -> Self {
+    pub(super) fn of(version: &SystemVersion) -> Self {
         let mut components = version.components.iter().flatten();
         if components.any(|component| component.name.contains("Podman")) { Self::Podman } else { Self::Docker }
     }
@@ -143,326 +130,20 @@ pub(crate) fn reason(error: &EngineError) -> String {
     }
 }
 
-/// The engines to ask, in order.
-struct Search {
-    /// A candidate, or why there is none in a place that might have had one.
-    places: Vec<Result<Candidate, String>>,
-    /// The variable that names the only one.
-    only: Option<&'static str>,
-}
-
-impl Search {
-    fn new(hints: &EngineHints) -> Result<Self> {
-        if let Some(host) = &hints.docker_host {
-            return Ok(Self { places: vec![Ok(Candidate::of_docker_host(host, hints)?)], only: Some("DOCKER_HOST") });
-        }
-        let mut places = Vec::new();
-        if let Some(name) = &hints.context {
-            if name != "default" {
-                let found = Candidate::of_context(name, hints).map_err(|reason| {
-                    Error::new(ErrorKind::Config, format!("DOCKER_CONTEXT={name:?} cannot be used: {reason}"))
-                        .with_help(
-                            "`docker context ls` lists the contexts there are; correct DOCKER_CONTEXT or unset it",
-                        )
-                })?;
-                return Ok(Self { places: vec![Ok(found)], only: Some("DOCKER_CONTEXT") });
-            }
-        } else {
-            match current_context(hints) {
-                Ok(Some(name)) => places.push(
-                    Candidate::of_context(&name, hints)
-                        .map_err(|reason| format!("Docker's current context {name}: {reason}")),
-                ),
-                Ok(None) => {}
-                Err(reason) => places.push(Err(reason)),
-            }
-        }
-        if let Some(host) = &hints.container_host {
-            let found = Candidate::new(host, "CONTAINER_HOST".to_owned(), None);
-            places.push(found.map_err(|reason| format!("CONTAINER_HOST={host:?} {reason}")));
-        }
-        add_usual_sockets(hints, &mut places);
-        Ok(Self { places, only: None })
-    }
-}
-
-/// An engine to ask.
-#[derive(Debug)]
-struct Candidate {
-    endpoint: Endpoint,
-    address: Address,
-    /// The folder with `ca.pem`, `cert.pem` and `key.pem`, if the connection is to be encrypted.
-    certificates: Option<PathBuf>,
-}
-
-/// How an engine is reached.
-#[derive(Debug, PartialEq, Eq)]
-enum Address {
-    Socket(PathBuf),
-    /// A host, and its port if the scheme has no usual one.
-    Tcp(String),
-    /// A way that we do not go, and what to do instead.
-    Closed(String),
-}
-
-impl Candidate {
-    fn new(url: &str, origin: String, certificates: Option<PathBuf>) -> Result<Self, String> {
-        let address = Address::parse(url, if certificates.is_some() { 2376 } else { 2375 })?;
-        Ok(Self { endpoint: Endpoint { url: url.to_owned(), origin }, address, certificates })
-    }
-
-    fn of_docker_host(host: &str, hints: &EngineHints) -> Result<Self> {
-        let certificates = (hints.tls_verify || host.starts_with("https://"))
-            .then(|| hints.cert_path.clone().or_else(|| hints.config_dir.clone()).unwrap_or_default());
-        Self::new(host, "DOCKER_HOST".to_owned(), certificates).map_err(|reason| {
-            Error::new(ErrorKind::Config, format!("DOCKER_HOST={host:?} {reason}"))
-                .with_help("correct DOCKER_HOST, or unset it to have the usual sockets searched")
-        })
-    }
-
-    /// The engine of a context, which Docker keeps in a folder called by the hash of the context's name.
-    fn of_context(name: &str, hints: &EngineHints) -> Result<Self, String> {
-        let folder = hints.config_dir.as_ref().ok_or("there is no home folder to look for it")?.join("contexts");
-        let mut id = String::new();
-        for byte in Sha256::digest(name) {
-            write!(id, "{byte:02x}").expect("writing to a string does not fail");
-        }
-        let missing = || format!("there is no such context below {}", folder.display());
-        let meta = read_json(&folder.join("meta").join(&id).join("meta.json"))?.ok_or_else(missing)?;
-        let docker = meta.pointer("/Endpoints/docker").ok_or("it has no endpoint for Docker")?;
-        let host = docker.get("Host").and_then(Value::as_str).ok_or("its endpoint has no Host")?;
-        let certificates = Some(folder.join("tls").join(&id).join("docker")).filter(|folder| folder.is_dir());
-        if docker.get("SkipTLSVerify").and_then(Value::as_bool) == Some(true) {
-            return Err(format!("it trusts {host} without verification, which ebbtide does not"));
-        }
-        Self::new(host, format!("Docker's context {name}"), certificates)
-            .map_err(|reason| format!("its Host {host:?} {reason}"))
-    }
-
-    async fn introduce(&self) -> Result<Engine, String> {
-        let docker = self.client(API_DEFAULT_VERSION)?;
-        // Both at once, and each once: Podman starts programs for an answer, which takes it half a second.
-        let asked = tokio::time::timeout(LIMIT, future::try_join(docker.version(), readable_info(&docker)));
-        let (version, info) = match asked.await {
-            Ok(Ok(answers)) => answers,
-            Ok(Err(error)) => return Err(self.explain(&error)),
-            Err(_) => return Err(format!("no answer within {LIMIT:?}")),
-        };
-        let docker = self.client(&common_version(version.api_version.as_deref()))?;
-        Ok(Engine {
-            endpoint: self.endpoint.clone(),
-            make: Make::of(&version),
-            version: version.version.unwrap_or_default(),
-            api: docker.client_version().to_string(),
-            memory: info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).filter(|bytes| *bytes > 0),
-            docker,
-        })
-    }
-
-    fn client(&self, api: &ClientVersion) -> Result<Docker, String> {
-        let made = match (&self.address, &self.certificates) {
-            (Address::Socket(path), _) => {
-                // The client takes what it may not look at for missing.
-                std::fs::metadata(path).map_err(|error| self.explain_io(error.kind(), &error.to_string()))?;
-                Docker::connect_with_unix(&path.to_string_lossy(), REQUEST_LIMIT, api)
-            }
-            (Address::Tcp(host), Some(certificates)) => return encrypted(host, certificates, api),
-            (Address::Tcp(_), None) if self.endpoint.url.starts_with("https://") => {
-                return Err("there are no certificates for it".to_owned());
-            }
-            (Address::Tcp(host), None) => Docker::connect_with_http(host, REQUEST_LIMIT, api),
-            (Address::Closed(instead), _) => return Err(instead.clone()),
-        };
-        made.map_err(|error| reason(&error))
-    }
-
-    fn explain(&self, error: &EngineError) -> String {
-        let io = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).last();
-        io.map_or_else(|| reason(error), |io| self.explain_io(io.kind(), &io.to_string()))
-    }
-
-    fn explain_io(&self, kind: io::ErrorKind, text: &str) -> String {
-        let local = matches!(self.address, Address::Socket(_));
-        let podman = self.endpoint.url.contains("podman");
-        let told = match kind {
-            io::ErrorKind::PermissionDenied if local && podman => {
-                "permission denied: use an engine of your own, `systemctl --user start podman.socket`"
-            }
-            io::ErrorKind::PermissionDenied if local => {
-                "permission denied: add yourself to the group `docker`, or use a rootless engine"
-            }
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused if podman => {
-                "nothing answers: start Podman's service"
-            }
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => "nothing answers: start Docker",
-            _ => text,
-        };
-        told.to_owned()
-    }
-}
-
-impl Address {
-    /// The error completes a sentence that begins with the URL.
-    fn parse(url: &str, port: u16) -> Result<Self, String> {
-        const LEGAL: &str = "is not of the form unix:///path, tcp://host:port, http://host:port or https://host:port";
-        let (scheme, rest) = url.split_once("://").ok_or(LEGAL)?;
-        match scheme {
-            "unix" if rest.starts_with('/') => Ok(Self::Socket(PathBuf::from(rest))),
-            "tcp" | "http" | "https" if !authority(rest).is_empty() => {
-                let host = authority(rest);
-                // The schemes of the web have ports of their own.
-                let complete = scheme != "tcp" || host.rsplit(']').next().is_some_and(|end| end.contains(':'));
-                Ok(Self::Tcp(if complete { host.to_owned() } else { format!("{host}:{port}") }))
-            }
-            "ssh" => Ok(Self::Closed(format!(
-                "ssh is not supported: forward the engine's socket with \
-                 `ssh -nNT -L /tmp/docker.sock:/var/run/docker.sock ssh://{}`, and set DOCKER_HOST=unix:///tmp/docker.sock",
-                authority(rest)
-            ))),
-            "npipe" => Ok(Self::Closed("named pipes are not supported: set DOCKER_HOST to a socket".to_owned())),
-            _ => Err(LEGAL.to_owned()),
-        }
-    }
-}
-
 /// The part of a URL that names the host and the port.
-fn authority(rest: &str) -> &str {
+pub(super) fn authority(rest: &str) -> &str {
     rest.split(['/', '?', '#']).next().unwrap_or(rest)
 }
 
-/// Podman and later versions of Docker may tell things that our client cannot read, and we can do without.
-async fn readable_info(docker: &Docker) -> Result<SystemInfo, EngineError> {
-    match docker.info().await {
-        Err(EngineError::JsonDataError { .. }) => Ok(SystemInfo::default()),
-        answer => answer,
-    }
-}
-
-/// The latest version of the protocol that both sides speak.
-fn common_version(theirs: Option<&str>) -> ClientVersion {
-    let ours = *API_DEFAULT_VERSION;
-    let numbers = theirs.and_then(|version| version.split_once('.'));
-    let numbers = numbers.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
-    let theirs = numbers.map(|(major_version, minor_version)| ClientVersion { major_version, minor_version });
-    theirs.filter(|theirs| *theirs < ours).unwrap_or(ours)
-}
-
-fn encrypted(host: &str, certificates: &Path, api: &ClientVersion) -> Result<Docker, String> {
-    if !cfg!(feature = "tls") {
-        return Err("an encrypted connection needs ebbtide's feature `tls`: enable it in Cargo.toml".to_owned());
-    }
-    let [authority, certificate, key] = ["ca.pem", "cert.pem", "key.pem"].map(|name| certificates.join(name));
-    for file in [&authority, &certificate, &key] {
-        std::fs::metadata(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    }
-    Docker::connect_with_ssl(host, &key, &certificate, &authority, REQUEST_LIMIT, api).map_err(|error| reason(&error))
-}
-
-/// The context that Docker's own tools use when nothing else is said.
-fn current_context(hints: &EngineHints) -> Result<Option<String>, String> {
-    let Some(folder) = &hints.config_dir else { return Ok(None) };
-    let config = read_json(&folder.join("config.json"))?;
-    let name = config.as_ref().and_then(|config| config.get("currentContext")).and_then(Value::as_str);
-    Ok(name.filter(|name| !matches!(*name, "" | "default")).map(str::to_owned))
-}
-
-/// `None` when there is no such file.
-fn read_json(path: &Path) -> Result<Option<Value>, String> {
-    let text = match std::fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(format!("{}: {error}", path.display())),
-    };
-    serde_json::from_slice(&text).map(Some).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-fn add_usual_sockets(hints: &EngineHints, places: &mut Vec<Result<Candidate, String>>) {
-    let runtime = |path: &str| hints.runtime_dir.as_ref().map(|folder| folder.join(path));
-    let home = |path: &str| hints.home.as_ref().map(|folder| folder.join(path));
-    let usual = [
-        ("the default socket", Some(PathBuf::from("/var/run/docker.sock"))),
-        ("rootless Docker", runtime("docker.sock")),
-        ("Docker Desktop", home(".docker/run/docker.sock")),
-        ("Docker Desktop", home(".docker/desktop/docker.sock")),
-        ("Colima", home(".colima/default/docker.sock")),
-        ("OrbStack", home(".orbstack/run/docker.sock")),
-        ("Rancher Desktop", home(".rd/docker.sock")),
-        ("rootless Podman", runtime("podman/podman.sock")),
-        ("Podman", Some(PathBuf::from("/run/podman/podman.sock"))),
-    ];
-    let mut missing = Vec::new();
-    for (origin, path) in usual.into_iter().filter_map(|(origin, path)| Some((origin, path?))) {
-        let address = Address::Socket(path.clone());
-        if places.iter().flatten().any(|candidate| candidate.address == address) {
-            continue;
-        }
-        // One that may not be looked at is there, for all we know.
-        if path.try_exists().unwrap_or(true) {
-            places.push(Candidate::new(&format!("unix://{}", path.display()), origin.to_owned(), None));
-        } else {
-            missing.push(path.display().to_string());
-        }
-    }
-    if !missing.is_empty() {
-        places.push(Err(format!("no socket at {}", missing.join(", "))));
-    }
-}
-
 /// An error and what it comes from, the first cause last.
-fn causes<'a>(error: &'a EngineError) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+pub(super) fn causes<'a>(error: &'a EngineError) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
     let outermost: &'a (dyn std::error::Error + 'static) = error;
     std::iter::successors(Some(outermost), |error| error.source())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::UnixListener;
-
     use super::*;
-
-    /// A folder that goes with the test.
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new() -> Self {
-            let path = std::env::temp_dir().join(format!("ebbtide-engine-{}", uuid::Uuid::new_v4().simple()));
-            std::fs::create_dir(&path).unwrap();
-            Self(path)
-        }
-
-        fn write(&self, path: &str, text: &str) {
-            let path = self.0.join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-
-        fn hints(&self) -> EngineHints {
-            EngineHints { config_dir: Some(self.0.clone()), home: Some(self.0.clone()), ..EngineHints::default() }
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            // A folder that stays is in the temporary folder.
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
-    }
-
-    fn host(url: &str) -> EngineHints {
-        EngineHints { docker_host: Some(url.to_owned()), ..EngineHints::default() }
-    }
-
-    /// What is asked, and what is told of places that have nothing.
-    fn told(search: &Search) -> Vec<String> {
-        let line = |place: &Result<Candidate, String>| match place {
-            Ok(candidate) => candidate.endpoint.to_string(),
-            Err(reason) => reason.clone(),
-        };
-        search.places.iter().map(line).collect()
-    }
-
-    // `printf colima | sha256sum`
-    const COLIMA: &str = "f24fd3749c1368328e2b149bec149cb6795619f244c5b584e844961215dadd16";
 
     #[test]
     fn the_host_of_published_ports_is_the_engines() {
@@ -476,130 +157,11 @@ mod tests {
         assert_eq!(remote("unix:///var/run/docker.sock"), None);
     }
 
-    #[test]
-    fn addresses_are_completed_and_nonsense_is_told() {
-        let parse = |url| Address::parse(url, 2375);
-        assert_eq!(parse("unix:///a b.sock"), Ok(Address::Socket("/a b.sock".into())));
-        assert_eq!(parse("tcp://docker"), Ok(Address::Tcp("docker:2375".into())));
-        assert_eq!(parse("tcp://[::1]/"), Ok(Address::Tcp("[::1]:2375".into())));
-        assert_eq!(parse("tcp://[::1]:1"), Ok(Address::Tcp("[::1]:1".into())));
-        assert_eq!(parse("http://docker:1/path"), Ok(Address::Tcp("docker:1".into())));
-        let Ok(Address::Closed(instead)) = parse("ssh://me@far:22") else { panic!("ssh is a URL") };
-        assert!(instead.contains("docker.sock ssh://me@far:22`"), "{instead}");
-        for nonsense in ["docker.sock", "localhost:2375", "unix://docker.sock", "tcp://", "fd://", ""] {
-            assert!(parse(nonsense).is_err(), "{nonsense}");
-        }
-    }
-
-    #[test]
-    fn a_docker_host_that_is_no_url_is_a_fault_of_the_configuration() {
-        let error = Search::new(&host("localhost:2375")).err().unwrap();
-        assert_eq!(error.kind(), ErrorKind::Config);
-        assert!(error.to_string().starts_with("DOCKER_HOST=\"localhost:2375\" is not of the form unix:///path, "));
-    }
-
-    #[test]
-    fn the_current_context_comes_before_podmans_variable_and_the_sockets() {
-        let folder = Folder::new();
-        let socket = folder.0.join(".colima/default/docker.sock").display().to_string();
-        folder.write("config.json", r#"{"currentContext":"colima"}"#);
-        let meta = format!(r#"{{"Name":"colima","Endpoints":{{"docker":{{"Host":"unix://{socket}"}}}}}}"#);
-        folder.write(&format!("contexts/meta/{COLIMA}/meta.json"), &meta);
-        folder.write(".colima/default/docker.sock", "");
-        folder.write(".rd/docker.sock", "");
-        let hints = EngineHints { container_host: Some("tcp://pod:1".into()), ..folder.hints() };
-        let seen = told(&Search::new(&hints).unwrap());
-        assert_eq!(seen[0], format!("unix://{socket} (Docker's context colima)"));
-        assert_eq!(seen[1], "tcp://pod:1 (CONTAINER_HOST)");
-        assert!(seen.contains(&format!("unix://{}/.rd/docker.sock (Rancher Desktop)", folder.0.display())), "{seen:?}");
-        assert_eq!(seen.iter().filter(|line| line.contains(&socket)).count(), 1, "{seen:?}");
-        assert!(seen.last().unwrap().starts_with("no socket at "), "{seen:?}");
-        // Docker's own tools take this for no context at all.
-        let seen = told(&Search::new(&EngineHints { context: Some("default".into()), ..hints }).unwrap());
-        assert_eq!(seen[0], "tcp://pod:1 (CONTAINER_HOST)");
-    }
-
-    #[test]
-    fn a_context_of_the_environment_has_to_exist_and_the_current_one_does_not() {
-        let folder = Folder::new();
-        folder.write("config.json", r#"{"currentContext":"gone"}"#);
-        let seen = told(&Search::new(&folder.hints()).unwrap());
-        assert!(seen[0].starts_with("Docker's current context gone: there is no such context below "), "{seen:?}");
-        folder.write("config.json", "{");
-        let seen = told(&Search::new(&folder.hints()).unwrap());
-        assert!(seen[0].contains("config.json: EOF while parsing"), "{seen:?}");
-        let hints = EngineHints { context: Some("gone".into()), ..folder.hints() };
-        let error = Search::new(&hints).err().unwrap();
-        assert_eq!(error.kind(), ErrorKind::Config);
-        assert!(error.to_string().starts_with("DOCKER_CONTEXT=\"gone\" cannot be used: there is no such context"));
-    }
-
-    #[test]
-    fn the_older_side_decides_the_version_of_the_protocol() {
-        let common = |theirs| common_version(theirs).to_string();
-        assert_eq!(common(Some("1.41")), "1.41");
-        assert_eq!(common(Some("1.9")), "1.9");
-        for later in [Some("1.999"), Some("new"), None] {
-            assert_eq!(common(later), API_DEFAULT_VERSION.to_string());
-        }
-    }
-
-    #[tokio::test]
-    async fn certificates_of_a_context_or_a_variable_encrypt_the_connection() {
-        let folder = Folder::new();
-        folder.write(&format!("contexts/meta/{COLIMA}/meta.json"), r#"{"Endpoints":{"docker":{"Host":"tcp://far"}}}"#);
-        folder.write(&format!("contexts/tls/{COLIMA}/docker/ca.pem"), "");
-        let by_context = EngineHints { context: Some("colima".into()), ..folder.hints() };
-        let by_variable = EngineHints { tls_verify: true, cert_path: Some("/nowhere".into()), ..host("tcp://far") };
-        for hints in [by_context, by_variable] {
-            let search = Search::new(&hints).unwrap();
-            assert_eq!(search.places[0].as_ref().unwrap().address, Address::Tcp("far:2376".into()));
-            let report = format!("{:?}", Engine::find(&hints).await.unwrap_err());
-            let expected = if cfg!(feature = "tls") { ".pem: No such file" } else { "feature `tls`" };
-            assert!(report.contains(expected), "{report}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_socket_without_a_listener_and_one_without_an_answer_are_told_apart() {
-        let folder = Folder::new();
-        let path = folder.0.join("docker.sock");
-        let url = format!("unix://{}", path.display());
-        let listener = UnixListener::bind(&path).unwrap();
-        let silent = Engine::find(&host(&url)).await.unwrap_err();
-        drop(listener);
-        let refused = Engine::find(&host(&url)).await.unwrap_err();
-        std::fs::remove_file(&path).unwrap();
-        let missing = Engine::find(&host(&url)).await.unwrap_err();
-        for (error, reason) in [
-            (silent, "no answer within 2s"),
-            (refused, "nothing answers: start Docker"),
-            (missing, "nothing answers: start Docker"),
-        ] {
-            assert_eq!(error.kind(), ErrorKind::BackendUnavailable);
-            let report = format!(
-                "the container engine that DOCKER_HOST names does not answer\n  tried:\n    {url} (DOCKER_HOST): {reason}\n  help: "
-            );
-            assert!(format!("{error:?}").starts_with(&report), "{error:?}");
-        }
-    }
-
-    #[test]
-    fn a_socket_of_somebody_else_is_told_from_a_dead_one() {
-        let explain = |url: &str, kind| Candidate::new(url, String::new(), None).unwrap().explain_io(kind, "text");
-        let denied = explain("unix:///run/docker.sock", io::ErrorKind::PermissionDenied);
-        assert!(denied.starts_with("permission denied: add yourself to the group `docker`"), "{denied}");
-        assert!(
-            explain("unix:///run/podman/podman.sock", io::ErrorKind::PermissionDenied).contains("systemctl --user")
-        );
-        assert_eq!(explain("tcp://docker:1", io::ErrorKind::PermissionDenied), "text");
-    }
-
     #[tokio::test]
     async fn the_engine_of_this_machine_introduces_itself() {
         match Engine::find(&EngineHints::default()).await {
             Ok(engine) => {
-                assert!(engine.api.starts_with("1."), "{engine:?}");
+                assert!(engine.docker.client_version().to_string().starts_with("1."), "{engine:?}");
                 assert!(engine.memory.is_some_and(|bytes| bytes > 1 << 20), "{engine:?}");
                 assert_eq!(engine.endpoint.remote_host(), None);
                 println!("{} {} at {}", engine.make, engine.version, engine.endpoint);

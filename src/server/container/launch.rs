@@ -47,17 +47,13 @@ pub(super) struct Launch<'a> {
 }
 
 impl<'a> Launch<'a> {
-    pub(super) async fn prepare(
-        plan: &'a Plan,
-        registry: &'a Registry,
-        engine: &'a Engine,
-        image: &'a Image,
-    ) -> Result<Self> {
+    pub(super) async fn prepare(plan: &'a Plan, registry: &'a Registry, engine: &'a Engine, image: &'a Image) -> Self {
         let instance = registry.instance(&registry.key.new_instance());
         let name = format!("ebbtide-{}", instance.name());
-        let cache = CacheVolume::get(engine, plan, registry, image).await;
-        let password = cache.as_ref().map_or_else(new_password, |cache| cache.password.clone());
-        Ok(Self { plan, registry, engine, image, instance, name, cache, password })
+        let cache = CacheVolume::get(engine, plan, image).await;
+        // Nobody can guess it.
+        let password = uuid::Uuid::new_v4().simple().to_string();
+        Self { plan, registry, engine, image, instance, name, cache, password }
     }
 
     pub(super) async fn run(self, reason: String, began: Instant) -> Result<Server> {
@@ -133,7 +129,7 @@ impl<'a> Launch<'a> {
     }
 
     async fn create_and_start(&self, publish_on: &str) -> Result<(), EngineError> {
-        let mut labels = labels::of(labels::SERVER, self.registry);
+        let mut labels = labels::of(labels::SERVER, labels::state_folder(self.registry));
         labels.insert(labels::INSTANCE.to_owned(), self.instance.name());
         let mut settings = settings::tuned(self.image.major.unwrap_or(u32::MAX), &self.plan.settings);
         settings.insert("listen_addresses".to_owned(), "*".to_owned());
@@ -267,11 +263,6 @@ impl<'a> Launch<'a> {
             "the log says why; settings that the server refuses come from `settings` in ebbtide.toml or the builder",
         )
     }
-}
-
-/// A password that nobody can guess.
-pub(super) fn new_password() -> String {
-    uuid::Uuid::new_v4().simple().to_string()
 }
 
 /// What the container prints while it starts: it goes with the container.

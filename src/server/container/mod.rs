@@ -6,7 +6,7 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | `engine` | the engine that answers |
+//! | `search`, `engine` | the engines that may be there, and the one that answers |
 //! | `image` | the image, which may have to be pulled |
 //! | `launch` | everything from the image to the first row |
 //! | `request` | what the engine is asked to create |
@@ -20,6 +20,7 @@ mod image;
 mod labels;
 mod launch;
 mod request;
+mod search;
 mod sweep;
 mod tenure;
 
@@ -57,6 +58,6 @@ pub(super) async fn start(plan: &Plan, trust: Trust, reason: &str) -> Result<Ser
     image.check_major(*plan.postgres.get())?;
     sweep::sweep(&engine, &registry).await;
     turn.progress.say("starting PostgreSQL in a container");
-    let reason = format!("{reason} (image {reference}, {})", engine.endpoint.url);
-    Launch::prepare(plan, &registry, &engine, &image).await?.run(reason, began).await
+    let reason = format!("{reason}: {reference} on {} {} at {}", engine.make, engine.version, engine.endpoint.url);
+    Launch::prepare(plan, &registry, &engine, &image).await.run(reason, began).await
 }

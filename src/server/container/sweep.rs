@@ -13,7 +13,7 @@ use super::engine::Engine;
 use super::labels;
 use crate::process::ProcessMark;
 
-/// Volumes with prepared data that may stay, for each state folder.
+/// Volumes with prepared data that a user may have: one for each image.
 const VOLUMES_KEPT: usize = 4;
 /// A container that was created so long ago and never ran is nobody's, whichever machine made it: starting follows
 /// creating within seconds.
@@ -24,7 +24,7 @@ pub(super) async fn sweep(engine: &Engine, registry: &Registry) {
     if let Err(error) = containers(engine, registry).await {
         tracing::warn!(%error, "containers that nobody uses could not be swept");
     }
-    if let Err(error) = volumes(engine, registry).await {
+    if let Err(error) = volumes(engine).await {
         tracing::warn!(%error, "volumes that nobody uses could not be swept");
     }
 }
@@ -53,7 +53,7 @@ pub(super) async fn remove(engine: &Engine, container: &str) -> Result<(), Engin
 
 fn is_forgotten(container: &ContainerSummary, registry: &Registry) -> bool {
     let label = |name: &str| container.labels.as_ref().and_then(|labels| labels.get(name));
-    if label(labels::OWNER) == Some(&labels::owner(registry)) {
+    if label(labels::OWNER) == Some(&labels::state_folder(registry)) {
         let client = label(labels::CLIENT).and_then(|mark| ProcessMark::parse(mark));
         return !client.is_some_and(|client| client.is_alive());
     }
@@ -62,10 +62,10 @@ fn is_forgotten(container: &ContainerSummary, registry: &Registry) -> bool {
     created.is_some_and(|created| now.saturating_sub(created) > FORGOTTEN)
 }
 
-async fn volumes(engine: &Engine, registry: &Registry) -> Result<(), EngineError> {
+async fn volumes(engine: &Engine) -> Result<(), EngineError> {
     let options = ListVolumesOptionsBuilder::new().filters(&labels::filter(labels::CACHE)).build();
     let mut ours = engine.docker.list_volumes(Some(options)).await?.volumes.unwrap_or_default();
-    let owner = labels::owner(registry);
+    let owner = labels::user();
     ours.retain(|volume| volume.labels.get(labels::OWNER) == Some(&owner));
     ours.sort_by_key(|volume| std::cmp::Reverse(volume.created_at));
     for volume in ours.iter().skip(VOLUMES_KEPT) {
