@@ -3,8 +3,8 @@
 #   sh -c SCRIPT ebbtide LINGER MAJOR CACHE_MB postgres -c name=value ...
 #
 # The server goes LINGER + 2 seconds after its last connection, counted from the moment when it accepts the first.
-# A file /tmp/ebbtide/until.SECONDS.ID keeps it until then. With CACHE_MB, templates move from container to container
-# in the volume at /ebbtide-cache.
+# A file /tmp/ebbtide/until.SECONDS.ID keeps it until then. A client that finds /tmp/ebbtide/retiring has come too late
+# for a second connection. With CACHE_MB, templates move from container to container in the volume at /ebbtide-cache.
 set -u
 
 linger=$1 wanted=$2 cache_mb=$3
@@ -41,7 +41,10 @@ has_locale() { ! command -v locale > /dev/null || locale -a 2> /dev/null | grep 
 options=--no-sync
 case ${POSTGRES_INITDB_ARGS-} in
     *locale* | *--lc-* | *--encoding* | *-E*) ;;
-    *) if has_locale; then options="$options --encoding=UTF8 --locale=C.UTF-8"; else options="$options --encoding=UTF8"; fi ;;
+    *)
+        options="$options --encoding=UTF8"
+        if has_locale; then options="$options --locale=C.UTF-8"; fi
+        ;;
 esac
 [ "$major" -lt 11 ] || options="$options --wal-segsize=4"
 if [ "$major" -lt 16 ]; then options="$options --auth-host=md5"; else options="$options -c scram_iterations=1"; fi
@@ -180,29 +183,40 @@ held() {
     return 1
 }
 
-# In seconds without a fork but `sleep`, for as long as nothing is unusual.
+look() {
+    before=$accepted
+    if connected || held; then
+        idle=0
+    elif [ "$accepted" != "$before" ]; then
+        # It came and went since the last look.
+        idle=1
+    else
+        idle=$((idle + 1))
+    fi
+}
+
+# Without a fork but `sleep`, for as long as nothing is unusual.
 watch() {
     trap - TERM INT USR1
     until socket 0A; do sleep 1; done
     count
     idle=1
-    # One more than it takes after a connection that was seen: it may have ended at any time since.
-    while [ $idle -lt $((linger + 3)) ]; do
+    while :; do
         sleep 1
-        before=$accepted
-        if connected || held; then
-            idle=0
-        elif [ "$accepted" != "$before" ]; then
-            # It came and went within this second.
-            idle=1
-        else
-            idle=$((idle + 1))
-        fi
+        look
+        # One more than it takes after a connection that was seen: it may have ended at any time since.
+        [ $idle -ge $((linger + 3)) ] || continue
+        # A client that connected before the mark is seen by the second look; a later one sees the mark.
+        : > $holds/retiring
+        look
+        [ $idle -lt $((linger + 3)) ] || break
+        rm -f $holds/retiring
     done
     kill -USR1 $$
 }
 
 mkdir -p $holds && chmod 1777 $holds
+rm -f $holds/retiring
 [ -d $cache ] || cache_mb=0
 if [ "$cache_mb" -gt 0 ] && find_saved && [ ! -e "$PGDATA" ]; then restore "$@"; fi
 
