@@ -75,7 +75,8 @@ impl ConnParams {
         let pairs = shown.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
         let mut pairs: Vec<String> = pairs.filter(|pair| !is_replaced(pair)).map(str::to_owned).collect();
         // As one parameter: the driver would put several together, and libpq take the last.
-        pairs.extend(given.get_options().map(|options| format!("options={}", percent_encode(options))));
+        let options = given.get_options().filter(|options| !options.is_empty());
+        pairs.extend(options.map(|options| format!("options={}", percent_encode(options))));
         let query = if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) };
         Ok(Self {
             url: (format!("{}/", &shown[..Position::BeforePath]), query),

@@ -1,6 +1,6 @@
 //! A disposable PostgreSQL for every test.
 //!
-//! ebbtide starts a real PostgreSQL, installs extensions, migrates, seeds, checks that all of it really happened,
+//! ebbtide starts a real PostgreSQL (a container, or this machine's binaries, or uses a server you name), installs extensions, migrates, seeds, checks that all of it really happened,
 //! and gives each test a transaction on a database of its own, which is rolled back afterwards. Every test process
 //! of a user shares one server and one prepared template, under `cargo test` and under nextest.
 //!
@@ -24,10 +24,14 @@
 //! # Configuration
 //! | `ebbtide.toml` | variable | legal values, default |
 //! |---|---|---|
-//! | `server.backend` | `EBBTIDE_BACKEND` | `auto`, `native`; `container` and `external` are known, and refused by this version. `auto` |
+//! | `server.backend` | `EBBTIDE_BACKEND` | `auto`, `container`, `native`, `external`: see [below](#backends). `auto` |
 //! | `server.postgres` | `EBBTIDE_POSTGRES` | a major version from 10. Any |
+//! | `server.image` | `EBBTIDE_IMAGE` | an image that keeps the contract of the official one. `postgres:MAJOR`; without a wanted version `postgres:17`, or the newest `postgres` that the engine has |
+//! | `server.url` | `EBBTIDE_URL`, `TEST_DATABASE_URL` | a server that runs already; chooses `external` (`TEST_DATABASE_URL` only when `external` is chosen) |
+//! | `server.allow_remote` | `EBBTIDE_ALLOW_REMOTE` | `true` lets that server be on another machine. `false` |
 //! | `server.linger` | `EBBTIDE_LINGER` | how long the server outlives its last user, such as `500ms`, `30s`, `5m`. `30s` |
 //! | `server.storage` | `EBBTIDE_STORAGE` | `memory`, `disk`, or `auto`: memory when 2 GiB are free there. `auto` |
+//! | `server.cache` | `EBBTIDE_CACHE` | `never`, or `auto`: prepared data of a container is kept in a volume for the next. `auto` |
 //! | `server.settings` | | a table of PostgreSQL's own settings, which beat ours |
 //! | `server.bin` | `EBBTIDE_PG_BIN` | the folder with `postgres` and `initdb`. Searched for |
 //! | `server.state_dir` | `EBBTIDE_STATE_DIR` | a folder with a short path. `$XDG_RUNTIME_DIR/ebbtide`, else `ebbtide-UID` in the temporary folder |
@@ -38,6 +42,19 @@
 //! | `provision.timeout` | `EBBTIDE_PROVISION_TIMEOUT` | limit for one migration, one seed file, and another process's build. `120s` |
 //! | `provision.expect` | | `tables`, `rows`, `enums`: what must hold before a test runs |
 //! | | `EBBTIDE_CONFIG` | the file itself, when it lies elsewhere |
+//!
+//! # Backends
+//! - **`container`**: a container from an image, through Docker, Podman, or whatever speaks Docker's protocol. The engine
+//!   is the one that `DOCKER_HOST` or a Docker context names, else the first that answers on the usual sockets. Its port
+//!   is published on the loopback address (on the engine's address, when `DOCKER_HOST` is `tcp://`), with a random
+//!   password.
+//! - **`native`**: `postgres` and `initdb` of this machine, on a private Unix socket.
+//! - **`external`**: the server of a URL, shared by everybody who names it: templates and copies are databases called
+//!   `ebbtide_...`, leased by advisory locks. A role with `CREATEDB` is enough where the extensions are trusted ones.
+//!   Several machines may share it; their URLs must name the same role. It does not work through a pooler that gives
+//!   each transaction another session.
+//! - **`auto`**: a container if an engine answers and has the image or can pull it, else native.
+//!   [`ServerReport::reason`] tells the choice, and so does one line of `tracing` at the level `info`.
 //!
 //! Printing [`Harness::plan`] shows every value with the place that it came from. Variables may also stand in a
 //! `.env` file beside the manifest. `DATABASE_URL` is never read.
@@ -52,15 +69,21 @@
 //!
 //! # Cleanup
 //! Nothing depends on a `Drop` that may never run. A supervisor ends the server and removes its folder when no
-//! process has used it for the plan's `linger` (30 s by default); a test process that is killed holds no lease. What
-//! stays is a cache of `initdb`'s output and empty lock files in the state folder, and an empty folder in `/dev/shm`.
-//! Without `/proc` (macOS), a server whose supervisor was killed as well has to be ended by hand.
+//! process has used it for the plan's `linger` (30 s by default); a test process that is killed holds no lease. A
+//! container watches itself in the same way: without a connection for that time it ends, and the engine removes it. What
+//! stays is a cache of `initdb`'s output and empty lock files in the state folder, an empty folder in `/dev/shm`, and one
+//! volume of the engine for each image (`ebbtide-cache-...`, at most four; `cache = "never"` does without).
+//! Without `/proc` (macOS), a native server whose supervisor was killed as well has to be ended by hand.
+//!
+//! On an external server templates and copies stay, for the next run: see [`Harness::reap`].
 //!
 //! # Features
 //! | feature | default | what it adds |
 //! |---|---|---|
+//! | `container` | yes | the container backend, on `testcontainers` |
 //! | `progress` | yes | a spinner on a terminal's stderr for steps that take over a second |
 //! | `rstest` | no | `ebbtide::fixtures`, fixtures for the `rstest` crate |
+//! | `tls` | no | encrypted connections: to an external server (`sslmode`), and to an engine behind `tcp://` with certificates |
 
 mod catalog;
 mod config;
@@ -87,3 +110,4 @@ pub use harness::{Harness, ServerReport, TemplateReport, harness, tx};
 pub use lane::{Kept, Tx};
 pub use names::Fingerprint;
 pub use provision::{MigrationReport, PhaseReport, ProvisionReport, SeedReport};
+pub use reap::ReapReport;

@@ -112,9 +112,8 @@ impl DatabaseName {
         (is_one && is_whole).then(|| Fingerprint(digits.to_owned()))
     }
 
-    /// Whether a test kept it.
-    pub(crate) fn is_kept(&self) -> bool {
-        self.0.strip_prefix(DATABASE_PREFIX).is_some_and(|rest| rest.starts_with("k_"))
+    pub(crate) fn is_template(&self) -> bool {
+        self.0.strip_prefix(DATABASE_PREFIX).is_some_and(|rest| rest.starts_with("t_"))
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -172,7 +171,7 @@ mod tests {
         {
             assert_eq!(DatabaseName::ours(name).expect("it has our prefix").fingerprint(), None, "{name}");
         }
-        assert!(DatabaseName::kept().is_kept());
+        assert!(DatabaseName::template(&fingerprint).is_template());
     }
 
     #[test]

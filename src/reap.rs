@@ -1,15 +1,42 @@
 //! Removes databases of ours that nobody will use again.
+//!
+//! Ours are those with our prefix that belong to our own role. Age alone drops nothing: a fingerprint's databases go when
+//! nobody holds it, a kept database when its own comment says so.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use crate::error::Result;
-use crate::names::{DatabaseName, Fingerprint};
+use crate::lane_leases::HeldLanes;
+use crate::names::{DATABASE_PREFIX, DatabaseName, Fingerprint, Literal};
 use crate::server::Server;
 use crate::sql_error;
+use crate::template::OWNER;
 
 /// Templates that may stay on one server beside the one about to be built.
 const TEMPLATES_KEPT: usize = 4;
+
+/// What [`Harness::reap`](crate::Harness::reap) did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReapReport {
+    /// Databases that are gone now.
+    pub dropped: Vec<String>,
+    /// Databases that stay, because a process uses or builds them, a session is on them, or their time has not come.
+    pub held: Vec<String>,
+}
+
+/// What the comment of a kept database says.
+#[derive(Debug, Serialize, Deserialize)]
+struct KeptMark {
+    owner: String,
+    /// Seconds since 1970, by the server's clock.
+    kept_until: i64,
+}
 
 /// Drops a database of ours together with the sessions on it.
 pub(crate) async fn drop_database(admin: &mut PgConnection, name: &DatabaseName) -> Result<()> {
@@ -25,36 +52,151 @@ pub(crate) async fn drop_database(admin: &mut PgConnection, name: &DatabaseName)
 
 /// Drops what builders of this fingerprint left behind. The caller holds the fingerprint's lock.
 pub(crate) async fn drop_builds(admin: &mut PgConnection, fingerprint: &Fingerprint) -> Result<()> {
-    for name in databases(admin, &format!("ebbtide_b_{fingerprint}_")).await? {
+    for name in databases(admin, &format!("{DATABASE_PREFIX}b_{fingerprint}_")).await? {
         tracing::info!(database = name.as_str(), "dropping a half-built database");
         drop_database(admin, &name).await?;
     }
     Ok(())
 }
 
-/// Drops the oldest templates with their lanes, unless somebody holds a lane.
+/// Drops the oldest templates with their lanes, unless somebody uses them.
 pub(crate) async fn drop_old_templates(server: &Server, admin: &mut PgConnection) -> Result<()> {
     // Newer databases have higher object identifiers.
-    let templates = databases(admin, "ebbtide_t_").await?;
+    let templates = databases(admin, &format!("{DATABASE_PREFIX}t_")).await?;
     for template in templates.iter().rev().skip(TEMPLATES_KEPT) {
         let Some(fingerprint) = template.fingerprint() else { continue };
-        let Some(held) = server.lanes(&fingerprint).lock_all().await? else { continue };
+        let Some(hold) = Hold::on(server, admin, &fingerprint).await? else { continue };
         tracing::info!(database = template.as_str(), "dropping an old template");
-        for lane in databases(admin, &format!("ebbtide_l_{fingerprint}_")).await? {
-            drop_database(admin, &lane).await?;
-        }
-        held.remove();
-        drop_database(admin, template).await?;
+        hold.drop_all(admin).await?;
     }
     Ok(())
 }
 
-async fn databases(admin: &mut PgConnection, prefix: &str) -> Result<Vec<DatabaseName>> {
-    let names: Vec<String> =
-        sqlx::query_scalar("select datname::text from pg_database where starts_with(datname::text, $1) order by oid")
-            .bind(prefix)
-            .fetch_all(admin)
+/// Drops what others left on a server that outlives everybody: builds and lanes without a template that nobody uses, and
+/// kept databases whose time is over.
+pub(crate) async fn sweep(server: &Server, admin: &mut PgConnection) -> Result<()> {
+    let names = databases(admin, DATABASE_PREFIX).await?;
+    let templates: BTreeSet<_> =
+        names.iter().filter(|name| name.is_template()).filter_map(DatabaseName::fingerprint).collect();
+    let all: BTreeSet<_> = names.iter().filter_map(DatabaseName::fingerprint).collect();
+    for fingerprint in all.difference(&templates) {
+        if let Some(hold) = Hold::on(server, admin, fingerprint).await? {
+            hold.drop_all(admin).await?;
+        }
+    }
+    drop_expired(admin).await.map(drop)
+}
+
+/// Drops everything that nobody uses.
+pub(crate) async fn everything(server: &Server, admin: &mut PgConnection) -> Result<ReapReport> {
+    let names = databases(admin, DATABASE_PREFIX).await?;
+    let mut dropped = drop_expired(admin).await?;
+    for fingerprint in names.iter().filter_map(DatabaseName::fingerprint).collect::<BTreeSet<_>>() {
+        if let Some(hold) = Hold::on(server, admin, &fingerprint).await? {
+            dropped.extend(hold.drop_all(admin).await?);
+        }
+    }
+    let held = databases(admin, DATABASE_PREFIX).await?;
+    let text = |names: Vec<DatabaseName>| names.iter().map(|name| name.as_str().to_owned()).collect();
+    Ok(ReapReport { dropped: text(dropped), held: text(held) })
+}
+
+/// The right to drop all databases of a fingerprint: nobody uses one, and nobody builds one.
+struct Hold {
+    fingerprint: Fingerprint,
+    lanes: HeldLanes,
+}
+
+impl Hold {
+    async fn on(server: &Server, admin: &mut PgConnection, fingerprint: &Fingerprint) -> Result<Option<Self>> {
+        let Some(lanes) = server.lanes(fingerprint).lock_all().await? else { return Ok(None) };
+        let free: bool = sqlx::query_scalar("select pg_try_advisory_lock($1)")
+            .bind(fingerprint.build_key())
+            .fetch_one(admin)
             .await
-            .map_err(|error| sql_error::failed("listing databases", error))?;
+            .map_err(|error| sql_error::failed("looking for builders", error))?;
+        Ok(free.then(|| Self { fingerprint: fingerprint.clone(), lanes }))
+    }
+
+    /// The template last, so that what a killed process leaves is found by the next one.
+    async fn drop_all(self, admin: &mut PgConnection) -> Result<Vec<DatabaseName>> {
+        let mut names = databases(admin, DATABASE_PREFIX).await?;
+        names.retain(|name| name.fingerprint().as_ref() == Some(&self.fingerprint));
+        names.sort_by_key(DatabaseName::is_template);
+        let mut dropped = Vec::new();
+        for name in names {
+            tracing::info!(database = name.as_str(), "dropping a database that nobody uses");
+            match drop_database(admin, &name).await {
+                Ok(()) => dropped.push(name),
+                // A session of a role that we may not end: it stays for another time.
+                Err(error) => tracing::warn!(?error, "a database stays"),
+            }
+        }
+        self.lanes.remove();
+        sqlx::query("select pg_advisory_unlock($1)")
+            .bind(self.fingerprint.build_key())
+            .execute(admin)
+            .await
+            .map_err(|error| sql_error::failed("unlocking a template", error))?;
+        Ok(dropped)
+    }
+}
+
+/// Makes a lane a kept database, which says itself until when.
+pub(crate) async fn keep(
+    admin: &mut PgConnection,
+    lane: &DatabaseName,
+    kept: &DatabaseName,
+    term: Duration,
+) -> Result<(), sqlx::Error> {
+    let now: i64 = sqlx::query_scalar("select extract(epoch from now())::bigint").fetch_one(&mut *admin).await?;
+    let kept_until = now.saturating_add_unsigned(term.as_secs());
+    let mark = KeptMark { owner: OWNER.to_owned(), kept_until };
+    let mark = serde_json::to_string(&mark).expect("a mark holds plain values");
+    // One message is one transaction, so no kept database is without its mark.
+    let message = format!("alter database {lane} rename to {kept}; comment on database {kept} is {}", Literal(&mark));
+    sqlx::raw_sql(AssertSqlSafe(message)).execute(admin).await.map(drop)
+}
+
+/// Drops kept databases whose time is over and that nobody looks at.
+async fn drop_expired(admin: &mut PgConnection) -> Result<Vec<DatabaseName>> {
+    let failed = |error| sql_error::failed("looking for kept databases", error);
+    let kept: Vec<(String, String)> = sqlx::query_as(
+        "select datname::text, shobj_description(oid, 'pg_database') from pg_database \
+         where starts_with(datname::text, $1) and shobj_description(oid, 'pg_database') is not null \
+         and datdba = (select oid from pg_roles where rolname = current_user)",
+    )
+    .bind(format!("{DATABASE_PREFIX}k_"))
+    .fetch_all(&mut *admin)
+    .await
+    .map_err(failed)?;
+    if kept.is_empty() {
+        return Ok(Vec::new());
+    }
+    let now: i64 =
+        sqlx::query_scalar("select extract(epoch from now())::bigint").fetch_one(&mut *admin).await.map_err(failed)?;
+    let mut dropped = Vec::new();
+    for (name, comment) in kept {
+        let is_over =
+            serde_json::from_str(&comment).is_ok_and(|mark: KeptMark| mark.owner == OWNER && mark.kept_until <= now);
+        let name = DatabaseName::ours(&name)?;
+        // Without force: somebody may be looking at it.
+        let drop = format!("drop database if exists {name}");
+        if is_over && sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *admin).await.is_ok() {
+            dropped.push(name);
+        }
+    }
+    Ok(dropped)
+}
+
+async fn databases(admin: &mut PgConnection, prefix: &str) -> Result<Vec<DatabaseName>> {
+    let names: Vec<String> = sqlx::query_scalar(
+        "select datname::text from pg_database where starts_with(datname::text, $1) \
+         and datdba = (select oid from pg_roles where rolname = current_user) order by oid",
+    )
+    .bind(prefix)
+    .fetch_all(admin)
+    .await
+    .map_err(|error| sql_error::failed("listing databases", error))?;
     names.iter().map(|name| DatabaseName::ours(name)).collect()
 }

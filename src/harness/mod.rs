@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lane::{LanePool, LaneSetting, Tx};
 use crate::names::{Fingerprint, Literal};
 use crate::provision::{Inputs, ProvisionReport};
+use crate::reap::{self, ReapReport};
 use crate::server::{self, Origin, Server, Trust};
 use crate::template::{self, Template};
 
@@ -171,6 +172,35 @@ impl Harness {
         Tx::open(&stage.pool).await
     }
 
+    /// Drops every database of ours on the server that nobody uses: templates, lanes, half-built and expired kept ones.
+    /// For an external server that is to be left as it was found; any other takes its databases with it.
+    ///
+    /// Only databases that belong to the plan's own role are touched. What any process still uses is held, and so is what
+    /// this process has used: call it from one that runs no tests. Other processes that begin meanwhile build anew.
+    ///
+    /// # Errors
+    /// The server cannot be reached. A single database that cannot be dropped is listed as held.
+    ///
+    /// # Cancel safety
+    /// It goes on in the background when the future is dropped.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn clean_up() -> ebbtide::Result<()> {
+    /// let report = ebbtide::Harness::builder().build()?.reap().await?;
+    /// println!("dropped: {}", report.dropped.join(", "));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn reap(&self) -> Result<ReapReport> {
+        let server = self.stage().await?.server;
+        let work = async move {
+            let mut admin = server.admin().await?;
+            reap::everything(&server, &mut admin).await.map_err(|error| server.explain(error))
+        };
+        runtime::background()?.spawn(work).await.unwrap_or_else(ended)
+    }
+
     async fn stage(&self) -> Result<Stage> {
         let plan = &self.shared.plan;
         let start = || async {
@@ -195,7 +225,7 @@ impl Stage {
         let inputs = Inputs::read(plan)?;
         let server = Arc::new(Server::start(plan, trust).await?);
         tracing::info!(backend = %server.backend, reason = server.reason, version = server.version, reused = server.origin == Origin::Reused, "server");
-        let fingerprint = inputs.fingerprint(plan, server.version_num);
+        let fingerprint = inputs.fingerprint(plan, server.version_num, server.role());
         let template = Arc::new(TemplateCell {
             plan: Arc::clone(plan),
             inputs,
@@ -219,7 +249,7 @@ impl Stage {
             }),
         );
         // Files may speak of a server that died a moment ago; the first connection shows it.
-        if trust == Trust::Files && server.origin == Origin::Reused {
+        if trust == Trust::Files && server.origin == Origin::Reused && !server.outlives_us() {
             pool.warm_up().await?;
         }
         Ok(Self { server, template, pool })

@@ -29,13 +29,24 @@ pub(super) enum Outcome {
     Lost(sqlx::Error),
 }
 
+/// Writes into the lane who holds it, if nobody has used it since it was copied or closed properly.
+pub(super) async fn take(connection: &mut PgConnection, holder: &str) -> Result<bool, sqlx::Error> {
+    let message = format!(
+        "begin read write; set local synchronous_commit = off; \
+         update _ebbtide.lane set clean = false, holder = {} where clean; commit",
+        Literal(holder)
+    );
+    Ok(sqlx::raw_sql(AssertSqlSafe(message)).execute(connection).await?.rows_affected() == 1)
+}
+
 /// Opens the transaction, putting back what the rollback of the test before did not undo.
 ///
-/// `test` is given when the session does not bear its name.
+/// `test` is given when the session does not bear its name, `holder` when the lane says itself that it is in use.
 pub(super) async fn open(
     connection: &mut PgConnection,
     session: Session<'_>,
     test: Option<&str>,
+    holder: Option<&str>,
 ) -> Result<(), sqlx::Error> {
     let attach = match session {
         Session::New { server: Some(identity) } => format!("call _ebbtide.attach({}); ", Literal(identity)),
@@ -43,7 +54,8 @@ pub(super) async fn open(
     };
     let name = test.map(|test| format!("set local application_name = {}; ", Literal(test))).unwrap_or_default();
     // A commit fires a trigger; every other way out of the transaction loses a local setting and the savepoint.
-    let message = format!("begin read write; {attach}{name}call _ebbtide.open(); savepoint _ebbtide");
+    let enter = holder.map(|holder| in_its_own("enter", holder)).unwrap_or_default();
+    let message = format!("{enter}begin read write; {attach}{name}call _ebbtide.open(); savepoint _ebbtide");
     if matches!(session, Session::New { .. }) {
         // Dropping it would roll back, and the next `begin` would be a real one again.
         std::mem::forget(connection.begin_with(AssertSqlSafe(message)).await?);
@@ -53,17 +65,18 @@ pub(super) async fn open(
     Ok(())
 }
 
-/// Checks deferred constraints and rolls back.
-pub(super) async fn close(connection: &mut PgConnection) -> Outcome {
-    let outcome = match send(connection, "call _ebbtide.check(); rollback").await {
+/// Checks deferred constraints and rolls back. `holder` is given when the lane then says itself that it is clean.
+pub(super) async fn close(connection: &mut PgConnection, holder: Option<&str>) -> Outcome {
+    let leave = holder.map(|holder| in_its_own("leave", holder)).unwrap_or_default();
+    let outcome = match send(connection, format!("call _ebbtide.check(); rollback; {leave}")).await {
         Ok(()) => Outcome::Clean,
         Err(error) => match code(&error) {
             // in_failed_sql_transaction: the test saw a statement fail and stopped there.
-            Some("25P02") => close_failed(connection, Outcome::Clean).await,
+            Some("25P02") => close_failed(connection, &leave, Outcome::Clean).await,
             // no_active_sql_transaction, invalid_savepoint_specification.
             Some("25P01" | "3B001") => Outcome::Escaped,
             Some(_) if !sql_error::is_server_gone(&error) => {
-                close_failed(connection, Outcome::ConstraintViolated(error)).await
+                close_failed(connection, &leave, Outcome::ConstraintViolated(error)).await
             }
             Some(_) | None => Outcome::Lost(error),
         },
@@ -74,16 +87,21 @@ pub(super) async fn close(connection: &mut PgConnection) -> Outcome {
     }
 }
 
-async fn close_failed(connection: &mut PgConnection, meaning: Outcome) -> Outcome {
-    match send(connection, "rollback to savepoint _ebbtide; rollback").await {
+async fn close_failed(connection: &mut PgConnection, leave: &str, meaning: Outcome) -> Outcome {
+    match send(connection, format!("rollback to savepoint _ebbtide; rollback; {leave}")).await {
         Ok(()) => meaning,
         Err(error) if matches!(code(&error), Some("25P01" | "3B001")) => Outcome::Escaped,
         Err(error) => Outcome::Lost(error),
     }
 }
 
-async fn send(connection: &mut PgConnection, ending: &'static str) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(ending).execute(connection).await.map(drop)
+/// A transaction that tells the lane something which the test's own may not undo.
+fn in_its_own(procedure: &str, holder: &str) -> String {
+    format!("begin read write; call _ebbtide.{procedure}({}); commit; ", Literal(holder))
+}
+
+async fn send(connection: &mut PgConnection, ending: String) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(AssertSqlSafe(ending)).execute(connection).await.map(drop)
 }
 
 /// The next opening makes the server forget the prepared statements; so must the driver.

@@ -5,12 +5,13 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnection, Postgres};
-use sqlx::{AssertSqlSafe, Connection as _, Transaction};
+use sqlx::{Connection as _, Transaction};
 
 use super::guard::{self, Outcome, Session};
 use super::pool::{Lane, LaneConnection, LanePool};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::DatabaseName;
+use crate::reap;
 use crate::sql_error;
 use crate::wait::Patience;
 
@@ -61,7 +62,7 @@ impl Tx {
             LaneConnection::Used(_) => Session::Used,
         };
         let name = (lane.session_name != test).then_some(&*test);
-        guard::open(lane.connection.get(), session, name)
+        guard::open(lane.connection.get(), session, name, lane.lease.holder())
             .await
             .map_err(|error| pool.explain("opening the test's transaction", error))?;
         lane.connection = match lane.connection {
@@ -119,15 +120,15 @@ impl Tx {
         connection.close().await.map_err(refused)?;
         let server = &self.pool.setting().server;
         let kept = DatabaseName::kept();
-        // The lane's file stays marked as in use, so that the number gets a new copy.
-        let rename = format!("alter database {} rename to {kept}", lane.database);
+        // The lane stays marked as in use, so that the number gets a new copy.
+        let (lane_name, kept_name) = (lane.database.clone(), kept.clone());
         let pool = self.pool.clone();
         let renamed = self.pool.setting().runtime.spawn(async move {
             let mut admin = pool.setting().server.admin().await?;
             let mut patience = Patience::new("keeping the test's database", Duration::from_secs(10));
             loop {
-                match sqlx::raw_sql(AssertSqlSafe(rename.clone())).execute(&mut admin).await {
-                    Ok(_) => return Ok(()),
+                match reap::keep(&mut admin, &lane_name, &kept_name, KEPT_FOR).await {
+                    Ok(()) => return Ok(()),
                     // object_in_use: the closed session takes a moment to go.
                     Err(error) if sql_error::code(&error) == Some("55006") => {
                         patience.pause(error).await?;
@@ -153,7 +154,10 @@ impl Tx {
 }
 
 async fn close(pool: &LanePool, mut lane: Lane, test: &str) -> Result<()> {
-    match guard::close(lane.connection.get()).await {
+    let worn = lane.is_worn();
+    // A worn lane is not called clean, so it is copied anew.
+    let holder = lane.lease.holder().filter(|_| !worn);
+    match guard::close(lane.connection.get(), holder).await {
         Outcome::Clean => pool.put_back(lane),
         Outcome::ConstraintViolated(error) => {
             pool.put_back(lane)?;
@@ -219,7 +223,8 @@ fn report(error: &Error) {
     eprintln!("ebbtide: {error} (call `close().await` to make this fail the test)");
 }
 
-/// A database that a test left for a person to look at. It goes with its server, an hour later.
+/// A database that a test left for a person to look at. It goes with its server, an hour later; from an external server,
+/// it is dropped by whoever uses ebbtide there when the hour is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
     url: String,

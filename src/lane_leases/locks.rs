@@ -90,7 +90,8 @@ impl Locks {
     }
 
     fn lost(&self) -> Error {
-        let error = Error::new(ErrorKind::ServerLost, "the connection that holds this process's lanes is gone");
+        let error = Error::new(ErrorKind::ServerLost, "the connection that holds this process's lanes is gone")
+            .with_help("the server's log says why it ended; run the tests again");
         match self.lost.get() {
             Some(why) => error.with_source(why.clone()),
             None => error,

@@ -30,6 +30,10 @@ pub(super) async fn install(connection: &mut PgConnection, names: &[String]) -> 
         // https://www.postgresql.org/docs/current/sql-createextension.html
         let create = format!("create extension if not exists {} cascade", Ident(name));
         sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *connection).await.map_err(|error| {
+            // insufficient_privilege, for an extension that CASCADE brings: the others have been looked at.
+            if sql_error::code(&error) == Some("42501") {
+                return needs_superuser(std::slice::from_ref(name)).with_source(error);
+            }
             Error::new(ErrorKind::ExtensionInstall, format!("the extension {name} could not be installed"))
                 .with_source(error)
                 .with_help("the server's files for it may be incomplete or of another version: reinstall its package")
@@ -42,6 +46,39 @@ pub(super) async fn install(connection: &mut PgConnection, names: &[String]) -> 
         installed.insert(name.clone(), version);
     }
     Ok(installed)
+}
+
+/// Those of the extensions that this role may not install: they are not trusted, and the role is no superuser.
+/// <https://www.postgresql.org/docs/current/view-pg-available-extension-versions.html>
+pub(crate) async fn beyond_rights(connection: &mut PgConnection, names: &[String]) -> Result<Vec<String>> {
+    let query = "select v.name::text from pg_available_extension_versions v \
+         join pg_available_extensions a on a.name = v.name and a.default_version = v.version \
+         where v.name = any ($1) and v.superuser and not v.trusted \
+         and not (select rolsuper from pg_roles where rolname = current_user) order by array_position($1, v.name::text)";
+    sqlx::query_scalar(query)
+        .bind(names)
+        .fetch_all(connection)
+        .await
+        .map_err(|error| sql_error::failed("looking for extensions that need a superuser", error))
+}
+
+/// The error for extensions that only a superuser may install.
+pub(crate) fn needs_superuser(names: &[String]) -> Error {
+    let (plural, need) = if names.len() == 1 { ("", "needs") } else { ("s", "need") };
+    let create: Vec<String> = names.iter().map(|name| format!("CREATE EXTENSION {};", Ident(name))).collect();
+    Error::new(
+        ErrorKind::ExtensionInstall,
+        format!(
+            "the extension{plural} {} {need} a superuser: this role is none, and the server does not trust {}",
+            names.join(", "),
+            if names.len() == 1 { "it" } else { "them" }
+        ),
+    )
+    .with_help(format!(
+        "have a superuser run `{}` in the server's database template1, from which ebbtide then copies; or name a \
+         superuser in the URL, or use another backend",
+        create.join(" ")
+    ))
 }
 
 async fn unavailable(connection: &mut PgConnection, missing: &[&str]) -> Error {

@@ -79,8 +79,9 @@ impl Inputs {
             .collect()
     }
 
-    /// Two equal fingerprints mean two equal databases.
-    pub(crate) fn fingerprint(&self, plan: &Plan, server_version_num: u32) -> Fingerprint {
+    /// Two equal fingerprints mean two equal databases. On a server with several roles, each has its own: a database
+    /// belongs to the role that made it.
+    pub(crate) fn fingerprint(&self, plan: &Plan, server_version_num: u32, role: Option<&str>) -> Fingerprint {
         let mut hash = Sha256::new();
         let mut part = |text: &[u8]| {
             hash.update((text.len() as u64).to_le_bytes());
@@ -89,6 +90,9 @@ impl Inputs {
         part(format!("ebbtide {} format {FORMAT}", env!("CARGO_PKG_VERSION")).as_bytes());
         part(server_version_num.to_string().as_bytes());
         part(format!("{:?} {:?} {:?}", plan.extensions.get(), plan.settings.get(), plan.expect.get()).as_bytes());
+        if let Some(role) = role {
+            part(format!("role {role}").as_bytes());
+        }
         for (kind, files) in [("migration", &self.migrations), ("seed", &self.seeds)] {
             for file in files {
                 part(kind.as_bytes());

@@ -26,11 +26,12 @@ use crate::error::Result;
 use crate::progress::Progress;
 use crate::sql_error;
 
+pub(crate) use extensions::{beyond_rights, needs_superuser};
 pub(crate) use inputs::Inputs;
 pub use report::{MigrationReport, PhaseReport, ProvisionReport, SeedReport};
 
 /// Raised whenever provisioning gives another database for the same inputs.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 
 /// Runs every phase in order; a later one never starts before an earlier one has passed.
 pub(crate) async fn provision(

@@ -15,6 +15,7 @@ mod auto;
 mod binaries;
 #[cfg(feature = "container")]
 mod container;
+mod external;
 mod native;
 mod orphans;
 mod registry;
@@ -72,9 +73,13 @@ pub(crate) struct Server {
 #[derive(Debug)]
 enum Tenure {
     /// Binaries of this machine, in an instance folder.
-    Native { instance: Instance, _lease: Lease },
+    Native {
+        instance: Instance,
+        _lease: Lease,
+    },
     #[cfg(feature = "container")]
     Container(container::Tenure),
+    External(external::Tenure),
 }
 
 impl Server {
@@ -92,7 +97,7 @@ impl Server {
                 "the container backend is not part of this build of ebbtide",
             )
             .with_help("turn on ebbtide's feature `container`, or set EBBTIDE_BACKEND=native")),
-            Backend::External => Err(Error::new(ErrorKind::BackendUnavailable, "external is not part of this build")),
+            Backend::External => external::start(plan, &asked()).await,
         }
     }
 
@@ -138,6 +143,7 @@ impl Server {
             Tenure::Native { instance, .. } => Some(instance),
             #[cfg(feature = "container")]
             Tenure::Container(tenure) => Some(&tenure.instance),
+            Tenure::External(_) => None,
         }
     }
 
@@ -147,11 +153,49 @@ impl Server {
             Tenure::Native { instance, .. } => LaneLeases::in_folder(&instance.folder, fingerprint),
             #[cfg(feature = "container")]
             Tenure::Container(tenure) => LaneLeases::in_folder(&tenure.instance.folder, fingerprint),
+            Tenure::External(tenure) => LaneLeases::by_locks(&tenure.locks, fingerprint),
+        }
+    }
+
+    /// Whether it stays when nobody uses it any more, with whatever was left on it.
+    pub(crate) fn outlives_us(&self) -> bool {
+        self.external().is_some()
+    }
+
+    fn external(&self) -> Option<&external::Tenure> {
+        match &self.tenure {
+            Tenure::External(tenure) => Some(tenure),
+            Tenure::Native { .. } => None,
+            #[cfg(feature = "container")]
+            Tenure::Container(_) => None,
+        }
+    }
+
+    /// Our role, on a server where others have theirs.
+    pub(crate) fn role(&self) -> Option<&str> {
+        self.external().map(|tenure| &*tenure.role)
+    }
+
+    /// The clause that makes `CREATE DATABASE` quick.
+    ///
+    /// Before 15 the only strategy was what is now called `FILE_COPY`, with two checkpoints: cheap while nothing is
+    /// flushed, ten times the price of `WAL_LOG` on a server that makes its data safe.
+    /// <https://www.postgresql.org/docs/current/sql-createdatabase.html>
+    pub(crate) fn copy_strategy(&self) -> &'static str {
+        let is_durable = self.external().is_some_and(|tenure| tenure.is_durable);
+        if is_durable || self.version_num < 150_000 { "" } else { " strategy file_copy" }
+    }
+
+    /// How many connections there are, for people.
+    pub(crate) fn connection_limits(&self) -> String {
+        match self.external() {
+            Some(tenure) => tenure.limits.to_string(),
+            None => "max_connections below `settings` says how many the server has".to_owned(),
         }
     }
 
     pub(crate) async fn admin(&self) -> Result<PgConnection> {
-        self.conn.connect(ADMIN_DATABASE).await.map_err(|error| self.explain(error))
+        self.conn.connect(self.conn.admin()).await.map_err(|error| self.explain(error))
     }
 
     /// Keeps the server for a while beyond the life of its users.
@@ -160,6 +204,8 @@ impl Server {
             Tenure::Native { instance, .. } => instance.hold_for(term),
             #[cfg(feature = "container")]
             Tenure::Container(tenure) => tenure.hold_for(&self.conn, term).await,
+            // It does not end with us.
+            Tenure::External(_) => Ok(()),
         }
     }
 
@@ -172,6 +218,7 @@ impl Server {
             Tenure::Native { instance, .. } => lost_with_log(&instance.log()),
             #[cfg(feature = "container")]
             Tenure::Container(tenure) => tenure.lost(),
+            Tenure::External(tenure) => tenure.lost(),
         };
         match std::error::Error::source(&error) {
             Some(source) => lost.with_source(format!("{error}: {}", told(source))),
@@ -190,8 +237,8 @@ impl Server {
     /// Tells its keeper that it does not answer any more.
     fn give_up(self) {
         match self.tenure {
-            // Its supervisor sees for itself.
-            Tenure::Native { .. } => {}
+            // Its supervisor sees for itself, or it is not ours to keep.
+            Tenure::Native { .. } | Tenure::External(_) => {}
             #[cfg(feature = "container")]
             Tenure::Container(tenure) => tenure.give_up(),
         }
@@ -217,12 +264,13 @@ fn lost_with_log(log: &Path) -> Error {
     error.with_evidence("the server's log ends", process::tail(log, 10))
 }
 
-/// An error with its cause, in one line.
+/// An error with its cause, or with what was tried, in one line.
 #[cfg(feature = "container")]
 fn in_full(error: &Error) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {}", told(source)),
-        None => error.to_string(),
+    match (std::error::Error::source(error), error.evidence("tried")) {
+        (Some(source), _) => format!("{error}: {}", told(source)),
+        (None, Some(tried)) => format!("{error}: {}", tried.trim_end().replace('\n', "; ")),
+        (None, None) => error.to_string(),
     }
 }
 

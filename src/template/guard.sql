@@ -52,3 +52,25 @@ begin
     ignored := set_config('ebbtide.closing', 'on', true);
     set constraints all immediate;
 end $$;
+
+-- Where several machines share the server, a lane itself says whether it equals the template and who may use it.
+create table _ebbtide.lane (clean boolean not null, holder text);
+insert into _ebbtide.lane values (true, null);
+
+create procedure _ebbtide.enter(who text) language plpgsql as $$
+declare
+    ignored text := set_config('synchronous_commit', 'off', true);
+begin
+    update _ebbtide.lane set clean = false where holder = who;
+    if not found then
+        -- Class 57P0, because to its client this session is as good as ended.
+        raise exception 'this lane has been leased to another process' using errcode = '57P0E';
+    end if;
+end $$;
+
+create procedure _ebbtide.leave(who text) language plpgsql as $$
+declare
+    ignored text := set_config('synchronous_commit', 'off', true);
+begin
+    update _ebbtide.lane set clean = true where holder = who;
+end $$;

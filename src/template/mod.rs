@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 
+use crate::catalog;
 use crate::config::Plan;
 use crate::error::Result;
 use crate::names::{DatabaseName, Fingerprint, Literal};
@@ -53,7 +54,11 @@ pub(crate) async fn ensure(
 ) -> Result<Template> {
     let began = Instant::now();
     let name = DatabaseName::template(fingerprint);
+    server.lanes(fingerprint).announce().await.map_err(|error| server.explain(error))?;
     let mut admin = server.admin().await?;
+    if server.outlives_us() {
+        reap::sweep(server, &mut admin).await?;
+    }
     let found = |report| Template { name: name.clone(), report, origin: Origin::Reused, took: began.elapsed() };
     if let Some(seal) = find(&mut admin, &name).await? {
         return Ok(found(seal.report));
@@ -94,7 +99,7 @@ async fn find(admin: &mut PgConnection, name: &DatabaseName) -> Result<Option<Se
 }
 
 async fn lock(admin: &mut PgConnection, fingerprint: &Fingerprint, limit: Duration) -> Result<()> {
-    let key = i64::from_str_radix(&fingerprint.as_str()[..15], 16).expect("a fingerprint holds hexadecimal digits");
+    let key = fingerprint.build_key();
     let mut patience = Patience::new("template build: no lock", limit);
     loop {
         let taken: bool = sqlx::query_scalar("select pg_try_advisory_lock($1)")
@@ -116,6 +121,26 @@ async fn lock(admin: &mut PgConnection, fingerprint: &Fingerprint, limit: Durati
     }
 }
 
+/// The database that the build is copied from: an empty one, unless this role may not install an extension that the
+/// server's administrators have put into `template1`.
+async fn origin(server: &Server, plan: &Plan, admin: &mut PgConnection) -> Result<&'static str> {
+    let mut missing = provision::beyond_rights(admin, &plan.extensions).await?;
+    if missing.is_empty() {
+        return Ok("template0");
+    }
+    if let Ok(mut template1) = server.conn.connect("template1").await {
+        for name in std::mem::take(&mut missing) {
+            let installed = catalog::installed_extension(&mut template1, &name).await;
+            if installed.map_err(|error| sql_error::failed("looking into template1", error))?.is_none() {
+                missing.push(name);
+            }
+        }
+        // A copy waits for a while for sessions to go.
+        let _ = template1.close().await;
+    }
+    if missing.is_empty() { Ok("template1") } else { Err(provision::needs_superuser(&missing)) }
+}
+
 async fn fill(
     server: &Server,
     plan: &Plan,
@@ -124,7 +149,8 @@ async fn fill(
     build: &DatabaseName,
     progress: &Progress,
 ) -> Result<ProvisionReport> {
-    let create = format!("create database {build} template template0");
+    let origin = origin(server, plan, admin).await?;
+    let create = format!("create database {build} template {origin}");
     sqlx::raw_sql(AssertSqlSafe(create))
         .execute(&mut *admin)
         .await

@@ -1,0 +1,115 @@
+//! What a role can do that may create databases, and nothing else.
+
+use std::path::Path;
+
+use ebbtide::{Backend, ErrorKind, Harness};
+use sqlx::{Connection as _, PgConnection};
+
+use super::outside::Outside;
+
+#[tokio::test]
+async fn a_role_with_createdb_alone_gets_the_salon_on_a_durable_server() {
+    // Copies take another strategy where data is made safe.
+    let Some(outside) = Outside::with("fsync = on", |_| ()).await else { return };
+    let url = outside.role("app", "createdb").await;
+    let salon = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let build = || {
+        let builder = Harness::builder().config_file(salon.join("ebbtide.toml")).url(&url);
+        builder.migrations(salon.join("migrations")).seeds(salon.join("seeds")).build().unwrap()
+    };
+    let harness = build();
+    let server = harness.start().await.unwrap();
+    assert_eq!((server.backend, server.reused), (Backend::External, true));
+    let template = harness.provision().await.unwrap();
+    assert!(!template.reused);
+    assert_eq!(template.provisioned.rows["services"], 15);
+    assert_eq!(template.provisioned.extensions.len(), 2);
+
+    let mut tx = harness.tx().await.unwrap();
+    let zone: String = sqlx::query_scalar("show timezone").fetch_one(&mut *tx).await.unwrap();
+    assert_eq!(zone, "Europe/Madrid");
+    sqlx::query("delete from packs").execute(&mut *tx).await.unwrap();
+    let mut other = PgConnection::connect(&tx.url()).await.unwrap();
+    let packs: i64 = sqlx::query_scalar("select count(*) from packs").fetch_one(&mut other).await.unwrap();
+    assert_eq!(packs, 2, "nobody else sees it");
+    other.close().await.unwrap();
+    tx.close().await.unwrap();
+
+    let again = build();
+    assert!(again.provision().await.unwrap().reused);
+    let mut tx = again.tx().await.unwrap();
+    let packs: i64 = sqlx::query_scalar("select count(*) from packs").fetch_one(&mut *tx).await.unwrap();
+    assert_eq!(packs, 2);
+    tx.close().await.unwrap();
+    let owners = "select distinct rolname::text from pg_database join pg_roles on pg_roles.oid = datdba \
+                  where datname like 'ebbtide%'";
+    assert_eq!(outside.list(owners).await, ["app"]);
+    assert_eq!(outside.databases("t_").await.len(), 1);
+}
+
+#[tokio::test]
+async fn two_roles_have_databases_of_their_own() {
+    let Some(outside) = Outside::start().await else { return };
+    for role in ["one", "two"] {
+        let url = outside.role(role, "createdb").await;
+        let harness = outside.builder(&url).build().unwrap();
+        assert!(!harness.provision().await.unwrap().reused, "{role} builds its own");
+        harness.tx().await.unwrap().close().await.unwrap();
+    }
+    assert_eq!(outside.databases("t_").await.len(), 2);
+}
+
+#[tokio::test]
+async fn extensions_beyond_a_roles_rights_are_told_at_once_and_taken_from_template1() {
+    let Some(outside) = Outside::start().await else { return };
+    let url = outside.role("app", "createdb").await;
+    let build = || outside.builder(&url).extensions(["pg_trgm", "dblink", "pageinspect"]).build().unwrap();
+    let error = build().tx().await.expect_err("two of the three need a superuser");
+    assert!(outside.databases("b_").await.is_empty());
+    assert_report!(outside.scratch, error, ExtensionInstall, @r#"
+    the extensions dblink, pageinspect need a superuser: this role is none, and the server does not trust them
+      help: have a superuser run `CREATE EXTENSION "dblink"; CREATE EXTENSION "pageinspect";` in the server's database template1, from which ebbtide then copies; or name a superuser in the URL, or use another backend
+    "#);
+
+    let mut template1 = PgConnection::connect(&format!(
+        "postgres://postgres@{}:{}/template1",
+        outside.scratch.path("outside").display().to_string().replace('/', "%2F"),
+        outside.port()
+    ))
+    .await
+    .unwrap();
+    sqlx::raw_sql("create extension dblink; create extension pageinspect").execute(&mut template1).await.unwrap();
+    template1.close().await.unwrap();
+    let extensions = build().provision().await.unwrap().provisioned.extensions;
+    assert_eq!(extensions.keys().collect::<Vec<_>>(), ["dblink", "pageinspect", "pg_trgm"]);
+}
+
+#[tokio::test]
+async fn the_urls_own_database_will_do_where_postgres_is_closed() {
+    let Some(outside) = Outside::start().await else { return };
+    let url = outside.role("app", "createdb").await;
+    outside.run("create database door").await;
+    outside.run("revoke connect on database postgres from public").await;
+    let closed = outside.builder(&url).build().unwrap().start().await.expect_err("this URL names postgres itself");
+    assert_eq!(closed.kind(), ErrorKind::AccessDenied, "{closed:?}");
+    let url = url.replace("/postgres", "/door");
+    let harness = outside.builder(&url).build().unwrap();
+    harness.tx().await.unwrap().close().await.unwrap();
+    let locks = "select datname::text from pg_locks join pg_database on pg_database.oid = database \
+                 where locktype = 'advisory' group by 1";
+    assert_eq!(outside.list(locks).await, ["door"]);
+
+    outside.run("revoke connect on database door from public").await;
+    let error = outside.builder(&url).build().unwrap().start().await.expect_err("no door is open");
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(&format!(":{}", outside.port()), ":[PORT]");
+    settings.bind(|| {
+    assert_report!(outside.scratch, error, AccessDenied, @r#"
+    the server of postgres://app:***@127.0.0.1:[PORT]/door (builder) lets this role into neither the database postgres nor door
+      caused by: permission denied for database "door"
+      about postgres:
+        permission denied for database "postgres"
+      help: name a database in the URL that the role may connect to; ebbtide only sends statements from there
+    "#);
+    });
+}
