@@ -13,7 +13,7 @@ trap 'stop=yes' INT TERM
 
 instance=$1 pointer=$2 linger=$3 lease=$4
 shift 4
-stop=no
+stop=no kept=no
 
 # When process $1 started, in the same words as the client's; nothing when it has ended.
 started() {
@@ -28,7 +28,8 @@ started() {
     [ -n "$start" ]
 }
 
-# Whether a living process holds a lease (a file PID.START.COUNT), or one with a term does (until.SECONDS.ID).
+# Whether a living process holds a lease (a file PID.START.COUNT), or one with a term does (until.SECONDS.ID). Processes
+# come first: when it is `kept`, nobody uses it.
 leased() {
     set +f
     set -- "$instance"/leases/*
@@ -37,8 +38,9 @@ leased() {
         name=${held##*/}
         holder=${name%%.*} rest=${name#*.}
         if [ "$holder" = until ]; then
-            [ "$(date +%s)" -lt "${rest%%.*}" ] && return 0
+            [ "$(date +%s)" -lt "${rest%%.*}" ] && kept=yes && return 0
         elif [ "$holder" != '*' ] && started "$holder" && [ "$start" = "${rest%%.*}" ]; then
+            kept=no
             return 0
         fi
         rm -f "$held"
@@ -99,9 +101,9 @@ watch() {
         fi
         nap
     done
-    # It died by itself. Its log stays for as long as somebody may ask why.
+    # It died by itself. Its log stays for as long as somebody may ask why; what was kept went with it.
     rm -f "$instance/serving"
-    while [ $stop = no ] && leased; do nap; done
+    while [ $stop = no ] && leased && [ $kept = no ]; do nap; done
     clean_up
 }
 

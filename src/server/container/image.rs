@@ -96,15 +96,25 @@ impl Image {
     /// [`ErrorKind::ImageUnavailable`] naming both versions.
     pub(crate) fn check_major(&self, wanted: Option<u32>) -> Result<()> {
         match (self.major, wanted) {
-            (Some(major), Some(wanted)) if major != wanted => Err(Error::new(
-                ErrorKind::ImageUnavailable,
-                format!("image {} holds PostgreSQL {major}, and {wanted} is wanted", self.reference),
-            )
-            .with_help(format!(
-                "set EBBTIDE_IMAGE to an image of PostgreSQL {wanted}, or leave the image or the version unsaid"
-            ))),
+            (Some(major), Some(wanted)) if major != wanted => Err(self.of_other_major(major, wanted)),
             _ => Ok(()),
         }
+    }
+
+    pub(super) fn of_other_major(&self, major: impl fmt::Display, wanted: impl fmt::Display) -> Error {
+        let message = format!("image {} holds PostgreSQL {major}, and {wanted} is wanted", self.reference);
+        Error::new(ErrorKind::ImageUnavailable, message).with_help(format!(
+            "set EBBTIDE_IMAGE to an image of PostgreSQL {wanted}, or leave the image or the version unsaid"
+        ))
+    }
+
+    /// The image lacks what a server in a container needs.
+    pub(super) fn unusable(&self, complaint: &str) -> Error {
+        let message = format!("image {} cannot be used: {complaint}", self.reference);
+        Error::new(ErrorKind::ImageUnavailable, message).with_help(
+            "set EBBTIDE_IMAGE to an image that keeps the contract of the official one, such as postgres, \
+             postgis/postgis, pgvector/pgvector or timescale/timescaledb; or set EBBTIDE_BACKEND=native",
+        )
     }
 
     fn new(reference: &str, inspected: ImageInspect) -> Self {

@@ -1,10 +1,10 @@
 # Keeps the instance folder of one container. The container looks after itself: it ends when it has been without a
 # connection for as long. What it cannot see is a client that was killed between creating it and starting it.
 #
-#   ... NAME ENGINE
-name=$1 engine=$2
+#   ... CONTAINER ENGINE
+container=$1 engine=$2 looks=0
 
-alive() { [ -e "$instance/serving" ]; }
+alive() { [ -e "$instance/serving" ] && ! ended; }
 
 withdraw() { :; }
 
@@ -14,26 +14,56 @@ clean_up() {
     remove_instance
 }
 
-# Only what never ran can be removed so. The engine may still be busy with the creation when its client is gone.
+# Whoever uses a container notices its end and says so. One that is only kept is asked after every ten seconds.
+ended() {
+    [ $kept = yes ] || return 1
+    looks=$(((looks + 1) % 10))
+    [ $looks = 0 ] && is_gone
+}
+
+# The engine may still be busy with the creation when its client is gone.
 discard() {
     for attempt in 1 2 3 4 5; do
-        remove_created && return
+        is_settled && return
         nap
     done
 }
 
-# With whatever this machine has to talk to an engine. Where there is nothing, the next start sweeps.
-remove_created() {
-    if command -v docker; then
-        docker --host "$engine" rm --volumes "$name"
-    elif command -v podman; then
-        podman --url "$engine" rm --volumes "$name"
-    elif command -v curl; then
-        case $engine in
-            unix://*) curl -sf -X DELETE --unix-socket "${engine#unix://}" "http://engine/containers/$name?v=true" ;;
-            tcp://*) curl -sf -X DELETE "http://${engine#tcp://}/containers/$name?v=true" ;;
-        esac
-    fi > /dev/null
+# Removes what never ran, with whatever this machine has to talk to an engine; what runs looks after itself. Where there
+# is nothing to talk with, the next start sweeps.
+is_settled() {
+    if has_command; then
+        said=$(command_of_engine rm --volumes "$container" 2>&1) && return
+        case $said in *running*) return 0 ;; esac
+    else
+        # It is gone, or it runs.
+        case $(status_of DELETE "$container?v=true") in 204 | 409) return 0 ;; esac
+    fi
+    return 1
+}
+
+# An engine that does not answer says nothing about its containers.
+is_gone() {
+    if has_command; then
+        found=$(command_of_engine ps --all --quiet --filter "name=^$container\$") && [ -z "$found" ]
+    else
+        [ "$(status_of GET "$container/json")" = 404 ]
+    fi
+}
+
+has_command() { command -v docker || command -v podman; } > /dev/null
+
+command_of_engine() {
+    if command -v docker > /dev/null; then docker --host "$engine" "$@"; else podman --url "$engine" "$@"; fi
+}
+
+status_of() {
+    case $engine in
+        unix://*) set -- "$1" "http://engine/containers/$2" --unix-socket "${engine#unix://}" ;;
+        tcp://*) set -- "$1" "http://${engine#tcp://}/containers/$2" ;;
+        *) return 1 ;;
+    esac
+    curl --silent --output /dev/null --write-out '%{http_code}' --request "$@"
 }
 
 make_instance

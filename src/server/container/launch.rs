@@ -2,11 +2,13 @@
 
 use std::net::IpAddr;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use testcontainers::bollard::errors::Error as EngineError;
+use testcontainers::bollard::models::ContainerInspectResponse;
 use testcontainers::bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, LogsOptionsBuilder, StartContainerOptions,
 };
@@ -15,13 +17,13 @@ use tokio::task::JoinHandle;
 use super::super::registry::{Health, Instance, Lease, LeaseName, Pointer, PublishedPort, Registry};
 use super::super::{Identification, Origin, SUPERUSER, Server, identify, linger_seconds, native, settings};
 use super::cache::CacheVolume;
-use super::engine::Engine;
+use super::engine::{self, Engine};
 use super::image::Image;
 use super::request::Request;
 use super::{labels, sweep};
 use crate::config::{Plan, Storage};
 use crate::conn::{ADMIN_DATABASE, ConnParams, PORT};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, told};
 use crate::process::Detached;
 use crate::wait::Patience;
 
@@ -32,6 +34,14 @@ const ATTEMPT: Duration = Duration::from_secs(2);
 /// The engine's memory from which on data lies in it.
 const ROOM_IN_MEMORY: u64 = 4 << 30;
 const LOG_LINES: usize = 15;
+/// How the entrypoint's complaint of another major version begins.
+const OTHER_MAJOR: &str = "the image has PostgreSQL ";
+/// What the server says when it does, which its first start, by the image's entrypoint, does on no address.
+const LISTENING: &str = "listening on IPv";
+const UNREACHABLE: &str = "PostgreSQL listens in its container, and its port cannot be reached from here: look for a firewall or \
+     a network between the two; or set EBBTIDE_BACKEND=native";
+const SLOW: &str =
+    "the log says how far it is: give it more time with EBBTIDE_START_TIMEOUT, or set EBBTIDE_BACKEND=native";
 
 /// Everything that is decided before anything is created.
 pub(super) struct Launch<'a> {
@@ -79,9 +89,11 @@ impl<'a> Launch<'a> {
                 Ok(Server::with_instance(self.plan, pointer, self.instance, lease, Origin::Started, began))
             }
             Err(error) => {
-                // The start's own error is the one to report; what stays ends by itself or is swept.
-                let _ = sweep::remove(self.engine, &self.name).await;
-                let _ = std::fs::remove_file(self.creating());
+                // The start's own error is the one to report. What cannot be removed ends by itself, or is left to the
+                // keeper, which the mark tells of it.
+                if sweep::remove(self.engine, &self.name).await.is_ok() {
+                    let _ = std::fs::remove_file(self.creating());
+                }
                 let _ = std::fs::remove_file(self.instance.folder.join("serving"));
                 Err(error)
             }
@@ -121,7 +133,7 @@ impl<'a> Launch<'a> {
             }
             other => other,
         };
-        started.map_err(|error| self.refused("start", &error))?;
+        started.map_err(|error| self.refused_to_start(&error))?;
         // It watches itself from here on. A mark that stays costs the keeper a few vain attempts.
         let _ = std::fs::remove_file(self.creating());
         let log = ContainerLog::follow(self.engine, &self.name);
@@ -176,11 +188,11 @@ impl<'a> Launch<'a> {
         let mut addresses = Vec::new();
         loop {
             // Looked at before the attempt, so that a container which ends after it is asked once more.
-            let ended = log.has_ended();
+            let ended = log.has_ended() || log.is_lost() && self.inspect().await?.is_none();
             if addresses.is_empty() && !ended {
                 addresses = self.addresses().await?;
             }
-            let mut seen = "the container has no address yet".to_owned();
+            let mut seen = Vec::new();
             for (host, port) in &addresses {
                 match self.ask(host, *port).await {
                     Ok(found) => {
@@ -188,14 +200,16 @@ impl<'a> Launch<'a> {
                         let container = format!("{} on {}", self.name, self.engine.endpoint.url);
                         return Ok((PublishedPort { host, port: *port, password, container }, found));
                     }
-                    Err(reason) => seen = format!("{host}:{port}: {reason}"),
+                    Err(reason) => seen.push(format!("{host}:{port}: {reason}")),
                 }
             }
             if ended {
                 return Err(self.failure(&log.text()));
             }
+            let seen = if seen.is_empty() { "the container has no address yet".to_owned() } else { seen.join("; ") };
             if let Err(error) = patience.pause(seen).await {
-                return Err(error.with_evidence("the container's log ends", log.tail(LOG_LINES)));
+                let help = if log.text().contains(LISTENING) { UNREACHABLE } else { SLOW };
+                return Err(error.with_evidence("the container's log ends", log.tail(LOG_LINES)).with_help(help));
             }
         }
     }
@@ -203,8 +217,8 @@ impl<'a> Launch<'a> {
     async fn ask(&self, host: &str, port: u16) -> Result<Identification, String> {
         let conn = ConnParams::tcp(host, port, SUPERUSER, &self.password);
         let asking = async {
-            let mut connection = conn.connect(ADMIN_DATABASE).await.map_err(|error| crate::server::in_full(&error))?;
-            identify(&mut connection).await.map_err(|error| error.to_string())
+            let mut connection = conn.connect(ADMIN_DATABASE).await.map_err(|error| first_cause(&error))?;
+            identify(&mut connection).await.map_err(|error| first_cause(&error))
         };
         let found = tokio::time::timeout(ATTEMPT, asking).await.map_err(|_| "no answer".to_owned())??;
         match found.identity.as_deref() {
@@ -213,13 +227,17 @@ impl<'a> Launch<'a> {
         }
     }
 
+    /// What the engine knows of the container; nothing once it has ended and is removed.
+    async fn inspect(&self) -> Result<Option<ContainerInspectResponse>> {
+        match self.engine.docker.inspect_container(&self.name, None::<InspectContainerOptions>).await {
+            Ok(inspected) => Ok(Some(inspected)),
+            Err(EngineError::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+            Err(error) => Err(self.refused("inspect", &error)),
+        }
+    }
+
     async fn addresses(&self) -> Result<Vec<(String, u16)>> {
-        let inspected = match self.engine.docker.inspect_container(&self.name, None::<InspectContainerOptions>).await {
-            Ok(inspected) => inspected,
-            // Ended and removed already; its log says why.
-            Err(EngineError::DockerResponseServerError { status_code: 404, .. }) => return Ok(Vec::new()),
-            Err(error) => return Err(self.refused("inspect", &error)),
-        };
+        let Some(inspected) = self.inspect().await? else { return Ok(Vec::new()) };
         let network = inspected.network_settings.unwrap_or_default();
         let mut addresses = Vec::new();
         for (_, bindings) in network.ports.unwrap_or_default() {
@@ -239,23 +257,41 @@ impl<'a> Launch<'a> {
     }
 
     fn refused(&self, what: &str, error: &EngineError) -> Error {
-        let full = native::is_full(&error.to_string());
-        let kind = if full { ErrorKind::OutOfSpace } else { ErrorKind::ServerStart };
+        let reason = engine::reason(error);
+        let kind = if native::is_full(&reason) { ErrorKind::OutOfSpace } else { ErrorKind::ServerStart };
         let message = format!("the engine at {} did not {what} the container", self.engine.endpoint.url);
-        Error::new(kind, message)
-            .with_source(error.to_string())
-            .with_help("try `docker run --rm -e POSTGRES_PASSWORD=x IMAGE` by hand, or set EBBTIDE_BACKEND=native")
+        let command = self.engine.make.command();
+        let help = if matches!(error, EngineError::DockerResponseServerError { .. }) {
+            let image = &self.image.reference;
+            format!("see whether `{command} run --rm -e POSTGRES_PASSWORD=x {image}` does; or set EBBTIDE_BACKEND=native")
+        } else {
+            format!(
+                "see with `{command} version` whether the engine still answers, and run the tests again; or set \
+                 EBBTIDE_BACKEND=native"
+            )
+        };
+        Error::new(kind, message).with_source(reason).with_help(help)
+    }
+
+    fn refused_to_start(&self, error: &EngineError) -> Error {
+        let reason = engine::reason(error);
+        // In the words of the runtimes, runc and crun.
+        if reason.contains("executable file") && reason.contains("not found") {
+            return self.image.unusable("there is no sh").with_source(reason);
+        }
+        self.refused("start", error)
     }
 
     /// The container ended before it answered.
     fn failure(&self, log: &str) -> Error {
         let image = &self.image.reference;
-        // The entrypoint's own complaints.
-        if let Some(complaint) = log.lines().find_map(|line| line.trim().strip_prefix("ebbtide: ")) {
-            return Error::new(ErrorKind::ImageUnavailable, format!("image {image} cannot be used: {complaint}"))
-                .with_help(
-                    "name an image that keeps the contract of the official one: postgres, postgis, pgvector, timescaledb",
-                );
+        // The entrypoint's last word, if it refuses the image.
+        if let Some(complaint) = log.lines().next_back().and_then(|line| line.trim().strip_prefix("ebbtide: ")) {
+            let versions = complaint.strip_prefix(OTHER_MAJOR).and_then(|versions| versions.split_once(", not "));
+            return match versions {
+                Some((found, wanted)) => self.image.of_other_major(found, wanted),
+                None => self.image.unusable(complaint),
+            };
         }
         let kind = if native::is_full(log) { ErrorKind::OutOfSpace } else { ErrorKind::ServerStart };
         let message = format!("the container from image {image} ended before PostgreSQL answered");
@@ -268,6 +304,7 @@ impl<'a> Launch<'a> {
 /// What the container prints while it starts: it goes with the container.
 struct ContainerLog {
     text: Arc<Mutex<String>>,
+    is_lost: Arc<AtomicBool>,
     follower: JoinHandle<()>,
 }
 
@@ -276,18 +313,31 @@ impl ContainerLog {
         let options = LogsOptionsBuilder::new().follow(true).stdout(true).stderr(true).build();
         let mut lines = engine.docker.logs(container, Some(options));
         let text = Arc::new(Mutex::new(String::new()));
-        let kept = Arc::clone(&text);
+        let is_lost = Arc::new(AtomicBool::new(false));
+        let (kept, lost) = (Arc::clone(&text), Arc::clone(&is_lost));
         let follower = tokio::spawn(async move {
-            while let Some(Ok(line)) = lines.next().await {
-                kept.lock().unwrap_or_else(PoisonError::into_inner).push_str(&line.to_string());
+            while let Some(line) = lines.next().await {
+                match line {
+                    Ok(line) => kept.lock().unwrap_or_else(PoisonError::into_inner).push_str(&line.to_string()),
+                    Err(error) => {
+                        tracing::debug!(%error, "the container's log cannot be followed");
+                        lost.store(true, Ordering::Release);
+                        return;
+                    }
+                }
             }
         });
-        Self { text, follower }
+        Self { text, is_lost, follower }
     }
 
     /// The log ends when the container does.
     fn has_ended(&self) -> bool {
-        self.follower.is_finished()
+        self.follower.is_finished() && !self.is_lost()
+    }
+
+    /// Whether the engine does not tell it: it has gone, or writes logs where it cannot read them.
+    fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::Acquire)
     }
 
     fn text(&self) -> String {
@@ -303,6 +353,15 @@ impl Drop for ContainerLog {
     fn drop(&mut self) {
         self.follower.abort();
     }
+}
+
+/// What an error comes from, in the words of the system or the server.
+fn first_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    told(cause)
 }
 
 fn tail(text: &str, lines: usize) -> String {

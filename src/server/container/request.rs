@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use testcontainers::bollard::models::{
-    ContainerCreateBody, HostConfig, Mount as EngineMount, MountTypeEnum, PortBinding,
+    ContainerCreateBody, HealthConfig, HostConfig, Mount as EngineMount, MountTypeEnum, PortBinding,
 };
 use testcontainers::core::{IntoContainerPort as _, Mount};
 use testcontainers::{ContainerRequest, ImageExt as _};
@@ -81,6 +81,8 @@ impl Request<'_> {
             env: Some(described.env_vars().map(|(name, value)| format!("{name}={value}")).collect()),
             entrypoint: Some(vec!["sh".to_owned()]),
             cmd: Some(described.cmd().map(Into::into).collect()),
+            // A health check that connects would keep the container for ever.
+            healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
             exposed_ports: Some(vec![port.clone()]),
             host_config: Some(HostConfig {
                 auto_remove: Some(true),

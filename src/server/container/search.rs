@@ -167,12 +167,16 @@ impl Candidate {
                 "permission denied: use an engine of your own, `systemctl --user start podman.socket`"
             }
             io::ErrorKind::PermissionDenied if local => {
-                "permission denied: add yourself to the group `docker`, or use a rootless engine"
+                "permission denied: add yourself to the engine's group, `sudo usermod -aG docker $USER`, and log in again; or \
+                 use a rootless engine"
             }
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused if podman => {
-                "nothing answers: start Podman's service"
+                "nothing answers: start Podman's service, `systemctl --user start podman.socket`"
             }
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => "nothing answers: start Docker",
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused if local => {
+                "nothing answers: start Docker, `sudo systemctl start docker` or its desktop application"
+            }
+            io::ErrorKind::ConnectionRefused => "nothing answers: start the engine there, or correct the port",
             _ => text,
         };
         told.to_owned()
@@ -427,8 +431,8 @@ mod tests {
         let missing = Engine::find(&host(&url)).await.unwrap_err();
         for (error, reason) in [
             (silent, "no answer within 2s"),
-            (refused, "nothing answers: start Docker"),
-            (missing, "nothing answers: start Docker"),
+            (refused, "nothing answers: start Docker, `sudo systemctl start docker` or its desktop application"),
+            (missing, "nothing answers: start Docker, `sudo systemctl start docker` or its desktop application"),
         ] {
             assert_eq!(error.kind(), ErrorKind::BackendUnavailable);
             let report = format!(
@@ -442,7 +446,7 @@ mod tests {
     fn a_socket_of_somebody_else_is_told_from_a_dead_one() {
         let explain = |url: &str, kind| Candidate::new(url, String::new(), None).unwrap().explain_io(kind, "text");
         let denied = explain("unix:///run/docker.sock", io::ErrorKind::PermissionDenied);
-        assert!(denied.starts_with("permission denied: add yourself to the group `docker`"), "{denied}");
+        assert!(denied.starts_with("permission denied: add yourself to the engine's group"), "{denied}");
         assert!(
             explain("unix:///run/podman/podman.sock", io::ErrorKind::PermissionDenied).contains("systemctl --user")
         );
