@@ -10,8 +10,9 @@ mod support;
 use std::time::Duration;
 
 use ebbtide::{ErrorKind, Harness};
-use reports::{again, assert_tells, passed, refused, role, unplanned};
-use support::Scratch;
+use reports::{assert_tells, refused, unplanned};
+use support::again::{again_as, passed, role};
+use support::{Scratch, here};
 
 const USERS: &str = "create table users (id int primary key, name text not null);\n";
 
@@ -29,7 +30,7 @@ fn a_misspelt_backend_in_the_file_lists_the_legal_values() {
 fn a_misspelt_backend_in_a_variable_names_the_variable() {
     let scratch = Scratch::new();
     if role().is_none() {
-        let mut child = again("a_misspelt_backend_in_a_variable_names_the_variable", "reader of EBBTIDE_BACKEND");
+        let mut child = again_as("reader of EBBTIDE_BACKEND", here!());
         passed(&child.env("EBBTIDE_BACKEND", "dokcer").output().unwrap());
         return;
     }
@@ -45,7 +46,7 @@ fn an_unknown_key_in_the_file_leads_to_the_nearest_one() {
     scratch.write("ebbtide.toml", "[server]\nstorage = \"memory\"\nlingre = \"5s\"\n");
     assert_report!(scratch, unplanned(scratch.builder()), Config, @r"
     [SCRATCH]/ebbtide.toml:3: unknown key server.lingre
-      help: did you mean linger? legal keys: backend, postgres, image, url, allow_remote, linger, storage, settings, bin, state_dir, start_timeout
+      help: did you mean linger? legal keys: backend, postgres, image, url, allow_remote, linger, storage, cache, settings, bin, state_dir, start_timeout
     ");
 }
 

@@ -12,17 +12,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ebbtide::{Error, ErrorKind, Storage};
-use reports::{again, assert_tells, not_started, passed, role};
+use reports::{assert_tells, not_started};
 use rustix::process::{Pid, Signal, getegid, geteuid, kill_process};
-use support::{Scratch, names_in, wait_until};
+use support::again::{again_as, passed, role};
+use support::{Scratch, here, names_in, natively, wait_until};
 
 #[tokio::test]
 async fn a_folder_without_binaries_tells_where_they_come_from() {
     let scratch = Scratch::new();
     if role().is_none() {
-        // The variable beats the builder.
-        let mut child = again("a_folder_without_binaries_tells_where_they_come_from", "without a variable");
-        passed(&child.env_remove("EBBTIDE_PG_BIN").output().unwrap());
+        passed(&asking_for_no_binaries(here!()).output().unwrap());
         return;
     }
     let empty = scratch.path("empty");
@@ -38,12 +37,26 @@ async fn a_folder_without_binaries_tells_where_they_come_from() {
 #[tokio::test]
 async fn a_version_that_is_not_there_names_its_package() {
     let scratch = Scratch::new();
+    if role().is_none() {
+        passed(&asking_for_no_binaries(here!()).output().unwrap());
+        return;
+    }
     let error = not_started(&scratch, scratch.lonely().postgres(99)).await;
     assert_tells(&error, ErrorKind::BinariesNotFound, &["for PostgreSQL 99", "postgresql-99"]);
 }
 
+/// The test again without the variables that beat the builder.
+fn asking_for_no_binaries(test: &str) -> Command {
+    let mut child = again_as("without variables", test);
+    child.env("EBBTIDE_BACKEND", "native").env_remove("EBBTIDE_PG_BIN").env_remove("EBBTIDE_POSTGRES");
+    child
+}
+
 #[tokio::test]
 async fn a_state_folder_too_long_for_a_socket_is_refused() {
+    if !natively(here!()) {
+        return;
+    }
     let scratch = Scratch::new();
     let long = scratch.path(&"x".repeat(200));
     let error = not_started(&scratch, scratch.lonely().state_dir(&long)).await;
@@ -57,6 +70,9 @@ async fn a_state_folder_too_long_for_a_socket_is_refused() {
 
 #[tokio::test]
 async fn a_state_folder_that_is_a_link_is_refused() {
+    if !natively(here!()) {
+        return;
+    }
     let scratch = Scratch::new();
     std::fs::create_dir(scratch.path("elsewhere")).unwrap();
     std::os::unix::fs::symlink(scratch.path("elsewhere"), scratch.state_dir()).unwrap();
@@ -71,6 +87,9 @@ async fn a_state_folder_that_is_a_link_is_refused() {
 #[tokio::test]
 async fn a_state_folder_of_someone_else_is_refused() {
     const NOBODY: u32 = 65_534;
+    if !natively(here!()) {
+        return;
+    }
     let scratch = Scratch::new();
     let theirs = if geteuid().is_root() {
         std::fs::create_dir(scratch.state_dir()).unwrap();
@@ -94,6 +113,9 @@ async fn a_state_folder_of_someone_else_is_refused() {
 
 #[tokio::test]
 async fn a_setting_that_the_server_refuses_is_in_the_logs_end() {
+    if !natively(here!()) {
+        return;
+    }
     let scratch = Scratch::new();
     let error = not_started(&scratch, scratch.lonely().setting("shared_buffers", "nonsense")).await;
     assert_tells(&error, ErrorKind::ServerStart, &["invalid value for parameter \"shared_buffers\": \"nonsense\""]);
@@ -107,10 +129,12 @@ async fn a_setting_that_the_server_refuses_is_in_the_logs_end() {
 
 #[tokio::test]
 async fn too_little_space_for_any_server_is_seen_beforehand() {
-    const THIS: &str = "too_little_space_for_any_server_is_seen_beforehand";
+    if !natively(here!()) {
+        return;
+    }
     let scratch = Scratch::new();
     if role().is_none() {
-        in_a_small_place(&scratch, "12m", THIS);
+        in_a_small_place(&scratch, "12m", here!());
         return;
     }
     assert_report!(scratch, fail_on_disk(&scratch).await, OutOfSpace, @r"
@@ -121,11 +145,13 @@ async fn too_little_space_for_any_server_is_seen_beforehand() {
 
 #[tokio::test]
 async fn too_little_space_for_a_data_folder_is_out_of_space() {
-    const THIS: &str = "too_little_space_for_a_data_folder_is_out_of_space";
+    if !natively(here!()) {
+        return;
+    }
     let scratch = Scratch::new();
     if role().is_none() {
         // Enough for what `initdb` makes, not for a copy of it.
-        in_a_small_place(&scratch, "56m", THIS);
+        in_a_small_place(&scratch, "56m", here!());
         return;
     }
     let error = fail_on_disk(&scratch).await;
@@ -140,10 +166,12 @@ async fn too_little_space_for_a_data_folder_is_out_of_space() {
 
 #[tokio::test]
 async fn too_little_space_for_a_seed_is_out_of_space() {
-    const THIS: &str = "too_little_space_for_a_seed_is_out_of_space";
+    if !natively(here!()) {
+        return;
+    }
     let scratch = Scratch::new();
     if role().is_none() {
-        in_a_small_place(&scratch, "128m", THIS);
+        in_a_small_place(&scratch, "128m", here!());
         return;
     }
     scratch.write("migrations/1_blobs.sql", "create table blobs (id int, text text);\n");
@@ -156,10 +184,12 @@ async fn too_little_space_for_a_seed_is_out_of_space() {
 
 #[tokio::test]
 async fn a_server_that_ran_out_of_space_is_not_called_lost() {
-    const THIS: &str = "a_server_that_ran_out_of_space_is_not_called_lost";
+    if !natively(here!()) {
+        return;
+    }
     let scratch = Scratch::new();
     let Some(place) = role().map(PathBuf::from) else {
-        in_a_small_place(&scratch, "160m", THIS);
+        in_a_small_place(&scratch, "160m", here!());
         return;
     };
     let harness = scratch.lonely().state_dir(place.join("state")).storage(Storage::Disk).build().unwrap();
@@ -192,7 +222,7 @@ fn in_a_small_place(scratch: &Scratch, size: &str, test: &str) {
         println!("note: {test} needs root");
         return;
     }
-    let output = inside(&place, size, &again(test, place.to_str().unwrap())).output().unwrap();
+    let output = inside(&place, size, &again_as(place.to_str().unwrap(), test)).output().unwrap();
     passed(&output);
     assert!(names_in(&place).is_empty(), "what was inside is gone");
 }
@@ -225,6 +255,9 @@ async fn fail_on_disk(scratch: &Scratch) -> Error {
 
 #[tokio::test]
 async fn a_killed_server_is_reported_and_the_next_harness_starts_another() {
+    if !natively(here!()) {
+        return;
+    }
     let scratch = Scratch::new();
     scratch.write("migrations/1_users.sql", "create table users (id int primary key);\n");
     let harness = scratch.lonely().build().unwrap();

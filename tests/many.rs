@@ -1,7 +1,10 @@
 //! Two hundred tests that would disturb each other on one database: each numbers rows by the same sequences, writes
 //! the same unique values, and expects to be alone.
 
+mod support;
+
 use ebbtide::Tx;
+use support::salon;
 
 async fn alone(mut tx: Tx) -> ebbtide::Result<()> {
     let there: i64 = sqlx::query_scalar("select count(*) from customers").fetch_one(&mut *tx).await?;
@@ -36,7 +39,7 @@ macro_rules! tests {
     (@in $($name:ident)*) => { $(
         #[tokio::test]
         async fn $name() -> ebbtide::Result<()> {
-            super::alone(ebbtide::tx().await?).await
+            super::alone(super::salon().await?).await
         }
     )* };
 }

@@ -1,11 +1,15 @@
 //! The fixture for `rstest`, as a user writes it.
 
+mod support;
+
 use ebbtide::{Tx, fixtures::tx};
 use rstest::rstest;
+use support::salon;
 
 #[rstest]
 #[tokio::test]
-async fn the_fixture_gives_a_transaction(#[future(awt)] mut tx: Tx) -> ebbtide::Result<()> {
+async fn the_fixture_gives_a_transaction(#[future] tx: Tx) -> ebbtide::Result<()> {
+    let Some(mut tx) = salon::given(tx).await else { return Ok(()) };
     let customers: i64 = sqlx::query_scalar("select count(*) from customers").fetch_one(&mut *tx).await?;
     assert_eq!(customers, 0);
     tx.close().await
@@ -16,7 +20,8 @@ async fn the_fixture_gives_a_transaction(#[future(awt)] mut tx: Tx) -> ebbtide::
 #[case("Pilar", "hairdressing")]
 #[case("Rosa", "aesthetics")]
 #[tokio::test]
-async fn the_fixture_goes_with_cases(#[future(awt)] mut tx: Tx, #[case] name: &str, #[case] category: &str) {
+async fn the_fixture_goes_with_cases(#[future] tx: Tx, #[case] name: &str, #[case] category: &str) {
+    let Some(mut tx) = salon::given(tx).await else { return };
     let found: String = sqlx::query_scalar("select category::text from stylists where first_name = $1")
         .bind(name)
         .fetch_one(&mut *tx)

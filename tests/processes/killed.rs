@@ -6,13 +6,16 @@ use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 
 use super::scene::Scene;
-use super::support::wait_until;
+use super::support::{here, natively, wait_until};
 
 /// Milliseconds after which a process is killed that wants its first transaction.
 const MOMENTS: [u64; 12] = [0, 3, 7, 12, 18, 25, 35, 50, 70, 95, 120, 150];
 
 #[test]
 fn what_a_killed_test_wrote_is_gone_and_so_is_the_server_after_the_linger() {
+    if !natively(here!()) {
+        return;
+    }
     let scene = Scene::new().linger(Duration::from_secs(3));
     let mut killed = scene.puppet();
     killed.ask("open");
@@ -34,6 +37,9 @@ fn what_a_killed_test_wrote_is_gone_and_so_is_the_server_after_the_linger() {
 
 #[tokio::test]
 async fn a_build_whose_process_was_killed_is_done_again_by_the_next() {
+    if !natively(here!()) {
+        return;
+    }
     let scene = Scene::new().linger(Duration::from_secs(20));
     // The file makes the difference, so that both processes want the same template.
     let slow = scene.write("slow", "");
@@ -115,6 +121,9 @@ fn kill_at(moment: u64, scene: &Scene, another: bool) {
 
 #[test]
 fn a_process_killed_while_it_starts_the_server_leaves_nothing() {
+    if !natively(here!()) {
+        return;
+    }
     at_all_moments(|moments| {
         let scene = Scene::new();
         scene.puppet().ask("start");
@@ -126,6 +135,9 @@ fn a_process_killed_while_it_starts_the_server_leaves_nothing() {
 
 #[test]
 fn a_process_killed_while_it_prepares_the_first_server_leaves_nothing() {
+    if !natively(here!()) {
+        return;
+    }
     at_all_moments(|moments| {
         for (number, moment) in moments.iter().enumerate() {
             kill_at(*moment, &Scene::cold(), number % 2 == 1);

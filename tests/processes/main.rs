@@ -8,9 +8,12 @@
 
 mod endings;
 mod killed;
+mod leaks;
 mod orphans;
 mod puppet;
 mod retiring;
+#[path = "../support/rounds.rs"]
+mod rounds;
 mod scene;
 mod sharing;
 #[path = "../support/mod.rs"]

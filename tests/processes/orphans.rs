@@ -6,7 +6,7 @@ use rustix::process::Signal;
 
 use super::puppet::Puppet;
 use super::scene::{Running, Scene, Seen};
-use super::support::wait_until;
+use super::support::{here, natively, wait_until};
 
 /// Does something terrible to a running server, after which the next process must find its way by itself.
 fn the_next_process_recovers_from(storage: &'static str, disaster: impl FnOnce(&Running, &mut Puppet, &Scene)) {
@@ -44,31 +44,49 @@ fn kill_both(server: &Running, _: &mut Puppet, _: &Scene) {
 
 #[test]
 fn an_orphaned_server_in_memory_is_swept() {
+    if !natively(here!()) {
+        return;
+    }
     the_next_process_recovers_from("memory", kill_supervisor);
 }
 
 #[test]
 fn an_orphaned_server_on_disk_is_swept() {
+    if !natively(here!()) {
+        return;
+    }
     the_next_process_recovers_from("disk", kill_supervisor);
 }
 
 #[test]
 fn what_a_dead_server_without_supervisor_left_in_memory_is_swept() {
+    if !natively(here!()) {
+        return;
+    }
     the_next_process_recovers_from("memory", kill_both);
 }
 
 #[test]
 fn what_a_dead_server_without_supervisor_left_on_disk_is_swept() {
+    if !natively(here!()) {
+        return;
+    }
     the_next_process_recovers_from("disk", kill_both);
 }
 
 #[test]
 fn a_dead_server_is_replaced_and_its_supervisor_tidies_up() {
+    if !natively(here!()) {
+        return;
+    }
     the_next_process_recovers_from("memory", kill_server);
 }
 
 #[test]
 fn a_server_that_is_killed_while_it_computes_leaves_no_process() {
+    if !natively(here!()) {
+        return;
+    }
     the_next_process_recovers_from("disk", |server, puppet, scene| {
         // Nothing in such a statement looks whether the postmaster is still there.
         puppet.tell("run select from generate_series(1, 30000) a, generate_series(1, 30000) b where a + b < 0");
@@ -81,6 +99,9 @@ fn a_server_that_is_killed_while_it_computes_leaves_no_process() {
 
 #[test]
 fn a_supervisor_that_is_told_to_end_takes_its_server_along() {
+    if !natively(here!()) {
+        return;
+    }
     the_next_process_recovers_from("memory", |server, _, _| {
         server.supervisor.signal(Signal::TERM);
         server.wait_until_gone();
@@ -89,6 +110,9 @@ fn a_supervisor_that_is_told_to_end_takes_its_server_along() {
 
 #[test]
 fn a_supervisor_killed_while_it_prepares_a_server_is_replaced() {
+    if !natively(here!()) {
+        return;
+    }
     std::thread::scope(|scope| {
         for moment in [0, 4, 30, 120, 400] {
             scope.spawn(move || supervisor_killed_after(moment));

@@ -1,5 +1,6 @@
 //! A process that does what it is told: one order a line on its standard input, one answer a line on its output.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
@@ -8,7 +9,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use ebbtide::{Builder, Tx};
+use rustix::process::{Pid, Signal, getpid, kill_process};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tokio::runtime::Runtime;
 
 use super::support::wait_until;
 
@@ -17,6 +20,8 @@ const STRINGS: &str = "PUPPET_OF_EBBTIDE";
 /// Begins an answer, among the lines that the test runner prints.
 const MARK: &str = "puppet: ";
 const PATIENCE: Duration = Duration::from_mins(1);
+/// The exit code of a puppet that failed at what it was to do before its end.
+const FAILED_BEFORE: i32 = 70;
 
 /// The parent's end of a puppet. Dropped, it is killed.
 #[derive(Debug)]
@@ -84,15 +89,20 @@ impl Puppet {
     }
 
     pub(crate) fn interrupt(&self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
     }
 
     /// Waits for its end, which an order or a signal brought about, or the end of its orders does.
-    pub(crate) fn end(mut self) -> ExitStatus {
+    pub(crate) fn end(self) -> ExitStatus {
+        self.end_while(|| {})
+    }
+
+    /// The same, doing something again and again meanwhile.
+    pub(crate) fn end_while(mut self, mut look: impl FnMut()) -> ExitStatus {
         self.orders = None;
         let mut status = None;
         wait_until("the puppet has ended", || {
+            look();
             status = self.child.try_wait().unwrap();
             status.is_some()
         });
@@ -123,12 +133,48 @@ fn a_puppet_does_what_it_is_told() {
             "return" => return,
             "panic" => panic!("as I was told"),
             "abort" => std::process::abort(),
+            "doomed" => return doomed(&runtime, object),
             _ => match runtime.block_on(obey(&mut tx, verb, object)) {
                 // The runner has begun a line of its own.
                 Ok(answer) => println!("\n{MARK}ok {answer}"),
                 Err(error) => println!("\n{MARK}{}", format!("{error:?}").replace('\n', " | ")),
             },
         }
+    }
+}
+
+/// Uses the server from its start on and ends after so many milliseconds, wherever it is then.
+#[expect(clippy::print_stderr, reason = "it is kept for whoever asks why the test failed")]
+fn doomed(runtime: &Runtime, object: &str) {
+    let (ending, moment) = object.split_once(' ').expect("an ending and a moment");
+    let moment = Duration::from_millis(moment.parse().unwrap());
+    let end: Option<fn()> = match ending {
+        "kill" => Some(|| kill_process(getpid(), Signal::KILL).unwrap()),
+        "interrupt" => Some(|| kill_process(getpid(), Signal::INT).unwrap()),
+        "abort" => Some(|| std::process::abort()),
+        _ => None,
+    };
+    let limit = if end.is_some() { PATIENCE } else { moment };
+    std::thread::spawn(move || {
+        std::thread::sleep(moment);
+        if let Some(end) = end {
+            end();
+        }
+    });
+    let used = runtime.block_on(async { tokio::time::timeout(limit, use_it()).await });
+    if let Ok(Err(error)) = used {
+        eprintln!("{error:?}");
+        std::process::exit(FAILED_BEFORE);
+    }
+    assert_ne!(ending, "panic", "as I was told");
+}
+
+/// One test after the other, each of which writes something.
+async fn use_it() -> Result<Infallible, Box<dyn Error>> {
+    loop {
+        let mut tx = ebbtide::tx().await?;
+        sqlx::query("insert into things (name) values ('the one')").execute(&mut *tx).await?;
+        tx.close().await?;
     }
 }
 

@@ -4,9 +4,13 @@ use std::time::{Duration, Instant};
 
 use super::puppet::Puppet;
 use super::scene::Scene;
+use super::support::{here, natively};
 
 #[test]
 fn whoever_joins_a_retiring_server_gets_one_that_stays() {
+    if !natively(here!()) {
+        return;
+    }
     std::thread::scope(|scope| {
         scope.spawn(|| join_at_retirement([0, 3, 6, 9]));
         scope.spawn(|| join_at_retirement([1, 5, 12, 20]));
@@ -50,6 +54,9 @@ fn join_at_retirement(steps: [u64; 4]) {
 
 #[test]
 fn processes_that_come_and_go_all_the_time_never_lose_their_server() {
+    if !natively(here!()) {
+        return;
+    }
     let scene = Scene::new();
     let mut puppets: Vec<Puppet> = std::iter::repeat_with(|| scene.puppet()).take(3).collect();
     for puppet in &mut puppets {

@@ -67,6 +67,8 @@ impl Scene {
     pub(crate) fn puppet_with(&self, variables: &[(&str, PathBuf)]) -> Puppet {
         let number = self.puppets.fetch_add(1, Ordering::Relaxed);
         let environment = |command: &mut Command| {
+            // What can be seen of a server from outside is so of this backend alone.
+            command.env("EBBTIDE_BACKEND", "native");
             command.env("EBBTIDE_STATE_DIR", self.state());
             command.env("EBBTIDE_CONFIG", self.path("ebbtide.toml"));
             command.env("EBBTIDE_LINGER", format!("{}ms", self.linger.as_millis()));

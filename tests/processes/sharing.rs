@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::puppet::Puppet;
 use super::scene::Scene;
-use super::support::{names_in, wait_until};
+use super::support::{here, names_in, natively, wait_until};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -17,6 +17,9 @@ fn identity(puppet: &mut Puppet) -> String {
 
 #[test]
 fn sixteen_processes_at_once_start_one_server_and_build_one_template() {
+    if !natively(here!()) {
+        return;
+    }
     let scene = Scene::new();
     let mut puppets: Vec<Puppet> = std::iter::repeat_with(|| scene.puppet()).take(16).collect();
     for puppet in &mut puppets {
@@ -42,6 +45,9 @@ fn sixteen_processes_at_once_start_one_server_and_build_one_template() {
 
 #[test]
 fn the_next_process_reuses_server_and_template_if_it_wants_the_same() {
+    if !natively(here!()) {
+        return;
+    }
     let scene = Scene::new().linger(LONG);
     let mut first = scene.puppet();
     assert_eq!([first.ask("start"), first.ask("provision")], ["started", "built"]);
@@ -70,6 +76,9 @@ fn the_next_process_reuses_server_and_template_if_it_wants_the_same() {
 
 #[test]
 fn a_process_that_does_nothing_keeps_the_server_past_the_linger() {
+    if !natively(here!()) {
+        return;
+    }
     let linger = Duration::from_secs(1);
     let scene = Scene::new().linger(linger);
     let mut idler = scene.puppet();
@@ -90,6 +99,9 @@ fn a_process_that_does_nothing_keeps_the_server_past_the_linger() {
 
 #[test]
 fn a_kept_database_can_be_read_later_and_holds_its_server() {
+    if !natively(here!()) {
+        return;
+    }
     let scene = Scene::new();
     let mut keeper = scene.puppet();
     keeper.ask("open");
@@ -113,6 +125,9 @@ fn a_kept_database_can_be_read_later_and_holds_its_server() {
 
 #[test]
 fn a_lane_is_never_leased_twice() {
+    if !natively(here!()) {
+        return;
+    }
     let scene = Scene::new();
     let mut puppets: Vec<Puppet> = std::iter::repeat_with(|| scene.puppet()).take(6).collect();
     for puppet in &mut puppets {

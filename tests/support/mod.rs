@@ -1,11 +1,26 @@
 //! Shared by the integration tests.
-#![allow(dead_code, clippy::allow_attributes, reason = "every test binary uses a part of it")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    clippy::allow_attributes,
+    reason = "every test binary uses a part of it"
+)]
 #![allow(unreachable_pub, missing_docs, clippy::unwrap_used, reason = "it is code of tests")]
+
+pub mod again;
+mod backend;
+pub mod salon;
+pub mod skip;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ebbtide::{Builder, Harness};
+use ebbtide::{Backend, Builder, Harness};
+
+pub(crate) use again::here;
+pub use backend::{natively, only_on};
+pub use salon::salon;
 
 /// A folder with files of its own, removed at the end.
 #[derive(Debug)]
@@ -47,9 +62,9 @@ impl Scratch {
         if seeds.is_dir() { builder.seeds(seeds) } else { builder.without_seeds() }
     }
 
-    /// The same on a server of its own, that goes as soon as nobody uses it.
+    /// The same on a server of its own, from this machine's binaries, that goes as soon as nobody uses it.
     pub fn lonely(&self) -> Builder {
-        self.builder().state_dir(self.state_dir()).linger(Duration::ZERO)
+        self.builder().backend(Backend::Native).state_dir(self.state_dir()).linger(Duration::ZERO)
     }
 
     pub fn state_dir(&self) -> PathBuf {

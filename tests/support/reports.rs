@@ -2,15 +2,12 @@
 #![allow(dead_code, clippy::allow_attributes, reason = "every test binary uses a part of it")]
 #![allow(unreachable_pub, missing_docs, clippy::unwrap_used, reason = "it is code of tests")]
 
-use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use ebbtide::{Builder, Error, ErrorKind, Tx};
 
 use super::support::Scratch;
-
-/// Set in a child that plays another part of the test that started it.
-const ROLE: &str = "PART_IN_A_FAILURE";
+use super::support::again::role;
 
 /// Asserts an error's kind, that it has a remedy, and its whole report.
 macro_rules! assert_report {
@@ -78,24 +75,6 @@ pub async fn not_started(scratch: &Scratch, builder: Builder) -> Error {
     let error = builder.build().unwrap().tx().await.expect_err("the start is refused");
     scratch.wait_until_deserted();
     error
-}
-
-/// The part that this process plays, when it is a child.
-pub fn role() -> Option<String> {
-    std::env::var(ROLE).ok()
-}
-
-/// This executable, run again for one of its tests, in a part of its own.
-pub fn again(test: &str, role: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(ROLE, role);
-    command
-}
-
-/// Asserts that the child has run its test, and that it passed.
-pub fn passed(output: &Output) {
-    let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && said.contains("1 passed"), "{}\n{said}\n{complained}", output.status);
 }
 
 /// Asserts that an error's report holds all of these texts.
