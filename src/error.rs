@@ -114,6 +114,12 @@ impl Error {
         self.change(|inner| inner.source = Some(source.into()))
     }
 
+    /// The text of an earlier block.
+    #[cfg(feature = "container")]
+    pub(crate) fn evidence(&self, title: &str) -> Option<&str> {
+        self.inner.evidence.iter().find(|(found, _)| found == title).map(|(_, text)| text.as_str())
+    }
+
     fn change(mut self, change: impl FnOnce(&mut Inner)) -> Self {
         // An error is put together by its only owner and shared afterwards.
         let inner = Arc::get_mut(&mut self.inner).expect("errors are completed before they are cloned");

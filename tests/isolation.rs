@@ -356,7 +356,9 @@ async fn a_test_that_acts_as_another_role_is_guarded_all_the_same() {
     let mut tx = harness.tx().await.unwrap();
     // A role that may not create others may act as this one in every database of its own.
     // https://www.postgresql.org/docs/current/predefined-roles.html
-    run(&mut tx, "grant select, insert on parents to pg_database_owner; set local role pg_database_owner").await.unwrap();
+    run(&mut tx, "grant select, insert on parents to pg_database_owner; set local role pg_database_owner")
+        .await
+        .unwrap();
     run(&mut tx, "insert into parents (name) values ('a')").await.unwrap();
     tx.close().await.unwrap();
     let mut tx = harness.tx().await.unwrap();

@@ -39,6 +39,7 @@ mod value;
 mod tests;
 
 pub use builder::Builder;
+#[cfg(feature = "container")]
 pub(crate) use engine::EngineHints;
 pub(crate) use env::Environment;
 pub use plan::Plan;

@@ -6,7 +6,9 @@ use super::registry::{Registry, ServerKey};
 use super::state::StateFolder;
 use super::{Server, Trust, account, native, share};
 use crate::config::Plan;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
+#[cfg(feature = "container")]
+use crate::error::{Error, ErrorKind};
 
 /// A container if an engine answers and has the image or gets it, else this machine's binaries.
 ///

@@ -101,6 +101,7 @@ impl Server {
         }
     }
 
+    #[cfg_attr(not(feature = "container"), expect(unused_variables, reason = "only a container needs the plan"))]
     fn with_instance(
         plan: &Plan,
         pointer: Pointer,
@@ -199,6 +200,7 @@ impl Server {
     }
 
     /// Keeps the server for a while beyond the life of its users.
+    #[cfg_attr(not(feature = "container"), expect(clippy::unused_async, reason = "only a container is asked"))]
     pub(crate) async fn hold_for(&self, term: Duration) -> Result<()> {
         match &self.tenure {
             Tenure::Native { instance, .. } => instance.hold_for(term),

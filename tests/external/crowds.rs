@@ -4,10 +4,14 @@ use std::time::{Duration, Instant};
 
 use ebbtide::ErrorKind;
 
-use super::outside::Outside;
+use super::outside::{Outside, undisturbed};
+use super::support::here;
 
 #[tokio::test]
 async fn more_tests_than_connections_take_turns() {
+    if !undisturbed(here!()) {
+        return;
+    }
     let Some(outside) = Outside::start().await else { return };
     let url = outside.role("app", "createdb connection limit 4").await;
     let harness = outside.builder(&url).build().unwrap();
@@ -30,6 +34,9 @@ async fn more_tests_than_connections_take_turns() {
 
 #[tokio::test]
 async fn a_test_that_never_gets_a_connection_learns_how_many_are_needed() {
+    if !undisturbed(here!()) {
+        return;
+    }
     let Some(outside) = Outside::with("fsync = off\nmax_connections = 20", |_| ()).await else { return };
     let url = outside.role("app", "createdb connection limit 3").await;
     let harness = outside.builder(&url).build().unwrap();
@@ -51,6 +58,9 @@ async fn a_test_that_never_gets_a_connection_learns_how_many_are_needed() {
 
 #[tokio::test]
 async fn a_server_that_is_full_at_the_start_is_waited_for() {
+    if !undisturbed(here!()) {
+        return;
+    }
     let Some(outside) = Outside::start().await else { return };
     let url = outside.role("app", "createdb connection limit 0").await;
     let harness = outside.builder(&url).build().unwrap();

@@ -1,6 +1,7 @@
 //! What is dropped from a server that is not ours, and what is not.
 
-use super::outside::{Outside, PASSWORD};
+use super::outside::{Outside, PASSWORD, undisturbed};
+use super::support::here;
 
 /// Databases that nobody made through ebbtide, and a role that owns some of them.
 async fn furnish(outside: &Outside) {
@@ -29,6 +30,9 @@ const THEIRS_AND_KEPT: [&str; 4] =
 
 #[tokio::test]
 async fn what_dead_owners_left_goes_when_a_template_is_looked_for() {
+    if !undisturbed(here!()) {
+        return;
+    }
     let Some(outside) = Outside::start().await else { return };
     let url = outside.role("app", "createdb").await;
     furnish(&outside).await;
@@ -41,6 +45,9 @@ async fn what_dead_owners_left_goes_when_a_template_is_looked_for() {
 
 #[tokio::test]
 async fn reaping_takes_all_that_nobody_holds() {
+    if !undisturbed(here!()) {
+        return;
+    }
     let Some(outside) = Outside::start().await else { return };
     let url = outside.role("app", "createdb").await;
     furnish(&outside).await;
@@ -54,9 +61,7 @@ async fn reaping_takes_all_that_nobody_holds() {
     drop(other);
     // The harness's connection for locks goes in the background.
     let waiting = "select pid::text from pg_locks where locktype = 'advisory' and mode = 'ExclusiveLock'";
-    while outside.list(waiting).await.len() > 1 {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    outside.until("one process holds a lane", waiting, |found| found.len() == 1).await;
 
     let reaper = outside.builder(&url).build().unwrap();
     let report = reaper.reap().await.unwrap();
@@ -67,9 +72,7 @@ async fn reaping_takes_all_that_nobody_holds() {
     tx.close().await.unwrap();
     drop(used);
     let held = "select pid::text from pg_locks where locktype = 'advisory' and mode = 'ShareLock'";
-    while !outside.list(held).await.is_empty() {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    outside.until("nobody uses a template", held, <[String]>::is_empty).await;
     let report = reaper.reap().await.unwrap();
     assert_eq!(report.dropped.len(), 2, "{report:?}");
     assert_eq!(outside.databases("").await, THEIRS_AND_KEPT);
@@ -79,6 +82,9 @@ async fn reaping_takes_all_that_nobody_holds() {
 
 #[tokio::test]
 async fn a_kept_database_goes_when_its_hour_is_over_and_nobody_looks() {
+    if !undisturbed(here!()) {
+        return;
+    }
     let Some(outside) = Outside::start().await else { return };
     let url = outside.role("app", "createdb").await;
     let harness = outside.builder(&url).build().unwrap();

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use ebbtide::ErrorKind;
 
-use super::outside::Outside;
+use super::outside::{Outside, undisturbed};
 use super::puppet::Puppet;
 use super::support::again::{again_as, role};
+use super::support::here;
 
 const TESTS: u32 = 500;
 /// Tests that a machine runs at once.
@@ -23,6 +24,9 @@ fn puppet(outside: &Outside, url: &str, machine: &str) -> Puppet {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_machines_build_one_template_and_never_meet_in_a_lane() {
     const THIS: &str = "machines::two_machines_build_one_template_and_never_meet_in_a_lane";
+    if !undisturbed(here!()) {
+        return;
+    }
     if role().is_some() {
         return work().await;
     }
@@ -88,6 +92,9 @@ async fn work() {
 #[tokio::test]
 async fn the_lanes_of_a_killed_process_are_free_and_copied_anew_if_it_was_in_a_test() {
     const LANE: &str = "query select oid::text || ' ' || datname from pg_database where datname = current_database()";
+    if !undisturbed(here!()) {
+        return;
+    }
     let Some(outside) = Outside::start().await else { return };
     let url = outside.role("app", "createdb").await;
     let mut killed = puppet(&outside, &url, "north");
@@ -112,6 +119,9 @@ async fn the_lanes_of_a_killed_process_are_free_and_copied_anew_if_it_was_in_a_t
 
 #[tokio::test]
 async fn a_build_whose_machine_died_is_done_again_by_the_next() {
+    if !undisturbed(here!()) {
+        return;
+    }
     let Some(outside) = Outside::start().await else { return };
     let url = outside.role("app", "createdb").await;
     outside.run("create database gate; ").await;
@@ -123,9 +133,7 @@ async fn a_build_whose_machine_died_is_done_again_by_the_next() {
     let mut killed = puppet(&outside, &url, "north");
     killed.tell("provision");
     let asleep = "select pid::text from pg_stat_activity where wait_event = 'PgSleep'";
-    while outside.list(asleep).await.is_empty() {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    outside.until("the build sleeps", asleep, |found| !found.is_empty()).await;
     assert_eq!(outside.databases("b_").await.len(), 1);
     killed.kill();
     outside.run("drop database gate").await;
@@ -145,6 +153,9 @@ async fn end_the_locks(outside: &Outside) {
 
 #[tokio::test]
 async fn a_process_without_its_locks_leases_no_lane_and_says_why() {
+    if !undisturbed(here!()) {
+        return;
+    }
     let Some(outside) = Outside::start().await else { return };
     let url = outside.role("app", "createdb").await;
     let harness = outside.builder(&url).build().unwrap();
@@ -170,6 +181,9 @@ async fn a_process_without_its_locks_leases_no_lane_and_says_why() {
 
 #[tokio::test]
 async fn a_lane_that_somebody_else_has_taken_refuses_its_old_holder() {
+    if !undisturbed(here!()) {
+        return;
+    }
     let Some(outside) = Outside::start().await else { return };
     let url = outside.role("app", "createdb").await;
     let (old, new) = (outside.builder(&url).build().unwrap(), outside.builder(&url).build().unwrap());
@@ -186,6 +200,9 @@ async fn a_lane_that_somebody_else_has_taken_refuses_its_old_holder() {
 
 #[tokio::test]
 async fn a_test_whose_lane_is_copied_anew_by_somebody_else_is_ended() {
+    if !undisturbed(here!()) {
+        return;
+    }
     let Some(outside) = Outside::start().await else { return };
     let url = outside.role("app", "createdb").await;
     let (old, new) = (outside.builder(&url).build().unwrap(), outside.builder(&url).build().unwrap());

@@ -10,7 +10,27 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::support::Scratch;
-use super::support::skip::skip;
+use super::support::again::{again, passed, role};
+use super::support::skip::{SKIPPED, say, skip};
+
+/// Variables that would lead a test elsewhere than to the server it names.
+const ELSEWHERE: [&str; 5] =
+    ["EBBTIDE_BACKEND", "EBBTIDE_URL", "TEST_DATABASE_URL", "EBBTIDE_POSTGRES", "EBBTIDE_ALLOW_REMOTE"];
+
+/// Whether this process goes on with a test, or a child has run it already, without variables that beat the builder.
+/// `test` is [`here!`](super::support::here).
+pub(crate) fn undisturbed(test: &str) -> bool {
+    if role().is_some() || ELSEWHERE.iter().all(|name| std::env::var_os(name).is_none()) {
+        return true;
+    }
+    let mut child = again(test);
+    for name in ELSEWHERE {
+        child.env_remove(name);
+    }
+    let said = passed(&child.output().unwrap());
+    said.lines().filter(|line| line.starts_with(SKIPPED)).for_each(say);
+    false
+}
 
 /// The password of every role.
 pub(crate) const PASSWORD: &str = "s3cret";
@@ -114,6 +134,19 @@ impl Outside {
         found
     }
 
+    /// Looks at a list until it is as it should be, for half a minute at most.
+    pub(crate) async fn until(&self, what: &str, sql: &str, holds: impl Fn(&[String]) -> bool) {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        loop {
+            let found = self.list(sql).await;
+            if holds(&found) {
+                return;
+            }
+            assert!(std::time::Instant::now() < deadline, "not within 30 s: {what}: {found:?}");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
     /// Names of databases that begin with `ebbtide_` and this.
     pub(crate) async fn databases(&self, kind: &str) -> Vec<String> {
         let names = "select datname::text from pg_database where starts_with(datname::text, 'ebbtide_";
@@ -141,6 +174,9 @@ impl Outside {
 
     /// What a process of another machine has in its environment: it shares nothing with this one but the server.
     pub(crate) fn environment(&self, command: &mut Command, url: &str, machine: &str) {
+        for name in ELSEWHERE {
+            command.env_remove(name);
+        }
         command.env("EBBTIDE_URL", url).env("EBBTIDE_STATE_DIR", self.scratch.path(machine));
         command.env("EBBTIDE_CONFIG", self.scratch.path("ebbtide.toml")).env("EBBTIDE_SEEDS", "none");
         command.env("EBBTIDE_MIGRATIONS", self.scratch.path("migrations"));

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use ebbtide::Error;
 
-use super::outside::{Outside, PASSWORD};
+use super::outside::{Outside, PASSWORD, undisturbed};
 use super::support::Scratch;
+use super::support::here;
 
 /// The error of a start, in which no password is told.
 async fn refused(outside: &Outside, url: &str) -> Error {
@@ -26,6 +27,9 @@ macro_rules! assert_refused {
 
 #[tokio::test]
 async fn a_wrong_password_is_refused_and_not_told() {
+    if !undisturbed(here!()) {
+        return;
+    }
     let Some(outside) = Outside::start().await else { return };
     let url = outside.role("app", "createdb").await.replace(PASSWORD, "wr0ng");
     let error = refused(&outside, &url).await;
@@ -39,6 +43,9 @@ async fn a_wrong_password_is_refused_and_not_told() {
 
 #[tokio::test]
 async fn a_role_without_createdb_learns_who_may_change_that() {
+    if !undisturbed(here!()) {
+        return;
+    }
     let Some(outside) = Outside::start().await else { return };
     let url = outside.role("reader", "").await;
     assert_refused!(outside, refused(&outside, &url).await, AccessDenied, @r#"
@@ -49,6 +56,9 @@ async fn a_role_without_createdb_learns_who_may_change_that() {
 
 #[tokio::test]
 async fn a_setting_that_no_session_may_change_belongs_to_the_server() {
+    if !undisturbed(here!()) {
+        return;
+    }
     let Some(outside) = Outside::start().await else { return };
     let url = outside.role("app", "createdb").await;
     let harness = outside.builder(&url).setting("work_mem", "5MB").setting("shared_buffers", "1GB").build().unwrap();
@@ -74,6 +84,9 @@ async fn a_setting_that_no_session_may_change_belongs_to_the_server() {
 
 #[tokio::test]
 async fn another_version_than_the_wanted_one_is_refused() {
+    if !undisturbed(here!()) {
+        return;
+    }
     let Some(outside) = Outside::start().await else { return };
     let url = outside.role("app", "createdb").await;
     let error =
@@ -86,6 +99,9 @@ async fn another_version_than_the_wanted_one_is_refused() {
 
 #[tokio::test]
 async fn a_standby_is_refused() {
+    if !undisturbed(here!()) {
+        return;
+    }
     let standby = |data: &Path| std::fs::write(data.join("standby.signal"), "").unwrap();
     let Some(outside) = Outside::with("", standby).await else { return };
     let socket = outside.scratch.path("outside");
@@ -103,6 +119,9 @@ async fn a_standby_is_refused() {
 
 #[tokio::test]
 async fn where_no_server_answers_a_server_of_our_own_would() {
+    if !undisturbed(here!()) {
+        return;
+    }
     let scratch = Scratch::new();
     // Nobody listens there: the port is for the system's own tools.
     let url = format!("postgres://app:{PASSWORD}@127.0.0.1:1/postgres");
@@ -117,6 +136,9 @@ async fn where_no_server_answers_a_server_of_our_own_would() {
 
 #[tokio::test]
 async fn a_server_elsewhere_has_to_be_allowed() {
+    if !undisturbed(here!()) {
+        return;
+    }
     let scratch = Scratch::new();
     // An address for documentation: nothing is ever there.
     let url = format!("postgres://app:{PASSWORD}@192.0.2.1/postgres");
@@ -130,6 +152,9 @@ async fn a_server_elsewhere_has_to_be_allowed() {
 
 #[tokio::test]
 async fn a_host_without_an_address_is_told() {
+    if !undisturbed(here!()) {
+        return;
+    }
     let scratch = Scratch::new();
     let url = format!("postgres://app:{PASSWORD}@no-such-host.invalid/postgres");
     let error = scratch.builder().url(url).build().unwrap().start().await.expect_err("there is no such host");
@@ -146,6 +171,9 @@ async fn a_host_without_an_address_is_told() {
 
 #[tokio::test]
 async fn a_url_that_cannot_be_read_is_told_without_its_password() {
+    if !undisturbed(here!()) {
+        return;
+    }
     let scratch = Scratch::new();
     let url = format!("postgres://app:{PASSWORD}@127.0.0.1:port/postgres");
     let error = scratch.builder().url(url).build().unwrap().start().await.expect_err("that is no port");
@@ -166,6 +194,9 @@ async fn a_url_that_cannot_be_read_is_told_without_its_password() {
 
 #[tokio::test]
 async fn encryption_that_a_server_lacks_is_told() {
+    if !undisturbed(here!()) {
+        return;
+    }
     let Some(outside) = Outside::start().await else { return };
     let url = outside.role("app", "createdb").await + "?sslmode=require";
     #[cfg(feature = "tls")]

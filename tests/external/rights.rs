@@ -5,10 +5,14 @@ use std::path::Path;
 use ebbtide::{Backend, ErrorKind, Harness};
 use sqlx::{Connection as _, PgConnection};
 
-use super::outside::Outside;
+use super::outside::{Outside, undisturbed};
+use super::support::here;
 
 #[tokio::test]
 async fn a_role_with_createdb_alone_gets_the_salon_on_a_durable_server() {
+    if !undisturbed(here!()) {
+        return;
+    }
     // Copies take another strategy where data is made safe.
     let Some(outside) = Outside::with("fsync = on", |_| ()).await else { return };
     let url = outside.role("app", "createdb").await;
@@ -49,6 +53,9 @@ async fn a_role_with_createdb_alone_gets_the_salon_on_a_durable_server() {
 
 #[tokio::test]
 async fn two_roles_have_databases_of_their_own() {
+    if !undisturbed(here!()) {
+        return;
+    }
     let Some(outside) = Outside::start().await else { return };
     for role in ["one", "two"] {
         let url = outside.role(role, "createdb").await;
@@ -61,6 +68,9 @@ async fn two_roles_have_databases_of_their_own() {
 
 #[tokio::test]
 async fn extensions_beyond_a_roles_rights_are_told_at_once_and_taken_from_template1() {
+    if !undisturbed(here!()) {
+        return;
+    }
     let Some(outside) = Outside::start().await else { return };
     let url = outside.role("app", "createdb").await;
     let build = || outside.builder(&url).extensions(["pg_trgm", "dblink", "pageinspect"]).build().unwrap();
@@ -86,6 +96,9 @@ async fn extensions_beyond_a_roles_rights_are_told_at_once_and_taken_from_templa
 
 #[tokio::test]
 async fn the_urls_own_database_will_do_where_postgres_is_closed() {
+    if !undisturbed(here!()) {
+        return;
+    }
     let Some(outside) = Outside::start().await else { return };
     let url = outside.role("app", "createdb").await;
     outside.run("create database door").await;

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::outside::{Outside, PASSWORD, secret};
+use super::outside::{Outside, PASSWORD, secret, undisturbed};
+use super::support::here;
 use super::support::skip::skip;
 
 /// An authority and a certificate for `localhost` that it signed, as files in the folder.
@@ -42,6 +43,9 @@ fn is_there() -> bool {
 
 #[tokio::test]
 async fn every_mode_connects_that_the_certificate_allows() {
+    if !undisturbed(here!()) {
+        return;
+    }
     if !is_there() {
         return;
     }
@@ -66,6 +70,9 @@ async fn every_mode_connects_that_the_certificate_allows() {
 
 #[tokio::test]
 async fn a_certificate_that_is_not_what_was_asked_for_is_told() {
+    if !undisturbed(here!()) {
+        return;
+    }
     if !is_there() {
         return;
     }

@@ -36,8 +36,9 @@ const ROOM_IN_MEMORY: u64 = 4 << 30;
 const LOG_LINES: usize = 15;
 /// How the entrypoint's complaint of another major version begins.
 const OTHER_MAJOR: &str = "the image has PostgreSQL ";
-/// What the server says when it does, which its first start, by the image's entrypoint, does on no address.
+/// What the server says in turn. Its first start, by the image's entrypoint, listens on no address.
 const LISTENING: &str = "listening on IPv";
+const READY: &str = "ready to accept connections";
 const UNREACHABLE: &str = "PostgreSQL listens in its container, and its port cannot be reached from here: look for a firewall or \
      a network between the two; or set EBBTIDE_BACKEND=native";
 const SLOW: &str =
@@ -186,13 +187,14 @@ impl<'a> Launch<'a> {
     async fn first_row(&self, log: &ContainerLog) -> Result<(PublishedPort, Identification)> {
         let mut patience = Patience::new("server start: no answer", *self.plan.start_timeout.get());
         let mut addresses = Vec::new();
+        let mut seen = "the container has no address yet".to_owned();
         loop {
             // Looked at before the attempt, so that a container which ends after it is asked once more.
             let ended = log.has_ended() || log.is_lost() && self.inspect().await?.is_none();
             if addresses.is_empty() && !ended {
                 addresses = self.addresses().await?;
             }
-            let mut seen = Vec::new();
+            let mut refusals = Vec::new();
             for (host, port) in &addresses {
                 match self.ask(host, *port).await {
                     Ok(found) => {
@@ -200,15 +202,17 @@ impl<'a> Launch<'a> {
                         let container = format!("{} on {}", self.name, self.engine.endpoint.url);
                         return Ok((PublishedPort { host, port: *port, password, container }, found));
                     }
-                    Err(reason) => seen.push(format!("{host}:{port}: {reason}")),
+                    Err(reason) => refusals.push(format!("{host}:{port}: {reason}")),
                 }
             }
             if ended {
-                return Err(self.failure(&log.text()));
+                return Err(self.failure(&log.text(), &seen));
             }
-            let seen = if seen.is_empty() { "the container has no address yet".to_owned() } else { seen.join("; ") };
-            if let Err(error) = patience.pause(seen).await {
-                let help = if log.text().contains(LISTENING) { UNREACHABLE } else { SLOW };
+            if !refusals.is_empty() {
+                seen = refusals.join("; ");
+            }
+            if let Err(error) = patience.pause(&seen).await {
+                let help = if was_ready(&log.text()) { UNREACHABLE } else { SLOW };
                 return Err(error.with_evidence("the container's log ends", log.tail(LOG_LINES)).with_help(help));
             }
         }
@@ -263,7 +267,9 @@ impl<'a> Launch<'a> {
         let command = self.engine.make.command();
         let help = if matches!(error, EngineError::DockerResponseServerError { .. }) {
             let image = &self.image.reference;
-            format!("see whether `{command} run --rm -e POSTGRES_PASSWORD=x {image}` does; or set EBBTIDE_BACKEND=native")
+            format!(
+                "see whether `{command} run --rm -e POSTGRES_PASSWORD=x {image}` does; or set EBBTIDE_BACKEND=native"
+            )
         } else {
             format!(
                 "see with `{command} version` whether the engine still answers, and run the tests again; or set \
@@ -282,8 +288,8 @@ impl<'a> Launch<'a> {
         self.refused("start", error)
     }
 
-    /// The container ended before it answered.
-    fn failure(&self, log: &str) -> Error {
+    /// The container ended before it answered. `seen` is the last of it before it did.
+    fn failure(&self, log: &str, seen: &str) -> Error {
         let image = &self.image.reference;
         // The entrypoint's last word, if it refuses the image.
         if let Some(complaint) = log.lines().next_back().and_then(|line| line.trim().strip_prefix("ebbtide: ")) {
@@ -292,6 +298,12 @@ impl<'a> Launch<'a> {
                 Some((found, wanted)) => self.image.of_other_major(found, wanted),
                 None => self.image.unusable(complaint),
             };
+        }
+        if was_ready(log) {
+            let message = format!("server start: no answer until the container ended, because nobody used it ({seen})");
+            return Error::new(ErrorKind::Timeout, message)
+                .with_evidence("the container's log ends", tail(log, LOG_LINES))
+                .with_help(UNREACHABLE);
         }
         let kind = if native::is_full(log) { ErrorKind::OutOfSpace } else { ErrorKind::ServerStart };
         let message = format!("the container from image {image} ended before PostgreSQL answered");
@@ -362,6 +374,10 @@ fn first_cause(error: &(dyn std::error::Error + 'static)) -> String {
         cause = deeper;
     }
     told(cause)
+}
+
+fn was_ready(log: &str) -> bool {
+    log.split_once(LISTENING).is_some_and(|(_, rest)| rest.contains(READY))
 }
 
 fn tail(text: &str, lines: usize) -> String {

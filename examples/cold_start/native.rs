@@ -1,0 +1,107 @@
+//! Servers from binaries of this machine.
+
+use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ebbtide::{Backend, ErrorKind, Harness};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{Connection as _, Row as _};
+
+use crate::Error;
+use crate::figures::Figures;
+
+pub(crate) struct Native {
+    folder: PathBuf,
+    binaries: PathBuf,
+    /// The user for a server that root starts.
+    account: Option<(u32, u32)>,
+}
+
+impl Native {
+    /// Finds the binaries that ebbtide finds, and fills its cache, which is not what is timed.
+    pub(crate) async fn prepare(folder: &Path, figures: &mut Figures) -> Result<Option<Self>, Error> {
+        let folder = folder.join("n");
+        std::fs::create_dir(&folder)?;
+        std::fs::write(folder.join("ebbtide.toml"), "")?;
+        let account = server_account(&folder)?;
+        let began = Instant::now();
+        let harness = ours(&folder)?;
+        let mut tx = match harness.tx().await {
+            Ok(tx) => tx,
+            Err(error) if error.kind() == ErrorKind::BinariesNotFound => {
+                figures.note(format!("nothing native: {error}"));
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let first = began.elapsed();
+        let binaries = sqlx::query("select setting from pg_config where name = 'BINDIR'").fetch_one(&mut *tx).await?;
+        let binaries = PathBuf::from(binaries.try_get::<String, _>(0)?);
+        tx.close().await?;
+        drop(harness);
+        crate::until_deserted(&folder.join("s")).await?;
+        figures.note(format!("native: {}; with an empty cache {} ms", binaries.display(), first.as_millis()));
+        figures.line("native", "initdb and pg_ctl -w start", &[]);
+        figures.line("native.ebbtide", "ebbtide on its cached initdb", &["native"]);
+        Ok(Some(Self { folder, binaries, account }))
+    }
+
+    pub(crate) async fn round(&self, round: usize, figures: &mut Figures) -> Result<(), Error> {
+        figures.add("native", self.plain(&self.folder.join(format!("plain-{round}"))).await?);
+        let harness = ours(&self.folder)?;
+        let began = Instant::now();
+        let server = harness.start().await?;
+        figures.add("native.ebbtide", began.elapsed());
+        assert!(!server.reused, "a server was still there");
+        drop(harness);
+        crate::until_deserted(&self.folder.join("s")).await
+    }
+
+    /// What one would type, to the first row.
+    async fn plain(&self, data: &Path) -> Result<Duration, Error> {
+        let sockets = data.parent().unwrap_or(data);
+        let run = |program: &str, arguments: &[&str]| -> Result<(), Error> {
+            let mut command = Command::new(self.binaries.join(program));
+            command.args(arguments).arg("-D").arg(data).current_dir("/").stdout(Stdio::null());
+            if let Some((uid, gid)) = self.account {
+                command.uid(uid).gid(gid);
+            }
+            if command.status()?.success() { Ok(()) } else { Err(format!("{program} failed").into()) }
+        };
+        let options = format!("-k {} -c listen_addresses=''", sockets.display());
+        let log = data.with_extension("log");
+        let began = Instant::now();
+        run("initdb", &["--auth=trust", "--username=postgres"])?;
+        run("pg_ctl", &["-w", "-l", &log.to_string_lossy(), "-o", &options, "start"])?;
+        let connect = PgConnectOptions::new_without_pgpass().socket(sockets).username("postgres").database("postgres");
+        let mut connection = PgConnection::connect_with(&connect).await?;
+        sqlx::query("select 1").execute(&mut connection).await?;
+        let took = began.elapsed();
+        connection.close().await?;
+        run("pg_ctl", &["-w", "-m", "immediate", "stop"])?;
+        std::fs::remove_dir_all(data)?;
+        Ok(took)
+    }
+}
+
+fn ours(folder: &Path) -> Result<Harness, Error> {
+    let builder = crate::lonely(Backend::Native, &folder.join("s")).config_file(folder.join("ebbtide.toml"));
+    crate::build(builder.without_migrations().without_seeds(), Backend::Native)
+}
+
+/// The user for a server that root starts; it gets the folder.
+fn server_account(folder: &Path) -> Result<Option<(u32, u32)>, Error> {
+    if std::fs::metadata(folder)?.uid() != 0 {
+        return Ok(None);
+    }
+    let users = std::fs::read_to_string("/etc/passwd")?;
+    let Some(line) = users.lines().find(|line| line.starts_with("postgres:")) else { return Ok(None) };
+    let mut fields = line.split(':').skip(2);
+    let mut number = || fields.next().and_then(|field| field.parse().ok()).ok_or("an odd line in /etc/passwd");
+    let (uid, gid) = (number()?, number()?);
+    chown(folder, Some(uid), Some(gid))?;
+    Ok(Some((uid, gid)))
+}
