@@ -84,6 +84,7 @@ impl Engine {
         settings.add_filter(r"ebbtide-test-(\w+):\d+", "[IMAGE]-$1");
         settings.add_filter(&self.image.replace('.', r"\."), "[IMAGE]");
         settings.add_filter(&self.daemon.url.replace('.', r"\."), "[ENGINE]");
+        settings.add_filter(r"holds PostgreSQL \d+", "holds PostgreSQL [MAJOR]");
         settings.add_filter(SOCKET, "unix://[PLACE]/docker.sock");
         for block in ["images on the engine", "the container's log ends"] {
             let lines = format!(r"(?m)^(    )?  {block}:\n(?:(?:    )?    .*(?:\n|$))+");

@@ -80,7 +80,7 @@ async fn an_image_of_another_major_version_is_refused() {
     settings.add_filter(&format!(r"\b{wanted}\b"), "[WANTED]");
     settings.bind(|| {
         assert_report!(scratch, error, ImageUnavailable, @r"
-        image [IMAGE] holds PostgreSQL 15, and [WANTED] is wanted
+        image [IMAGE] holds PostgreSQL [MAJOR], and [WANTED] is wanted
           help: set EBBTIDE_IMAGE to an image of PostgreSQL [WANTED], or leave the image or the version unsaid
         ");
     });
@@ -97,7 +97,7 @@ async fn an_image_that_does_not_tell_its_version_is_refused_for_what_it_holds() 
     let error = engine.not_started(&scratch).await;
     engine.replacements().bind(|| {
         assert_report!(scratch, error, ImageUnavailable, @r"
-        image [IMAGE]-silent holds PostgreSQL 15, and 99 is wanted
+        image [IMAGE]-silent holds PostgreSQL [MAJOR], and 99 is wanted
           help: set EBBTIDE_IMAGE to an image of PostgreSQL 99, or leave the image or the version unsaid
         ");
     });

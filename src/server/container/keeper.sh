@@ -1,10 +1,11 @@
 # Keeps the instance folder of one container. The container looks after itself: it ends when it has been without a
-# connection for as long. What it cannot see is a client that was killed between creating it and starting it.
+# connection for as long. What it cannot see is a client that was killed between creating it and starting it; and one
+# that was killed before it told anybody of the container need not be waited for.
 #
 #   ... CONTAINER ENGINE
 container=$1 engine=$2 looks=0
 
-alive() { [ -e "$instance/serving" ] && ! ended; }
+alive() { [ -e "$instance/serving" ] && ! abandoned && ! ended; }
 
 withdraw() { :; }
 
@@ -13,6 +14,8 @@ clean_up() {
     if [ -e "$instance/creating" ]; then discard; fi
     remove_instance
 }
+
+abandoned() { [ -e "$instance/creating" ] && ! leased; }
 
 # Whoever uses a container notices its end and says so. One that is only kept is asked after every ten seconds.
 ended() {
@@ -29,15 +32,15 @@ discard() {
     done
 }
 
-# Removes what never ran, with whatever this machine has to talk to an engine; what runs looks after itself. Where there
-# is nothing to talk with, the next start sweeps.
+# Removes the container, with whatever this machine has to talk to an engine. Where there is nothing, one that runs
+# ends by itself, and the next start sweeps one that does not.
 is_settled() {
     if has_command; then
-        said=$(command_of_engine rm --volumes "$container" 2>&1) && return
-        case $said in *running*) return 0 ;; esac
+        said=$(command_of_engine rm --force --volumes "$container" 2>&1)
+        # Newer clients call it a success that there is no such container.
+        case $said in "$container" | *'already in progress'*) return 0 ;; esac
     else
-        # It is gone, or it runs.
-        case $(status_of DELETE "$container?v=true") in 204 | 409) return 0 ;; esac
+        case $(status_of DELETE "$container?force=true&v=true") in 204 | 409) return 0 ;; esac
     fi
     return 1
 }

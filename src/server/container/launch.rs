@@ -77,18 +77,8 @@ impl<'a> Launch<'a> {
                 .with_evidence("what was said", said)
                 .with_help("look for a full disk, or set EBBTIDE_STATE_DIR to a folder with room"));
         }
-        match self.create_and_wait().await {
-            Ok((port, found)) => {
-                let pointer = Pointer {
-                    instance: self.instance.name(),
-                    version_num: found.version_num,
-                    version: found.version,
-                    port: Some(port),
-                    reason,
-                };
-                self.registry.write_pointer(&pointer)?;
-                Ok(Server::with_instance(self.plan, pointer, self.instance, lease, Origin::Started, began))
-            }
+        match self.create_and_publish(reason).await {
+            Ok(pointer) => Ok(Server::with_instance(self.plan, pointer, self.instance, lease, Origin::Started, began)),
             Err(error) => {
                 // The start's own error is the one to report. What cannot be removed ends by itself, or is left to the
                 // keeper, which the mark tells of it.
@@ -101,7 +91,7 @@ impl<'a> Launch<'a> {
         }
     }
 
-    /// Its presence tells the keeper that the container may have been created and not started.
+    /// Its presence tells the keeper that nobody but us can know of the container yet.
     fn creating(&self) -> std::path::PathBuf {
         self.instance.folder.join("creating")
     }
@@ -121,7 +111,7 @@ impl<'a> Launch<'a> {
         })
     }
 
-    async fn create_and_wait(&self) -> Result<(PublishedPort, Identification)> {
+    async fn create_and_publish(&self, reason: String) -> Result<Pointer> {
         std::fs::write(self.creating(), "").map_err(|error| {
             Error::new(ErrorKind::StateFolder, "the instance folder cannot be written").with_source(error)
         })?;
@@ -135,10 +125,20 @@ impl<'a> Launch<'a> {
             other => other,
         };
         started.map_err(|error| self.refused_to_start(&error))?;
-        // It watches itself from here on. A mark that stays costs the keeper a few vain attempts.
-        let _ = std::fs::remove_file(self.creating());
         let log = ContainerLog::follow(self.engine, &self.name);
-        self.first_row(&log).await
+        let (port, found) = self.first_row(&log).await?;
+        std::fs::remove_file(self.creating()).map_err(|error| {
+            Error::new(ErrorKind::ServerLost, "the container's keeper has ended").with_source(error)
+        })?;
+        let pointer = Pointer {
+            instance: self.instance.name(),
+            version_num: found.version_num,
+            version: found.version,
+            port: Some(port),
+            reason,
+        };
+        self.registry.write_pointer(&pointer)?;
+        Ok(pointer)
     }
 
     async fn create_and_start(&self, publish_on: &str) -> Result<(), EngineError> {
