@@ -23,7 +23,7 @@ async fn main() -> Result<(), Error> {
 
     // A server that runs already. `TEST_DATABASE_URL` counts for this backend alone, so that it may stand in everybody's
     // `.env` without choosing anything; `DATABASE_URL` is never read. The role needs the right to create databases.
-    if std::env::var_os("TEST_DATABASE_URL").is_some() {
+    if std::env::var("TEST_DATABASE_URL").is_ok_and(|url| !url.is_empty()) {
         tell("external", Harness::builder().backend(Backend::External)).await?;
     }
 

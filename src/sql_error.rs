@@ -42,6 +42,11 @@ pub(crate) fn is_crowded(error: &sqlx::Error) -> bool {
     code(error) == Some(TOO_MANY_CONNECTIONS)
 }
 
+/// Whether the server takes our password for a wrong one (`invalid_password`).
+pub(crate) fn is_no_password(error: &sqlx::Error) -> bool {
+    code(error) == Some("28P01")
+}
+
 /// Whether the server knows us and does not let us.
 pub(crate) fn is_denied(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| NO_ACCESS.contains(&code))

@@ -21,6 +21,12 @@ pub(crate) struct Docker {
     state: PathBuf,
 }
 
+/// Whether it is started as its documentation shows it, or as one would who has read about durability.
+enum Tuned {
+    No,
+    ByHand,
+}
+
 /// From the same moment on.
 struct Times {
     server: Duration,
@@ -44,9 +50,10 @@ impl Docker {
         let this = Self { image, has_floor, state: folder.join("c") };
         figures.line("docker.floor", "docker run of `true`", &[]);
         figures.line("docker", "docker run, polled to the first row", &[]);
-        figures.line("container", "ebbtide without a cache, first row", &["docker"]);
-        figures.line("container.test", "... a provisioned test's first row", &["docker"]);
-        figures.line("container.cached", "ebbtide with prepared data, first row", &["docker"]);
+        figures.line("docker.tuned", "the same in memory, without fsync", &["docker"]);
+        figures.line("container", "ebbtide without a cache, first row", &["docker", "docker.tuned"]);
+        figures.line("container.test", "... a provisioned test's first row", &["docker", "docker.tuned"]);
+        figures.line("container.cached", "ebbtide with prepared data, first row", &["docker", "docker.tuned"]);
         figures.line("container.cached.test", "... a provisioned test's first row", &["docker", "container.test"]);
         // What is saved is there for the second.
         for _ in 0..2 {
@@ -62,7 +69,8 @@ impl Docker {
             docker(&["run", "--rm", NOTHING])?;
             figures.add("docker.floor", began.elapsed());
         }
-        figures.add("docker", self.plain().await?);
+        figures.add("docker", self.plain(Tuned::No).await?);
+        figures.add("docker.tuned", self.plain(Tuned::ByHand).await?);
         let times = self.ours(Cache::Never).await?;
         figures.add("container", times.server);
         figures.add("container.test", times.test);
@@ -77,33 +85,19 @@ impl Docker {
     }
 
     /// What one would type, to the first row through the published port.
-    async fn plain(&self) -> Result<Duration, Error> {
-        let began = Instant::now();
-        let container = docker(&[
-            "run",
-            "--detach",
-            "--rm",
-            "--publish",
-            "127.0.0.1::5432",
-            "--env",
-            "POSTGRES_PASSWORD=secret",
-            &self.image,
-        ])?;
-        let port = docker(&["port", &container, "5432"])?.rsplit(':').next().unwrap_or_default().parse()?;
-        let options = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(port);
-        let options = options.username("postgres").password("secret").database("postgres");
-        let row = async {
-            while let Err(error) = first_row(&options).await {
-                if began.elapsed() > GIVING_UP {
-                    return Err(error);
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            Ok(began.elapsed())
+    async fn plain(&self, tuned: Tuned) -> Result<Duration, Error> {
+        let (options, server) = match tuned {
+            Tuned::No => ("", ""),
+            Tuned::ByHand => ("--tmpfs /d --env PGDATA=/d/data --env POSTGRES_INITDB_ARGS=--no-sync", "-c fsync=off"),
         };
-        let took = row.await;
+        let usual = "run --detach --rm --publish 127.0.0.1::5432 --env POSTGRES_PASSWORD=secret";
+        let words = usual.split(' ').chain(options.split_whitespace()).chain([self.image.as_str()]);
+        let words: Vec<&str> = words.chain(server.split_whitespace()).collect();
+        let began = Instant::now();
+        let container = docker(&words)?;
+        let took = until_first_row(&container, began).await;
         docker(&["rm", "--force", "--volumes", &container])?;
-        Ok(took?)
+        took
     }
 
     /// On a server of its own, once its container has gone again.
@@ -143,6 +137,19 @@ async fn measure(harness: &Harness, began: Instant) -> Result<Times, Error> {
     assert_eq!(services, 15, "the salon's services");
     tx.close().await?;
     Ok(Times { server, test, prepared: harness.provision().await?.reused })
+}
+
+async fn until_first_row(container: &str, began: Instant) -> Result<Duration, Error> {
+    let port = docker(&["port", container, "5432"])?.rsplit(':').next().unwrap_or_default().parse()?;
+    let options = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(port);
+    let options = options.username("postgres").password("secret").database("postgres");
+    while let Err(error) = first_row(&options).await {
+        if began.elapsed() > GIVING_UP {
+            return Err(error.into());
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(began.elapsed())
 }
 
 async fn first_row(options: &PgConnectOptions) -> Result<(), sqlx::Error> {

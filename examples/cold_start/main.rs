@@ -2,7 +2,8 @@
 //!
 //! On this machine: `initdb` and `pg_ctl start` as one would type them, and ebbtide's start on its cached `initdb`.
 //! In containers, where an engine has an image of PostgreSQL: `docker run` of nothing, which is the floor; `docker run`
-//! of the image, polled from the host; ebbtide without a cache; and ebbtide with prepared data.
+//! of the image, polled from the host, as documented and tuned by hand; ebbtide without a cache; and ebbtide with
+//! prepared data.
 //!
 //! `cargo run --release --example cold_start`, with `-- --json` for one JSON object, `-- --rounds 9` for more rounds.
 

@@ -101,7 +101,12 @@ impl Locks {
     async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T> {
         let (answer, answered) = oneshot::channel();
         self.orders.send(order(answer)).map_err(|_| self.lost())?;
-        answered.await.map_err(|_| self.lost())
+        if let Ok(answer) = answered.await {
+            return Ok(answer);
+        }
+        // The keeper says why it ends before it closes the queue.
+        self.orders.closed().await;
+        Err(self.lost())
     }
 }
 

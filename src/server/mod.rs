@@ -213,7 +213,7 @@ impl Server {
 
     /// Adds what is known of its end to an error that says the server is gone.
     pub(crate) fn explain(&self, error: Error) -> Error {
-        if error.kind() != ErrorKind::ServerLost {
+        if error.kind() != ErrorKind::ServerLost && !self.is_another(&error) {
             return error;
         }
         let lost = match &self.tenure {
@@ -226,6 +226,12 @@ impl Server {
             Some(source) => lost.with_source(format!("{error}: {}", told(source))),
             None => lost,
         }
+    }
+
+    /// Whether the error says that somebody else's container has got the port of ours: passwords are random.
+    fn is_another(&self, error: &Error) -> bool {
+        let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<sqlx::Error>());
+        self.backend == Backend::Container && source.is_some_and(sql_error::is_no_password)
     }
 
     async fn answers(&self) -> bool {
