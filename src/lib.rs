@@ -51,8 +51,10 @@
 //! - **`native`**: `postgres` and `initdb` of this machine, on a private Unix socket.
 //! - **`external`**: the server of a URL, shared by everybody who names it: templates and copies are databases called
 //!   `ebbtide_...`, leased by advisory locks. A role with `CREATEDB` is enough where the extensions are trusted ones.
-//!   Several machines may share it; their URLs must name the same role. It does not work through a pooler that gives
-//!   each transaction another session.
+//!   Several machines may share it; their URLs must name the same role, and lead to the same database for
+//!   administration: `postgres`, or the URL's own where the role may not connect to that. A process needs a connection for
+//!   each test that runs, and up to three more. It does not work through a pooler that gives each transaction another
+//!   session.
 //! - **`auto`**: a container if an engine answers and has the image or can pull it, else native.
 //!   [`ServerReport::reason`] tells the choice, and so does one line of `tracing` at the level `info`.
 //!
