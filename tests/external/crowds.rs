@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use ebbtide::ErrorKind;
 
 use super::outside::{Outside, undisturbed};
-use super::support::here;
+use super::support::{here, wait_until};
 
 #[tokio::test]
 async fn more_tests_than_connections_take_turns() {
@@ -65,7 +65,9 @@ async fn a_server_that_is_full_at_the_start_is_waited_for() {
     let url = outside.role("app", "createdb connection limit 0").await;
     let harness = outside.builder(&url).build().unwrap();
     let starting = tokio::spawn(async move { harness.start().await });
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // The start goes on in the background from here.
+    tokio::task::yield_now().await;
+    wait_until("the server has refused it", || outside.log().contains("too many connections"));
     assert!(!starting.is_finished());
     outside.run("alter role app connection limit -1").await;
     assert!(starting.await.unwrap().is_ok());

@@ -115,8 +115,12 @@ impl Outside {
             }
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
-        let log = std::fs::read_to_string(self.scratch.path("outside/log")).unwrap();
-        panic!("the server does not answer: {refused:?}\n{log}");
+        panic!("the server does not answer: {refused:?}\n{}", self.log());
+    }
+
+    /// All that the server has said.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.scratch.path("outside/log")).unwrap()
     }
 
     /// Runs statements as the superuser.
