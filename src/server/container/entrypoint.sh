@@ -12,9 +12,15 @@ shift 3
 holds=/tmp/ebbtide cache=/ebbtide-cache
 server='' retiring=no restored=''
 
+# The engine removes the log together with the container: whoever is to read it gets a moment to begin.
+fail() {
+    sleep 1
+    exit "$1"
+}
+
 refuse() {
     echo "ebbtide: $2" >&2
-    exit "$1"
+    fail "$1"
 }
 
 for program in docker-entrypoint.sh postgres; do
@@ -232,7 +238,8 @@ while :; do
     code=$?
     kill -0 "$server" 2> /dev/null || break
 done
-[ $retiring = yes ] || exit "$code"
+[ $code = 0 ] || fail "$code"
+[ $retiring = yes ] || exit 0
 server=''
 if [ "$cache_mb" -gt 0 ]; then save "$@"; fi
 exit 0
