@@ -1,5 +1,7 @@
 //! How to reach a server: connection parameters, URL, redaction.
 
+mod program;
+
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::path::Path;
@@ -19,6 +21,10 @@ pub(crate) const ADMIN_DATABASE: &str = "postgres";
 /// The port, which for a Unix socket is only a part of the socket's file name.
 pub(crate) const PORT: u16 = 5432;
 
+/// What to do about a URL that cannot be read.
+pub(crate) const WRITE_URL: &str = "it reads like postgres://user:password@host:5432/database?sslmode=require; write special \
+     characters of a password as %XX";
+
 /// A server on another machine learns within a minute that this one is gone, and frees what its sessions held. On a Unix
 /// socket they say nothing.
 /// <https://www.postgresql.org/docs/current/runtime-config-connection.html#GUC-TCP-KEEPALIVES-IDLE>
@@ -32,8 +38,10 @@ const CROWDED: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub(crate) struct ConnParams {
     options: PgConnectOptions,
-    /// What stands before and after the database's name in a URL.
-    url: (String, String),
+    /// What stands before the database's name in a URL, and the parameters behind it.
+    url: (String, Vec<String>),
+    /// The settings of every session that a URL names.
+    session: String,
     /// The database that administration goes through, and that advisory locks belong to.
     admin: String,
 }
@@ -46,7 +54,8 @@ impl ConnParams {
         let host = percent_encode(&folder.to_string_lossy());
         Self {
             options: plain(user).socket(folder).port(PORT),
-            url: (format!("postgres://{}@{host}:{PORT}/", percent_encode(user)), String::new()),
+            url: (format!("postgres://{}@{host}:{PORT}/", percent_encode(user)), Vec::new()),
+            session: String::new(),
             admin: ADMIN_DATABASE.to_owned(),
         }
     }
@@ -58,7 +67,8 @@ impl ConnParams {
         let (name, secret) = (percent_encode(user), percent_encode(password));
         Self {
             options: plain(user).host(host).port(port).password(password),
-            url: (format!("postgres://{name}:{secret}@{shown}:{port}/"), String::new()),
+            url: (format!("postgres://{name}:{secret}@{shown}:{port}/"), Vec::new()),
+            session: String::new(),
             admin: ADMIN_DATABASE.to_owned(),
         }
     }
@@ -73,13 +83,10 @@ impl ConnParams {
         let given: PgConnectOptions = url.parse()?;
         let given = given.options(settings);
         let pairs = shown.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
-        let mut pairs: Vec<String> = pairs.filter(|pair| !is_replaced(pair)).map(str::to_owned).collect();
-        // As one parameter: the driver would put several together, and libpq take the last.
-        let options = given.get_options().filter(|options| !options.is_empty());
-        pairs.extend(options.map(|options| format!("options={}", percent_encode(options))));
-        let query = if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) };
+        let pairs = pairs.filter(|pair| !is_replaced(pair)).map(str::to_owned).collect();
         Ok(Self {
-            url: (format!("{}/", &shown[..Position::BeforePath]), query),
+            url: (format!("{}/", &shown[..Position::BeforePath]), pairs),
+            session: given.get_options().unwrap_or_default().to_owned(),
             options: given.options(KEEPALIVES),
             admin: ADMIN_DATABASE.to_owned(),
         })
@@ -88,6 +95,33 @@ impl ConnParams {
     /// The same server, administered through another database.
     pub(crate) fn through(self, admin: &str) -> Self {
         Self { admin: admin.to_owned(), ..self }
+    }
+
+    /// The same server, with the plans of statements that take longer in its log: for superusers only.
+    /// <https://www.postgresql.org/docs/current/auto-explain.html>
+    pub(crate) fn explaining(&self, longer_than: Duration) -> Self {
+        let milliseconds = longer_than.as_millis().to_string();
+        let settings = [
+            ("session_preload_libraries", "auto_explain"),
+            ("auto_explain.log_min_duration", milliseconds.as_str()),
+            ("auto_explain.log_analyze", "on"),
+        ];
+        self.with_settings(&settings)
+    }
+
+    /// The same server for who only looks: what such a session wrote to a lane would stay.
+    pub(crate) fn looking(&self) -> Self {
+        self.with_settings(&[("default_transaction_read_only", "on")])
+    }
+
+    fn with_settings(&self, settings: &[(&str, &str)]) -> Self {
+        let mut changed = self.clone();
+        changed.options = changed.options.options(settings.iter().copied());
+        for (name, value) in settings {
+            let space = if changed.session.is_empty() { "" } else { " " };
+            write!(changed.session, "{space}-c {name}={value}").expect("writing to a string does not fail");
+        }
+        changed
     }
 
     /// The database that administration goes through.
@@ -127,7 +161,13 @@ impl ConnParams {
 
     /// A URL that libpq, sqlx and psql accept.
     pub(crate) fn url(&self, database: &str) -> String {
-        format!("{}{}{}", self.url.0, percent_encode(database), self.url.1)
+        let mut parameters = self.url.1.clone();
+        if !self.session.is_empty() {
+            // As one parameter: the driver would put several together, and libpq take the last.
+            parameters.push(format!("options={}", percent_encode(&self.session)));
+        }
+        let query = if parameters.is_empty() { String::new() } else { format!("?{}", parameters.join("&")) };
+        format!("{}{}{query}", self.url.0, percent_encode(database))
     }
 
     pub(crate) async fn connect(&self, database: &str) -> Result<PgConnection> {
@@ -151,9 +191,17 @@ impl fmt::Debug for ConnParams {
 
 /// Connects, and waits for a while when the server has no connection left.
 pub(crate) async fn open(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    patiently(|| PgConnection::connect_with(options)).await
+}
+
+/// Tries to connect for as long as a server without a connection left is waited for.
+pub(crate) async fn patiently<F>(mut connect: impl FnMut() -> F) -> Result<PgConnection, sqlx::Error>
+where
+    F: Future<Output = Result<PgConnection, sqlx::Error>>,
+{
     let mut patience = Patience::new("connecting", CROWDED);
     loop {
-        match PgConnection::connect_with(options).await {
+        match connect().await {
             Err(error) if sql_error::is_crowded(&error) => {
                 if patience.pause(&error).await.is_err() {
                     return Err(error);

@@ -55,12 +55,16 @@ pub enum ErrorKind {
     Timeout,
     /// The test ended the transaction that ebbtide had opened for it.
     TransactionEscaped,
+    /// The test is over, and something that it started still uses its database.
+    StillInUse,
     /// A deferred constraint did not hold at the end of the test.
     ConstraintViolated,
     /// The database refused a statement.
     Database,
     /// Reading or writing a file failed.
     Io,
+    /// Something that is not ebbtide's failed, such as an argument that a test makes for itself.
+    Other,
 }
 
 /// Any failure of this crate.
@@ -90,6 +94,24 @@ impl Error {
     #[must_use]
     pub fn help(&self) -> Option<&str> {
         self.inner.help.as_deref()
+    }
+
+    /// A failure that is not ebbtide's, such as that of an argument that a test makes for itself.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # use ebbtide::{TestArg, TestContext};
+    /// struct Key(String);
+    ///
+    /// impl TestArg for Key {
+    ///     async fn from_test(_: &TestContext) -> ebbtide::Result<Self> {
+    ///         std::fs::read_to_string("tests/key.pem").map(Key).map_err(ebbtide::Error::other)
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn other(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::new(ErrorKind::Other, "something of the test's own failed").with_source(cause)
     }
 
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {

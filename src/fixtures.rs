@@ -14,7 +14,8 @@
 //! # fn main() {}
 //! ```
 
-use crate::lane::Tx;
+use crate::error::Result;
+use crate::lane::{Database, Sandbox, Tx};
 
 /// A transaction as [`ebbtide::tx`](crate::tx()) gives it.
 ///
@@ -22,8 +23,30 @@ use crate::lane::Tx;
 /// There is no transaction to be had; the message is the error's whole report.
 #[rstest::fixture]
 pub async fn tx() -> Tx {
-    match crate::tx().await {
-        Ok(tx) => tx,
+    had(crate::tx().await)
+}
+
+/// A pool on a transaction as [`ebbtide::sandbox`](crate::sandbox()) gives it.
+///
+/// # Panics
+/// There is none to be had; the message is the error's whole report.
+#[rstest::fixture]
+pub async fn sandbox() -> Sandbox {
+    had(crate::sandbox().await)
+}
+
+/// A database as [`ebbtide::database`](crate::database()) gives it.
+///
+/// # Panics
+/// There is none to be had; the message is the error's whole report.
+#[rstest::fixture]
+pub async fn database() -> Database {
+    had(crate::database().await)
+}
+
+fn had<T>(result: Result<T>) -> T {
+    match result {
+        Ok(value) => value,
         Err(error) => panic!("{error:?}"),
     }
 }

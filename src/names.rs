@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::error::{Error, ErrorKind, Result};
 
 /// The prefix of every database that ebbtide creates.
@@ -40,6 +42,11 @@ impl Fingerprint {
 
     pub(crate) fn from_hash(hash: &[u8]) -> Self {
         Self(hex(hash).chars().take(Self::DIGITS).collect())
+    }
+
+    /// Another one, for another database of the same content.
+    pub(crate) fn for_purpose(&self, purpose: &str) -> Self {
+        Self::from_hash(&Sha256::digest(format!("{purpose} {self}")))
     }
 
     /// The key of the advisory lock that a template is built under.
@@ -112,6 +119,11 @@ impl DatabaseName {
         (is_one && is_whole).then(|| Fingerprint(digits.to_owned()))
     }
 
+    /// The number in the name of a lane.
+    pub(crate) fn lane_number(&self) -> Option<usize> {
+        self.0.strip_prefix(DATABASE_PREFIX)?.strip_prefix("l_")?.rsplit_once('_')?.1.parse().ok()
+    }
+
     pub(crate) fn is_template(&self) -> bool {
         self.0.strip_prefix(DATABASE_PREFIX).is_some_and(|rest| rest.starts_with("t_"))
     }
@@ -132,6 +144,13 @@ pub(crate) fn short_id() -> String {
     let mut id = uuid::Uuid::new_v4().simple().to_string();
     id.truncate(8);
     id
+}
+
+/// The first hexadecimal digits of a text's hash.
+pub(crate) fn short_hash(text: &str, digits: usize) -> String {
+    let mut hash = hex(&Sha256::digest(text));
+    hash.truncate(digits);
+    hash
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

@@ -1,5 +1,7 @@
 //! Child processes and the identity of living ones.
 
+mod attached;
+
 use std::ffi::OsStr;
 use std::io::Read as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -9,6 +11,8 @@ use std::process::{Command, ExitStatus, Stdio};
 use tokio::sync::oneshot;
 
 use crate::error::{Error, ErrorKind, Result};
+
+pub(crate) use attached::{Attached, Errand, find_program};
 
 /// The user that a child runs as, where that is not our own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,6 +202,10 @@ pub(crate) fn run(
 /// The last lines of a log, or nothing when it cannot be read.
 pub(crate) fn tail(log: &Path, lines: usize) -> String {
     let text = std::fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    last_lines(&text, lines)
+}
+
+pub(crate) fn last_lines(text: &str, lines: usize) -> String {
     let all: Vec<&str> = text.lines().collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }

@@ -11,14 +11,14 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use crate::error::Result;
-use crate::lane_leases::HeldLanes;
+use crate::lane_leases::{HeldLanes, LaneState};
 use crate::names::{DATABASE_PREFIX, DatabaseName, Fingerprint, Literal};
 use crate::server::Server;
 use crate::sql_error;
 use crate::template::OWNER;
 
-/// Templates that may stay on one server beside the one about to be built.
-const TEMPLATES_KEPT: usize = 4;
+/// Templates that may stay on one server beside the one about to be built. Every set of fixtures has one.
+const TEMPLATES_KEPT: usize = 24;
 
 /// What [`Harness::reap`](crate::Harness::reap) did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,11 +43,22 @@ pub(crate) async fn drop_database(admin: &mut PgConnection, name: &DatabaseName)
     let release = format!("alter database {name} is_template false");
     // Only a template refuses to be dropped; for any other, and for one that is gone, this changes nothing.
     let _ = sqlx::raw_sql(AssertSqlSafe(release)).execute(&mut *admin).await;
-    sqlx::raw_sql(AssertSqlSafe(format!("drop database if exists {name} with (force)")))
-        .execute(admin)
-        .await
-        .map(drop)
-        .map_err(|error| sql_error::failed(&format!("dropping {name}"), error))
+    let force = AssertSqlSafe(format!("drop database if exists {name} with (force)"));
+    let dropped = match sqlx::raw_sql(force).execute(&mut *admin).await {
+        // An ordinary role may not end an autovacuum worker, and is refused for its sake. Without FORCE the server ends it
+        // by itself. https://www.postgresql.org/docs/current/sql-dropdatabase.html
+        Err(error) if sql_error::code(&error) == Some("42501") => {
+            let end_ours = format!(
+                "select pg_terminate_backend(pid) from pg_stat_activity where datname = {} and usename = current_user",
+                Literal(name.as_str())
+            );
+            // If it cannot be asked, the next statement says why.
+            let _ = sqlx::raw_sql(AssertSqlSafe(end_ours)).execute(&mut *admin).await;
+            sqlx::raw_sql(AssertSqlSafe(format!("drop database if exists {name}"))).execute(admin).await
+        }
+        dropped => dropped,
+    };
+    dropped.map(drop).map_err(|error| sql_error::failed(&format!("dropping {name}"), error))
 }
 
 /// Drops what builders of this fingerprint left behind. The caller holds the fingerprint's lock.
@@ -122,6 +133,10 @@ impl Hold {
     async fn drop_all(self, admin: &mut PgConnection) -> Result<Vec<DatabaseName>> {
         let mut names = databases(admin, DATABASE_PREFIX).await?;
         names.retain(|name| name.fingerprint().as_ref() == Some(&self.fingerprint));
+        // Somebody may have made another lane since ours were locked, and uses it.
+        let is_locked = |name: &DatabaseName| name.lane_number().is_none_or(|number| self.lanes.has(number));
+        let all_are_locked = names.iter().all(is_locked);
+        names.retain(|name| if name.is_template() { all_are_locked } else { is_locked(name) });
         names.sort_by_key(DatabaseName::is_template);
         let mut dropped = Vec::new();
         for name in names {
@@ -140,6 +155,33 @@ impl Hold {
             .map_err(|error| sql_error::failed("unlocking a template", error))?;
         Ok(dropped)
     }
+}
+
+/// Drops lanes of other fingerprints that nobody uses now, oldest first, until there are fewer than the limit on the
+/// server together with those that are in use.
+pub(crate) async fn make_room(
+    server: &Server,
+    admin: &mut PgConnection,
+    wanted: &Fingerprint,
+    limit: usize,
+) -> Result<()> {
+    let lanes = databases(admin, &format!("{DATABASE_PREFIX}l_")).await?;
+    let mut surplus = (lanes.len() + 1).saturating_sub(limit);
+    for name in lanes {
+        if surplus == 0 {
+            break;
+        }
+        let (Some(fingerprint), Some(number)) = (name.fingerprint(), name.lane_number()) else { continue };
+        if fingerprint == *wanted {
+            continue;
+        }
+        if let Some(lease) = server.lanes(&fingerprint).try_lease(number).await? {
+            lease.mark(LaneState::Unknown)?;
+            drop_database(admin, &name).await?;
+            surplus -= 1;
+        }
+    }
+    Ok(())
 }
 
 /// Makes a lane a kept database, which says itself until when.

@@ -56,8 +56,10 @@ pub(crate) fn is_denied(error: &sqlx::Error) -> bool {
 pub(crate) fn is_server_gone(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed | sqlx::Error::PoolClosed => true,
-        // 57P01 to 57P03: shutting down, crashed, starting up.
-        error => code(error).is_some_and(|code| code.starts_with("57P0")),
+        // 57P01 to 57P03: shutting down, crashed, starting up. And one of ours: it is not the server that was asked for.
+        error => refusal(error).is_some_and(|refused| {
+            refused.code().starts_with("57P0") || refused.constraint() == Some("another_server")
+        }),
     }
 }
 

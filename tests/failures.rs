@@ -46,7 +46,7 @@ fn an_unknown_key_in_the_file_leads_to_the_nearest_one() {
     scratch.write("ebbtide.toml", "[server]\nstorage = \"memory\"\nlingre = \"5s\"\n");
     assert_report!(scratch, unplanned(scratch.builder()), Config, @r"
     [SCRATCH]/ebbtide.toml:3: unknown key server.lingre
-      help: did you mean linger? legal keys: backend, postgres, image, url, allow_remote, linger, storage, cache, settings, bin, state_dir, start_timeout
+      help: did you mean linger? legal keys: backend, postgres, image, url, allow_remote, linger, keep, keep_for, explain, storage, cache, settings, bin, state_dir, start_timeout
     ");
 }
 
@@ -73,8 +73,24 @@ async fn a_migrations_folder_without_a_migration_is_an_error() {
     scratch.write("migrations/README.md", "soon\n");
     assert_report!(scratch, refused(scratch.builder()).await, MigrationSource, @r"
     [SCRATCH]/migrations holds no migration
-      help: sqlx migrations are named VERSION_description.sql, or .up.sql and .down.sql in pairs
+      help: sqlx migrations are named VERSION_description.sql, refinery's V1__name.sql, diesel's are folders with up.sql; any other file that ends in .sql is plain SQL
     ");
+}
+
+#[tokio::test]
+async fn a_folder_that_mixes_layouts_names_the_files_and_how_to_choose() {
+    let scratch = Scratch::new();
+    scratch.write("migrations/1_users.sql", USERS);
+    scratch.write("migrations/V2__visits.sql", "create table visits (id int);\n");
+    scratch.write("migrations/schema.sql", USERS);
+    assert_report!(scratch, refused(scratch.builder()).await, MigrationSource, @r#"
+    [SCRATCH]/migrations mixes the layouts of several tools
+      files:
+        named as refinery's: V2__visits.sql
+        named as sqlx's: 1_users.sql
+        plain SQL: schema.sql
+      help: move what does not belong there, or name the layout: migrations = { sqlx = "FOLDER" } (or sql, refinery, diesel) below [provision] in ebbtide.toml, EBBTIDE_MIGRATIONS=sqlx:FOLDER, or `Migrations::sqlx("FOLDER")`
+    "#);
 }
 
 #[tokio::test]
@@ -261,6 +277,25 @@ async fn a_migration_that_writes_to_the_ledger_is_found_out() {
 }
 
 #[tokio::test]
+async fn a_ledger_that_knows_more_and_other_than_the_files_is_found_out() {
+    let scratch = Scratch::new();
+    scratch.write("migrations/1_users.sql", USERS);
+    scratch.write(
+        "migrations/2_forged.sql",
+        "update _sqlx_migrations set success = false, checksum = '\\xabcd' where version = 1;\n\
+         insert into _sqlx_migrations (version, description, success, checksum, execution_time) values (99, 'x', true, '', 0);\n",
+    );
+    assert_report!(scratch, refused(scratch.builder()).await, LedgerMismatch, @r"
+    the migration ledger does not agree with the migration files
+      differences:
+        1 is dirty: it was begun, and is not said to have succeeded
+        1 (users) has another checksum in the ledger: abcd instead of f442f2d520af
+        99 is in the ledger, and there is no such file
+      help: a migration writes to the ledger, or a file changed while it was applied; let sqlx alone write there
+    ");
+}
+
+#[tokio::test]
 async fn a_relation_that_comes_later_leads_to_its_migration() {
     let scratch = Scratch::new();
     let visits = "create table visits (\n    id int primary key,\n    user_id int references users\n);\n";
@@ -284,10 +319,18 @@ async fn a_relation_that_comes_later_leads_to_its_migration() {
 async fn a_migration_that_hangs_is_named_and_ended_on_the_server() {
     let scratch = Scratch::new();
     scratch.write("migrations/1_users.sql", USERS);
-    scratch.write("migrations/2_sleepy.sql", "select pg_sleep(60); -- the sleep of failures.rs\n");
+    let sleepy =
+        "create table beds (id int);\nselect 1;\n\nselect pg_sleep(60); -- the sleep of failures.rs\nselect 2;\n";
+    scratch.write("migrations/2_sleepy.sql", sleepy);
     let error = refused(scratch.builder().provision_timeout(Duration::from_secs(1))).await;
     assert_report!(scratch, error, Timeout, @r"
-    migration 2 (sleepy) is not done after 1s ([SCRATCH]/migrations/2_sleepy.sql)
+    migration 2 (sleepy) is not done after 1s: [SCRATCH]/migrations/2_sleepy.sql:4:1
+      the statement:
+        [SCRATCH]/migrations/2_sleepy.sql:4:1
+         4 | select pg_sleep(60); -- the sleep of failures.rs
+           | ^
+      it waited for:
+        Timeout: PgSleep
       help: raise provision.timeout or EBBTIDE_PROVISION_TIMEOUT, or look for a lock that the migration waits for
     ");
     no_session_says("the sleep of failures.rs").await;

@@ -1,4 +1,5 @@
 //! Everything that can be wrong with seeds and expectations, and what ebbtide says about it.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 #[macro_use]
 #[path = "support/reports.rs"]
@@ -100,12 +101,21 @@ async fn a_csv_seed_for_a_table_that_does_not_exist_tells_how_it_is_named() {
 async fn a_csv_seed_with_an_unknown_column_names_it() {
     let scratch = seeded("010_users.csv", "id,nmae\n1,Laura\n");
     assert_report!(scratch, refused(scratch.builder()).await, Seed, @r#"
-    seed [SCRATCH]/seeds/010_users.csv failed for table users: column "nmae" does not exist
+    seed [SCRATCH]/seeds/010_users.csv failed in line 1, for table users: column "nmae" does not exist
       the server says:
         SQLSTATE 42703: column "nmae" does not exist
         hint: Perhaps you meant to reference the column "users.name".
       help: the header or the keys must be columns of the table
     "#);
+}
+
+#[tokio::test]
+async fn a_row_of_a_csv_seed_with_too_many_or_too_few_values_has_its_line() {
+    for (row, words) in [("2,Ana,Eva", "extra data after last expected column"), ("2", "missing data for column")] {
+        let scratch = seeded("010_users.csv", &format!("id,name\n1,Laura\n{row}\n"));
+        let error = refused(scratch.builder()).await;
+        assert_tells(&error, ErrorKind::Seed, &["010_users.csv failed while it was read", words, "line 3"]);
+    }
 }
 
 #[tokio::test]
@@ -127,6 +137,18 @@ async fn a_refused_row_of_a_json_seed_has_file_and_constraint() {
       the server says:
         SQLSTATE 23502: null value in column "name" of relation "users" violates not-null constraint
         detail: Failing row contains (2, null).
+      help: mend the data; nothing of this file was kept
+    "#);
+}
+
+#[tokio::test]
+async fn a_value_of_a_json_seed_that_does_not_fit_its_column_has_its_row() {
+    let rows = r#"[{"id": 1, "name": "Laura"}, {"id": 2, "name": "Ana"}, {"id": "three", "name": "Eva"}, {"id": 4, "name": "Pia"}]"#;
+    let scratch = seeded("010_users.json", rows);
+    assert_report!(scratch, refused(scratch.builder()).await, Seed, @r#"
+    seed [SCRATCH]/seeds/010_users.json failed for table users, row 3: invalid input syntax for type integer: "three"
+      the server says:
+        SQLSTATE 22P02: invalid input syntax for type integer: "three"
       help: mend the data; nothing of this file was kept
     "#);
 }
@@ -160,7 +182,7 @@ async fn a_seed_that_commits_is_refused() {
          1 | insert into users values (1, 'Laura');
          2 | commit;
            | ^
-      help: take it out: every seed file runs in a transaction of its own
+      help: take it out: every such file runs in a transaction of its own
     ");
 }
 
@@ -206,6 +228,89 @@ async fn a_csv_seed_that_is_not_utf8_is_refused() {
 }
 
 #[tokio::test]
+async fn an_error_far_into_a_sql_seed_has_its_line_in_the_file() {
+    let many = "select 'Laura;'; -- é;\n".repeat(20_000);
+    let scratch =
+        seeded("010_users.sql", &format!("\u{feff}{many}/* now */ insert into users\n  values (1, Laura);\n"));
+    assert_report!(scratch, refused(scratch.builder()).await, Seed, @r#"
+    a seed failed at [SCRATCH]/seeds/010_users.sql:20002:14: column "laura" does not exist
+      the statement:
+        [SCRATCH]/seeds/010_users.sql:20002:14
+         20001 | /* now */ insert into users
+         20002 |   values (1, Laura);
+               |              ^
+      the server says:
+        SQLSTATE 42703: column "laura" does not exist
+      help: mend the file and run the tests again; nothing of this database was kept
+    "#);
+}
+
+/// Fifty megabytes pass through a process that never holds more than a few of them.
+#[test]
+fn a_csv_seed_of_fifty_megabytes_takes_no_memory_to_speak_of() {
+    passes_through_little_memory(support::here!(), "010_users.csv", |file, name| {
+        writeln!(file, "id,name").unwrap();
+        (0..ROWS).for_each(|id| writeln!(file, "{id:06},{name}").unwrap());
+    });
+}
+
+#[test]
+fn a_sql_seed_of_fifty_megabytes_takes_no_memory_to_speak_of() {
+    passes_through_little_memory(support::here!(), "010_users.sql", |file, name| {
+        for start in (0..ROWS).step_by(500) {
+            writeln!(file, "insert into users values").unwrap();
+            (start..start + 499).for_each(|id| writeln!(file, "({id:06}, '{name}'),").unwrap());
+            writeln!(file, "({}, '{name}') on conflict do nothing;", start + 499).unwrap();
+        }
+    });
+}
+
+const ROWS: u64 = 500_000;
+
+/// `test` is `here!()`; `write` writes so many rows with that name.
+#[expect(clippy::print_stdout, reason = "the figure is told, and the child tells its parent")]
+fn passes_through_little_memory(test: &str, seed: &str, write: fn(&mut dyn std::io::Write, &str)) {
+    let provision = |folder: &std::path::Path, seeds: bool| {
+        let builder = ebbtide::Harness::builder().config_file(folder.join("ebbtide.toml"));
+        let builder = builder.migrations(folder.join("migrations"));
+        let builder = if seeds { builder.seeds(folder.join("seeds")) } else { builder.without_seeds() };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(builder.build().unwrap().provision()).unwrap().provisioned
+    };
+    // A process of its own, because the peak is the process's.
+    if let Some(folder) = support::again::role() {
+        let folder = std::path::PathBuf::from(folder);
+        provision(&folder, false);
+        let before = peak_kilobytes();
+        let report = provision(&folder, true);
+        assert_eq!(report.rows["users"], ROWS);
+        return println!("grown by {} kB", peak_kilobytes() - before);
+    }
+    let scratch = seeded(seed, "");
+    // Another content each time, so that no template is there.
+    let name = format!("{}-{}", std::process::id(), "x".repeat(85));
+    let path = scratch.path("seeds").join(seed);
+    let mut file = std::io::BufWriter::new(std::fs::File::create(&path).unwrap());
+    write(&mut file, &name);
+    drop(file);
+    let megabytes = std::fs::metadata(&path).unwrap().len() / 1_000_000;
+    assert!((48..60).contains(&megabytes), "{megabytes} MB");
+    let child = support::again::again_as(scratch.path("").to_str().unwrap(), test).output().unwrap();
+    let said = support::again::passed(&child);
+    let (_, grown) = said.split_once("grown by ").unwrap();
+    let kilobytes: u64 = grown.split(' ').next().unwrap().parse().unwrap();
+    println!("a seed of {megabytes} MB: the process's peak memory has grown by {kilobytes} kB");
+    assert!(kilobytes < 16_000, "{kilobytes} kB for {megabytes} MB");
+}
+
+/// The most memory that this process has had.
+fn peak_kilobytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[tokio::test]
 async fn the_same_seed_twice_inserts_once_and_skips_once() {
     let csv = "id,name\n1,Laura\n2,Ana\n3,Eva\n";
     let sql = "insert into users values (1, 'Laura'), (2, 'Ana'), (3, 'Eva') on conflict do nothing;\n";
@@ -236,6 +341,6 @@ async fn everything_that_is_not_as_expected_is_told_at_once() {
         table users has 2 rows, expected 3
         enum mood is (calm, merry), expected (merry, calm)
         enum size is missing, expected (s, m)
-      help: mend the migrations or seeds, or [provision.expect] in ebbtide.toml if the database is right
+      help: mend the migrations or seeds, or what is expected if the database is right: [provision.expect] in ebbtide.toml, `expect(...)` at the test, `rename_all` on an enum of Rust
     ");
 }

@@ -4,9 +4,13 @@
 
 mod support;
 
-use ebbtide::{ErrorKind, Harness, Tx};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::Stdio;
+
+use ebbtide::{Backend, ErrorKind, Harness, Tx};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use support::Scratch;
+use support::again::{again_as, role};
+use support::{Scratch, here};
 
 const MIGRATION: &str = "
     create table parents (id bigint generated always as identity primary key, name text not null unique);
@@ -377,4 +381,37 @@ async fn the_url_leads_another_client_to_the_same_database() {
     assert_eq!(theirs, ours);
     other.close().await.unwrap();
     tx.close().await.unwrap();
+}
+
+#[test]
+fn a_panic_is_reported_also_without_the_attribute() {
+    if role().is_none() {
+        let mut child = again_as("panics", here!()).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        lines.find(|line| line == "ebbtide: a test failed").expect("it is told");
+        assert!(lines.next().unwrap().starts_with("  it had a Tx: ebbtide_l_"));
+        let scratch = Scratch::new();
+        if *scratch.builder().build().unwrap().plan().backend == Backend::External {
+            // Few roles may read a server's log.
+            assert!(lines.next().unwrap().starts_with("  the server's log cannot be read: "));
+        } else {
+            assert_eq!(lines.next().unwrap(), "  the server refused:");
+            assert_eq!(lines.next().unwrap(), "    22012 division by zero");
+        }
+        drop(child.stdin.take());
+        assert!(child.wait().unwrap().success());
+        return;
+    }
+    let scratch = Scratch::new();
+    let harness = harness(&scratch);
+    let panicked = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut tx = harness.tx().await.unwrap();
+            run(&mut tx, "select 1 / 0").await.unwrap();
+        });
+    });
+    assert!(panicked.join().is_err());
+    // It is told in the background, and a process that ends takes that with it.
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }

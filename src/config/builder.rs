@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::env::Environment;
+use super::expect::{Expect, PgEnum, RustEnum};
 use super::given::{Given, check_setting, spell};
 use super::key;
 use super::layer::Layer;
+use super::migrations::Migrations;
 use super::plan::Plan;
 use super::source::{Source, Sourced};
 use super::url::ServerUrl;
-use super::value::{Backend, Cache, Expect, Migrations, Storage, without_repeats};
+use super::value::{Backend, Cache, Keep, Storage, without_repeats};
 use crate::error::Result;
 
 /// Asks for a server and its database in code.
@@ -91,6 +93,27 @@ impl Builder {
         self
     }
 
+    /// When a test's databases are kept for a person to look at. Default: [`Keep::Never`].
+    pub fn keep(mut self, keep: Keep) -> Self {
+        self.layer.keep = said(keep);
+        self
+    }
+
+    /// Shows the plans of statements that take longer, with `auto_explain`
+    /// (<https://www.postgresql.org/docs/current/auto-explain.html>), at the end of their test. Default: none.
+    ///
+    /// Every statement is then timed step by step, so all are slower than without.
+    pub fn explain(mut self, longer_than: Duration) -> Self {
+        self.layer.explain = said(longer_than);
+        self
+    }
+
+    /// How long a kept database stays, and with it its server. Default: one hour.
+    pub fn keep_for(mut self, keep_for: Duration) -> Self {
+        self.layer.keep_for = said(keep_for);
+        self
+    }
+
     /// Where the server keeps its data. Default: [`Storage::Auto`].
     pub fn storage(mut self, storage: Storage) -> Self {
         self.layer.storage = said(storage);
@@ -143,9 +166,10 @@ impl Builder {
         self
     }
 
-    /// The folder of migrations, relative to the package. Default: `migrations`, if there is one.
-    pub fn migrations(mut self, path: impl Into<PathBuf>) -> Self {
-        self.layer.migrations = said(Migrations::Directory(path.into()));
+    /// The folder of migrations, relative to the package, or another source: see [`Migrations`]. Default: `migrations`, if
+    /// there is one.
+    pub fn migrations(mut self, source: impl Into<Migrations>) -> Self {
+        self.layer.migrations = said(source.into());
         self
     }
 
@@ -181,6 +205,13 @@ impl Builder {
     pub fn expect_enum(self, name: impl Into<String>, labels: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let labels = labels.into_iter().map(Into::into).collect();
         self.expecting(Expect { enums: [(name.into(), labels)].into(), ..Expect::default() })
+    }
+
+    /// Expects an enum type to have the labels of this Rust enum, in any order.
+    ///
+    /// The error before the first test shows both lists, and what either side lacks.
+    pub fn expect_enum_of<T: PgEnum>(self) -> Self {
+        self.expecting(Expect { rust_enums: vec![RustEnum::of::<T>()], ..Expect::default() })
     }
 
     /// How long one migration or one seed file may take, more than zero. Default: 120 seconds.

@@ -10,11 +10,12 @@ use super::engine::{self, EngineHints};
 use super::given::Given;
 use super::key::{self, Key};
 use super::layer::Layer;
+use super::migrations::Migrations;
 use super::nearest::nearest;
 use super::project::Project;
 use super::source::{Source, Sourced};
 use super::url::ServerUrl;
-use super::value::{Migrations, without_repeats};
+use super::value::without_repeats;
 use crate::error::{Error, ErrorKind, Result};
 
 const DOT_ENV: &str = ".env";
@@ -117,6 +118,9 @@ impl Environment {
             url: self.read(&key::URL, Given::url)?,
             allow_remote: self.read(&key::ALLOW_REMOTE, Given::flag)?,
             linger: self.read(&key::LINGER, Given::duration)?,
+            keep: self.read(&key::KEEP, Given::choice)?,
+            keep_for: self.read(&key::KEEP_FOR, Given::duration)?,
+            explain: self.read(&key::EXPLAIN, Given::duration)?,
             storage: self.read(&key::STORAGE, Given::choice)?,
             cache: self.read(&key::CACHE, Given::choice)?,
             settings: BTreeMap::new(),
@@ -124,9 +128,7 @@ impl Environment {
             state_dir: self.path(key::STATE_DIR.variable),
             start_timeout: self.read(&key::START_TIMEOUT, Given::limit)?,
             extensions: self.read(&key::EXTENSIONS, Given::words)?.map(|text| text.map(|text| split(&text))),
-            migrations: self.path(key::MIGRATIONS.variable).map(|path| {
-                path.map(|path| if is_none(&path) { Migrations::None } else { Migrations::Directory(path) })
-            }),
+            migrations: self.path(key::MIGRATIONS.variable).map(|said| said.map(Migrations::from_variable)),
             seeds: self.path(key::SEEDS.variable).map(|path| path.map(|path| Some(path).filter(|path| !is_none(path)))),
             expect: None,
             provision_timeout: self.read(&key::TIMEOUT, Given::limit)?,

@@ -6,12 +6,14 @@ use toml::de::DeValue;
 
 use super::document::{Document, Entry};
 use super::env::Environment;
+use super::expect::Expect;
 use super::given::check_setting;
 use super::key::{self, Key};
 use super::layer::Layer;
+use super::migrations::{Layout, MigrationCommand, Migrations};
 use super::project::Project;
 use super::source::{Source, Sourced};
-use super::value::{Expect, Migrations, without_repeats};
+use super::value::{Choice as _, without_repeats};
 use crate::error::{Error, ErrorKind, Result};
 
 const NAME: &str = "ebbtide.toml";
@@ -87,6 +89,9 @@ fn server(layer: &mut Layer, folder: &Path, entries: Vec<Entry<'_>>) -> Result<(
                 layer.allow_remote = Some(Sourced::new(entry.flag(&key::ALLOW_REMOTE)?, entry.source()));
             }
             "linger" => layer.linger = Some(entry.text(&key::LINGER)?.duration()?),
+            "keep" => layer.keep = Some(entry.text(&key::KEEP)?.choice()?),
+            "explain" => layer.explain = Some(entry.text(&key::EXPLAIN)?.duration()?),
+            "keep_for" => layer.keep_for = Some(entry.text(&key::KEEP_FOR)?.duration()?),
             "storage" => layer.storage = Some(entry.text(&key::STORAGE)?.choice()?),
             "cache" => layer.cache = Some(entry.text(&key::CACHE)?.choice()?),
             "settings" => {
@@ -126,32 +131,50 @@ fn migrations(folder: &Path, entry: &Entry<'_>) -> Result<Migrations> {
     match entry.value() {
         DeValue::Boolean(false) => Ok(Migrations::None),
         DeValue::String(_) => Ok(Migrations::Directory(path(folder, &key::MIGRATIONS, entry)?.value)),
-        DeValue::Table(_) => command(folder, entry),
-        _ => Err(entry.is_not("a folder, false or a command", key::MIGRATIONS.legal)),
+        DeValue::Table(_) => named(folder, entry),
+        _ => Err(entry.is_not("a folder, false or a table", key::MIGRATIONS.legal)),
     }
 }
 
-fn command(folder: &Path, entry: &Entry<'_>) -> Result<Migrations> {
-    let (mut command, mut inputs) = (Vec::new(), Vec::new());
-    for part in entry.table(key::MIGRATIONS.legal)? {
+/// A folder with its layout, or a command.
+fn named(folder: &Path, entry: &Entry<'_>) -> Result<Migrations> {
+    let layouts: Vec<&str> = Layout::WORDS.iter().map(|(word, _)| *word).collect();
+    let parts = entry.table(key::MIGRATIONS.legal)?;
+    let of_layout = |part: &&Entry<'_>| layouts.contains(&part.name);
+    let Some(part) = parts.iter().find(of_layout) else { return command(folder, entry, parts, &layouts) };
+    if let Some(other) = parts.iter().find(|other| other.name != part.name) {
+        let message = format!("provision.migrations has both {} and {}", part.name, other.name);
+        return Err(entry.error(message).with_help("name one folder with one layout, or one command"));
+    }
+    let (_, layout) = Layout::WORDS.iter().find(|(word, _)| *word == part.name).expect("a layout's word");
+    Ok(Migrations::Files(*layout, path(folder, &key::MIGRATIONS, part)?.value))
+}
+
+fn command(folder: &Path, entry: &Entry<'_>, parts: Vec<Entry<'_>>, layouts: &[&str]) -> Result<Migrations> {
+    let mut said = MigrationCommand::new(Vec::<String>::new()).directory(folder);
+    for part in parts {
         match part.name {
-            "command" => command = part.list(&key::COMMAND)?,
-            "inputs" => inputs = part.list(&key::INPUTS)?.iter().map(|input| folder.join(input)).collect(),
-            _ => return Err(part.unknown(&["command", "inputs"])),
+            "command" => said.command = part.list(&key::COMMAND)?,
+            "inputs" => said.inputs = part.list(&key::INPUTS)?.iter().map(|input| folder.join(input)).collect(),
+            "directory" => said.directory = Some(path(folder, &key::DIRECTORY, &part)?.value),
+            "url_variable" => said.url_variable = part.text(&key::URL_VARIABLE)?.words()?.value,
+            _ => {
+                let of_commands = names(&[&key::COMMAND, &key::INPUTS, &key::DIRECTORY, &key::URL_VARIABLE]);
+                return Err(part.unknown(&[&of_commands, layouts].concat()));
+            }
         }
     }
-    if command.first().is_none_or(|program| program.trim().is_empty()) {
+    if said.command.first().is_none_or(|program| program.trim().is_empty()) {
         return Err(entry
             .error("provision.migrations names no command")
             .with_help(format!("name {} as command", key::COMMAND.legal)));
     }
-    if inputs.is_empty() {
-        // Without inputs a changed migration would go unnoticed, and tests would run on an old template.
+    if said.inputs.is_empty() {
         return Err(entry
             .error("provision.migrations has a command and no inputs")
             .with_help(r#"name the files and folders that decide its outcome, as in inputs = ["alembic"]"#));
     }
-    Ok(Migrations::Command { command, inputs })
+    Ok(Migrations::Command(said))
 }
 
 fn seeds(folder: &Path, entry: &Entry<'_>) -> Result<Sourced<Option<PathBuf>>> {

@@ -103,7 +103,7 @@ fn duration(text: &str) -> Option<Duration> {
 }
 
 /// The duration in the largest unit that is exact, so that it reads back as the same.
-pub(super) fn spell(duration: Duration) -> String {
+pub(crate) fn spell(duration: Duration) -> String {
     if duration.is_zero() {
         return "0s".to_owned();
     }

@@ -50,6 +50,9 @@ pub(super) const URL: Key =
 pub(super) const ALLOW_REMOTE: Key =
     Key::new("server.allow_remote", "EBBTIDE_ALLOW_REMOTE", "allow_remote", "true, false");
 pub(super) const LINGER: Key = Key::new("server.linger", "EBBTIDE_LINGER", "linger", DURATION);
+pub(super) const KEEP_FOR: Key = Key::new("server.keep_for", "EBBTIDE_KEEP_FOR", "keep_for", DURATION);
+pub(super) const KEEP: Key = Key::new("server.keep", "EBBTIDE_KEEP", "keep", "never, failed, always");
+pub(super) const EXPLAIN: Key = Key::new("server.explain", "EBBTIDE_EXPLAIN", "explain", DURATION);
 pub(super) const STORAGE: Key = Key::new("server.storage", "EBBTIDE_STORAGE", "storage", "auto, memory, disk");
 pub(super) const CACHE: Key = Key::new("server.cache", "EBBTIDE_CACHE", "cache", "auto, never");
 pub(super) const SETTINGS: Key = Key::new(
@@ -74,7 +77,7 @@ pub(super) const MIGRATIONS: Key = Key::new(
     "provision.migrations",
     "EBBTIDE_MIGRATIONS",
     "migrations",
-    r#""a folder", false, { command = ["program", "argument"], inputs = ["a folder"] }"#,
+    r#""a folder", false, { LAYOUT = "a folder" } with the layout sqlx, sql, refinery or diesel, or { command = ["program", "argument"], inputs = ["a folder"] }"#,
 );
 pub(super) const COMMAND: Key = Key::new(
     "provision.migrations.command",
@@ -84,6 +87,18 @@ pub(super) const COMMAND: Key = Key::new(
 );
 pub(super) const INPUTS: Key =
     Key::new("provision.migrations.inputs", "", "migrations", r#"a list of files and folders, such as ["alembic"]"#);
+pub(super) const DIRECTORY: Key = Key::new(
+    "provision.migrations.directory",
+    "",
+    "migrations",
+    r#"the folder to run the command in, such as "backend""#,
+);
+pub(super) const URL_VARIABLE: Key = Key::new(
+    "provision.migrations.url_variable",
+    "",
+    "migrations",
+    r#"the name of the variable that tells the command its database, such as "DATABASE_URL""#,
+);
 pub(super) const SEEDS: Key = Key::new("provision.seeds", "EBBTIDE_SEEDS", "seeds", r#""a folder", false"#);
 pub(super) const TIMEOUT: Key =
     Key::new("provision.timeout", "EBBTIDE_PROVISION_TIMEOUT", "provision_timeout", DURATION);
@@ -104,6 +119,9 @@ pub(super) const SERVER: &[&Key] = &[
     &URL,
     &ALLOW_REMOTE,
     &LINGER,
+    &KEEP,
+    &KEEP_FOR,
+    &EXPLAIN,
     &STORAGE,
     &CACHE,
     &SETTINGS,

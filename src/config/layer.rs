@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::expect::Expect;
+use super::migrations::Migrations;
 use super::source::Sourced;
 use super::url::ServerUrl;
-use super::value::{Backend, Cache, Expect, Migrations, Storage};
+use super::value::{Backend, Cache, Keep, Storage};
 
 /// The values that one voice gives. Absent means that it says nothing.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +19,9 @@ pub(super) struct Layer {
     pub(super) url: Option<Sourced<ServerUrl>>,
     pub(super) allow_remote: Option<Sourced<bool>>,
     pub(super) linger: Option<Sourced<Duration>>,
+    pub(super) keep: Option<Sourced<Keep>>,
+    pub(super) keep_for: Option<Sourced<Duration>>,
+    pub(super) explain: Option<Sourced<Duration>>,
     pub(super) storage: Option<Sourced<Storage>>,
     pub(super) cache: Option<Sourced<Cache>>,
     /// By name in lower case, since the names of settings ignore case.
@@ -45,6 +50,9 @@ impl Layer {
             url: self.url.or(weaker.url),
             allow_remote: self.allow_remote.or(weaker.allow_remote),
             linger: self.linger.or(weaker.linger),
+            keep: self.keep.or(weaker.keep),
+            keep_for: self.keep_for.or(weaker.keep_for),
+            explain: self.explain.or(weaker.explain),
             storage: self.storage.or(weaker.storage),
             cache: self.cache.or(weaker.cache),
             settings,

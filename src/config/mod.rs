@@ -8,7 +8,8 @@
 //! | file | noun |
 //! |---|---|
 //! | `source` | where a value came from |
-//! | `value` | the types of the values |
+//! | `value`, `migrations` | the types of the values |
+//! | `expect` | what must hold before a test runs |
 //! | `key` | the table of keys: path in the file, variable, builder method, legal values |
 //! | `given` | one raw text and its place, parsed with errors that name both |
 //! | `layer` | what one voice says |
@@ -23,10 +24,12 @@ mod document;
 mod dot_env;
 mod engine;
 mod env;
+mod expect;
 mod file;
 mod given;
 mod key;
 mod layer;
+mod migrations;
 mod nearest;
 mod plan;
 mod project;
@@ -42,7 +45,11 @@ pub use builder::Builder;
 #[cfg(feature = "container")]
 pub(crate) use engine::EngineHints;
 pub(crate) use env::Environment;
+pub use expect::{Expect, PgEnum, RustEnum};
+pub(crate) use given::spell;
+pub(crate) use migrations::MigrationFunction;
+pub use migrations::{Layout, MigrationCommand, Migrations};
 pub use plan::Plan;
 pub use source::{Source, Sourced};
 pub use url::ServerUrl;
-pub use value::{Backend, Cache, Expect, Migrations, Storage};
+pub use value::{Backend, Cache, Keep, Storage};

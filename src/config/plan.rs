@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use super::engine::EngineHints;
 use super::env::Environment;
+use super::expect::Expect;
 use super::file::ConfigFile;
 use super::key::{self, Key};
 use super::layer::Layer;
+use super::migrations::{MigrationCommand, Migrations};
 use super::source::{Source, Sourced};
 use super::url::ServerUrl;
-use super::value::{Backend, Cache, Expect, Migrations, Storage};
+use super::value::{Backend, Cache, Keep, Storage};
 use crate::error::{Error, ErrorKind, Result};
 
 const LINGER: Duration = Duration::from_secs(30);
+const KEEP_FOR: Duration = Duration::from_hours(1);
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 const PROVISION_TIMEOUT: Duration = Duration::from_mins(2);
 
@@ -38,6 +41,12 @@ pub struct Plan {
     pub allow_remote: Sourced<bool>,
     /// How long the server outlives its last user.
     pub linger: Sourced<Duration>,
+    /// When a test's databases are kept.
+    pub keep: Sourced<Keep>,
+    /// The plans of statements that take longer are shown; of none when `None`.
+    pub explain: Sourced<Option<Duration>>,
+    /// How long a kept database stays, and with it its server.
+    pub keep_for: Sourced<Duration>,
     /// Where the server keeps its data.
     pub storage: Sourced<Storage>,
     /// Whether a container's prepared data is kept for the next run.
@@ -78,6 +87,29 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The same with other contents of the database.
+    ///
+    /// # Errors
+    /// The migrations are not there, or cannot be used as they are said.
+    pub(crate) fn with_contents(&self, said: Migrations) -> Result<Self> {
+        let by_test = Source::Builder;
+        Ok(Self {
+            migrations: migrations(Some(Sourced::new(said, by_test.clone())), &self.package_root)?,
+            seeds: Sourced::new(None, by_test.clone()),
+            expect: Sourced::new(Expect::default(), by_test),
+            ..self.clone()
+        })
+    }
+
+    /// What is done to a database that is what this plan says already.
+    pub(crate) fn on_top(&self, expect: Expect) -> Self {
+        Self {
+            extensions: Sourced::new(Vec::new(), Source::Builder),
+            expect: Sourced::new(expect, Source::Builder),
+            ..self.clone()
+        }
+    }
+
     /// Lays the variables over the builder, the builder over the file, and the file over the defaults.
     pub(super) fn resolve(builder: Layer, config_file: Option<&Path>, environment: &Environment) -> Result<Self> {
         let file = ConfigFile::read(environment, config_file)?;
@@ -93,6 +125,9 @@ impl Plan {
             url: optional(url),
             allow_remote: said.allow_remote.unwrap_or(Sourced::by_default(false)),
             linger: said.linger.unwrap_or(Sourced::by_default(LINGER)),
+            keep: said.keep.unwrap_or(Sourced::by_default(Keep::Never)),
+            explain: optional(said.explain),
+            keep_for: said.keep_for.unwrap_or(Sourced::by_default(KEEP_FOR)),
             storage: said.storage.unwrap_or(Sourced::by_default(Storage::Auto)),
             cache: said.cache.unwrap_or(Sourced::by_default(Cache::Auto)),
             settings,
@@ -176,17 +211,42 @@ fn migrations(said: Option<Sourced<Migrations>>, root: &Path) -> Result<Sourced<
     let Sourced { value, source } = said;
     let value = match value {
         Migrations::Directory(path) => Migrations::Directory(folder(&MIGRATIONS, root.join(path), &source)?),
+        Migrations::Files(layout, path) => Migrations::Files(layout, folder(&MIGRATIONS, root.join(path), &source)?),
         Migrations::None => Migrations::None,
-        Migrations::Command { command, inputs } => {
-            if let Some(missing) = inputs.iter().find(|input| !input.exists()) {
-                let message = format!("migrations input {} does not exist ({source})", missing.display());
-                return Err(Error::new(ErrorKind::MigrationSource, message)
-                    .with_help("create it, or correct inputs: files and folders, relative to ebbtide.toml"));
-            }
-            Migrations::Command { command, inputs }
-        }
+        Migrations::Command(said) => Migrations::Command(command(said, root, &source)?),
+        Migrations::Function(function) => Migrations::Function(function),
     };
     Ok(Sourced::new(value, source))
+}
+
+/// The command with absolute paths, if it can be run and its outcome be known again.
+fn command(said: MigrationCommand, root: &Path, source: &Source) -> Result<MigrationCommand> {
+    let refused = |message: String, help: &str| Error::new(ErrorKind::MigrationSource, message).with_help(help);
+    if said.command.first().is_none_or(|program| program.trim().is_empty()) {
+        return Err(refused(format!("migrations name no command ({source})"), "name a program and its arguments"));
+    }
+    // Without inputs a changed migration would go unnoticed, and tests would run on an old template.
+    if said.inputs.is_empty() {
+        let help = "name the files and folders that decide its outcome, as in `.input(\"alembic\")`";
+        return Err(refused(format!("the command {} has no inputs ({source})", said.shown()), help));
+    }
+    let name = &said.url_variable;
+    let first = name.chars().next().unwrap_or('0');
+    if first.is_ascii_digit() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        let message = format!("url_variable {name:?} is no name of a variable ({source})");
+        return Err(refused(message, "name one, such as DATABASE_URL"));
+    }
+    let inputs: Vec<PathBuf> = said.inputs.iter().map(|input| root.join(input)).collect();
+    if let Some(missing) = inputs.iter().find(|input| !input.exists()) {
+        let message = format!("migrations input {} does not exist ({source})", missing.display());
+        return Err(refused(message, "create it, or correct inputs: files and folders, relative to ebbtide.toml"));
+    }
+    let directory = root.join(said.directory.unwrap_or_default());
+    if !directory.is_dir() {
+        let message = format!("the command's directory {} is not there ({source})", directory.display());
+        return Err(refused(message, "create it, or correct directory, which is relative to ebbtide.toml"));
+    }
+    Ok(MigrationCommand { inputs, directory: Some(directory), ..said })
 }
 
 fn seeds(said: Option<Sourced<Option<PathBuf>>>, root: &Path) -> Result<Sourced<Option<PathBuf>>> {

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::path::Path;
 
+use super::expect::Expect;
 use super::given::spell;
+use super::migrations::Migrations;
 use super::plan::Plan;
 use super::source::{Source, Sourced};
-use super::value::{Expect, Migrations};
 
 /// Longer values push their source to the right instead of widening the whole column.
 const WIDEST: usize = 48;
@@ -60,6 +61,9 @@ fn rows(plan: &Plan) -> Vec<Row<'_>> {
         Row::optional("url", &plan.url, "none"),
         Row::plain("allow_remote", &plan.allow_remote),
         Row::new("linger", spell(*plan.linger), &plan.linger.source),
+        Row::plain("keep", &plan.keep),
+        Row::new("explain", plan.explain.map_or("no".to_owned(), spell), &plan.explain.source),
+        Row::new("keep_for", spell(*plan.keep_for), &plan.keep_for.source),
         Row::plain("storage", &plan.storage),
         Row::plain("cache", &plan.cache),
     ];
@@ -96,7 +100,9 @@ fn migrations(migrations: &Migrations) -> String {
     match migrations {
         Migrations::Directory(path) => shown(path),
         Migrations::None => "none".to_owned(),
-        Migrations::Command { command, .. } => command.join(" "),
+        Migrations::Files(layout, path) => format!("{} ({layout})", shown(path)),
+        Migrations::Command(command) => command.shown(),
+        Migrations::Function(function) => format!("the function {:?}", function.name()),
     }
 }
 
@@ -104,7 +110,11 @@ fn expect(expect: &Expect) -> String {
     if expect.is_empty() {
         return "nothing".to_owned();
     }
-    let counts = [("table", expect.tables.len()), ("row count", expect.rows.len()), ("enum", expect.enums.len())];
+    let counts = [
+        ("table", expect.tables.len()),
+        ("row count", expect.rows.len()),
+        ("enum", expect.enums.len() + expect.rust_enums.len()),
+    ];
     let spoken = counts.into_iter().filter(|(_, count)| *count > 0).map(|(noun, count)| match count {
         1 => format!("1 {noun}"),
         _ => format!("{count} {noun}s"),

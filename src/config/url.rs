@@ -15,7 +15,7 @@ impl ServerUrl {
         &self.0
     }
 
-    pub(super) fn new(url: impl Into<String>) -> Self {
+    pub(crate) fn new(url: impl Into<String>) -> Self {
         Self(url.into())
     }
 }

@@ -1,8 +1,6 @@
 //! The types of the values that a plan holds.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::nearest::nearest;
@@ -19,7 +17,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// assert_eq!(backend, Backend::Native);
 /// # Ok::<(), ebbtide::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Backend {
     /// A container if Docker answers, else local binaries.
@@ -57,50 +56,17 @@ pub enum Cache {
     Never,
 }
 
-/// Where the schema comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// When a test's databases are kept for a person to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
-pub enum Migrations {
-    /// A folder of migrations, absolute and seen to exist when it stands in a plan.
-    Directory(PathBuf),
-    /// No migrations.
-    None,
-    /// A program that migrates the database named in its environment.
-    Command {
-        /// The program and its arguments; never empty in a plan.
-        command: Vec<String>,
-        /// The files and folders whose content decides the outcome; a change to them means a new template.
-        inputs: Vec<PathBuf>,
-    },
-}
-
-/// What the provisioned database has to hold before it may be used.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Expect {
-    /// Tables that have to exist.
-    pub tables: Vec<String>,
-    /// The exact number of rows, by table.
-    pub rows: BTreeMap<String, u64>,
-    /// The labels in order, by enum type.
-    pub enums: BTreeMap<String, Vec<String>>,
-}
-
-impl Expect {
-    /// True when nothing is expected.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.tables.is_empty() && self.rows.is_empty() && self.enums.is_empty()
-    }
-
-    /// Both expectations; on the same table or type `self` decides.
-    pub(super) fn over(self, weaker: Expect) -> Expect {
-        let (mut tables, mut rows, mut enums) = (weaker.tables, weaker.rows, weaker.enums);
-        tables.extend(self.tables);
-        rows.extend(self.rows);
-        enums.extend(self.enums);
-        Expect { tables: without_repeats(tables), rows, enums }
-    }
+pub enum Keep {
+    /// Never.
+    #[default]
+    Never,
+    /// When the test has failed.
+    Failed,
+    /// Whatever came of it.
+    Always,
 }
 
 /// The same list, each item at its first place only.
@@ -175,6 +141,18 @@ impl Choice for Cache {
         &[("off", Cache::Never), ("none", Cache::Never), ("no", Cache::Never), ("on", Cache::Auto)];
 }
 
+impl Choice for Keep {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("never", Keep::Never), ("failed", Keep::Failed), ("always", Keep::Always)];
+    const SLIPS: &'static [(&'static str, Self)] = &[
+        ("no", Keep::Never),
+        ("off", Keep::Never),
+        ("none", Keep::Never),
+        ("yes", Keep::Always),
+        ("all", Keep::Always),
+    ];
+}
+
 impl FromStr for Backend {
     type Err = Error;
 
@@ -196,6 +174,20 @@ impl FromStr for Cache {
 
     fn from_str(word: &str) -> Result<Self> {
         Self::from_word(word, &format!("{word:?}"))
+    }
+}
+
+impl FromStr for Keep {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<Self> {
+        Self::from_word(word, &format!("{word:?}"))
+    }
+}
+
+impl fmt::Display for Keep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
     }
 }
 
@@ -247,15 +239,5 @@ mod tests {
     #[test]
     fn a_word_that_is_near_to_nothing_gets_no_advice() {
         assert_eq!("mainframe".parse::<Backend>().expect_err("not legal").help(), None);
-    }
-
-    #[test]
-    fn expectations_are_put_together_by_name() {
-        let rows = |table: &str, count| BTreeMap::from([(table.to_owned(), count)]);
-        let strong = Expect { tables: vec!["a".into(), "b".into()], rows: rows("a", 1), ..Expect::default() };
-        let weak = Expect { tables: vec!["b".into(), "c".into()], rows: rows("a", 2), ..Expect::default() };
-        let both = strong.over(weak);
-        assert_eq!(both.tables, ["b", "c", "a"]);
-        assert_eq!(both.rows, rows("a", 1));
     }
 }

@@ -1,20 +1,31 @@
 //! Wires plan, server, template and lanes together. The only per-process state is here.
 
+mod drift;
+mod health;
+mod reversible;
 mod runtime;
+mod stage;
+mod variant;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use once_cell::sync::Lazy;
 use tokio::sync::OnceCell;
 
 use crate::config::{Backend, Builder, Environment, Plan};
-use crate::error::{Error, ErrorKind, Result};
-use crate::lane::{LanePool, LaneSetting, Tx};
-use crate::names::{Fingerprint, Literal};
-use crate::provision::{Inputs, ProvisionReport};
+use crate::error::Result;
+use crate::lane::{Database, Ending, LanePool, Sandbox, Tx, TxOptions};
+use crate::names::Fingerprint;
+use crate::provision::ProvisionReport;
 use crate::reap::{self, ReapReport};
-use crate::server::{self, Origin, Server, Trust};
-use crate::template::{self, Template};
+use crate::server::{self, Origin};
+use stage::{Stage, ended};
+
+pub use drift::DriftReport;
+pub use health::Health;
+use runtime::background;
+pub use variant::Variant;
 
 /// A plan together with the server, template and lanes that it leads to, each made when it is first needed.
 ///
@@ -31,6 +42,7 @@ use crate::template::{self, Template};
 #[derive(Debug, Clone)]
 pub struct Harness {
     shared: Arc<Shared>,
+    variant: Option<Arc<Variant>>,
 }
 
 #[derive(Debug)]
@@ -38,23 +50,7 @@ struct Shared {
     plan: Arc<Plan>,
     // A failure is kept as well: every test of the process is told, none pays for it again.
     stage: OnceCell<Result<Stage>>,
-}
-
-/// What is there once the server runs.
-#[derive(Debug, Clone)]
-struct Stage {
-    server: Arc<Server>,
-    template: Arc<TemplateCell>,
-    pool: LanePool,
-}
-
-#[derive(Debug)]
-struct TemplateCell {
-    plan: Arc<Plan>,
-    inputs: Inputs,
-    fingerprint: Fingerprint,
-    server: Arc<Server>,
-    cell: OnceCell<Result<Template>>,
+    variants: Mutex<HashMap<Fingerprint, Stage>>,
 }
 
 /// The running server, in plain values.
@@ -91,13 +87,14 @@ impl Builder {
     /// Resolves the builder, the environment and `ebbtide.toml` into a harness. Starts nothing.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`], [`ErrorKind::MigrationSource`] or [`ErrorKind::Seed`]: a value is not usable; the
-    /// error names where it came from.
+    /// [`Config`](crate::ErrorKind::Config), [`MigrationSource`](crate::ErrorKind::MigrationSource) or
+    /// [`Seed`](crate::ErrorKind::Seed): a value is not usable; the error names where it came from.
     pub fn build(self) -> Result<Harness> {
         let environment = Environment::capture(server::own_uid())?;
         let plan = Arc::new(self.plan(&environment)?);
         tracing::debug!(%plan, "plan");
-        Ok(Harness { shared: Arc::new(Shared { plan, stage: OnceCell::new() }) })
+        let shared = Shared { plan, stage: OnceCell::new(), variants: Mutex::default() };
+        Ok(Harness { shared: Arc::new(shared), variant: None })
     }
 }
 
@@ -105,6 +102,24 @@ impl Harness {
     /// Starts from the defaults, which `ebbtide.toml` and the environment refine.
     pub fn builder() -> Builder {
         Builder::new()
+    }
+
+    /// The same harness with other migrations, or with fixtures on top. The server is shared.
+    ///
+    /// What the variant makes is a template of its own, built once for each content.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn test() -> ebbtide::Result<()> {
+    /// let vips = ebbtide::Variant::new().fixture("vips.sql", "insert into customers (first_name) values ('Laura')");
+    /// let tx = ebbtide::harness()?.variant(vips).tx().await?;
+    /// # tx.close().await
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn variant(&self, variant: Variant) -> Self {
+        let variant = (!variant.is_empty()).then(|| Arc::new(variant));
+        Self { shared: Arc::clone(&self.shared), variant }
     }
 
     /// What was asked for, with the origin of every value.
@@ -116,7 +131,7 @@ impl Harness {
     /// Starts or finds the server.
     ///
     /// # Errors
-    /// The server cannot be started: see [`ErrorKind`] for the reasons.
+    /// The server cannot be started: see [`ErrorKind`](crate::ErrorKind) for the reasons.
     ///
     /// # Cancel safety
     /// The start goes on in the background when the future is dropped; nothing is left behind.
@@ -168,8 +183,58 @@ impl Harness {
     /// # }
     /// ```
     pub async fn tx(&self) -> Result<Tx> {
-        let stage = self.stage().await?;
-        Tx::open(&stage.pool).await
+        self.tx_with(TxOptions::new()).await
+    }
+
+    /// The same with a wish or two.
+    ///
+    /// # Errors
+    /// As for [`tx`](Self::tx). And [`Config`](crate::ErrorKind::Config): with [`savepoints`](TxOptions::savepoints), the
+    /// server of the plan's URL wants an encrypted connection.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves nothing behind.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn test() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut tx = ebbtide::harness()?.tx_with(ebbtide::TxOptions::new().savepoints()).await?;
+    /// let insert = "insert into customers (id, first_name) values (1, 'Laura')";
+    /// sqlx::query(insert).execute(&mut *tx).await?;
+    /// sqlx::query(insert).execute(&mut *tx).await.expect_err("the id is taken");
+    /// let customers: i64 = sqlx::query_scalar("select count(*) from customers").fetch_one(&mut *tx).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn tx_with(&self, options: TxOptions) -> Result<Tx> {
+        Tx::open(&self.lanes().await?, &current_test(), options, Ending::Background).await
+    }
+
+    /// A pool whose one connection sits in a transaction, rolled back when it is closed or dropped.
+    ///
+    /// # Errors
+    /// As for [`tx`](Self::tx).
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves nothing behind.
+    pub async fn sandbox(&self) -> Result<Sandbox> {
+        Sandbox::open(&self.lanes().await?, &current_test(), Ending::Background).await
+    }
+
+    /// A private copy of the template, handed over whole.
+    ///
+    /// # Errors
+    /// As for [`tx`](Self::tx).
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves nothing behind.
+    pub async fn database(&self) -> Result<Database> {
+        Database::open(&self.lanes().await?, &current_test(), Ending::Background).await
+    }
+
+    /// The lanes of this harness's template.
+    pub(crate) async fn lanes(&self) -> Result<LanePool> {
+        Ok(self.stage().await?.pool)
     }
 
     /// Drops every database of ours on the server that nobody uses: templates, lanes, half-built and expired kept ones.
@@ -198,91 +263,50 @@ impl Harness {
             let mut admin = server.admin().await?;
             reap::everything(&server, &mut admin).await.map_err(|error| server.explain(error))
         };
-        runtime::background()?.spawn(work).await.unwrap_or_else(ended)
+        background()?.spawn(work).await.unwrap_or_else(ended)
     }
 
     async fn stage(&self) -> Result<Stage> {
-        let plan = &self.shared.plan;
-        let start = || async {
-            let plan = Arc::clone(plan);
-            runtime::background()?.spawn(async move { Stage::set(&plan).await }).await.unwrap_or_else(ended)
-        };
-        self.shared.stage.get_or_init(start).await.clone()
-    }
-}
-
-impl Stage {
-    /// Believes the registry's files first; when the first connection shows that they are stale, looks closer.
-    async fn set(plan: &Arc<Plan>) -> Result<Self> {
-        match Self::set_trusting(plan, Trust::Files).await {
-            Err(error) if error.kind() == ErrorKind::ServerLost => Self::set_trusting(plan, Trust::Answer).await,
-            other => other,
+        let stage = self.shared.stage.get_or_init(|| self.set_stage()).await.clone()?;
+        match &self.variant {
+            None => Ok(stage),
+            Some(variant) => {
+                let varied = variant.apply(&stage.template)?;
+                let fingerprint = varied.fingerprint.clone();
+                Ok(self.variants().entry(fingerprint).or_insert_with(|| Stage::of(varied, stage.runtime)).clone())
+            }
         }
     }
 
-    #[tracing::instrument(name = "server.start", level = "debug", skip(plan))]
-    async fn set_trusting(plan: &Arc<Plan>, trust: Trust) -> Result<Self> {
-        let inputs = Inputs::read(plan)?;
-        let server = Arc::new(Server::start(plan, trust).await?);
-        tracing::info!(backend = %server.backend, reason = server.reason, version = server.version, reused = server.origin == Origin::Reused, "server");
-        let fingerprint = inputs.fingerprint(plan, server.version_num, server.role());
-        let template = Arc::new(TemplateCell {
-            plan: Arc::clone(plan),
-            inputs,
-            fingerprint: fingerprint.clone(),
-            server: Arc::clone(&server),
-            cell: OnceCell::new(),
-        });
-        let setting = LaneSetting {
-            server: Arc::clone(&server),
-            fingerprint,
-            runtime: runtime::background()?.clone(),
-            slot: *plan.slot.get(),
-            session: session_settings(plan),
-        };
-        let source = Arc::clone(&template);
-        let pool = LanePool::new(
-            setting,
-            Box::new(move || {
-                let source = Arc::clone(&source);
-                Box::pin(async move { Ok(source.ensure().await?.name) })
-            }),
-        );
-        // Files may speak of a server that died a moment ago; the first connection shows it.
-        if trust == Trust::Files && server.origin == Origin::Reused && !server.outlives_us() {
-            pool.warm_up().await?;
+    async fn set_stage(&self) -> Result<Stage> {
+        let (plan, variant) = (Arc::clone(&self.shared.plan), self.variant.clone());
+        let setting = background()?.spawn(async move { Stage::set(&plan, variant.as_deref()).await });
+        let (stage, varied) = setting.await.unwrap_or_else(ended)?;
+        if let Some(varied) = varied {
+            self.variants().insert(varied.template.fingerprint.clone(), varied);
         }
-        Ok(Self { server, template, pool })
+        Ok(stage)
+    }
+
+    fn variants(&self) -> std::sync::MutexGuard<'_, HashMap<Fingerprint, Stage>> {
+        self.shared.variants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl TemplateCell {
-    async fn ensure(self: &Arc<Self>) -> Result<Template> {
-        let build = || async {
-            let this = Arc::clone(self);
-            runtime::background()?
-                .spawn(async move { template::ensure(&this.server, &this.plan, &this.inputs, &this.fingerprint).await })
-                .await
-                .unwrap_or_else(ended)
-        };
-        self.cell.get_or_init(build).await.clone()
-    }
+/// Runs something on the background runtime, whatever runs here.
+///
+/// # Errors
+/// The runtime cannot be made, or what ran has panicked.
+pub(crate) fn in_background<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<impl Future<Output = Result<T>> + Send> {
+    let task = background()?.spawn(work);
+    Ok(async move { task.await.or_else(ended) })
 }
 
-/// sqlx names a time zone and a date style in its start-up message, which beats the server's own settings.
-fn session_settings(plan: &Plan) -> String {
-    use std::fmt::Write as _;
-    plan.settings
-        .iter()
-        .filter(|(name, _)| ["timezone", "datestyle"].contains(&name.to_ascii_lowercase().as_str()))
-        .fold(String::new(), |mut sql, (name, value)| {
-            write!(sql, "set {name} = {}; ", Literal(value)).expect("writing to a string does not fail");
-            sql
-        })
-}
-
-fn ended<T>(error: tokio::task::JoinError) -> Result<T> {
-    Err(Error::new(ErrorKind::Io, "the background task ended early").with_source(error))
+/// The test that runs: the test runner's threads bear the names of their tests.
+fn current_test() -> String {
+    std::thread::current().name().unwrap_or("ebbtide").to_owned()
 }
 
 static SHARED: Lazy<Result<Harness>> = Lazy::new(|| Builder::new().build());
@@ -293,22 +317,4 @@ static SHARED: Lazy<Result<Harness>> = Lazy::new(|| Builder::new().build());
 /// As for [`Builder::build`].
 pub fn harness() -> Result<Harness> {
     SHARED.clone()
-}
-
-/// A transaction from the process's own harness, rolled back when it is closed or dropped.
-///
-/// # Errors
-/// As for [`Harness::tx`].
-///
-/// # Examples
-/// ```no_run
-/// # type Error = Box<dyn std::error::Error>;
-/// # async fn test() -> Result<(), Error> {
-/// let mut tx = ebbtide::tx().await?;
-/// let one: i32 = sqlx::query_scalar("select 1").fetch_one(&mut *tx).await?;
-/// # Ok(())
-/// # }
-/// ```
-pub async fn tx() -> Result<Tx> {
-    harness()?.tx().await
 }

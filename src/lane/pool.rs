@@ -4,23 +4,24 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use super::guard;
+use super::copier::Copier;
+use super::leased::{Lane, LaneConnection};
+use super::tenants::Tenants;
+use super::waits;
+use crate::conn::ConnParams;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lane_leases::{LaneLease, LaneLeases};
+use crate::lane_leases::{LaneLease, LaneLeases, LaneState};
 use crate::names::{DatabaseName, Fingerprint};
-use crate::reap;
 use crate::server::Server;
 use crate::sql_error;
 
 /// Lanes of one fingerprint on one server: more tests than that at once wait for each other.
-const LANES: usize = 64;
-/// Tests after which a lane is copied anew: rolled back rows stay in its tables as dead ones.
-const USES: u32 = 5_000;
+pub(super) const LANES: usize = 64;
+/// How many of them may be lent whole: each may want a handful of connections.
+const DATABASES: usize = 32;
 const PATIENCE: Duration = Duration::from_mins(1);
 /// How long the server may be without a connection for another lane.
 const CROWDED: Duration = Duration::from_secs(30);
@@ -34,18 +35,31 @@ const BESIDES: usize = 3;
 #[derive(Debug)]
 pub(crate) struct LaneSetting {
     pub(crate) server: Arc<Server>,
+    /// How tests reach it.
+    pub(crate) conn: ConnParams,
     pub(crate) fingerprint: Fingerprint,
     /// Where connections live, since they must outlive the runtime of the test that uses them.
     pub(crate) runtime: Handle,
     /// Which lane to try first, where the test runner numbers its slots.
     pub(crate) slot: Option<usize>,
+    /// The plans of statements that take longer are shown.
+    pub(crate) explain: Option<Duration>,
+    /// How long kept databases stay.
+    pub(crate) keep_for: Duration,
     /// `SET` statements for settings that the driver's own start-up message overrides.
     pub(crate) session: String,
 }
 
+/// Whether what was seen of a template is enough. It may be dropped when nobody holds a lane of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    Once,
+    Again,
+}
+
 /// Makes sure that the template is there and says its name. Called before a copy, never on the way to a ready lane.
 pub(crate) type TemplateSource =
-    Box<dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = Result<DatabaseName>> + Send>> + Send + Sync>;
+    Box<dyn Fn(Look) -> std::pin::Pin<Box<dyn Future<Output = Result<DatabaseName>> + Send>> + Send + Sync>;
 
 /// All lanes of one fingerprint that this process may use.
 #[derive(Clone)]
@@ -58,9 +72,11 @@ struct Inner {
     template: TemplateSource,
     leases: LaneLeases,
     idle: Mutex<Vec<Lane>>,
+    copier: Copier,
     returned: Notify,
     /// Shared by every lane that this process holds.
     held: Arc<()>,
+    tenants: Arc<Tenants>,
 }
 
 impl fmt::Debug for LanePool {
@@ -69,51 +85,31 @@ impl fmt::Debug for LanePool {
     }
 }
 
-/// A private copy of the template, leased to its holder. Dropped without being returned, it is copied anew before
-/// the next use.
-pub(crate) struct Lane {
-    pub(super) database: DatabaseName,
-    pub(super) connection: LaneConnection,
-    /// The session's `application_name`: the test that it was made for.
-    pub(super) session_name: String,
-    pub(super) lease: LaneLease,
-    uses: u32,
-    /// Counted as long as it lives.
-    _held: Arc<()>,
+/// What a lane is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Its connection, inside a transaction.
+    Transaction,
+    /// A connection that somebody else makes, inside a transaction.
+    Sandbox,
+    /// One that goes through a relay, inside a transaction.
+    Relayed,
+    /// The database itself, commits and all.
+    Whole,
 }
 
-/// The lane's one connection.
-pub(super) enum LaneConnection {
-    /// Has not seen a transaction of ours.
-    New(PgConnection),
-    Used(PgConnection),
-}
-
-impl LaneConnection {
-    pub(super) fn get(&mut self) -> &mut PgConnection {
+impl Purpose {
+    fn limit(self) -> usize {
         match self {
-            Self::New(connection) | Self::Used(connection) => connection,
+            Self::Transaction | Self::Sandbox | Self::Relayed => LANES,
+            Self::Whole => DATABASES,
         }
     }
 
-    pub(super) fn get_ref(&self) -> &PgConnection {
+    fn mark(self) -> LaneState {
         match self {
-            Self::New(connection) | Self::Used(connection) => connection,
-        }
-    }
-}
-
-impl Lane {
-    /// Whether this use is its last.
-    pub(super) fn is_worn(&self) -> bool {
-        self.uses + 1 >= USES
-    }
-
-    /// A connection that the driver has lost count of is not used again; its database is.
-    fn is_reusable(&self) -> bool {
-        match &self.connection {
-            LaneConnection::New(_) => true,
-            LaneConnection::Used(connection) => guard::is_reusable(connection),
+            Self::Transaction | Self::Sandbox | Self::Relayed => LaneState::Unknown,
+            Self::Whole => LaneState::Lent,
         }
     }
 }
@@ -121,8 +117,16 @@ impl Lane {
 impl LanePool {
     pub(crate) fn new(setting: LaneSetting, template: TemplateSource) -> Self {
         let leases = setting.server.lanes(&setting.fingerprint);
-        let inner =
-            Inner { setting, template, leases, idle: Mutex::default(), returned: Notify::new(), held: Arc::default() };
+        let inner = Inner {
+            setting,
+            template,
+            leases,
+            idle: Mutex::default(),
+            copier: Copier::default(),
+            returned: Notify::new(),
+            held: Arc::default(),
+            tenants: Arc::default(),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -130,35 +134,35 @@ impl LanePool {
         &self.inner.setting
     }
 
+    pub(super) fn copier(&self) -> &Copier {
+        &self.inner.copier
+    }
+
+    pub(super) async fn template(&self, look: Look) -> Result<DatabaseName> {
+        (self.inner.template)(look).await
+    }
+
     /// Gets one lane ready, which proves that the server is there.
     pub(crate) async fn warm_up(&self) -> Result<()> {
-        let lane = self.lease("ebbtide").await?;
+        let lane = self.lease("ebbtide", Purpose::Transaction).await?;
         self.put_back(lane)
     }
 
-    /// A lane with an open connection, marked as in use.
-    #[tracing::instrument(name = "lane.lease", level = "debug", skip_all)]
-    pub(super) async fn lease(&self, test: &str) -> Result<Lane> {
+    /// A lane that equals the template, marked as in use.
+    #[tracing::instrument(name = "lane.lease", level = "debug", skip(self))]
+    pub(super) async fn lease(&self, test: &str, purpose: Purpose) -> Result<Lane> {
         let began = Instant::now();
         loop {
-            let idle = self.idle().pop();
-            if let Some(lane) = idle {
-                lane.lease.mark_in_use()?;
-                return Ok(lane);
+            if let Some(lane) = self.idle_for(purpose) {
+                lane.lease.mark(purpose.mark())?;
+                return Ok(self.handed_out(lane));
             }
-            let pause = match self.claim().await? {
-                Some(lease) => match self.ready(lease, test).await {
-                    // Others close theirs, or one comes back here.
-                    Err(error) if error.kind() == ErrorKind::OutOfConnections && began.elapsed() < CROWDED => BREATH,
-                    other => return other,
+            let pause = match self.claim(purpose).await? {
+                Some(lease) => match self.ready(lease, test, purpose).await {
+                    Err(error) if began.elapsed() < CROWDED && self.may_pass(&error).await? => BREATH,
+                    other => return other.map(|lane| self.handed_out(lane)),
                 },
-                None if began.elapsed() >= PATIENCE => {
-                    return Err(Error::new(
-                        ErrorKind::Timeout,
-                        format!("lane lease: no lane after {} s (all {LANES} are held)", PATIENCE.as_secs()),
-                    )
-                    .with_help("run fewer tests at once, or look for tests that keep their `Tx` in a static"));
-                }
+                None if began.elapsed() >= PATIENCE => return Err(none_free(purpose)),
                 None => GLANCE,
             };
             let pool = self.clone();
@@ -174,28 +178,63 @@ impl LanePool {
         }
     }
 
+    /// Notes that a test has the lane from now on.
+    fn handed_out(&self, mut lane: Lane) -> Lane {
+        let (tenancy, is_first) = self.inner.tenants.enter(&lane.database);
+        lane.tenancy = Some(tenancy);
+        if is_first {
+            let setting = &self.inner.setting;
+            setting.runtime.spawn(waits::watch(Arc::downgrade(&setting.server), Arc::clone(&self.inner.tenants)));
+        }
+        lane
+    }
+
+    fn idle_for(&self, purpose: Purpose) -> Option<Lane> {
+        let mut idle = self.idle();
+        let position = idle.iter().rposition(|lane| lane.lease.number() < purpose.limit())?;
+        Some(idle.remove(position))
+    }
+
+    /// Whether an error goes away when others close their connections or return their lanes, or one comes back here.
+    async fn may_pass(&self, error: &Error) -> Result<bool> {
+        Ok(match error.kind() {
+            ErrorKind::OutOfConnections => true,
+            ErrorKind::OutOfSpace => self.inner.leases.existing().await?.len() > 1,
+            _ => false,
+        })
+    }
+
     /// On the background runtime, because a connection dies with the runtime that made it.
-    async fn ready(&self, lease: LaneLease, test: &str) -> Result<Lane> {
+    async fn ready(&self, lease: LaneLease, test: &str, purpose: Purpose) -> Result<Lane> {
         let (pool, test) = (self.clone(), test.to_owned());
-        let ready = self.inner.setting.runtime.spawn(async move { pool.prepare(lease, test).await });
-        ready.await.unwrap_or_else(|error| {
+        self.in_background(async move { pool.prepare(lease, test, purpose).await }).await
+    }
+
+    /// Does something where it goes on when whoever waits for it is gone.
+    pub(super) async fn in_background<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        self.inner.setting.runtime.spawn(work).await.unwrap_or_else(|error| {
             Err(Error::new(ErrorKind::ServerLost, "the background runtime ended").with_source(error))
         })
     }
 
     /// The lease of a lane that nobody holds: the slot's own first, then ready ones, then any.
-    async fn claim(&self) -> Result<Option<LaneLease>> {
+    async fn claim(&self, purpose: Purpose) -> Result<Option<LaneLease>> {
         let leases = &self.inner.leases;
-        let slot = self.inner.setting.slot.map(|slot| slot % LANES);
-        let existing = leases.existing().await?;
+        let limit = purpose.limit();
+        let slot = self.inner.setting.slot.map(|slot| slot % limit);
+        let mut existing = leases.existing().await?;
+        existing.retain(|number| *number < limit);
         for number in slot.into_iter().chain(existing.iter().copied()) {
             if let Some(lease) = leases.try_lease(number).await?
-                && (lease.is_clean() != Some(false) || Some(number) == slot)
+                && (lease.state() != Some(LaneState::Unknown) || Some(number) == slot)
             {
                 return Ok(Some(lease));
             }
         }
-        for number in existing.iter().copied().chain((0..LANES).filter(|number| !existing.contains(number))) {
+        for number in existing.iter().copied().chain((0..limit).filter(|number| !existing.contains(number))) {
             if let Some(lease) = leases.try_lease(number).await? {
                 return Ok(Some(lease));
             }
@@ -203,84 +242,21 @@ impl LanePool {
         Ok(None)
     }
 
-    async fn prepare(&self, lease: LaneLease, test: String) -> Result<Lane> {
+    async fn prepare(&self, lease: LaneLease, test: String, purpose: Purpose) -> Result<Lane> {
         let database = DatabaseName::lane(&self.inner.setting.fingerprint, lease.number());
         let held = Arc::clone(&self.inner.held);
-        let connection = match self.found(&lease, &database, &test).await? {
-            Some(connection) => connection,
-            None => self.copied(&lease, &database, &test).await?,
+        let (state, uses) = (lease.state(), lease.uses());
+        let connection = match (purpose, state) {
+            (Purpose::Sandbox | Purpose::Relayed, Some(LaneState::Equal)) => None,
+            _ => self.equal_to_template(&lease, &database, &test).await?,
         };
-        let connection = LaneConnection::New(connection);
-        Ok(Lane { database, connection, session_name: test, lease, uses: 0, _held: held })
-    }
-
-    /// A connection to the lane as it is, if it equals the template.
-    async fn found(&self, lease: &LaneLease, database: &DatabaseName, test: &str) -> Result<Option<PgConnection>> {
-        if lease.is_clean() == Some(false) {
-            return Ok(None);
-        }
-        lease.mark_in_use()?;
-        let mut connection = match self.connect(database, test).await {
-            Err(error) if is_missing(&error) => return Ok(None),
-            connected => connected.map_err(|error| self.explain("connecting to a lane", error))?,
+        lease.mark(purpose.mark())?;
+        let connection = match connection {
+            None if purpose == Purpose::Transaction => Some(self.connect_to_lane(&database, &test).await?),
+            other => other,
         };
-        if self.enter(lease, &mut connection).await? {
-            return Ok(Some(connection));
-        }
-        // Dropping the database ends it otherwise.
-        let _ = connection.close().await;
-        Ok(None)
-    }
-
-    /// A connection to the lane, copied anew.
-    async fn copied(&self, lease: &LaneLease, database: &DatabaseName, test: &str) -> Result<PgConnection> {
-        self.copy(database).await?;
-        // So that it need not be copied again if there is no connection for it now.
-        lease.mark_clean()?;
-        let connected = self.connect(database, test).await;
-        let mut connection = connected.map_err(|error| self.explain("connecting to a lane", error))?;
-        lease.mark_in_use()?;
-        if self.enter(lease, &mut connection).await? {
-            return Ok(connection);
-        }
-        Err(Error::new(ErrorKind::ServerLost, format!("somebody else uses the new copy {database}")))
-    }
-
-    /// Whether the lane may be used as it is. Where it says so itself, it learns its holder.
-    async fn enter(&self, lease: &LaneLease, connection: &mut PgConnection) -> Result<bool> {
-        match lease.holder() {
-            None => Ok(true),
-            Some(holder) => {
-                guard::take(connection, holder).await.map_err(|error| self.explain("entering a lane", error))
-            }
-        }
-    }
-
-    /// A statement outside the guarded transaction cannot write.
-    async fn connect(&self, database: &DatabaseName, test: &str) -> Result<PgConnection, sqlx::Error> {
-        let options = self.inner.setting.server.conn.options(database.as_str()).application_name(test);
-        let options = options.options([("default_transaction_read_only", "on")]);
-        let mut connection = PgConnection::connect_with(&options).await?;
-        let session = &self.inner.setting.session;
-        if !session.is_empty() {
-            sqlx::raw_sql(AssertSqlSafe(session.clone())).execute(&mut connection).await?;
-        }
-        Ok(connection)
-    }
-
-    #[tracing::instrument(name = "lane.copy", level = "debug", skip(self))]
-    async fn copy(&self, database: &DatabaseName) -> Result<()> {
-        let template = (self.inner.template)().await?;
-        let server = &self.inner.setting.server;
-        let admin = PgConnection::connect_with(&server.conn.options(server.conn.admin())).await;
-        let mut admin = admin.map_err(|error| self.explain("connecting to copy the template", error))?;
-        reap::drop_database(&mut admin, database).await?;
-        let strategy = server.copy_strategy();
-        let create = format!("create database {database} template {template}{strategy}");
-        let created = sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut admin).await;
-        // What counts is whether the copy was made.
-        let _ = admin.close().await;
-        created.map(drop).map_err(|error| self.explain("copying the template", error))
+        let connection = connection.map(LaneConnection::New);
+        Ok(Lane { database, connection, session_name: test, lease, uses, tenancy: None, _held: held })
     }
 
     pub(super) fn explain(&self, step: &str, error: sqlx::Error) -> Error {
@@ -300,10 +276,10 @@ impl LanePool {
 
     /// Takes back a lane that equals the template again.
     pub(super) fn put_back(&self, mut lane: Lane) -> Result<()> {
-        lane.uses += 1;
+        lane.tenancy = None;
         // A void lease may be somebody else's by now.
-        if lane.uses < USES && !lane.lease.is_void() {
-            lane.lease.mark_clean()?;
+        if !lane.is_worn() && !lane.lease.is_void() {
+            lane.lease.mark_used(lane.uses)?;
             if lane.is_reusable() {
                 self.idle().push(lane);
             }
@@ -312,13 +288,23 @@ impl LanePool {
         Ok(())
     }
 
+    /// Gives up a lane, which somebody may wait for.
+    pub(super) fn freed(&self, lane: Lane) {
+        drop(lane);
+        self.inner.returned.notify_one();
+    }
+
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Lane>> {
         self.inner.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Whether there is no such database, or only the rest of one: somebody dropped it behind our back, or tried to.
-fn is_missing(error: &sqlx::Error) -> bool {
-    // invalid_catalog_name, object_not_in_prerequisite_state
-    matches!(sql_error::code(error), Some("3D000" | "55000"))
+fn none_free(purpose: Purpose) -> Error {
+    let (limit, what) = match purpose {
+        Purpose::Transaction | Purpose::Relayed => (LANES, "`Tx`"),
+        Purpose::Sandbox => (LANES, "`Sandbox`"),
+        Purpose::Whole => (DATABASES, "`Database`"),
+    };
+    Error::new(ErrorKind::Timeout, format!("lane lease: no lane after {} s (all {limit} are held)", PATIENCE.as_secs()))
+        .with_help(format!("run fewer tests at once, or look for tests that keep their {what} in a static"))
 }

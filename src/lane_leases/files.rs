@@ -1,15 +1,18 @@
 //! A file for each lane, whose lock is the lane's lease across processes.
 //!
-//! The file says `clean` while its database equals the template. A holder empties it before its first statement
-//! and writes the word again when the lane was closed properly, so a killed holder needs no witness.
+//! The file says how the database compares to the template. A holder changes the word before its first statement and
+//! writes `equal` again when the lane was closed properly, so a killed holder needs no witness. Behind it stands how
+//! often the database was used: tests of many processes wear it out.
 
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use super::LaneState;
 use crate::error::{Error, ErrorKind, Result};
 
-const CLEAN: &[u8] = b"clean";
+/// What a lane's file says. Anything else means that the database may be anything, or not be there.
+const WORDS: [(&str, LaneState); 2] = [("equal", LaneState::Equal), ("lent", LaneState::Lent)];
 
 /// The files of one fingerprint's lanes.
 #[derive(Debug, Clone)]
@@ -59,17 +62,34 @@ pub(crate) struct LaneFile {
 }
 
 impl LaneFile {
-    pub(crate) fn is_clean(&self) -> bool {
-        let mut found = [0; CLEAN.len()];
-        self.file.read_exact_at(&mut found, 0).is_ok() && found == CLEAN
+    pub(crate) fn state(&self) -> LaneState {
+        let said = self.said();
+        let first = said.split(' ').next().unwrap_or_default();
+        WORDS.iter().find(|(word, _)| *word == first).map_or(LaneState::Unknown, |(_, state)| *state)
     }
 
-    pub(crate) fn mark_clean(&self) -> Result<()> {
-        self.file.write_all_at(CLEAN, 0).map_err(|error| unmarked(&error))
+    pub(crate) fn uses(&self) -> u32 {
+        self.said().split_once(' ').and_then(|(_, uses)| uses.parse().ok()).unwrap_or_default()
     }
 
-    pub(crate) fn mark_in_use(&self) -> Result<()> {
-        self.file.set_len(0).map_err(|error| unmarked(&error))
+    pub(crate) fn mark(&self, state: LaneState) -> Result<()> {
+        self.say(WORDS.iter().find(|(_, known)| *known == state).map_or("", |(word, _)| *word))
+    }
+
+    pub(crate) fn mark_used(&self, uses: u32) -> Result<()> {
+        self.say(&format!("{} {uses}", WORDS[0].0))
+    }
+
+    fn said(&self) -> String {
+        let mut found = [0; 32];
+        let length = self.file.read_at(&mut found, 0).unwrap_or_default();
+        String::from_utf8_lossy(&found[..length]).into_owned()
+    }
+
+    fn say(&self, word: &str) -> Result<()> {
+        // What stands there between the two is no word.
+        let cut = self.file.set_len(0).and_then(|()| self.file.write_all_at(word.as_bytes(), 0));
+        cut.map_err(|error| unmarked(&error))
     }
 }
 
@@ -85,19 +105,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lane_is_leased_to_one_holder_and_remembers_whether_it_is_clean() {
+    fn a_lane_is_leased_to_one_holder_and_remembers_what_its_database_is() {
         let folder = std::env::temp_dir().join(format!("ebbtide-unit-{}", crate::names::short_id()));
         std::fs::create_dir_all(folder.join("lanes")).expect("the temporary folder is writable");
         let files = LaneFiles::of(&folder, "00ff");
         let lane = files.try_lease(3).expect("the file opens").expect("nobody holds it");
         assert!(files.try_lease(3).expect("the file opens").is_none(), "a second holder is refused");
-        assert!(!lane.is_clean(), "a new lane has no database");
-        lane.mark_clean().expect("the file is writable");
+        assert_eq!(lane.state(), LaneState::Unknown, "a new lane has no database");
+        lane.mark(LaneState::Equal).expect("the file is writable");
         drop(lane);
         let again = files.try_lease(3).expect("the file opens").expect("it was released");
-        assert!(again.is_clean());
-        again.mark_in_use().expect("the file is writable");
-        assert!(!again.is_clean());
+        assert_eq!(again.state(), LaneState::Equal);
+        for state in [LaneState::Lent, LaneState::Equal, LaneState::Unknown] {
+            again.mark(state).expect("the file is writable");
+            assert_eq!(again.state(), state);
+        }
+        again.mark_used(4711).expect("the file is writable");
+        assert_eq!((again.state(), again.uses()), (LaneState::Equal, 4711));
+        again.mark(LaneState::Lent).expect("the file is writable");
+        assert_eq!((again.state(), again.uses()), (LaneState::Lent, 0));
         assert_eq!(files.existing(), [3]);
         std::fs::remove_dir_all(&folder).expect("the folder is ours");
     }

@@ -11,6 +11,17 @@ use locks::{LaneLock, LaneLocks, Lock};
 
 pub(crate) use locks::Locks;
 
+/// How a lane's database compares to the template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LaneState {
+    /// It equals the template.
+    Equal,
+    /// A test had it for itself.
+    Lent,
+    /// It may be anything, or not be there.
+    Unknown,
+}
+
 /// The leases of one fingerprint's lanes.
 #[derive(Debug, Clone)]
 pub(crate) enum LaneLeases {
@@ -81,12 +92,19 @@ pub(crate) enum HeldLanes {
 }
 
 impl HeldLanes {
+    pub(crate) fn has(&self, number: usize) -> bool {
+        match self {
+            Self::Each(lanes) => lanes.iter().any(|lane| lane.number() == number),
+            Self::Lock(_) => true,
+        }
+    }
+
     /// Marks every lane as one that has no database any more.
     pub(crate) fn remove(self) {
         match self {
             Self::Each(lanes) => {
                 for lane in &lanes {
-                    if lane.mark_in_use().is_err() {
+                    if lane.mark(LaneState::Unknown).is_err() {
                         tracing::warn!(lane = lane.number(), "a dropped lane keeps its mark");
                     }
                 }
@@ -112,10 +130,10 @@ impl LaneLease {
         }
     }
 
-    /// Whether the lane's database equals the template; unknown where the database itself says it.
-    pub(crate) fn is_clean(&self) -> Option<bool> {
+    /// What is known of the lane's database, unless the database itself says it.
+    pub(crate) fn state(&self) -> Option<LaneState> {
         match self {
-            Self::File(file) => Some(file.is_clean()),
+            Self::File(file) => Some(file.state()),
             Self::Lock(_) => None,
         }
     }
@@ -136,18 +154,28 @@ impl LaneLease {
         }
     }
 
-    pub(crate) fn mark_clean(&self) -> Result<()> {
+    /// How often the database was used since it was copied, as far as that is known.
+    pub(crate) fn uses(&self) -> u32 {
         match self {
-            Self::File(file) => file.mark_clean(),
-            // The message that closes the test's transaction has done so.
-            Self::Lock(_) => Ok(()),
+            Self::File(file) => file.uses(),
+            Self::Lock(_) => 0,
         }
     }
 
-    pub(crate) fn mark_in_use(&self) -> Result<()> {
+    /// Says that the database equals the template, after so many tests.
+    pub(crate) fn mark_used(&self, uses: u32) -> Result<()> {
         match self {
-            Self::File(file) => file.mark_in_use(),
-            // The message that opens the test's transaction does the rest.
+            Self::File(file) => file.mark_used(uses),
+            Self::Lock(_) => self.mark(LaneState::Equal),
+        }
+    }
+
+    /// Says what the database is from now on.
+    pub(crate) fn mark(&self, state: LaneState) -> Result<()> {
+        match self {
+            Self::File(file) => file.mark(state),
+            // The messages that open and close the test's transaction tell the database.
+            Self::Lock(_) if state == LaneState::Equal => Ok(()),
             Self::Lock(lock) => lock.check(),
         }
     }

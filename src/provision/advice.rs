@@ -2,31 +2,8 @@
 
 use super::claims;
 use super::script::Script;
+use crate::advice::{extension_needed, is_contrib};
 use crate::sql_error;
-
-/// Objects of well-known extensions, by which a missing extension is recognised.
-const PROVIDED: [(&str, &[&str]); 12] = [
-    ("pg_trgm", &["gin_trgm_ops", "gist_trgm_ops", "similarity", "word_similarity", "show_trgm"]),
-    (
-        "uuid-ossp",
-        &["uuid_generate_v1", "uuid_generate_v1mc", "uuid_generate_v3", "uuid_generate_v4", "uuid_generate_v5"],
-    ),
-    ("pgcrypto", &["crypt", "gen_salt", "digest", "hmac", "pgp_sym_encrypt", "pgp_sym_decrypt"]),
-    ("citext", &["citext"]),
-    ("hstore", &["hstore"]),
-    ("ltree", &["ltree", "lquery"]),
-    ("unaccent", &["unaccent"]),
-    ("btree_gist", &["gist_int4_ops", "gist_int8_ops", "gist_text_ops", "gist_uuid_ops"]),
-    ("btree_gin", &["int4_ops", "text_ops"]),
-    ("intarray", &["gin__int_ops", "gist__int_ops"]),
-    ("postgis", &["geometry", "geography", "st_makepoint", "st_distance"]),
-    ("vector", &["vector", "halfvec", "vector_cosine_ops", "vector_l2_ops"]),
-];
-
-/// Which extension has an object of this name.
-pub(super) fn extension_with(object: &str) -> Option<&'static str> {
-    PROVIDED.into_iter().find(|(_, objects)| objects.contains(&object)).map(|(extension, _)| extension)
-}
 
 /// The package and the image that bring an extension's files.
 pub(super) fn where_to_get(extension: &str, major: u32) -> String {
@@ -34,7 +11,7 @@ pub(super) fn where_to_get(extension: &str, major: u32) -> String {
         "postgis" => format!("Debian, Ubuntu: `apt-get install postgresql-{major}-postgis-3`; image: postgis/postgis"),
         "vector" => format!("Debian, Ubuntu: `apt-get install postgresql-{major}-pgvector`; image: pgvector/pgvector"),
         "timescaledb" => "package and image of timescale (timescale/timescaledb)".to_owned(),
-        name if PROVIDED.iter().any(|(known, _)| *known == name) => format!(
+        name if is_contrib(name) => format!(
             "it is one of PostgreSQL's contrib modules; Debian, Ubuntu: `apt-get install postgresql-{major}` \
              (older releases: postgresql-contrib); Fedora: `dnf install postgresql-contrib`; the image postgres has it"
         ),
@@ -47,14 +24,7 @@ pub(super) fn on(code: &str, message: &str, scripts: &[Script]) -> Option<String
     let object = message.split('"').nth(1).or_else(|| message.strip_prefix("function ")?.split('(').next());
     match code {
         // undefined_object, undefined_function
-        "42704" | "42883" => {
-            let extension = extension_with(object?)?;
-            Some(format!(
-                "{} comes with the extension {extension}: declare it with `extensions = [\"{extension}\"]` under [provision] \
-                 in ebbtide.toml, or `.extension(\"{extension}\")` on the builder",
-                object?
-            ))
-        }
+        "42704" | "42883" => extension_needed(message),
         // undefined_table, which is also said of an alias that no FROM clause has
         "42P01" if !message.starts_with("relation ") => None,
         // Every migration has run when a seed does.

@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::lexer::Token;
 use super::relation::{Name, Relation, Words};
 use super::script::{Script, Statement};
+use crate::lexer::Token;
 
 /// Where a script says that a table exists afterwards.
 #[derive(Debug, Clone, PartialEq, Eq)]

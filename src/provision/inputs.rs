@@ -5,10 +5,11 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
+use sqlx::migrate::{Migration, Migrator};
 
-use super::FORMAT;
 use super::script::Script;
-use crate::config::{Migrations, Plan};
+use super::{FORMAT, layout};
+use crate::config::{Layout, MigrationCommand, MigrationFunction, Migrations, Plan};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::Fingerprint;
 
@@ -18,11 +19,54 @@ pub(crate) struct InputFile {
     pub(crate) path: PathBuf,
     /// The path as it is shown: relative to the package.
     pub(crate) shown: String,
+    /// What it is called in reports.
+    pub(super) noun: &'static str,
+    /// The path below the folder that was named, which is the same on every machine.
+    id: String,
     hash: [u8; 32],
+    /// The content, where the test's binary holds it.
+    embedded: Option<String>,
 }
 
 impl InputFile {
+    /// A file that the compiler has read.
+    pub(crate) fn embedded(noun: &'static str, path: &str, text: &str) -> Self {
+        Self {
+            path: PathBuf::from(path),
+            shown: path.to_owned(),
+            noun,
+            id: Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            hash: Sha256::digest(text).into(),
+            embedded: Some(text.to_owned()),
+        }
+    }
+
+    /// A file of this machine, which is called by its path below `folder`.
+    pub(super) fn read(
+        path: PathBuf,
+        folder: &Path,
+        package_root: &Path,
+        kind: ErrorKind,
+        noun: &'static str,
+    ) -> Result<Self> {
+        let hash = hash_of(&path).map_err(|error| unreadable(kind, &path, error))?;
+        let shown = path.strip_prefix(package_root).unwrap_or(&path).display().to_string();
+        let id = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
+        Ok(Self { path, shown, noun, id, hash, embedded: None })
+    }
+
+    /// The content to be read little by little.
+    pub(super) fn open(&self) -> std::io::Result<Box<dyn std::io::Read + Send>> {
+        Ok(match &self.embedded {
+            Some(text) => Box::new(std::io::Cursor::new(text.clone().into_bytes())),
+            None => Box::new(std::fs::File::open(&self.path)?),
+        })
+    }
+
     pub(super) fn text(&self, kind: ErrorKind) -> Result<String> {
+        if let Some(text) = &self.embedded {
+            return Ok(text.clone());
+        }
         let unreadable = |what: &str| Error::new(kind, format!("{} {what}", self.shown));
         let bytes = std::fs::read(&self.path).map_err(|error| unreadable("cannot be read").with_source(error))?;
         String::from_utf8(bytes).map_err(|error| {
@@ -35,10 +79,23 @@ impl InputFile {
     }
 }
 
+/// Where the migrations come from.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum MigrationSource {
+    #[default]
+    None,
+    Files(Layout, PathBuf),
+    /// The test's binary holds them.
+    Embedded(&'static Migrator),
+    Command(MigrationCommand),
+    Function(MigrationFunction),
+}
+
 /// All inputs of one plan, in the order in which they are used.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Inputs {
-    pub(crate) migrations_folder: Option<PathBuf>,
+    pub(super) source: MigrationSource,
+    /// The migrations' own files, or what a command's outcome depends on.
     pub(crate) migrations: Vec<InputFile>,
     pub(crate) seeds: Vec<InputFile>,
 }
@@ -46,37 +103,61 @@ pub(crate) struct Inputs {
 impl Inputs {
     /// Lists and hashes the files.
     pub(crate) fn read(plan: &Plan) -> Result<Self> {
-        let migrations_folder = match plan.migrations.get() {
-            Migrations::Directory(folder) => Some(folder.clone()),
-            Migrations::None => None,
-            Migrations::Command { .. } => {
-                return Err(Error::new(
-                    ErrorKind::Config,
-                    "migrations by a command are not part of this version of ebbtide",
-                )
-                .with_help("name a folder of sqlx migrations"));
-            }
+        let source = match plan.migrations.get() {
+            Migrations::Directory(folder) => MigrationSource::Files(layout::recognise(folder)?, folder.clone()),
+            Migrations::Files(layout, folder) => MigrationSource::Files(*layout, folder.clone()),
+            Migrations::None => MigrationSource::None,
+            Migrations::Command(command) => MigrationSource::Command(command.clone()),
+            Migrations::Function(function) => MigrationSource::Function(function.clone()),
         };
-        let migrations = match &migrations_folder {
-            Some(folder) => list(folder, &plan.package_root, &["sql"], ErrorKind::MigrationSource)?,
-            None => Vec::new(),
+        // Before anything is looked up: without a migration, a plan has the fingerprint of one that wants none.
+        let migrations = match &source {
+            MigrationSource::Files(layout, folder) => layout::list(*layout, folder, &plan.package_root)?,
+            MigrationSource::Command(command) => layout::inputs(&command.inputs, &plan.package_root)?,
+            MigrationSource::None | MigrationSource::Embedded(_) | MigrationSource::Function(_) => Vec::new(),
         };
-        // Before anything is looked up: such a plan has the fingerprint of one without migrations.
-        if let (Some(folder), []) = (&migrations_folder, &*migrations) {
-            return Err(no_migration(folder));
-        }
         let seeds = match plan.seeds.get() {
-            Some(folder) => list(folder, &plan.package_root, &["sql", "csv", "json"], ErrorKind::Seed)?,
+            Some(folder) => list(folder, &plan.package_root, &["sql", "csv", "json"], ErrorKind::Seed, "seed")?,
             None => Vec::new(),
         };
-        Ok(Self { migrations_folder, migrations, seeds })
+        Ok(Self { source, migrations, seeds })
     }
 
+    /// Migrations that the test's binary holds, and nothing else.
+    pub(crate) fn of_migrator(migrator: &'static Migrator) -> Self {
+        let name = |migration: &Migration| {
+            let ending = migration.migration_type.suffix();
+            format!("{}_{}{ending}", migration.version, migration.description.replace(' ', "_"))
+        };
+        let migrations =
+            migrator.iter().map(|migration| InputFile::embedded("migration", &name(migration), migration.sql.as_str()));
+        Self { source: MigrationSource::Embedded(migrator), migrations: migrations.collect(), seeds: Vec::new() }
+    }
+
+    /// Fixtures of tests, which are applied to a database that has its migrations and seeds.
+    pub(crate) fn of_fixtures(fixtures: Vec<InputFile>) -> Self {
+        Self { source: MigrationSource::None, migrations: Vec::new(), seeds: fixtures }
+    }
+
+    /// The SQL of the migrations, as far as it is known.
     pub(super) fn migration_scripts(&self) -> Result<Vec<Script>> {
+        let is_sql = |file: &&InputFile| file.path.extension().is_none_or(|ending| ending == "sql");
+        let known = !matches!(self.source, MigrationSource::Command(_));
         self.migrations
             .iter()
+            .filter(|file| known && is_sql(file))
             .map(|file| Ok(Script::new(&file.shown, &file.text(ErrorKind::MigrationSource)?)))
             .collect()
+    }
+
+    /// The fingerprint of what is made of another template by fixtures and expectations.
+    pub(crate) fn layered_fingerprint(&self, plan: &Plan, base: &Fingerprint) -> Fingerprint {
+        let mut hash = Sha256::new();
+        hash.update(format!("{base} {:?}", plan.expect.get()));
+        for fixture in &self.seeds {
+            hash.update(fixture.hash);
+        }
+        Fingerprint::from_hash(&hash.finalize())
     }
 
     /// Two equal fingerprints mean two equal databases. On a server with several roles, each has its own: a database
@@ -93,10 +174,19 @@ impl Inputs {
         if let Some(role) = role {
             part(format!("role {role}").as_bytes());
         }
+        match &self.source {
+            // Their files' names and contents say it all; as they are named, so they are read.
+            MigrationSource::None | MigrationSource::Embedded(_) | MigrationSource::Files(Layout::Sqlx, _) => {}
+            MigrationSource::Files(layout, _) => part(format!("layout {layout}").as_bytes()),
+            MigrationSource::Command(said) => {
+                part(format!("command {:?} {}", said.command, said.url_variable).as_bytes());
+            }
+            MigrationSource::Function(function) => part(format!("function {}", function.name()).as_bytes()),
+        }
         for (kind, files) in [("migration", &self.migrations), ("seed", &self.seeds)] {
             for file in files {
                 part(kind.as_bytes());
-                part(file.path.file_name().unwrap_or_default().as_encoded_bytes());
+                part(file.id.as_bytes());
                 part(&file.hash);
             }
         }
@@ -104,28 +194,29 @@ impl Inputs {
     }
 }
 
-pub(super) fn no_migration(folder: &Path) -> Error {
-    Error::new(ErrorKind::MigrationSource, format!("{} holds no migration", folder.display()))
-        .with_help("sqlx migrations are named VERSION_description.sql, or .up.sql and .down.sql in pairs")
-}
-
-fn list(folder: &Path, package_root: &Path, endings: &[&str], kind: ErrorKind) -> Result<Vec<InputFile>> {
-    let unreadable = |path: &Path, error: std::io::Error| {
-        Error::new(kind, format!("{} cannot be read", path.display()))
-            .with_source(error)
-            .with_help("make it readable for the user who runs the tests")
-    };
+fn list(
+    folder: &Path,
+    package_root: &Path,
+    endings: &[&str],
+    kind: ErrorKind,
+    noun: &'static str,
+) -> Result<Vec<InputFile>> {
     let mut found = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).map_err(|error| unreadable(folder, error))? {
-        let path = entry.map_err(|error| unreadable(folder, error))?.path();
+    for entry in std::fs::read_dir(folder).map_err(|error| unreadable(kind, folder, error))? {
+        let path = entry.map_err(|error| unreadable(kind, folder, error))?.path();
         let wanted = path.extension().is_some_and(|ending| endings.iter().any(|wanted| ending == *wanted));
         if wanted && path.is_file() {
-            let hash = hash_of(&path).map_err(|error| unreadable(&path, error))?;
-            let shown = path.strip_prefix(package_root).unwrap_or(&path).display().to_string();
-            found.insert(path.file_name().unwrap_or_default().to_owned(), InputFile { path, shown, hash });
+            let name = path.file_name().unwrap_or_default().to_owned();
+            found.insert(name, InputFile::read(path, folder, package_root, kind, noun)?);
         }
     }
     Ok(found.into_values().collect())
+}
+
+fn unreadable(kind: ErrorKind, path: &Path, error: std::io::Error) -> Error {
+    Error::new(kind, format!("{} cannot be read", path.display()))
+        .with_source(error)
+        .with_help("make it readable for the user who runs the tests")
 }
 
 fn hash_of(path: &Path) -> std::io::Result<[u8; 32]> {

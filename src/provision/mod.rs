@@ -2,16 +2,18 @@
 //!
 //! Works on any open connection and never learns which backend runs.
 
+mod activity;
 mod advice;
 mod claims;
 mod expect;
 mod extensions;
 mod failure;
 mod inputs;
-mod lexer;
+mod layout;
 mod migrate;
 mod relation;
 mod report;
+mod reversible;
 mod script;
 mod seed;
 mod verify;
@@ -26,16 +28,21 @@ use crate::error::Result;
 use crate::progress::Progress;
 use crate::sql_error;
 
+pub(crate) use activity::Target;
 pub(crate) use extensions::{beyond_rights, needs_superuser};
-pub(crate) use inputs::Inputs;
+pub(crate) use inputs::{InputFile, Inputs};
+pub(crate) use migrate::head;
 pub use report::{MigrationReport, PhaseReport, ProvisionReport, SeedReport};
+pub(crate) use reversible::check_reversible;
+pub use reversible::{ReversibleReport, ReversibleStep};
 
 /// Raised whenever provisioning gives another database for the same inputs.
-pub(crate) const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 9;
 
 /// Runs every phase in order; a later one never starts before an earlier one has passed.
 pub(crate) async fn provision(
     connection: &mut PgConnection,
+    target: Target<'_>,
     plan: &Plan,
     inputs: &Inputs,
     progress: &Progress,
@@ -49,14 +56,16 @@ pub(crate) async fn provision(
 
     progress.say("migrating");
     let scripts = inputs.migration_scripts()?;
-    let applied = migrate::migrate(connection, inputs, &scripts, *plan.provision_timeout.get(), progress).await?;
+    let limit = *plan.provision_timeout.get();
+    let site = migrate::Site { connection: &mut *connection, target, scripts: &scripts, limit, progress };
+    let applied = migrate::migrate(site, plan, inputs).await?;
     clock.finish("migrations").migrations = applied;
 
     progress.say("verifying");
     verify::verify(connection, inputs, &scripts).await?;
     clock.finish("verification");
 
-    let seeded = seed::seed(connection, inputs, *plan.provision_timeout.get(), progress).await?;
+    let seeded = seed::seed(connection, inputs, limit, progress).await?;
     clock.finish("seeds").seeds = seeded;
 
     progress.say("checking what is expected");
@@ -65,8 +74,8 @@ pub(crate) async fn provision(
     let rows =
         catalog::row_counts(connection, &tables).await.map_err(|error| sql_error::failed("counting rows", error))?;
     let report = clock.finish("expectations");
-    report.tables = rows.keys().filter(|table| !verify::is_ledger(table)).cloned().collect();
-    report.rows = rows.into_iter().filter(|(table, _)| !verify::is_ledger(table)).collect();
+    report.tables = rows.keys().filter(|table| !catalog::is_ledger(table)).cloned().collect();
+    report.rows = rows.into_iter().filter(|(table, _)| !catalog::is_ledger(table)).collect();
     Ok(std::mem::take(report))
 }
 

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::lexer::{Token, Tokens};
 use super::script::Statement;
+use crate::lexer::{Token, Tokens};
 
 /// Bytes of an identifier that the server keeps: `NAMEDATALEN - 1`
 /// (<https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS>).

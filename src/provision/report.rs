@@ -23,13 +23,14 @@ pub struct ProvisionReport {
     pub phases: Vec<PhaseReport>,
 }
 
-/// One applied migration.
+/// One applied migration. A command, or a function of the test's own, counts as one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MigrationReport {
-    /// The version, as in the file's name.
-    pub version: i64,
-    /// The description, as in the file's name.
+    /// The version, as in the file's name; for plain SQL, the name itself. For a command or a function, the latest version
+    /// in the ledger that it left, and empty without one.
+    pub version: String,
+    /// The description, as in the file's name; the command itself; the function's name.
     pub description: String,
     /// Time to apply it, in milliseconds.
     pub milliseconds: f64,

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::lexer::{Token, Tokens};
+use crate::lexer::{Nesting, Token, Tokens};
 
 /// Characters of a line that an excerpt shows.
 const WINDOW: usize = 160;
@@ -35,35 +35,51 @@ impl Script {
         Self { name: name.into(), text }
     }
 
+    /// A part of a script, taken as it is.
+    pub(crate) fn part(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { name: name.into(), text: text.into() }
+    }
+
     /// The name it is reported under.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// The SQL that all offsets and positions refer to.
-    #[cfg(test)]
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
     /// The top-level statements in order; what holds only blanks and comments is none.
     pub(crate) fn statements(&self) -> Vec<Statement<'_>> {
-        let mut statements = Vec::new();
+        let Cut { mut ended, open, .. } = self.cut();
+        ended.extend(open);
+        ended
+    }
+
+    /// The bytes up to and with the semicolon that ends the last statement. Whatever may follow the text, these hold whole
+    /// statements: what opens a quote, a comment or a body before the end of the text takes all semicolons after it.
+    pub(crate) fn ended_len(&self) -> usize {
+        self.cut().ended_len
+    }
+
+    fn cut(&self) -> Cut<'_> {
+        let (mut ended, mut ended_len) = (Vec::new(), 0);
         let mut tokens = Tokens::new(&self.text);
         let mut nesting = Nesting::default();
         let mut span: Option<(usize, usize)> = None;
         let cut = |(start, end)| Statement { text: &self.text[start..end], offset: start };
         while let Some(token) = tokens.next() {
             if token == Token::Symbol(';') && nesting.is_top_level() {
-                statements.extend(span.take().map(cut));
+                ended.extend(span.take().map(cut));
+                ended_len = tokens.end;
                 nesting = Nesting::default();
             } else {
                 nesting.follow(&token);
                 span = Some((span.map_or(tokens.start, |(start, _)| start), tokens.end));
             }
         }
-        statements.extend(span.map(cut));
-        statements
+        Cut { ended, ended_len, open: span.map(cut) }
     }
 
     /// Line and column of a byte; an offset past the end means the end.
@@ -103,6 +119,14 @@ impl Script {
     }
 }
 
+/// A script's statements.
+struct Cut<'a> {
+    ended: Vec<Statement<'a>>,
+    ended_len: usize,
+    /// The last one, without a semicolon.
+    open: Option<Statement<'a>>,
+}
+
 /// One statement, from its first token to its last: no comments around it, no closing semicolon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Statement<'a> {
@@ -130,47 +154,6 @@ impl<'a> Statement<'a> {
     pub(crate) fn starts_with(self, keywords: &[&str]) -> bool {
         let mut tokens = self.tokens();
         keywords.iter().all(|keyword| tokens.next().is_some_and(|token| token.is_word(keyword)))
-    }
-}
-
-/// What keeps a semicolon from ending the statement.
-#[derive(Default)]
-struct Nesting<'a> {
-    parentheses: usize,
-    /// Open `BEGIN` and `CASE` of a body in standard SQL.
-    blocks: usize,
-    /// The first words, up to four.
-    head: Vec<&'a str>,
-}
-
-impl<'a> Nesting<'a> {
-    fn is_top_level(&self) -> bool {
-        self.parentheses == 0 && self.blocks == 0
-    }
-
-    fn follow(&mut self, token: &Token<'a>) {
-        match token {
-            Token::Symbol('(') => self.parentheses += 1,
-            Token::Symbol(')') => self.parentheses = self.parentheses.saturating_sub(1),
-            Token::Word(word) => {
-                if self.head.len() < 4 {
-                    self.head.push(word);
-                }
-                let counts = self.parentheses == 0 && self.defines_routine();
-                if counts && (token.is_word("begin") || (token.is_word("case") && self.blocks > 0)) {
-                    self.blocks += 1;
-                } else if counts && token.is_word("end") {
-                    self.blocks = self.blocks.saturating_sub(1);
-                }
-            }
-            Token::Symbol(_) | Token::Quoted(_) | Token::Literal(_) => {}
-        }
-    }
-
-    fn defines_routine(&self) -> bool {
-        let is = |at: usize, keyword: &str| self.head.get(at).is_some_and(|word| word.eq_ignore_ascii_case(keyword));
-        let kind = if is(1, "or") && is(2, "replace") { 3 } else { 1 };
-        is(0, "create") && (is(kind, "function") || is(kind, "procedure"))
     }
 }
 
@@ -229,6 +212,22 @@ mod tests {
     fn nothing_but_blanks_and_comments_is_no_statement() {
         for text in ["", "\u{feff}", " \t\r\n\u{b}\u{c}", ";;;", "-- a;", "/* a; */", "-- a\r\n/* b */;\n--"] {
             assert!(split(text).is_empty(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_follows_what_has_ended_stays_whole() {
+        let texts = [
+            "select 1; -- a; b\n select 'a;''b', E'\\';' ; select $t$ ; $t$; /* ; */ select \"a;b\"; select 2",
+            "create rule r as on insert to t do (delete from a; delete from b); select 1",
+            "create function f() returns int begin atomic select case when true then 1 end; end; select U&'a;' 'b';\n",
+        ];
+        for text in texts {
+            let whole: Vec<String> = split(text);
+            for (at, _) in text.char_indices() {
+                let (ended, rest) = text.split_at(Script::new("x.sql", &text[..at]).ended_len());
+                assert_eq!([split(ended), split(rest)].concat(), whole, "{at}: {ended}|{rest}");
+            }
         }
     }
 

@@ -2,30 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::migrate::Migrate as _;
+use sqlx::migrate::{Migrate as _, Migrator};
 use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Row as _};
 
 use super::claims;
-use super::inputs::Inputs;
-use super::migrate::{self, LEDGER};
+use super::inputs::{Inputs, MigrationSource};
+use super::migrate;
 use super::script::Script;
-use crate::catalog;
+use crate::catalog::{self, LEDGER, LedgerClaim, is_ledger};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::hex;
 use crate::sql_error;
 
-/// Tables in which migration tools write what they did.
-const LEDGERS: [&str; 5] =
-    [LEDGER, "alembic_version", "__diesel_schema_migrations", "refinery_schema_history", "flyway_schema_history"];
-
-/// Whether a table, displayed as [`RelationName`](catalog::RelationName) does, is a migration tool's own.
-pub(super) fn is_ledger(table: &str) -> bool {
-    LEDGERS.contains(&table.rsplit('.').next().unwrap_or(table))
-}
-
 /// Compares the ledger with the files, and the files with the catalog.
 pub(super) async fn verify(connection: &mut PgConnection, inputs: &Inputs, scripts: &[Script]) -> Result<()> {
-    if inputs.migrations_folder.is_none() {
+    // Read again on purpose: a file that changed while the migrations ran differs from what the ledger says.
+    let migrator = migrate::resolve(inputs).await?;
+    if matches!(inputs.source, MigrationSource::None) {
         return Ok(());
     }
     // A migration may have moved the search path of this very session.
@@ -33,32 +27,100 @@ pub(super) async fn verify(connection: &mut PgConnection, inputs: &Inputs, scrip
         .execute(&mut *connection)
         .await
         .map_err(|error| sql_error::failed("resetting the session", error))?;
-    let head = ledger_against_files(connection, inputs).await?;
+    let said = match (migrator, migrate::ledger(inputs, scripts)?) {
+        (Some(migrator), _) => says(LEDGER, &ledger_against_files(connection, &migrator).await?),
+        (None, Some(ledger)) => says(ledger.table, &tool_against_files(connection, &ledger).await?),
+        (None, None) => claimed(connection).await?,
+    };
     let tables = catalog::tables(connection).await.map_err(|error| sql_error::failed("reading the tables", error))?;
-    let users: BTreeSet<String> = tables.iter().map(ToString::to_string).filter(|table| !is_ledger(table)).collect();
-    if users.is_empty() {
+    let tables: BTreeSet<String> = tables.iter().map(ToString::to_string).collect();
+    if tables.iter().all(|table| is_ledger(table)) {
         return Err(Error::new(
             ErrorKind::NothingMigrated,
-            format!("the ledger says that {head} is applied, but the database has no table"),
+            format!("{said}, but the database has no table"),
         )
-        .with_help(
-            "a migration that ends its own transaction (COMMIT, ROLLBACK), or creates its tables in another database or a \
-             temporary schema, looks like this; with nothing to migrate, set `migrations = false`",
-        ));
+        .with_help(match &inputs.source {
+            MigrationSource::Command(said) => format!(
+                "did the command go to another database, or write its ledger only (`alembic stamp`)? It must use the URL \
+                 in {}, or PGHOST, PGDATABASE and their like, and commit",
+                said.url_variable
+            ),
+            MigrationSource::Function(_) => "the function must use the URL that it is called with, and commit".to_owned(),
+            _ => "a migration that ends its own transaction (COMMIT, ROLLBACK), or creates its tables in another database or a \
+             temporary schema, looks like this; with nothing to migrate, set `migrations = false`"
+                .to_owned(),
+        }));
     }
-    claims_against_catalog(&users, scripts, &head)
+    // With the ledgers: a migration may have taken another tool's over.
+    claims_against_catalog(&tables, scripts, &said)
+}
+
+/// What a ledger stands for.
+fn says(ledger: &str, head: &str) -> String {
+    match ledger {
+        LEDGER => format!("the ledger says that {head} is applied"),
+        other => format!("the ledger {other} says that {head} is applied"),
+    }
+}
+
+/// What a source says whose migrations we do not know.
+async fn claimed(connection: &mut PgConnection) -> Result<String> {
+    let claim = LedgerClaim::read(connection).await;
+    let claim = claim.map_err(|error| sql_error::failed("reading the migration ledger", error))?;
+    Ok(match claim {
+        Some(LedgerClaim { table, latest: Some(latest), .. }) => says(&table, &latest),
+        Some(claim) => format!("the migrations ran, and {claim}"),
+        None => "the migrations ran".to_owned(),
+    })
+}
+
+/// The same for another tool's ledger, which we have written as the tool does.
+async fn tool_against_files(connection: &mut PgConnection, ledger: &migrate::Ledger) -> Result<String> {
+    let table = ledger.table;
+    let rows = sqlx::raw_sql(ledger.select).fetch_all(connection).await.and_then(|rows| {
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<Vec<_>, sqlx::Error>>()
+    });
+    let rows: Vec<(String, Option<String>)> = rows.map_err(|error| {
+        Error::new(ErrorKind::LedgerMismatch, format!("the migration ledger {table} cannot be read"))
+            .with_source(error)
+            .with_help("a migration has dropped or changed it; that table belongs to the migration tool")
+    })?;
+    let mut differences = Vec::new();
+    for file in &ledger.rows {
+        match rows.iter().find(|(version, _)| *version == file.version) {
+            None => differences.push(format!("{} is not in the ledger", file.version)),
+            Some((_, found)) if *found != file.checksum => {
+                differences.push(format!("{} has another checksum in the ledger", file.version));
+            }
+            Some(_) => {}
+        }
+    }
+    let unknown = rows.iter().filter(|(version, _)| !ledger.rows.iter().any(|file| file.version == *version));
+    differences
+        .extend(unknown.map(|(version, _)| format!("{version} is in the ledger, and there is no such migration")));
+    if differences.is_empty() {
+        return Ok(ledger.rows.last().map(|file| file.version.clone()).unwrap_or_default());
+    }
+    Err(Error::new(ErrorKind::LedgerMismatch, format!("the migration ledger {table} does not agree with the files"))
+        .with_evidence("differences", differences.join("\n"))
+        .with_help("a migration writes to the ledger; let the migration tool alone write there"))
 }
 
 /// The latest version, once every version of the files is in the ledger with its checksum, and no other.
-async fn ledger_against_files(connection: &mut PgConnection, inputs: &Inputs) -> Result<String> {
-    // Read again on purpose: a file that changed while the migrations ran differs from what the ledger says.
-    let migrator = migrate::resolve(inputs).await?;
+async fn ledger_against_files(connection: &mut PgConnection, migrator: &Migrator) -> Result<String> {
     let applied = connection.list_applied_migrations(LEDGER).await.map_err(|error| {
         Error::new(ErrorKind::LedgerMismatch, format!("the migration ledger {LEDGER} cannot be read"))
             .with_source(error)
             .with_help("a migration has dropped or changed it; that table belongs to sqlx")
     })?;
-    let mut differences = Vec::new();
+    let dirty = sqlx::query_scalar::<_, i64>(AssertSqlSafe(format!("select version from {LEDGER} where not success")))
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(|error| sql_error::failed("reading the ledger", error))?;
+    let mut differences: Vec<String> = dirty
+        .iter()
+        .map(|version| format!("{version} is dirty: it was begun, and is not said to have succeeded"))
+        .collect();
     let files: Vec<_> = migrator.iter().filter(|migration| !migration.migration_type.is_down_migration()).collect();
     for file in &files {
         match applied.iter().find(|row| row.version == file.version) {
@@ -89,7 +151,7 @@ async fn ledger_against_files(connection: &mut PgConnection, inputs: &Inputs) ->
 }
 
 /// Every table that a migration creates, and none drops or renames, must be there.
-fn claims_against_catalog(tables: &BTreeSet<String>, scripts: &[Script], head: &str) -> Result<()> {
+fn claims_against_catalog(tables: &BTreeSet<String>, scripts: &[Script], said: &str) -> Result<()> {
     let ups = scripts.iter().filter(|script| !script.name().ends_with(".down.sql"));
     let missing: Vec<String> = claims::claimed_tables(ups)
         .into_iter()
@@ -102,7 +164,7 @@ fn claims_against_catalog(tables: &BTreeSet<String>, scripts: &[Script], head: &
     Err(Error::new(
         ErrorKind::LedgerMismatch,
         format!(
-            "the ledger says that {head} is applied, but {} {} missing",
+            "{said}, but {} {} missing",
             missing.iter().map(|text| text.split(' ').next().unwrap_or(text)).collect::<Vec<_>>().join(", "),
             if missing.len() == 1 { "is" } else { "are" }
         ),

@@ -7,7 +7,8 @@
 //! | `container` | a server from an image |
 //! | `external` | a server that somebody else runs |
 //! | `share`, `registry`, `state` | one server for all processes that want the same settings |
-//! | `instance.sh`, `native.sh`, `container/keeper.sh` | what outlives the client |
+//! | `supervisor`, `instance.sh`, `native.sh`, `container/keeper.sh` | what outlives the client |
+//! | `log` | what the server wrote about the sessions on one database |
 //! | `orphans` | what servers without a supervisor left behind |
 
 mod account;
@@ -16,12 +17,14 @@ mod binaries;
 #[cfg(feature = "container")]
 mod container;
 mod external;
+mod log;
 mod native;
 mod orphans;
 mod registry;
 mod settings;
 mod share;
 mod state;
+mod supervisor;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -38,6 +41,7 @@ use crate::{process, sql_error};
 use registry::{Instance, Lease, Pointer};
 
 pub(crate) use account::own_uid;
+pub(crate) use log::LogEntry;
 
 /// Whether the registry's files are enough, or the server must answer first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +118,7 @@ impl Server {
             #[cfg(feature = "container")]
             Some(port) => {
                 let conn = ConnParams::tcp(&port.host, port.port, SUPERUSER, &port.password);
-                let tenure = container::Tenure::new(plan, instance, lease, &conn, port.container);
+                let tenure = container::Tenure::new(plan, instance, lease, &conn, port);
                 (Backend::Container, conn, Tenure::Container(tenure))
             }
             _ => {

@@ -3,20 +3,17 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
-
-use sha2::{Digest as _, Sha256};
 
 use super::binaries::{self, Binaries};
 use super::registry::{Health, Instance, Lease, LeaseName, Pointer, Registry, ServerKey};
 use super::share::{self, Found};
 use super::state::{self, StateFolder};
-use super::{Origin, Server, Trust, account, orphans, settings};
+use super::{Origin, Server, Trust, account, orphans, settings, supervisor};
 use crate::config::{Plan, Storage};
 use crate::conn::{ADMIN_DATABASE, ConnParams, PORT};
 use crate::error::{Error, ErrorKind, Result};
-use crate::names::hex;
+use crate::names::short_hash;
 use crate::process::{self, Account, Detached};
 use crate::wait::Patience;
 
@@ -120,8 +117,7 @@ impl<'a> Launch<'a> {
         let data = data_folder(plan, registry, &instance, account)?;
         let settings = settings::tuned(binaries.major, &plan.settings);
         let arguments = server_arguments(&instance, &settings);
-        let mut variant = hex(&Sha256::digest(format!("{} {}", binaries.version, binaries.folder.display())));
-        variant.truncate(8);
+        let variant = short_hash(&format!("{} {}", binaries.version, binaries.folder.display()), 8);
         let cache = registry.state.cache().join(format!("initdb-{}-{variant}", binaries.major));
         if !cache.exists() {
             enough_room(&cache)?;
@@ -154,19 +150,9 @@ impl<'a> Launch<'a> {
     }
 
     fn spawn(&self, lease: &LeaseName) -> Result<Detached> {
-        let mut command = Command::new("sh");
-        // The script is an argument, so that nothing exists on disk before its supervisor does.
-        command.arg("-c").arg(SUPERVISOR).arg("ebbtide-supervisor");
-        command.arg(&self.instance.folder).arg(self.registry.pointer_path());
-        command.arg(super::linger_seconds(self.plan).to_string()).arg(lease.as_str());
-        command.arg(&self.data).arg(&self.cache).arg(&self.binaries.folder);
-        command.args(&self.arguments);
-        command.env_clear().env("PATH", self.plan.path.as_os_str()).env("LC_ALL", "C");
-        Detached::spawn(command, self.account).map_err(|error| {
-            Error::new(ErrorKind::ServerStart, "the server's supervisor could not be started")
-                .with_source(error)
-                .with_help("ebbtide needs a POSIX `sh` on PATH")
-        })
+        let mut command = supervisor::command(SUPERVISOR, &self.instance, self.registry, self.plan, lease);
+        command.arg(&self.data).arg(&self.cache).arg(&self.binaries.folder).args(&self.arguments);
+        supervisor::spawn(command, self.account)
     }
 
     fn failure(&self, message: &str, said: &str) -> Error {

@@ -12,12 +12,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use super::state::StateFolder;
 use crate::config::Plan;
 use crate::error::{Error, ErrorKind, Result};
-use crate::names::{hex, short_id};
+use crate::names::{short_hash, short_id};
 use crate::process::ProcessMark;
 use crate::wait::Patience;
 
@@ -57,9 +56,7 @@ impl ServerKey {
             plan.storage.get(),
             plan.linger.get()
         );
-        let mut key = hex(&Sha256::digest(wanted.as_bytes()));
-        key.truncate(8);
-        Self(key)
+        Self(short_hash(&wanted, 8))
     }
 
     pub(crate) fn new_instance(&self) -> String {
@@ -89,8 +86,10 @@ pub(crate) struct PublishedPort {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) password: String,
-    /// The container and its engine, for people.
+    /// The container's name.
     pub(crate) container: String,
+    /// The engine's address.
+    pub(crate) engine: String,
 }
 
 /// The part of the state folder that concerns one server key.
@@ -239,6 +238,13 @@ impl Instance {
         }
     }
 
+    /// Tells its keeper that nobody can use it any more.
+    #[cfg(feature = "container")]
+    pub(crate) fn give_up(&self) {
+        // When the file is gone already, the keeper knows.
+        let _ = std::fs::remove_file(self.folder.join("serving"));
+    }
+
     /// Keeps the server until a moment, beyond the life of this process.
     pub(crate) fn hold_for(&self, term: Duration) -> Result<()> {
         let lease = Lease::write(&self.folder.join("leases"), &LeaseName::until(term)).map_err(|error| {
@@ -262,7 +268,7 @@ impl LeaseName {
     }
 
     /// `until.SECONDS.ID`, valid until that moment.
-    fn until(term: Duration) -> Self {
+    pub(crate) fn until(term: Duration) -> Self {
         let end = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + term;
         Self(format!("until.{}.{}", end.as_secs(), short_id()))
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::log::PREFIX;
+
 /// Tuned settings, overridden by the user's.
 ///
 /// Sources: <https://www.postgresql.org/docs/current/non-durability.html> and the pages of each parameter.
@@ -23,7 +25,9 @@ pub(crate) fn tuned(major: u32, users: &BTreeMap<String, String>) -> BTreeMap<St
         // Segments in the data folder go with it, also when the server is killed.
         ("dynamic_shared_memory_type", "mmap"),
         ("log_min_error_statement", "error"),
-        ("log_line_prefix", "%m [%p] %a "),
+        ("log_line_prefix", PREFIX),
+        // Its messages are read by their labels.
+        ("lc_messages", "C"),
     ]
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value.to_owned()))

@@ -3,17 +3,21 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
+use super::reset;
 use crate::catalog;
 use crate::names::Literal;
 
 /// The objects of our own schema. One place is filled in: the sequences are those of the template.
 const GUARD: &str = include_str!("guard.sql");
 
-/// Installs the guard as the last objects of a template, since it remembers where the sequences stand.
+/// Installs the guard as the last objects of a template, since it remembers where the sequences stand. A copy of a
+/// template has one already, which knows nothing of what was added since.
 pub(super) async fn install(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let guard = GUARD.replace("{restore_sequences}", &restoring(connection).await?);
-    sqlx::raw_sql(AssertSqlSafe(guard)).execute(connection).await?;
-    Ok(())
+    sqlx::raw_sql("drop schema if exists _ebbtide cascade").execute(&mut *connection).await?;
+    let restoring = restoring(connection).await?;
+    let guard = GUARD.replace("{restore_sequences}", &restoring);
+    sqlx::raw_sql(AssertSqlSafe(guard)).execute(&mut *connection).await?;
+    reset::install(connection, &restoring).await
 }
 
 /// A statement that sets back the sequences which moved: rollback undoes neither `nextval` nor `setval`

@@ -4,12 +4,25 @@ create schema _ebbtide;
 grant usage on schema _ebbtide to public;
 
 -- A row is written when a test's transaction opens and never committed: its trigger refuses that.
-create unlogged table _ebbtide.open_test (pid int);
-grant insert, delete on _ebbtide.open_test to public;
+-- The first message to a lane names the server that its lease speaks of.
+create unlogged table _ebbtide.open_test (
+    server text constraint another_server check (server = current_setting('ebbtide.identity', true))
+);
+grant select, insert, delete on _ebbtide.open_test to public;
 
 create function _ebbtide.refuse_commit() returns trigger language plpgsql as $$
+declare
+    stack text;
 begin
     if current_setting('ebbtide.closing', true) = 'on' then
+        return null;
+    end if;
+    get diagnostics stack = pg_context;
+    -- `SET CONSTRAINTS ALL IMMEDIATE` fires this too, and may. Nothing can commit this transaction from within a function,
+    -- and a message without these words cannot commit it either; a doubtful one is refused.
+    if stack ~ '\n' or (current_query() ~* '\mset\s+constraints\M' and current_query() !~* '\m(commit|end|prepare)\M') then
+        set constraints _ebbtide.refuse_commit deferred;
+        insert into _ebbtide.open_test default values;
         return null;
     end if;
     raise exception 'COMMIT refused: this test''s transaction belongs to ebbtide and is rolled back at its end'
@@ -19,26 +32,29 @@ end $$;
 
 create constraint trigger refuse_commit after insert on _ebbtide.open_test
     deferrable initially deferred for each row execute function _ebbtide.refuse_commit();
-
--- The first message to a lane makes sure that this is the server that its lease speaks of.
-create procedure _ebbtide.attach(wanted text) language plpgsql as $$
-begin
-    if current_setting('ebbtide.identity', true) is distinct from wanted then
-        raise exception 'this is another server: % instead of %', current_setting('ebbtide.identity', true), wanted
-            using errcode = '08004';
-    end if;
-end $$;
+-- Also for a test that keeps other triggers from firing.
+alter table _ebbtide.open_test enable always trigger refuse_commit;
 
 -- Procedures, because a CALL without output sends the client nothing to decode. An assignment is evaluated without
--- a query of its own, unlike PERFORM. What rollback does not undo is undone here, for the test before.
-create procedure _ebbtide.open() language plpgsql as $$
+-- a query of its own, unlike PERFORM. Undoes what rollback does not undo.
+create procedure _ebbtide.rewind() language plpgsql as $$
 declare
-    ignored text := set_config('ebbtide.test', 'open', true) || pg_advisory_unlock_all()::text;
+    ignored text := pg_advisory_unlock_all()::text;
 begin
     {restore_sequences}
     discard sequences;
     deallocate all;
-    insert into _ebbtide.open_test values (pg_backend_pid());
+end $$;
+
+-- Did the test leave the transaction?
+create procedure _ebbtide.check_open() language plpgsql as $$
+begin
+    if current_setting('ebbtide.test', true) is distinct from 'open' then
+        -- `RESET ALL` forgets the setting and leaves the row.
+        if not exists (select from _ebbtide.open_test) then
+            raise exception 'the test has ended its transaction' using errcode = '25P01';
+        end if;
+    end if;
 end $$;
 
 -- Before the rollback: did the test leave the transaction, and would it have been committed?
@@ -46,16 +62,18 @@ create procedure _ebbtide.check() language plpgsql as $$
 declare
     ignored text;
 begin
+    -- Another call only in doubt: this ends every test.
     if current_setting('ebbtide.test', true) is distinct from 'open' then
-        raise exception 'the test has ended its transaction' using errcode = '25P01';
+        call _ebbtide.check_open();
     end if;
     ignored := set_config('ebbtide.closing', 'on', true);
     set constraints all immediate;
 end $$;
 
--- Where several machines share the server, a lane itself says whether it equals the template and who may use it.
-create table _ebbtide.lane (clean boolean not null, holder text);
-insert into _ebbtide.lane values (true, null);
+-- Where several machines share the server, a lane itself says whether it equals the template, who may use it, and how
+-- many tests have.
+create table _ebbtide.lane (clean boolean not null, holder text, uses int not null);
+insert into _ebbtide.lane values (true, null, 0);
 
 create procedure _ebbtide.enter(who text) language plpgsql as $$
 declare
@@ -72,5 +90,5 @@ create procedure _ebbtide.leave(who text) language plpgsql as $$
 declare
     ignored text := set_config('synchronous_commit', 'off', true);
 begin
-    update _ebbtide.lane set clean = true where holder = who;
+    update _ebbtide.lane set clean = true, uses = uses + 1 where holder = who;
 end $$;

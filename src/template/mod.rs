@@ -1,6 +1,8 @@
 //! Builds a template once under a lock, verifies and seals it, and finds it again.
 
 mod guard;
+mod reset;
+mod trial;
 
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,8 @@ use crate::reap;
 use crate::server::{Origin, Server};
 use crate::sql_error;
 use crate::wait::Patience;
+
+pub(crate) use trial::check_reversible;
 
 /// What a template's comment holds: the owner's mark, and the story of its building.
 #[derive(Debug, Serialize, Deserialize)]
@@ -41,6 +45,10 @@ pub(crate) struct Template {
     pub(crate) took: Duration,
 }
 
+/// Makes sure that the template is there which this one is a copy of, if there is one, and says its name.
+pub(crate) type Base =
+    Box<dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = Result<Option<DatabaseName>>> + Send>> + Send + Sync>;
+
 /// Finds the template for a fingerprint, or builds it while every other process that wants it waits.
 ///
 /// # Errors
@@ -51,6 +59,7 @@ pub(crate) async fn ensure(
     plan: &Plan,
     inputs: &Inputs,
     fingerprint: &Fingerprint,
+    base: Base,
 ) -> Result<Template> {
     let began = Instant::now();
     let name = DatabaseName::template(fingerprint);
@@ -71,8 +80,9 @@ pub(crate) async fn ensure(
     progress.say("building the template");
     reap::drop_old_templates(server, &mut admin).await?;
     reap::drop_builds(&mut admin, fingerprint).await?;
+    let base = held(&mut admin, &base).await?;
     let build = DatabaseName::build(fingerprint);
-    let report = match fill(server, plan, inputs, &mut admin, &build, &progress).await {
+    let report = match fill(server, plan, inputs, &mut admin, base, &build, &progress).await {
         Ok(report) => report,
         Err(error) => {
             // The build's own error is the one to report; what stays behind is dropped by the next build.
@@ -84,6 +94,23 @@ pub(crate) async fn ensure(
     // The session's end frees the lock in any case.
     let _ = admin.close().await;
     Ok(Template { name, report, origin: Origin::Started, took: began.elapsed() })
+}
+
+/// The template that this one is a copy of. Nobody drops it as long as this session shares its lock.
+async fn held(admin: &mut PgConnection, base: &Base) -> Result<Option<DatabaseName>> {
+    loop {
+        let Some(name) = base().await? else { return Ok(None) };
+        let Some(fingerprint) = name.fingerprint() else { return Ok(Some(name)) };
+        let failed = |error| sql_error::failed("locking a template", error);
+        let lock = sqlx::query("select pg_advisory_lock_shared($1)").bind(fingerprint.build_key());
+        lock.execute(&mut *admin).await.map_err(failed)?;
+        if find(admin, &name).await?.is_some() {
+            return Ok(Some(name));
+        }
+        // It was dropped before the lock was ours, and is built again.
+        let unlock = sqlx::query("select pg_advisory_unlock_shared($1)").bind(fingerprint.build_key());
+        unlock.execute(&mut *admin).await.map_err(failed)?;
+    }
 }
 
 /// Looks for a sealed template. Anything else by that name does not exist: publishing is one transaction.
@@ -141,22 +168,38 @@ async fn origin(server: &Server, plan: &Plan, admin: &mut PgConnection) -> Resul
     if missing.is_empty() { Ok("template1") } else { Err(provision::needs_superuser(&missing)) }
 }
 
+/// Creates the database that something is to be built in, and connects to it.
+async fn create(
+    server: &Server,
+    plan: &Plan,
+    admin: &mut PgConnection,
+    base: Option<DatabaseName>,
+    build: &DatabaseName,
+) -> Result<PgConnection> {
+    let origin = match base {
+        Some(base) => format!("{base}{}", server.copy_strategy()),
+        None => origin(server, plan, admin).await?.to_owned(),
+    };
+    let create = format!("create database {build} template {origin}");
+    sqlx::raw_sql(AssertSqlSafe(create))
+        .execute(admin)
+        .await
+        .map_err(|error| sql_error::failed("creating the database", error))?;
+    server.conn.connect(build.as_str()).await
+}
+
 async fn fill(
     server: &Server,
     plan: &Plan,
     inputs: &Inputs,
     admin: &mut PgConnection,
+    base: Option<DatabaseName>,
     build: &DatabaseName,
     progress: &Progress,
 ) -> Result<ProvisionReport> {
-    let origin = origin(server, plan, admin).await?;
-    let create = format!("create database {build} template {origin}");
-    sqlx::raw_sql(AssertSqlSafe(create))
-        .execute(&mut *admin)
-        .await
-        .map_err(|error| sql_error::failed("creating the database", error))?;
-    let mut connection = server.conn.connect(build.as_str()).await?;
-    let report = provision::provision(&mut connection, plan, inputs, progress).await?;
+    let mut connection = create(server, plan, admin, base, build).await?;
+    let target = provision::Target { conn: &server.conn, database: build.as_str() };
+    let report = provision::provision(&mut connection, target, plan, inputs, progress).await?;
     progress.say("sealing the template");
     guard::install(&mut connection).await.map_err(|error| sql_error::failed("installing the guard", error))?;
     // Nobody vacuums the copies: give them statistics and a visibility map from the start.

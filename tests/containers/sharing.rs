@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::puppet::Puppet;
+use super::puppet::sixteen_at_once;
 use super::stage::{Stage, contained};
 use super::support::{here, names_in, wait_until};
 
@@ -15,19 +15,7 @@ fn sixteen_processes_at_once_start_one_container_and_build_one_template() {
         return;
     }
     let stage = Stage::new();
-    let mut puppets: Vec<Puppet> = std::iter::repeat_with(|| stage.puppet()).take(16).collect();
-    for puppet in &mut puppets {
-        for order in ["start", "provision", "open", "query select count(*)::text from things"] {
-            puppet.tell(order);
-        }
-    }
-    let mut answers: Vec<Vec<String>> = Vec::new();
-    for puppet in &puppets {
-        answers.push((0..4).map(|_| puppet.answer().unwrap()).collect());
-    }
-    assert_eq!(answers.iter().filter(|answers| answers[0] == "started").count(), 1, "{answers:?}");
-    assert_eq!(answers.iter().filter(|answers| answers[1] == "built").count(), 1, "{answers:?}");
-    assert!(answers.iter().all(|answers| answers[3] == "0"), "{answers:?}");
+    let puppets = sixteen_at_once(|| stage.puppet());
     assert_eq!(stage.containers().len(), 1);
     assert_eq!(stage.scene.supervisors().len(), 1);
     assert_eq!(names_in(&stage.scene.instances()[0].join("leases")).len(), 16);

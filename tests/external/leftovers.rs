@@ -1,5 +1,8 @@
 //! What is dropped from a server that is not ours, and what is not.
 
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+
 use super::outside::{Outside, PASSWORD, undisturbed};
 use super::support::here;
 
@@ -56,7 +59,7 @@ async fn reaping_takes_all_that_nobody_holds() {
     outside.scratch.write("other/1_other.sql", "create table other ();");
     let other = outside.builder(&url).migrations(outside.scratch.path("other")).build().unwrap();
     let gone = other.tx().await.unwrap();
-    let name: String = gone.url().split('/').next_back().unwrap().into();
+    let name: String = gone.url().split(['/', '?']).nth(3).unwrap().into();
     gone.close().await.unwrap();
     drop(other);
     // The harness's connection for locks goes in the background.
@@ -105,4 +108,33 @@ async fn a_kept_database_goes_when_its_hour_is_over_and_nobody_looks() {
     sqlx::Connection::close(looking).await.unwrap();
     assert!(harness.reap().await.unwrap().dropped.contains(&kept.name().to_owned()));
     harness.tx().await.unwrap().close().await.unwrap();
+}
+
+/// As an autovacuum worker on a lane is: an ordinary role may not end it, and it goes after a while.
+#[tokio::test]
+async fn a_session_that_we_may_not_end_is_waited_for() {
+    if !undisturbed(here!()) {
+        return;
+    }
+    let Some(outside) = Outside::start().await else { return };
+    let url = outside.role("app", "createdb").await;
+    let harness = outside.builder(&url).build().unwrap();
+    let database = harness.database().await.unwrap();
+    let name = database.name().to_owned();
+    sqlx::raw_sql("create table extra (id int)").execute(&database.pool()).await.unwrap();
+    let options = PgConnectOptions::new_without_pgpass().socket(outside.scratch.path("outside")).port(outside.port());
+    let options = options.ssl_mode(PgSslMode::Disable).username("postgres").database(&name);
+    let theirs = PgConnection::connect_with(&options).await.unwrap();
+    database.close().await.unwrap();
+    let dropping = "select query from pg_stat_activity where state = 'active' and query like 'drop database%' \
+                    and query not like '%force%'";
+    outside.until("the database is dropped", dropping, |queries| queries.len() == 1).await;
+    theirs.close().await.unwrap();
+    let there = format!("select datname::text from pg_database where datname = '{name}'");
+    outside.until("it is copied anew", &there, |names| names.len() == 1).await;
+    let next = harness.database().await.unwrap();
+    let extra: Option<String> =
+        sqlx::query_scalar("select to_regclass('extra')::text").fetch_one(&next.pool()).await.unwrap();
+    assert_eq!(extra, None);
+    next.close().await.unwrap();
 }

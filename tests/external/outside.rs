@@ -1,6 +1,6 @@
 //! A server that somebody else runs, as far as ebbtide can tell. It ends with the value, and with this process.
 
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -196,7 +196,7 @@ impl Drop for Outside {
 }
 
 /// As root, the server is somebody else's process: PostgreSQL refuses root.
-fn account() -> Option<(u32, u32)> {
+pub(crate) fn account() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
@@ -217,12 +217,4 @@ fn binaries() -> Option<PathBuf> {
     installed.sort();
     let is_whole = |folder: &PathBuf| folder.join("initdb").is_file() && folder.join("postgres").is_file();
     given.into_iter().chain(installed.into_iter().rev()).chain(told).find(is_whole)
-}
-
-/// A file that the server may read, and that it takes for a key.
-pub(crate) fn secret(path: &Path) {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
-    if let Some((uid, gid)) = account() {
-        chown(path, Some(uid), Some(gid)).unwrap();
-    }
 }

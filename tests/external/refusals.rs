@@ -1,6 +1,7 @@
 //! What may be wrong with a URL, a role or a server, and what ebbtide says about it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use ebbtide::Error;
 
@@ -52,6 +53,37 @@ async fn a_role_without_createdb_learns_who_may_change_that() {
     the role reader may not create databases on the server at 127.0.0.1:[PORT]
       help: have a superuser run `ALTER ROLE "reader" CREATEDB;`
     "#);
+}
+
+/// Nobody sees from outside which of its databases are in use.
+#[tokio::test]
+async fn a_server_that_ebbtide_has_started_is_refused() {
+    if !undisturbed(here!()) {
+        return;
+    }
+    let Some(outside) = Outside::with("fsync = off\nebbtide.identity = '00c0ffee.00c0ffee'", |_| ()).await else {
+        return;
+    };
+    let url = outside.role("app", "createdb").await;
+    assert_refused!(outside, refused(&outside, &url).await, BackendUnavailable, @"
+    the server at 127.0.0.1:[PORT] is one that ebbtide has started, and its tests may be running
+      help: leave the URL away: whoever wants the same settings finds that server and shares it; or name one of your own
+    ");
+}
+
+#[tokio::test]
+async fn plans_are_for_superusers() {
+    if !undisturbed(here!()) {
+        return;
+    }
+    let Some(outside) = Outside::start().await else { return };
+    let url = outside.role("app", "createdb").await;
+    let harness = outside.builder(&url).explain(Duration::from_millis(50)).build().unwrap();
+    let error = harness.start().await.expect_err("it may not");
+    assert_refused!(outside, error, AccessDenied, @"
+    the role app may not ask the server at 127.0.0.1:[PORT] for plans of slow statements (builder)
+      help: unset EBBTIDE_EXPLAIN, or name a superuser in the URL: auto_explain is for them alone
+    ");
 }
 
 #[tokio::test]

@@ -1,9 +1,12 @@
 //! Encrypted connections, as the driver offers them.
 
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
 use std::process::Command;
 
-use super::outside::{Outside, PASSWORD, secret, undisturbed};
+use ebbtide::{ErrorKind, TxOptions};
+
+use super::outside::{Outside, PASSWORD, account, undisturbed};
 use super::support::here;
 use super::support::skip::skip;
 
@@ -16,10 +19,21 @@ fn certify(folder: &Path) -> bool {
     Command::new("sh").args(["-c", script]).current_dir(folder).output().is_ok_and(|output| output.status.success())
 }
 
+const ENCRYPTED_ONLY: &str = "local all postgres trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n";
+
+/// A file that the server may read, and that it takes for a key.
+fn secret(path: &Path) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    if let Some((uid, gid)) = account() {
+        chown(path, Some(uid), Some(gid)).unwrap();
+    }
+}
+
 async fn encrypted() -> Option<Outside> {
     let mut certified = false;
     let outside = Outside::with("fsync = off\nssl = on", |data| {
         certified = certify(data);
+        std::fs::write(data.join("pg_hba.conf"), ENCRYPTED_ONLY).unwrap();
         for file in ["server.key", "server.crt", "ca.crt"] {
             if certified {
                 secret(&data.join(file));
@@ -96,5 +110,25 @@ async fn a_certificate_that_is_not_what_was_asked_for_is_told() {
     });
     let name = outside.builder(&url("127.0.0.1", &outside.scratch.path("outside/data/ca.crt"))).build().unwrap();
     let error = name.start().await.expect_err("it is for another name");
-    assert_eq!(error.kind(), ebbtide::ErrorKind::AccessDenied, "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::AccessDenied, "{error:?}");
+}
+
+#[tokio::test]
+async fn a_savepoint_for_each_statement_is_refused() {
+    if !undisturbed(here!()) {
+        return;
+    }
+    if !is_there() {
+        return;
+    }
+    let Some(outside) = encrypted().await else { return };
+    for mode in ["require", "prefer"] {
+        let url = format!("postgres://app:{PASSWORD}@127.0.0.1:{}/postgres?sslmode={mode}", outside.port());
+        let harness = outside.builder(&url).build().unwrap();
+        let error = harness.tx_with(TxOptions::new().savepoints()).await.expect_err("it is encrypted");
+        assert_eq!(error.kind(), ErrorKind::Config, "{error:?}");
+        assert!(error.help().unwrap().contains("sslmode=disable"), "{error:?}");
+        // The lane is free again.
+        harness.tx().await.unwrap().close().await.unwrap();
+    }
 }

@@ -110,6 +110,24 @@ impl Puppet {
     }
 }
 
+/// Sixteen puppets at once, of which one starts the server and one builds the template, and all see it empty.
+pub(crate) fn sixteen_at_once(puppet: impl FnMut() -> Puppet) -> Vec<Puppet> {
+    let mut puppets: Vec<Puppet> = std::iter::repeat_with(puppet).take(16).collect();
+    for puppet in &mut puppets {
+        for order in ["start", "provision", "open", "query select count(*)::text from things"] {
+            puppet.tell(order);
+        }
+    }
+    let mut answers: Vec<Vec<String>> = Vec::new();
+    for puppet in &puppets {
+        answers.push((0..4).map(|_| puppet.answer().unwrap()).collect());
+    }
+    assert_eq!(answers.iter().filter(|answers| answers[0] == "started").count(), 1, "{answers:?}");
+    assert_eq!(answers.iter().filter(|answers| answers[1] == "built").count(), 1, "{answers:?}");
+    assert!(answers.iter().all(|answers| answers[3] == "0"), "{answers:?}");
+    puppets
+}
+
 impl Drop for Puppet {
     fn drop(&mut self) {
         // It may have ended before.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::puppet::Puppet;
+use super::puppet::{Puppet, sixteen_at_once};
 use super::scene::Scene;
 use super::support::{here, names_in, natively, wait_until};
 
@@ -21,19 +21,7 @@ fn sixteen_processes_at_once_start_one_server_and_build_one_template() {
         return;
     }
     let scene = Scene::new();
-    let mut puppets: Vec<Puppet> = std::iter::repeat_with(|| scene.puppet()).take(16).collect();
-    for puppet in &mut puppets {
-        for order in ["start", "provision", "open", "query select count(*)::text from things"] {
-            puppet.tell(order);
-        }
-    }
-    let mut answers: Vec<Vec<String>> = Vec::new();
-    for puppet in &puppets {
-        answers.push((0..4).map(|_| puppet.answer().unwrap()).collect());
-    }
-    assert_eq!(answers.iter().filter(|answers| answers[0] == "started").count(), 1, "{answers:?}");
-    assert_eq!(answers.iter().filter(|answers| answers[1] == "built").count(), 1, "{answers:?}");
-    assert!(answers.iter().all(|answers| answers[3] == "0"), "{answers:?}");
+    let puppets = sixteen_at_once(|| scene.puppet());
     let server = scene.server();
     assert_eq!(scene.postmasters().len(), 1);
     assert_eq!(scene.supervisors().len(), 1);

@@ -39,6 +39,13 @@ pub fn again_as(role: &str, test: &str) -> Command {
     command
 }
 
+/// The same on this machine's binaries, without the variables that would choose them in the builder's place.
+pub fn again_natively(test: &str) -> Command {
+    let mut child = again_as("without variables", test);
+    child.env("EBBTIDE_BACKEND", "native").env_remove("EBBTIDE_PG_BIN").env_remove("EBBTIDE_POSTGRES");
+    child
+}
+
 /// Asserts that the child has run its test, and that it passed. Returns what it said.
 pub fn passed(output: &Output) -> String {
     let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

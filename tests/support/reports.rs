@@ -1,5 +1,5 @@
 //! Failures and their reports, with everything replaced that differs from run to run and from machine to machine.
-#![allow(dead_code, clippy::allow_attributes, reason = "every test binary uses a part of it")]
+#![allow(dead_code, unused_macros, clippy::allow_attributes, reason = "every test binary uses a part of it")]
 #![allow(unreachable_pub, missing_docs, clippy::unwrap_used, reason = "it is code of tests")]
 
 use std::time::{Duration, Instant};

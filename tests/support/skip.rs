@@ -1,5 +1,5 @@
 //! What a test does that needs something this machine does not have: it says that it was skipped and why, or fails
-//! where `EBBTIDE_REQUIRE=container,native,external` names what it needs.
+//! where `EBBTIDE_REQUIRE=container,native,external,alembic` names what it needs.
 #![allow(dead_code, clippy::allow_attributes, reason = "every test binary uses a part of it")]
 #![allow(unreachable_pub, missing_docs, reason = "it is code of tests")]
 

@@ -1,6 +1,6 @@
 //! Everything that `ebbtide.toml` can get wrong, with the exact text.
 
-use super::super::{Builder, Migrations};
+use super::super::{Builder, MigrationCommand, Migrations};
 use super::{ErrorKind, Package, refused_file, told};
 
 /// Message and help.
@@ -74,8 +74,8 @@ fn illegal_values_are_refused_with_file_line_key_and_legal_values() {
 
 #[test]
 fn unknown_keys_are_refused_with_the_nearest_and_all_legal_ones() {
-    const SERVER: &str = "legal keys: backend, postgres, image, url, allow_remote, linger, storage, cache, settings, \
-                          bin, state_dir, start_timeout";
+    const SERVER: &str = "legal keys: backend, postgres, image, url, allow_remote, linger, keep, keep_for, explain, storage, cache, \
+                          settings, bin, state_dir, start_timeout";
     check(&[
         (
             "[server]\n\n\nbakend = 'auto'",
@@ -96,7 +96,7 @@ fn unknown_keys_are_refused_with_the_nearest_and_all_legal_ones() {
         (
             "provision.migrations = { comand = ['x'] }",
             "ebbtide.toml:1: unknown key provision.migrations.comand",
-            "did you mean command? legal keys: command, inputs",
+            "did you mean command? legal keys: command, inputs, directory, url_variable, sqlx, sql, refinery, diesel",
         ),
         ("\n[servr]", "ebbtide.toml:2: unknown key servr", "did you mean server? legal keys: server, provision"),
         ("backend = 'auto'", "ebbtide.toml:1: unknown key backend", "put backend below [server]"),
@@ -149,8 +149,8 @@ fn wrong_types_are_refused_with_both_types_and_legal_values() {
         ),
         (
             "[provision]\nmigrations = true",
-            "ebbtide.toml:2: provision.migrations is true, not a folder, false or a command",
-            r#"legal values: "a folder", false, { command = ["program", "argument"], inputs = ["a folder"] }"#,
+            "ebbtide.toml:2: provision.migrations is true, not a folder, false or a table",
+            r#"legal values: "a folder", false, { LAYOUT = "a folder" } with the layout sqlx, sql, refinery or diesel, or { command = ["program", "argument"], inputs = ["a folder"] }"#,
         ),
         (
             "[provision]\nseeds = {}",
@@ -205,8 +205,42 @@ fn a_command_needs_a_program_and_inputs_that_exist() {
     assert_eq!(told(&error), (ErrorKind::MigrationSource, message, help));
     let package = package.folder("alembic");
     let plan = package.plan(&Builder::new(), &[]).expect("legal");
-    let command = vec!["x".to_owned(), "y".to_owned()];
-    assert_eq!(*plan.migrations, Migrations::Command { command, inputs: vec![package.path("alembic")] });
+    let command = MigrationCommand::new(["x", "y"]).input(package.path("alembic")).directory(&package.root);
+    assert_eq!(*plan.migrations, Migrations::Command(command));
+}
+
+#[test]
+fn migrations_of_a_named_layout_are_a_table_of_one_folder() {
+    check(&[
+        (
+            "[provision]\nmigrations = { disel = 'db' }",
+            "ebbtide.toml:2: unknown key provision.migrations.disel",
+            "did you mean diesel? legal keys: command, inputs, directory, url_variable, sqlx, sql, refinery, diesel",
+        ),
+        (
+            "[provision]\nmigrations = { diesel = 'db', sql = 'db' }",
+            "ebbtide.toml:2: provision.migrations has both diesel and sql",
+            "name one folder with one layout, or one command",
+        ),
+    ]);
+    let package = Package::with_file("[provision]\nmigrations = { refinery = 'db' }").folder("db");
+    let plan = package.plan(&Builder::new(), &[]).expect("legal");
+    assert_eq!(*plan.migrations, Migrations::refinery(package.path("db")));
+}
+
+#[test]
+fn a_command_is_checked_on_the_builder_too() {
+    let package = Package::with_file("").folder("alembic");
+    let refused =
+        |command: MigrationCommand| package.plan(&Builder::new().migrations(command), &[]).expect_err("refused");
+    let nothing = MigrationCommand::new([""]).input("alembic");
+    assert_eq!(refused(nothing).to_string(), "migrations name no command (builder)");
+    let blind = MigrationCommand::new(["alembic", "upgrade"]);
+    assert_eq!(refused(blind.clone()).to_string(), "the command alembic upgrade has no inputs (builder)");
+    let odd = blind.clone().input("alembic").url_variable("MY-URL");
+    assert_eq!(refused(odd).to_string(), r#"url_variable "MY-URL" is no name of a variable (builder)"#);
+    let lost = refused(blind.input("alembic").directory("nowhere"));
+    assert!(lost.to_string().ends_with("/nowhere is not there (builder)"), "{lost}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::{Backend, Builder, Cache, Plan, Source, Storage};
+use super::super::{Backend, Builder, Cache, Keep, Plan, Source, Storage};
 use super::Package;
 
 /// One key in the words of every voice. Where a value is a path, it exists in the package.
@@ -66,6 +66,30 @@ const CASES: &[Case] = &[
         file: "[server]\nlinger = '4s'",
         default: "30s",
         read: |plan| (format!("{:?}", *plan.linger), &plan.linger.source),
+    },
+    Case {
+        variable: "EBBTIDE_KEEP_FOR",
+        values: ["1s", "2s", "3s", "4s"],
+        build: |b| b.keep_for(Duration::from_secs(3)),
+        file: "[server]\nkeep_for = '4s'",
+        default: "3600s",
+        read: |plan| (format!("{:?}", *plan.keep_for), &plan.keep_for.source),
+    },
+    Case {
+        variable: "EBBTIDE_KEEP",
+        values: ["failed", "always", "failed", "always"],
+        build: |b| b.keep(Keep::Failed),
+        file: "[server]\nkeep = 'always'",
+        default: "never",
+        read: |plan| (plan.keep.to_string(), &plan.keep.source),
+    },
+    Case {
+        variable: "EBBTIDE_EXPLAIN",
+        values: ["1s", "2s", "3s", "4s"],
+        build: |b| b.explain(Duration::from_secs(3)),
+        file: "[server]\nexplain = '4s'",
+        default: "None",
+        read: |plan| (plan.explain.map_or("None".to_owned(), |limit| format!("{limit:?}")), &plan.explain.source),
     },
     Case {
         variable: "EBBTIDE_STORAGE",

@@ -6,25 +6,26 @@ use std::io::Read as _;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
-use super::{Skipped, column_list, data_refused, table_of};
+use super::{Far, MEGABYTE, Skipped, column_list, data_refused, table_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::provision::inputs::InputFile;
 use crate::sql_error;
 
 const CHUNK: usize = 64 * 1024;
 
-pub(super) async fn load(connection: &mut PgConnection, file: &InputFile) -> Result<Skipped> {
+pub(super) async fn load(connection: &mut PgConnection, file: &InputFile, far: Far<'_>) -> Result<Skipped> {
     let table = table_of(file)?;
     let columns = header(file)?;
     let list = column_list(&columns);
     let quoted = table.quoted();
     let stage =
         format!("create temporary table ebbtide_stage on commit drop as select {list} from {quoted} with no data");
-    sqlx::raw_sql(AssertSqlSafe(stage))
-        .execute(&mut *connection)
-        .await
-        .map_err(|error| data_refused(file, &format!("for table {table}"), error))?;
-    let staged = copy(connection, file, &list).await?;
+    sqlx::raw_sql(AssertSqlSafe(stage)).execute(&mut *connection).await.map_err(|error| {
+        // undefined_column
+        let header = if sql_error::code(&error) == Some("42703") { "in line 1, " } else { "" };
+        data_refused(file, &format!("{header}for table {table}"), error)
+    })?;
+    let staged = copy(connection, file, &list, far).await?;
     // Where a table has no unique key, every row is new.
     let insert = format!(
         "insert into {quoted} ({list}) overriding system value select {list} from ebbtide_stage on conflict do nothing"
@@ -57,7 +58,7 @@ fn header(file: &InputFile) -> Result<Vec<String>> {
     Ok(names.iter().map(|name| name.trim_start_matches('\u{feff}').trim().to_owned()).collect())
 }
 
-async fn copy(connection: &mut PgConnection, file: &InputFile, list: &str) -> Result<u64> {
+async fn copy(connection: &mut PgConnection, file: &InputFile, list: &str, far: Far<'_>) -> Result<u64> {
     let refused = |error| data_refused(file, "while it was read", error);
     let unreadable = |error: std::io::Error| {
         Error::new(ErrorKind::Seed, format!("{} cannot be read", file.shown)).with_source(error)
@@ -66,12 +67,18 @@ async fn copy(connection: &mut PgConnection, file: &InputFile, list: &str) -> Re
     let statement = format!("copy ebbtide_stage ({list}) from stdin with (format csv, header true)");
     let mut sink = connection.copy_in_raw(&statement).await.map_err(refused)?;
     let mut chunk = vec![0; CHUNK];
+    let mut sent = 0_u64;
     loop {
         let read = source.read(&mut chunk).map_err(unreadable)?;
         if read == 0 {
             break;
         }
         sink.send(&chunk[..read]).await.map_err(refused)?;
+        let before = sent / MEGABYTE;
+        sent += read as u64;
+        if sent / MEGABYTE > before {
+            far(sent / MEGABYTE);
+        }
     }
     sink.finish().await.map_err(refused)
 }

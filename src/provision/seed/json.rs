@@ -8,6 +8,11 @@ use super::{Skipped, column_list, data_refused, table_of};
 use crate::catalog::RelationName;
 use crate::error::{Error, ErrorKind, Result};
 use crate::provision::inputs::InputFile;
+use crate::sql_error;
+
+/// The class of the codes for values that do not fit their type:
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+const DATA_EXCEPTION: &str = "22";
 
 pub(super) async fn load(connection: &mut PgConnection, file: &InputFile) -> Result<Skipped> {
     let text = file.text(ErrorKind::Seed)?;
@@ -53,13 +58,45 @@ async fn insert(
     let mut first = 1;
     for group in objects.chunk_by(|a, b| a.keys().eq(b.keys())) {
         let last = first + group.len() - 1;
-        let place = format!("for table {table}, rows {first} to {last}");
-        let inserted =
-            insert_group(connection, table, group).await.map_err(|error| data_refused(file, &place, error))?;
+        let inserted = match insert_group(connection, table, group).await {
+            Ok(inserted) => inserted,
+            Err(error) => {
+                let culprit = match sql_error::code(&error) {
+                    Some(code) if code.starts_with(DATA_EXCEPTION) => culprit(connection, table, group).await,
+                    _ => None,
+                };
+                let place = match culprit {
+                    Some(index) => format!("for table {table}, row {}", first + index),
+                    None => format!("for table {table}, rows {first} to {last}"),
+                };
+                return Err(data_refused(file, &place, error));
+            }
+        };
         *count += group.len() as u64 - inserted;
         first = last + 1;
     }
     Ok(())
+}
+
+/// The first row, counted from 0, that the server cannot read, whatever else is in the table. It ends the transaction,
+/// which has failed.
+async fn culprit(connection: &mut PgConnection, table: &RelationName, group: &[Map<String, Value>]) -> Option<usize> {
+    sqlx::raw_sql("rollback").execute(&mut *connection).await.ok()?;
+    let columns: Vec<String> = group.first()?.keys().cloned().collect();
+    let list = column_list(&columns);
+    let read = format!("select {list} from jsonb_populate_recordset(null::{}, $1)", table.quoted());
+    let (mut good, mut bad) = (0, group.len());
+    // The first `good` rows can be read, the first `bad` cannot.
+    while good + 1 < bad {
+        let middle = usize::midpoint(good, bad);
+        let rows = sqlx::types::Json(&group[..middle]);
+        match sqlx::query(AssertSqlSafe(read.clone())).bind(rows).execute(&mut *connection).await {
+            Ok(_) => good = middle,
+            Err(error) if sql_error::refusal(&error).is_some() => bad = middle,
+            Err(_) => return None,
+        }
+    }
+    Some(good)
 }
 
 async fn insert_group(

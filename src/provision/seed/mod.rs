@@ -2,6 +2,7 @@
 
 mod csv;
 mod json;
+mod pieces;
 mod sql;
 
 use std::collections::BTreeMap;
@@ -30,9 +31,11 @@ pub(super) async fn seed(
 ) -> Result<Vec<SeedReport>> {
     let mut reports = Vec::new();
     for (number, file) in inputs.seeds.iter().enumerate() {
-        progress.say(&format!("seeding {} of {}: {}", number + 1, inputs.seeds.len(), file.shown));
+        let step = format!("{} {} of {}: {}", file.noun, number + 1, inputs.seeds.len(), file.shown);
+        progress.say(&step);
+        let far = |megabytes: u64| progress.say(&format!("{step}, {megabytes} MB"));
         run(connection, "begin").await?;
-        let applied = tokio::time::timeout(limit, apply(connection, file)).await;
+        let applied = tokio::time::timeout(limit, apply(connection, file, &far)).await;
         // After a failure nothing is rolled back: the database is dropped next.
         reports.extend(applied.unwrap_or_else(|_| Err(too_slow(file, limit)))?);
         // A deferred constraint speaks here.
@@ -41,12 +44,17 @@ pub(super) async fn seed(
     Ok(reports)
 }
 
-async fn apply(connection: &mut PgConnection, file: &InputFile) -> Result<Vec<SeedReport>> {
+/// Called with the megabytes that were sent, as often as one is full.
+type Far<'a> = &'a (dyn Fn(u64) + Sync);
+
+const MEGABYTE: u64 = 1_000_000;
+
+async fn apply(connection: &mut PgConnection, file: &InputFile, far: Far<'_>) -> Result<Vec<SeedReport>> {
     let before = inserts_so_far(connection).await?;
     let skipped = match file.path.extension().and_then(|ending| ending.to_str()) {
-        Some("csv") => csv::load(connection, file).await?,
+        Some("csv") => csv::load(connection, file, far).await?,
         Some("json") => json::load(connection, file).await?,
-        _ => sql::run(connection, file).await?,
+        _ => sql::run(connection, file, far).await?,
     };
     let mut inserted = inserts_so_far(connection).await?;
     inserted.retain(|table, count| {
@@ -108,7 +116,7 @@ async fn run(connection: &mut PgConnection, statement: &'static str) -> Result<(
 }
 
 fn too_slow(file: &InputFile, limit: Duration) -> Error {
-    Error::new(ErrorKind::Timeout, format!("seed {} is not done after {limit:?}", file.shown))
+    Error::new(ErrorKind::Timeout, format!("{} {} is not done after {limit:?}", file.noun, file.shown))
         .with_help("raise provision.timeout or EBBTIDE_PROVISION_TIMEOUT, or make the seed smaller")
 }
 
@@ -118,7 +126,7 @@ fn at_end(file: &InputFile, error: sqlx::Error) -> Error {
 
 /// A refusal of data that has no place in a statement of the user's.
 fn data_refused(file: &InputFile, place: &str, error: sqlx::Error) -> Error {
-    let step = format!("seed {}", file.shown);
+    let step = format!("{} {}", file.noun, file.shown);
     let Some(refused) = sql_error::refusal(&error) else { return sql_error::failed(&step, error) };
     let kind = sql_error::kind_of(&error, ErrorKind::Seed);
     let help = match refused.code() {

@@ -4,7 +4,8 @@ use serde_json::Value;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::Skipped;
+use super::pieces::Pieces;
+use super::{Far, MEGABYTE, Skipped};
 use crate::catalog::RelationName;
 use crate::error::{Error, ErrorKind, Result};
 use crate::provision::failure::Refusal;
@@ -18,33 +19,59 @@ const COUNTING: &str = "explain (analyze, verbose, format json, costs off, timin
 /// Statements that would end the file's transaction.
 const TRANSACTION_CONTROL: [&str; 8] = ["begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release"];
 
-pub(super) async fn run(connection: &mut PgConnection, file: &InputFile) -> Result<Skipped> {
-    let script = Script::new(&file.shown, &file.text(ErrorKind::Seed)?);
+pub(super) async fn run(connection: &mut PgConnection, file: &InputFile, far: Far<'_>) -> Result<Skipped> {
     let mut skipped = Skipped::new();
-    for statement in script.statements() {
-        if TRANSACTION_CONTROL.iter().any(|word| statement.starts_with(&[*word])) {
-            return Err(controls_transaction(&script, &statement));
+    let mut pieces = Pieces::of(file)?;
+    let mut told = 0;
+    while let Some(piece) = pieces.next()? {
+        for statement in piece.script.statements() {
+            run_one(connection, file, piece.base, &statement, &mut skipped).await?;
         }
-        let counted = statement.starts_with(&["insert"]) || statement.starts_with(&["with"]);
-        let prefix = if counted { COUNTING } else { "" };
-        let sent = AssertSqlSafe(format!("{prefix}{}", statement.text()));
-        let rows = sqlx::raw_sql(sent).fetch_all(&mut *connection).await.map_err(|error| {
-            Refusal {
-                kind: ErrorKind::Seed,
-                step: "a seed".to_owned(),
-                script: &script,
-                sent_from: statement.offset(),
-                prefix_characters: prefix.chars().count(),
-                all: &[],
-            }
-            .report(error)
-        })?;
-        if counted && let Some(plan) = rows.first() {
-            let plan: String = plan.try_get_unchecked(0).unwrap_or_default();
-            count_conflicts(&serde_json::from_str(&plan).unwrap_or_default(), &mut skipped);
+        let done = (piece.base + piece.script.text().len()) as u64 / MEGABYTE;
+        if done > told {
+            far(done);
+            told = done;
         }
     }
     Ok(skipped)
+}
+
+/// Executes a statement of a piece that starts at `base`.
+async fn run_one(
+    connection: &mut PgConnection,
+    file: &InputFile,
+    base: usize,
+    statement: &Statement<'_>,
+    skipped: &mut Skipped,
+) -> Result<()> {
+    let offset = base + statement.offset();
+    // Who reads an error wants the line in the file.
+    let whole = || file.text(ErrorKind::Seed).map(|text| Script::new(&file.shown, text));
+    if TRANSACTION_CONTROL.iter().any(|word| statement.starts_with(&[*word])) {
+        return Err(controls_transaction(file, &whole()?, offset));
+    }
+    let counted = statement.starts_with(&["insert"]) || statement.starts_with(&["with"]);
+    let prefix = if counted { COUNTING } else { "" };
+    let sent = AssertSqlSafe(format!("{prefix}{}", statement.text()));
+    let rows = match sqlx::raw_sql(sent).fetch_all(connection).await {
+        Ok(rows) => rows,
+        Err(error) => {
+            let refusal = Refusal {
+                kind: ErrorKind::Seed,
+                step: format!("a {}", file.noun),
+                script: &whole()?,
+                sent_from: offset,
+                prefix_characters: prefix.chars().count(),
+                all: &[],
+            };
+            return Err(refusal.report(error));
+        }
+    };
+    if counted && let Some(plan) = rows.first() {
+        let plan: String = plan.try_get_unchecked(0).unwrap_or_default();
+        count_conflicts(&serde_json::from_str(&plan).unwrap_or_default(), skipped);
+    }
+    Ok(())
 }
 
 /// Walks a plan for insert nodes. A missing plan counts nothing: the rows were inserted all the same.
@@ -69,8 +96,8 @@ fn count_conflicts(plan: &Value, skipped: &mut Skipped) {
     }
 }
 
-fn controls_transaction(script: &Script, statement: &Statement<'_>) -> Error {
-    Error::new(ErrorKind::Seed, format!("seed {} controls transactions", script.name()))
-        .with_evidence("the statement", script.excerpt(statement.offset()))
-        .with_help("take it out: every seed file runs in a transaction of its own")
+fn controls_transaction(file: &InputFile, script: &Script, offset: usize) -> Error {
+    Error::new(ErrorKind::Seed, format!("{} {} controls transactions", file.noun, script.name()))
+        .with_evidence("the statement", script.excerpt(offset))
+        .with_help("take it out: every such file runs in a transaction of its own")
 }

@@ -3,7 +3,6 @@
 //! The containers themselves write it, when they end with a template that was not there before. A user has one for each
 //! image; templates in it are found by their fingerprints.
 
-use sha2::{Digest as _, Sha256};
 use testcontainers::bollard::errors::Error as EngineError;
 use testcontainers::bollard::models::VolumeCreateRequest;
 
@@ -11,7 +10,7 @@ use super::engine::Engine;
 use super::image::Image;
 use super::labels;
 use crate::config::{Cache, Plan};
-use crate::names::hex;
+use crate::names::short_hash;
 
 /// A volume of ours.
 #[derive(Debug)]
@@ -25,9 +24,7 @@ impl CacheVolume {
         if *plan.cache == Cache::Never {
             return None;
         }
-        let mut digits = hex(&Sha256::digest(format!("{} {}", labels::user(), image.id)));
-        digits.truncate(16);
-        let name = format!("ebbtide-cache-{digits}");
+        let name = format!("ebbtide-cache-{}", short_hash(&format!("{} {}", labels::user(), image.id), 16));
         match make(engine, &name).await {
             Ok(()) => Some(Self { name }),
             Err(error) => {

@@ -136,9 +136,10 @@ pub(super) fn authority(rest: &str) -> &str {
 }
 
 /// An error and what it comes from, the first cause last.
-pub(super) fn causes<'a>(error: &'a EngineError) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
-    let outermost: &'a (dyn std::error::Error + 'static) = error;
-    std::iter::successors(Some(outermost), |error| error.source())
+pub(super) fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Everything from the image to the first row.
 
 use std::net::IpAddr;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ use testcontainers::bollard::query_parameters::{
 use tokio::task::JoinHandle;
 
 use super::super::registry::{Health, Instance, Lease, LeaseName, Pointer, PublishedPort, Registry};
-use super::super::{Identification, Origin, SUPERUSER, Server, identify, linger_seconds, native, settings};
+use super::super::{Identification, Origin, SUPERUSER, Server, identify, linger_seconds, native, settings, supervisor};
 use super::cache::CacheVolume;
 use super::engine::{self, Engine};
 use super::image::Image;
@@ -24,7 +23,7 @@ use super::{labels, sweep};
 use crate::config::{Plan, Storage};
 use crate::conn::{ADMIN_DATABASE, ConnParams, PORT};
 use crate::error::{Error, ErrorKind, Result, told};
-use crate::process::Detached;
+use crate::process::{Detached, last_lines};
 use crate::wait::Patience;
 
 const KEEPER: &str = concat!(include_str!("../instance.sh"), include_str!("keeper.sh"));
@@ -85,7 +84,7 @@ impl<'a> Launch<'a> {
                 if sweep::remove(self.engine, &self.name).await.is_ok() {
                     let _ = std::fs::remove_file(self.creating());
                 }
-                let _ = std::fs::remove_file(self.instance.folder.join("serving"));
+                self.instance.give_up();
                 Err(error)
             }
         }
@@ -97,18 +96,9 @@ impl<'a> Launch<'a> {
     }
 
     fn spawn_keeper(&self, lease: &LeaseName) -> Result<Detached> {
-        let mut command = Command::new("sh");
-        // The script is an argument, so that nothing exists on disk before its keeper does.
-        command.arg("-c").arg(KEEPER).arg("ebbtide-supervisor");
-        command.arg(&self.instance.folder).arg(self.registry.pointer_path());
-        command.arg(linger_seconds(self.plan).to_string()).arg(lease.as_str());
+        let mut command = supervisor::command(KEEPER, &self.instance, self.registry, self.plan, lease);
         command.arg(&self.name).arg(&self.engine.endpoint.url);
-        command.env_clear().env("PATH", self.plan.path.as_os_str()).env("LC_ALL", "C");
-        Detached::spawn(command, None).map_err(|error| {
-            Error::new(ErrorKind::ServerStart, "the container's keeper could not be started")
-                .with_source(error)
-                .with_help("ebbtide needs a POSIX `sh` on PATH")
-        })
+        supervisor::spawn(command, None)
     }
 
     async fn create_and_publish(&self, reason: String) -> Result<Pointer> {
@@ -194,27 +184,44 @@ impl<'a> Launch<'a> {
             if addresses.is_empty() && !ended {
                 addresses = self.addresses().await?;
             }
-            let mut refusals = Vec::new();
-            for (host, port) in &addresses {
-                match self.ask(host, *port).await {
-                    Ok(found) => {
-                        let (host, password) = (host.clone(), self.password.clone());
-                        let container = format!("{} on {}", self.name, self.engine.endpoint.url);
-                        return Ok((PublishedPort { host, port: *port, password, container }, found));
-                    }
-                    Err(reason) => refusals.push(format!("{host}:{port}: {reason}")),
+            match self.first_answer(&addresses).await {
+                // An address that is not the preferred one has answered; by now, the preferred ones may do so too.
+                Ok((position, own)) => {
+                    let (position, found) = self.first_answer(&addresses[..position]).await.unwrap_or((position, own));
+                    return Ok((self.published(&addresses[position]), found));
                 }
+                Err(refusals) if !refusals.is_empty() => seen = refusals,
+                Err(_) => {}
             }
             if ended {
                 return Err(self.failure(&log.text(), &seen));
-            }
-            if !refusals.is_empty() {
-                seen = refusals.join("; ");
             }
             if let Err(error) = patience.pause(&seen).await {
                 let help = if was_ready(&log.text()) { UNREACHABLE } else { SLOW };
                 return Err(error.with_evidence("the container's log ends", log.tail(LOG_LINES)).with_help(help));
             }
+        }
+    }
+
+    /// The first of these addresses at which the server answers, or why none of them does.
+    async fn first_answer(&self, addresses: &[(String, u16)]) -> Result<(usize, Identification), String> {
+        let mut refusals = Vec::new();
+        for (position, (host, port)) in addresses.iter().enumerate() {
+            match self.ask(host, *port).await {
+                Ok(found) => return Ok((position, found)),
+                Err(reason) => refusals.push(format!("{host}:{port}: {reason}")),
+            }
+        }
+        Err(refusals.join("; "))
+    }
+
+    fn published(&self, (host, port): &(String, u16)) -> PublishedPort {
+        PublishedPort {
+            host: host.clone(),
+            port: *port,
+            password: self.password.clone(),
+            container: self.name.clone(),
+            engine: self.engine.endpoint.url.clone(),
         }
     }
 
@@ -302,12 +309,12 @@ impl<'a> Launch<'a> {
         if was_ready(log) {
             let message = format!("server start: no answer until the container ended, because nobody used it ({seen})");
             return Error::new(ErrorKind::Timeout, message)
-                .with_evidence("the container's log ends", tail(log, LOG_LINES))
+                .with_evidence("the container's log ends", last_lines(log, LOG_LINES))
                 .with_help(UNREACHABLE);
         }
         let kind = if native::is_full(log) { ErrorKind::OutOfSpace } else { ErrorKind::ServerStart };
         let message = format!("the container from image {image} ended before PostgreSQL answered");
-        Error::new(kind, message).with_evidence("the container's log ends", tail(log, LOG_LINES)).with_help(
+        Error::new(kind, message).with_evidence("the container's log ends", last_lines(log, LOG_LINES)).with_help(
             "the log says why; settings that the server refuses come from `settings` in ebbtide.toml or the builder",
         )
     }
@@ -357,7 +364,7 @@ impl ContainerLog {
     }
 
     fn tail(&self, lines: usize) -> String {
-        tail(&self.text(), lines)
+        last_lines(&self.text(), lines)
     }
 }
 
@@ -369,18 +376,9 @@ impl Drop for ContainerLog {
 
 /// What an error comes from, in the words of the system or the server.
 fn first_cause(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    told(cause)
+    told(engine::causes(error).last().unwrap_or(error))
 }
 
 fn was_ready(log: &str) -> bool {
     log.split_once(LISTENING).is_some_and(|(_, rest)| rest.contains(READY))
-}
-
-fn tail(text: &str, lines: usize) -> String {
-    let all: Vec<&str> = text.lines().collect();
-    all[all.len().saturating_sub(lines)..].join("\n")
 }

@@ -1,6 +1,5 @@
 //! The engines that may be there, in the order in which they are asked.
 
-use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,6 +14,7 @@ use testcontainers::bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
 use super::engine::{Endpoint, Engine, Make, authority, causes, reason};
 use crate::config::EngineHints;
 use crate::error::{Error, ErrorKind, Result};
+use crate::names::hex;
 
 /// How long a candidate may take to introduce itself.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -102,10 +102,7 @@ impl Candidate {
     /// The engine of a context, which Docker keeps in a folder called by the hash of the context's name.
     fn of_context(name: &str, hints: &EngineHints) -> Result<Self, String> {
         let folder = hints.config_dir.as_ref().ok_or("there is no home folder to look for it")?.join("contexts");
-        let mut id = String::new();
-        for byte in Sha256::digest(name) {
-            write!(id, "{byte:02x}").expect("writing to a string does not fail");
-        }
+        let id = hex(&Sha256::digest(name));
         let missing = || format!("there is no such context below {}", folder.display());
         let meta = read_json(&folder.join("meta").join(&id).join("meta.json"))?.ok_or_else(missing)?;
         let docker = meta.pointer("/Endpoints/docker").ok_or("it has no endpoint for Docker")?;

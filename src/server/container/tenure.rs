@@ -1,20 +1,28 @@
 //! What keeps a container for this process: a lease on this machine, and a connection, which the container sees.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
+use futures_util::StreamExt as _;
 use sqlx::AssertSqlSafe;
+use testcontainers::bollard::query_parameters::LogsOptionsBuilder;
 use tokio::task::JoinHandle;
 
-use super::super::registry::{Instance, Lease};
-use crate::config::Plan;
+use super::super::registry::{Instance, Lease, LeaseName, PublishedPort};
+use super::engine::Engine;
+use crate::config::{EngineHints, Plan};
 use crate::conn::{ADMIN_DATABASE, ConnParams};
 use crate::error::{Error, Result};
-use crate::names::{Literal, short_id};
+use crate::names::Literal;
 use crate::sql_error;
+use crate::wait::Patience;
 
 /// The container looks for connections once a second, and grants some seconds beyond the linger.
 const SOONEST: Duration = Duration::from_secs(1);
 const LATEST: Duration = Duration::from_secs(5);
+/// How long an engine may take to pass a line on.
+const PASSED_ON: Duration = Duration::from_secs(2);
+/// Lines of the log's end that are read.
+const LOG_LINES: &str = "20000";
 /// Where the container looks for files that keep it until a moment.
 const HOLDS: &str = "/tmp/ebbtide";
 
@@ -22,8 +30,10 @@ const HOLDS: &str = "/tmp/ebbtide";
 #[derive(Debug)]
 pub(in crate::server) struct Tenure {
     pub(in crate::server) instance: Instance,
-    /// The container and its engine, for people.
     container: String,
+    /// The engine's address.
+    engine: String,
+    hints: EngineHints,
     pulse: JoinHandle<()>,
     _lease: Lease,
 }
@@ -34,18 +44,43 @@ impl Tenure {
         instance: Instance,
         lease: Lease,
         conn: &ConnParams,
-        container: String,
+        port: PublishedPort,
     ) -> Self {
         let delay = (SOONEST + *plan.linger.get() / 3).min(LATEST);
         let pulse = tokio::spawn(pulse(conn.clone(), delay));
-        Self { instance, container, pulse, _lease: lease }
+        let (container, engine, hints) = (port.container, port.engine, plan.engine.clone());
+        Self { instance, container, engine, hints, pulse, _lease: lease }
+    }
+
+    /// What the engine has of the container's log between a moment and a mark, or why it tells nothing.
+    pub(in crate::server) async fn log(&self, since: SystemTime, mark: Option<&str>) -> Result<String, String> {
+        let engine = Engine::find(&self.hints).await.map_err(|error| error.to_string())?;
+        if engine.endpoint.url != self.engine {
+            return Err(format!("the container is on {}, and this process asks {}", self.engine, engine.endpoint));
+        }
+        // Whole seconds: what is too old is left out by who asks.
+        let seconds = since.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let since = i32::try_from(seconds).unwrap_or_default();
+        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).since(since).tail(LOG_LINES).build();
+        let mut patience = Patience::new("the container's log", PASSED_ON);
+        loop {
+            let mut lines = engine.docker.logs(&self.container, Some(options.clone()));
+            let mut text = String::new();
+            while let Some(line) = lines.next().await {
+                text.push_str(&line.map_err(|error| error.to_string())?.to_string());
+            }
+            let is_all = mark.is_none_or(|mark| text.contains(mark));
+            // Without its end it is better than nothing.
+            if is_all || patience.pause("the mark is not there").await.is_err() {
+                return Ok(text);
+            }
+        }
     }
 
     /// Keeps the container, and its folder, until a moment beyond the life of this process.
     pub(in crate::server) async fn hold_for(&self, conn: &ConnParams, term: Duration) -> Result<()> {
         self.instance.hold_for(term)?;
-        let end = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + term;
-        let file = format!("{HOLDS}/until.{}.{}", end.as_secs(), short_id());
+        let file = format!("{HOLDS}/{}", LeaseName::until(term).as_str());
         let mut admin = conn.connect(ADMIN_DATABASE).await?;
         // The server writes the file, whatever engine it runs in.
         // https://www.postgresql.org/docs/current/sql-copy.html
@@ -61,16 +96,15 @@ impl Tenure {
         super::super::lost().with_evidence(
             "the container",
             format!(
-                "{}: it was stopped or killed from outside, or its engine was; its log went with it",
-                self.container
+                "{} on {}: it was stopped or killed from outside, or its engine was; its log went with it",
+                self.container, self.engine
             ),
         )
     }
 
     /// Tells the keeper that nobody can use the container any more.
     pub(in crate::server) fn give_up(self) {
-        // When it is gone already, the keeper knows.
-        let _ = std::fs::remove_file(self.instance.folder.join("serving"));
+        self.instance.give_up();
     }
 }
 

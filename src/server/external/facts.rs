@@ -21,8 +21,28 @@ pub(super) struct Facts {
     pub(super) role: String,
     pub(super) limits: Limits,
     pub(super) is_durable: bool,
-    may_create: bool,
+    rights: Rights,
     is_standby: bool,
+    /// Whether a backend of ours has started it.
+    is_ours: bool,
+}
+
+/// What the role may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rights {
+    Everything,
+    Databases,
+    Nothing,
+}
+
+impl Rights {
+    fn of(is_superuser: bool, may_create: bool) -> Self {
+        match (is_superuser, may_create) {
+            (true, _) => Self::Everything,
+            (false, true) => Self::Databases,
+            (false, false) => Self::Nothing,
+        }
+    }
 }
 
 /// How many connections the server has, for errors that say that they are too few.
@@ -51,7 +71,8 @@ impl Facts {
         let row = sqlx::query(
             "select current_setting('server_version'), current_setting('server_version_num')::int4, rolname::text, \
              current_setting('max_connections')::int4, current_setting('superuser_reserved_connections')::int4, \
-             nullif(rolconnlimit, -1), current_setting('fsync')::bool, rolsuper or rolcreatedb, pg_is_in_recovery() \
+             nullif(rolconnlimit, -1), current_setting('fsync')::bool, rolsuper, rolcreatedb, pg_is_in_recovery(), \
+             coalesce(current_setting('ebbtide.identity', true), '') <> '' \
              from pg_roles where rolname = current_user",
         )
         .fetch_one(connection)
@@ -72,8 +93,9 @@ impl Facts {
                 role,
                 limits,
                 is_durable: row.try_get(6)?,
-                may_create: row.try_get(7)?,
-                is_standby: row.try_get(8)?,
+                rights: Rights::of(row.try_get(7)?, row.try_get(8)?),
+                is_standby: row.try_get(9)?,
+                is_ours: row.try_get(10)?,
             })
         };
         read().map_err(failed)
@@ -83,6 +105,14 @@ impl Facts {
     /// The server is not the wanted one, or does not let us create databases.
     pub(super) fn check(&self, plan: &Plan, conn: &ConnParams) -> Result<()> {
         let (place, version, major) = (conn.place(), &self.version, self.version_num / 10_000);
+        // Whoever shares it leases lanes by files, which nobody sees from here: all of its databases would look forsaken.
+        if self.is_ours {
+            let message =
+                format!("the server at {place} is one that ebbtide has started, and its tests may be running");
+            return Err(Error::new(ErrorKind::BackendUnavailable, message).with_help(
+                "leave the URL away: whoever wants the same settings finds that server and shares it; or name one of your own",
+            ));
+        }
         if major < OLDEST {
             let message = format!("the server at {place} is PostgreSQL {version}, and ebbtide needs {OLDEST} or later");
             return Err(Error::new(ErrorKind::BackendUnavailable, message)
@@ -104,10 +134,18 @@ impl Facts {
                 Error::new(ErrorKind::BackendUnavailable, message).with_help("name the primary server in the URL")
             );
         }
-        if !self.may_create {
+        if self.rights == Rights::Nothing {
             let message = format!("the role {} may not create databases on the server at {place}", self.role);
             return Err(Error::new(ErrorKind::AccessDenied, message)
                 .with_help(format!("have a superuser run `ALTER ROLE {} CREATEDB;`", Ident(&self.role))));
+        }
+        if plan.explain.is_some() && self.rights != Rights::Everything {
+            let message = format!(
+                "the role {} may not ask the server at {place} for plans of slow statements ({})",
+                self.role, plan.explain.source
+            );
+            return Err(Error::new(ErrorKind::AccessDenied, message)
+                .with_help("unset EBBTIDE_EXPLAIN, or name a superuser in the URL: auto_explain is for them alone"));
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use super::{Origin, Server};
 use crate::config::{Backend, Plan};
-use crate::conn::ConnParams;
+use crate::conn::{ConnParams, WRITE_URL};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lane_leases::Locks;
 use facts::Facts;
@@ -39,7 +39,7 @@ pub(super) async fn start(plan: &Plan, reason: &str) -> Result<Server> {
     let conn = ConnParams::external(url.expose(), &plan.settings).map_err(|error| {
         Error::new(ErrorKind::Config, format!("the URL {url} ({}) cannot be read", plan.url.source))
             .with_source(error)
-            .with_help("it reads like postgres://user:password@host:5432/database?sslmode=require; write special characters of a password as %XX")
+            .with_help(WRITE_URL)
     })?;
     locality::check(plan, url, &conn).await?;
     let (conn, mut connection) = entrance::enter(plan, url, conn).await?;

@@ -1,4 +1,4 @@
-//! PostgreSQL's tokens, with `standard_conforming_strings` on
+//! PostgreSQL's tokens and where its statements end, with `standard_conforming_strings` on
 //! (<https://www.postgresql.org/docs/current/sql-syntax-lexical.html>).
 
 /// A token of SQL.
@@ -27,12 +27,12 @@ impl Token<'_> {
 pub(crate) struct Tokens<'a> {
     source: &'a str,
     /// Where the last token lies.
-    pub(super) start: usize,
-    pub(super) end: usize,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
 }
 
 impl<'a> Tokens<'a> {
-    pub(super) fn new(source: &'a str) -> Self {
+    pub(crate) fn new(source: &'a str) -> Self {
         Self { source, start: 0, end: 0 }
     }
 }
@@ -45,6 +45,47 @@ impl<'a> Iterator for Tokens<'a> {
         let (token, len) = first_token(&self.source[self.start..])?;
         self.end = self.start + len;
         Some(token)
+    }
+}
+
+/// What keeps a semicolon from ending the statement.
+#[derive(Debug, Default)]
+pub(crate) struct Nesting<'a> {
+    parentheses: usize,
+    /// Open `BEGIN` and `CASE` of a body in standard SQL.
+    blocks: usize,
+    /// The first words, up to four.
+    head: Vec<&'a str>,
+}
+
+impl<'a> Nesting<'a> {
+    pub(crate) fn is_top_level(&self) -> bool {
+        self.parentheses == 0 && self.blocks == 0
+    }
+
+    pub(crate) fn follow(&mut self, token: &Token<'a>) {
+        match token {
+            Token::Symbol('(') => self.parentheses += 1,
+            Token::Symbol(')') => self.parentheses = self.parentheses.saturating_sub(1),
+            Token::Word(word) => {
+                if self.head.len() < 4 {
+                    self.head.push(word);
+                }
+                let counts = self.parentheses == 0 && self.defines_routine();
+                if counts && (token.is_word("begin") || (token.is_word("case") && self.blocks > 0)) {
+                    self.blocks += 1;
+                } else if counts && token.is_word("end") {
+                    self.blocks = self.blocks.saturating_sub(1);
+                }
+            }
+            Token::Symbol(_) | Token::Quoted(_) | Token::Literal(_) => {}
+        }
+    }
+
+    fn defines_routine(&self) -> bool {
+        let is = |at: usize, keyword: &str| self.head.get(at).is_some_and(|word| word.eq_ignore_ascii_case(keyword));
+        let kind = if is(1, "or") && is(2, "replace") { 3 } else { 1 };
+        is(0, "create") && (is(kind, "function") || is(kind, "procedure"))
     }
 }
 

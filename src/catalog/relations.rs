@@ -1,6 +1,4 @@
-//! Reads `pg_catalog` into plain values.
-//!
-//! Our own schema and what belongs to extensions is left out everywhere.
+//! Relations, rows and extensions, as far as provisioning and lanes want to know about them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -60,6 +58,62 @@ async fn relations(connection: &mut PgConnection, kinds: &'static str) -> Result
     rows.iter().map(|row| Ok(RelationName { schema: row.try_get(0)?, name: row.try_get(1)? })).collect()
 }
 
+/// Anything that holds rows which a test could change.
+#[derive(Debug, Clone)]
+pub(crate) struct RowHolder {
+    pub(crate) name: RelationName,
+    pub(crate) rows: i64,
+    /// Columns that an insert may name, in order.
+    pub(crate) columns: Vec<String>,
+    /// Whether its rows are the user's own to write: not those of a materialized view or an extension.
+    pub(crate) is_restorable: bool,
+}
+
+/// Every table with storage of its own and every materialized view, those of extensions included.
+pub(crate) async fn row_holders(connection: &mut PgConnection) -> Result<Vec<RowHolder>> {
+    let query = format!(
+        "select n.nspname::text, c.relname::text, \
+         c.relkind = 'r' and not exists (select from pg_depend d \
+            where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'), \
+         coalesce((select array_agg(a.attname::text order by a.attnum) from pg_attribute a \
+            where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''), '{{}}') \
+         from pg_class c join pg_namespace n on n.oid = c.relnamespace \
+         where c.relkind in ('r', 'm') and c.relpersistence <> 't' and c.relispopulated \
+         and n.nspname not in ('pg_catalog', 'information_schema', '{OWN_SCHEMA}') and n.nspname not like 'pg\\_toast%' \
+         order by 1, 2"
+    );
+    let rows = sqlx::query(AssertSqlSafe(query)).fetch_all(&mut *connection).await?;
+    let mut holders = Vec::new();
+    for row in &rows {
+        let name = RelationName { schema: row.try_get(0)?, name: row.try_get(1)? };
+        holders.push(RowHolder { name, rows: 0, columns: row.try_get(3)?, is_restorable: row.try_get(2)? });
+    }
+    let counts: Vec<String> = holders
+        .iter()
+        .enumerate()
+        .map(|(n, holder)| format!("select {n}, count(*) from only {}", holder.name.quoted()))
+        .collect();
+    if !counts.is_empty() {
+        for row in sqlx::query(AssertSqlSafe(counts.join(" union all "))).fetch_all(connection).await? {
+            let number: i32 = row.try_get(0)?;
+            holders[usize::try_from(number).unwrap_or_default()].rows = row.try_get(1)?;
+        }
+    }
+    Ok(holders)
+}
+
+/// A trigger or rule of the user's that fires even where ordinary ones are told to rest
+/// (<https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-SESSION-REPLICATION-ROLE>).
+pub(crate) async fn unstoppable_trigger(connection: &mut PgConnection) -> Result<Option<String>> {
+    sqlx::query_scalar(
+        "select tgname::text from pg_trigger t join pg_class c on c.oid = t.tgrelid \
+         where not tgisinternal and tgenabled in ('R', 'A') and c.relnamespace <> '_ebbtide'::regnamespace \
+         union all select rulename::text from pg_rewrite where ev_type <> '1' and ev_enabled in ('R', 'A') limit 1",
+    )
+    .fetch_optional(connection)
+    .await
+}
+
 /// Exact row counts, in one query.
 pub(crate) async fn row_counts(
     connection: &mut PgConnection,
@@ -100,6 +154,13 @@ pub(crate) async fn installed_extension(connection: &mut PgConnection, name: &st
         .bind(name)
         .fetch_optional(connection)
         .await
+}
+
+/// Every extension with its version, but `plpgsql`, which is in every database.
+pub(crate) async fn installed_extensions(connection: &mut PgConnection) -> Result<BTreeMap<String, String>> {
+    let query = "select extname::text, extversion from pg_extension where extname <> 'plpgsql'";
+    let rows = sqlx::query(query).fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
 /// The version that `CREATE EXTENSION` would install, if the server has the extension's files.

@@ -1,0 +1,143 @@
+//! The code that the attribute becomes.
+//!
+//! Our own names are hygienic (`Span::mixed_site`): a test may be called `test` or `runtime`.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{LitStr, Path};
+
+use crate::args::{Args, Expectation, Flavor, Isolation, IsolationLevel, Keep, Migrations, Runtime, RustType};
+use crate::function::Function;
+
+/// A test that takes no arguments, around the function as it was written.
+pub(crate) fn test(function: &Function, args: &Args, krate: &Path) -> TokenStream {
+    let Function { attrs, vis, sig, body } = function;
+    let (name, output) = (&sig.ident, function.output());
+    let inner = function.inner_signature();
+    let calls = calls(args, krate);
+    let acquire = acquire(function, krate);
+    let values: Vec<_> = (0..sig.inputs.len()).map(|n| format_ident!("a{n}", span = Span::mixed_site())).collect();
+    let (run, runtime) = if function.is_async() {
+        (quote!(run), Some(runtime(&args.runtime, krate)))
+    } else {
+        (quote!(run_blocking), None)
+    };
+    let passed = runtime.as_ref().map(|_| quote_spanned!(Span::mixed_site()=> runtime,));
+    quote_spanned! {Span::mixed_site()=>
+        #[::core::prelude::v1::test]
+        #(#attrs)*
+        #vis fn #name() #output {
+            #inner #body
+            let test = #krate::macro_support::Test::new(
+                ::core::concat!(::core::module_path!(), "::", ::core::stringify!(#name))
+            ) #calls;
+            #runtime
+            #krate::macro_support::#run(
+                test,
+                #passed
+                #acquire,
+                |(#(#values,)*)| #name(#(#values),*),
+                |outcome| {
+                    use #krate::macro_support::{OfAny as _, OfResult as _};
+                    (&#krate::macro_support::Outcome(outcome)).failed()
+                },
+            )
+        }
+    }
+}
+
+/// The function with our attribute last, so that `#[rstest]` expands first and hands it on to every case.
+pub(crate) fn below_rstest(function: &Function, options: &TokenStream, krate: &Path) -> TokenStream {
+    let Function { attrs, vis, sig, body } = function;
+    quote!(#(#attrs)* #[#krate::test(#options)] #vis #sig #body)
+}
+
+/// Beside other errors, those of missing files.
+pub(crate) fn look_for(fixtures: &[LitStr]) -> TokenStream {
+    let texts = fixtures.iter().map(text_of);
+    quote!(#(const _: &::core::primitive::str = #texts;)*)
+}
+
+/// The calls that tell the test its options.
+fn calls(args: &Args, krate: &Path) -> TokenStream {
+    let site = Span::mixed_site();
+    let fixtures = args.fixtures.iter().map(fixture);
+    let migrations = args.migrations.as_ref().map(|migrations| match migrations {
+        Migrations::Folder(folder) => quote_spanned!(site=> .migrations(#folder)),
+        Migrations::Without => quote_spanned!(site=> .no_migrations()),
+        Migrations::Migrator(path) => quote_spanned!(site=> .migrator(&#path)),
+    });
+    let isolation = args.isolation.map(|isolation| {
+        let variant = match isolation {
+            Isolation::Rollback => quote!(Rollback),
+            Isolation::Database => quote!(Database),
+        };
+        quote_spanned!(site=> .isolation(#krate::macro_support::Isolation::#variant))
+    });
+    let isolation_level = args.isolation_level.map(|level| {
+        let variant = match level {
+            IsolationLevel::ReadCommitted => quote!(ReadCommitted),
+            IsolationLevel::RepeatableRead => quote!(RepeatableRead),
+            IsolationLevel::Serializable => quote!(Serializable),
+        };
+        quote_spanned!(site=> .isolation_level(#krate::macro_support::IsolationLevel::#variant))
+    });
+    let savepoints = args.savepoints.map(|()| quote_spanned!(site=> .savepoints()));
+    let keep = args.keep.map(|keep| {
+        let variant = match keep {
+            Keep::Always => quote!(Always),
+            Keep::Failed => quote!(Failed),
+        };
+        quote_spanned!(site=> .keep(#krate::macro_support::Keep::#variant))
+    });
+    let expect = args.expect.iter().map(|expectation| match expectation {
+        Expectation::Table(name) => quote_spanned!(site=> .expect_table(#name)),
+        Expectation::Rows(name, count) => quote_spanned!(site=> .expect_rows(#name, #count)),
+        Expectation::Enum(name, labels) => quote_spanned!(site=> .expect_enum(#name, &[#(#labels),*])),
+        Expectation::EnumOf(RustType(path)) => quote_spanned!(site=> .expect_enum_of::<#path>()),
+    });
+    quote!(#(#fixtures)* #migrations #isolation #isolation_level #savepoints #keep #(#expect)*)
+}
+
+fn fixture(path: &LitStr) -> TokenStream {
+    let text = text_of(path);
+    quote_spanned!(path.span().resolved_at(Span::mixed_site())=> .fixture(#path, #text))
+}
+
+/// With the literal's place on every token, a file that is missing is an error at the literal. The compiler looks it up
+/// from the file in which the outermost macro was called, which is the test's.
+fn text_of(path: &LitStr) -> TokenStream {
+    quote_spanned!(path.span().resolved_at(Span::mixed_site())=> ::core::include_str!(#path))
+}
+
+fn runtime(runtime: &Runtime, krate: &Path) -> TokenStream {
+    let site = Span::mixed_site();
+    let builder = match runtime.flavor {
+        Some(Flavor::MultiThread) => quote!(new_multi_thread),
+        Some(Flavor::CurrentThread) | None => quote!(new_current_thread),
+    };
+    let worker_threads = runtime.worker_threads.map(|number| quote_spanned!(site=> .worker_threads(#number)));
+    let start_paused = runtime.start_paused.filter(|paused| *paused);
+    let start_paused = start_paused.map(|paused| quote_spanned!(site=> .start_paused(#paused)));
+    quote_spanned! {site=>
+        let mut runtime = #krate::macro_support::tokio::runtime::Builder::#builder();
+        runtime.enable_all() #worker_threads #start_paused;
+    }
+}
+
+/// Makes the arguments. A type that is no argument is an error at the type.
+fn acquire(function: &Function, krate: &Path) -> TokenStream {
+    let arguments = function.argument_types().map(|ty| {
+        let site = ty.span().resolved_at(Span::mixed_site());
+        quote_spanned!(site=> #krate::macro_support::argument::<#ty>(context).await?,)
+    });
+    let arguments: TokenStream = arguments.collect();
+    let context = if arguments.is_empty() { "_context" } else { "context" };
+    let context = syn::Ident::new(context, Span::mixed_site()).into_token_stream();
+    quote_spanned! {Span::mixed_site()=>
+        async |#context: &#krate::TestContext| -> ::core::result::Result<_, #krate::Error> {
+            ::core::result::Result::Ok((#arguments))
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! What the attribute renders, compiled and run against a stand-in for ebbtide.
+
+#![expect(unnameable_test_items, reason = "what is expected to fail is called by the test around it")]
+
+mod stand_in;
+
+use std::time::Duration;
+
+use rstest::rstest;
+use stand_in::{FAILED, Notes, Unmakeable, Wrapper};
+
+static MIGRATOR: &str = "ours";
+
+/// The notes without the test's name.
+fn options(Notes(notes): &Notes) -> &str {
+    notes.split_once("; ").map_or("", |(_, options)| options)
+}
+
+#[stand_in::test(crate = "crate::stand_in")]
+fn a_plain_function_is_a_test() {}
+
+#[stand_in::test(crate = "crate::stand_in")]
+async fn an_async_function_is_a_test() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+#[stand_in::test(crate = "crate::stand_in")]
+async fn nothing_needs_to_be_awaited() {}
+
+#[stand_in::test(crate = "crate::stand_in")]
+fn the_name_has_its_module(Notes(notes): Notes) {
+    assert_eq!(notes, "attribute::the_name_has_its_module");
+}
+
+#[stand_in::test(crate = "crate::stand_in")]
+async fn arguments_come_in_any_number_and_pattern(mut one: Notes, Wrapper(two): Wrapper<u32>, _: Notes, four: Notes) {
+    one.0.push('!');
+    tokio::task::yield_now().await;
+    assert_eq!((one.0, two), (format!("{}!", four.0), 7));
+}
+
+#[stand_in::test(crate = "crate::stand_in")]
+fn an_argument_may_only_be_looked_at(notes: Notes) {
+    assert!(notes.0.ends_with("looked_at"));
+}
+
+#[stand_in::test(crate = "crate::stand_in")]
+async fn a_result_is_returned(notes: Notes) -> Result<(), Box<dyn std::error::Error>> {
+    tokio::task::yield_now().await;
+    notes.0.find("result").ok_or("a name")?;
+    Ok(())
+}
+
+#[stand_in::test(crate = "crate::stand_in")]
+fn an_opaque_result_is_returned() -> impl std::process::Termination {
+    std::process::ExitCode::SUCCESS
+}
+
+#[stand_in::test(crate = "crate::stand_in")]
+#[should_panic(expected = "on purpose")]
+async fn a_panic_may_be_expected(_notes: Notes) {
+    tokio::task::yield_now().await;
+    panic!("on purpose");
+}
+
+#[should_panic(expected = "no argument today")]
+#[stand_in::test(crate = "crate::stand_in")]
+fn an_argument_that_cannot_be_made_fails_the_test(_: Unmakeable) {}
+
+#[test]
+fn an_error_is_told_from_success() {
+    /// A doc comment stays.
+    #[stand_in::test(crate = "crate::stand_in")]
+    async fn fails_softly() -> Result<(), String> {
+        tokio::task::yield_now().await;
+        Err("no".into())
+    }
+    #[stand_in::test(crate = "crate::stand_in")]
+    fn fails_softly_without_waiting(_: Notes) -> Result<(), String> {
+        Err("no".into())
+    }
+    let judged = |test: fn()| {
+        test();
+        FAILED.take()
+    };
+    assert_eq!(judged(|| assert!(fails_softly().is_err())), Some(true));
+    assert_eq!(judged(|| assert!(fails_softly_without_waiting().is_err())), Some(true));
+    assert_eq!(judged(|| assert!(a_result_is_returned().is_ok())), Some(false));
+    assert_eq!(judged(a_plain_function_is_a_test), Some(false));
+}
+
+// The names that the rendered code uses for itself are no trouble.
+#[stand_in::test(crate = "crate::stand_in")]
+async fn test(context: Notes, runtime: Notes) {
+    tokio::task::yield_now().await;
+    assert_eq!(context.0, runtime.0);
+}
+
+#[stand_in::test(crate = "crate::stand_in")]
+async fn runtime(a1: Notes, a0: Notes) {
+    tokio::task::yield_now().await;
+    assert_eq!(a1.0, a0.0);
+}
+
+#[stand_in::test(
+    crate = "crate::stand_in",
+    fixtures("b", "a.sql"),
+    fixtures("./other/c.sql"),
+    fixtures(path = "other", scripts("c")),
+    fixtures("../tests/fixtures/a.sql")
+)]
+fn fixtures_are_read_in_their_order(notes: Notes) {
+    let expected = "fixtures/b.sql: SELECT 'b';; fixtures/a.sql: SELECT 'a';; ./other/c.sql: SELECT 'c';; \
+                    other/c.sql: SELECT 'c';; ../tests/fixtures/a.sql: SELECT 'a';";
+    assert_eq!(options(&notes), expected);
+}
+
+#[stand_in::test(crate = "crate::stand_in", migrations = "tests/migrations", isolation = "rollback", keep)]
+fn a_folder_of_migrations(notes: Notes) {
+    assert_eq!(options(&notes), "migrations tests/migrations; Rollback; Always");
+}
+
+#[stand_in::test(crate = "crate::stand_in", migrations = false, isolation = "database", keep = "failed")]
+fn no_migrations(notes: Notes) {
+    assert_eq!(options(&notes), "no migrations; Database; Failed");
+}
+
+#[stand_in::test(crate = "crate::stand_in", migrator = "crate::MIGRATOR", keep = "always")]
+fn a_migrator(notes: Notes) {
+    assert_eq!(options(&notes), "migrator ours; Always");
+}
+
+#[stand_in::test(
+    crate = "crate::stand_in",
+    expect(tables(a, "s.b"), rows(customers = 2, "s.t" = 3), enums(userrole("writer", "editor"), "s.mood"("sad")))
+)]
+fn expectations(notes: Notes) {
+    let expected =
+        r#"table a; table s.b; customers has 2; s.t has 3; userrole is ["writer", "editor"]; s.mood is ["sad"]"#;
+    assert_eq!(options(&notes), expected);
+}
+
+#[stand_in::test(crate = "crate::stand_in")]
+async fn one_thread_unless_said_otherwise() {
+    tokio::task::yield_now().await;
+    assert_eq!(tokio::runtime::Handle::current().runtime_flavor(), tokio::runtime::RuntimeFlavor::CurrentThread);
+}
+
+#[stand_in::test(crate = "crate::stand_in", flavor = "multi_thread", worker_threads = 3)]
+async fn several_threads() {
+    tokio::task::yield_now().await;
+    assert_eq!(tokio::runtime::Handle::current().metrics().num_workers(), 3);
+}
+
+#[stand_in::test(crate = "crate::stand_in", flavor = "current_thread", start_paused = true)]
+async fn a_clock_that_stands_still() {
+    tokio::time::sleep(Duration::from_hours(1)).await;
+}
+
+macro_rules! with_values {
+    ($name:ident, $file:literal, $switch:expr, $ty:ty, $body:block) => {
+        #[stand_in::test(crate = "crate::stand_in", fixtures($file, "b"), migrations = $switch, keep = "failed")]
+        async fn $name(notes: $ty) {
+            let expected = "fixtures/a.sql: SELECT 'a';; fixtures/b.sql: SELECT 'b';; no migrations; Failed";
+            assert_eq!(options(&notes), expected);
+            $body
+        }
+    };
+}
+with_values!(by_a_macro, "a", false, Notes, { tokio::task::yield_now().await });
+
+macro_rules! with_lists {
+    ($name:ident, $folder:expr, $file:literal, $count:literal) => {
+        #[stand_in::test(crate = "crate::stand_in", fixtures(path = $folder, scripts($file)), expect(rows($name = $count)))]
+        fn $name(notes: Notes) {
+            assert_eq!(options(&notes), "other/c.sql: SELECT 'c';; by_another has 4");
+        }
+    };
+}
+with_lists!(by_another, "other", "c", 4);
+
+macro_rules! passed_on {
+    ($($item:item)*) => {$(
+        #[stand_in::test(crate = "crate::stand_in")]
+        $item
+    )*};
+}
+passed_on! {
+    fn an_item_that_a_macro_passes_on(notes: Notes) { assert_eq!(options(&notes), ""); }
+}
+
+#[rstest]
+#[case(1, "one")]
+#[case::two(2, "two")]
+#[stand_in::test(crate = "crate::stand_in", fixtures("a"))]
+async fn rstest_above(#[ignore] notes: Notes, #[case] number: usize, #[case] word: &str) {
+    tokio::task::yield_now().await;
+    assert_eq!((number, options(&notes)), (1 + usize::from(word == "two"), "fixtures/a.sql: SELECT 'a';"));
+    assert!(notes.0.contains("::rstest_above::case_"));
+}
+
+#[stand_in::test(crate = "crate::stand_in", fixtures("a"))]
+#[rstest]
+#[case(1, "one")]
+#[case::two(2, "two")]
+#[should_panic(expected = "three")]
+#[case(3, "three")]
+async fn rstest_below(#[ignore] notes: Notes, #[case] number: usize, #[case] word: &str) {
+    tokio::task::yield_now().await;
+    assert_ne!(number, 3, "three");
+    assert_eq!((number, options(&notes)), (1 + usize::from(word == "two"), "fixtures/a.sql: SELECT 'a';"));
+}
+
+#[rstest]
+#[stand_in::test(crate = "crate::stand_in")]
+fn rstest_without_cases(#[ignore] notes: Notes, #[values(1, 2)] number: usize) -> Result<(), String> {
+    notes.0.contains(&number.to_string()).then_some(()).ok_or(notes.0)
+}
+
+#[stand_in::test(crate = "crate::stand_in")]
+#[rstest::rstest]
+fn rstest_with_nothing(#[ignore] notes: Notes) {
+    assert_eq!(options(&notes), "");
+}

@@ -1,0 +1,180 @@
+//! What the attribute's code calls, without a database: every option is written down, and arguments are made of that.
+
+use std::cell::Cell;
+use std::fmt;
+
+pub(crate) use ebbtide_macros::test;
+
+pub(crate) struct TestContext {
+    test: macro_support::Test,
+}
+
+pub(crate) struct Error;
+
+impl fmt::Debug for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("no argument today")
+    }
+}
+
+thread_local! {
+    /// What the last test of this thread was judged to be.
+    pub(crate) static FAILED: Cell<Option<bool>> = const { Cell::new(None) };
+}
+
+/// An argument: the test's name and options as they were written down.
+pub(crate) struct Notes(pub(crate) String);
+
+/// An argument with a pattern.
+pub(crate) struct Wrapper<T>(pub(crate) T);
+
+/// An argument that cannot be made.
+pub(crate) struct Unmakeable;
+
+pub(crate) trait TestArg: Sized {
+    async fn make(context: &TestContext) -> Result<Self, Error>;
+}
+
+impl TestArg for Notes {
+    async fn make(context: &TestContext) -> Result<Self, Error> {
+        Ok(Self(context.test.notes.join("; ")))
+    }
+}
+
+impl TestArg for Wrapper<u32> {
+    async fn make(_: &TestContext) -> Result<Self, Error> {
+        Ok(Self(7))
+    }
+}
+
+impl TestArg for Unmakeable {
+    async fn make(_: &TestContext) -> Result<Self, Error> {
+        Err(Error)
+    }
+}
+
+pub(crate) mod macro_support {
+    use std::pin::Pin;
+
+    use super::{Error, FAILED, TestArg, TestContext};
+
+    pub(crate) use ::tokio;
+
+    pub(crate) struct Test {
+        pub(super) notes: Vec<String>,
+    }
+
+    #[derive(Debug, Clone, Copy)]
+    pub(crate) enum Isolation {
+        Rollback,
+        Database,
+    }
+
+    #[derive(Debug, Clone, Copy)]
+    pub(crate) enum Keep {
+        Always,
+        Failed,
+    }
+
+    impl Test {
+        pub(crate) fn new(name: &'static str) -> Self {
+            Self { notes: vec![name.to_owned()] }
+        }
+
+        fn noting(mut self, note: String) -> Self {
+            self.notes.push(note);
+            self
+        }
+
+        pub(crate) fn fixture(self, path: &'static str, text: &'static str) -> Self {
+            self.noting(format!("{path}: {}", text.trim()))
+        }
+
+        pub(crate) fn migrations(self, folder: &'static str) -> Self {
+            self.noting(format!("migrations {folder}"))
+        }
+
+        pub(crate) fn no_migrations(self) -> Self {
+            self.noting("no migrations".into())
+        }
+
+        pub(crate) fn migrator(self, migrator: &'static str) -> Self {
+            self.noting(format!("migrator {migrator}"))
+        }
+
+        pub(crate) fn isolation(self, isolation: Isolation) -> Self {
+            self.noting(format!("{isolation:?}"))
+        }
+
+        pub(crate) fn keep(self, keep: Keep) -> Self {
+            self.noting(format!("{keep:?}"))
+        }
+
+        pub(crate) fn expect_table(self, name: &'static str) -> Self {
+            self.noting(format!("table {name}"))
+        }
+
+        pub(crate) fn expect_rows(self, name: &'static str, count: u64) -> Self {
+            self.noting(format!("{name} has {count}"))
+        }
+
+        pub(crate) fn expect_enum(self, name: &'static str, labels: &[&str]) -> Self {
+            self.noting(format!("{name} is {labels:?}"))
+        }
+    }
+
+    pub(crate) struct Outcome<T>(pub(crate) T);
+
+    pub(crate) trait OfAny {
+        fn failed(&self) -> bool;
+    }
+
+    pub(crate) trait OfResult {
+        fn failed(&self) -> bool;
+    }
+
+    impl<T> OfAny for &Outcome<&T> {
+        fn failed(&self) -> bool {
+            false
+        }
+    }
+
+    impl<T, E> OfResult for Outcome<&Result<T, E>> {
+        fn failed(&self) -> bool {
+            self.0.is_err()
+        }
+    }
+
+    /// The future's type does not depend on the trait: else a type that is no argument would be two errors.
+    pub(crate) fn argument<'a, T: TestArg + 'a>(
+        context: &'a TestContext,
+    ) -> Pin<Box<dyn Future<Output = Result<T, Error>> + 'a>> {
+        Box::pin(T::make(context))
+    }
+
+    pub(crate) fn run<A, F: Future>(
+        test: Test,
+        mut runtime: tokio::runtime::Builder,
+        acquire: impl AsyncFnOnce(&TestContext) -> Result<A, Error>,
+        body: impl FnOnce(A) -> F,
+        failed: impl FnOnce(&F::Output) -> bool,
+    ) -> F::Output {
+        let runtime = runtime.build().expect("a runtime");
+        let arguments = runtime.block_on(acquire(&TestContext { test })).expect("arguments");
+        let outcome = runtime.block_on(body(arguments));
+        FAILED.set(Some(failed(&outcome)));
+        outcome
+    }
+
+    pub(crate) fn run_blocking<A, R>(
+        test: Test,
+        acquire: impl AsyncFnOnce(&TestContext) -> Result<A, Error>,
+        body: impl FnOnce(A) -> R,
+        failed: impl FnOnce(&R) -> bool,
+    ) -> R {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let outcome = body(runtime.block_on(acquire(&TestContext { test })).expect("arguments"));
+        FAILED.set(Some(failed(&outcome)));
+        outcome
+    }
+}

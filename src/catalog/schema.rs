@@ -1,0 +1,120 @@
+//! A database's schema as plain values.
+
+use std::collections::BTreeMap;
+
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+
+use super::diff::SchemaDiff;
+use super::ledger::LedgerClaim;
+use super::object::{ObjectKind, Place, SchemaObject};
+use super::queries::{QUERIES, SETTINGS};
+use crate::error::Result;
+use crate::sql_error;
+
+/// A database's schema: every object of the user's with its definition, in PostgreSQL's own words.
+///
+/// Comments are part of a definition. Left out are: what belongs to extensions (they count by name and version), the rows
+/// of tables and the values of sequences, owners and privileges, tablespaces, the order of a table's columns (a database
+/// that was altered has another one than a database that was made anew), columns that a partition inherits (and so
+/// a default of the partition's own), comments on the columns of views, and kinds that [`ObjectKind`] does not list.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Schema {
+    pub(super) objects: BTreeMap<SchemaObject, Definition>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Definition {
+    pub(super) text: String,
+    /// The table or view that it goes and comes with.
+    pub(super) owner: Option<SchemaObject>,
+}
+
+impl Schema {
+    /// Reads the schema of the database that a connection leads to, in a read-only transaction of its own, with at most
+    /// twenty queries.
+    ///
+    /// # Errors
+    /// The connection is in a transaction already, or the server refuses a query.
+    ///
+    /// # Cancel safety
+    /// The transaction is rolled back before the connection's next use.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn test() -> ebbtide::Result<()> {
+    /// let database = ebbtide::database().await?;
+    /// let mut connection = database.pool().acquire().await?;
+    /// let before = ebbtide::Schema::read(&mut connection).await?;
+    /// sqlx::query("alter table customers add column vip boolean").execute(&mut *connection).await?;
+    /// let after = ebbtide::Schema::read(&mut connection).await?;
+    /// assert_eq!(before.compare(&after).to_string(), "extra (1):\n  column customers.vip");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn read(connection: &mut PgConnection) -> Result<Self> {
+        let read = Snapshot::read(connection).await;
+        read.map(|snapshot| snapshot.schema).map_err(|error| sql_error::failed("reading the schema", error))
+    }
+
+    /// What `found` lacks, has beyond this schema, and has otherwise.
+    #[must_use]
+    pub fn compare(&self, found: &Self) -> SchemaDiff {
+        SchemaDiff::between(self, found)
+    }
+
+    /// Every object with its definition, sorted by kind and name.
+    pub fn objects(&self) -> impl Iterator<Item = (&SchemaObject, &str)> {
+        self.objects.iter().map(|(object, definition)| (object, definition.text.as_str()))
+    }
+
+    fn add(&mut self, row: &PgRow) -> Result<(), sqlx::Error> {
+        let kind: String = row.try_get(0)?;
+        let kind = ObjectKind::named(&kind).ok_or_else(|| sqlx::Error::Decode(kind.into()))?;
+        let (schema, relation): (Option<String>, Option<String>) = (row.try_get(1)?, row.try_get(2)?);
+        let (name, arguments): (String, String) = (row.try_get(4)?, row.try_get(5)?);
+        let (text, comment): (Option<String>, Option<String>) = (row.try_get(6)?, row.try_get(7)?);
+        let (schema, relation) = (schema.as_deref(), relation.as_deref());
+        let owner_kind = match row.try_get::<Option<String>, _>(3)?.as_deref() {
+            Some("v") => ObjectKind::View,
+            Some("m") => ObjectKind::MaterializedView,
+            _ => ObjectKind::Table,
+        };
+        let owner =
+            relation.map(|name| SchemaObject::at(owner_kind, &Place { schema, relation: None, name, arguments: "" }));
+        let comment = comment.map(|comment| format!("comment: {comment}"));
+        let parts = [text.as_deref().unwrap_or_default().trim(), comment.as_deref().unwrap_or_default()];
+        let text = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n");
+        let object = SchemaObject::at(kind, &Place { schema, relation, name: &name, arguments: &arguments });
+        self.objects.insert(object, Definition { text, owner });
+        Ok(())
+    }
+}
+
+/// All that is compared of a database, as it was at one moment.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) schema: Schema,
+    pub(crate) ledger: Option<LedgerClaim>,
+    /// As `server_version` says it.
+    pub(crate) version: String,
+}
+
+impl Snapshot {
+    /// Plain statements, because a pooler may stand between us and the server.
+    pub(crate) async fn read(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
+        let mut transaction = connection.begin_with("begin isolation level repeatable read read only").await?;
+        sqlx::raw_sql(SETTINGS).execute(&mut *transaction).await?;
+        let mut schema = Schema::default();
+        for query in &QUERIES {
+            let rows = sqlx::raw_sql(AssertSqlSafe(query.sql())).fetch_all(&mut *transaction).await?;
+            for row in &rows {
+                schema.add(row)?;
+            }
+        }
+        let version = sqlx::raw_sql("show server_version").fetch_one(&mut *transaction).await?.try_get(0)?;
+        let ledger = LedgerClaim::read(&mut transaction).await?;
+        transaction.rollback().await?;
+        Ok(Self { schema, ledger, version })
+    }
+}

@@ -1,0 +1,103 @@
+//! How another program is told where a database is.
+
+use url::{Url, form_urlencoded};
+
+use super::{ConnParams, percent_encode};
+
+impl ConnParams {
+    /// A URL as libpq documents it, which psycopg and SQLAlchemy read as well: the scheme in full, and a socket's folder as
+    /// a parameter.
+    /// <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS>
+    pub(crate) fn program_url(&self, database: &str) -> String {
+        let url = self.url(database);
+        let Ok(parsed) = url.parse::<Url>() else { return url };
+        let socket = parsed.host_str().filter(|host| host.to_ascii_uppercase().starts_with("%2F"));
+        let Some(socket) = socket else { return url.replacen("postgres://", "postgresql://", 1) };
+        let password = parsed.password().map(|password| format!(":{password}")).unwrap_or_default();
+        let rest = parsed.query().map(|query| format!("&{query}")).unwrap_or_default();
+        format!(
+            "postgresql://{}{password}@/{}?host={socket}&port={}{rest}",
+            parsed.username(),
+            percent_encode(database),
+            self.options.get_port()
+        )
+    }
+
+    /// libpq's own variables for a database; those without a value must not be set.
+    /// <https://www.postgresql.org/docs/current/libpq-envars.html>
+    pub(crate) fn variables(&self, database: &str) -> Vec<(&'static str, Option<String>)> {
+        let options = &self.options;
+        let host = options.get_socket().map_or(options.get_host().to_owned(), |folder| folder.display().to_string());
+        let mut variables = vec![
+            ("PGHOST", Some(host)),
+            ("PGPORT", Some(options.get_port().to_string())),
+            ("PGUSER", Some(self.user().to_owned())),
+            ("PGDATABASE", Some(database.to_owned())),
+            ("PGOPTIONS", Some(self.session.clone()).filter(|session| !session.is_empty())),
+            ("PGHOSTADDR", None),
+            ("PGSERVICE", None),
+        ];
+        // What the URL does not say may stand in a variable or a file already, where the driver has found it as well.
+        let parameter = |wanted: &str| {
+            let found = self.url.1.iter().find_map(|pair| pair.strip_prefix(wanted)?.strip_prefix('='));
+            found.map(percent_decode)
+        };
+        let of_url = self.url.0.parse::<Url>().ok().and_then(|url| url.password().map(percent_decode));
+        let said = [
+            ("PGPASSWORD", of_url.or_else(|| parameter("password"))),
+            ("PGSSLMODE", parameter("sslmode")),
+            ("PGSSLROOTCERT", parameter("sslrootcert")),
+        ];
+        variables.extend(said.into_iter().filter(|(_, value)| value.is_some()));
+        variables
+    }
+
+    /// A text, perhaps one that quotes a URL, with our password replaced.
+    pub(crate) fn without_password(&self, text: &str) -> String {
+        let password =
+            self.variables("").into_iter().find(|(name, _)| *name == "PGPASSWORD").and_then(|(_, value)| value);
+        match password.filter(|password| !password.is_empty()) {
+            Some(password) => text.replace(&percent_encode(&password), "***").replace(&password, "***"),
+            None => text.to_owned(),
+        }
+    }
+}
+
+fn percent_decode(text: &str) -> String {
+    // A plus is a plus in the parts of a URL that are no form.
+    let pair = format!("a={}", text.replace('+', "%2B"));
+    form_urlencoded::parse(pair.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use super::*;
+
+    fn value(params: &ConnParams, name: &str) -> Option<String> {
+        params.variables("build").into_iter().find(|(found, _)| *found == name).and_then(|(_, value)| value)
+    }
+
+    #[test]
+    fn a_socket_is_a_parameter_and_a_variable() {
+        let params = ConnParams::socket(Path::new("/tmp/some folder"), "postgres");
+        let url = "postgresql://postgres@/build?host=%2Ftmp%2Fsome%20folder&port=5432";
+        assert_eq!(params.program_url("build"), url);
+        assert_eq!(value(&params, "PGHOST").as_deref(), Some("/tmp/some folder"));
+        assert_eq!((value(&params, "PGDATABASE").as_deref(), value(&params, "PGPASSWORD")), (Some("build"), None));
+    }
+
+    #[test]
+    fn a_password_and_settings_of_a_url_arrive_whole() {
+        let settings = BTreeMap::from([("work_mem".to_owned(), "8MB".to_owned())]);
+        let url = "postgres://me:s%2Fe+1@db.example:6432/app?sslmode=require";
+        let params = ConnParams::external(url, &settings).expect("the URL reads");
+        let told = "postgresql://me:s%2Fe+1@db.example:6432/build?sslmode=require&options=-c%20work_mem%3D8MB";
+        assert_eq!(params.program_url("build"), told);
+        let found = ["PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGSSLMODE", "PGOPTIONS"];
+        let found = found.map(|name| value(&params, name).unwrap_or_default());
+        assert_eq!(found, ["db.example", "6432", "me", "s/e+1", "require", "-c work_mem=8MB"]);
+    }
+}

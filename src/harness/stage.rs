@@ -1,0 +1,164 @@
+//! What is there once the server runs: a template, made when it is first needed, and its lanes.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
+
+use super::runtime;
+use super::variant::Variant;
+use crate::config::Plan;
+use crate::conn::ConnParams;
+use crate::error::{Error, ErrorKind, Result};
+use crate::lane::{LanePool, LaneSetting, Look};
+use crate::names::{Fingerprint, Literal};
+use crate::provision::Inputs;
+use crate::server::{Origin, Server, Trust};
+use crate::template::{self, Template};
+
+/// A server with one template and its lanes.
+#[derive(Debug, Clone)]
+pub(super) struct Stage {
+    pub(super) server: Arc<Server>,
+    pub(super) template: Arc<TemplateCell>,
+    pub(super) pool: LanePool,
+    pub(super) runtime: &'static Handle,
+}
+
+/// A template that is built or found when it is first needed.
+#[derive(Debug)]
+pub(super) struct TemplateCell {
+    pub(super) plan: Arc<Plan>,
+    pub(super) inputs: Inputs,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) server: Arc<Server>,
+    /// The template that it is a copy of, with more in it.
+    pub(super) base: Option<Arc<TemplateCell>>,
+    pub(super) cell: OnceCell<Result<Template>>,
+}
+
+impl Stage {
+    /// The plan's own stage, and the variant's where there is one.
+    ///
+    /// Believes the registry's files first; when the first connection shows that they are stale, looks closer.
+    pub(super) async fn set(plan: &Arc<Plan>, variant: Option<&Variant>) -> Result<(Self, Option<Self>)> {
+        match Self::set_trusting(plan, variant, Trust::Files).await {
+            Err(error) if error.kind() == ErrorKind::ServerLost => {
+                Self::set_trusting(plan, variant, Trust::Answer).await
+            }
+            other => other,
+        }
+    }
+
+    #[tracing::instrument(name = "server.start", level = "debug", skip(plan, variant))]
+    async fn set_trusting(plan: &Arc<Plan>, variant: Option<&Variant>, trust: Trust) -> Result<(Self, Option<Self>)> {
+        let inputs = Inputs::read(plan)?;
+        let server = Arc::new(Server::start(plan, trust).await?);
+        tracing::info!(backend = %server.backend, reason = server.reason, version = server.version, reused = server.origin == Origin::Reused, "server");
+        let fingerprint = inputs.fingerprint(plan, server.version_num, server.role());
+        let stage = Self::of(
+            TemplateCell { plan: Arc::clone(plan), inputs, fingerprint, server, base: None, cell: OnceCell::new() },
+            runtime::background()?,
+        );
+        // What is wrong with a variant is told to the tests that want it, and not to all.
+        let varied = variant.and_then(|variant| variant.apply(&stage.template).ok());
+        let varied = varied.map(|template| Self::of(template, stage.runtime));
+        // Files may speak of a server that died a moment ago; the first connection shows it.
+        let server = &stage.server;
+        if trust == Trust::Files && server.origin == Origin::Reused && !server.outlives_us() {
+            match varied.as_ref().unwrap_or(&stage).pool.warm_up().await {
+                Err(error) if error.kind() == ErrorKind::ServerLost => return Err(error),
+                // What is wrong with the template is told to those who ask for it.
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok((stage, varied))
+    }
+
+    /// The lanes of a template, none of which exists yet.
+    pub(super) fn of(template: TemplateCell, runtime: &'static Handle) -> Self {
+        let template = Arc::new(template);
+        let setting = LaneSetting {
+            server: Arc::clone(&template.server),
+            conn: conn(&template),
+            fingerprint: template.fingerprint.clone(),
+            runtime: runtime.clone(),
+            slot: *template.plan.slot.get(),
+            explain: *template.plan.explain.get(),
+            keep_for: *template.plan.keep_for.get(),
+            session: session_settings(&template.plan),
+        };
+        let source = Arc::clone(&template);
+        let pool = LanePool::new(
+            setting,
+            Box::new(move |look| {
+                let source = Arc::clone(&source);
+                Box::pin(async move {
+                    match look {
+                        Look::Once => Ok(source.ensure().await?.name),
+                        Look::Again => Ok(source.build().await?.name),
+                    }
+                })
+            }),
+        );
+        Self { server: Arc::clone(&template.server), template, pool, runtime }
+    }
+}
+
+impl TemplateCell {
+    /// The template that the migrations made, on top of which fixtures lie.
+    pub(super) fn below_fixtures(self: &Arc<Self>) -> &Arc<Self> {
+        self.base.as_ref().map_or(self, Self::below_fixtures)
+    }
+
+    pub(super) async fn ensure(self: &Arc<Self>) -> Result<Template> {
+        let build = || async {
+            let this = Arc::clone(self);
+            runtime::background()?.spawn(async move { this.build().await }).await.unwrap_or_else(ended)
+        };
+        self.cell.get_or_init(build).await.clone()
+    }
+
+    /// Builds or finds it, whatever is remembered. Boxed, because a template's base is a template.
+    fn build(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Result<Template>> + Send>> {
+        Box::pin(async move {
+            let below = self.base.clone();
+            let base: template::Base = Box::new(move || {
+                let below = below.clone();
+                Box::pin(async move {
+                    match below {
+                        Some(base) => Ok(Some(base.build().await?.name)),
+                        None => Ok(None),
+                    }
+                })
+            });
+            template::ensure(&self.server, &self.plan, &self.inputs, &self.fingerprint, base).await
+        })
+    }
+}
+
+/// How tests reach the server.
+fn conn(template: &TemplateCell) -> ConnParams {
+    let server = &template.server;
+    match *template.plan.explain.get() {
+        Some(limit) => server.conn.explaining(limit),
+        None => server.conn.clone(),
+    }
+}
+
+/// sqlx names a time zone and a date style in its start-up message, which beats the server's own settings.
+fn session_settings(plan: &Plan) -> String {
+    use std::fmt::Write as _;
+    plan.settings
+        .iter()
+        .filter(|(name, _)| ["timezone", "datestyle"].contains(&name.to_ascii_lowercase().as_str()))
+        .fold(String::new(), |mut sql, (name, value)| {
+            write!(sql, "set {name} = {}; ", Literal(value)).expect("writing to a string does not fail");
+            sql
+        })
+}
+
+pub(super) fn ended<T>(error: tokio::task::JoinError) -> Result<T> {
+    Err(Error::new(ErrorKind::Io, "the background task ended early").with_source(error))
+}

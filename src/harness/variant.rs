@@ -1,0 +1,165 @@
+//! What some tests want otherwise than the plan says.
+
+use std::fmt;
+use std::sync::Arc;
+
+use sqlx::migrate::Migrator;
+use tokio::sync::OnceCell;
+
+use super::stage::TemplateCell;
+use crate::config::{Expect, Migrations, PgEnum, RustEnum};
+use crate::error::{Error, ErrorKind, Result};
+use crate::provision::{InputFile, Inputs};
+
+/// What some tests want otherwise than the plan says: other migrations, fixtures on top, more that is expected.
+///
+/// With migrations of its own, a variant has the plan's extensions, and neither its seeds nor its expectations. Fixtures
+/// are applied in the order in which they were added, each in one transaction.
+///
+/// # Examples
+/// ```
+/// let variant = ebbtide::Variant::new()
+///     .migrations("migrations/billing")
+///     .fixture("customers.sql", "insert into customers (first_name) values ('Laura')")
+///     .expect_rows("customers", 1);
+/// ```
+#[derive(Clone, Default)]
+pub struct Variant {
+    schema: Schema,
+    fixtures: Vec<InputFile>,
+    expect: Expect,
+}
+
+#[derive(Clone, Default)]
+enum Schema {
+    #[default]
+    OfThePlan,
+    Said(Migrations),
+    Embedded(&'static Migrator),
+}
+
+impl Variant {
+    /// The plan as it is.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a fixture: SQL statements, and the name that errors show, usually the file's path.
+    #[must_use]
+    pub fn fixture(mut self, name: &str, sql: &str) -> Self {
+        self.fixtures.push(InputFile::embedded("fixture", name, sql));
+        self
+    }
+
+    /// Migrates with another folder, relative to the package's root, or from another source: see [`Migrations`].
+    #[must_use]
+    pub fn migrations(self, source: impl Into<Migrations>) -> Self {
+        Self { schema: Schema::Said(source.into()), ..self }
+    }
+
+    /// Does not migrate.
+    #[must_use]
+    pub fn no_migrations(self) -> Self {
+        Self { schema: Schema::Said(Migrations::None), ..self }
+    }
+
+    /// Migrates with what `sqlx::migrate!` has embedded. The ledger is `_sqlx_migrations`, whatever the migrator calls it.
+    #[must_use]
+    pub fn migrator(self, migrator: &'static Migrator) -> Self {
+        Self { schema: Schema::Embedded(migrator), ..self }
+    }
+
+    /// Expects a table, schema-qualified where it is not in `public`.
+    #[must_use]
+    pub fn expect_table(mut self, table: &str) -> Self {
+        self.expect.tables.push(table.to_owned());
+        self
+    }
+
+    /// Expects so many rows in a table.
+    #[must_use]
+    pub fn expect_rows(mut self, table: &str, rows: u64) -> Self {
+        self.expect.rows.insert(table.to_owned(), rows);
+        self
+    }
+
+    /// Expects these labels of an enum type, in this order.
+    #[must_use]
+    pub fn expect_enum(mut self, name: &str, labels: &[&str]) -> Self {
+        self.expect.enums.insert(name.to_owned(), labels.iter().map(|label| (*label).to_owned()).collect());
+        self
+    }
+
+    /// Expects an enum type to have the labels of this Rust enum, in any order.
+    #[must_use]
+    pub fn expect_enum_of<T: PgEnum>(mut self) -> Self {
+        self.expect.rust_enums.push(RustEnum::of::<T>());
+        self
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self.schema, Schema::OfThePlan) && self.fixtures.is_empty() && self.expect.is_empty()
+    }
+
+    /// The template that the variant makes of the plan's own.
+    pub(super) fn apply(&self, plans: &Arc<TemplateCell>) -> Result<TemplateCell> {
+        let base = match &self.schema {
+            Schema::OfThePlan => None,
+            Schema::Embedded(migrator) => Some(with_schema(plans, Migrations::None, Some(migrator))?),
+            Schema::Said(migrations) => {
+                if let Migrations::Directory(folder) | Migrations::Files(_, folder) = migrations
+                    && let folder = plans.plan.package_root.get().join(folder)
+                    && !folder.is_dir()
+                {
+                    return Err(Error::new(
+                        ErrorKind::MigrationSource,
+                        format!("a test's migrations are not there: {} is no folder", folder.display()),
+                    )
+                    .with_help("the folder is relative to the package's root, where its Cargo.toml is"));
+                }
+                Some(with_schema(plans, migrations.clone(), None)?)
+            }
+        };
+        if self.fixtures.is_empty() && self.expect.is_empty() {
+            return base.ok_or_else(|| Error::new(ErrorKind::Config, "an empty variant has no template of its own"));
+        }
+        let base = base.map_or_else(|| Arc::clone(plans), Arc::new);
+        let inputs = Inputs::of_fixtures(self.fixtures.clone());
+        let plan = base.plan.on_top(self.expect.clone());
+        let fingerprint = inputs.layered_fingerprint(&plan, &base.fingerprint);
+        let server = Arc::clone(&base.server);
+        Ok(TemplateCell { plan: Arc::new(plan), inputs, fingerprint, server, base: Some(base), cell: OnceCell::new() })
+    }
+}
+
+fn with_schema(
+    plans: &TemplateCell,
+    migrations: Migrations,
+    migrator: Option<&'static Migrator>,
+) -> Result<TemplateCell> {
+    let plan = plans.plan.with_contents(migrations)?;
+    let inputs = match migrator {
+        Some(migrator) => Inputs::of_migrator(migrator),
+        None => Inputs::read(&plan)?,
+    };
+    let server = Arc::clone(&plans.server);
+    let fingerprint = inputs.fingerprint(&plan, server.version_num, server.role());
+    Ok(TemplateCell { plan: Arc::new(plan), inputs, fingerprint, server, base: None, cell: OnceCell::new() })
+}
+
+impl fmt::Debug for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let schema = match &self.schema {
+            Schema::OfThePlan => "of the plan".to_owned(),
+            Schema::Said(migrations) => format!("{migrations:?}"),
+            Schema::Embedded(migrator) => format!("{} embedded migrations", migrator.iter().count()),
+        };
+        let fixtures: Vec<&str> = self.fixtures.iter().map(|fixture| &*fixture.shown).collect();
+        f.debug_struct("Variant")
+            .field("migrations", &schema)
+            .field("fixtures", &fixtures)
+            .field("expect", &self.expect)
+            .finish()
+    }
+}

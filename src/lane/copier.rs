@@ -1,0 +1,52 @@
+//! The connection that copies templates: kept for a moment, because whoever needs one copy often needs the next.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
+
+use crate::server::Server;
+
+/// How long it waits for the next copy.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// At most one idle connection to the server's own database. Belongs to the background runtime.
+#[derive(Default)]
+pub(super) struct Copier {
+    idle: Arc<Mutex<Option<(Instant, PgConnection)>>>,
+}
+
+impl Copier {
+    pub(super) async fn take(&self, server: &Server) -> Result<PgConnection, sqlx::Error> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((_, mut connection)) = idle
+            && connection.ping().await.is_ok()
+        {
+            return Ok(connection);
+        }
+        PgConnection::connect_with(&server.conn.options(server.conn.admin())).await
+    }
+
+    pub(super) fn put_back(&self, connection: PgConnection) {
+        let since = Instant::now();
+        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some((since, connection));
+        let idle = Arc::clone(&self.idle);
+        tokio::spawn(async move {
+            tokio::time::sleep(IDLE).await;
+            let unused =
+                idle.lock().unwrap_or_else(PoisonError::into_inner).take_if(|(returned, _)| *returned == since);
+            if let Some((_, connection)) = unused {
+                // Nobody waits for it.
+                let _ = connection.close().await;
+            }
+        });
+    }
+}
+
+impl fmt::Debug for Copier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Copier").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,90 @@
+//! A lane that this process holds.
+
+use std::sync::Arc;
+
+use sqlx::postgres::PgConnection;
+
+use super::guard;
+use super::tenants::Tenancy;
+use crate::lane_leases::LaneLease;
+use crate::names::DatabaseName;
+
+/// Tests after which a lane is copied anew: rolled back rows stay in its tables as dead ones.
+pub(super) const USES: u32 = 5_000;
+/// How much more a test that committed wears it out.
+const COMMITTED: u32 = 25;
+
+/// A private copy of the template, leased to its holder. Dropped without being returned, it is made equal to the
+/// template before the next use.
+pub(crate) struct Lane {
+    pub(super) database: DatabaseName,
+    pub(super) connection: Option<LaneConnection>,
+    /// The session's `application_name`: the test that it was made for.
+    pub(super) session_name: String,
+    pub(super) lease: LaneLease,
+    pub(super) uses: u32,
+    /// While a test has it.
+    pub(super) tenancy: Option<Tenancy>,
+    /// Counted as long as it lives.
+    pub(super) _held: Arc<()>,
+}
+
+/// The lane's one connection.
+pub(super) enum LaneConnection {
+    /// Has not seen a transaction of ours.
+    New(PgConnection),
+    Used(PgConnection),
+    /// Of a sandbox: the driver counts one level more.
+    Nested(PgConnection),
+    /// With a savepoint for each statement, which the next test may not want.
+    Relayed(PgConnection),
+}
+
+impl LaneConnection {
+    pub(super) fn get(&mut self) -> &mut PgConnection {
+        match self {
+            Self::New(connection) | Self::Used(connection) | Self::Nested(connection) | Self::Relayed(connection) => {
+                connection
+            }
+        }
+    }
+
+    pub(super) fn into_inner(self) -> PgConnection {
+        match self {
+            Self::New(connection) | Self::Used(connection) | Self::Nested(connection) | Self::Relayed(connection) => {
+                connection
+            }
+        }
+    }
+}
+
+impl Lane {
+    /// Whether this use is its last.
+    pub(super) fn is_worn(&self) -> bool {
+        self.uses + 1 >= USES
+    }
+
+    /// The same for a test that may have committed.
+    pub(super) fn is_worn_by_commits(&self) -> bool {
+        self.uses + COMMITTED >= USES
+    }
+
+    /// Counts a test that was rolled back.
+    pub(super) fn rolled_back(&mut self) {
+        self.uses += 1;
+    }
+
+    /// Counts a test that committed, and was undone.
+    pub(super) fn committed(&mut self) {
+        self.uses += COMMITTED;
+    }
+
+    /// A connection that the driver has lost count of, or that is not a plain one, is not used again; its database is.
+    pub(super) fn is_reusable(&self) -> bool {
+        match &self.connection {
+            None | Some(LaneConnection::Nested(_) | LaneConnection::Relayed(_)) => false,
+            Some(LaneConnection::New(_)) => true,
+            Some(LaneConnection::Used(connection)) => guard::is_reusable(connection),
+        }
+    }
+}

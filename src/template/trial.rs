@@ -1,0 +1,38 @@
+//! A database to try the migrations in, which never becomes a template.
+
+use super::{create, lock};
+use crate::config::Plan;
+use crate::error::Result;
+use crate::names::{DatabaseName, Fingerprint};
+use crate::progress::Progress;
+use crate::provision::{self, Inputs, ReversibleReport};
+use crate::reap;
+use crate::server::Server;
+
+/// Takes every migration up, down and up again in a database of its own, under a lock of its own: what a killed process
+/// leaves of it is dropped as a half-built template is.
+///
+/// # Errors
+/// Whatever the migrations report; [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) while another process does the same.
+pub(crate) async fn check_reversible(
+    server: &Server,
+    plan: &Plan,
+    inputs: &Inputs,
+    fingerprint: &Fingerprint,
+) -> Result<ReversibleReport> {
+    let own = fingerprint.for_purpose("reversible");
+    let progress = Progress::start("waiting for another process that undoes these migrations");
+    let mut admin = server.admin().await?;
+    lock(&mut admin, &own, *plan.provision_timeout.get()).await?;
+    reap::drop_builds(&mut admin, &own).await?;
+    let build = DatabaseName::build(&own);
+    let looked = async {
+        let mut connection = create(server, plan, &mut admin, None, &build).await?;
+        let target = provision::Target { conn: &server.conn, database: build.as_str() };
+        provision::check_reversible(&mut connection, target, plan, inputs, &progress).await
+    };
+    let looked = looked.await;
+    let dropped = reap::drop_database(&mut admin, &build).await;
+    let report = looked.map_err(|error| server.explain(error))?;
+    dropped.map(|()| report)
+}

@@ -1,0 +1,114 @@
+//! The holes of rollback isolation, one test for each hole and each way to be isolated: ebbtide's three, and for
+//! comparison `#[sqlx::test]` and a plain transaction.
+//!
+//! A probe does the real thing on a real server and says what came of it, in one word: see [`table::Verdict`]. The
+//! words that are expected stand in [`table::TABLE`], and `docs/isolation.md` is written from what the probes say.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod document;
+mod next_test;
+mod parts;
+mod server_work;
+mod sessions;
+#[path = "../support/mod.rs"]
+mod support;
+mod table;
+mod transactions;
+mod world;
+
+use table::{Kind, TABLE, Verdict};
+use world::World;
+
+/// What a hole looks like from inside a kind of test. Worlds of one name share their lanes.
+async fn probe(hole: u8, kind: Kind, name: &str) -> Verdict {
+    let world = World::new(kind, name).await;
+    let verdict = match hole {
+        1 => next_test::sequences(&world).await,
+        2 => transactions::deferred_constraints(&world).await,
+        3 => server_work::frozen_clock(&world).await,
+        4 => server_work::notifications(&world).await,
+        5 => next_test::advisory_locks(&world).await,
+        6 => next_test::session_state(&world).await,
+        7 => sessions::second_connection(&world).await,
+        8 => transactions::stray_commit(&world).await,
+        9 => transactions::poison(&world).await,
+        10 => sessions::interleaved_transactions(&world).await,
+        11 => transactions::isolation_level(&world).await,
+        12 => sessions::row_locks(&world).await,
+        13 => sessions::blocked_by_others(&world).await,
+        14 => server_work::outside_transactions(&world).await,
+        15 => server_work::new_enum_value(&world).await,
+        16 => transactions::on_commit(&world).await,
+        17 => transactions::broken_rollback(&world).await,
+        18 => next_test::wear(&world).await,
+        19 => server_work::write_ahead_log(&world).await,
+        20 => next_test::late_work(&world).await,
+        _ => panic!("no such hole: {hole}"),
+    };
+    world.end().await;
+    verdict
+}
+
+/// One cell of the table. `test` is the test's path: a child may have to play a part in it.
+async fn check(hole: u8, kind: Kind, test: &'static str) {
+    if parts::play().await {
+        return;
+    }
+    let seen = match kind {
+        Kind::SqlxTest => parts::with_sqlx(&[hole], test).await[0],
+        _ => parts::IN.scope(test, probe(hole, kind, &world_of(hole, kind))).await,
+    };
+    let row = TABLE.iter().find(|row| row.number == hole).unwrap();
+    assert_eq!(seen, row.expected[kind.column()], "hole {hole} ({}) in {kind}", row.hole);
+}
+
+/// A lane that a probe gives up is anybody's. Where it wants to see that one again, nobody else may be there: a sandbox
+/// always gives it up, and other tests when they have ended their transaction, changed the schema, or worn it out.
+fn world_of(hole: u8, kind: Kind) -> String {
+    let is_given_up = match hole {
+        6 | 8 | 11 | 18 | 20 => true,
+        1 | 5 | 7 | 13 | 17 => kind == Kind::Sandbox,
+        _ => false,
+    };
+    if is_given_up { format!("hole {hole} in {kind}") } else { "every other hole".to_owned() }
+}
+
+macro_rules! holes {
+    ($($number:literal $name:ident;)*) => {
+        $(mod $name {
+            holes!(@tests $number
+                in_a_tx Tx, in_a_sandbox Sandbox, in_a_database Database,
+                in_sqlx_test SqlxTest, in_a_plain_transaction Plain);
+        })*
+    };
+    (@tests $number:literal $($test:ident $kind:ident),*) => {
+        $(#[tokio::test]
+        async fn $test() {
+            $crate::check($number, $crate::table::Kind::$kind, $crate::support::here!()).await;
+        })*
+    };
+}
+
+holes! {
+    1 hole_01_sequences;
+    2 hole_02_deferred_constraints;
+    3 hole_03_frozen_clock;
+    4 hole_04_notifications;
+    5 hole_05_advisory_locks;
+    6 hole_06_session_state;
+    7 hole_07_second_connection;
+    8 hole_08_stray_commit;
+    9 hole_09_poisoned_transaction;
+    10 hole_10_interleaved_transactions;
+    11 hole_11_isolation_level;
+    12 hole_12_row_locks;
+    13 hole_13_blocked_by_others;
+    14 hole_14_outside_transactions;
+    15 hole_15_new_enum_value;
+    16 hole_16_on_commit;
+    17 hole_17_broken_rollback;
+    18 hole_18_wear;
+    19 hole_19_write_ahead_log;
+    20 hole_20_late_work;
+}

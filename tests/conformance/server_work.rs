@@ -1,0 +1,126 @@
+//! Holes in what the server does at a commit only, or outside transactions only, or for all databases at once.
+
+use sqlx::postgres::{PgConnection, PgListener, PgPoolOptions};
+
+use crate::parts;
+use crate::table::{Kind, Verdict};
+use crate::world::{World, code, number, run, text};
+
+/// Hole 3.
+pub(crate) async fn frozen_clock(world: &World) -> Verdict {
+    async fn moment(session: &mut PgConnection) -> (String, String, String) {
+        let moment = "select now()::text, txid_current()::text, clock_timestamp()::text";
+        sqlx::query_as(moment).fetch_one(session).await.unwrap()
+    }
+    let mut test = world.next().await;
+    let (one, two) = {
+        let mut session = test.session().await;
+        (moment(&mut session).await, moment(&mut session).await)
+    };
+    test.end().await.unwrap();
+    assert_ne!(one.2, two.2, "this clock goes on, whatever is around it");
+    match (one.0 == two.0, one.1 == two.1) {
+        (false, false) => Verdict::Same,
+        (true, true) => world.kind.difference(),
+        other => panic!("one of time and transaction stands still: {other:?}"),
+    }
+}
+
+/// Hole 4.
+pub(crate) async fn notifications(world: &World) -> Verdict {
+    let mut test = world.next().await;
+    let listening = PgPoolOptions::new().max_connections(1).connect_lazy_with(test.second_options());
+    let mut listener = PgListener::connect_with(&listening).await.unwrap();
+    listener.listen("news").await.unwrap();
+    test.run("notify news, 'of the test'").await.unwrap();
+    // Notifications come in the order of their commits: what was sent before and is not here by then never comes.
+    let mut other = test.second().await;
+    run(&mut other, "notify news, 'of another session'").await.unwrap();
+    let heard = listener.recv().await.unwrap().payload().to_owned();
+    sqlx::Connection::close(other).await.unwrap();
+    drop(listener);
+    listening.close().await;
+    test.end().await.unwrap();
+    match &*heard {
+        "of the test" => Verdict::Same,
+        _ => world.kind.difference(),
+    }
+}
+
+/// Hole 14.
+pub(crate) async fn outside_transactions(world: &World) -> Verdict {
+    let made = format!("conformance_{}", uuid::Uuid::new_v4().simple());
+    let create = format!("create database {made} template template0");
+    let mut refused = Vec::new();
+    for statement in
+        ["vacuum parents", "create index concurrently on parents (name)", &create, "alter system reset work_mem"]
+    {
+        // Each in a test of its own: the first refusal would be that of all.
+        let mut test = world.next().await;
+        let outcome = test.run(statement).await;
+        if outcome.is_ok() && statement == create {
+            test.run(&format!("drop database {made}")).await.unwrap();
+        }
+        test.end().await.unwrap();
+        match outcome {
+            Ok(()) => {}
+            Err(error) if code(&error) == "25001" => refused.push(error.to_string()),
+            // Only a superuser may, in any database.
+            Err(error) if code(&error) == "42501" && statement.starts_with("alter system") => {}
+            Err(error) => panic!("{statement}: {error}"),
+        }
+    }
+    if refused.is_empty() {
+        return Verdict::Same;
+    }
+    assert_eq!(refused.len(), 4, "all alike: {refused:?}");
+    if world.kind == Kind::Plain {
+        return Verdict::Refused;
+    }
+    let is_told = parts::is_told(world, &["vacuum parents"], &["25001 VACUUM cannot run", "`ebbtide::Database`"]).await;
+    if is_told { Verdict::Refused } else { Verdict::Silent }
+}
+
+/// Hole 15.
+pub(crate) async fn new_enum_value(world: &World) -> Verdict {
+    const ADD: &str = "alter type mood add value 'foggy'";
+    const USE: &str = "select 'foggy'::mood";
+    let mut test = world.next().await;
+    test.run(ADD).await.unwrap();
+    let used = test.run(USE).await;
+    let listed =
+        text(&mut *world.next().await.session().await, "select array_to_string(enum_range(null::mood), ', ')").await;
+    test.end().await.unwrap();
+    assert_eq!(listed, "calm, stormy", "another test's type has no such value");
+    match used {
+        Ok(()) => Verdict::Same,
+        Err(error) => {
+            // unsafe_new_enum_value_usage
+            assert_eq!(code(&error), "55P04");
+            if world.kind == Kind::Plain {
+                return Verdict::Refused;
+            }
+            let is_told = parts::is_told(
+                world,
+                &[ADD, USE],
+                &["55P04", "in a migration, or let the test take an `ebbtide::Database`"],
+            )
+            .await;
+            if is_told { Verdict::Refused } else { Verdict::Silent }
+        }
+    }
+}
+
+/// Hole 19.
+pub(crate) async fn write_ahead_log(world: &World) -> Verdict {
+    const POSITION: &str = "select (pg_current_wal_insert_lsn() - '0/0')::int8";
+    let mut test = world.next().await;
+    let before = number(&mut *test.session().await, POSITION).await;
+    let mut neighbour = world.next().await;
+    neighbour.run("insert into parents (name) values ('of another test')").await.unwrap();
+    neighbour.end().await.unwrap();
+    let after = number(&mut *test.session().await, POSITION).await;
+    test.end().await.unwrap();
+    // A log of the test's own would stand where it stood.
+    if after == before { Verdict::Same } else { world.kind.difference() }
+}

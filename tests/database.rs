@@ -1,0 +1,277 @@
+//! What a `Database` promises: a database of the test's own, and the same for the next test.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod support;
+
+use std::time::Duration;
+
+use ebbtide::{Database, Harness};
+use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection as _};
+use support::Scratch;
+
+const MIGRATION: &str = "
+    create type mood as enum ('calm', 'stormy');
+    create table customers (id bigint generated always as identity primary key, name text not null unique, mood mood);
+    create table orders (id serial primary key, customer bigint not null references customers);
+    create table prices (id int primary key, cents int not null, shown text generated always as (cents::text || ' c') stored);
+    create table ledger (day date, amount int) partition by range (day);
+    create table ledger_2026 partition of ledger for values from ('2026-01-01') to ('2027-01-01');
+    create materialized view totals as select count(*) as prices from prices;
+    create function forbid() returns trigger language plpgsql as $$ begin raise exception 'never'; end $$;
+    create trigger forbid before delete on prices for each row execute function forbid();
+    insert into prices select n, n * 100 from generate_series(1, 20) n;
+    create sequence tickets start 100;
+";
+
+fn harness(scratch: &Scratch) -> Harness {
+    scratch.write("migrations/1_shop.sql", MIGRATION);
+    // What is kept is looked at right away.
+    scratch.builder().keep_for(Duration::from_secs(30)).build().unwrap()
+}
+
+async fn run(pool: &PgPool, sql: &str) {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(pool).await.unwrap();
+}
+
+async fn number(pool: &PgPool, sql: &'static str) -> i64 {
+    sqlx::query_scalar(sql).fetch_one(pool).await.unwrap()
+}
+
+/// Which physical database this is: another one after a copy.
+async fn oid(database: &Database) -> i64 {
+    number(&database.pool(), "select oid::int8 from pg_database where datname = current_database()").await
+}
+
+async fn assert_is_new(database: &Database) {
+    let pool = database.pool();
+    assert_eq!(number(&pool, "select count(*) from customers").await, 0);
+    assert_eq!(number(&pool, "select count(*) from ledger").await, 0);
+    assert_eq!(number(&pool, "select nextval('tickets')").await, 100);
+    assert_eq!(number(&pool, "insert into customers (name) values ('first') returning id").await, 1);
+    let prices: Vec<(i32, i32, String)> =
+        sqlx::query_as("select id, cents, shown from prices").fetch_all(&pool).await.unwrap();
+    let wanted: Vec<_> = (1..=20).map(|n| (n, n * 100, format!("{} c", n * 100))).collect();
+    assert_eq!(prices, wanted, "in their order too");
+}
+
+/// Runs SQL in one test. Says whether the next test's database is the same, reset, or another copy.
+async fn is_reset_after(harness: &Harness, sql: &str) -> bool {
+    let one = harness.database().await.unwrap();
+    let before = oid(&one).await;
+    run(&one.pool(), sql).await;
+    one.close().await.unwrap();
+    let mut all = Vec::new();
+    let mut same = false;
+    // The same lane may come back a moment later than the next test asks for one.
+    for _ in 0..2 {
+        let next = harness.database().await.unwrap();
+        same |= oid(&next).await == before;
+        assert_is_new(&next).await;
+        all.push(next);
+    }
+    for database in all {
+        database.close().await.unwrap();
+    }
+    same
+}
+
+/// Whether the role may keep triggers from firing, without which no table is emptied.
+async fn may_empty(database: &Database) -> bool {
+    let may = "select rolsuper from pg_roles where rolname = current_user";
+    sqlx::query_scalar(may).fetch_one(&database.pool()).await.unwrap()
+}
+
+#[tokio::test]
+async fn rows_are_deleted_and_seeds_put_back_without_a_copy() {
+    let scratch = Scratch::new();
+    // A template of this test's own: what others roll back is counted as written, and only a superuser forgets counts.
+    scratch.write("migrations/2_own.sql", "comment on table orders is 'of one test'");
+    let harness = harness(&scratch);
+    let database = harness.database().await.unwrap();
+    let empties = may_empty(&database).await;
+    database.close().await.unwrap();
+    for sql in [
+        "insert into customers (name, mood) values ('Laura', 'calm'), ('Marta', 'stormy')",
+        "insert into customers (name) values ('Laura'); insert into orders (customer) values (1)",
+        "update prices set cents = 1 where id = 7",
+        "insert into prices values (21, 5)",
+        "insert into ledger values ('2026-05-01', 3)",
+        "begin; insert into customers (name) values ('undone'); rollback",
+    ] {
+        assert_eq!(is_reset_after(&harness, sql).await, empties, "{sql}");
+    }
+    let sequences = "select nextval('tickets'), setval('customers_id_seq', 1000)";
+    // The autovacuum of somebody else's server may write to a lane, and then only a copy is sure.
+    let mut reset = false;
+    for _ in 0..3 {
+        reset |= is_reset_after(&harness, sequences).await;
+    }
+    assert!(reset);
+    // The catalog's rows are other ones after DDL, even if it changed nothing in the end.
+    let nothing = "alter table prices disable trigger forbid; alter table prices enable trigger forbid";
+    assert!(!is_reset_after(&harness, nothing).await);
+}
+
+#[tokio::test]
+async fn whatever_is_not_rows_means_a_new_copy() {
+    let scratch = Scratch::new();
+    let harness = harness(&scratch);
+    for sql in [
+        "create table extra (id int)",
+        "drop table orders",
+        "create function extra() returns int language sql as 'select 1'",
+        "alter type mood add value 'foggy'",
+        "comment on table customers is 'changed'",
+        "grant select on customers to public",
+        "truncate prices",
+        "analyze prices",
+        "refresh materialized view totals",
+        "select lo_create(0)",
+        "do $$ begin execute format('alter database %I set work_mem = ''1MB''', current_database()); end $$",
+        "insert into customers (name) select 'customer ' || n || repeat('x', 500) from generate_series(1, 20000) n",
+        "create schema extra; create table extra.t as select 1 as one",
+    ] {
+        assert!(!is_reset_after(&harness, sql).await, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_materialized_view_is_refreshed_row_by_row_and_noticed() {
+    let scratch = Scratch::new();
+    scratch.write(
+        "migrations/1_view.sql",
+        "create table t (id int); create materialized view v as select 1 as one; create unique index on v (one);",
+    );
+    let harness = scratch.builder().build().unwrap();
+    let one = harness.database().await.unwrap();
+    let before = oid(&one).await;
+    run(&one.pool(), "alter materialized view v rename column one to two").await;
+    one.close().await.unwrap();
+    let next = harness.database().await.unwrap();
+    assert_ne!(oid(&next).await, before);
+    next.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn several_databases_in_one_test_are_different_ones() {
+    let scratch = Scratch::new();
+    let harness = harness(&scratch);
+    let (one, two) = (harness.database().await.unwrap(), harness.database().await.unwrap());
+    assert_ne!(one.name(), two.name());
+    run(&one.pool(), "insert into customers (name) values ('only here')").await;
+    assert_eq!(number(&two.pool(), "select count(*) from customers").await, 0);
+    one.close().await.unwrap();
+    two.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn commits_are_real_and_seen_by_every_connection() {
+    let scratch = Scratch::new();
+    let database = harness(&scratch).database().await.unwrap();
+    let pool = database.pool();
+    run(&pool, "insert into customers (name) values ('Laura')").await;
+    let mut other = PgConnection::connect_with(&database.connect_options()).await.unwrap();
+    let mut third = PgConnection::connect(database.url()).await.unwrap();
+    for connection in [&mut other, &mut third] {
+        let seen: i64 = sqlx::query_scalar("select count(*) from customers").fetch_one(connection).await.unwrap();
+        assert_eq!(seen, 1);
+    }
+    let mut transaction = pool.begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE").await.unwrap();
+    let level: String = sqlx::query_scalar("show transaction_isolation").fetch_one(&mut *transaction).await.unwrap();
+    assert_eq!(level, "serializable");
+    drop(transaction);
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn sessions_end_with_their_database() {
+    let scratch = Scratch::new();
+    let harness = harness(&scratch);
+    let database = harness.database().await.unwrap();
+    let mut left = PgConnection::connect(database.url()).await.unwrap();
+    sqlx::raw_sql("begin; insert into customers (name) values ('open')").execute(&mut left).await.unwrap();
+    database.close().await.unwrap();
+    let late = sqlx::raw_sql("commit").execute(&mut left).await.unwrap_err();
+    assert!(late.to_string().contains("terminating connection") || matches!(late, sqlx::Error::Io(_)), "{late}");
+    let next = harness.database().await.unwrap();
+    assert_is_new(&next).await;
+    next.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_test_may_drop_its_own_database() {
+    let scratch = Scratch::new();
+    let harness = harness(&scratch);
+    let database = harness.database().await.unwrap();
+    let elsewhere = database.connect_options().database("template1");
+    let mut admin = PgConnection::connect_with(&elsewhere).await.unwrap();
+    let drop = format!("drop database {} with (force)", database.name());
+    sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut admin).await.unwrap();
+    admin.close().await.unwrap();
+    database.close().await.unwrap();
+    let next = harness.database().await.unwrap();
+    assert_is_new(&next).await;
+    next.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dropped_database_is_as_good_as_a_closed_one() {
+    let scratch = Scratch::new();
+    let harness = harness(&scratch);
+    for _ in 0..5 {
+        let database = harness.database().await.unwrap();
+        assert_is_new(&database).await;
+    }
+}
+
+#[tokio::test]
+async fn a_database_is_kept_as_it_is() {
+    let scratch = Scratch::new();
+    let harness = harness(&scratch);
+    let database = harness.database().await.unwrap();
+    run(&database.pool(), "insert into customers (name) values ('Laura')").await;
+    let kept = database.keep().await.unwrap();
+    let mut connection = PgConnection::connect(kept.url()).await.unwrap();
+    let name: String = sqlx::query_scalar("select name from customers").fetch_one(&mut connection).await.unwrap();
+    assert_eq!(name, "Laura");
+    connection.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn transactions_and_databases_share_the_lanes() {
+    let scratch = Scratch::new();
+    let harness = harness(&scratch);
+    for _ in 0..3 {
+        let database = harness.database().await.unwrap();
+        assert_is_new(&database).await;
+        database.close().await.unwrap();
+        let mut tx = harness.tx().await.unwrap();
+        let id: i64 = sqlx::query_scalar("insert into customers (name) values ('first') returning id")
+            .fetch_one(&mut *tx)
+            .await
+            .unwrap();
+        assert_eq!(id, 1);
+        tx.close().await.unwrap();
+        let sandbox = harness.sandbox().await.unwrap();
+        assert_eq!(number(&sandbox, "insert into customers (name) values ('first') returning id").await, 1);
+        sandbox.close().await.unwrap();
+    }
+}
+
+#[test]
+fn a_test_without_a_runtime_gets_one_too() {
+    let scratch = Scratch::new();
+    let harness = harness(&scratch);
+    let database = ebbtide::blocking::database_of(&harness).unwrap();
+    let said = std::process::Command::new("psql")
+        .args([database.url(), "-Atc", "insert into customers (name) values ('by psql') returning id"])
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&said.stdout).starts_with("1\n"), "{said:?}");
+    ebbtide::blocking::close(database).unwrap();
+    let again = ebbtide::blocking::database_of(&harness).unwrap();
+    let kept = ebbtide::blocking::keep(again).unwrap();
+    assert!(kept.url().contains("ebbtide_k_"), "{kept}");
+}

@@ -1,0 +1,84 @@
+//! Copies of the Alembic project that tests may change.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use ebbtide::{Builder, Harness, MigrationCommand};
+
+use crate::support::Scratch;
+use crate::support::skip::skip;
+
+/// A copy of `tests/alembic`, and the program.
+#[derive(Debug)]
+pub(crate) struct Project {
+    pub(crate) scratch: Scratch,
+    alembic: String,
+}
+
+impl Project {
+    /// None, and the test is skipped, where there is no Alembic.
+    #[track_caller]
+    pub(crate) fn copied() -> Option<Self> {
+        let Some(alembic) = alembic() else {
+            skip("alembic", "there is no Alembic: EBBTIDE_TEST_ALEMBIC does not name one, nor does PATH hold one");
+            return None;
+        };
+        let scratch = Scratch::new();
+        let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/alembic");
+        for folder in ["", "versions"] {
+            for entry in
+                std::fs::read_dir(original.join(folder)).unwrap().flatten().filter(|entry| entry.path().is_file())
+            {
+                let name = Path::new("alembic").join(folder).join(entry.file_name());
+                scratch.write(name.to_str().unwrap(), &std::fs::read_to_string(entry.path()).unwrap());
+            }
+        }
+        Some(Self { scratch, alembic })
+    }
+
+    /// A builder that migrates with these words of Alembic's.
+    pub(crate) fn builder(&self, words: &[&str]) -> Builder {
+        let command = std::iter::once(self.alembic.as_str()).chain(words.iter().copied());
+        let command =
+            MigrationCommand::new(command).input(self.scratch.path("alembic")).directory(self.scratch.path("alembic"));
+        self.scratch.builder().migrations(command)
+    }
+
+    pub(crate) fn upgrade(&self) -> Harness {
+        self.builder(&["upgrade", "head"]).build().unwrap()
+    }
+
+    /// Changes a revision.
+    pub(crate) fn edit(&self, revision: &str, from: &str, to: &str) {
+        let path = self.scratch.path("alembic/versions").join(revision);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{from} is not in {text}");
+        std::fs::write(path, text.replace(from, to)).unwrap();
+    }
+}
+
+/// The program that the tests use.
+fn alembic() -> Option<String> {
+    let named = std::env::var("EBBTIDE_TEST_ALEMBIC").ok().filter(|path| !path.is_empty());
+    let program = named.unwrap_or_else(|| "alembic".to_owned());
+    Command::new(&program).arg("--version").output().ok().filter(|output| output.status.success())?;
+    Some(program)
+}
+
+/// Whether there is psql; if not, the test is skipped.
+#[track_caller]
+pub(crate) fn has_psql() -> bool {
+    let found = Command::new("psql").arg("--version").output().is_ok_and(|output| output.status.success());
+    if !found {
+        skip("psql", "there is no psql in PATH");
+    }
+    found
+}
+
+/// A program that is a shell script.
+pub(crate) fn fake_program(scratch: &Scratch, name: &str, script: &str) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = scratch.write(name, &format!("#!/bin/sh\n{script}\n"));
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}

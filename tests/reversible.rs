@@ -1,0 +1,187 @@
+//! Up, down and up again: what a way down leaves, and what it takes too much of.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+#[macro_use]
+#[path = "support/reports.rs"]
+mod reports;
+mod support;
+
+use ebbtide::{ErrorKind, Harness, Schema};
+use reports::{assert_tells, nothing_half_built, replacements};
+use support::Scratch;
+
+const USERS: (&str, &str) = ("create table users (id int primary key, name text not null);", "drop table users;");
+
+fn harness(scratch: &Scratch, migrations: &[(&str, &str, &str)]) -> Harness {
+    for (name, up, down) in migrations {
+        scratch.write(&format!("migrations/{name}.up.sql"), up);
+        scratch.write(&format!("migrations/{name}.down.sql"), down);
+    }
+    scratch.builder().build().unwrap()
+}
+
+#[tokio::test]
+async fn every_way_down_that_leads_back_is_clean() {
+    let scratch = Scratch::new();
+    let migrations = [
+        ("1_users", USERS.0, USERS.1),
+        (
+            "2_names",
+            "create index users_name_idx on users (name); set quote_all_identifiers = on;",
+            "drop index public.users_name_idx;",
+        ),
+        (
+            "3_mood",
+            "create type mood as enum ('calm'); alter table users add mood mood;",
+            "alter table users drop mood; drop type mood;",
+        ),
+    ];
+    scratch.write("migrations/4_one_way.sql", "create table notes (id int);");
+    let harness = harness(&scratch, &migrations);
+    let report = harness.check_reversible().await.unwrap();
+    assert!(report.is_clean(), "{report}");
+    let seen: Vec<_> = report.steps.iter().map(|step| (&*step.version, &*step.description, step.reversible)).collect();
+    assert_eq!(seen, [("1", "users", true), ("2", "names", true), ("3", "mood", true), ("4", "one way", false)]);
+    assert_eq!(report.to_string(), "3 of 4 migrations have a way down, 0 of them broken");
+    assert_eq!(report.steps[0].to_string(), "migration 1 (users): up, down and up lead back");
+    assert_eq!(report.steps[3].to_string(), "migration 4 (one way): no way down");
+    nothing_half_built().await;
+}
+
+#[tokio::test]
+async fn what_a_way_down_leaves_and_takes_is_listed() {
+    let scratch = Scratch::new();
+    let migrations = [
+        ("1_users", USERS.0, USERS.1),
+        (
+            "2_moods",
+            "create type mood as enum ('calm'); alter table users add mood mood, add age int default 1;",
+            // It forgets the type, and takes the names with it.
+            "alter table users drop mood, drop age, drop name;",
+        ),
+        ("3_notes", "create table notes (id int);", "drop table notes;"),
+    ];
+    let report = harness(&scratch, &migrations).check_reversible().await.unwrap();
+    assert!(!report.is_clean());
+    replacements(&scratch).bind(|| {
+        insta::assert_snapshot!(report, @r#"
+    2 of 3 migrations have a way down, 1 of them broken
+    migration 2 (moods): down does not lead back to what was there before up
+      missing (1):
+        column users.name
+      extra (1):
+        enum mood
+      up is refused the second time: migration 2 (moods) failed at [SCRATCH]/migrations/2_moods.up.sql:1:1: type "mood" already exists
+    not looked at, because they come after it: 1
+    "#);
+    });
+    assert!(report.steps[1].up_refused.is_some());
+    nothing_half_built().await;
+}
+
+#[tokio::test]
+async fn a_second_way_up_that_leads_elsewhere_is_told_and_the_others_are_looked_at() {
+    let scratch = Scratch::new();
+    let migrations = [
+        ("1_users", USERS.0, USERS.1),
+        (
+            "2_ages",
+            "alter table users add column if not exists age int default 1;",
+            "alter table users alter age drop default;",
+        ),
+        ("3_notes", "create table notes (id int);", "drop table notes;"),
+    ];
+    let report = harness(&scratch, &migrations).check_reversible().await.unwrap();
+    insta::assert_snapshot!(report, @r"
+    3 of 3 migrations have a way down, 1 of them broken
+    migration 2 (ages): down does not lead back to what was there before up
+      extra (1):
+        column users.age
+      up leads elsewhere the second time
+      different (1):
+        column users.age
+          expected: integer default 1
+          found:    integer
+    ");
+    assert_eq!(report.unchecked, 0);
+    assert!(report.steps[2].is_clean());
+}
+
+#[tokio::test]
+async fn a_way_down_that_is_refused_is_shown_with_its_place() {
+    let scratch = Scratch::new();
+    let migrations =
+        [("1_users", USERS.0, USERS.1), ("2_notes", "create table notes (id int);", "select 1;\ndrop table note;")];
+    let error = harness(&scratch, &migrations).check_reversible().await.unwrap_err();
+    assert_tells(
+        &error,
+        ErrorKind::Migration,
+        &["reverting migration 2 (notes) failed at ", "2_notes.down.sql:2", "table \"note\" does not exist"],
+    );
+    nothing_half_built().await;
+}
+
+#[tokio::test]
+async fn without_migrations_there_is_nothing_to_undo() {
+    let scratch = Scratch::new();
+    let error = scratch.builder().build().unwrap().check_reversible().await.unwrap_err();
+    assert_tells(&error, ErrorKind::Config, &["no migrations of sqlx", "name a folder"]);
+}
+
+#[tokio::test]
+async fn fixtures_and_seeds_are_left_out_and_the_template_is_not_touched() {
+    let scratch = Scratch::new();
+    scratch.write("seeds/1.sql", "insert into users values (1, 'Laura');");
+    let harness = harness(&scratch, &[("1_users", USERS.0, USERS.1)]);
+    let before = schema(&harness).await;
+    let fixture = ebbtide::Variant::new().fixture("marta.sql", "insert into users values (2, 'Marta')");
+    let report = harness.variant(fixture).check_reversible().await.unwrap();
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(schema(&harness).await, before);
+}
+
+#[tokio::test]
+async fn several_at_once_do_not_disturb_each_other() {
+    let scratch = Scratch::new();
+    let migrations = [("1_users", USERS.0, USERS.1), ("2_notes", "create table notes (id int);", "drop table notes;")];
+    harness(&scratch, &migrations);
+    let all = (0..4).map(|_| {
+        let harness = scratch.builder().build().unwrap();
+        tokio::spawn(async move { harness.check_reversible().await.unwrap() })
+    });
+    for one in all.collect::<Vec<_>>() {
+        let report = one.await.unwrap();
+        assert!(report.is_clean(), "{report}");
+    }
+    nothing_half_built().await;
+}
+
+#[tokio::test]
+async fn dropping_the_future_leaves_nothing() {
+    let scratch = Scratch::new();
+    let harness = harness(&scratch, &[("1_users", USERS.0, "drop table users; select pg_sleep(2);")]);
+    harness.provision().await.unwrap();
+    {
+        let mut checking = Box::pin(harness.check_reversible());
+        let mut tx = harness.tx().await.unwrap();
+        loop {
+            let pause = std::time::Duration::from_millis(5);
+            assert!(tokio::time::timeout(pause, &mut checking).await.is_err(), "it is over before it could be dropped");
+            let building = "select exists (select from pg_stat_activity where datname like 'ebbtide\\_b\\_%' and query like '%pg_sleep%')";
+            // What a transaction has seen of other sessions it would see again.
+            sqlx::query("select pg_stat_clear_snapshot()").execute(&mut *tx).await.unwrap();
+            if sqlx::query_scalar(building).fetch_one(&mut *tx).await.unwrap() {
+                break;
+            }
+        }
+        tx.close().await.unwrap();
+    }
+    nothing_half_built().await;
+}
+
+async fn schema(harness: &Harness) -> Schema {
+    let database = harness.database().await.unwrap();
+    let schema = Schema::read(&mut database.pool().acquire().await.unwrap()).await.unwrap();
+    database.close().await.unwrap();
+    schema
+}

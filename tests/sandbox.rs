@@ -1,0 +1,319 @@
+//! What a `Sandbox` promises: the application's own transactions work, and nothing of them is left.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use ebbtide::{ErrorKind, Harness, Sandbox};
+use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::{Acquire as _, Connection as _};
+use support::Scratch;
+
+const MIGRATION: &str = "
+    create table customers (id bigint generated always as identity primary key, name text not null unique);
+    create table orders (
+        id serial primary key,
+        customer bigint not null constraint orders_customer_fkey references customers deferrable initially deferred
+    );
+";
+
+fn harness(scratch: &Scratch) -> Harness {
+    scratch.write("migrations/1_shop.sql", MIGRATION);
+    // What is kept is looked at right away.
+    scratch.builder().keep_for(Duration::from_secs(30)).build().unwrap()
+}
+
+async fn customers(pool: &PgPool) -> i64 {
+    sqlx::query_scalar("select count(*) from customers").fetch_one(pool).await.unwrap()
+}
+
+async fn add(pool: &PgPool, name: &str) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("insert into customers (name) values ($1) returning id").bind(name).fetch_one(pool).await
+}
+
+/// The next test sees nothing of the one before.
+async fn assert_nothing_is_left(harness: &Harness) {
+    let next = harness.sandbox().await.unwrap();
+    assert_eq!(customers(&next).await, 0);
+    assert_eq!(add(&next, "first").await.unwrap(), 1, "the identity starts anew");
+    next.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_application_commits_is_seen_in_the_same_test_and_gone_after_it() {
+    let scratch = Scratch::new();
+    let harness = harness(&scratch);
+    let sandbox = harness.sandbox().await.unwrap();
+    let pool = sandbox.clone();
+    let mut transaction = pool.begin().await.unwrap();
+    sqlx::query("insert into customers (name) values ('Laura')").execute(&mut *transaction).await.unwrap();
+    let mut nested = transaction.begin().await.unwrap();
+    sqlx::query("insert into customers (name) values ('Marta')").execute(&mut *nested).await.unwrap();
+    nested.commit().await.unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(customers(&pool).await, 2);
+    sandbox.close().await.unwrap();
+    assert_nothing_is_left(&harness).await;
+}
+
+#[tokio::test]
+async fn what_the_application_rolls_back_or_drops_is_undone() {
+    let scratch = Scratch::new();
+    let sandbox = harness(&scratch).sandbox().await.unwrap();
+    add(&sandbox, "stays").await.unwrap();
+    let mut transaction = sandbox.begin().await.unwrap();
+    sqlx::query("insert into customers (name) values ('Laura')").execute(&mut *transaction).await.unwrap();
+    let mut nested = transaction.begin().await.unwrap();
+    sqlx::query("insert into customers (name) values ('Marta')").execute(&mut *nested).await.unwrap();
+    nested.rollback().await.unwrap();
+    let inside: i64 = sqlx::query_scalar("select count(*) from customers").fetch_one(&mut *transaction).await.unwrap();
+    assert_eq!(inside, 2);
+    drop(transaction);
+    assert_eq!(customers(&sandbox).await, 1);
+    sandbox.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_statement_that_fails_undoes_itself_alone() {
+    let scratch = Scratch::new();
+    let sandbox = harness(&scratch).sandbox().await.unwrap();
+    add(&sandbox, "Laura").await.unwrap();
+    add(&sandbox, "Laura").await.unwrap_err();
+    assert_eq!(customers(&sandbox).await, 1, "outside a transaction");
+
+    let mut transaction = sandbox.begin().await.unwrap();
+    let again = "insert into customers (name) values ('Laura')";
+    sqlx::query(again).execute(&mut *transaction).await.unwrap_err();
+    let poisoned = sqlx::query("select 1").execute(&mut *transaction).await.unwrap_err();
+    assert_eq!(poisoned.as_database_error().unwrap().code().unwrap(), "25P02", "inside, as in every transaction");
+    transaction.rollback().await.unwrap();
+    add(&sandbox, "Marta").await.unwrap();
+    assert_eq!(customers(&sandbox).await, 2);
+    sandbox.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn clones_of_the_pool_work_in_spawned_tasks() {
+    let scratch = Scratch::new();
+    let harness = harness(&scratch);
+    let sandbox = harness.sandbox().await.unwrap();
+    let tasks: Vec<_> = (0..20)
+        .map(|number| {
+            let pool = sandbox.clone();
+            tokio::spawn(async move {
+                let mut transaction = pool.begin().await.unwrap();
+                let name = format!("customer {number}");
+                sqlx::query("insert into customers (name) values ($1)")
+                    .bind(name)
+                    .execute(&mut *transaction)
+                    .await
+                    .unwrap();
+                transaction.commit().await.unwrap();
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(customers(&sandbox).await, 20);
+    sandbox.close().await.unwrap();
+    assert_nothing_is_left(&harness).await;
+}
+
+#[tokio::test]
+async fn a_dropped_sandbox_leaves_as_little_as_a_closed_one() {
+    let scratch = Scratch::new();
+    let harness = harness(&scratch);
+    for _ in 0..5 {
+        let sandbox = harness.sandbox().await.unwrap();
+        assert_eq!(add(&sandbox, "Laura").await.unwrap(), 1);
+    }
+    assert_nothing_is_left(&harness).await;
+}
+
+#[tokio::test]
+async fn a_second_connection_is_refused_with_the_remedy() {
+    let scratch = Scratch::new();
+    let sandbox = harness(&scratch).sandbox().await.unwrap();
+    // The five seconds are those in which the connection is in use.
+    let began = Instant::now();
+    let mut transaction = sandbox.begin().await.unwrap();
+    sqlx::query("insert into customers (name) values ('Laura')").execute(&mut *transaction).await.unwrap();
+    // The application's mistake: the pool instead of the transaction.
+    let error = add(&sandbox, "Marta").await.unwrap_err();
+    assert!(began.elapsed() >= Duration::from_secs(5), "it waited for its turn: {:?}", began.elapsed());
+    let refused = error.as_database_error().unwrap();
+    assert_eq!(refused.code().unwrap(), "53400");
+    assert_eq!(
+        refused.message(),
+        "a Sandbox has one connection, which is in use, was closed or has left its transaction by a COMMIT or ROLLBACK \
+         of its own, and the code under test wants another: finish the first query or transaction before the next \
+         begins (hand on `&mut *tx` instead of the pool), or let the test take an `ebbtide::Database`, which has many"
+    );
+    transaction.commit().await.unwrap();
+    add(&sandbox, "Marta").await.unwrap();
+    assert_eq!(customers(&sandbox).await, 2, "the first goes on");
+    sandbox.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_waits_gets_the_connection_when_it_is_free() {
+    let scratch = Scratch::new();
+    let sandbox = harness(&scratch).sandbox().await.unwrap();
+    let transaction = sandbox.begin().await.unwrap();
+    let pool = sandbox.clone();
+    let waiting = tokio::spawn(async move { add(&pool, "Marta").await });
+    tokio::task::yield_now().await;
+    transaction.commit().await.unwrap();
+    waiting.await.unwrap().unwrap();
+    assert_eq!(customers(&sandbox).await, 1);
+    sandbox.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_pools_options_are_the_same_at_every_moment() {
+    let scratch = Scratch::new();
+    let harness = harness(&scratch);
+    for _ in 0..20 {
+        let sandbox = harness.sandbox().await.unwrap();
+        let mut names = std::collections::BTreeSet::new();
+        for _ in 0..2000 {
+            names.insert(sandbox.connect_options().get_application_name().map(str::to_owned));
+        }
+        assert_eq!(names.len(), 1, "{names:?}");
+        sandbox.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_connection_by_the_pools_own_options_is_refused_with_the_remedy() {
+    let scratch = Scratch::new();
+    let sandbox = harness(&scratch).sandbox().await.unwrap();
+    let error = PgConnection::connect_with(&sandbox.connect_options()).await.unwrap_err();
+    assert!(error.to_string().contains("take an `ebbtide::Database`"), "{error}");
+    sandbox.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_application_may_close_the_pool() {
+    let scratch = Scratch::new();
+    let harness = harness(&scratch);
+    let sandbox = harness.sandbox().await.unwrap();
+    add(&sandbox, "Laura").await.unwrap();
+    sandbox.clone().close().await;
+    assert!(matches!(add(&sandbox, "Marta").await, Err(sqlx::Error::PoolClosed)));
+    sandbox.close().await.unwrap();
+    assert_nothing_is_left(&harness).await;
+}
+
+#[tokio::test]
+async fn the_application_may_close_the_connection_and_loses_what_it_wrote() {
+    let scratch = Scratch::new();
+    let harness = harness(&scratch);
+    let sandbox = harness.sandbox().await.unwrap();
+    add(&sandbox, "Laura").await.unwrap();
+    sandbox.acquire().await.unwrap().close().await.unwrap();
+    let error = add(&sandbox, "Marta").await.unwrap_err();
+    assert!(error.to_string().contains("was closed"), "{error}");
+    sandbox.close().await.unwrap();
+    assert_nothing_is_left(&harness).await;
+}
+
+#[tokio::test]
+async fn a_pool_that_outlives_its_sandbox_is_closed() {
+    let scratch = Scratch::new();
+    let harness = harness(&scratch);
+    let sandbox = harness.sandbox().await.unwrap();
+    let leaked = sandbox.clone();
+    sandbox.close().await.unwrap();
+    assert!(matches!(add(&leaked, "late").await, Err(sqlx::Error::PoolClosed)));
+    assert_nothing_is_left(&harness).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_held_beyond_the_end_is_ended_and_told() {
+    let scratch = Scratch::new();
+    let harness = harness(&scratch);
+    let sandbox = harness.sandbox().await.unwrap();
+    let mut held = sandbox.acquire().await.unwrap();
+    let error = sandbox.close().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::StillInUse);
+    assert!(error.to_string().contains("still uses the sandbox's connection"), "{error}");
+    sqlx::query("insert into customers (name) values ('late')").execute(&mut *held).await.unwrap_err();
+    assert_nothing_is_left(&harness).await;
+}
+
+#[tokio::test]
+async fn deferred_constraints_are_checked_at_the_end() {
+    let scratch = Scratch::new();
+    let harness = harness(&scratch);
+    let sandbox = harness.sandbox().await.unwrap();
+    sqlx::query("insert into orders (customer) values (4711)").execute(&*sandbox).await.unwrap();
+    let error = sandbox.close().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConstraintViolated);
+    assert!(error.to_string().contains("orders_customer_fkey"), "{error}");
+    assert_nothing_is_left(&harness).await;
+}
+
+#[tokio::test]
+async fn a_commit_in_sql_changes_nothing_and_is_told() {
+    let scratch = Scratch::new();
+    let harness = harness(&scratch);
+    let sandbox = harness.sandbox().await.unwrap();
+    add(&sandbox, "Laura").await.unwrap();
+    let refused = sqlx::raw_sql("commit").execute(&*sandbox).await.unwrap_err();
+    assert!(refused.to_string().contains("COMMIT refused"), "{refused}");
+    let later = add(&sandbox, "Marta").await.unwrap_err();
+    assert!(later.to_string().contains("has left its transaction by a COMMIT"), "{later}");
+    let error = sandbox.close().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TransactionEscaped);
+    assert_nothing_is_left(&harness).await;
+}
+
+#[tokio::test]
+async fn an_isolation_level_inside_the_transaction_is_refused() {
+    let scratch = Scratch::new();
+    let sandbox = harness(&scratch).sandbox().await.unwrap();
+    add(&sandbox, "Laura").await.unwrap();
+    let error = sandbox.begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE").await.unwrap_err();
+    assert!(matches!(error, sqlx::Error::InvalidSavePointStatement), "{error:?}");
+    assert_eq!(customers(&sandbox).await, 1, "what was there stays");
+    let mut transaction = sandbox.begin().await.unwrap();
+    sqlx::query("insert into customers (name) values ('Marta')").execute(&mut *transaction).await.unwrap();
+    transaction.rollback().await.unwrap();
+    assert_eq!(customers(&sandbox).await, 1);
+    sandbox.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_sandbox_is_kept_with_what_the_test_wrote() {
+    let scratch = Scratch::new();
+    let harness = harness(&scratch);
+    let sandbox = harness.sandbox().await.unwrap();
+    add(&sandbox, "Laura").await.unwrap();
+    let kept = sandbox.keep().await.unwrap();
+    let mut connection = PgConnection::connect(kept.url()).await.unwrap();
+    let name: String = sqlx::query_scalar("select name from customers").fetch_one(&mut connection).await.unwrap();
+    assert_eq!(name, "Laura");
+    connection.close().await.unwrap();
+    assert_nothing_is_left(&harness).await;
+}
+
+#[test]
+fn a_sandbox_of_a_runtime_that_ended_is_taken_back() {
+    let scratch = Scratch::new();
+    let harness = harness(&scratch);
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let one = runtime();
+    let sandbox: Sandbox = one.block_on(async {
+        let sandbox = harness.sandbox().await.unwrap();
+        add(&sandbox, "Laura").await.unwrap();
+        sandbox
+    });
+    drop(one);
+    drop(sandbox);
+    let next = runtime();
+    next.block_on(assert_nothing_is_left(&harness));
+}
