@@ -1,0 +1,1 @@
+create table trains (name text primary key);

@@ -1,0 +1,1 @@
+create table wagons (train text not null references trains);

@@ -1,0 +1,1 @@
+create table ships (name text primary key);

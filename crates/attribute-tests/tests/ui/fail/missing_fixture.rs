@@ -1,0 +1,11 @@
+// Beside another error, because files are otherwise looked for where the test is compiled, and no tests are compiled here.
+#[ebbtide::test(keep, keep, fixtures("nowhere"))]
+async fn by_name(_tx: ebbtide::Tx) {}
+
+#[ebbtide::test(keep, keep, fixtures("../nowhere/else.sql"))]
+async fn by_path(_tx: ebbtide::Tx) {}
+
+#[ebbtide::test(keep, keep, fixtures(path = "elsewhere", scripts("nothing")))]
+async fn by_folder(_tx: ebbtide::Tx) {}
+
+fn main() {}
