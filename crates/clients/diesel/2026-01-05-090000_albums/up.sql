@@ -1,0 +1,1 @@
+create table albums (id serial primary key, title text not null);

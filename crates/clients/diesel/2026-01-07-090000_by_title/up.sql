@@ -1,0 +1,1 @@
+create index concurrently songs_title on songs (title);

@@ -1,0 +1,1 @@
+create table songs (id serial primary key, album int not null references albums, title text not null);

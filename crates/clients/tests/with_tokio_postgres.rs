@@ -1,0 +1,80 @@
+//! tokio-postgres over a `Database`, by its URL.
+
+use std::collections::BTreeSet;
+
+use ebbtide::Database;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Error, NoTls};
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+async fn connect(database: &Database) -> Result<Client, Error> {
+    let (client, connection) = tokio_postgres::connect(database.url(), NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// How many orders there are, and how much green tea.
+async fn state(client: &Client) -> Result<(i64, i32), Error> {
+    let sql = "select (select count(*) from orders), stock from products where sku = 'TEA-1'";
+    let row = client.query_one(sql, &[]).await?;
+    Ok((row.get(0), row.get(1)))
+}
+
+async fn order_tea(client: &mut Client, customer: &str, quantity: i32) -> Result<i32, Error> {
+    let transaction = client.transaction().await?;
+    let insert = "insert into orders (product, customer, quantity)
+                  select id, $1, $2 from products where sku = 'TEA-1' returning id";
+    let id = transaction.query_one(insert, &[&customer, &quantity]).await?.get(0);
+    transaction.execute("update products set stock = stock - $1 where sku = 'TEA-1'", &[&quantity]).await?;
+    transaction.commit().await?;
+    Ok(id)
+}
+
+/// A test on a database that must be as no other test has touched it.
+async fn a_whole_test(database: &Database) -> Result<(), Error> {
+    let mut client = connect(database).await?;
+    assert_eq!(state(&client).await?, (0, 100));
+    assert_eq!(order_tea(&mut client, "Laura", 3).await?, 1, "the first id");
+    assert_eq!(state(&connect(database).await?).await?, (1, 97), "another connection sees the commit");
+    Ok(())
+}
+
+#[ebbtide::test]
+async fn an_order_is_committed_and_seen_by_other_connections(database: Database) -> Outcome {
+    Ok(a_whole_test(&database).await?)
+}
+
+#[ebbtide::test]
+async fn an_order_that_fails_is_rolled_back(database: Database) -> Outcome {
+    let mut client = connect(&database).await?;
+    assert_eq!(order_tea(&mut client, "Laura", 1).await?, 1, "the first id");
+    let error = order_tea(&mut client, "Marta", 1000).await.expect_err("there is not so much");
+    assert_eq!(error.code(), Some(&SqlState::CHECK_VIOLATION), "{error}");
+    assert_eq!(state(&client).await?, (1, 99));
+    Ok(())
+}
+
+#[ebbtide::test]
+async fn two_connections_meet_at_a_row(database: Database) -> Outcome {
+    let (mut one, mut two) = (connect(&database).await?, connect(&database).await?);
+    let (first, second) = (one.transaction().await?, two.transaction().await?);
+    let locking = "select sku from products order by id limit 1 for update skip locked";
+    let first_gets: String = first.query_one(locking, &[]).await?.get(0);
+    let second_gets: String = second.query_one(locking, &[]).await?.get(0);
+    assert_eq!((&*first_gets, &*second_gets), ("TEA-1", "TEA-2"));
+    Ok(())
+}
+
+#[ebbtide::test]
+async fn the_next_test_sees_nothing_of_it() -> Outcome {
+    let mut names = BTreeSet::new();
+    for _ in 0..5 {
+        let database = ebbtide::database().await?;
+        a_whole_test(&database).await?;
+        names.insert(database.name().to_owned());
+        database.close().await?;
+    }
+    assert!(names.len() < 5, "none of them was used twice: {names:?}");
+    Ok(())
+}
