@@ -1,0 +1,36 @@
+//! What every test of the comparison does, and 300 of them.
+
+use sqlx::postgres::PgConnection;
+
+/// A booking, read back.
+pub(crate) async fn book(connection: &mut PgConnection) {
+    let before: i64 = sqlx::query_scalar("select count(*) from customers").fetch_one(&mut *connection).await.unwrap();
+    assert_eq!(before, 20);
+    let room: i64 = sqlx::query_scalar("insert into rooms (name, previous) values ('blue', 3) returning id")
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap();
+    sqlx::query("insert into appointments (name, previous) values ('at ten', $1)")
+        .bind(room)
+        .execute(&mut *connection)
+        .await
+        .unwrap();
+    let booked: i64 = sqlx::query_scalar("select count(*) from appointments").fetch_one(connection).await.unwrap();
+    assert_eq!(booked, 1);
+}
+
+/// Ten modules of thirty tests, each made by a macro of the caller's.
+macro_rules! three_hundred {
+    (@modules $make:ident $($module:ident)*) => {
+        $(mod $module { $crate::support::three_hundred!(@tests $make
+            t00 t01 t02 t03 t04 t05 t06 t07 t08 t09 t10 t11 t12 t13 t14
+            t15 t16 t17 t18 t19 t20 t21 t22 t23 t24 t25 t26 t27 t28 t29); })*
+    };
+    (@tests $make:ident $($test:ident)*) => {
+        $($make!($test);)*
+    };
+    ($make:ident) => {
+        $crate::support::three_hundred!(@modules $make m0 m1 m2 m3 m4 m5 m6 m7 m8 m9);
+    };
+}
+pub(crate) use three_hundred;
