@@ -1,0 +1,120 @@
+//! The salon's database, also from a server that lacks the extension its keys come from, and copies of the salon's files
+//! to break.
+
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+use ebbtide::{Builder, ErrorKind, Harness, Result, Sandbox, TestArg, TestContext};
+use sqlx::PgPool;
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+/// PostgreSQL can be built without uuid-ossp. Most of what is tested here is not about it.
+const SUBSTITUTE: &str = "create function uuid_generate_v4() returns uuid language sql as 'select gen_random_uuid()';";
+
+/// A pool on the salon's database, in a transaction that is rolled back.
+#[derive(Debug)]
+pub(crate) struct Salon(Sandbox);
+
+impl TestArg for Salon {
+    async fn from_test(test: &TestContext) -> Result<Self> {
+        if has_uuid_ossp().await {
+            test.sandbox().await.map(Self)
+        } else {
+            substitute().await?.sandbox().await.map(Self)
+        }
+    }
+}
+
+impl Deref for Salon {
+    type Target = PgPool;
+
+    fn deref(&self) -> &PgPool {
+        &self.0
+    }
+}
+
+/// Whether the server has the extension. One that has not is refused with the package that provides it.
+pub(crate) async fn has_uuid_ossp() -> bool {
+    static KNOWN: OnceCell<bool> = OnceCell::const_new();
+    let look = async || match ebbtide::harness().unwrap().provision().await {
+        Err(error) if error.kind() == ErrorKind::ExtensionUnavailable => {
+            assert!(error.to_string().ends_with("does not have the extension uuid-ossp"), "{error:?}");
+            let help = error.help().unwrap();
+            assert!(help.contains("uuid-ossp: it is one of PostgreSQL's contrib modules"), "{help}");
+            assert!(help.contains("apt-get install postgresql-"), "{help}");
+            false
+        }
+        other => {
+            other.unwrap();
+            true
+        }
+    };
+    *KNOWN.get_or_init(look).await
+}
+
+async fn substitute() -> Result<&'static Harness> {
+    static HARNESS: OnceCell<Harness> = OnceCell::const_new();
+    let provisioned = async || {
+        let files = Files::copied().await;
+        let harness = files.builder().extensions(["pg_trgm"]).build()?;
+        // The copies are read here, and not needed any more.
+        harness.provision().await?;
+        Ok(harness)
+    };
+    HARNESS.get_or_try_init(provisioned).await
+}
+
+/// Copies of the salon's migrations and seeds, removed at the end.
+#[derive(Debug)]
+pub(crate) struct Files {
+    folder: TempDir,
+    extensions: Vec<&'static str>,
+}
+
+impl Files {
+    pub(crate) async fn copied() -> Self {
+        let files = Self { folder: TempDir::new().unwrap(), extensions: Vec::new() };
+        for folder in ["migrations", "seeds"] {
+            std::fs::create_dir(files.path(folder)).unwrap();
+            for path in paths_in(&Path::new("../..").join(folder)) {
+                std::fs::copy(&path, files.path(folder).join(path.file_name().unwrap())).unwrap();
+            }
+        }
+        files.write("ebbtide.toml", "");
+        if has_uuid_ossp().await {
+            return Self { extensions: vec!["uuid-ossp"], ..files };
+        }
+        files.write("migrations/1_uuid.up.sql", SUBSTITUTE);
+        files
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    pub(crate) fn remove(&self, name: &str) {
+        std::fs::remove_file(self.path(name)).unwrap();
+    }
+
+    /// A plan with what the keys come from; `pg_trgm` is for the test to declare.
+    pub(crate) fn builder(&self) -> Builder {
+        Harness::builder()
+            .config_file(self.path("ebbtide.toml"))
+            .setting("timezone", "Europe/Madrid")
+            .extensions(self.extensions.iter().copied())
+            .migrations(self.path("migrations"))
+            .seeds(self.path("seeds"))
+    }
+}
+
+/// In the order of their names.
+pub(crate) fn paths_in(folder: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}

@@ -1,0 +1,2 @@
+drop table orders, customers;
+drop type order_state;

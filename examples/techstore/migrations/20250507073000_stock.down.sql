@@ -1,0 +1,2 @@
+drop view for_sale;
+alter table products drop column stock;

@@ -1,0 +1,38 @@
+//! What the environment says.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use ebbtide_example_shared::{SettingError, variable};
+
+use crate::PasswordCost;
+
+/// The service's settings.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `DATABASE_URL`.
+    pub database_url: String,
+    /// `TICKETS_ADDRESS`; `127.0.0.1:8080` when absent.
+    pub address: SocketAddr,
+    /// `TICKETS_ARGON2_MEMORY_KIB` and `TICKETS_ARGON2_PASSES`.
+    pub cost: PasswordCost,
+}
+
+impl Settings {
+    /// From variables, wherever they come from.
+    ///
+    /// # Errors
+    /// A variable is missing or not legal.
+    pub fn read(variables: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
+        let default = PasswordCost::default();
+        Ok(Self {
+            database_url: variables("DATABASE_URL").ok_or(SettingError::Missing("DATABASE_URL"))?,
+            address: variable(&variables, "TICKETS_ADDRESS", "an address with a port, such as 127.0.0.1:8080")?
+                .unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
+            cost: PasswordCost {
+                memory_kib: variable(&variables, "TICKETS_ARGON2_MEMORY_KIB", "a number of KiB")?
+                    .unwrap_or(default.memory_kib),
+                passes: variable(&variables, "TICKETS_ARGON2_PASSES", "a number")?.unwrap_or(default.passes),
+            },
+        })
+    }
+}
