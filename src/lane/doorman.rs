@@ -1,13 +1,17 @@
 //! Who answers when a sandbox is asked for a second connection.
 //!
 //! A pool's acquire waits for its turn, and in the end says no more than that it timed out. So the pool of a sandbox
-//! has two places. The second one is kept by us: its connection is forever being made, to a listener of this process
-//! that says nothing. When the first connection has been in use for a while without a pause, the place is given free
-//! for a moment. Whoever waits gets it, connects to the same listener, and is refused in the server's own protocol
-//! with a message that names the remedy. So is whoever connects with the pool's options.
+//! has two places. The second one is kept by us: its connection, to a listener of this process, is forever being
+//! prepared. When the first connection has been in use for a while without a pause, the place is given free for a
+//! moment. Whoever waits gets it, connects to the same listener, and is refused in the server's own protocol with a
+//! message that names the remedy. So is whoever connects with the pool's options.
+//!
+//! A pool has one set of options for all. They are ours for moments, and somebody else may read them in one: so the
+//! listener lets whoever comes by ours in, and the pool's own callback knows by its task whom it has there.
 
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -27,8 +31,11 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// `configuration_limit_exceeded`: unlike `too_many_connections`, nobody tries again.
 pub(super) const TURNED_AWAY: &str = "53400";
 
-/// The application name that tells the listener to say nothing.
+/// The application name that tells the listener to let somebody in.
 const KEEPER: &str = "ebbtide: this place is taken";
+
+/// `AuthenticationOk` and `ReadyForQuery`.
+const LET_IN: &[u8] = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
 
 const REFUSAL: &str = "a Sandbox has one connection, which is in use, was closed or has left its transaction by a COMMIT or \
      ROLLBACK of its own, and the code under test wants another: finish the first query or transaction before the next \
@@ -42,18 +49,24 @@ pub(super) struct Doorman {
 
 static DOORMAN: OnceCell<Doorman> = OnceCell::const_new();
 
+tokio::task_local! {
+    /// Where the second place is being taken: whether it is by now.
+    static TAKEN: Arc<AtomicBool>;
+}
+
 impl Doorman {
     /// Called on the background runtime, where the listener lives.
     pub(super) async fn of_this_process() -> Result<&'static Self> {
-        let listen = || async {
-            let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-            let port = listener.local_addr()?.port();
-            tokio::spawn(serve(listener));
-            Ok(Self { port })
-        };
-        DOORMAN.get_or_try_init(listen).await.map_err(|error: io::Error| {
+        DOORMAN.get_or_try_init(Self::listen).await.map_err(|error: io::Error| {
             Error::new(ErrorKind::Io, "no port of the loopback address can be listened on").with_source(error)
         })
+    }
+
+    async fn listen() -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let port = listener.local_addr()?.port();
+        tokio::spawn(serve(listener));
+        Ok(Self { port })
     }
 
     /// Options that lead here, and look like those of the sandbox otherwise.
@@ -87,9 +100,11 @@ async fn serve(listener: TcpListener) {
 async fn answer(mut stream: TcpStream) -> io::Result<()> {
     let startup = startup_message(&mut stream).await?;
     if startup.windows(KEEPER.len()).any(|part| part == KEEPER.as_bytes()) {
-        // Until the pool closes it.
-        let _ = stream.read(&mut [0; 1]).await;
-        return Ok(());
+        stream.write_all(LET_IN).await?;
+        // Until the pool closes it. Whoever asks for something has not come through the pool.
+        if stream.read(&mut [0; 1024]).await? == 0 {
+            return Ok(());
+        }
     }
     let fields = format!("SFATAL\0VFATAL\0C{TURNED_AWAY}\0M{REFUSAL}\0\0");
     let length = u32::try_from(fields.len() + 4).expect("a message of a few hundred bytes");
@@ -97,6 +112,21 @@ async fn answer(mut stream: TcpStream) -> io::Result<()> {
     message.extend(length.to_be_bytes());
     message.extend(fields.as_bytes());
     stream.write_all(&message).await
+}
+
+/// What the pool does with a connection to the listener: with the one for the second place, it waits for as long as
+/// the place is kept. Anybody else has read our options, and the pool tries again with what they are then.
+pub(super) async fn receive() -> sqlx::Error {
+    let Ok(taken) = TAKEN.try_with(Arc::clone) else {
+        return sqlx::Error::Protocol("this place of a sandbox's pool is kept: trying again".to_owned());
+    };
+    taken.store(true, Ordering::Release);
+    std::future::pending().await
+}
+
+/// Whether this task takes the second place.
+pub(super) fn is_keeper() -> bool {
+    TAKEN.try_with(|_| ()).is_ok()
 }
 
 async fn startup_message(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
@@ -162,11 +192,11 @@ enum Loss {
 /// The second place of a pool.
 pub(super) struct SecondPlace {
     pool: PgPool,
-    silent: PgConnectOptions,
+    ours: PgConnectOptions,
     refusing: PgConnectOptions,
     acquiring: Acquiring,
-    /// Whether the connection is being made, by options that were read.
-    is_connecting: bool,
+    /// Whether our options are not needed any more.
+    taken: Arc<AtomicBool>,
 }
 
 type Acquiring = Pin<Box<dyn Future<Output = Result<sqlx::pool::PoolConnection<sqlx::Postgres>, sqlx::Error>> + Send>>;
@@ -174,24 +204,27 @@ type Acquiring = Pin<Box<dyn Future<Output = Result<sqlx::pool::PoolConnection<s
 impl SecondPlace {
     /// Takes a place of a pool that nobody uses yet. The pool's options lead to the refusal afterwards.
     pub(super) async fn take(pool: &PgPool, refusing: PgConnectOptions) -> Self {
-        let silent = refusing.clone().application_name(KEEPER);
-        let acquiring: Acquiring = Box::pin(pool.acquire());
-        let mut place = Self { pool: pool.clone(), silent, refusing, acquiring, is_connecting: false };
+        let ours = refusing.clone().application_name(KEEPER);
+        let (acquiring, taken) = Self::acquire(pool);
+        let mut place = Self { pool: pool.clone(), ours, refusing, acquiring, taken };
         std::future::poll_fn(|waker| Poll::Ready(place.poll(waker).is_ready())).await;
+        // Nobody else could have it, and what leads there has been read: the options need not change again.
+        place.taken.store(pool.size() == 1, Ordering::Release);
         place
     }
 
-    /// The options are read in the moment in which the permit is there, so they are silent ones only while we look, and
-    /// only until then: whoever reads them meanwhile would wait forever.
+    fn acquire(pool: &PgPool) -> (Acquiring, Arc<AtomicBool>) {
+        let taken = Arc::new(AtomicBool::new(false));
+        (Box::pin(TAKEN.scope(Arc::clone(&taken), pool.acquire())), taken)
+    }
+
     fn poll(&mut self, waker: &mut Context<'_>) -> Poll<()> {
-        if self.is_connecting {
+        if self.taken.load(Ordering::Acquire) {
             return self.acquiring.as_mut().poll(waker).map(drop);
         }
-        let connections = self.pool.size();
-        self.pool.set_connect_options(self.silent.clone());
+        self.pool.set_connect_options(self.ours.clone());
         let polled = self.acquiring.as_mut().poll(waker);
         self.pool.set_connect_options(self.refusing.clone());
-        self.is_connecting = self.pool.size() > connections;
         polled.map(drop)
     }
 
@@ -224,8 +257,61 @@ impl SecondPlace {
                 // now on is behind us and waits.
                 Loss::Stuck => extra = AGAIN,
             }
-            self.acquiring = Box::pin(self.pool.acquire());
-            self.is_connecting = false;
+            (self.acquiring, self.taken) = Self::acquire(&self.pool);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Connection as _;
+    use sqlx::postgres::{PgConnection, PgPoolOptions};
+
+    use super::*;
+    use crate::sql_error;
+
+    async fn options() -> (PgConnectOptions, PgConnectOptions) {
+        // One of this test's, which goes with its runtime.
+        let doorman = Doorman::listen().await.expect("a listener");
+        let refusing = doorman.options(&PgConnectOptions::new_without_pgpass().username("somebody"));
+        (refusing.clone().application_name(KEEPER), refusing)
+    }
+
+    #[tokio::test]
+    async fn whoever_reads_the_keepers_options_is_refused_all_the_same() {
+        let (ours, refusing) = options().await;
+        let came = Arc::new(Notify::new());
+        let coming = Arc::clone(&came);
+        let pool = PgPoolOptions::new().max_connections(2).acquire_timeout(Duration::from_hours(1));
+        let pool = pool
+            .after_connect(move |_, _| {
+                coming.notify_one();
+                Box::pin(async { Err(receive().await) })
+            })
+            .connect_lazy_with(refusing.clone());
+        let place = SecondPlace::take(&pool, refusing.clone()).await;
+        let keeping = tokio::spawn(place.keep(Arc::default()));
+        came.notified().await;
+
+        pool.set_connect_options(ours);
+        let stranger = tokio::spawn({
+            let pool = pool.clone();
+            async move { pool.acquire().await.map(drop) }
+        });
+        came.notified().await;
+        pool.set_connect_options(refusing);
+        let refused = stranger.await.expect("no panic").expect_err("the place is taken");
+        assert_eq!(sql_error::code(&refused), Some(TURNED_AWAY));
+        assert_eq!((keeping.is_finished(), pool.size()), (false, 1));
+        pool.close().await;
+        keeping.await.expect("no panic");
+    }
+
+    #[tokio::test]
+    async fn whoever_connects_with_the_keepers_options_is_refused_when_it_asks_for_something() {
+        let (ours, _) = options().await;
+        let mut connection = PgConnection::connect_with(&ours).await.expect("it is let in");
+        let refused = sqlx::raw_sql("select 1").execute(&mut connection).await.expect_err("it is refused");
+        assert_eq!(sql_error::code(&refused), Some(TURNED_AWAY));
     }
 }

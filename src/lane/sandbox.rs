@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::copies;
-use super::doorman::{Doorman, Occupancy, SecondPlace, TURNED_AWAY};
+use super::doorman::{self, Doorman, Occupancy, SecondPlace, TURNED_AWAY};
 use super::guard::{self, Session};
 use super::kept::{self, Kept};
 use super::leased::{Lane, LaneConnection};
@@ -84,6 +84,8 @@ pub(crate) struct OpenSandbox {
 #[derive(Debug, Default)]
 struct Inside {
     occupancy: Arc<Occupancy>,
+    /// Whether the one connection is there. Others are the doorman's.
+    opened: AtomicBool,
     /// Whether the test has had the connection by now.
     used: AtomicBool,
     /// Why the transaction could not be opened.
@@ -179,6 +181,7 @@ impl OpenSandbox {
         let second = SecondPlace::take(&pool, refusing.clone()).await;
         pool.set_connect_options(real);
         let mut first = first_connection(&pool, inside).await?;
+        inside.opened.store(true, Ordering::Release);
         pool.set_connect_options(refusing);
         let keeper = tokio::spawn(second.keep(Arc::clone(&inside.occupancy)));
         // Here and now, not in a task that the hand-out would wait for.
@@ -312,6 +315,9 @@ fn pool_options(lanes: &LanePool, lane: &Lane, inside: &Arc<Inside>) -> PgPoolOp
         .after_connect(move |connection, _| {
             let (lanes, holder, inside) = (opener.clone(), holder.clone(), Arc::clone(&opening));
             Box::pin(async move {
+                if doorman::is_keeper() || inside.opened.load(Ordering::Acquire) {
+                    return Err(doorman::receive().await);
+                }
                 inside.occupancy.begin();
                 open(&lanes, connection, holder.as_deref()).await.map_err(|error| {
                     *inside.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
