@@ -8,6 +8,7 @@ mod object;
 mod queries;
 mod relations;
 mod schema;
+mod session;
 
 pub use diff::{Difference, SchemaDiff};
 pub use ledger::LedgerClaim;
@@ -19,3 +20,4 @@ pub(crate) use relations::{
 };
 pub use schema::Schema;
 pub(crate) use schema::Snapshot;
+pub(crate) use session::{custom_settings, keeps_session_state};

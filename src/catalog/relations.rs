@@ -67,6 +67,8 @@ pub(crate) struct RowHolder {
     pub(crate) columns: Vec<String>,
     /// Whether its rows are the user's own to write: not those of a materialized view or an extension.
     pub(crate) is_restorable: bool,
+    /// Storage parameters, as they stand behind `WITH`.
+    pub(crate) storage: Option<String>,
 }
 
 /// Every table with storage of its own and every materialized view, those of extensions included.
@@ -76,7 +78,8 @@ pub(crate) async fn row_holders(connection: &mut PgConnection) -> Result<Vec<Row
          c.relkind = 'r' and not exists (select from pg_depend d \
             where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'), \
          coalesce((select array_agg(a.attname::text order by a.attnum) from pg_attribute a \
-            where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''), '{{}}') \
+            where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''), '{{}}'), \
+         array_to_string(c.reloptions, ', ') \
          from pg_class c join pg_namespace n on n.oid = c.relnamespace \
          where c.relkind in ('r', 'm') and c.relpersistence <> 't' and c.relispopulated \
          and n.nspname not in ('pg_catalog', 'information_schema', '{OWN_SCHEMA}') and n.nspname not like 'pg\\_toast%' \
@@ -86,7 +89,13 @@ pub(crate) async fn row_holders(connection: &mut PgConnection) -> Result<Vec<Row
     let mut holders = Vec::new();
     for row in &rows {
         let name = RelationName { schema: row.try_get(0)?, name: row.try_get(1)? };
-        holders.push(RowHolder { name, rows: 0, columns: row.try_get(3)?, is_restorable: row.try_get(2)? });
+        holders.push(RowHolder {
+            name,
+            rows: 0,
+            columns: row.try_get(3)?,
+            is_restorable: row.try_get(2)?,
+            storage: row.try_get(4)?,
+        });
     }
     let counts: Vec<String> = holders
         .iter()

@@ -7,6 +7,7 @@ use super::leased::USES;
 use super::tx_options::IsolationLevel;
 use crate::names::Literal;
 use crate::sql_error::{self, code};
+use crate::template;
 
 /// What the session of a connection has seen.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +20,43 @@ pub(super) enum Session<'a> {
     Used,
 }
 
-/// What a test left of its transaction.
+/// What a test left of its transaction, and what it may have left behind.
+#[derive(Debug)]
+pub(super) struct Closing {
+    pub(super) outcome: Outcome,
+    pub(super) remains: Remains,
+}
+
+/// What a test may have left behind although it was rolled back. By default everything that is possible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Remains {
+    /// Rows that it wrote: they stay in the tables as dead ones.
+    pub(super) rows: u32,
+    /// Whether ANALYZE or CREATE INDEX may have changed what the planner reads.
+    pub(super) estimates: bool,
+    /// Whether the session may differ from a new one in what no command resets.
+    pub(super) session: bool,
+    /// Whether another client was connected, and may have committed.
+    pub(super) intruder: bool,
+}
+
+impl Default for Remains {
+    fn default() -> Self {
+        Self { rows: 0, estimates: true, session: true, intruder: true }
+    }
+}
+
+impl Remains {
+    /// Reads the four numbers of `_ebbtide.check`.
+    fn read(seen: &str) -> Option<Self> {
+        let mut numbers = seen.split(' ').map(|word| word.parse::<u64>().ok());
+        let mut next = || numbers.next().flatten();
+        let rows = u32::try_from(next()?).unwrap_or(u32::MAX);
+        Some(Self { rows, estimates: next()? > 0, session: next()? > 0, intruder: next()? > 0 })
+    }
+}
+
+/// How the test's transaction ended.
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// Rolled back, nothing to say.
@@ -51,6 +88,7 @@ pub(super) async fn open(
     level: Option<IsolationLevel>,
     test: Option<&str>,
     holder: Option<&str>,
+    version_num: u32,
 ) -> Result<(), sqlx::Error> {
     let (settings, server) = match session {
         Session::New { server, settings } => (settings, server),
@@ -58,7 +96,8 @@ pub(super) async fn open(
     };
     // `begin` would take what stands before it in the message along into the transaction.
     let settings = if settings.is_empty() { String::new() } else { format!("begin; {settings}commit; ") };
-    let row = server.map_or("default values".to_owned(), |identity| format!("(server) values ({})", Literal(identity)));
+    let identity = server.map_or("null".to_owned(), |identity| Literal(identity).to_string());
+    let row = format!("(server, sessions) values ({identity}, {})", template::sessions(version_num));
     let name = test.map(|test| format!("set local application_name = {}; ", Literal(test))).unwrap_or_default();
     // A commit fires a trigger; every other way out of the transaction loses a local setting and the savepoint.
     let enter = holder.map(|holder| in_its_own("enter", holder)).unwrap_or_default();
@@ -84,31 +123,47 @@ pub(super) async fn enter(connection: &mut PgConnection, holder: &str) -> Result
     send(connection, in_its_own("enter", holder)).await
 }
 
-/// Checks deferred constraints, rolls back, and undoes what rollback does not undo. `holder` is given when the lane then says itself that it is clean.
-/// `has_cancelled` says whether a statement that the test had given up was cancelled: the driver tells us of it.
-pub(super) async fn close(
-    connection: &mut PgConnection,
-    holder: Option<&str>,
-    has_cancelled: impl Fn() -> bool,
-) -> Outcome {
-    let leave = holder.map(|holder| in_its_own("leave", holder)).unwrap_or_default();
-    let outcome = match send(connection, format!("call _ebbtide.check(); rollback; {REWIND}{leave}")).await {
-        Ok(()) => Outcome::Clean,
+/// Checks deferred constraints, rolls back, and undoes what rollback does not undo.
+/// `has_cancelled` returns whether a statement that the test had given up was cancelled: the driver reports that here.
+pub(super) async fn close(connection: &mut PgConnection, has_cancelled: impl Fn() -> bool) -> Closing {
+    let ending = format!("call _ebbtide.check(''); rollback; {REWIND}");
+    let (outcome, remains) = match send_and_see(connection, ending).await {
+        Ok(remains) => (Outcome::Clean, remains),
         Err(error) => match code(&error) {
             // in_failed_sql_transaction: the test saw a statement fail and stopped there.
-            Some("25P02") => close_failed(connection, &leave, Outcome::Clean).await,
-            Some("57014") if has_cancelled() => close_failed(connection, &leave, Outcome::Clean).await,
-            Some(_) if is_outside(&error) => Outcome::Escaped,
+            Some("25P02") => close_failed(connection, Outcome::Clean).await,
+            Some("57014") if has_cancelled() => close_failed(connection, Outcome::Clean).await,
+            Some(_) if is_outside(&error) => (Outcome::Escaped, Remains::default()),
             Some(_) if !sql_error::is_server_gone(&error) => {
-                close_failed(connection, &leave, Outcome::ConstraintViolated(error)).await
+                close_failed(connection, Outcome::ConstraintViolated(error)).await
             }
-            Some(_) | None => Outcome::Lost(error),
+            Some(_) | None => (Outcome::Lost(error), Remains::default()),
         },
     };
-    match (outcome, forget_statements(connection).await) {
+    let outcome = match (outcome, forget_statements(connection).await) {
         (Outcome::Clean, Err(error)) => Outcome::Lost(error),
         (outcome, _) => outcome,
+    };
+    Closing { outcome, remains }
+}
+
+/// Puts back what the planner reads. Returns whether the tables are then as small as the template's in its eyes: if not,
+/// or if this role may not write there, only a new copy will do.
+pub(super) async fn restore_estimates(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let restore = "begin read write; set local synchronous_commit = off; call _ebbtide.restore_estimates(); commit";
+    match send(connection, restore.to_owned()).await {
+        Ok(()) => Ok(true),
+        Err(error) if sql_error::is_server_gone(&error) => Err(error),
+        Err(error) => {
+            tracing::debug!(%error, "a lane has to be copied again");
+            send(connection, "rollback".to_owned()).await.map(|()| false)
+        }
     }
+}
+
+/// Writes into the lane that it equals the template again, where the lane itself records that.
+pub(super) async fn leave(connection: &mut PgConnection, holder: &str) -> Result<(), sqlx::Error> {
+    send(connection, in_its_own("leave", holder)).await
 }
 
 /// The driver's own name for the savepoint of its second level. After a `begin_with` that it refuses, it rolls back to
@@ -169,20 +224,30 @@ pub(super) async fn reset(connection: &mut PgConnection, holder: Option<&str>) -
     }
 }
 
-/// The next reset counts from here. Ours are counted too, and told to the server when the session is idle.
+/// The next reset counts from here. Ours are counted too, and reach the server when the session is idle.
 async fn forget_counts(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     send(connection, "select pg_stat_force_next_flush()".to_owned()).await?;
-    send(connection, "select pg_stat_reset()".to_owned()).await
+    let forget = "begin read write; set local synchronous_commit = off; select pg_stat_reset(); \
+                  update _ebbtide.baseline set counted_since = (select pg_stat_get_db_stat_reset_time(oid) \
+                  from pg_database where datname = current_database()); commit";
+    send(connection, forget.to_owned()).await
 }
 
-async fn close_failed(connection: &mut PgConnection, leave: &str, meaning: Outcome) -> Outcome {
+async fn close_failed(connection: &mut PgConnection, meaning: Outcome) -> (Outcome, Remains) {
     // The savepoint alone proves nothing: a test may have set one of this name in a transaction of its own.
-    let ending = format!("rollback to savepoint _ebbtide; call _ebbtide.check_open(); rollback; {REWIND}{leave}");
-    match send(connection, ending).await {
-        Ok(()) => meaning,
-        Err(error) if is_outside(&error) => Outcome::Escaped,
-        Err(error) => Outcome::Lost(error),
+    let ending = format!("rollback to savepoint _ebbtide; call _ebbtide.check_open(''); rollback; {REWIND}");
+    match send_and_see(connection, ending).await {
+        Ok(remains) => (meaning, remains),
+        Err(error) if is_outside(&error) => (Outcome::Escaped, Remains::default()),
+        Err(error) => (Outcome::Lost(error), Remains::default()),
     }
+}
+
+/// Sends statements of which one is a call that returns what a test may have left behind.
+async fn send_and_see(connection: &mut PgConnection, ending: String) -> Result<Remains, sqlx::Error> {
+    let rows = sqlx::raw_sql(AssertSqlSafe(ending)).fetch_all(connection).await?;
+    let seen: &str = rows.first().map_or(Ok(""), |row| row.try_get_unchecked(0))?;
+    Ok(Remains::read(seen).unwrap_or_default())
 }
 
 /// A transaction that tells the lane something which the test's own may not undo.

@@ -11,8 +11,10 @@ use crate::names::DatabaseName;
 
 /// Tests after which a lane is copied anew: rolled back rows stay in its tables as dead ones.
 pub(super) const USES: u32 = 5_000;
-/// How much more a test that committed wears it out.
-const COMMITTED: u32 = 25;
+/// How much more a test that committed wears it out: each reset leaves dead rows in the catalogs.
+const COMMITTED: u32 = 50;
+/// Rows after which the size of the tables is looked at.
+const ROWS_BETWEEN_LOOKS: u32 = 32;
 
 /// A private copy of the template, leased to its holder. Dropped without being returned, it is made equal to the
 /// template before the next use.
@@ -61,22 +63,26 @@ impl LaneConnection {
 impl Lane {
     /// Whether this use is its last.
     pub(super) fn is_worn(&self) -> bool {
-        self.uses + 1 >= USES
+        self.uses.saturating_add(1) >= USES
     }
 
     /// The same for a test that may have committed.
     pub(super) fn is_worn_by_commits(&self) -> bool {
-        self.uses + COMMITTED >= USES
+        self.uses.saturating_add(COMMITTED) >= USES
     }
 
-    /// Counts a test that was rolled back.
-    pub(super) fn rolled_back(&mut self) {
-        self.uses += 1;
+    /// Counts a test that was rolled back, and the rows that it wrote. Returns whether its tables may have grown so much
+    /// that the planner notices.
+    pub(super) fn rolled_back(&mut self, rows: u32) -> bool {
+        let before = self.uses;
+        self.uses = self.uses.saturating_add(rows.max(1));
+        // A lane that records its holder itself does not record rows.
+        before / ROWS_BETWEEN_LOOKS != self.uses / ROWS_BETWEEN_LOOKS || (self.lease.holder().is_some() && rows > 0)
     }
 
     /// Counts a test that committed, and was undone.
     pub(super) fn committed(&mut self) {
-        self.uses += COMMITTED;
+        self.uses = self.uses.saturating_add(COMMITTED);
     }
 
     /// A connection that the driver has lost count of, or that is not a plain one, is not used again; its database is.

@@ -3,7 +3,7 @@
 //! | file | noun |
 //! |---|---|
 //! | `pool`, `leased` | the lanes that this process holds, and one of them |
-//! | `copies` | what makes a lane equal to its template |
+//! | `copies`, `returned` | what makes a lane equal to its template, before a test and after one |
 //! | `guard` | the messages that open and close a guarded transaction |
 //! | `tx`, `sandbox`, `database` | the three ways in which a test gets a lane |
 //! | `tx_options`, `relay` | what a test may want of its transaction, and a savepoint for each statement |
@@ -23,6 +23,7 @@ mod loan;
 mod pool;
 mod relay;
 mod report;
+mod returned;
 mod sandbox;
 mod tenants;
 mod tx;

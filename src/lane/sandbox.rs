@@ -354,7 +354,7 @@ async fn open(lanes: &LanePool, connection: &mut PgConnection, holder: Option<&s
     let setting = lanes.setting();
     let identity = setting.server.identity();
     let session = Session::New { server: identity.as_deref(), settings: &setting.session };
-    guard::open(connection, session, None, None, holder).await?;
+    guard::open(connection, session, None, None, holder, setting.server.version_num).await?;
     guard::begin_statements(connection).await
 }
 

@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Postgres, Transaction};
 
-use super::guard::{self, Outcome, Session};
+use super::guard::{self, Closing, Outcome, Session};
 use super::kept::{self, Kept};
 use super::leased::{Lane, LaneConnection};
 use super::loan::{Ending, Loan};
@@ -82,7 +82,7 @@ impl Tx {
         };
         let name = (lane.session_name != test).then_some(test);
         let mut connection = connection.into_inner();
-        guard::open(&mut connection, session, options.level(), name, lane.lease.holder())
+        guard::open(&mut connection, session, options.level(), name, lane.lease.holder(), setting.server.version_num)
             .await
             .map_err(|error| pool.explain("opening the test's transaction", error))?;
         let open = OpenTx { pool: pool.clone(), lane, connection, options, test: test.to_owned() };
@@ -166,17 +166,14 @@ impl OpenTx {
 
 /// Ends a guarded transaction and returns its lane.
 pub(super) async fn close(pool: &LanePool, mut lane: Lane, mut connection: LaneConnection, test: &str) -> Result<()> {
-    lane.rolled_back();
-    // A worn lane is not called clean, so it is copied anew.
-    let holder = lane.lease.holder().filter(|_| !lane.is_worn());
     let watch = pool.cancel_late(&lane.database);
-    let outcome = guard::close(connection.get(), holder, || watch.has_cancelled()).await;
+    let Closing { outcome, remains } = guard::close(connection.get(), || watch.has_cancelled()).await;
     drop(watch);
     lane.connection = Some(connection);
     match outcome {
-        Outcome::Clean => pool.put_back(lane),
+        Outcome::Clean => pool.take_back(lane, remains).await,
         Outcome::ConstraintViolated(error) => {
-            pool.put_back(lane)?;
+            pool.take_back(lane, remains).await?;
             let constraint = error.as_database_error().and_then(|error| error.constraint()).map(str::to_owned);
             let what =
                 constraint.map_or("a deferred trigger".to_owned(), |name| format!("the deferred constraint {name}"));

@@ -37,7 +37,7 @@ pub(crate) use reversible::check_reversible;
 pub use reversible::{ReversibleReport, ReversibleStep};
 
 /// Raised whenever provisioning gives another database for the same inputs.
-pub(crate) const FORMAT: u32 = 9;
+pub(crate) const FORMAT: u32 = 10;
 
 /// Runs every phase in order; a later one never starts before an earlier one has passed.
 pub(crate) async fn provision(

@@ -3,21 +3,76 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::reset;
+use super::{events, reset};
 use crate::catalog;
 use crate::names::Literal;
 
-/// The objects of our own schema. One place is filled in: the sequences are those of the template.
+/// The objects of our own schema. The places in braces are filled in, since they depend on the template.
 const GUARD: &str = include_str!("guard.sql");
+const LOOK: &str = include_str!("look.sql");
+
+/// How many sessions the current database has ever had, as an expression. Before 14 PostgreSQL does not count them
+/// (<https://www.postgresql.org/docs/14/monitoring-stats.html#MONITORING-PG-STAT-DATABASE-VIEW>).
+pub(crate) const fn sessions(version_num: u32) -> &'static str {
+    if version_num < 140_000 {
+        "null::bigint"
+    } else {
+        "(select pg_stat_get_db_sessions(d.oid) from pg_database d where d.datname = current_database())"
+    }
+}
+
+/// Statements after which a session differs from a new one in what no command resets: `set_config`, `SET a.b`, and
+/// `LOAD`.
+const TOUCHING: &str = r#"\mset_config\M|\mset\s+((local|session)\s+)?["\w]+\s*\.|^\s*load\M"#;
 
 /// Installs the guard as the last objects of a template, since it remembers where the sequences stand. A copy of a
 /// template has one already, which knows nothing of what was added since.
 pub(super) async fn install(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let resting = events::rest(connection).await?;
     sqlx::raw_sql("drop schema if exists _ebbtide cascade").execute(&mut *connection).await?;
     let restoring = restoring(connection).await?;
-    let guard = GUARD.replace("{restore_sequences}", &restoring);
+    let look = look(connection).await?;
+    let reset_origin = if is_superuser(connection).await? {
+        "if pg_replication_origin_session_is_setup() then perform pg_replication_origin_session_reset(); end if;"
+    } else {
+        ""
+    };
+    let guard = GUARD
+        .replace("{restore_sequences}", &restoring)
+        .replace("{reset_origin}", reset_origin)
+        .replace("{look}", &look);
     sqlx::raw_sql(AssertSqlSafe(guard)).execute(&mut *connection).await?;
-    reset::install(connection, &restoring).await
+    reset::install(connection, &restoring).await?;
+    resting.wake(connection).await
+}
+
+pub(super) async fn is_superuser(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("select rolsuper from pg_roles where rolname = current_user").fetch_one(connection).await
+}
+
+/// What the end of a test looks at, as statements of a procedure.
+async fn look(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
+    let version: i32 =
+        sqlx::query_scalar("select current_setting('server_version_num')::int4").fetch_one(&mut *connection).await?;
+    let custom = catalog::custom_settings(connection).await?;
+    let custom_settings = if custom.is_empty() {
+        String::new()
+    } else {
+        let pairs = custom.iter().map(|setting| {
+            let value = setting.value.as_deref().map_or("null".to_owned(), |value| Literal(value).to_string());
+            format!("({}, {value})", Literal(&setting.name))
+        });
+        format!(
+            "or exists (select from (values {}) s(name, value) where current_setting(s.name, true) is distinct from s.value::text)",
+            pairs.collect::<Vec<_>>().join(", ")
+        )
+    };
+    let keeps_state = catalog::keeps_session_state(connection).await?;
+    Ok(LOOK
+        .replace("{keeps_state}", if keeps_state { "true" } else { "false" })
+        .replace("{touching}", &Literal(TOUCHING).to_string())
+        .replace("{custom_settings}", &custom_settings)
+        .replace("{sessions}", sessions(version.unsigned_abs())))
 }
 
 /// A statement that sets back the sequences which moved: rollback undoes neither `nextval` nor `setval`

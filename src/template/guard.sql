@@ -4,9 +4,11 @@ create schema _ebbtide;
 grant usage on schema _ebbtide to public;
 
 -- A row is written when a test's transaction opens and never committed: its trigger refuses that.
--- The first message to a lane names the server that its lease speaks of.
+-- The first message to a lane names the server that its lease speaks of. `sessions` counts the sessions that this
+-- database has ever had: a higher count at the end means that another client was connected meanwhile.
 create unlogged table _ebbtide.open_test (
-    server text constraint another_server check (server = current_setting('ebbtide.identity', true))
+    server text constraint another_server check (server = current_setting('ebbtide.identity', true)),
+    sessions bigint
 );
 grant select, insert, delete on _ebbtide.open_test to public;
 
@@ -42,12 +44,17 @@ declare
     ignored text := pg_advisory_unlock_all()::text;
 begin
     {restore_sequences}
+    -- `setseed` makes `random()` predictable for the rest of the session.
+    ignored := setseed(('x' || left(gen_random_uuid()::text, 8))::bit(32)::int4 / 2147483648.0)::text;
+    {reset_origin}
     discard sequences;
     deallocate all;
 end $$;
 
--- Did the test leave the transaction?
-create procedure _ebbtide.check_open() language plpgsql as $$
+-- Did the test leave the transaction? The answer is what it may have left behind: see below.
+create procedure _ebbtide.check_open(inout seen text) language plpgsql as $$
+declare
+    ignored text;
 begin
     if current_setting('ebbtide.test', true) is distinct from 'open' then
         -- `RESET ALL` forgets the setting and leaves the row.
@@ -55,19 +62,30 @@ begin
             raise exception 'the test has ended its transaction' using errcode = '25P01';
         end if;
     end if;
+    {look}
 end $$;
 
--- Before the rollback: did the test leave the transaction, and would it have been committed?
-create procedure _ebbtide.check() language plpgsql as $$
+-- Before the rollback: did the test leave the transaction, and would it have been committed? `seen` holds four numbers.
+--
+-- 1. Rows written: they stay in the tables as dead ones.
+-- 2. Whether numbers of the planner may have changed: ANALYZE and CREATE INDEX write them in place, and a rollback
+--    does not undo that (https://www.postgresql.org/docs/current/catalog-pg-class.html).
+-- 3. Whether the session may differ from a new one in what no command resets: a custom setting that was set once is
+--    empty and not NULL from then on, libraries stay loaded, and the driver remembers types by their names.
+-- 4. Whether another client has been connected to this database, and may have committed.
+create procedure _ebbtide.check(inout seen text) language plpgsql as $$
 declare
     ignored text;
 begin
     -- Another call only in doubt: this ends every test.
     if current_setting('ebbtide.test', true) is distinct from 'open' then
-        call _ebbtide.check_open();
+        if not exists (select from _ebbtide.open_test) then
+            raise exception 'the test has ended its transaction' using errcode = '25P01';
+        end if;
     end if;
     ignored := set_config('ebbtide.closing', 'on', true);
     set constraints all immediate;
+    {look}
 end $$;
 
 -- Where several machines share the server, a lane itself says whether it equals the template, who may use it, and how
@@ -92,3 +110,6 @@ declare
 begin
     update _ebbtide.lane set clean = true, uses = uses + 1 where holder = who;
 end $$;
+
+-- Default privileges of the user's may withhold what PUBLIC has otherwise, and a test may act as any role.
+grant execute on all routines in schema _ebbtide to public;

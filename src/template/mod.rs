@@ -1,5 +1,6 @@
 //! Builds a template once under a lock, verifies and seals it, and finds it again.
 
+mod events;
 mod guard;
 mod reset;
 mod trial;
@@ -21,6 +22,7 @@ use crate::server::{Origin, Server};
 use crate::sql_error;
 use crate::wait::Patience;
 
+pub(crate) use guard::sessions;
 pub(crate) use trial::check_reversible;
 
 /// What a template's comment holds: the owner's mark, and the story of its building.

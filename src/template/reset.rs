@@ -1,10 +1,13 @@
-//! Makes a lane equal to its template again after a test that committed, or says that only a new copy will do.
+//! Makes a lane equal to its template again after a test that committed, or reports that only a new copy will do.
 //!
 //! The server counts the rows that were written, for each table and each catalog, and a new copy's counts are zero. From
 //! 15 on the counts are exact when the sessions that wrote have ended
-//! (<https://www.postgresql.org/docs/current/monitoring-stats.html>). So the schema is unchanged if no catalog's rows are, and tables
-//! without writes need not be looked at. What a test wrote into the others is deleted, and the rows of seeds are put
-//! back from a copy of them.
+//! (<https://www.postgresql.org/docs/current/monitoring-stats.html>). A test can reset them, or keep its session from
+//! being counted. So the counts alone prove nothing: the files' sizes and the rows' transaction identifiers must agree
+//! with them.
+//!
+//! A table that has changed is truncated, and the rows of seeds are put back from a copy of them. A DELETE would leave
+//! dead rows, and with them another order of later rows and other estimates of the planner.
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
@@ -13,13 +16,27 @@ use crate::catalog::{self, RowHolder};
 use crate::names::{Ident, Literal};
 
 const RESET: &str = include_str!("reset.sql");
+const RESTORE_ESTIMATES: &str = include_str!("restore_estimates.sql");
 
 /// More seeded rows than that are not kept a second time: a changed table then means a new copy.
 const KEPT_ROWS: i64 = 10_000;
-/// Bytes of a table above which deleting costs more than copying the database.
-const LARGE: u32 = 4 << 20;
+/// Tables with more rows than that are not read to prove that they are unchanged: their counts and sizes must do.
+const ROWS_LOOKED_AT: i64 = 200_000;
 /// The first version whose statistics are in shared memory, and not on their way.
 const EXACT: i32 = 150_000;
+
+/// Catalogs in which nearly every change of a schema leaves a trace, each with the column that its index begins with.
+const CATALOGS: [(&str, &str); 9] = [
+    ("pg_class", "oid"),
+    ("pg_attribute", "attrelid"),
+    ("pg_type", "oid"),
+    ("pg_proc", "oid"),
+    ("pg_constraint", "oid"),
+    ("pg_trigger", "oid"),
+    ("pg_namespace", "oid"),
+    ("pg_enum", "oid"),
+    ("pg_rewrite", "oid"),
+];
 
 /// Installs the procedure and the seeds' copies, after the last other object.
 pub(super) async fn install(connection: &mut PgConnection, restore_sequences: &str) -> Result<(), sqlx::Error> {
@@ -31,21 +48,37 @@ pub(super) async fn install(connection: &mut PgConnection, restore_sequences: &s
     } else if let Some(name) = catalog::unstoppable_trigger(connection).await? {
         refusal = refuse(&format!("the trigger or rule {name} works in every session"));
     }
+    // A scan of a large table may begin in its middle otherwise.
+    // https://www.postgresql.org/docs/current/runtime-config-compatible.html#GUC-SYNCHRONIZE-SEQSCANS
+    sqlx::raw_sql("set synchronize_seqscans = off").execute(&mut *connection).await?;
     let holders = catalog::row_holders(connection).await?;
     let rows: i64 = holders.iter().map(|holder| holder.rows).sum();
-    let mut contents = vec!["select null::regclass, null::text".to_owned()];
-    for (number, holder) in holders.iter().enumerate().filter(|(_, holder)| holder.is_restorable) {
+    let mut contents = Vec::new();
+    for (number, holder) in holders.iter().enumerate() {
         let restored = match holder.rows {
-            0 => String::new(),
-            _ if rows > KEPT_ROWS => continue,
+            _ if !holder.is_restorable => None,
+            0 => Some(String::new()),
+            _ if rows > KEPT_ROWS => None,
             _ => keep_rows(connection, holder, number).await?,
         };
-        contents.push(format!("select {}::regclass, {}", Literal(&holder.name.quoted()), Literal(&restored)));
+        contents.push(format!(
+            "({}::regclass, {}::bigint, {}::text)",
+            Literal(&holder.name.quoted()),
+            holder.rows,
+            restored.map_or("null".to_owned(), |restored| Literal(&restored).to_string())
+        ));
     }
+    let contents = if contents.is_empty() {
+        "select null::regclass, 0::bigint, null::text".to_owned()
+    } else {
+        format!("values {}", contents.join(", "))
+    };
     let reset = RESET
         .replace("{refusal}", &refusal)
-        .replace("{contents}", &contents.join(" union all "))
-        .replace("{large}", &LARGE.to_string())
+        .replace("{contents}", &contents)
+        .replace("{catalogs_differ}", &catalogs_differ(connection).await?)
+        .replace("{looked_at}", &ROWS_LOOKED_AT.to_string())
+        .replace("{restore_estimates}", RESTORE_ESTIMATES)
         .replace("{restore_sequences}", restore_sequences);
     sqlx::raw_sql(AssertSqlSafe(reset)).execute(connection).await.map(drop)
 }
@@ -54,12 +87,66 @@ fn refuse(why: &str) -> String {
     format!("raise exception {} using errcode = 'EB001';", Literal(&why.replace('%', "%%")))
 }
 
-/// Keeps the rows of a seeded table, and gives the statement that puts them back.
-async fn keep_rows(connection: &mut PgConnection, holder: &RowHolder, number: usize) -> Result<String, sqlx::Error> {
+/// Whether the user's objects are others than now, as an expression: their number, and whether one was written since.
+async fn catalogs_differ(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
+    let (own, toast) = ("'_ebbtide'::regnamespace", "'pg_toast'::regnamespace");
+    let mut differing = Vec::new();
+    for (catalog, column) in CATALOGS {
+        let is_ours = match catalog {
+            "pg_class" => format!("relnamespace in ({own}, {toast})"),
+            "pg_attribute" => {
+                format!("exists (select from pg_class o where o.oid = attrelid and o.relnamespace in ({own}, {toast}))")
+            }
+            "pg_type" => format!("typnamespace = {own}"),
+            "pg_proc" => format!("pronamespace = {own}"),
+            "pg_constraint" => format!("connamespace = {own}"),
+            "pg_trigger" => "tgisinternal or tgname = 'refuse_commit'".to_owned(),
+            "pg_namespace" => format!("oid = {own}"),
+            _ => "false".to_owned(),
+        };
+        let from = format!("pg_catalog.{catalog} where {column} >= 16384 and not ({is_ours})");
+        let count: i64 = sqlx::query_scalar(AssertSqlSafe(format!("select count(*) from {from}")))
+            .fetch_one(&mut *connection)
+            .await?;
+        let seen = format!("(select (count(*), count(*) filter (where age(xmin) < age(before.changed))) from {from})");
+        differing.push(format!("{seen} is distinct from ({count}::bigint, 0::bigint)"));
+    }
+    Ok(differing.join("\n        or "))
+}
+
+/// Keeps the rows of a seeded table, and gives the statement that puts them back. None if they would not lie in the
+/// same places again: a table from which rows were deleted takes new ones in another order than one without gaps.
+async fn keep_rows(
+    connection: &mut PgConnection,
+    holder: &RowHolder,
+    number: usize,
+) -> Result<Option<String>, sqlx::Error> {
     let name = holder.name.quoted();
-    let kept = format!("_ebbtide.rows_{number}");
+    let (kept, tried) = (format!("_ebbtide.rows_{number}"), format!("_ebbtide.tried_{number}"));
     let columns = holder.columns.iter().map(|column| Ident(column).to_string()).collect::<Vec<_>>().join(", ");
-    let copy = format!("create table {kept} as select {columns} from only {name}");
-    sqlx::raw_sql(AssertSqlSafe(copy)).execute(connection).await?;
-    Ok(format!("insert into {name} ({columns}) overriding system value select {columns} from {kept}"))
+    let options = holder.storage.as_deref().map(|options| format!(" with ({options})")).unwrap_or_default();
+    let refill =
+        |table: &str| format!("insert into {table} ({columns}) overriding system value select {columns} from {kept}");
+    let try_out = format!(
+        "create table {kept} as select {columns} from only {name}; \
+         create table {tried} (like {name} including defaults including generated including identity including storage){options}; \
+         {}",
+        refill(&tried)
+    );
+    sqlx::raw_sql(AssertSqlSafe(try_out)).execute(&mut *connection).await?;
+    let pages = |table: &str| {
+        format!(
+            "select (ctid::text::point)[0] as page, count(*) as rows, max((ctid::text::point)[1]) as last from only {table} group by 1"
+        )
+    };
+    let equal =
+        format!("select not exists ((table a except table b) union all (table b except table a)) from (select) s");
+    let equal = format!("with a as ({}), b as ({}) {equal}", pages(&name), pages(&tried));
+    let is_same: bool = sqlx::query_scalar(AssertSqlSafe(equal)).fetch_one(&mut *connection).await?;
+    let mut drop = format!("drop table {tried}");
+    if !is_same {
+        drop += &format!(", {kept}");
+    }
+    sqlx::raw_sql(AssertSqlSafe(drop)).execute(connection).await?;
+    Ok(is_same.then(|| refill(&name)))
 }

@@ -1,0 +1,19 @@
+if exists (
+    select from pg_class c join _ebbtide.estimates e on e.oid = c.oid
+    where (c.relpages, c.reltuples, c.relallvisible, c.relhasindex, c.relhasrules, c.relhastriggers, c.relhassubclass)
+        is distinct from (e.relpages, e.reltuples, e.relallvisible, e.relhasindex, e.relhasrules, e.relhastriggers,
+            e.relhassubclass)
+) then
+    if not (select rolsuper from pg_roles where rolname = current_user) then
+        raise exception 'only a superuser may put back what the planner reads' using errcode = 'EB001';
+    end if;
+    update pg_class c
+    set relpages = e.relpages, reltuples = e.reltuples, relallvisible = e.relallvisible, relhasindex = e.relhasindex,
+        relhasrules = e.relhasrules, relhastriggers = e.relhastriggers, relhassubclass = e.relhassubclass
+    from _ebbtide.estimates e
+    where e.oid = c.oid
+        and (c.relpages, c.reltuples, c.relallvisible, c.relhasindex, c.relhasrules, c.relhastriggers, c.relhassubclass)
+            is distinct from (e.relpages, e.reltuples, e.relallvisible, e.relhasindex, e.relhasrules, e.relhastriggers,
+                e.relhassubclass);
+    restored := 1;
+end if;
