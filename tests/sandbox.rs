@@ -317,3 +317,49 @@ fn a_sandbox_of_a_runtime_that_ended_is_taken_back() {
     let next = runtime();
     next.block_on(assert_nothing_is_left(&harness));
 }
+
+/// What the next statement of the pool sees: its role, a limit and a custom setting.
+async fn settings(pool: &PgPool) -> [String; 3] {
+    let query = "select array[current_user::text, current_setting('statement_timeout'), \
+                 coalesce(current_setting('app.tenant', true), '')]";
+    sqlx::query_scalar::<_, Vec<String>>(query).fetch_one(pool).await.unwrap().try_into().unwrap()
+}
+
+#[tokio::test]
+async fn settings_that_are_local_to_an_inner_transaction_end_with_its_commit() {
+    let scratch = Scratch::new();
+    let sandbox = harness(&scratch).sandbox().await.unwrap();
+    let pool = sandbox.clone();
+    let before = settings(&pool).await;
+    let mut transaction = pool.begin().await.unwrap();
+    for sql in [
+        "set local statement_timeout = '7s'",
+        "select set_config('app.tenant', '1', true)",
+        "declare c cursor for select 1",
+    ] {
+        sqlx::query(sql).execute(&mut *transaction).await.unwrap();
+    }
+    // The roles of another server are not ours to change.
+    let role: Option<String> = sqlx::query_scalar(
+        "select rolname::text from pg_roles where rolname <> current_user \
+        and pg_has_role(current_user, oid, 'member') limit 1",
+    )
+    .fetch_optional(&mut *transaction)
+    .await
+    .unwrap();
+    if let Some(role) = &role {
+        let set = sqlx::AssertSqlSafe(format!("set local role {role}"));
+        sqlx::raw_sql(set).execute(&mut *transaction).await.unwrap();
+    }
+    transaction.commit().await.unwrap();
+    assert_eq!(settings(&pool).await, before);
+    let cursors: i64 =
+        sqlx::query_scalar("select count(*) from pg_cursors where name = 'c'").fetch_one(&pool).await.unwrap();
+    assert_eq!(cursors, 0, "a commit closes cursors");
+
+    // A setting of the session stays, as it does in a pool with one connection.
+    sqlx::query("set lock_timeout = '3s'").execute(&pool).await.unwrap();
+    let shown: String = sqlx::query_scalar("show lock_timeout").fetch_one(&pool).await.unwrap();
+    assert_eq!(shown, "3s");
+    sandbox.close().await.unwrap();
+}

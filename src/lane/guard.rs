@@ -180,7 +180,8 @@ pub(super) async fn begin_statements(connection: &mut PgConnection) -> Result<()
     Ok(())
 }
 
-const STAY: &str = concat!("release savepoint ", statement!(), "; savepoint ", statement!());
+const STAY: &str =
+    concat!("release savepoint ", statement!(), "; call _ebbtide.end_locals(); savepoint ", statement!());
 
 /// Whether a statement of the server's log is one of ebbtide's own: what it means that it failed is told elsewhere.
 pub(super) fn is_own(statement: &str) -> bool {

@@ -169,6 +169,9 @@ impl Inputs {
             hash.update(text);
         };
         part(format!("ebbtide {} format {FORMAT}", env!("CARGO_PKG_VERSION")).as_bytes());
+        for sql in super::OWN_OBJECTS {
+            part(sql.as_bytes());
+        }
         part(server_version_num.to_string().as_bytes());
         part(format!("{:?} {:?} {:?}", plan.extensions.get(), plan.settings.get(), plan.expect.get()).as_bytes());
         if let Some(role) = role {

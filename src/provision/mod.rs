@@ -39,6 +39,14 @@ pub use reversible::{ReversibleReport, ReversibleStep};
 /// Raised whenever provisioning gives another database for the same inputs.
 pub(crate) const FORMAT: u32 = 10;
 
+/// The SQL of ebbtide's own objects, which every template holds. A template with other ones is another template.
+const OWN_OBJECTS: [&str; 4] = [
+    include_str!("../template/guard.sql"),
+    include_str!("../template/look.sql"),
+    include_str!("../template/reset.sql"),
+    include_str!("../template/restore_estimates.sql"),
+];
+
 /// Runs every phase in order; a later one never starts before an earlier one has passed.
 pub(crate) async fn provision(
     connection: &mut PgConnection,

@@ -25,6 +25,9 @@ pub(crate) const fn sessions(version_num: u32) -> &'static str {
 /// `LOAD`.
 const TOUCHING: &str = r#"\mset_config\M|\mset\s+((local|session)\s+)?["\w]+\s*\.|^\s*load\M"#;
 
+/// What a statement sets for its transaction only: `SET LOCAL a`, and `set_config('a', .., true)`.
+const LOCAL_SETTINGS: &str = r#"\mset\s+local\s+"?([a-z_][\w.]*)|\mset_config\s*\(\s*'([\w.]+)'[^)]*,\s*true\s*\)"#;
+
 /// Installs the guard as the last objects of a template, since it remembers where the sequences stand. A copy of a
 /// template has one already, which knows nothing of what was added since.
 pub(super) async fn install(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
@@ -40,7 +43,8 @@ pub(super) async fn install(connection: &mut PgConnection) -> Result<(), sqlx::E
     let guard = GUARD
         .replace("{restore_sequences}", &restoring)
         .replace("{reset_origin}", reset_origin)
-        .replace("{look}", &look);
+        .replace("{look}", &look)
+        .replace("{local_settings}", &Literal(LOCAL_SETTINGS).to_string());
     sqlx::raw_sql(AssertSqlSafe(guard)).execute(&mut *connection).await?;
     reset::install(connection, &restoring).await?;
     resting.wake(connection).await

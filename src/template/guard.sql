@@ -88,6 +88,32 @@ begin
     {look}
 end $$;
 
+-- In a sandbox, the application's COMMIT releases a savepoint. What a real one would end is ended here, when the
+-- connection goes back to the pool: a role, cursors, and settings that a prepared statement set for a transaction only.
+create procedure _ebbtide.end_locals() language plpgsql as $$
+declare
+    names text[];
+    name text;
+begin
+    if current_setting('role') <> 'none' then
+        set role none;
+    end if;
+    names := array(select c.name from pg_cursors c where not c.is_holdable and c.name <> '' and c.statement !~ '_ebbtide');
+    foreach name in array names loop
+        execute format('close %I', name);
+    end loop;
+    names := array(
+        select distinct lower(coalesce(parts[1], parts[2])) from pg_prepared_statements p,
+            regexp_matches(p.statement, {local_settings}, 'gi') parts
+        where p.statement ~* '\mlocal\M|\mset_config\M'
+    );
+    foreach name in array names loop
+        if name not in ('role', 'session') and current_setting(name, true) is not null then
+            execute 'reset ' || (select string_agg(quote_ident(part), '.') from unnest(string_to_array(name, '.')) part);
+        end if;
+    end loop;
+end $$;
+
 -- Where several machines share the server, a lane itself says whether it equals the template, who may use it, and how
 -- many tests have.
 create table _ebbtide.lane (clean boolean not null, holder text, uses int not null);

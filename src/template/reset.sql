@@ -45,7 +45,7 @@ create procedure _ebbtide.reset() language plpgsql as $$
 declare
     before _ebbtide.baseline;
     present record;
-    found record;
+    seen record;
     changed regclass[] := '{}';
     restoring text[] := '{}';
     restored int := 0;
@@ -86,8 +86,8 @@ begin
         if not present.is_counted and present.bytes_now = present.bytes then
             continue when present.bytes = 0 or present.rows > {looked_at};
             execute format('select count(*) as rows, count(*) filter (where age(xmin) < age(%L::xid)) as new from only %s',
-                before.changed, present.relation) into found;
-            continue when found.rows = present.rows and found.new = 0;
+                before.changed, present.relation) into seen;
+            continue when seen.rows = present.rows and seen.new = 0;
         end if;
         if present.restored is null then
             raise exception 'a new copy is quicker than restoring %', present.relation using errcode = 'EB001';
