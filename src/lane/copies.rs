@@ -93,7 +93,19 @@ impl LanePool {
     /// How every session of a test begins: a statement outside the guarded transaction cannot write.
     pub(super) fn guarded_options(&self, database: &DatabaseName, test: &str) -> PgConnectOptions {
         let options = self.setting().conn.options(database.as_str()).application_name(test);
-        options.options([("default_transaction_read_only", "on")])
+        let options = options.options([
+            ("default_transaction_read_only", "on"),
+            // The transaction is ours and lasts as long as the test: a timeout for the application's own must not end it.
+            ("idle_in_transaction_session_timeout", "0"),
+        ]);
+        // An unknown setting in a start-up message is an error.
+        if self.setting().server.version_num >= 170_000 { options.options([("transaction_timeout", "0")]) } else { options }
+    }
+
+    /// A connection in place of one that has ended.
+    pub(super) async fn connect_again(&self, database: &DatabaseName, test: &str) -> Result<PgConnection> {
+        let (pool, database, test) = (self.clone(), database.clone(), test.to_owned());
+        self.in_background(async move { pool.connect_to_lane(&database, &test).await }).await
     }
 
     pub(super) async fn connect_to_lane(&self, database: &DatabaseName, test: &str) -> Result<PgConnection> {

@@ -74,17 +74,22 @@ impl Tx {
         };
         let setting = pool.setting();
         let identity = setting.server.identity();
+        let new = Session::New { server: identity.as_deref(), settings: &setting.session };
         let session = match &connection {
-            LaneConnection::New(_) | LaneConnection::Relayed(_) => {
-                Session::New { server: identity.as_deref(), settings: &setting.session }
-            }
+            LaneConnection::New(_) | LaneConnection::Relayed(_) => new,
             LaneConnection::Used(_) | LaneConnection::Nested(_) => Session::Used,
         };
         let name = (lane.session_name != test).then_some(test);
+        let (holder, version_num) = (lane.lease.holder(), setting.server.version_num);
         let mut connection = connection.into_inner();
-        guard::open(&mut connection, session, options.level(), name, lane.lease.holder(), setting.server.version_num)
-            .await
-            .map_err(|error| pool.explain("opening the test's transaction", error))?;
+        let mut opened = guard::open(&mut connection, session, options.level(), name, holder, version_num).await;
+        if matches!(session, Session::Used) && opened.as_ref().is_err_and(sql_error::is_server_gone) {
+            // `idle_session_timeout`, or an administrator, has ended the session while no test had it. If the server
+            // itself is gone, connecting reports that.
+            connection = pool.connect_again(&lane.database, test).await?;
+            opened = guard::open(&mut connection, new, options.level(), None, holder, version_num).await;
+        }
+        opened.map_err(|error| pool.explain("opening the test's transaction", error))?;
         let open = OpenTx { pool: pool.clone(), lane, connection, options, test: test.to_owned() };
         Ok(Self { open: Some(open), ending })
     }
