@@ -80,8 +80,19 @@ impl DatabaseName {
         Self(format!("{DATABASE_PREFIX}b_{fingerprint}_{}", short_id()))
     }
 
-    pub(crate) fn lane(fingerprint: &Fingerprint, number: usize) -> Self {
-        Self(format!("{}{number}", Self::lanes(fingerprint)))
+    /// A lane under a name that no URL has yet: a client of an earlier test that connects again finds no database.
+    pub(crate) fn new_lane(fingerprint: &Fingerprint, number: usize) -> Self {
+        Self::lane(fingerprint, number, &short_id())
+    }
+
+    /// A lane by its token, the part of its name that changes.
+    pub(crate) fn lane(fingerprint: &Fingerprint, number: usize, token: &str) -> Self {
+        Self(format!("{}{token}", Self::lanes_numbered(fingerprint, number)))
+    }
+
+    /// What the names of a lane's databases begin with.
+    pub(crate) fn lanes_numbered(fingerprint: &Fingerprint, number: usize) -> String {
+        format!("{}{number}_", Self::lanes(fingerprint))
     }
 
     /// What the names of all lanes of a fingerprint begin with.
@@ -121,7 +132,12 @@ impl DatabaseName {
 
     /// The number in the name of a lane.
     pub(crate) fn lane_number(&self) -> Option<usize> {
-        self.0.strip_prefix(DATABASE_PREFIX)?.strip_prefix("l_")?.rsplit_once('_')?.1.parse().ok()
+        self.0.strip_prefix(DATABASE_PREFIX)?.strip_prefix("l_")?.split('_').nth(1)?.parse().ok()
+    }
+
+    /// The token in the name of a lane.
+    pub(crate) fn lane_token(&self) -> &str {
+        self.0.rsplit('_').next().unwrap_or_default()
     }
 
     pub(crate) fn is_template(&self) -> bool {
@@ -181,7 +197,7 @@ mod tests {
     #[test]
     fn a_fingerprint_is_read_from_whole_names_only() {
         let fingerprint = Fingerprint::from_hash(&[7; 32]);
-        let (template, lane) = (DatabaseName::template(&fingerprint), DatabaseName::lane(&fingerprint, 3));
+        let (template, lane) = (DatabaseName::template(&fingerprint), DatabaseName::new_lane(&fingerprint, 3));
         for name in [template, lane, DatabaseName::build(&fingerprint)] {
             assert_eq!(name.fingerprint().as_ref(), Some(&fingerprint), "{name}");
         }
@@ -191,12 +207,14 @@ mod tests {
             assert_eq!(DatabaseName::ours(name).expect("it has our prefix").fingerprint(), None, "{name}");
         }
         assert!(DatabaseName::template(&fingerprint).is_template());
+        let lane = DatabaseName::lane(&fingerprint, 3, "00ff00ff");
+        assert_eq!((lane.lane_number(), lane.lane_token()), (Some(3), "00ff00ff"));
     }
 
     #[test]
     fn names_fit_the_63_bytes_of_an_identifier() {
         let fingerprint = Fingerprint::from_hash(&[255; 32]);
         assert!(DatabaseName::build(&fingerprint).as_str().len() <= 63);
-        assert!(DatabaseName::lane(&fingerprint, 10_000).as_str().len() <= 63);
+        assert!(DatabaseName::new_lane(&fingerprint, 10_000).as_str().len() <= 63);
     }
 }

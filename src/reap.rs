@@ -11,7 +11,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use crate::error::Result;
-use crate::lane_leases::{HeldLanes, LaneState};
+use crate::lane_leases::HeldLanes;
 use crate::names::{DATABASE_PREFIX, DatabaseName, Fingerprint, Literal};
 use crate::server::Server;
 use crate::sql_error;
@@ -157,6 +157,14 @@ impl Hold {
     }
 }
 
+/// Drops the databases of one lane, whose lease the caller holds.
+pub(crate) async fn drop_lane(admin: &mut PgConnection, fingerprint: &Fingerprint, number: usize) -> Result<()> {
+    for name in databases(admin, &DatabaseName::lanes_numbered(fingerprint, number)).await? {
+        drop_database(admin, &name).await?;
+    }
+    Ok(())
+}
+
 /// Drops lanes of other fingerprints that nobody uses now, oldest first, until there are fewer than the limit on the
 /// server together with those that are in use.
 pub(crate) async fn make_room(
@@ -176,7 +184,7 @@ pub(crate) async fn make_room(
             continue;
         }
         if let Some(lease) = server.lanes(&fingerprint).try_lease(number).await? {
-            lease.mark(LaneState::Unknown)?;
+            lease.forget()?;
             drop_database(admin, &name).await?;
             surplus -= 1;
         }

@@ -22,62 +22,80 @@ const ENDING: Duration = Duration::from_secs(10);
 /// How long a statement may run on when its test is over.
 const LATE: Duration = Duration::from_secs(1);
 
+/// A lane's database that equals the template.
+pub(super) struct Ready {
+    pub(super) database: DatabaseName,
+    /// Tests that have used it since it was copied, as far as that is known.
+    pub(super) uses: u32,
+    /// The session that was needed to make it equal, if one was, and the database's name when it began.
+    pub(super) connection: Option<PgConnection>,
+    pub(super) session_database: DatabaseName,
+}
+
 impl LanePool {
-    /// Makes a lane equal to the template, and gives the connection that was needed for it, if one was.
-    pub(super) async fn equal_to_template(
-        &self,
-        lease: &LaneLease,
-        database: &DatabaseName,
-        test: &str,
-    ) -> Result<Option<PgConnection>> {
-        match self.found(lease, database, test).await? {
-            Some(connection) => Ok(Some(connection)),
-            None => self.copied(lease, database, test).await,
+    /// Makes a lane equal to the template: as it is, reset, or copied again.
+    pub(super) async fn equal_to_template(&self, lease: &LaneLease, test: &str) -> Result<Ready> {
+        match self.found(lease, test).await? {
+            Some(ready) => Ok(ready),
+            None => self.copied(lease, test).await,
         }
     }
 
-    /// Copies a lane whose file says that there is a database, after somebody has dropped that.
-    pub(super) async fn restore_missing(&self, lane: &Lane, test: &str) -> Result<()> {
-        lane.lease.mark(LaneState::Unknown)?;
-        self.equal_to_template(&lane.lease, &lane.database, test).await.map(drop)
+    /// Copies a lane whose database another client has dropped.
+    pub(super) async fn restore_missing(&self, lane: &mut Lane, test: &str) -> Result<()> {
+        lane.lease.forget()?;
+        let ready = self.equal_to_template(&lane.lease, test).await?;
+        lane.database = ready.database;
+        lane.uses = ready.uses;
+        Ok(())
     }
 
-    /// A connection to the lane as it is, or reset, if it then equals the template.
-    async fn found(&self, lease: &LaneLease, database: &DatabaseName, test: &str) -> Result<Option<PgConnection>> {
-        let state = lease.state();
-        match state {
-            Some(LaneState::Unknown) => return Ok(None),
-            Some(LaneState::Lent) => {}
-            Some(LaneState::Equal) | None => lease.mark(LaneState::Unknown)?,
+    /// The lane as it is, or reset, if it then equals the template.
+    async fn found(&self, lease: &LaneLease, test: &str) -> Result<Option<Ready>> {
+        let (state, uses) = (lease.state(), lease.uses());
+        if state == Some(LaneState::Unknown) {
+            return Ok(None);
         }
-        let mut connection = match self.connect(database, test).await {
+        let Some(mut database) = lease.database(&self.setting().fingerprint).await? else { return Ok(None) };
+        if state != Some(LaneState::Lent) {
+            lease.forget()?;
+        }
+        let mut connection = match self.connect(&database, test).await {
             Err(error) if is_missing(&error) => return Ok(None),
             connected => connected.map_err(|error| self.explain("connecting to a lane", error))?,
         };
-        let equal = match state {
-            Some(LaneState::Lent) => self.reset(lease, &mut connection).await?,
-            _ => self.enter(lease, &mut connection).await?,
-        };
-        if equal {
-            return Ok(Some(connection));
+        if state == Some(LaneState::Lent) {
+            let session_database = database.clone();
+            let reset = self.reset(lease, connection, &mut database).await?;
+            return Ok(reset.map(|connection| Ready {
+                database,
+                uses,
+                connection: Some(connection),
+                session_database,
+            }));
+        }
+        if self.enter(lease, &mut connection).await? {
+            let session_database = database.clone();
+            return Ok(Some(Ready { database, uses, connection: Some(connection), session_database }));
         }
         // Dropping the database ends it otherwise.
         let _ = connection.close().await;
         Ok(None)
     }
 
-    /// Copies the lane anew. Where it says itself who holds it, it is told.
-    async fn copied(&self, lease: &LaneLease, database: &DatabaseName, test: &str) -> Result<Option<PgConnection>> {
-        self.copy(database).await?;
-        lease.mark(LaneState::Equal)?;
+    /// Copies the lane again. A lane that records its holder itself records this process.
+    async fn copied(&self, lease: &LaneLease, test: &str) -> Result<Ready> {
+        let database = self.copy(lease.number()).await?;
+        lease.mark(LaneState::Equal, 0, &database)?;
         if lease.holder().is_none() {
-            return Ok(None);
+            return Ok(Ready { session_database: database.clone(), database, uses: 0, connection: None });
         }
-        let mut connection = self.connect_to_lane(database, test).await?;
+        let mut connection = self.connect_to_lane(&database, test).await?;
         if self.enter(lease, &mut connection).await? {
-            return Ok(Some(connection));
+            let session_database = database.clone();
+            return Ok(Ready { database, uses: 0, connection: Some(connection), session_database });
         }
-        Err(Error::new(ErrorKind::ServerLost, format!("somebody else uses the new copy {database}")))
+        Err(Error::new(ErrorKind::ServerLost, format!("another process uses the new copy {database}")))
     }
 
     /// Whether the lane may be used as it is. Where it says so itself, it learns its holder.
@@ -99,7 +117,11 @@ impl LanePool {
             ("idle_in_transaction_session_timeout", "0"),
         ]);
         // An unknown setting in a start-up message is an error.
-        if self.setting().server.version_num >= 170_000 { options.options([("transaction_timeout", "0")]) } else { options }
+        if self.setting().server.version_num >= 170_000 {
+            options.options([("transaction_timeout", "0")])
+        } else {
+            options
+        }
     }
 
     /// A connection in place of one that has ended.
@@ -116,58 +138,97 @@ impl LanePool {
         PgConnection::connect_with(&self.guarded_options(database, test)).await
     }
 
+    /// Makes a new copy of the template for a lane, under a new name, in place of the databases that it had.
     #[tracing::instrument(name = "lane.copy", level = "debug", skip(self))]
-    pub(super) async fn copy(&self, database: &DatabaseName) -> Result<()> {
+    pub(super) async fn copy(&self, number: usize) -> Result<DatabaseName> {
         let template = self.template(Look::Once).await?;
-        if self.copy_of(&template, database).await? == Copied::TemplateGone {
-            let template = self.template(Look::Again).await?;
-            self.copy_of(&template, database).await?;
+        if let Some(database) = self.copy_of(&template, number).await? {
+            return Ok(database);
         }
-        Ok(())
+        // Another process has dropped the template as an old one that was not in use.
+        let template = self.template(Look::Again).await?;
+        self.copy_of(&template, number).await?.ok_or_else(|| {
+            Error::new(ErrorKind::ServerLost, format!("the template {template} was dropped while it was in use"))
+        })
     }
 
-    async fn copy_of(&self, template: &DatabaseName, database: &DatabaseName) -> Result<Copied> {
-        let server = &self.setting().server;
+    /// None when the template is gone.
+    async fn copy_of(&self, template: &DatabaseName, number: usize) -> Result<Option<DatabaseName>> {
+        let setting = self.setting();
+        let (server, fingerprint) = (&setting.server, &setting.fingerprint);
         let admin = self.copier().take(server).await;
         let mut admin = admin.map_err(|error| self.explain("connecting to copy the template", error))?;
-        reap::make_room(server, &mut admin, &self.setting().fingerprint, LANES).await?;
+        reap::make_room(server, &mut admin, fingerprint, LANES).await?;
+        reap::drop_lane(&mut admin, fingerprint, number).await?;
+        let database = DatabaseName::new_lane(fingerprint, number);
         let create = format!("create database {database} template {template}{}", server.copy_strategy());
-        let mut created = sqlx::raw_sql(AssertSqlSafe(create.clone())).execute(&mut admin).await;
-        if created.as_ref().is_err_and(is_there_already) {
-            reap::drop_database(&mut admin, database).await?;
-            created = sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut admin).await;
-        }
-        match created {
+        match sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut admin).await {
             Ok(_) => {
                 self.copier().put_back(admin);
-                Ok(Copied::Done)
+                Ok(Some(database))
             }
-            // A client that is gone had asked for it, and the server has finished it in this moment.
-            Err(error) if is_there_already(&error) => Ok(Copied::Done),
-            // Somebody has dropped it as an old one that nobody used.
-            Err(error) if is_missing(&error) => Ok(Copied::TemplateGone),
+            Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(self.explain("copying the template", error)),
         }
     }
 
-    /// Ends every other session on the lane, undoes what they committed, and says whether that could be proved.
+    /// Ends every other session on the lane, undoes what they committed, and gives the database a new name, so that no
+    /// URL of an earlier test leads there. None if it could not be proved that the lane equals the template again.
     ///
     /// # Errors
     /// The server is gone.
     #[tracing::instrument(name = "lane.reset", level = "debug", skip_all)]
-    pub(super) async fn reset(&self, lease: &LaneLease, connection: &mut PgConnection) -> Result<bool> {
-        let result = match self.end_others(connection).await {
-            Ok(()) => guard::reset(connection, lease.holder()).await,
+    pub(super) async fn reset(
+        &self,
+        lease: &LaneLease,
+        mut connection: PgConnection,
+        database: &mut DatabaseName,
+    ) -> Result<Option<PgConnection>> {
+        let renamed = DatabaseName::new_lane(&self.setting().fingerprint, lease.number());
+        let outlives_us = self.setting().server.outlives_us();
+        let result = match self.end_others(&mut connection).await {
+            Ok(()) if outlives_us => guard::reset(&mut connection, lease.holder(), None).await,
+            Ok(()) => guard::reset(&mut connection, lease.holder(), Some(&renamed)).await,
             Err(error) => Err(error),
         };
+        let step = "resetting a lane";
         match result {
-            Ok(()) => Ok(true),
-            Err(error) if sql_error::is_server_gone(&error) => Err(self.explain("resetting a lane", error)),
+            Ok(()) if outlives_us => {
+                // Without a superuser's rights only ALTER DATABASE is left, which wants no session on the database.
+                // Closing it is a courtesy: its end is awaited below.
+                let _ = connection.close().await;
+                self.rename(database, &renamed).await?;
+                *database = renamed;
+                self.connect_to_lane(database, step).await.map(Some)
+            }
+            Ok(()) => {
+                *database = renamed;
+                Ok(Some(connection))
+            }
+            Err(error) if sql_error::is_server_gone(&error) => Err(self.explain(step, error)),
             Err(error) => {
-                tracing::debug!(%error, "a lane has to be copied anew");
-                Ok(false)
+                tracing::debug!(%error, "a lane has to be copied again");
+                Ok(None)
             }
         }
+    }
+
+    async fn rename(&self, from: &DatabaseName, to: &DatabaseName) -> Result<()> {
+        let step = "renaming a lane";
+        let rename = format!("alter database {from} rename to {to}");
+        let mut admin = self.setting().server.admin().await?;
+        let mut patience = Patience::new(step, ENDING);
+        loop {
+            match sqlx::raw_sql(AssertSqlSafe(rename.clone())).execute(&mut admin).await {
+                Ok(_) => break,
+                // object_in_use: a closed session takes a moment to go.
+                Err(error) if sql_error::code(&error) == Some("55006") => patience.pause(error).await?,
+                Err(error) => return Err(self.explain(step, error)),
+            }
+        }
+        // The server ends the session in any case.
+        let _ = admin.close().await;
+        Ok(())
     }
 
     /// Cancels the statements that still run on a lane if its test is not over by then: one that a test has given up
@@ -228,20 +289,8 @@ impl Drop for LateWatch {
     }
 }
 
-/// What came of a copy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Copied {
-    Done,
-    TemplateGone,
-}
-
 /// Whether there is no such database, or only the rest of one: somebody dropped it behind our back, or tried to.
 pub(super) fn is_missing(error: &sqlx::Error) -> bool {
     // invalid_catalog_name, object_not_in_prerequisite_state
     matches!(sql_error::code(error), Some("3D000" | "55000"))
-}
-
-fn is_there_already(error: &sqlx::Error) -> bool {
-    // duplicate_database, unique_violation
-    matches!(sql_error::code(error), Some("42P04" | "23505"))
 }

@@ -178,14 +178,20 @@ impl OpenDatabase {
         }
     }
 
+    /// Whether the lane equals the template again.
     async fn reset(&mut self) -> Result<bool> {
-        let connection = match self.lane.connection.take() {
-            Some(connection) => connection,
+        let lane = &mut self.lane;
+        let connection = match lane.connection.take() {
+            Some(connection) => connection.into_inner(),
             // A new copy was lent without one.
-            None => LaneConnection::New(self.lanes.connect_to_lane(&self.lane.database, &self.test).await?),
+            None => {
+                lane.session_database = lane.database.clone();
+                self.lanes.connect_to_lane(&lane.database, &self.test).await?
+            }
         };
-        let connection = self.lane.connection.insert(connection);
-        self.lanes.reset(&self.lane.lease, connection.get()).await
+        let reset = self.lanes.reset(&lane.lease, connection, &mut lane.database).await?;
+        lane.connection = reset.map(LaneConnection::New);
+        Ok(lane.connection.is_some())
     }
 
     pub(super) fn story(&self) -> Story {
@@ -218,8 +224,8 @@ impl OpenDatabase {
 /// Copies the lane anew, ready for the next test.
 async fn refill(lanes: &LanePool, mut lane: Lane) -> Result<()> {
     lane.connection = None;
-    lanes.copy(&lane.database).await?;
-    lane.lease.mark(LaneState::Equal)?;
+    let database = lanes.copy(lane.lease.number()).await?;
+    lane.lease.mark(LaneState::Equal, 0, &database)?;
     lanes.freed(lane);
     Ok(())
 }

@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::leased::USES;
 use super::tx_options::IsolationLevel;
-use crate::names::Literal;
+use crate::names::{DatabaseName, Literal};
 use crate::sql_error::{self, code};
 use crate::template;
 
@@ -205,11 +205,22 @@ pub(super) fn is_outside(error: &sqlx::Error) -> bool {
     matches!(code(error), Some("25P01" | "3B001"))
 }
 
-/// Undoes what a test has committed, or fails with EB001 where only a new copy will do.
-pub(super) async fn reset(connection: &mut PgConnection, holder: Option<&str>) -> Result<(), sqlx::Error> {
+/// Undoes what a test has committed, or fails with EB001 where only a new copy will do. A superuser can rename the
+/// database below its own session.
+pub(super) async fn reset(
+    connection: &mut PgConnection,
+    holder: Option<&str>,
+    renamed: Option<&DatabaseName>,
+) -> Result<(), sqlx::Error> {
     let leave = holder.map(|holder| format!("call _ebbtide.leave({}); ", Literal(holder))).unwrap_or_default();
+    // ALTER DATABASE refuses the current database, and any other with a session on it. The name is a column of one row,
+    // which sessions look up by its identifier.
+    let rename = renamed.map(|name| {
+        format!("update pg_database set datname = {} where datname = current_database(); ", Literal(name.as_str()))
+    });
+    let rename = rename.unwrap_or_default();
     let message = format!(
-        "begin read write; set local synchronous_commit = off; call _ebbtide.reset(); {leave}commit; \
+        "begin read write; set local synchronous_commit = off; call _ebbtide.reset(); {leave}{rename}commit; \
          select current_setting('ebbtide.emptied')"
     );
     match sqlx::raw_sql(AssertSqlSafe(message)).fetch_all(&mut *connection).await {

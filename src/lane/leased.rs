@@ -23,6 +23,8 @@ pub(crate) struct Lane {
     pub(super) connection: Option<LaneConnection>,
     /// The session's `application_name`: the test that it was made for.
     pub(super) session_name: String,
+    /// The database's name when the session began, which the server's log shows for as long as it lasts.
+    pub(super) session_database: DatabaseName,
     pub(super) lease: LaneLease,
     pub(super) uses: u32,
     /// While a test has it.

@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::copier::Copier;
+use super::copies::Ready;
 use super::leased::{Lane, LaneConnection};
 use super::tenants::Tenants;
 use super::waits;
@@ -154,7 +155,7 @@ impl LanePool {
         let began = Instant::now();
         loop {
             if let Some(lane) = self.idle_for(purpose) {
-                lane.lease.mark(purpose.mark())?;
+                lane.lease.mark(purpose.mark(), lane.uses, &lane.database)?;
                 return Ok(self.handed_out(lane));
             }
             let pause = match self.claim(purpose).await? {
@@ -243,20 +244,26 @@ impl LanePool {
     }
 
     async fn prepare(&self, lease: LaneLease, test: String, purpose: Purpose) -> Result<Lane> {
-        let database = DatabaseName::lane(&self.inner.setting.fingerprint, lease.number());
         let held = Arc::clone(&self.inner.held);
-        let (state, uses) = (lease.state(), lease.uses());
-        let connection = match (purpose, state) {
-            (Purpose::Sandbox | Purpose::Relayed, Some(LaneState::Equal)) => None,
-            _ => self.equal_to_template(&lease, &database, &test).await?,
+        let as_it_is = match (purpose, lease.state()) {
+            (Purpose::Sandbox | Purpose::Relayed, Some(LaneState::Equal)) => {
+                lease.database(&self.inner.setting.fingerprint).await?
+            }
+            _ => None,
         };
-        lease.mark(purpose.mark())?;
+        let Ready { database, uses, connection, session_database } = match as_it_is {
+            Some(database) => {
+                Ready { session_database: database.clone(), database, uses: lease.uses(), connection: None }
+            }
+            None => self.equal_to_template(&lease, &test).await?,
+        };
+        lease.mark(purpose.mark(), uses, &database)?;
         let connection = match connection {
             None if purpose == Purpose::Transaction => Some(self.connect_to_lane(&database, &test).await?),
             other => other,
         };
         let connection = connection.map(LaneConnection::New);
-        Ok(Lane { database, connection, session_name: test, lease, uses, tenancy: None, _held: held })
+        Ok(Lane { session_database, database, connection, session_name: test, lease, uses, tenancy: None, _held: held })
     }
 
     pub(super) fn explain(&self, step: &str, error: sqlx::Error) -> Error {
@@ -279,7 +286,7 @@ impl LanePool {
         lane.tenancy = None;
         // A void lease may be somebody else's by now.
         if !lane.is_worn() && !lane.lease.is_void() {
-            lane.lease.mark_used(lane.uses)?;
+            lane.lease.mark(LaneState::Equal, lane.uses, &lane.database)?;
             if lane.is_reusable() {
                 self.idle().push(lane);
             }

@@ -157,7 +157,7 @@ impl OpenSandbox {
         let inside = Arc::new(Inside::default());
         match Self::connect(&lanes, &lane, &test, &inside).await {
             Err(error) if copies::is_missing(&error) => {
-                lanes.restore_missing(&lane, &test).await?;
+                lanes.restore_missing(&mut lane, &test).await?;
                 let (pool, keeper) = Self::connect(&lanes, &lane, &test, &inside)
                     .await
                     .map_err(|error| lanes.explain("opening the test's transaction", error))?;
@@ -271,8 +271,8 @@ impl OpenSandbox {
     async fn prove_unchanged(self) -> Result<()> {
         let Self { lanes, mut lane, test, .. } = self;
         let connected = lanes.connect(&lane.database, &test).await;
-        let mut connection = connected.map_err(|error| lanes.explain("connecting to a lane", error))?;
-        if lanes.reset(&lane.lease, &mut connection).await? {
+        let connection = connected.map_err(|error| lanes.explain("connecting to a lane", error))?;
+        if let Some(connection) = lanes.reset(&lane.lease, connection, &mut lane.database).await? {
             lane.connection = Some(LaneConnection::New(connection));
             lanes.put_back(lane)?;
         }

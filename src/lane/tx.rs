@@ -63,13 +63,20 @@ impl Tx {
     /// Leases a lane and opens the transaction: one round trip on a warm lane.
     #[tracing::instrument(name = "tx.open", level = "debug", skip_all)]
     pub(crate) async fn open(pool: &LanePool, test: &str, options: TxOptions, ending: Ending) -> Result<Self> {
-        let (lane, connection) = if options.has_savepoints() {
+        let (mut lane, connection) = if options.has_savepoints() {
             let lane = pool.lease(test, Purpose::Relayed).await?;
             let (lane, connection) = pool.relayed(lane, test).await?;
             (lane, LaneConnection::Relayed(connection))
         } else {
             let mut lane = pool.lease(test, Purpose::Transaction).await?;
-            let connection = lane.connection.take().expect("a lane for a transaction comes with its connection");
+            let mut connection = lane.connection.take().expect("a lane for a transaction comes with its connection");
+            if lane.session_database != lane.database {
+                // It was renamed after a test that had it whole, and the report of this one is found in the server's
+                // log by the database's name.
+                connection = LaneConnection::New(pool.connect_again(&lane.database, test).await?);
+                test.clone_into(&mut lane.session_name);
+                lane.session_database = lane.database.clone();
+            }
             (lane, connection)
         };
         let setting = pool.setting();
@@ -87,6 +94,7 @@ impl Tx {
             // `idle_session_timeout`, or an administrator, has ended the session while no test had it. If the server
             // itself is gone, connecting reports that.
             connection = pool.connect_again(&lane.database, test).await?;
+            test.clone_into(&mut lane.session_name);
             opened = guard::open(&mut connection, new, options.level(), None, holder, version_num).await;
         }
         opened.map_err(|error| pool.explain("opening the test's transaction", error))?;

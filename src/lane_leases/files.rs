@@ -1,8 +1,8 @@
 //! A file for each lane, whose lock is the lane's lease across processes.
 //!
 //! The file says how the database compares to the template. A holder changes the word before its first statement and
-//! writes `equal` again when the lane was closed properly, so a killed holder needs no witness. Behind it stands how
-//! often the database was used: tests of many processes wear it out.
+//! writes `equal` again when the lane was closed properly, so a killed holder needs no witness. Behind it stand how
+//! often the database was used, since tests of many processes wear it out, and the token in the database's name.
 
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::FileExt as _;
@@ -69,19 +69,24 @@ impl LaneFile {
     }
 
     pub(crate) fn uses(&self) -> u32 {
-        self.said().split_once(' ').and_then(|(_, uses)| uses.parse().ok()).unwrap_or_default()
+        self.said().split(' ').nth(1).and_then(|uses| uses.parse().ok()).unwrap_or_default()
     }
 
-    pub(crate) fn mark(&self, state: LaneState) -> Result<()> {
-        self.say(WORDS.iter().find(|(_, known)| *known == state).map_or("", |(word, _)| *word))
+    /// The token in the name of the lane's database, if there is a database.
+    pub(crate) fn token(&self) -> Option<String> {
+        self.said().split(' ').nth(2).map(str::to_owned)
     }
 
-    pub(crate) fn mark_used(&self, uses: u32) -> Result<()> {
-        self.say(&format!("{} {uses}", WORDS[0].0))
+    /// Records what the database with this token is, after so many tests.
+    pub(crate) fn mark(&self, state: LaneState, uses: u32, token: &str) -> Result<()> {
+        match WORDS.iter().find(|(_, known)| *known == state) {
+            Some((word, _)) => self.say(&format!("{word} {uses} {token}")),
+            None => self.say(""),
+        }
     }
 
     fn said(&self) -> String {
-        let mut found = [0; 32];
+        let mut found = [0; 64];
         let length = self.file.read_at(&mut found, 0).unwrap_or_default();
         String::from_utf8_lossy(&found[..length]).into_owned()
     }
@@ -112,18 +117,16 @@ mod tests {
         let lane = files.try_lease(3).expect("the file opens").expect("nobody holds it");
         assert!(files.try_lease(3).expect("the file opens").is_none(), "a second holder is refused");
         assert_eq!(lane.state(), LaneState::Unknown, "a new lane has no database");
-        lane.mark(LaneState::Equal).expect("the file is writable");
+        lane.mark(LaneState::Equal, 0, "00ff").expect("the file is writable");
         drop(lane);
         let again = files.try_lease(3).expect("the file opens").expect("it was released");
         assert_eq!(again.state(), LaneState::Equal);
-        for state in [LaneState::Lent, LaneState::Equal, LaneState::Unknown] {
-            again.mark(state).expect("the file is writable");
-            assert_eq!(again.state(), state);
+        for state in [LaneState::Lent, LaneState::Equal] {
+            again.mark(state, 4711, "00ff").expect("the file is writable");
+            assert_eq!((again.state(), again.uses(), again.token().as_deref()), (state, 4711, Some("00ff")));
         }
-        again.mark_used(4711).expect("the file is writable");
-        assert_eq!((again.state(), again.uses()), (LaneState::Equal, 4711));
-        again.mark(LaneState::Lent).expect("the file is writable");
-        assert_eq!((again.state(), again.uses()), (LaneState::Lent, 0));
+        again.mark(LaneState::Unknown, 4711, "00ff").expect("the file is writable");
+        assert_eq!((again.state(), again.uses(), again.token()), (LaneState::Unknown, 0, None));
         assert_eq!(files.existing(), [3]);
         std::fs::remove_dir_all(&folder).expect("the folder is ours");
     }

@@ -225,9 +225,10 @@ impl LaneLocks {
     pub(crate) async fn existing(&self) -> Result<Vec<usize>> {
         let prefix = DatabaseName::lanes(&self.fingerprint);
         let names = self.locks.ask(|answer| Order::Databases { prefix: prefix.clone(), answer }).await?;
-        let mut numbers: Vec<usize> =
-            names.iter().filter_map(|name| name.strip_prefix(&prefix)?.parse().ok()).collect();
+        let number = |name: &String| name.strip_prefix(&prefix)?.split('_').next()?.parse().ok();
+        let mut numbers: Vec<usize> = names.iter().filter_map(number).collect();
         numbers.sort_unstable();
+        numbers.dedup();
         Ok(numbers)
     }
 }
@@ -244,6 +245,16 @@ impl LaneLock {
     /// Whether somebody else may have the lane by now.
     pub(crate) fn is_void(&self) -> bool {
         self.locks.is_lost()
+    }
+
+    /// The lane's database, if there is exactly one.
+    pub(crate) async fn database(&self, fingerprint: &Fingerprint) -> Result<Option<DatabaseName>> {
+        let prefix = DatabaseName::lanes_numbered(fingerprint, self.number);
+        let names = self.locks.ask(|answer| Order::Databases { prefix, answer }).await?;
+        match &names[..] {
+            [name] => DatabaseName::ours(name).map(Some),
+            _ => Ok(None),
+        }
     }
 
     pub(crate) fn check(&self) -> Result<()> {

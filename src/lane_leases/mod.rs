@@ -5,7 +5,7 @@ mod files;
 mod locks;
 
 use crate::error::Result;
-use crate::names::Fingerprint;
+use crate::names::{DatabaseName, Fingerprint};
 use files::{LaneFile, LaneFiles};
 use locks::{LaneLock, LaneLocks, Lock};
 
@@ -104,7 +104,7 @@ impl HeldLanes {
         match self {
             Self::Each(lanes) => {
                 for lane in &lanes {
-                    if lane.mark(LaneState::Unknown).is_err() {
+                    if lane.forget().is_err() {
                         tracing::warn!(lane = lane.number(), "a dropped lane keeps its mark");
                     }
                 }
@@ -162,20 +162,28 @@ impl LaneLease {
         }
     }
 
-    /// Says that the database equals the template, after so many tests.
-    pub(crate) fn mark_used(&self, uses: u32) -> Result<()> {
+    /// The lane's database, if there is one that may be used or reset.
+    pub(crate) async fn database(&self, fingerprint: &Fingerprint) -> Result<Option<DatabaseName>> {
         match self {
-            Self::File(file) => file.mark_used(uses),
-            Self::Lock(_) => self.mark(LaneState::Equal),
+            Self::File(file) => Ok(file.token().map(|token| DatabaseName::lane(fingerprint, file.number, &token))),
+            Self::Lock(lock) => lock.database(fingerprint).await,
         }
     }
 
-    /// Says what the database is from now on.
-    pub(crate) fn mark(&self, state: LaneState) -> Result<()> {
+    /// Records what the lane's database is from now on, after so many tests.
+    pub(crate) fn mark(&self, state: LaneState, uses: u32, database: &DatabaseName) -> Result<()> {
         match self {
-            Self::File(file) => file.mark(state),
-            // The messages that open and close the test's transaction tell the database.
+            Self::File(file) => file.mark(state, uses, database.lane_token()),
+            // The messages that open and close the test's transaction write into the database.
             Self::Lock(_) if state == LaneState::Equal => Ok(()),
+            Self::Lock(lock) => lock.check(),
+        }
+    }
+
+    /// Records that the lane's database may be anything, or not be there.
+    pub(crate) fn forget(&self) -> Result<()> {
+        match self {
+            Self::File(file) => file.mark(LaneState::Unknown, 0, ""),
             Self::Lock(lock) => lock.check(),
         }
     }

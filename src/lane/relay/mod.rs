@@ -43,7 +43,7 @@ impl LanePool {
             lane.connection = None;
             let connection = match pool.connect_through(&lane.database, &test).await {
                 Err(Refused::ByServer(error)) if copies::is_missing(&error) => {
-                    pool.restore_missing(&lane, &test).await?;
+                    pool.restore_missing(&mut lane, &test).await?;
                     pool.connect_through(&lane.database, &test).await
                 }
                 other => other,
@@ -53,6 +53,7 @@ impl LanePool {
                 Refused::ByUs(error) => error,
             })?;
             lane.session_name = test;
+            lane.session_database = lane.database.clone();
             Ok((lane, connection))
         };
         self.in_background(connecting).await
