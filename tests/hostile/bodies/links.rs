@@ -1,0 +1,51 @@
+//! What gets back into the test's own database by another way, and commits there.
+
+use crate::body::{ANY, Body, GUARDED, Needs, sql};
+
+const DBLINK: Needs = Needs::Extension("dblink");
+const POSTGRES_FDW: Needs = Needs::Extension("postgres_fdw");
+
+#[rustfmt::skip]
+pub(super) const BODIES: &[Body] = &[
+    sql("dblink, unnamed", ANY, "select dblink_connect(self())").needing(DBLINK),
+    sql("dblink, named", ANY, "select dblink_connect('c', self())").needing(DBLINK),
+    sql("dblink, prepared", ANY, "prepared: select dblink_connect('c', self())").needing(DBLINK),
+    sql("dblink, in the application's transaction", ANY, "<begin>
+        select dblink_connect('c', self())
+        <rollback>").needing(DBLINK),
+    sql("dblink_exec into the own database", ANY, "select dblink_exec(self(), 'insert into notes values (1, ''by dblink'')')").needing(DBLINK),
+    sql("dblink_exec of DDL", ANY, "select dblink_exec(self(), 'create table extra (id int)')").needing(DBLINK),
+    sql("dblink_exec through a name, and a failure", ANY, "select dblink_connect('c', self()), dblink_exec('c', 'update counted set body = ''changed''')
+        select 1 / 0").needing(DBLINK),
+    sql("dblink_exec that the application rolls back", ANY, "<begin>
+        select dblink_exec(self(), 'delete from orders')
+        <rollback>").needing(DBLINK),
+    sql("dblink_exec of a sequence", ANY, "select dblink_exec(self(), 'alter sequence tickets restart with 9')").needing(DBLINK),
+    sql("dblink that counts up a sequence", ANY, "select * from dblink(self(), 'select setval(''tickets'', 5000)') t(value bigint)").needing(DBLINK),
+    sql("dblink, a query that still runs", ANY,
+        "select dblink_connect('c', self()), dblink_send_query('c', 'begin; insert into notes values (1, ''late''); select pg_sleep(0.3); commit')").needing(DBLINK),
+    sql("dblink, a transaction left open", ANY, "select dblink_connect('c', self()), dblink_exec('c', 'begin'), dblink_exec('c', 'lock table customers')").needing(DBLINK),
+    sql("dblink, a prepared transaction", ANY, "select dblink_connect('c', self()), dblink_exec('c', 'begin'), dblink_exec('c', 'insert into notes values (1, ''one'')')
+        select dblink_exec('c', 'prepare transaction ''by a link''')").needing(DBLINK),
+    sql("dblink in a function that hides it", ANY, "create function hidden() returns text language plpgsql as $$ begin return dblink_exec(self(), 'insert into notes values (1, ''hidden'')'); end $$
+        select hidden()").needing(DBLINK),
+    sql("dblink, dropped after its use", ANY, "select dblink_exec(self(), 'insert into notes values (1, ''one'')')
+        drop extension dblink").needing(DBLINK),
+    sql("dblink that resets the counters", ANY, "select dblink_exec(self(), 'insert into notes values (1, ''one'')')
+        select * from dblink(self(), 'select pg_stat_reset()::text') t(nothing text)").needing(DBLINK),
+    sql("a foreign table of the own database", ANY, "create server own foreign data wrapper postgres_fdw
+        do $$ begin execute format('alter server own options (add host %L, add port %L, add dbname %L)', split_part(current_setting('unix_socket_directories'), ',', 1), current_setting('port'), current_database()); end $$
+        create user mapping for current_user server own options (user '{role}')
+        create foreign table far_notes (n int, body text) server own options (table_name 'notes')
+        insert into far_notes values (1, 'from afar')
+        select count(*) from far_notes").needing(POSTGRES_FDW),
+    sql("a link by an extension of the test's own", GUARDED, "create extension dblink
+        select dblink_exec(self(), 'insert into notes values (1, ''by dblink'')')").needing(Needs::Available("dblink")),
+    sql("a link that is left by an extension of the test's own", ANY, "create extension dblink
+        select dblink_connect('c', self())").needing(Needs::Available("dblink")),
+    sql("a link in a transaction that the application rolls back", ANY, "<begin>
+        create extension dblink
+        select dblink_exec(self(), 'insert into notes values (1, ''by dblink'')')
+        <rollback>").needing(Needs::Available("dblink")),
+    sql("psql, by COPY", ANY, r#"do $$ begin execute format('copy (select 1) to program %L', format('%s/psql -X -h %s -p %s -U %s -d %s -c "insert into notes values (1)"', (select setting from pg_config where name = 'BINDIR'), split_part(current_setting('unix_socket_directories'), ',', 1), current_setting('port'), session_user, current_database())); end $$"#),
+];

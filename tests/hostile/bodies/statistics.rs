@@ -1,0 +1,68 @@
+//! What misleads whoever counts what a test wrote, and what misleads the planner.
+
+use crate::body::{ANY, Body, WHOLE, sql};
+
+#[rustfmt::skip]
+pub(super) const BODIES: &[Body] = &[
+    sql("counters reset after an insert", WHOLE, "insert into notes values (1, 'one')
+        select pg_stat_force_next_flush()
+        select pg_stat_reset()"),
+    sql("counters reset at once", WHOLE, "insert into notes values (1, 'one'); select pg_stat_reset()"),
+    sql("counters of one table reset", WHOLE, "insert into notes values (1, 'one')
+        select pg_stat_force_next_flush()
+        select pg_stat_reset_single_table_counters('notes'::regclass)"),
+    sql("counters reset from another database", WHOLE, "insert into notes values (1, 'one')
+        select pg_stat_force_next_flush()
+        admin: select pg_stat_reset_single_table_counters(0), pg_stat_reset_shared('bgwriter')"),
+    sql("counters of a catalog reset after DDL", WHOLE, "create table extra (id int)
+        select pg_stat_force_next_flush()
+        select pg_stat_reset()"),
+    sql("counters of shared relations reset", WHOLE, "insert into notes values (1, 'one')
+        select pg_stat_reset_shared('archiver')"),
+    sql("track_counts off", WHOLE, "set track_counts = off
+        insert into notes values (1, 'one')"),
+    sql("track_counts off in the transaction", WHOLE, "begin; set local track_counts = off; insert into notes values (1, 'one'); commit"),
+    sql("track_counts off and DDL", WHOLE, "set track_counts = off
+        create table extra (id int)"),
+    sql("track_counts off by set_config", WHOLE, "select set_config('track_counts', 'off', false)
+        insert into notes values (1, 'one')
+        set track_counts = on"),
+    sql("track_counts off in a function", WHOLE,
+        "create function quietly() returns void language sql set track_counts = off as 'insert into notes values (1, ''one'')'
+        select quietly()
+        drop function quietly()"),
+    sql("track_counts off on another connection", WHOLE, "elsewhere: set track_counts = off; update counted set body = 'changed'"),
+    sql("track_counts off for the database", WHOLE, "alter database {db} set track_counts = off
+        elsewhere: insert into notes values (1, 'one')
+        alter database {db} reset track_counts"),
+    sql("track_counts off for the role in the database", WHOLE, "alter role {role} in database {db} set track_counts = off
+        elsewhere: insert into notes values (1, 'one')
+        elsewhere: create table extra (id int)
+        alter role {role} in database {db} reset track_counts"),
+    sql("ANALYZE", ANY, "insert into notes select n, 'x' from generate_series(1, 1000) n
+        analyze notes
+        analyze counted"),
+    sql("ANALYZE of everything", ANY, "analyze"),
+    sql("ANALYZE that is rolled back", ANY, "begin; insert into entries select n, 1, 'x' from generate_series(1, 1000) n; analyze entries; rollback"),
+    sql("ANALYZE in the application's transaction, undone", ANY, "<begin>
+        insert into entries select n, 1, 'x' from generate_series(1, 1000) n
+        analyze entries
+        <rollback>"),
+    sql("CREATE INDEX that is rolled back", ANY, "<begin>
+        insert into notes select n, 'x' from generate_series(1, 1000) n
+        create index on notes (n)
+        <rollback>"),
+    sql("CREATE INDEX", ANY, "insert into notes select n, 'x' from generate_series(1, 1000) n
+        create index on notes (n)"),
+    sql("CREATE INDEX on what is empty", ANY, "create index on notes (n)"),
+    sql("rows that are undone", ANY, "<begin>
+        insert into notes select n, repeat('x', 300) from generate_series(1, 3000) n
+        <rollback>"),
+    sql("extended statistics", ANY, "create statistics both on n, value from measured
+        analyze measured"),
+    sql("statistics of the migration's, renewed", ANY, "update measured set value = 3
+        analyze measured"),
+    sql("statistics targets", ANY, "alter table measured alter column value set statistics 1
+        alter table measured set (parallel_workers = 4)"),
+    sql("dead rows", ANY, "do $$ begin for i in 1..30 loop update measured set value = value + 1; end loop; end $$"),
+];
