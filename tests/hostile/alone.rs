@@ -11,7 +11,7 @@ use crate::support::{here, natively};
 use crate::world::{Finding, Setup, World};
 
 /// Beyond this a body stands still.
-const STANDSTILL: Duration = Duration::from_secs(20);
+pub(crate) const STANDSTILL: Duration = Duration::from_secs(20);
 /// As much of a difference is shown.
 const SHOWN_LINES: usize = 4;
 const SHOWN_WIDTH: usize = 180;

@@ -12,6 +12,7 @@ mod body;
 mod given;
 mod haunt;
 mod orders;
+mod server_wide;
 #[path = "../support/mod.rs"]
 mod support;
 mod view;

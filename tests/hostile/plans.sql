@@ -1,4 +1,4 @@
-select q.ordinality || ' ' || peek('explain (format json) ' || q.query)
+select q.query || ' => ' || peek('explain (format json) ' || q.query)
 from unnest(array[
     'select * from notes',
     'select * from notes where n = 1',

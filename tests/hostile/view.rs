@@ -1,5 +1,6 @@
 //! What a test finds: everything that another test could have left.
 
+use serde_json::Value;
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgPoolOptions};
 
@@ -68,10 +69,32 @@ pub(crate) async fn view(given: &mut Given, kind: Kind, seeded: &Seeded) -> Resu
     Ok(View(parts))
 }
 
+/// What the planner expects: each node's rows, width and costs, in one line for each query.
 async fn plans(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     let plans = texts(connection, PLANS).await?;
-    // One line for each: a difference shows the whole plan.
-    Ok(plans.iter().map(|plan| plan.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join("\n"))
+    Ok(plans.iter().map(|plan| estimates(plan)).collect::<Vec<_>>().join("\n"))
+}
+
+fn estimates(explained: &str) -> String {
+    let (query, plan) = explained.split_once(" => ").unwrap_or((explained, ""));
+    let mut nodes = Vec::new();
+    match serde_json::from_str::<Value>(plan) {
+        Ok(plan) => gather(&plan[0]["Plan"], &mut nodes),
+        // An SQLSTATE.
+        Err(_) => nodes.push(plan.to_owned()),
+    }
+    format!("{query} => {}", nodes.join(", "))
+}
+
+fn gather(node: &Value, nodes: &mut Vec<String>) {
+    let text = |key: &str| node[key].as_str().unwrap_or_default().to_owned();
+    let on = [text("Relation Name"), text("Index Name")].concat();
+    let (rows, width) = (&node["Plan Rows"], &node["Plan Width"]);
+    let (startup, total) = (&node["Startup Cost"], &node["Total Cost"]);
+    nodes.push(format!("{} {on} {rows} rows of {width} for {startup}..{total}", text("Node Type")));
+    for inner in node["Plans"].as_array().into_iter().flatten() {
+        gather(inner, nodes);
+    }
 }
 
 pub(crate) async fn texts(connection: &mut PgConnection, sql: &str) -> Result<Vec<String>, sqlx::Error> {

@@ -84,10 +84,6 @@ impl World {
         world
     }
 
-    pub(crate) fn harness(&self) -> &Harness {
-        &self.harness
-    }
-
     /// Whether this server has what a body needs.
     pub(crate) fn has(&self, body: &Body) -> bool {
         match body.needs {
@@ -130,7 +126,7 @@ impl World {
     pub(crate) async fn look(&self, kind: Kind, played: &Played) -> Vec<Finding> {
         let mut given = match self.next_on(kind, &played.mark).await {
             Ok(given) => given,
-            Err(error) => return vec![Finding { part: "the next test does not open".into(), difference: report(&error) }],
+            Err(error) => return vec![Finding { part: "the next test does not open".into(), difference: describe(&error) }],
         };
         let mut findings = Vec::new();
         match view(&mut given, kind, &self.seeded).await {
@@ -146,7 +142,7 @@ impl World {
             findings.extend(haunted(&mut given, haunt).await);
         }
         if let Err(error) = given.close().await {
-            findings.push(Finding { part: "the next test does not close".into(), difference: report(&error) });
+            findings.push(Finding { part: "the next test does not close".into(), difference: describe(&error) });
         }
         findings
     }
@@ -226,7 +222,8 @@ async fn haunted(given: &mut Given, haunt: &Haunt) -> Vec<Finding> {
     findings
 }
 
-fn report(error: &Error) -> String {
+/// An error and its causes.
+pub(crate) fn describe(error: &Error) -> String {
     use std::error::Error as _;
     let mut text = format!("{:?}: {error}", error.kind());
     let mut cause = error.source();

@@ -26,7 +26,7 @@ pub(super) const BODIES: &[Body] = &[
     sql("the counters of the server", ANY, "select pg_stat_reset_shared('wal'), pg_stat_reset_slru(null)"),
 ];
 
-/// Left in the server, under names of this run. `{run}` makes them unique, and the second script removes them.
+/// Left in the server. The second script removes it.
 #[rustfmt::skip]
 pub(crate) const SERVER_WIDE: &[(Body, &str)] = &[
     (sql("a role", WHOLE, "create role hostile_role login superuser"), "drop role hostile_role"),
@@ -41,9 +41,10 @@ pub(crate) const SERVER_WIDE: &[(Body, &str)] = &[
     (sql("membership of a role", WHOLE, "create role hostile_role
         grant pg_monitor to hostile_role"), "drop role hostile_role"),
     (sql("settings of the role", WHOLE, "alter role {role} set work_mem = '1MB'"), "alter role {role} reset all"),
-    (sql("settings of the role that hinder", WHOLE, "alter role {role} set default_transaction_read_only = on
-        alter role {role} set statement_timeout = '20s'
-        alter role {role} set search_path = nowhere"), "set default_transaction_read_only = off; alter role {role} reset all"),
+    (sql("limits of the role", WHOLE, "alter role {role} set statement_timeout = '20s'
+        alter role {role} set lock_timeout = '20s'
+        alter role {role} set idle_session_timeout = '100ms'
+        alter role {role} set row_security = off"), "alter role {role} reset all"),
     (sql("a database", WHOLE, "create database hostile_database template template0"), "drop database hostile_database"),
     (sql("a copy of the test's database", WHOLE, "admin: create database hostile_database template {db}"),
         "drop database if exists hostile_database"),
