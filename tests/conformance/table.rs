@@ -17,11 +17,13 @@ pub(crate) enum Verdict {
     Silent,
     /// There is nothing by which a test could get there.
     NotApplicable,
+    /// This server lacks what the probe takes. It is said, and the table keeps what another server has shown.
+    NotHere,
 }
 
 impl Verdict {
-    const ALL: [Self; 6] =
-        [Self::Closed, Self::Refused, Self::Same, Self::Documented, Self::Silent, Self::NotApplicable];
+    const ALL: [Self; 7] =
+        [Self::Closed, Self::Refused, Self::Same, Self::Documented, Self::Silent, Self::NotApplicable, Self::NotHere];
 
     /// The verdict that is written so.
     pub(crate) fn named(word: &str) -> Option<Self> {
@@ -38,6 +40,7 @@ impl fmt::Display for Verdict {
             Self::Documented => "documented",
             Self::Silent => "**silent**",
             Self::NotApplicable => "n/a",
+            Self::NotHere => "not on this server",
         })
     }
 }
@@ -100,7 +103,7 @@ const fn row(number: u8, expected: [Verdict; 5], hole: &'static str, remedy: &'s
 use Verdict::{Closed, Documented, NotApplicable, Refused, Same, Silent};
 
 #[rustfmt::skip]
-pub(crate) const TABLE: [Row; 20] = [
+pub(crate) const TABLE: [Row; 30] = [
     row(1, [Closed, Closed, Closed, Same, Silent],
         "sequences and identity columns keep counting after a rollback",
         "nothing: they are put back when the test ends"),
@@ -161,4 +164,34 @@ pub(crate) const TABLE: [Row; 20] = [
     row(20, [Closed, Closed, Closed, Same, Silent],
         "something that the test has started goes on after its end",
         "end or await it: its connection is ended or was never the next test's"),
+    row(21, [Closed, Closed, Documented, Silent, Closed],
+        "roles, databases, tablespaces and `ALTER SYSTEM` belong to the server: what a test makes of them stays",
+        "names that differ from test to test, and removing them in the test; a server of its own where they are the subject"),
+    row(22, [Documented, Closed, Same, Same, Silent],
+        "`SET LOCAL` and `set_config(.., true)` outlive the application's own commit, which is but a savepoint's",
+        "a `Sandbox`, or a `Database`"),
+    row(23, [Documented, Documented, Same, Same, Silent],
+        "`pg_advisory_xact_lock` outlives the application's own commit",
+        "a `Database`, where another session waits for the lock"),
+    row(24, [Closed, Closed, Closed, Same, Silent],
+        "without `ORDER BY`, rows come back in an order that depends on what earlier tests wrote and deleted",
+        "nothing: new rows lie as on a new database; production needs the `ORDER BY` all the same"),
+    row(25, [Closed, Closed, Closed, Same, Silent],
+        "the planner's estimates, and so its plans, depend on what earlier tests wrote or analyzed",
+        "nothing: tables have the size and the statistics that the migrations left"),
+    row(26, [Closed, Closed, Closed, Same, Closed],
+        "a custom setting that was set once is `''` and not NULL for the rest of the session",
+        "nothing: a session that has had one is not used again"),
+    row(27, [Closed, Closed, Closed, Same, Silent],
+        "`dblink`, a foreign server or a program leads back into the test's own database and commits there",
+        "nothing: the database is copied anew; inside the test, a `Database` sees such rows as production does"),
+    row(28, [Closed, Closed, Closed, Same, Silent],
+        "a client that a test has started reconnects with the URL of its test when that is over",
+        "end the client with its test: the URL leads nowhere afterwards"),
+    row(29, [Documented, Documented, Documented, Silent, Silent],
+        "two tests that create the same role at the same time wait for each other, or the second one fails",
+        "names that differ from test to test, or roles made by a migration"),
+    row(30, [Closed, Closed, Closed, Same, Closed],
+        "`setseed`, loaded libraries and links to other databases are session state that no `RESET` undoes",
+        "nothing: a session that has had one is not used again"),
 ];

@@ -38,6 +38,7 @@ const TRIES: usize = 30;
 pub(crate) struct World {
     pub(crate) kind: Kind,
     name: String,
+    more: String,
     scratch: Scratch,
     harness: Option<Harness>,
     /// What all tests share that have a plain transaction.
@@ -47,18 +48,19 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) async fn new(kind: Kind, name: &str) -> Self {
+    /// `more` is SQL that the migrations end with.
+    pub(crate) async fn new(kind: Kind, name: &str, more: &str) -> Self {
         let scratch = Scratch::new();
         // Another text is another template, with lanes of its own.
         let ours = matches!(kind, Kind::Tx | Kind::Sandbox | Kind::Database);
         let name_of_text = if ours { name } else { "every other hole" };
-        scratch.write("migrations/1_family.sql", &format!("-- {name_of_text}\n{MIGRATION}"));
+        scratch.write("migrations/1_family.sql", &format!("-- {name_of_text}\n{MIGRATION}{more}"));
         let harness = (kind != Kind::SqlxTest).then(|| scratch.builder().build().unwrap());
         let shared = match &harness {
             Some(harness) if kind == Kind::Plain => Some(harness.database().await.unwrap()),
             _ => None,
         };
-        Self { kind, name: name.to_owned(), scratch, harness, shared, made: Mutex::default() }
+        Self { kind, name: name.to_owned(), more: more.to_owned(), scratch, harness, shared, made: Mutex::default() }
     }
 
     /// What the next test gets.
@@ -128,6 +130,7 @@ impl World {
         let options = context.connect_opts.clone();
         let pool = context.pool_opts.connect_with(context.connect_opts).await.unwrap();
         sqlx::raw_sql(MIGRATION).execute(&pool).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(self.more.clone())).execute(&pool).await.unwrap();
         Lent::SqlxTest { pool, options, database: context.db_name }
     }
 

@@ -1,0 +1,161 @@
+//! Holes that the next test would fall into: what a session and a table keep when everything else is undone.
+
+use sqlx::{Connection as _, PgConnection};
+
+use crate::next_test::{judged, on_a_new_copy};
+use crate::table::{Kind, Verdict};
+use crate::world::{Lent, World, code, number, run, text};
+
+/// Hole 24.
+pub(crate) async fn row_order(world: &World) -> Verdict {
+    const NAMES: &str = "select string_agg(substr(name, 1, 3), ' ') from parents";
+    let mut test = first(world).await;
+    let database = test.database().await;
+    // Dead rows on every page, in a second size.
+    let writes = "insert into parents (name) select n || repeat('x', 300 + n % 200) from generate_series(1, 600) n; \
+                  delete from parents where id % 3 <> 0";
+    test.run(writes).await.unwrap();
+    test.end().await.unwrap();
+
+    let mut next = world.next_on(&database).await;
+    let is_same = next.database().await == database;
+    let mut wanted = Vec::new();
+    for hundred in 1..=3 {
+        let numbers = (hundred * 100)..((hundred + 1) * 100);
+        let insert = "insert into parents (name) select n || repeat('y', n * 37 % 700) from generate_series";
+        next.run(&format!("{insert}({}, {}) n", numbers.start, numbers.end - 1)).await.unwrap();
+        wanted.extend(numbers.map(|number| number.to_string()));
+    }
+    let found = text(&mut *next.session().await, NAMES).await;
+    next.end().await.unwrap();
+    judged(found != wanted.join(" "), is_same)
+}
+
+/// Hole 25.
+pub(crate) async fn estimates(world: &World) -> Verdict {
+    let mut test = first(world).await;
+    let database = test.database().await;
+    let before = expected(&mut *test.session().await).await;
+    let writes = "insert into parents (name) select n::text from generate_series(1, 5000) n; analyze parents";
+    test.run(writes).await.unwrap();
+    test.end().await.unwrap();
+
+    let mut next = world.next_on(&database).await;
+    let is_same = next.database().await == database;
+    let after = expected(&mut *next.session().await).await;
+    next.end().await.unwrap();
+    judged(after != before, is_same)
+}
+
+/// What the planner expects of tables that look empty.
+async fn expected(session: &mut PgConnection) -> Vec<String> {
+    let queries = ["select * from parents", "select * from parents where name = 'a'", "select distinct parent from children"];
+    let mut plans = Vec::new();
+    for query in queries {
+        let explain = sqlx::AssertSqlSafe(format!("explain {query}"));
+        plans.extend(sqlx::query_scalar::<_, String>(explain).persistent(false).fetch_all(&mut *session).await.unwrap());
+    }
+    plans
+}
+
+/// The first test on its database, as far as that can be told.
+async fn first(world: &World) -> Lent {
+    match world.kind {
+        Kind::Tx | Kind::Sandbox | Kind::Database => on_a_new_copy(world).await,
+        Kind::SqlxTest | Kind::Plain => world.next().await,
+    }
+}
+
+/// Hole 26.
+pub(crate) async fn custom_settings(world: &World) -> Verdict {
+    let mut test = world.next().await;
+    let database = test.database().await;
+    test.run("select set_config('app.tenant', '1', true)").await.unwrap();
+    test.end().await.unwrap();
+
+    let mut next = world.next_on(&database).await;
+    let is_same = next.database().await == database;
+    let is_left = number(&mut *next.session().await, "select (current_setting('app.tenant', true) is not null)::int8").await;
+    next.end().await.unwrap();
+    judged(is_left == 1, is_same)
+}
+
+/// Hole 27. Its world has the extension `dblink`, where the server has it and lets this role install it.
+pub(crate) async fn loopback(world: &World) -> Verdict {
+    const LINK: &str = "select dblink_exec(format('host=%s port=%s dbname=%s user=%s', \
+        split_part(current_setting('unix_socket_directories'), ',', 1), current_setting('port'), current_database(), session_user), \
+        'insert into parents (name) values (''by a link'')')";
+    let mut test = world.next().await;
+    let database = test.database().await;
+    if number(&mut *test.session().await, "select count(*) from pg_extension where extname = 'dblink'").await == 0 {
+        test.end().await.unwrap();
+        return Verdict::NotHere;
+    }
+    let linked = test.run(LINK).await;
+    let ended = test.end().await;
+    match linked {
+        // sqlclient_unable_to_establish_sqlconnection, and a password that the server wants: it has no way to itself.
+        Err(error) if matches!(&*code(&error), "08001" | "2F003") => return Verdict::NotHere,
+        linked => linked.unwrap(),
+    }
+    if let Err(error) = ended {
+        assert!(error.help().is_some(), "{error:?}");
+    }
+    let mut next = world.next_on(&database).await;
+    let is_same = next.database().await == database;
+    let is_left = number(&mut *next.session().await, "select count(*) from parents").await > 0;
+    next.end().await.unwrap();
+    judged(is_left, is_same)
+}
+
+/// Hole 28.
+pub(crate) async fn stale_url(world: &World) -> Verdict {
+    let mut test = world.next().await;
+    let (database, options) = (test.database().await, test.second_options());
+    test.end().await.unwrap();
+
+    let mut next = world.next_on(&database).await;
+    let (is_same, oid) = (next.database().await == database, next.oid().await);
+    let reached = match PgConnection::connect_with(&options).await {
+        Err(_) => false,
+        Ok(mut stale) => {
+            let its = "select oid::int8 from pg_database where datname = current_database()";
+            let its: Result<i64, sqlx::Error> = sqlx::query_scalar(its).fetch_one(&mut stale).await;
+            // It may be ended meanwhile.
+            let _ = stale.close().await;
+            its.is_ok_and(|its| its == oid)
+        }
+    };
+    next.end().await.unwrap();
+    judged(reached, is_same)
+}
+
+/// Hole 30.
+pub(crate) async fn beyond_reset(world: &World) -> Verdict {
+    let mut test = world.next().await;
+    let database = test.database().await;
+    let repeated: Vec<String> = {
+        let mut session = test.session().await;
+        // Only a superuser may, except from the folder of plugins.
+        let loaded = session.begin().await;
+        let mut loading = loaded.unwrap();
+        match run(&mut loading, "load 'auto_explain'").await {
+            Ok(()) => loading.commit().await.unwrap(),
+            Err(_) => loading.rollback().await.unwrap(),
+        }
+        run(&mut session, "select setseed(0.42)").await.unwrap();
+        let random = "select random()::text from generate_series(1, 100)";
+        let repeated = sqlx::query_scalar(random).fetch_all(&mut *session).await.unwrap();
+        run(&mut session, "select setseed(0.42)").await.unwrap();
+        repeated
+    };
+    test.end().await.unwrap();
+
+    let mut next = world.next_on(&database).await;
+    let is_same = next.database().await == database;
+    let random = text(&mut *next.session().await, "select random()::text").await;
+    let libraries = "select count(*) from pg_settings where name like 'auto\\_explain.%'";
+    let is_loaded = number(&mut *next.session().await, libraries).await > 0;
+    next.end().await.unwrap();
+    judged(repeated.contains(&random) || is_loaded, is_same)
+}
