@@ -57,8 +57,8 @@ declare
     ignored text;
 begin
     if current_setting('ebbtide.test', true) is distinct from 'open' then
-        -- `RESET ALL` forgets the setting and leaves the row.
-        if not exists (select from _ebbtide.open_test) then
+        -- `RESET ALL` forgets the setting and leaves the row, which this transaction wrote.
+        if not exists (select from _ebbtide.open_test where xmin = pg_current_xact_id()::xid) then
             raise exception 'the test has ended its transaction' using errcode = '25P01';
         end if;
     end if;
@@ -79,7 +79,7 @@ declare
 begin
     -- Another call only in doubt: this ends every test.
     if current_setting('ebbtide.test', true) is distinct from 'open' then
-        if not exists (select from _ebbtide.open_test) then
+        if not exists (select from _ebbtide.open_test where xmin = pg_current_xact_id()::xid) then
             raise exception 'the test has ended its transaction' using errcode = '25P01';
         end if;
     end if;
