@@ -1,7 +1,10 @@
 //! Removes databases of ours that nobody will use again.
 //!
-//! Ours are those with our prefix that belong to our own role. Age alone drops nothing: a fingerprint's databases go when
+//! Ours are those with our prefix. On a server of another owner they belong to our own role, or are copies of a template
+//! that does. Age alone drops nothing: a fingerprint's databases go when
 //! nobody holds it, a kept database when its own comment says so.
+
+mod leftovers;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,9 +19,13 @@ use crate::names::{DATABASE_PREFIX, DatabaseName, Fingerprint, Literal};
 use crate::server::Server;
 use crate::sql_error;
 use crate::template::OWNER;
+use crate::wait::Patience;
 
 /// Templates that may stay on one server beside the one about to be built. Every set of fixtures has one.
 const TEMPLATES_KEPT: usize = 24;
+
+/// How long the server may take to end what keeps a database from being dropped.
+const LEFTOVERS_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What [`Harness::reap`](crate::Harness::reap) did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,8 +45,29 @@ struct KeptMark {
     kept_until: i64,
 }
 
-/// Drops a database of ours together with the sessions on it.
-pub(crate) async fn drop_database(admin: &mut PgConnection, name: &DatabaseName) -> Result<()> {
+/// Drops a database of ours together with the sessions on it, and whatever else keeps the server from dropping it.
+pub(crate) async fn drop_database(server: &Server, admin: &mut PgConnection, name: &DatabaseName) -> Result<()> {
+    let failed = |error| sql_error::failed(&format!("dropping {name}"), error);
+    match drop_at_once(admin, name).await {
+        Err(error) if leftovers::may_be_why(&error) => {
+            let mut patience = Patience::new(format!("dropping {name}"), LEFTOVERS_TIMEOUT);
+            loop {
+                leftovers::remove(server, admin, name).await.map_err(failed)?;
+                match drop_at_once(admin, name).await {
+                    // The server ends sessions and workers a moment after it was asked to.
+                    Err(error) if leftovers::may_be_why(&error) => {
+                        let pause = patience.pause(&error).await;
+                        pause.map_err(|timeout| timeout.with_source(error))?;
+                    }
+                    other => return other.map_err(failed),
+                }
+            }
+        }
+        other => other.map_err(failed),
+    }
+}
+
+async fn drop_at_once(admin: &mut PgConnection, name: &DatabaseName) -> Result<(), sqlx::Error> {
     let release = format!("alter database {name} is_template false");
     // Only a template refuses to be dropped; for any other, and for one that is gone, this changes nothing.
     let _ = sqlx::raw_sql(AssertSqlSafe(release)).execute(&mut *admin).await;
@@ -58,14 +86,14 @@ pub(crate) async fn drop_database(admin: &mut PgConnection, name: &DatabaseName)
         }
         dropped => dropped,
     };
-    dropped.map(drop).map_err(|error| sql_error::failed(&format!("dropping {name}"), error))
+    dropped.map(drop)
 }
 
 /// Drops what builders of this fingerprint left behind. The caller holds the fingerprint's lock.
-pub(crate) async fn drop_builds(admin: &mut PgConnection, fingerprint: &Fingerprint) -> Result<()> {
-    for name in databases(admin, &format!("{DATABASE_PREFIX}b_{fingerprint}_")).await? {
+pub(crate) async fn drop_builds(server: &Server, admin: &mut PgConnection, fingerprint: &Fingerprint) -> Result<()> {
+    for name in databases(Whose::Any, admin, &format!("{DATABASE_PREFIX}b_{fingerprint}_")).await? {
         tracing::info!(database = name.as_str(), "dropping a half-built database");
-        drop_database(admin, &name).await?;
+        drop_database(server, admin, &name).await?;
     }
     Ok(())
 }
@@ -73,12 +101,12 @@ pub(crate) async fn drop_builds(admin: &mut PgConnection, fingerprint: &Fingerpr
 /// Drops the oldest templates with their lanes, unless somebody uses them.
 pub(crate) async fn drop_old_templates(server: &Server, admin: &mut PgConnection) -> Result<()> {
     // Newer databases have higher object identifiers.
-    let templates = databases(admin, &format!("{DATABASE_PREFIX}t_")).await?;
+    let templates = databases(Whose::of(server), admin, &format!("{DATABASE_PREFIX}t_")).await?;
     for template in templates.iter().rev().skip(TEMPLATES_KEPT) {
         let Some(fingerprint) = template.fingerprint() else { continue };
         let Some(hold) = Hold::on(server, admin, &fingerprint).await? else { continue };
         tracing::info!(database = template.as_str(), "dropping an old template");
-        hold.drop_all(admin).await?;
+        hold.drop_all(server, admin).await?;
     }
     Ok(())
 }
@@ -86,28 +114,28 @@ pub(crate) async fn drop_old_templates(server: &Server, admin: &mut PgConnection
 /// Drops what others left on a server that outlives everybody: builds and lanes without a template that nobody uses, and
 /// kept databases whose time is over.
 pub(crate) async fn sweep(server: &Server, admin: &mut PgConnection) -> Result<()> {
-    let names = databases(admin, DATABASE_PREFIX).await?;
+    let names = databases(Whose::of(server), admin, DATABASE_PREFIX).await?;
     let templates: BTreeSet<_> =
         names.iter().filter(|name| name.is_template()).filter_map(DatabaseName::fingerprint).collect();
     let all: BTreeSet<_> = names.iter().filter_map(DatabaseName::fingerprint).collect();
     for fingerprint in all.difference(&templates) {
         if let Some(hold) = Hold::on(server, admin, fingerprint).await? {
-            hold.drop_all(admin).await?;
+            hold.drop_all(server, admin).await?;
         }
     }
-    drop_expired(admin).await.map(drop)
+    drop_expired(server, admin).await.map(drop)
 }
 
 /// Drops everything that nobody uses.
 pub(crate) async fn everything(server: &Server, admin: &mut PgConnection) -> Result<ReapReport> {
-    let names = databases(admin, DATABASE_PREFIX).await?;
-    let mut dropped = drop_expired(admin).await?;
+    let names = databases(Whose::of(server), admin, DATABASE_PREFIX).await?;
+    let mut dropped = drop_expired(server, admin).await?;
     for fingerprint in names.iter().filter_map(DatabaseName::fingerprint).collect::<BTreeSet<_>>() {
         if let Some(hold) = Hold::on(server, admin, &fingerprint).await? {
-            dropped.extend(hold.drop_all(admin).await?);
+            dropped.extend(hold.drop_all(server, admin).await?);
         }
     }
-    let held = databases(admin, DATABASE_PREFIX).await?;
+    let held = databases(Whose::of(server), admin, DATABASE_PREFIX).await?;
     let text = |names: Vec<DatabaseName>| names.iter().map(|name| name.as_str().to_owned()).collect();
     Ok(ReapReport { dropped: text(dropped), held: text(held) })
 }
@@ -130,8 +158,8 @@ impl Hold {
     }
 
     /// The template last, so that what a killed process leaves is found by the next one.
-    async fn drop_all(self, admin: &mut PgConnection) -> Result<Vec<DatabaseName>> {
-        let mut names = databases(admin, DATABASE_PREFIX).await?;
+    async fn drop_all(self, server: &Server, admin: &mut PgConnection) -> Result<Vec<DatabaseName>> {
+        let mut names = databases(Whose::of(server), admin, DATABASE_PREFIX).await?;
         names.retain(|name| name.fingerprint().as_ref() == Some(&self.fingerprint));
         // Somebody may have made another lane since ours were locked, and uses it.
         let is_locked = |name: &DatabaseName| name.lane_number().is_none_or(|number| self.lanes.has(number));
@@ -141,7 +169,7 @@ impl Hold {
         let mut dropped = Vec::new();
         for name in names {
             tracing::info!(database = name.as_str(), "dropping a database that nobody uses");
-            match drop_database(admin, &name).await {
+            match drop_database(server, admin, &name).await {
                 Ok(()) => dropped.push(name),
                 // A session of a role that we may not end: it stays for another time.
                 Err(error) => tracing::warn!(?error, "a database stays"),
@@ -158,9 +186,15 @@ impl Hold {
 }
 
 /// Drops the databases of one lane, whose lease the caller holds.
-pub(crate) async fn drop_lane(admin: &mut PgConnection, fingerprint: &Fingerprint, number: usize) -> Result<()> {
-    for name in databases(admin, &DatabaseName::lanes_numbered(fingerprint, number)).await? {
-        drop_database(admin, &name).await?;
+pub(crate) async fn drop_lane(
+    server: &Server,
+    admin: &mut PgConnection,
+    fingerprint: &Fingerprint,
+    number: usize,
+) -> Result<()> {
+    let prefix = DatabaseName::lanes_numbered(fingerprint, number);
+    for name in databases(Whose::of(server), admin, &prefix).await? {
+        drop_database(server, admin, &name).await?;
     }
     Ok(())
 }
@@ -173,7 +207,7 @@ pub(crate) async fn make_room(
     wanted: &Fingerprint,
     limit: usize,
 ) -> Result<()> {
-    let lanes = databases(admin, &format!("{DATABASE_PREFIX}l_")).await?;
+    let lanes = databases(Whose::of(server), admin, &format!("{DATABASE_PREFIX}l_")).await?;
     let mut surplus = (lanes.len() + 1).saturating_sub(limit);
     for name in lanes {
         if surplus == 0 {
@@ -185,7 +219,7 @@ pub(crate) async fn make_room(
         }
         if let Some(lease) = server.lanes(&fingerprint).try_lease(number).await? {
             lease.forget()?;
-            drop_database(admin, &name).await?;
+            drop_database(server, admin, &name).await?;
             surplus -= 1;
         }
     }
@@ -209,14 +243,15 @@ pub(crate) async fn keep(
 }
 
 /// Drops kept databases whose time is over and that nobody looks at.
-async fn drop_expired(admin: &mut PgConnection) -> Result<Vec<DatabaseName>> {
+async fn drop_expired(server: &Server, admin: &mut PgConnection) -> Result<Vec<DatabaseName>> {
     let failed = |error| sql_error::failed("looking for kept databases", error);
     let kept: Vec<(String, String)> = sqlx::query_as(
         "select datname::text, shobj_description(oid, 'pg_database') from pg_database \
          where starts_with(datname::text, $1) and shobj_description(oid, 'pg_database') is not null \
-         and datdba = (select oid from pg_roles where rolname = current_user)",
+         and ($2 or datdba = (select oid from pg_roles where rolname = current_user))",
     )
     .bind(format!("{DATABASE_PREFIX}k_"))
+    .bind(!server.outlives_us())
     .fetch_all(&mut *admin)
     .await
     .map_err(failed)?;
@@ -239,12 +274,30 @@ async fn drop_expired(admin: &mut PgConnection) -> Result<Vec<DatabaseName>> {
     Ok(dropped)
 }
 
-async fn databases(admin: &mut PgConnection, prefix: &str) -> Result<Vec<DatabaseName>> {
+/// Whose databases a listing holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// Of every role: no other role uses this prefix here.
+    Any,
+    /// Of this role, and those that are copies of a template of this role: a migration or a test may give its database to
+    /// another role.
+    Ours,
+}
+
+impl Whose {
+    fn of(server: &Server) -> Self {
+        if server.outlives_us() { Self::Ours } else { Self::Any }
+    }
+}
+
+async fn databases(whose: Whose, admin: &mut PgConnection, prefix: &str) -> Result<Vec<DatabaseName>> {
     let names: Vec<String> = sqlx::query_scalar(
-        "select datname::text from pg_database where starts_with(datname::text, $1) \
-         and datdba = (select oid from pg_roles where rolname = current_user) order by oid",
+        "with mine as (select datname from pg_database where datdba = (select oid from pg_roles where rolname = current_user)) \
+         select datname::text from pg_database d where starts_with(datname::text, $1) and ($2 or exists (select from mine \
+         where datname in (d.datname, regexp_replace(d.datname, '^([a-z]+)_l_([0-9a-f]+)_[0-9]+$', '\\1_t_\\2')))) order by oid",
     )
     .bind(prefix)
+    .bind(whose == Whose::Any)
     .fetch_all(admin)
     .await
     .map_err(|error| sql_error::failed("listing databases", error))?;

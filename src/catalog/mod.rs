@@ -2,22 +2,26 @@
 //!
 //! Our own schema and what belongs to extensions is left out everywhere.
 
+mod database;
 mod diff;
 mod ledger;
 mod object;
 mod queries;
 mod relations;
+mod rows;
 mod schema;
 mod session;
 
+pub(crate) use database::{DatabaseProperties, STATE as DATABASE_STATE};
 pub use diff::{Difference, SchemaDiff};
 pub use ledger::LedgerClaim;
 pub(crate) use ledger::{LEDGER, is_ledger};
 pub use object::{ObjectKind, SchemaObject};
 pub(crate) use relations::{
-    OWN_SCHEMA, RelationName, RowHolder, available_extension, enums, installed_extension, installed_extensions,
-    row_counts, row_holders, sequences, tables, unstoppable_trigger,
+    OWN_SCHEMA, RelationName, available_extension, enums, installed_extension, installed_extensions, sequences, tables,
+    unstoppable_trigger,
 };
+pub(crate) use rows::{RowHolder, WITHOUT_SCANS, every_row, row_counts, row_holders};
 pub use schema::Schema;
 pub(crate) use schema::Snapshot;
 pub(crate) use session::{custom_settings, keeps_session_state};

@@ -8,6 +8,8 @@ use serde::{Serialize, Serializer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ObjectKind {
+    /// What the server keeps about the database: `owner`, `privileges`, `connection limit`, `comment`, and each setting.
+    Database,
     /// A schema in PostgreSQL's sense, a name space.
     Schema,
     /// An extension, with its version. What belongs to it is not looked at.
@@ -49,7 +51,8 @@ pub enum ObjectKind {
 }
 
 impl ObjectKind {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 20] = [
+        Self::Database,
         Self::Schema,
         Self::Extension,
         Self::Enum,
@@ -75,6 +78,7 @@ impl ObjectKind {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Database => "database",
             Self::Schema => "schema",
             Self::Extension => "extension",
             Self::Enum => "enum",
@@ -145,13 +149,14 @@ pub(super) struct Place<'a> {
 
 impl SchemaObject {
     pub(super) fn at(kind: ObjectKind, place: &Place<'_>) -> Self {
-        use ObjectKind::{Column, Constraint, Extension, Policy, Rule, Schema, Trigger};
+        use ObjectKind::{Column, Constraint, Database, Extension, Policy, Rule, Schema, Trigger};
         let schema = match place.schema {
             None | Some("public") => String::new(),
             Some(schema) => format!("{}.", shown(schema)),
         };
         let own = shown(place.name);
         let name = match (kind, place.relation) {
+            (Database, _) => place.name.to_owned(),
             (Schema | Extension, _) => own,
             (Column, Some(relation)) => format!("{schema}{}.{own}", shown(relation)),
             (Constraint | Trigger | Policy | Rule, Some(relation)) => format!("{own} on {schema}{}", shown(relation)),

@@ -42,7 +42,33 @@ impl Query {
 }
 
 /// Everything that is compared, each entry one query.
-pub(super) const QUERIES: [Query; 13] = [
+pub(super) const QUERIES: [Query; 14] = [
+    // As `pg_dump --create` shows it. The privileges of the owner are not said of a role by its name: the owner is compared
+    // by itself.
+    Query {
+        catalog: "pg_database",
+        sql: "select 'database' as kind, null::oid as namespace, 0::oid as relation, p.name, '' as arguments, \
+              p.definition, d.oid as object, -1 as part from pg_database d, lateral (\
+                select 'owner' as name, pg_get_userbyid(datdba)::text as definition \
+                union all select 'privileges', coalesce((select string_agg(format('%s to %s%s', granted, grantee, grantor), e'\\n' \
+                    order by grantee, grantor, granted) from (select \
+                    string_agg(privilege_type || case when is_grantable then ' with grant option' else '' end, ', ' \
+                        order by privilege_type) as granted, \
+                    case e.grantee when datdba then 'the owner' when 0 then 'public' else quote_ident(pg_get_userbyid(e.grantee)) \
+                        end as grantee, \
+                    case when e.grantor <> datdba then ' by ' || quote_ident(pg_get_userbyid(e.grantor)) else '' end as grantor \
+                    from aclexplode(datacl) e group by e.grantee, e.grantor) g), 'none') where datacl <> acldefault('d', datdba) \
+                union all select 'connection limit', datconnlimit::text where datconnlimit <> -1 \
+                union all select 'is_template', 'true' where datistemplate \
+                union all select 'comment', shobj_description(d.oid, 'pg_database') \
+                union all select 'security label for ' || provider, label from pg_shseclabel \
+                    where classoid = 'pg_database'::regclass and objoid = d.oid \
+                union all select 'setting ' || split_part(c.entry, '=', 1) \
+                    || case when s.setrole <> 0 then ' of role ' || quote_ident(pg_get_userbyid(s.setrole)) else '' end, \
+                    substr(c.entry, strpos(c.entry, '=') + 1) \
+                    from pg_db_role_setting s, unnest(s.setconfig) c(entry) where s.setdatabase = d.oid) p \
+              where d.datname = current_database() and p.definition is not null",
+    },
     Query {
         catalog: "pg_namespace",
         sql: "select 'schema' as kind, oid as namespace, 0::oid as relation, nspname as name, '' as arguments, \

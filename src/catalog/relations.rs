@@ -58,59 +58,6 @@ async fn relations(connection: &mut PgConnection, kinds: &'static str) -> Result
     rows.iter().map(|row| Ok(RelationName { schema: row.try_get(0)?, name: row.try_get(1)? })).collect()
 }
 
-/// Anything that holds rows which a test could change.
-#[derive(Debug, Clone)]
-pub(crate) struct RowHolder {
-    pub(crate) name: RelationName,
-    pub(crate) rows: i64,
-    /// Columns that an insert may name, in order.
-    pub(crate) columns: Vec<String>,
-    /// Whether its rows are the user's own to write: not those of a materialized view or an extension.
-    pub(crate) is_restorable: bool,
-    /// Storage parameters, as they stand behind `WITH`.
-    pub(crate) storage: Option<String>,
-}
-
-/// Every table with storage of its own and every materialized view, those of extensions included.
-pub(crate) async fn row_holders(connection: &mut PgConnection) -> Result<Vec<RowHolder>> {
-    let query = format!(
-        "select n.nspname::text, c.relname::text, \
-         c.relkind = 'r' and not exists (select from pg_depend d \
-            where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'), \
-         coalesce((select array_agg(a.attname::text order by a.attnum) from pg_attribute a \
-            where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''), '{{}}'), \
-         array_to_string(c.reloptions, ', ') \
-         from pg_class c join pg_namespace n on n.oid = c.relnamespace \
-         where c.relkind in ('r', 'm') and c.relpersistence <> 't' and c.relispopulated \
-         and n.nspname not in ('pg_catalog', 'information_schema', '{OWN_SCHEMA}') and n.nspname not like 'pg\\_toast%' \
-         order by 1, 2"
-    );
-    let rows = sqlx::query(AssertSqlSafe(query)).fetch_all(&mut *connection).await?;
-    let mut holders = Vec::new();
-    for row in &rows {
-        let name = RelationName { schema: row.try_get(0)?, name: row.try_get(1)? };
-        holders.push(RowHolder {
-            name,
-            rows: 0,
-            columns: row.try_get(3)?,
-            is_restorable: row.try_get(2)?,
-            storage: row.try_get(4)?,
-        });
-    }
-    let counts: Vec<String> = holders
-        .iter()
-        .enumerate()
-        .map(|(n, holder)| format!("select {n}, count(*) from only {}", holder.name.quoted()))
-        .collect();
-    if !counts.is_empty() {
-        for row in sqlx::query(AssertSqlSafe(counts.join(" union all "))).fetch_all(connection).await? {
-            let number: i32 = row.try_get(0)?;
-            holders[usize::try_from(number).unwrap_or_default()].rows = row.try_get(1)?;
-        }
-    }
-    Ok(holders)
-}
-
 /// A trigger or rule of the user's that fires even where ordinary ones are told to rest
 /// (<https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-SESSION-REPLICATION-ROLE>).
 pub(crate) async fn unstoppable_trigger(connection: &mut PgConnection) -> Result<Option<String>> {
@@ -121,27 +68,6 @@ pub(crate) async fn unstoppable_trigger(connection: &mut PgConnection) -> Result
     )
     .fetch_optional(connection)
     .await
-}
-
-/// Exact row counts, in one query.
-pub(crate) async fn row_counts(
-    connection: &mut PgConnection,
-    tables: &[RelationName],
-) -> Result<BTreeMap<String, u64>> {
-    if tables.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let counts: Vec<String> =
-        tables.iter().enumerate().map(|(n, table)| format!("select {n}, count(*) from {}", table.quoted())).collect();
-    let rows = sqlx::query(AssertSqlSafe(counts.join(" union all "))).fetch_all(connection).await?;
-    rows.iter()
-        .map(|row| {
-            let number: i32 = row.try_get(0)?;
-            let count: i64 = row.try_get(1)?;
-            let table = &tables[usize::try_from(number).unwrap_or_default()];
-            Ok((table.to_string(), count.unsigned_abs()))
-        })
-        .collect()
 }
 
 /// Enum types and their labels in order.

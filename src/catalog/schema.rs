@@ -15,7 +15,7 @@ use crate::sql_error;
 /// A database's schema: every object of the user's with its definition, in PostgreSQL's own words.
 ///
 /// Comments are part of a definition. Left out are: what belongs to extensions (they count by name and version), the rows
-/// of tables and the values of sequences, owners and privileges, tablespaces, the order of a table's columns (a database
+/// of tables and the values of sequences, owners and privileges of objects, tablespaces, the order of a table's columns (a database
 /// that was altered has another one than a database that was made anew), columns that a partition inherits (and so
 /// a default of the partition's own), comments on the columns of views, and kinds that [`ObjectKind`] does not list.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -68,6 +68,14 @@ impl Schema {
         self.objects.iter().map(|(object, definition)| (object, definition.text.as_str()))
     }
 
+    /// The owner of the database, as an object and its definition.
+    fn owner(&self) -> Option<(SchemaObject, &str)> {
+        let place = Place { schema: None, relation: None, name: "owner", arguments: "" };
+        let owner = SchemaObject::at(ObjectKind::Database, &place);
+        let role = self.objects.get(&owner)?.text.as_str();
+        Some((owner, role))
+    }
+
     fn add(&mut self, row: &PgRow) -> Result<(), sqlx::Error> {
         let kind: String = row.try_get(0)?;
         let kind = ObjectKind::named(&kind).ok_or_else(|| sqlx::Error::Decode(kind.into()))?;
@@ -98,9 +106,26 @@ pub(crate) struct Snapshot {
     pub(crate) ledger: Option<LedgerClaim>,
     /// As `server_version` says it.
     pub(crate) version: String,
+    /// The session's role.
+    pub(crate) role: String,
 }
 
 impl Snapshot {
+    /// What `found` lacks, has beyond this one, and has otherwise.
+    ///
+    /// The owner is left out where it says nothing: a reference belongs to the role that made it, unless its migrations
+    /// give it to another one, and the role that reads the compared database need not be its owner.
+    pub(crate) fn compare(&self, found: &Self) -> SchemaDiff {
+        let mut diff = self.schema.compare(&found.schema);
+        if let Some((owner, role)) = self.schema.owner()
+            && role == self.role
+            && found.role != self.role
+        {
+            diff.different.retain(|difference| difference.object != owner);
+        }
+        diff
+    }
+
     /// Plain statements, because a pooler may stand between us and the server.
     pub(crate) async fn read(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
         let mut transaction = connection.begin_with("begin isolation level repeatable read read only").await?;
@@ -112,9 +137,11 @@ impl Snapshot {
                 schema.add(row)?;
             }
         }
-        let version = sqlx::raw_sql("show server_version").fetch_one(&mut *transaction).await?.try_get(0)?;
+        let server = "select current_setting('server_version'), current_user::text";
+        let server = sqlx::raw_sql(server).fetch_one(&mut *transaction).await?;
+        let (version, role) = (server.try_get(0)?, server.try_get(1)?);
         let ledger = LedgerClaim::read(&mut transaction).await?;
         transaction.rollback().await?;
-        Ok(Self { schema, ledger, version })
+        Ok(Self { schema, ledger, version, role })
     }
 }

@@ -34,6 +34,9 @@ impl Harness {
     /// Compares the database of a URL with a new copy of the template. The database is only read: in one read-only
     /// transaction, with at most twenty queries, which every role may send. Its server may be another, also a remote one.
     ///
+    /// What the server keeps about a database is compared as well: owner, privileges, connection limit, comment and settings.
+    /// The owner counts where the plan's migrations name one, or both sessions are of one role.
+    ///
     /// The reference is what is expected: what it has beyond the database is missing. Definitions are told in PostgreSQL's
     /// own words, which some major versions change; have the plan ask for the version of the database's server. A pooler on
     /// the way has to let the start-up parameter `options` through.
@@ -63,7 +66,7 @@ impl Harness {
         let expected = Candidate::parse(reference.url())?.read().await?;
         reference.close().await?;
         Ok(DriftReport {
-            diff: expected.schema.compare(&found.schema),
+            diff: expected.compare(&found),
             expected_ledger: expected.ledger,
             found_ledger: found.ledger,
             expected_version: expected.version,

@@ -96,8 +96,8 @@ impl Stage {
                 let source = Arc::clone(&source);
                 Box::pin(async move {
                     match look {
-                        Look::Once => Ok(source.ensure().await?.name),
-                        Look::Again => Ok(source.build().await?.name),
+                        Look::Once => source.ensure().await,
+                        Look::Again => source.build().await,
                     }
                 })
             }),

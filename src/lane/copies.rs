@@ -14,6 +14,7 @@ use super::pool::{LANES, LanePool, Look};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lane_leases::{LaneLease, LaneState};
 use crate::names::DatabaseName;
+use crate::template::Template;
 use crate::wait::Patience;
 use crate::{reap, sql_error};
 
@@ -148,28 +149,35 @@ impl LanePool {
         // Another process has dropped the template as an old one that was not in use.
         let template = self.template(Look::Again).await?;
         self.copy_of(&template, number).await?.ok_or_else(|| {
-            Error::new(ErrorKind::ServerLost, format!("the template {template} was dropped while it was in use"))
+            Error::new(ErrorKind::ServerLost, format!("the template {} was dropped while it was in use", template.name))
         })
     }
 
     /// None when the template is gone.
-    async fn copy_of(&self, template: &DatabaseName, number: usize) -> Result<Option<DatabaseName>> {
+    async fn copy_of(&self, template: &Template, number: usize) -> Result<Option<DatabaseName>> {
         let setting = self.setting();
         let (server, fingerprint) = (&setting.server, &setting.fingerprint);
         let admin = self.copier().take(server).await;
         let mut admin = admin.map_err(|error| self.explain("connecting to copy the template", error))?;
         reap::make_room(server, &mut admin, fingerprint, LANES).await?;
-        reap::drop_lane(&mut admin, fingerprint, number).await?;
+        reap::drop_lane(server, &mut admin, fingerprint, number).await?;
         let database = DatabaseName::new_lane(fingerprint, number);
-        let create = format!("create database {database} template {template}{}", server.copy_strategy());
+        // Until a copy has all that the server keeps about its template, no session gets in. A copy that its maker did
+        // not finish is dropped by the next one.
+        let properties = &template.properties;
+        let closed = if properties.is_empty() { "" } else { " allow_connections false" };
+        let create = format!("create database {database} template {}{}{closed}", template.name, server.copy_strategy());
         match sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut admin).await {
-            Ok(_) => {
-                self.copier().put_back(admin);
-                Ok(Some(database))
-            }
-            Err(error) if is_missing(&error) => Ok(None),
-            Err(error) => Err(self.explain("copying the template", error)),
+            Ok(_) => {}
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => return Err(self.explain("copying the template", error)),
         }
+        if !properties.is_empty() {
+            let applied = properties.apply(&mut admin, &database).await;
+            applied.map_err(|error| self.explain("giving a copy the template's properties", error))?;
+        }
+        self.copier().put_back(admin);
+        Ok(Some(database))
     }
 
     /// Ends every other session on the lane, undoes what they committed, and gives the database a new name, so that no

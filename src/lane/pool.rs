@@ -15,9 +15,10 @@ use super::waits;
 use crate::conn::ConnParams;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lane_leases::{LaneLease, LaneLeases, LaneState};
-use crate::names::{DatabaseName, Fingerprint};
+use crate::names::Fingerprint;
 use crate::server::Server;
 use crate::sql_error;
+use crate::template::Template;
 
 /// Lanes of one fingerprint on one server: more tests than that at once wait for each other.
 pub(super) const LANES: usize = 64;
@@ -58,9 +59,9 @@ pub(crate) enum Look {
     Again,
 }
 
-/// Makes sure that the template is there and says its name. Called before a copy, never on the way to a ready lane.
+/// Makes sure that the template is there and returns it. Called before a copy, never on the way to a ready lane.
 pub(crate) type TemplateSource =
-    Box<dyn Fn(Look) -> std::pin::Pin<Box<dyn Future<Output = Result<DatabaseName>> + Send>> + Send + Sync>;
+    Box<dyn Fn(Look) -> std::pin::Pin<Box<dyn Future<Output = Result<Template>> + Send>> + Send + Sync>;
 
 /// All lanes of one fingerprint that this process may use.
 #[derive(Clone)]
@@ -139,7 +140,7 @@ impl LanePool {
         &self.inner.copier
     }
 
-    pub(super) async fn template(&self, look: Look) -> Result<DatabaseName> {
+    pub(super) async fn template(&self, look: Look) -> Result<Template> {
         (self.inner.template)(look).await
     }
 

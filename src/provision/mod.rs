@@ -69,6 +69,8 @@ pub(crate) async fn provision(
     let applied = migrate::migrate(site, plan, inputs).await?;
     clock.finish("migrations").migrations = applied;
 
+    // What the migrations set for the database holds for its next session.
+    target.new_session(connection).await?;
     progress.say("verifying");
     verify::verify(connection, inputs, &scripts).await?;
     clock.finish("verification");
@@ -76,6 +78,7 @@ pub(crate) async fn provision(
     let seeded = seed::seed(connection, inputs, limit, progress).await?;
     clock.finish("seeds").seeds = seeded;
 
+    target.new_session(connection).await?;
     progress.say("checking what is expected");
     expect::check(connection, &plan.expect).await?;
     let tables = catalog::tables(connection).await.map_err(|error| sql_error::failed("reading the tables", error))?;

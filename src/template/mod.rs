@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 
-use crate::catalog;
+use crate::catalog::{self, DatabaseProperties};
 use crate::config::Plan;
 use crate::error::Result;
 use crate::names::{DatabaseName, Fingerprint, Literal};
@@ -33,6 +33,8 @@ pub(crate) struct Seal {
     pub(crate) fingerprint: String,
     pub(crate) sealed_at: String,
     pub(crate) report: ProvisionReport,
+    /// What a copy has to be given.
+    pub(crate) properties: DatabaseProperties,
 }
 
 pub(crate) const OWNER: &str = "ebbtide";
@@ -41,6 +43,8 @@ pub(crate) const OWNER: &str = "ebbtide";
 #[derive(Debug, Clone)]
 pub(crate) struct Template {
     pub(crate) name: DatabaseName,
+    /// What the server keeps about it, for its copies.
+    pub(crate) properties: DatabaseProperties,
     pub(crate) report: ProvisionReport,
     pub(crate) origin: Origin,
     /// Time until it could be used: building, or finding it.
@@ -70,44 +74,64 @@ pub(crate) async fn ensure(
     if server.outlives_us() {
         reap::sweep(server, &mut admin).await?;
     }
-    let found = |report| Template { name: name.clone(), report, origin: Origin::Reused, took: began.elapsed() };
+    let found = |seal: Seal| Template {
+        name: name.clone(),
+        properties: seal.properties,
+        report: seal.report,
+        origin: Origin::Reused,
+        took: began.elapsed(),
+    };
     if let Some(seal) = find(&mut admin, &name).await? {
-        return Ok(found(seal.report));
+        return Ok(found(seal));
     }
     let progress = Progress::start("waiting for the template that another process builds");
     lock(&mut admin, fingerprint, *plan.provision_timeout.get()).await?;
     if let Some(seal) = find(&mut admin, &name).await? {
-        return Ok(found(seal.report));
+        return Ok(found(seal));
     }
     progress.say("building the template");
     reap::drop_old_templates(server, &mut admin).await?;
-    reap::drop_builds(&mut admin, fingerprint).await?;
+    reap::drop_builds(server, &mut admin, fingerprint).await?;
     let base = held(&mut admin, &base).await?;
     let build = DatabaseName::build(fingerprint);
-    let report = match fill(server, plan, inputs, &mut admin, base, &build, &progress).await {
-        Ok(report) => report,
+    let (report, properties) = match fill(server, plan, inputs, &mut admin, base, &build, &progress).await {
+        Ok(filled) => filled,
         Err(error) => {
             // The build's own error is the one to report; what stays behind is dropped by the next build.
-            let _ = reap::drop_database(&mut admin, &build).await;
+            let _ = reap::drop_database(server, &mut admin, &build).await;
             return Err(server.explain(error));
         }
     };
-    seal(&mut admin, &build, &name, fingerprint, &report).await?;
+    let seal = Seal {
+        owner: OWNER.into(),
+        format: provision::FORMAT,
+        fingerprint: fingerprint.to_string(),
+        sealed_at: String::new(),
+        report,
+        properties,
+    };
+    let seal = publish(server, &mut admin, &build, &name, seal).await?;
     // The session's end frees the lock in any case.
     let _ = admin.close().await;
-    Ok(Template { name, report, origin: Origin::Started, took: began.elapsed() })
+    Ok(Template {
+        name,
+        properties: seal.properties,
+        report: seal.report,
+        origin: Origin::Started,
+        took: began.elapsed(),
+    })
 }
 
 /// The template that this one is a copy of. Nobody drops it as long as this session shares its lock.
-async fn held(admin: &mut PgConnection, base: &Base) -> Result<Option<DatabaseName>> {
+async fn held(admin: &mut PgConnection, base: &Base) -> Result<Option<(DatabaseName, DatabaseProperties)>> {
     loop {
         let Some(name) = base().await? else { return Ok(None) };
-        let Some(fingerprint) = name.fingerprint() else { return Ok(Some(name)) };
+        let fingerprint = name.fingerprint().expect("a template's name holds its fingerprint");
         let failed = |error| sql_error::failed("locking a template", error);
         let lock = sqlx::query("select pg_advisory_lock_shared($1)").bind(fingerprint.build_key());
         lock.execute(&mut *admin).await.map_err(failed)?;
-        if find(admin, &name).await?.is_some() {
-            return Ok(Some(name));
+        if let Some(seal) = find(admin, &name).await? {
+            return Ok(Some((name, seal.properties)));
         }
         // It was dropped before the lock was ours, and is built again.
         let unlock = sqlx::query("select pg_advisory_unlock_shared($1)").bind(fingerprint.build_key());
@@ -175,18 +199,22 @@ async fn create(
     server: &Server,
     plan: &Plan,
     admin: &mut PgConnection,
-    base: Option<DatabaseName>,
+    base: Option<(DatabaseName, DatabaseProperties)>,
     build: &DatabaseName,
 ) -> Result<PgConnection> {
-    let origin = match base {
-        Some(base) => format!("{base}{}", server.copy_strategy()),
+    let origin = match &base {
+        Some((base, _)) => format!("{base}{}", server.copy_strategy()),
         None => origin(server, plan, admin).await?.to_owned(),
     };
     let create = format!("create database {build} template {origin}");
     sqlx::raw_sql(AssertSqlSafe(create))
-        .execute(admin)
+        .execute(&mut *admin)
         .await
         .map_err(|error| sql_error::failed("creating the database", error))?;
+    if let Some((_, properties)) = base.filter(|(_, properties)| !properties.is_empty()) {
+        let applied = properties.apply(admin, build).await;
+        applied.map_err(|error| sql_error::failed("giving the database its base's properties", error))?;
+    }
     server.conn.connect(build.as_str()).await
 }
 
@@ -195,36 +223,36 @@ async fn fill(
     plan: &Plan,
     inputs: &Inputs,
     admin: &mut PgConnection,
-    base: Option<DatabaseName>,
+    base: Option<(DatabaseName, DatabaseProperties)>,
     build: &DatabaseName,
     progress: &Progress,
-) -> Result<ProvisionReport> {
-    let mut connection = create(server, plan, admin, base, build).await?;
+) -> Result<(ProvisionReport, DatabaseProperties)> {
+    let mut connection = create(server, plan, &mut *admin, base, build).await?;
     let target = provision::Target { conn: &server.conn, database: build.as_str() };
     let report = provision::provision(&mut connection, target, plan, inputs, progress).await?;
     progress.say("sealing the template");
+    // A seed's settings are its own.
+    target.new_session(&mut connection).await?;
     guard::install(&mut connection).await.map_err(|error| sql_error::failed("installing the guard", error))?;
-    // Nobody vacuums the copies: give them statistics and a visibility map from the start.
-    sqlx::raw_sql("vacuum (analyze)")
-        .execute(&mut connection)
-        .await
-        .map_err(|error| sql_error::failed("vacuum", error))?;
+    // No VACUUM and no ANALYZE: the copies have the statistics, and the dead rows, that the migrations left.
     // What is left is a farewell.
     let _ = connection.close().await;
     // The first session after the last DDL writes pg_internal.init, which every copy inherits.
     let mut last = server.conn.connect(build.as_str()).await?;
     sqlx::raw_sql("select 1").execute(&mut last).await.map_err(|error| sql_error::failed("the last look", error))?;
     let _ = last.close().await;
-    Ok(report)
+    let properties = DatabaseProperties::read(admin, build).await;
+    let properties = properties.map_err(|error| sql_error::failed("reading the database's properties", error))?;
+    Ok((report, properties))
 }
 
-async fn seal(
+async fn publish(
+    server: &Server,
     admin: &mut PgConnection,
     build: &DatabaseName,
     name: &DatabaseName,
-    fingerprint: &Fingerprint,
-    report: &ProvisionReport,
-) -> Result<()> {
+    mut seal: Seal,
+) -> Result<Seal> {
     // ALTER DATABASE ... RENAME wants no session on the database, and a closed one takes a moment to go.
     let mut patience = Patience::new("sealing the template", Duration::from_secs(20));
     loop {
@@ -238,29 +266,22 @@ async fn seal(
         }
         patience.pause(format!("{sessions} sessions are still on it")).await?;
     }
-    let sealed_at: String = sqlx::query_scalar("select now()::text")
+    seal.sealed_at = sqlx::query_scalar("select now()::text")
         .fetch_one(&mut *admin)
         .await
         .map_err(|error| sql_error::failed("sealing the template", error))?;
-    let seal = Seal {
-        owner: OWNER.into(),
-        format: provision::FORMAT,
-        fingerprint: fingerprint.to_string(),
-        sealed_at,
-        report: report.clone(),
-    };
     let comment = serde_json::to_string(&seal).expect("a seal holds plain values");
     let publish = format!(
-        "begin; alter database {build} rename to {name}; alter database {name} is_template true allow_connections false; \
-         comment on database {name} is {}; commit",
+        "begin; alter database {build} rename to {name}; alter database {name} owner to current_user; \
+         alter database {name} is_template true allow_connections false; comment on database {name} is {}; commit",
         Literal(&comment)
     );
     match sqlx::raw_sql(AssertSqlSafe(publish)).execute(&mut *admin).await {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(seal),
         Err(error) => {
             // The publishing transaction is over either way; the build must not stay.
             let _ = sqlx::raw_sql("rollback").execute(&mut *admin).await;
-            let _ = reap::drop_database(admin, build).await;
+            let _ = reap::drop_database(server, admin, build).await;
             Err(sql_error::failed("sealing the template", error))
         }
     }

@@ -9,8 +9,8 @@
 //! A table that has changed is truncated, and the rows of seeds are put back from a copy of them. A DELETE would leave
 //! dead rows, and with them another order of later rows and other estimates of the planner.
 
-use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Row as _};
 
 use crate::catalog::{self, RowHolder};
 use crate::names::{Ident, Literal};
@@ -61,15 +61,18 @@ pub(super) async fn install(connection: &mut PgConnection, restore_sequences: &s
             _ if rows > KEPT_ROWS => None,
             _ => keep_rows(connection, holder, number).await?,
         };
+        let name = holder.name.quoted();
+        let source = if restored.is_some() { format!("only {name}") } else { catalog::every_row(&name, "xmin") };
         contents.push(format!(
-            "({}::regclass, {}::bigint, {}::text)",
-            Literal(&holder.name.quoted()),
+            "({}::regclass, {}::bigint, {}, {}::text)",
+            Literal(&name),
             holder.rows,
+            Literal(&source),
             restored.map_or("null".to_owned(), |restored| Literal(&restored).to_string())
         ));
     }
     let contents = if contents.is_empty() {
-        "select null::regclass, 0::bigint, null::text".to_owned()
+        "select null::regclass, 0::bigint, null::text, null::text".to_owned()
     } else {
         format!("values {}", contents.join(", "))
     };
@@ -79,6 +82,7 @@ pub(super) async fn install(connection: &mut PgConnection, restore_sequences: &s
         .replace("{catalogs_differ}", &catalogs_differ(connection).await?)
         .replace("{looked_at}", &ROWS_LOOKED_AT.to_string())
         .replace("{restore_estimates}", RESTORE_ESTIMATES)
+        .replace("{database_state}", catalog::DATABASE_STATE)
         .replace("{restore_sequences}", restore_sequences);
     sqlx::raw_sql(AssertSqlSafe(reset)).execute(connection).await.map(drop)
 }
@@ -127,22 +131,26 @@ async fn keep_rows(
     let options = holder.storage.as_deref().map(|options| format!(" with ({options})")).unwrap_or_default();
     let refill =
         |table: &str| format!("insert into {table} ({columns}) overriding system value select {columns} from {kept}");
-    let try_out = format!(
-        "create table {kept} as select {columns} from only {name}; \
+    let fill_both = format!(
+        "{}; create table {kept} as select {columns} from {}; \
          create table {tried} (like {name} including defaults including generated including identity including storage){options}; \
          {}",
+        catalog::WITHOUT_SCANS,
+        catalog::every_row(&name, &columns),
         refill(&tried)
     );
-    sqlx::raw_sql(AssertSqlSafe(try_out)).execute(&mut *connection).await?;
+    sqlx::raw_sql(AssertSqlSafe(fill_both)).execute(&mut *connection).await?;
     let pages = |table: &str| {
+        let rows = catalog::every_row(table, "ctid");
         format!(
-            "select (ctid::text::point)[0] as page, count(*) as rows, max((ctid::text::point)[1]) as last from only {table} group by 1"
+            "select (ctid::text::point)[0] as page, count(*) as rows, max((ctid::text::point)[1]) as last from {rows} group by 1"
         )
     };
-    let equal =
-        format!("select not exists ((table a except table b) union all (table b except table a)) from (select) s");
-    let equal = format!("with a as ({}), b as ({}) {equal}", pages(&name), pages(&tried));
-    let is_same: bool = sqlx::query_scalar(AssertSqlSafe(equal)).fetch_one(&mut *connection).await?;
+    let equal = "select not exists ((table a except table b) union all (table b except table a))";
+    let equal = format!("{}; with a as ({}), b as ({}) {equal}", catalog::WITHOUT_SCANS, pages(&name), pages(&tried));
+    let row = sqlx::raw_sql(AssertSqlSafe(equal)).fetch_one(&mut *connection).await?;
+    let is_same: &str = row.try_get_unchecked(0)?;
+    let is_same = is_same == "t";
     let mut drop = format!("drop table {tried}");
     if !is_same {
         drop += &format!(", {kept}");

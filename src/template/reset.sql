@@ -1,10 +1,11 @@
--- What the tables held when the template was sealed: how many rows, how large the file is, and what puts the rows back.
--- Other relations' rows cannot be put back. Beyond `allowed` bytes, the planner's estimates differ from the template's.
+-- What the tables held when the template was sealed: how many rows, how large the file is, where to read the rows
+-- without a trace, and what puts them back. Other relations' rows cannot be put back. Beyond `allowed` bytes, the planner's estimates differ from the template's.
 create table _ebbtide.contents (
     relation regclass primary key,
     rows bigint not null,
     bytes bigint not null,
     allowed bigint not null,
+    source text not null,
     restored text
 );
 insert into _ebbtide.contents
@@ -13,8 +14,8 @@ select c.relation, c.rows, pg_relation_size(c.relation),
     -- (estimate_rel_size in PostgreSQL's src/backend/optimizer/util/plancat.c).
     case when r.reltuples < 0 then greatest(pg_relation_size(c.relation), 10 * current_setting('block_size')::bigint)
         else pg_relation_size(c.relation) end,
-    c.restored
-from ({contents}) c(relation, rows, restored) join pg_class r on r.oid = c.relation;
+    c.source, c.restored
+from ({contents}) c(relation, rows, source, restored) join pg_class r on r.oid = c.relation;
 -- The end of a test reads it, and a test may act as any role.
 grant select on _ebbtide.contents to public;
 
@@ -26,6 +27,10 @@ from pg_class where oid >= 16384 and relnamespace <> '_ebbtide'::regnamespace;
 -- Rows of a lane with a transaction identifier after `changed` are a test's. `counted_since` is the moment from which on
 -- the server has counted what was written to this database.
 create table _ebbtide.baseline (changed xid not null, counted_since timestamptz);
+
+-- What the server kept about the database when the template was sealed. A copy is given the same.
+create table _ebbtide.database (state text);
+insert into _ebbtide.database select {database_state};
 
 -- Puts back what the planner reads, after a test that was rolled back. A transaction of its own. Raises EB001 where only
 -- a new copy will do.
@@ -53,10 +58,8 @@ declare
     ignored text;
 begin
     {refusal}
-    if exists (select from pg_db_role_setting s join pg_database d on d.oid = s.setdatabase where d.datname = current_database())
+    if (select state from _ebbtide.database) is distinct from {database_state}
         or exists (select from pg_prepared_xacts where database = current_database())
-        or exists (select from pg_database where datname = current_database()
-            and (datacl is not null or datconnlimit <> -1 or not datallowconn or datistemplate))
     then
         raise exception 'the database itself has changed' using errcode = 'EB001';
     end if;
@@ -85,8 +88,9 @@ begin
     loop
         if not present.is_counted and present.bytes_now = present.bytes then
             continue when present.bytes = 0 or present.rows > {looked_at};
-            execute format('select count(*) as rows, count(*) filter (where age(xmin) < age(%L::xid)) as new from only %s',
-                before.changed, present.relation) into seen;
+            ignored := set_config('enable_seqscan', case when present.restored is null then 'off' else 'on' end, true);
+            execute format('select count(*) as rows, count(*) filter (where age(xmin) < age(%L::xid)) as new from %s',
+                before.changed, present.source) into seen;
             continue when seen.rows = present.rows and seen.new = 0;
         end if;
         if present.restored is null then

@@ -24,7 +24,7 @@ pub(crate) async fn check_reversible(
     let progress = Progress::start("waiting for another process that undoes these migrations");
     let mut admin = server.admin().await?;
     lock(&mut admin, &own, *plan.provision_timeout.get()).await?;
-    reap::drop_builds(&mut admin, &own).await?;
+    reap::drop_builds(server, &mut admin, &own).await?;
     let build = DatabaseName::build(&own);
     let looked = async {
         let mut connection = create(server, plan, &mut admin, None, &build).await?;
@@ -32,7 +32,7 @@ pub(crate) async fn check_reversible(
         provision::check_reversible(&mut connection, target, plan, inputs, &progress).await
     };
     let looked = looked.await;
-    let dropped = reap::drop_database(&mut admin, &build).await;
+    let dropped = reap::drop_database(server, &mut admin, &build).await;
     let report = looked.map_err(|error| server.explain(error))?;
     dropped.map(|()| report)
 }

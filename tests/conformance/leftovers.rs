@@ -49,11 +49,13 @@ pub(crate) async fn estimates(world: &World) -> Verdict {
 
 /// What the planner expects of tables that look empty.
 async fn expected(session: &mut PgConnection) -> Vec<String> {
-    let queries = ["select * from parents", "select * from parents where name = 'a'", "select distinct parent from children"];
+    let queries =
+        ["select * from parents", "select * from parents where name = 'a'", "select distinct parent from children"];
     let mut plans = Vec::new();
     for query in queries {
         let explain = sqlx::AssertSqlSafe(format!("explain {query}"));
-        plans.extend(sqlx::query_scalar::<_, String>(explain).persistent(false).fetch_all(&mut *session).await.unwrap());
+        plans
+            .extend(sqlx::query_scalar::<_, String>(explain).persistent(false).fetch_all(&mut *session).await.unwrap());
     }
     plans
 }
@@ -75,7 +77,8 @@ pub(crate) async fn custom_settings(world: &World) -> Verdict {
 
     let mut next = world.next_on(&database).await;
     let is_same = next.database().await == database;
-    let is_left = number(&mut *next.session().await, "select (current_setting('app.tenant', true) is not null)::int8").await;
+    let is_left =
+        number(&mut *next.session().await, "select (current_setting('app.tenant', true) is not null)::int8").await;
     next.end().await.unwrap();
     judged(is_left == 1, is_same)
 }

@@ -23,7 +23,8 @@ use table::{Kind, TABLE, Verdict};
 use world::World;
 
 /// Where the server has it and lets this role install it.
-const DBLINK: &str = "do $$ begin create extension dblink; exception when others then raise notice '%', sqlerrm; end $$;";
+const DBLINK: &str =
+    "do $$ begin create extension dblink; exception when others then raise notice '%', sqlerrm; end $$;";
 
 /// What a hole looks like from inside a kind of test. Worlds of one name share their lanes.
 async fn probe(hole: u8, kind: Kind, name: &str) -> Verdict {

@@ -3,7 +3,9 @@
 
 mod changes;
 mod dumps;
+mod properties;
 mod report;
+mod statistics;
 #[path = "../support/mod.rs"]
 mod support;
 

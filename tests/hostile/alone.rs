@@ -78,7 +78,10 @@ async fn one(world: &mut World, body: &Body, kind: Kind, next: Kind) -> (String,
             *world = World::new(body.setup()).await;
         }
         match world.play(body, kind).await {
-            Err(error) => (String::new(), vec![Finding { part: "the test itself does not open".into(), difference: format!("{error}") }]),
+            Err(error) => (
+                String::new(),
+                vec![Finding { part: "the test itself does not open".into(), difference: format!("{error}") }],
+            ),
             Ok(played) => {
                 let findings = world.look(next, &played).await;
                 let closed = match &played.left.closed {

@@ -62,7 +62,8 @@ impl Sequence {
         let length = 1 + random.below(LONGEST);
         let step = |number| {
             // Every second one where a world has bodies of its own.
-            let body = if own.is_empty() || random.below(2) == 0 { random.one_of(&common) } else { random.one_of(&own) };
+            let body =
+                if own.is_empty() || random.below(2) == 0 { random.one_of(&common) } else { random.one_of(&own) };
             let kind = random.one_of(body.kinds);
             let looks = number + 1 == length || random.below(2) == 0;
             Step { body, kind, look: looks.then(|| random.one_of(&Kind::ALL)) }
@@ -128,7 +129,10 @@ async fn in_whatever_order_hostile_tests_come_the_next_finds_a_new_copy() {
 fn failure(seed: u64, first: u64, sequence: &Sequence, at: usize, findings: &[Finding]) -> String {
     let mut lines = vec![format!("EBBTIDE_SEED={seed} EBBTIDE_SEQUENCES=1, on the server {:?}", sequence.setup)];
     if seed != first {
-        lines.push(format!("or, if it takes what came before: EBBTIDE_SEED={first} EBBTIDE_SEQUENCES={}", seed - first + 1));
+        lines.push(format!(
+            "or, if it takes what came before: EBBTIDE_SEED={first} EBBTIDE_SEQUENCES={}",
+            seed - first + 1
+        ));
     }
     for (number, step) in sequence.steps.iter().enumerate().take(at + 1) {
         let look = step.look.map(|kind| format!(", then a look by a {kind}")).unwrap_or_default();

@@ -69,8 +69,13 @@ impl World {
         let available = texts(session.get(), "select name from pg_available_extensions").await.unwrap();
         drop(session);
         database.close().await.unwrap();
-        let mut world =
-            Self { harness, references: Vec::new(), seeded, available: available.into_iter().collect(), _scratch: scratch };
+        let mut world = Self {
+            harness,
+            references: Vec::new(),
+            seeded,
+            available: available.into_iter().collect(),
+            _scratch: scratch,
+        };
         assert!(world.renew().await, "a test that has ended its transaction is reported");
         let mut first = Vec::new();
         for kind in Kind::ALL {
@@ -126,7 +131,9 @@ impl World {
     pub(crate) async fn look(&self, kind: Kind, played: &Played) -> Vec<Finding> {
         let mut given = match self.next_on(kind, &played.mark).await {
             Ok(given) => given,
-            Err(error) => return vec![Finding { part: "the next test does not open".into(), difference: describe(&error) }],
+            Err(error) => {
+                return vec![Finding { part: "the next test does not open".into(), difference: describe(&error) }];
+            }
         };
         let mut findings = Vec::new();
         match view(&mut given, kind, &self.seeded).await {
@@ -135,7 +142,8 @@ impl World {
                 findings.extend(different.into_iter().map(|(part, difference)| Finding { part, difference }));
             }
             Err(error) => {
-                findings.push(Finding { part: "the next test's statement fails".into(), difference: error.to_string() });
+                findings
+                    .push(Finding { part: "the next test's statement fails".into(), difference: error.to_string() });
             }
         }
         if let Some(haunt) = &played.left.haunt {

@@ -1,0 +1,108 @@
+//! What the server keeps about a database, outside of that database.
+//!
+//! `CREATE DATABASE ... TEMPLATE` copies files. Everything in a shared catalog stays behind: settings of the database and of
+//! roles in it (`pg_db_role_setting`), owner, privileges, connection limit and IS_TEMPLATE (`pg_database`), the comment
+//! (`pg_shdescription`), and security labels (`pg_shseclabel`). Encoding, locale, collation version and tablespace are
+//! inherited. <https://www.postgresql.org/docs/current/manage-ag-templatedbs.html>
+
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Row as _};
+
+use crate::names::DatabaseName;
+
+/// The properties of one database, as the statements that give them to another database of the same role.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct DatabaseProperties {
+    /// The database that was read. The name has random digits, so every occurrence in a statement means this database.
+    name: String,
+    statements: Vec<String>,
+}
+
+/// Every statement names the database as `datname`. The order of privileges is kept, because `pg_dump` prints them in it.
+///
+/// A value of a variable that is a list of names is stored with the names quoted; it has to be given as separate strings,
+/// as `pg_dump` does (`makeAlterConfigCommand`). A privilege is granted by the role that granted it.
+const STATEMENTS: &str = r#"
+with d as (select * from pg_database where datname = $1),
+settings as (
+    select s.setdatabase, s.setrole, c.n, split_part(c.entry, '=', 1) as name,
+        substr(c.entry, strpos(c.entry, '=') + 1) as value
+    from pg_db_role_setting s, unnest(s.setconfig) with ordinality c(entry, n)
+),
+grants as (
+    select a.n, e.grantor, e.grantee, e.is_grantable, string_agg(e.privilege_type, ', ' order by e.privilege_type) as granted
+    from d, unnest(d.datacl) with ordinality a(item, n), aclexplode(array[a.item]) e group by 1, 2, 3, 4
+)
+select statement from d, lateral (
+    select 1 as step, 0::bigint as first, 0::bigint as second, format('alter database %I owner to %I', datname, pg_get_userbyid(datdba)) as statement
+        where pg_get_userbyid(datdba) <> current_user
+    union all
+    select 2, s.setrole::bigint, s.n, format(case when s.setrole = 0 then 'alter database %2$I set %3$s to %4$s'
+            else 'alter role %1$I in database %2$I set %3$s to %4$s' end,
+        pg_get_userbyid(s.setrole), datname, (select string_agg(quote_ident(part), '.') from unnest(string_to_array(s.name, '.')) part),
+        case when s.name in ('local_preload_libraries', 'search_path', 'session_preload_libraries', 'temp_tablespaces')
+            then coalesce((select string_agg(quote_literal(coalesce(replace(m[1], '""', '"'), m[2])), ', ' order by at)
+                from regexp_matches(s.value, '"((?:[^"]|"")*)"|([^,\s"]+)', 'g') with ordinality r(m, at)), '''''')
+            else quote_literal(s.value) end)
+        from settings s where s.setdatabase = d.oid
+    union all
+    select 3, 0, 0, format('alter database %I connection limit %s', datname, datconnlimit) where datconnlimit <> -1
+    union all
+    select 4, 0, 0, format('revoke all on database %1$I from public, %2$I', datname, pg_get_userbyid(datdba)) where datacl is not null
+    union all
+    select 5, g.n, g.is_grantable::int, concat(
+            case when g.grantor <> datdba then format('set local role %I; ', pg_get_userbyid(g.grantor)) end,
+            format('grant %s on database %I to %s', g.granted, datname,
+                case when g.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(g.grantee)) end),
+            case when g.is_grantable then ' with grant option' end,
+            case when g.grantor <> datdba then '; set local role none' end)
+        from grants g
+    union all
+    select 6, 0, 0, format('comment on database %I is %L', datname, shobj_description(d.oid, 'pg_database'))
+        where shobj_description(d.oid, 'pg_database') is not null
+    union all
+    select 7, 0, 0, format('security label for %I on database %I is %L', provider, datname, label)
+        from pg_shseclabel where classoid = 'pg_database'::regclass and objoid = d.oid
+    union all
+    select 8, 0, 0, format('alter database %I is_template true', datname) where datistemplate
+) s order by step, first, second
+"#;
+
+/// An expression with the raw values behind the statements, for the database that a session is on. Two databases that were
+/// given the same statements have the same text.
+pub(crate) const STATE: &str = "(select concat_ws(e'\\n', datdba, datacl::text, datconnlimit, datallowconn, datistemplate, \
+     (select string_agg(setrole || ' ' || setconfig::text, e'\\n' order by setrole) from pg_db_role_setting s \
+        where s.setdatabase = d.oid), \
+     (select string_agg(provider || ' ' || label, e'\\n' order by provider) from pg_shseclabel \
+        where classoid = 'pg_database'::regclass and objoid = d.oid), \
+     shobj_description(d.oid, 'pg_database')) \
+     from pg_database d where datname = current_database())";
+
+impl DatabaseProperties {
+    /// Reads shared catalogs, so a session on any database of the server will do. An owner counts as a property only when
+    /// it is another role than this session's.
+    pub(crate) async fn read(session: &mut PgConnection, database: &DatabaseName) -> Result<Self, sqlx::Error> {
+        let rows = sqlx::query(STATEMENTS).bind(database.as_str()).fetch_all(session).await?;
+        let statements = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        Ok(Self { name: database.as_str().to_owned(), statements })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.statements.is_empty()
+    }
+
+    /// Gives these properties to a database that was created with `ALLOW_CONNECTIONS false`, and opens it, in one
+    /// transaction: a database that accepts connections has all of them.
+    pub(crate) async fn apply(&self, session: &mut PgConnection, database: &DatabaseName) -> Result<(), sqlx::Error> {
+        let statements = self.statements.join("; ").replace(&self.name, database.as_str());
+        let message = format!("begin; {statements}; alter database {database} allow_connections true; commit");
+        let applied = sqlx::raw_sql(AssertSqlSafe(message)).execute(&mut *session).await;
+        if applied.is_err() {
+            // The first error is the one to report.
+            let _ = sqlx::raw_sql("rollback").execute(session).await;
+        }
+        applied.map(drop)
+    }
+}

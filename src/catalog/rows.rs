@@ -1,0 +1,124 @@
+//! Reads the rows of tables, and leaves the tables exactly as they are.
+//!
+//! A scan of a page that is nearly full removes the dead rows from it (`heap_page_prune_opt` in PostgreSQL's
+//! `heapam.c`), and the next insert takes their place instead of the table's end. A database that was only migrated has
+//! not been scanned, so a test would see its rows in another order. A fetch by `ctid` removes nothing.
+
+use std::collections::BTreeMap;
+
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+
+use super::relations::{OWN_SCHEMA, RelationName};
+
+type Result<T> = std::result::Result<T, sqlx::Error>;
+
+/// Bytes above which a table is scanned when the server has counted no update and no delete: a fetch costs several times
+/// as much as a scan.
+const LARGE: u32 = 2 << 20;
+
+/// Anything that holds rows which a test could change.
+#[derive(Debug, Clone)]
+pub(crate) struct RowHolder {
+    pub(crate) name: RelationName,
+    pub(crate) rows: i64,
+    /// Columns that an insert may name, in order.
+    pub(crate) columns: Vec<String>,
+    /// Whether its rows are the user's own to write: not those of a materialized view or an extension.
+    pub(crate) is_restorable: bool,
+    /// Storage parameters, as they stand behind `WITH`.
+    pub(crate) storage: Option<String>,
+}
+
+/// Every table with storage of its own and every materialized view, those of extensions included.
+pub(crate) async fn row_holders(connection: &mut PgConnection) -> Result<Vec<RowHolder>> {
+    let query = format!(
+        "select n.nspname::text, c.relname::text, \
+         c.relkind = 'r' and not exists (select from pg_depend d \
+            where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'), \
+         coalesce((select array_agg(a.attname::text order by a.attnum) from pg_attribute a \
+            where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''), '{{}}'), \
+         array_to_string(c.reloptions, ', ') \
+         from pg_class c join pg_namespace n on n.oid = c.relnamespace \
+         where c.relkind in ('r', 'm') and c.relpersistence <> 't' and c.relispopulated \
+         and n.nspname not in ('pg_catalog', 'information_schema', '{OWN_SCHEMA}') and n.nspname not like 'pg\\_toast%' \
+         order by 1, 2"
+    );
+    let rows = sqlx::query(AssertSqlSafe(query)).fetch_all(&mut *connection).await?;
+    let mut holders = Vec::new();
+    for row in &rows {
+        let name = RelationName { schema: row.try_get(0)?, name: row.try_get(1)? };
+        holders.push(RowHolder {
+            name,
+            rows: 0,
+            columns: row.try_get(3)?,
+            is_restorable: row.try_get(2)?,
+            storage: row.try_get(4)?,
+        });
+    }
+    let names: Vec<String> = holders.iter().map(|holder| holder.name.quoted()).collect();
+    let counts = counted(connection, &names, "false").await?;
+    for (holder, rows) in holders.iter_mut().zip(counts) {
+        holder.rows = rows;
+    }
+    Ok(holders)
+}
+
+/// Exact row counts, with the rows of partitions and of tables that inherit.
+pub(crate) async fn row_counts(
+    connection: &mut PgConnection,
+    tables: &[RelationName],
+) -> Result<BTreeMap<String, u64>> {
+    let names: Vec<String> = tables.iter().map(RelationName::quoted).collect();
+    let counts = counted(connection, &names, "true").await?;
+    Ok(tables.iter().map(ToString::to_string).zip(counts.into_iter().map(i64::unsigned_abs)).collect())
+}
+
+/// A `FROM` clause with every row of a table in its physical order, for a session without `enable_seqscan`. The fetches go
+/// page by page: an array with the place of every row would not fit into memory for a large table. OFFSET keeps the planner
+/// from making a join of it, which it would scan for.
+pub(crate) fn every_row(table: &str, columns: &str) -> String {
+    format!(
+        "generate_series(0, pg_relation_size('{}') / current_setting('block_size')::int - 1) page, \
+         lateral (select {columns} from only {table} where ctid = any (array(select format('(%s,%s)', page, item)::tid \
+         from generate_series(1, current_setting('block_size')::int / 28) item)) offset 0) fetched",
+        table.replace('\'', "''")
+    )
+}
+
+/// What a session needs before it reads [`every_row`]: the planner would scan a small table.
+pub(crate) const WITHOUT_SCANS: &str = "set local enable_seqscan = off";
+
+/// The number of rows of each relation. `descend` is an SQL condition: whether relations below one count too.
+async fn counted(connection: &mut PgConnection, names: &[String], descend: &'static str) -> Result<Vec<i64>> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Only PostgreSQL's own kind of storage (`heap`) is known to be read by `ctid` without a trace.
+    let tree = format!(
+        "with recursive tree(n, relation) as (select n, name::regclass::oid from unnest($1) with ordinality t(name, n) \
+         union all select n, inhrelid from tree join pg_inherits on inhparent = relation where {descend}) \
+         select tree.n, format('%I.%I', nspname, relname), relkind in ('r', 'm') and amname = 'heap' \
+            and (pg_relation_size(c.oid) < {LARGE} or pg_stat_get_tuples_updated(c.oid) > 0 \
+                or pg_stat_get_tuples_deleted(c.oid) > 0 or pg_stat_get_dead_tuples(c.oid) > 0) \
+         from tree join pg_class c on c.oid = relation join pg_namespace s on s.oid = relnamespace \
+         left join pg_am on pg_am.oid = relam where relkind in ('r', 'm', 'f')"
+    );
+    let mut transaction = connection.begin().await?;
+    sqlx::raw_sql(WITHOUT_SCANS).execute(&mut *transaction).await?;
+    let mut parts = Vec::new();
+    for row in sqlx::query(AssertSqlSafe(tree)).bind(names).fetch_all(&mut *transaction).await? {
+        let (n, name, is_fetched): (i64, String, Option<bool>) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let from = if is_fetched == Some(true) { every_row(&name, "") } else { format!("only {name}") };
+        parts.push(format!("select {n}::bigint, count(*) from {from}"));
+    }
+    let mut counts = vec![0; names.len()];
+    if !parts.is_empty() {
+        for row in sqlx::query(AssertSqlSafe(parts.join(" union all "))).fetch_all(&mut *transaction).await? {
+            let (n, rows): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+            counts[usize::try_from(n - 1).unwrap_or_default()] += rows;
+        }
+    }
+    transaction.rollback().await?;
+    Ok(counts)
+}

@@ -1,0 +1,101 @@
+//! What keeps the server from dropping a database, and how it is removed.
+//!
+//! `DROP DATABASE ... WITH (FORCE)` ends ordinary sessions. It is refused while the database has prepared transactions,
+//! active logical replication slots or subscriptions
+//! (<https://www.postgresql.org/docs/current/sql-dropdatabase.html>). A migration that fails half-way, or a test, may leave
+//! all of them.
+
+use sqlx::AssertSqlSafe;
+use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
+
+use crate::names::{DatabaseName, Ident, Literal};
+use crate::server::Server;
+use crate::sql_error;
+
+/// Whether a refused drop may succeed once the leftovers are removed.
+pub(super) fn may_be_why(error: &sqlx::Error) -> bool {
+    // object_in_use
+    sql_error::code(error) == Some("55006")
+}
+
+/// Ends every session on the database, its replication slots and subscriptions, and its prepared transactions.
+pub(super) async fn remove(
+    server: &Server,
+    admin: &mut PgConnection,
+    database: &DatabaseName,
+) -> Result<(), sqlx::Error> {
+    end_replication(admin, database).await?;
+    let inside: bool = sqlx::query_scalar(
+        "select exists (select from pg_prepared_xacts where database = $1) \
+         or exists (select from pg_subscription s join pg_database d on d.oid = s.subdbid where d.datname = $1)",
+    )
+    .bind(database.as_str())
+    .fetch_one(&mut *admin)
+    .await?;
+    if !inside {
+        return Ok(());
+    }
+    // The database may be one that nobody may connect to.
+    let open = format!("alter database {database} allow_connections true connection limit -1");
+    sqlx::raw_sql(AssertSqlSafe(open)).execute(admin).await?;
+    // Settings of the database may make it read-only, or switch to another role.
+    let options = server.conn.options(database.as_str()).options([("default_transaction_read_only", "off")]);
+    let mut connection = PgConnection::connect_with(&options).await?;
+    let removed = end_inside(&mut connection).await;
+    // The drop ends it otherwise.
+    let _ = connection.close().await;
+    removed
+}
+
+/// A walsender is no session that FORCE ends, and holds its slot.
+async fn end_replication(admin: &mut PgConnection, database: &DatabaseName) -> Result<(), sqlx::Error> {
+    let end = "select count(pg_terminate_backend(pid)) from (\
+               select pid from pg_stat_activity where datname = $1 and pid <> pg_backend_pid() \
+               union select active_pid from pg_replication_slots where database = $1 and active_pid is not null) s";
+    sqlx::query(end).bind(database.as_str()).execute(&mut *admin).await?;
+    let slots: Vec<String> =
+        sqlx::query_scalar("select slot_name::text from pg_replication_slots where database = $1 and not active")
+            .bind(database.as_str())
+            .fetch_all(&mut *admin)
+            .await?;
+    for slot in slots {
+        let drop_slot = format!("select pg_drop_replication_slot({})", Literal(&slot));
+        match sqlx::raw_sql(AssertSqlSafe(drop_slot)).execute(&mut *admin).await {
+            // object_in_use, undefined_object: a client is back on it, or was quicker. The next round decides.
+            Err(error) if matches!(sql_error::code(&error), Some("55006" | "42704")) => {}
+            other => drop(other?),
+        }
+    }
+    Ok(())
+}
+
+/// What only a session on the database itself can end.
+async fn end_inside(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let prepared: Vec<String> =
+        sqlx::query_scalar("select gid from pg_prepared_xacts where database = current_database()")
+            .fetch_all(&mut *connection)
+            .await?;
+    for transaction in prepared {
+        run(connection, format!("rollback prepared {}", Literal(&transaction))).await?;
+    }
+    let subscriptions: Vec<String> = sqlx::query_scalar(
+        "select subname::text from pg_subscription s join pg_database d on d.oid = s.subdbid \
+         where d.datname = current_database()",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    for subscription in subscriptions {
+        let name = Ident(&subscription);
+        // Without its slot a subscription is dropped without a word to the publisher.
+        // https://www.postgresql.org/docs/current/sql-dropsubscription.html
+        run(connection, format!("alter subscription {name} disable")).await?;
+        run(connection, format!("alter subscription {name} set (slot_name = none)")).await?;
+        run(connection, format!("drop subscription {name}")).await?;
+    }
+    Ok(())
+}
+
+async fn run(connection: &mut PgConnection, statement: String) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await.map(drop)
+}
