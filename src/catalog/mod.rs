@@ -24,4 +24,4 @@ pub(crate) use relations::{
 pub(crate) use rows::{RowHolder, WITHOUT_SCANS, every_row, row_counts, row_holders};
 pub use schema::Schema;
 pub(crate) use schema::Snapshot;
-pub(crate) use session::{custom_settings, keeps_session_state};
+pub(crate) use session::{custom_setting, custom_settings, keeps_session_state};

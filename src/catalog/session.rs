@@ -37,6 +37,12 @@ pub(crate) async fn custom_settings(connection: &mut PgConnection) -> Result<Vec
     rows.iter().map(|row| Ok(CustomSetting { name: row.try_get(0)?, value: row.try_get(1)? })).collect()
 }
 
+/// One such setting.
+pub(crate) async fn custom_setting(connection: &mut PgConnection, name: &str) -> Result<CustomSetting, sqlx::Error> {
+    let value = sqlx::query_scalar("select current_setting($1, true)").bind(name).fetch_one(connection).await?;
+    Ok(CustomSetting { name: name.to_owned(), value })
+}
+
 /// Whether an extension or a language of the database keeps state in a session that no command resets: connections to
 /// other servers (dblink, postgres_fdw and other wrappers), or an interpreter's variables (PL/Perl, PL/Python, PL/Tcl).
 pub(crate) async fn keeps_session_state(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {

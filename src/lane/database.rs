@@ -15,7 +15,6 @@ use super::pool::{LanePool, Purpose};
 use super::report::Story;
 use crate::advice::Isolation;
 use crate::error::Result;
-use crate::lane_leases::LaneState;
 
 /// Connections of the pool that a test gets, as in `#[sqlx::test]`.
 const CONNECTIONS: u32 = 5;
@@ -166,15 +165,11 @@ impl OpenDatabase {
                 lanes.put_back(self.lane)
             }
             Ok(false) => {
-                lanes.setting().runtime.clone().spawn(async move {
-                    if let Err(error) = refill(&lanes, self.lane).await {
-                        tracing::debug!(?error, "a lane is left for the next test to copy");
-                    }
-                });
+                lanes.refill_later(self.lane);
                 Ok(())
             }
             // The test may have dropped its own database, or ended our session; the server tells.
-            Err(_) => refill(&lanes, self.lane).await,
+            Err(_) => lanes.refill(self.lane).await,
         }
     }
 
@@ -219,15 +214,6 @@ impl OpenDatabase {
             );
         }
     }
-}
-
-/// Copies the lane anew, ready for the next test.
-async fn refill(lanes: &LanePool, mut lane: Lane) -> Result<()> {
-    lane.connection = None;
-    let database = lanes.copy(lane.lease.number()).await?;
-    lane.lease.mark(LaneState::Equal, 0, &database)?;
-    lanes.freed(lane);
-    Ok(())
 }
 
 impl fmt::Debug for Database {

@@ -147,16 +147,14 @@ pub(super) async fn close(connection: &mut PgConnection, has_cancelled: impl Fn(
     Closing { outcome, remains }
 }
 
-/// Puts back what the planner reads. Returns whether the tables are then as small as the template's in its eyes: if not,
-/// or if this role may not write there, only a new copy will do.
-pub(super) async fn restore_estimates(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let restore = "begin read write; set local synchronous_commit = off; call _ebbtide.restore_estimates(); commit";
-    match send(connection, restore.to_owned()).await {
+/// Whether the planner sees what it sees in the template: if not, only a new copy will do.
+pub(super) async fn proves_estimates(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    match send(connection, "call _ebbtide.prove_estimates()".to_owned()).await {
         Ok(()) => Ok(true),
         Err(error) if sql_error::is_server_gone(&error) => Err(error),
         Err(error) => {
             tracing::debug!(%error, "a lane has to be copied again");
-            send(connection, "rollback".to_owned()).await.map(|()| false)
+            Ok(false)
         }
     }
 }

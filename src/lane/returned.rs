@@ -4,10 +4,10 @@ use super::guard::{self, Remains};
 use super::leased::Lane;
 use super::pool::LanePool;
 use crate::error::Result;
+use crate::lane_leases::LaneState;
 
 impl LanePool {
-    /// Makes the lane ready for its next test, or gives it up: then it stays marked as in use, so that it is copied again
-    /// before its next use.
+    /// Makes the lane ready for its next test, or gives it up: then it is copied again before its next use.
     ///
     /// # Errors
     /// The server went away.
@@ -16,15 +16,15 @@ impl LanePool {
         let is_worn = lane.is_worn();
         if remains.intruder {
             tracing::debug!(database = lane.database.as_str(), "another client was connected: the lane is given up");
-            self.freed(lane);
+            self.refill_later(lane);
             return Ok(());
         }
         if let Some(connection) = &mut lane.connection {
             let connection = connection.get();
             if (remains.estimates || may_have_grown)
-                && !guard::restore_estimates(connection).await.map_err(|error| self.explain(STEP, error))?
+                && !guard::proves_estimates(connection).await.map_err(|error| self.explain(STEP, error))?
             {
-                self.freed(lane);
+                self.refill_later(lane);
                 return Ok(());
             }
             // A worn lane is not called clean, so it is copied again.
@@ -37,6 +37,25 @@ impl LanePool {
             lane.connection = None;
         }
         self.put_back(lane)
+    }
+
+    /// Copies the lane again in the background. If that fails, the next test does it.
+    pub(super) fn refill_later(&self, lane: Lane) {
+        let pool = self.clone();
+        self.setting().runtime.spawn(async move {
+            if let Err(error) = pool.refill(lane).await {
+                tracing::debug!(?error, "a lane is left for the next test to copy");
+            }
+        });
+    }
+
+    /// Copies the lane again, ready for the next test.
+    pub(super) async fn refill(&self, mut lane: Lane) -> Result<()> {
+        lane.connection = None;
+        let database = self.copy(lane.lease.number()).await?;
+        lane.lease.mark(LaneState::Equal, 0, &database)?;
+        self.freed(lane);
+        Ok(())
     }
 }
 

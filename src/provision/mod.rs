@@ -40,11 +40,12 @@ pub use reversible::{ReversibleReport, ReversibleStep};
 pub(crate) const FORMAT: u32 = 10;
 
 /// The SQL of ebbtide's own objects, which every template holds. A template with other ones is another template.
-const OWN_OBJECTS: [&str; 4] = [
+const OWN_OBJECTS: [&str; 5] = [
     include_str!("../template/guard.sql"),
     include_str!("../template/look.sql"),
     include_str!("../template/reset.sql"),
     include_str!("../template/restore_estimates.sql"),
+    include_str!("../template/estimates_differ.sql"),
 ];
 
 /// Runs every phase in order; a later one never starts before an earlier one has passed.

@@ -25,6 +25,9 @@ pub(crate) const fn sessions(version_num: u32) -> &'static str {
 /// `LOAD`.
 const TOUCHING: &str = r#"\mset_config\M|\mset\s+((local|session)\s+)?["\w]+\s*\.|^\s*load\M"#;
 
+/// A setting of each library that tests load for one session.
+const LIBRARIES: [&str; 2] = ["auto_explain.log_min_duration", "pg_hint_plan.enable_hint"];
+
 /// What a statement sets for its transaction only: `SET LOCAL a`, and `set_config('a', .., true)`.
 const LOCAL_SETTINGS: &str = r#"\mset\s+local\s+"?([a-z_][\w.]*)|\mset_config\s*\(\s*'([\w.]+)'[^)]*,\s*true\s*\)"#;
 
@@ -58,7 +61,10 @@ pub(super) async fn is_superuser(connection: &mut PgConnection) -> Result<bool, 
 async fn look(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     let version: i32 =
         sqlx::query_scalar("select current_setting('server_version_num')::int4").fetch_one(&mut *connection).await?;
-    let custom = catalog::custom_settings(connection).await?;
+    let mut custom = catalog::custom_settings(connection).await?;
+    for library in LIBRARIES {
+        custom.push(catalog::custom_setting(connection, library).await?);
+    }
     let custom_settings = if custom.is_empty() {
         String::new()
     } else {

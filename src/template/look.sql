@@ -7,6 +7,7 @@ select concat_ws(
     coalesce(sum(pg_stat_get_xact_tuples_inserted(relation) + pg_stat_get_xact_tuples_updated(relation)), 0),
     (coalesce(sum(pg_stat_get_analyze_count(relation)), 0) > 0
         or pg_stat_get_xact_tuples_inserted('pg_catalog.pg_class'::regclass) > 0
+        or pg_stat_get_xact_tuples_updated('pg_catalog.pg_class'::regclass) > 0
         or pg_stat_get_xact_tuples_inserted('pg_catalog.pg_statistic'::regclass) > 0
         or pg_stat_get_xact_tuples_updated('pg_catalog.pg_statistic'::regclass) > 0
         or current_setting('track_counts') = 'off')::int,

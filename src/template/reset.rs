@@ -17,6 +17,7 @@ use crate::names::{Ident, Literal};
 
 const RESET: &str = include_str!("reset.sql");
 const RESTORE_ESTIMATES: &str = include_str!("restore_estimates.sql");
+const ESTIMATES_DIFFER: &str = include_str!("estimates_differ.sql");
 
 /// More seeded rows than that are not kept a second time: a changed table then means a new copy.
 const KEPT_ROWS: i64 = 10_000;
@@ -82,6 +83,7 @@ pub(super) async fn install(connection: &mut PgConnection, restore_sequences: &s
         .replace("{catalogs_differ}", &catalogs_differ(connection).await?)
         .replace("{looked_at}", &ROWS_LOOKED_AT.to_string())
         .replace("{restore_estimates}", RESTORE_ESTIMATES)
+        .replace("{estimates_differ}", ESTIMATES_DIFFER)
         .replace("{database_state}", catalog::DATABASE_STATE)
         .replace("{restore_sequences}", restore_sequences);
     sqlx::raw_sql(AssertSqlSafe(reset)).execute(connection).await.map(drop)

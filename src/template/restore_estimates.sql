@@ -1,9 +1,4 @@
-if exists (
-    select from pg_class c join _ebbtide.estimates e on e.oid = c.oid
-    where (c.relpages, c.reltuples, c.relallvisible, c.relhasindex, c.relhasrules, c.relhastriggers, c.relhassubclass)
-        is distinct from (e.relpages, e.reltuples, e.relallvisible, e.relhasindex, e.relhasrules, e.relhastriggers,
-            e.relhassubclass)
-) then
+if {estimates_differ} then
     if not (select rolsuper from pg_roles where rolname = current_user) then
         raise exception 'only a superuser may put back what the planner reads' using errcode = 'EB001';
     end if;
