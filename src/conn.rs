@@ -1,5 +1,6 @@
 //! How to reach a server: connection parameters, URL, redaction.
 
+mod inherited;
 mod program;
 
 use std::collections::BTreeMap;
@@ -44,6 +45,16 @@ pub(crate) struct ConnParams {
     session: String,
     /// The database that administration goes through, and that advisory locks belong to.
     admin: String,
+    identity: Identity,
+}
+
+/// Whose variables may complete what the parameters leave open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Identity {
+    /// Nothing is open: the server is ours.
+    Ours,
+    /// The driver completes a URL by `PGPASSWORD`, `PGSSLMODE` and the like, and so may a child process.
+    OfUser,
 }
 
 impl ConnParams {
@@ -57,6 +68,7 @@ impl ConnParams {
             url: (format!("postgres://{}@{host}:{PORT}/", percent_encode(user)), Vec::new()),
             session: String::new(),
             admin: ADMIN_DATABASE.to_owned(),
+            identity: Identity::Ours,
         }
     }
 
@@ -70,6 +82,7 @@ impl ConnParams {
             url: (format!("postgres://{name}:{secret}@{shown}:{port}/"), Vec::new()),
             session: String::new(),
             admin: ADMIN_DATABASE.to_owned(),
+            identity: Identity::Ours,
         }
     }
 
@@ -81,14 +94,15 @@ impl ConnParams {
     pub(crate) fn external(url: &str, settings: &BTreeMap<String, String>) -> Result<Self, sqlx::Error> {
         let shown: Url = url.parse().map_err(|error| sqlx::Error::Configuration(Box::new(error)))?;
         let given: PgConnectOptions = url.parse()?;
-        let given = given.options(settings);
-        let pairs = shown.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
-        let pairs = pairs.filter(|pair| !is_replaced(pair)).map(str::to_owned).collect();
+        let session = inherited::of_url(&given.options(settings));
+        let replaced = |pair: &&str| is_setting(pair) || pair.split('=').next() == Some("dbname");
+        let kept = pairs(&shown).into_iter().filter(|pair| !replaced(pair)).map(str::to_owned).collect();
         Ok(Self {
-            url: (format!("{}/", &shown[..Position::BeforePath]), pairs),
-            session: given.get_options().unwrap_or_default().to_owned(),
-            options: given.options(KEEPALIVES),
+            options: inherited::only_settings(&shown, &session)?.options(KEEPALIVES),
+            url: (format!("{}/", &shown[..Position::BeforePath]), kept),
+            session,
             admin: ADMIN_DATABASE.to_owned(),
+            identity: Identity::OfUser,
         })
     }
 
@@ -213,14 +227,18 @@ where
 }
 
 fn plain(user: &str) -> PgConnectOptions {
-    PgConnectOptions::new_without_pgpass().ssl_mode(PgSslMode::Disable).username(user)
+    inherited::none_of().ssl_mode(PgSslMode::Disable).username(user)
 }
 
-/// Whether a parameter of a URL names what we name ourselves.
-fn is_replaced(pair: &str) -> bool {
+/// The parameters of a URL as they are written.
+fn pairs(url: &Url) -> Vec<&str> {
+    url.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).collect()
+}
+
+/// Whether a parameter of a URL names settings of the session.
+fn is_setting(pair: &str) -> bool {
     let key = pair.split('=').next().unwrap_or_default();
-    ["dbname", "options"].contains(&key)
-        || ["options[", "options%5B", "options%5b"].iter().any(|of| key.starts_with(of))
+    key == "options" || ["options[", "options%5B", "options%5b"].iter().any(|of| key.starts_with(of))
 }
 
 fn percent_encode(text: &str) -> String {

@@ -76,6 +76,10 @@ impl Builder {
     }
 
     /// The URL of a server that already runs. With [`Backend::Auto`] it chooses [`Backend::External`].
+    ///
+    /// What the URL leaves open, the driver takes from `PGPASSWORD`, `PGSSLMODE`, `PGUSER` and the like, or from a password
+    /// file. `PGOPTIONS` and `PGAPPNAME` have no effect: settings of every session are `options` in the URL, or
+    /// [`setting`](Self::setting).
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.layer.url = said(ServerUrl::new(url));
         self

@@ -59,6 +59,10 @@ pub enum Layout {
 /// libpq documents it, with a socket's folder as a parameter: `postgresql://user@/database?host=/folder&port=5432`. psql,
 /// psycopg and SQLAlchemy understand that; for SQLAlchemy the driver is put into its scheme (`postgresql+psycopg://`).
 /// <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS>
+///
+/// libpq's other variables are removed from the command's environment: those that change a session (`PGAPPNAME`, `PGTZ`,
+/// ..) always, and those that say who connects and how safely (`PGPASSFILE`, `PGREQUIREAUTH`, ..) on a server of ebbtide's.
+/// `PGOPTIONS` holds the settings that the plan and the URL name for every session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationCommand {
     pub(crate) command: Vec<String>,

@@ -2,7 +2,46 @@
 
 use url::{Url, form_urlencoded};
 
-use super::{ConnParams, percent_encode};
+use super::{ConnParams, Identity, percent_encode};
+
+/// Variables that change libpq's sessions, or lead them elsewhere, on any server.
+const OF_SESSIONS: [&str; 10] = [
+    "PGAPPNAME",
+    "PGCLIENTENCODING",
+    "PGDATESTYLE",
+    "PGGEQO",
+    "PGHOSTADDR",
+    "PGLOADBALANCEHOSTS",
+    "PGSERVICE",
+    "PGSERVICEFILE",
+    "PGTARGETSESSIONATTRS",
+    "PGTZ",
+];
+
+/// Variables with which libpq proves who it is, or wants a proof from the server. A server of ours has no certificate and
+/// may ask for no password, which some of their values refuse.
+const OF_IDENTITY: [&str; 20] = [
+    "PGCHANNELBINDING",
+    "PGGSSDELEGATION",
+    "PGGSSENCMODE",
+    "PGGSSLIB",
+    "PGKRBSRVNAME",
+    "PGPASSFILE",
+    "PGPASSWORD",
+    "PGREQUIREAUTH",
+    "PGREQUIREPEER",
+    "PGREQUIRESSL",
+    "PGSSLCERT",
+    "PGSSLCERTMODE",
+    "PGSSLCRL",
+    "PGSSLCRLDIR",
+    "PGSSLKEY",
+    "PGSSLMAXPROTOCOLVERSION",
+    "PGSSLMINPROTOCOLVERSION",
+    "PGSSLNEGOTIATION",
+    "PGSSLROOTCERT",
+    "PGSSLSNI",
+];
 
 impl ConnParams {
     /// A URL as libpq documents it, which psycopg and SQLAlchemy read as well: the scheme in full, and a socket's folder as
@@ -28,34 +67,41 @@ impl ConnParams {
     pub(crate) fn variables(&self, database: &str) -> Vec<(&'static str, Option<String>)> {
         let options = &self.options;
         let host = options.get_socket().map_or(options.get_host().to_owned(), |folder| folder.display().to_string());
-        let mut variables = vec![
+        let mut variables: Vec<(&'static str, Option<String>)> = OF_SESSIONS.map(|name| (name, None)).to_vec();
+        if self.identity == Identity::Ours {
+            variables.extend(OF_IDENTITY.map(|name| (name, None)));
+            variables.push(("PGSSLMODE", Some("disable".to_owned())));
+        }
+        variables.extend([
             ("PGHOST", Some(host)),
             ("PGPORT", Some(options.get_port().to_string())),
             ("PGUSER", Some(self.user().to_owned())),
             ("PGDATABASE", Some(database.to_owned())),
             ("PGOPTIONS", Some(self.session.clone()).filter(|session| !session.is_empty())),
-            ("PGHOSTADDR", None),
-            ("PGSERVICE", None),
-        ];
-        // What the URL does not say may stand in a variable or a file already, where the driver has found it as well.
-        let parameter = |wanted: &str| {
-            let found = self.url.1.iter().find_map(|pair| pair.strip_prefix(wanted)?.strip_prefix('='));
-            found.map(percent_decode)
+        ]);
+        // What the URL leaves open may stand in a variable or a file, where the driver has found it as well.
+        let parameter = |names: &[&str]| {
+            let value = |pair: &String| {
+                let (name, value) = pair.split_once('=')?;
+                names.contains(&name).then(|| percent_decode(value))
+            };
+            self.url.1.iter().rev().find_map(value)
         };
         let of_url = self.url.0.parse::<Url>().ok().and_then(|url| url.password().map(percent_decode));
-        let said = [
-            ("PGPASSWORD", of_url.or_else(|| parameter("password"))),
-            ("PGSSLMODE", parameter("sslmode")),
-            ("PGSSLROOTCERT", parameter("sslrootcert")),
+        let given = [
+            ("PGPASSWORD", parameter(&["password"]).or(of_url)),
+            ("PGSSLMODE", parameter(&["sslmode", "ssl-mode"])),
+            ("PGSSLROOTCERT", parameter(&["sslrootcert", "ssl-root-cert", "ssl-ca"])),
+            ("PGSSLCERT", parameter(&["sslcert", "ssl-cert"])),
+            ("PGSSLKEY", parameter(&["sslkey", "ssl-key"])),
         ];
-        variables.extend(said.into_iter().filter(|(_, value)| value.is_some()));
+        variables.extend(given.into_iter().filter(|(_, value)| value.is_some()));
         variables
     }
 
     /// A text, perhaps one that quotes a URL, with our password replaced.
     pub(crate) fn without_password(&self, text: &str) -> String {
-        let password =
-            self.variables("").into_iter().find(|(name, _)| *name == "PGPASSWORD").and_then(|(_, value)| value);
+        let password = self.variables("").into_iter().find_map(|(name, value)| value.filter(|_| name == "PGPASSWORD"));
         match password.filter(|password| !password.is_empty()) {
             Some(password) => text.replace(&percent_encode(&password), "***").replace(&password, "***"),
             None => text.to_owned(),
@@ -77,7 +123,8 @@ mod tests {
     use super::*;
 
     fn value(params: &ConnParams, name: &str) -> Option<String> {
-        params.variables("build").into_iter().find(|(found, _)| *found == name).and_then(|(_, value)| value)
+        // The last one holds, as in the child's environment.
+        params.variables("build").into_iter().rfind(|(found, _)| *found == name).and_then(|(_, value)| value)
     }
 
     #[test]

@@ -1,0 +1,98 @@
+//! Variables of libpq's that lie in the environment of a test run for another server.
+
+use ebbtide::{Harness, MigrationCommand, TxOptions};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
+
+use crate::project::{fake_program, has_psql};
+use crate::support::again::{again_natively, passed, role};
+use crate::support::{Scratch, here};
+
+/// Settings that differ from what the server and the driver would have, where the session comes from.
+const STATE: &str = "select session_user || ' ' || string_agg(name || '=' || setting, ' ' order by name) as state \
+                     from pg_settings where source not in ('default', 'command line', 'configuration file', 'override')";
+/// The word at the end is refused by a server that reads it.
+const OPTIONS: &str = "-c intervalstyle=iso_8601 -c search_path=pg_catalog nonsense";
+/// Each leads elsewhere, refuses a server of ours, or changes its sessions.
+const HOSTILE: [(&str, &str); 22] = [
+    ("PGOPTIONS", OPTIONS),
+    ("PGAPPNAME", "another"),
+    ("PGCHANNELBINDING", "require"),
+    ("PGCLIENTENCODING", "latin1"),
+    ("PGDATABASE", "another"),
+    ("PGDATESTYLE", "German"),
+    ("PGGEQO", "off"),
+    ("PGGSSENCMODE", "require"),
+    ("PGHOST", "another.invalid"),
+    ("PGHOSTADDR", "192.0.2.1"),
+    ("PGPASSFILE", "/nowhere"),
+    ("PGPASSWORD", "another-secret"),
+    ("PGPORT", "1"),
+    ("PGREQUIREAUTH", "scram-sha-256"),
+    ("PGREQUIREPEER", "another"),
+    ("PGSERVICE", "another"),
+    ("PGSERVICEFILE", "/nowhere"),
+    ("PGSSLMODE", "verify-full"),
+    ("PGSSLROOTCERT", "/nowhere"),
+    ("PGTARGETSESSIONATTRS", "standby"),
+    ("PGTZ", "Asia/Tokyo"),
+    ("PGUSER", "another"),
+];
+
+async fn state(connection: &mut PgConnection) -> String {
+    sqlx::query_scalar(STATE).fetch_one(connection).await.unwrap()
+}
+
+/// The state of a session of every kind, that of a migration's command first.
+async fn states(harness: &Harness) -> Vec<String> {
+    let mut states = Vec::new();
+    let mut tx = harness.tx().await.unwrap();
+    states.push(sqlx::query_scalar("select state from seen").fetch_one(&mut *tx).await.unwrap());
+    states.push(state(&mut tx).await);
+    tx.close().await.unwrap();
+    let mut tx = harness.tx_with(TxOptions::new().savepoints()).await.unwrap();
+    states.push(state(&mut tx).await);
+    tx.close().await.unwrap();
+    let sandbox = harness.sandbox().await.unwrap();
+    states.push(state(&mut sandbox.acquire().await.unwrap()).await);
+    sandbox.close().await.unwrap();
+    let database = harness.database().await.unwrap();
+    states.push(state(&mut database.pool().acquire().await.unwrap()).await);
+    let options = database.connect_options();
+    assert!(!options.to_url_lossy().as_str().contains("another-secret"));
+    // What the test adds holds.
+    let mut connection = options.options([("work_mem", "8MB")]).connect().await.unwrap();
+    states.push(state(&mut connection).await);
+    connection.close().await.unwrap();
+    database.close().await.unwrap();
+    states
+}
+
+#[tokio::test]
+async fn variables_for_another_server_change_no_session_and_no_command() {
+    if !has_psql() {
+        return;
+    }
+    if role().is_none() {
+        let run = |variables: &[(&str, &str)]| {
+            let mut child = again_natively(here!());
+            for (name, _) in HOSTILE {
+                child.env_remove(name);
+            }
+            let said = passed(&child.envs(variables.iter().copied()).output().unwrap());
+            let states: Vec<String> = said.lines().filter(|line| line.contains("STATE ")).map(str::to_owned).collect();
+            assert_eq!(states.len(), 6, "{said}");
+            states
+        };
+        let undisturbed = run(&[]);
+        assert_eq!(run(&HOSTILE), undisturbed);
+        assert!(undisturbed[5].contains("work_mem=8192"), "{undisturbed:?}");
+        return;
+    }
+    let scratch = Scratch::new();
+    fake_program(&scratch, "db/migrate", &format!("psql -X -v ON_ERROR_STOP=1 -c \"create table seen as {STATE}\""));
+    let command = MigrationCommand::new(["./migrate"]).input(scratch.path("db")).directory(scratch.path("db"));
+    let harness = scratch.lonely().migrations(command).build().unwrap();
+    for state in states(&harness).await {
+        println!("\nSTATE {state}");
+    }
+}
