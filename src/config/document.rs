@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::given::Given;
 use super::key::{self, Key};
 use super::source::Source;
+use super::url::without_secrets;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The text of a file and the name under which errors show it.
@@ -36,9 +37,13 @@ impl<'a> Document<'a> {
             let line_start = self.text[..start].rfind('\n').map_or(0, |at| at + 1);
             let (line, column) = (self.line(start), self.text[line_start..start].chars().count() + 1);
             let excerpt = self.text[line_start..].lines().next().unwrap_or_default();
-            let message = format!("{}:{line}:{column}: not valid TOML: {}", self.shown.display(), error.message());
+            let reason = without_secrets(error.message());
+            let message = format!("{}:{line}:{column}: not valid TOML: {reason}", self.shown.display());
+            let shown = without_secrets(excerpt);
+            // A column beyond the end would point at what is not shown.
+            let mark = if shown == excerpt { format!("\n{}^", " ".repeat(column - 1)) } else { String::new() };
             Error::new(ErrorKind::Config, message)
-                .with_evidence(format!("line {line}"), format!("{excerpt}\n{}^", " ".repeat(column - 1)))
+                .with_evidence(format!("line {line}"), format!("{shown}{mark}"))
                 .with_help("correct the line; toml.io explains the format")
         })
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
+use super::url::redacted;
 use super::value::Choice;
 
 /// Where the schema comes from.
@@ -63,7 +64,7 @@ pub enum Layout {
 /// libpq's other variables are removed from the command's environment: those that change a session (`PGAPPNAME`, `PGTZ`,
 /// ..) always, and those that say who connects and how safely (`PGPASSFILE`, `PGREQUIREAUTH`, ..) on a server of ebbtide's.
 /// `PGOPTIONS` holds the settings that the plan and the URL name for every session.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct MigrationCommand {
     pub(crate) command: Vec<String>,
     pub(crate) inputs: Vec<PathBuf>,
@@ -108,8 +109,26 @@ impl MigrationCommand {
     }
 
     /// The command as a person would type it.
+    /// The command for people, without a password among its arguments.
     pub(crate) fn shown(&self) -> String {
-        self.command.join(" ")
+        let mut after_password = false;
+        let argument = |argument: &String| {
+            let shown = if after_password { "***".to_owned() } else { redacted(argument) };
+            after_password = argument.to_ascii_lowercase().ends_with("password");
+            shown
+        };
+        self.command.iter().map(argument).collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl fmt::Debug for MigrationCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MigrationCommand")
+            .field("command", &self.shown())
+            .field("inputs", &self.inputs)
+            .field("directory", &self.directory)
+            .field("url_variable", &self.url_variable)
+            .finish()
     }
 }
 

@@ -1,6 +1,9 @@
 //! The URL of an external server, which prints without its password.
 
 use std::fmt;
+use std::ops::Range;
+
+use url::form_urlencoded;
 
 /// The URL of an external server.
 ///
@@ -32,39 +35,73 @@ impl fmt::Debug for ServerUrl {
     }
 }
 
-fn redacted(url: &str) -> String {
-    without_parameter(&without_user_password(url))
+/// A URL, a keyword string or another value with every password replaced.
+pub(super) fn redacted(url: &str) -> String {
+    let mut secrets: Vec<Range<usize>> = parameters(url);
+    secrets.extend(of_user(url));
+    secrets.sort_by_key(|secret| secret.start);
+    let mut safe = String::with_capacity(url.len());
+    let mut shown = 0;
+    for secret in secrets {
+        // Two may overlap: a password that looks like a parameter, or a parameter with an `@` in it.
+        if secret.start >= shown {
+            safe.push_str(&url[shown..secret.start]);
+            safe.push_str("***");
+        }
+        shown = shown.max(secret.end);
+    }
+    safe + &url[shown..]
+}
+
+/// A line of a file that cannot be read, without what may be a secret: its strings have no reliable end.
+pub(super) fn without_secrets(line: &str) -> String {
+    // ASCII lower case keeps every byte position.
+    let lower = line.to_ascii_lowercase();
+    if !["://", "@", "pass", "secret", "token", "pwd"].iter().any(|sign| lower.contains(sign)) {
+        return line.to_owned();
+    }
+    match line.split_once('=') {
+        Some((key, _)) if !key.contains(['"', '\'', '@', ':']) => format!("{key}= ***"),
+        _ => "***".to_owned(),
+    }
 }
 
 /// `user:secret@` becomes `user:***@`.
-fn without_user_password(url: &str) -> String {
+fn of_user(url: &str) -> Option<Range<usize>> {
     let start = url.find("://").map_or(0, |at| at + 3);
     // A careless password may hold `@`, `/` or `?`. Up to the last `@` everything may be part of it, and
     // hiding too much of an unusual URL is better than showing half a password.
-    let Some(end) = url[start..].rfind('@').map(|at| start + at) else { return url.to_owned() };
-    match url[start..end].find(':') {
-        Some(colon) => format!("{}:***{}", &url[..start + colon], &url[end..]),
-        None => url.to_owned(),
-    }
+    let end = start + url[start..].rfind('@')?;
+    let colon = start + url[start..end].find(':')?;
+    Some(colon + 1..end)
 }
 
-/// `password=secret` (and `sslpassword=`, and the same in a keyword string) becomes `password=***`.
-fn without_parameter(url: &str) -> String {
-    const NAME: &str = "password=";
-    let mut rest = url;
-    let mut safe = String::with_capacity(url.len());
-    // ASCII lower case keeps every byte position.
-    while let Some(at) = rest.to_ascii_lowercase().find(NAME) {
-        let (before, secret) = rest.split_at(at + NAME.len());
-        let end = match secret.strip_prefix('\'') {
-            Some(quoted) => quoted.rfind('\'').map(|at| at + 2),
-            None => secret.find(|c: char| c == '&' || c.is_whitespace()),
+/// The values of `password=`, `sslpassword=` and their like, in a URL and in a keyword string, where blanks may surround the
+/// equals sign (<https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-KEYWORD-VALUE>).
+fn parameters(url: &str) -> Vec<Range<usize>> {
+    let mut secrets = Vec::new();
+    let mut at = 0;
+    while let Some(equals) = url[at..].find('=').map(|found| at + found) {
+        at = equals + 1;
+        let name = url[..equals].trim_end();
+        let name = &name[name.rfind(|c: char| c == '&' || c == '?' || c.is_whitespace()).map_or(0, |end| end + 1)..];
+        // A name may be written as %XX, too.
+        let decoded = form_urlencoded::parse(name.as_bytes()).next().map(|(name, _)| name.to_ascii_lowercase());
+        if !decoded.is_some_and(|name| name.ends_with("password")) {
+            continue;
+        }
+        let rest = &url[at..];
+        let value = rest.trim_start();
+        let start = at + rest.len() - value.len();
+        let end = match value.strip_prefix('\'') {
+            Some(quoted) => quoted.rfind('\'').map(|end| end + 2),
+            None => value.find(|c: char| c == '&' || c.is_whitespace()),
         };
-        safe.push_str(before);
-        safe.push_str("***");
-        rest = &secret[end.unwrap_or(secret.len())..];
+        let end = end.map_or(url.len(), |end| start + end);
+        secrets.push(start..end);
+        at = end;
     }
-    safe + rest
+    secrets
 }
 
 #[cfg(test)]
@@ -83,10 +120,31 @@ mod tests {
             ("host=db password=secret user=me", "host=db password=*** user=me"),
             ("host=db password='my secret' user=me", "host=db password=*** user=me"),
             ("me:secret@db", "me:***@db"),
+            ("postgres://db/app?user=me&%70assword=secret", "postgres://db/app?user=me&%70assword=***"),
+            ("postgres://db/app?password=se%63ret&x=1", "postgres://db/app?password=***&x=1"),
+            ("postgres://db:5432/app?password=se@cret", "postgres://db:***"),
+            ("postgres://me:x?password=y@db/app", "postgres://me:***"),
+            ("host=db password = secret user=me", "host=db password = *** user=me"),
+            ("host=db password = 'my secret' user=me", "host=db password = *** user=me"),
         ] {
             assert_eq!(ServerUrl::new(url).to_string(), printed);
             assert_eq!(format!("{:?}", ServerUrl::new(url)), format!("{printed:?}"));
             assert_eq!(ServerUrl::new(url).expose(), url);
+        }
+    }
+
+    #[test]
+    fn a_line_that_may_hold_a_secret_shows_its_key_alone() {
+        for (line, shown) in [
+            ("backend = = 'auto'", "backend = = 'auto'"),
+            ("url = \"postgres://bob:secret@db/app", "url = ***"),
+            ("url = postgres://bob:secret", "url = ***"),
+            ("server = { url = 'host=db password=secret }", "server = ***"),
+            ("bob:secret@db/app\"\"\"", "***"),
+            ("app.jwt_secret = 'abc", "app.jwt_secret = ***"),
+            ("secret", "***"),
+        ] {
+            assert_eq!(without_secrets(line), shown);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! How another program is told where a database is.
 
+use sqlx::ConnectOptions as _;
 use url::{Url, form_urlencoded};
 
 use super::{ConnParams, Identity, percent_encode};
@@ -99,13 +100,20 @@ impl ConnParams {
         variables
     }
 
-    /// A text, perhaps one that quotes a URL, with our password replaced.
+    /// A text, perhaps one that quotes a URL, with our password replaced, also one that the driver has found elsewhere.
     pub(crate) fn without_password(&self, text: &str) -> String {
-        let password = self.variables("").into_iter().find_map(|(name, value)| value.filter(|_| name == "PGPASSWORD"));
-        match password.filter(|password| !password.is_empty()) {
-            Some(password) => text.replace(&percent_encode(&password), "***").replace(&password, "***"),
-            None => text.to_owned(),
-        }
+        let url = self.options.to_url_lossy();
+        let Some(encoded) = url.password().filter(|password| !password.is_empty()) else { return text.to_owned() };
+        let password = percent_decode(encoded);
+        // As the URL has it, which may encode more or less than we do.
+        let written = |url: &Url| url.password().map(str::to_owned);
+        let written = self.url.0.parse::<Url>().ok().as_ref().and_then(written);
+        let parameter = self.url.1.iter().find_map(|pair| pair.strip_prefix("password=").map(str::to_owned));
+        let mut forms = vec![percent_encode(&password), encoded.to_owned(), password];
+        forms.extend(written.into_iter().chain(parameter).filter(|form| !form.is_empty()));
+        // A form may be a part of another one.
+        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        forms.iter().fold(text.to_owned(), |text, form| text.replace(form, "***"))
     }
 }
 
@@ -146,5 +154,16 @@ mod tests {
         let found = ["PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGSSLMODE", "PGOPTIONS"];
         let found = found.map(|name| value(&params, name).unwrap_or_default());
         assert_eq!(found, ["db.example", "6432", "me", "s/e+1", "require", "-c work_mem=8MB"]);
+    }
+
+    #[test]
+    fn a_password_is_replaced_in_every_form_that_it_has() {
+        for url in ["postgres://me:s%2fe+1@db.example/app", "postgres://me@db.example/app?password=s%2fe%2b1"] {
+            let params = ConnParams::external(url, &BTreeMap::new()).expect("the URL reads");
+            for form in ["s/e+1", "s%2Fe%2B1", &params.url("build"), &params.program_url("build")] {
+                let safe = params.without_password(&format!("cannot use {form}"));
+                assert!(safe.contains("***") && !safe.contains("+1") && !safe.contains("%2"), "{safe}");
+            }
+        }
     }
 }

@@ -256,3 +256,44 @@ fn broken_toml_is_shown_with_line_column_and_excerpt() {
     let error = refused_file("[server]\nimage = 'a");
     assert!(error.to_string().starts_with("ebbtide.toml:2:"), "{error}");
 }
+
+#[test]
+fn a_line_with_a_password_is_named_and_not_shown() {
+    for (line, shown) in [
+        ("url = \"postgres://bob:hunter2@db/app", "url = ***"),
+        ("url = 'postgres://bob:hunter2@db/app\"", "url = ***"),
+        ("url = postgres://bob:hunter2@db/app", "url = ***"),
+        ("url = \"postgres://db/app?password=hunter2", "url = ***"),
+        ("url = \"postgres://db/app?%70assword=hunter2", "url = ***"),
+        ("url = \"host=db password = hunter2", "url = ***"),
+        ("url = \"postgres://bob:hunter2", "url = ***"),
+        ("url = \"\"\"postgres://bob:hunter2@db/app", "url = ***"),
+        ("url = \"\"\"postgres://\\\nbob:hunter2@db/app", "***"),
+        ("url = \"postgres://bob:hunter2@db/app\" x", "url = ***"),
+        ("url = \"postgres://bob:hunter2@db/\\q\"", "url = ***"),
+        ("settings = { \"app.password\" = \"hunter2 }", "settings = ***"),
+    ] {
+        let error = refused_file(&format!("[server]\n{line}"));
+        let report = format!("{error:?} {error} {error:#?}");
+        assert!(!report.contains("hunter2"), "{report}");
+        assert!(report.contains(&format!("\n    {shown}\n")), "{report}");
+        assert!(error.to_string().starts_with("ebbtide.toml:"), "{report}");
+    }
+}
+
+#[test]
+fn a_password_in_a_value_of_any_key_is_not_shown() {
+    for text in [
+        "url = 'host=db password = hunter2'",
+        "url = 'mysql://bob:hunter2@db/app'",
+        "url = ['postgres://bob:hunter2@db/app']",
+        "url = { password = 'hunter2' }",
+        "password = 'hunter2'",
+        "backend = 'postgres://bob:hunter2@db/app'",
+        "keep_for = 'postgres://db/app?password=hunter2'",
+        "settings = { port = 'postgres://bob:hunter2@db/app' }",
+    ] {
+        let report = format!("{:?}", refused_file(&format!("[server]\n{text}")));
+        assert!(!report.contains("hunter2"), "{report}");
+    }
+}

@@ -1,6 +1,6 @@
 //! How a plan prints.
 
-use super::super::{Backend, Builder};
+use super::super::{Backend, Builder, MigrationCommand};
 use super::Package;
 
 #[test]
@@ -68,4 +68,15 @@ fn a_long_value_pushes_only_its_own_source() {
     let printed = Package::new().plan(&builder, &[]).expect("legal").to_string();
     assert!(printed.contains(&format!("settings.a         {long}  builder\n")), "{printed}");
     assert!(printed.contains("settings.b         one\\ntwo  "), "{printed}");
+}
+
+#[test]
+fn a_command_prints_without_the_passwords_among_its_arguments() {
+    let arguments = ["migrate", "-password=hunter2", "--Password", "hunter2", "postgres://bob:hunter2@db/app"];
+    let command = MigrationCommand::new(arguments).input("db");
+    let package = Package::with_file("").folder("db");
+    let plan = package.plan(&Builder::new().migrations(command), &[]).expect("legal");
+    let printed = format!("{plan} {plan:?}");
+    assert!(printed.contains("-password=*** --Password *** postgres://bob:***@db/app"), "{printed}");
+    assert!(!printed.contains("hunter2"), "{printed}");
 }
