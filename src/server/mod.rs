@@ -3,13 +3,13 @@
 //! | file | noun |
 //! |---|---|
 //! | `auto` | the choice between a container and local binaries |
-//! | `native`, `binaries`, `account`, `settings` | a server from binaries of this machine |
+//! | `native`, `memory`, `binaries`, `account`, `settings` | a server from binaries of this machine |
 //! | `container` | a server from an image |
 //! | `external` | a server that somebody else runs |
 //! | `share`, `registry`, `state` | one server for all processes that want the same settings |
 //! | `supervisor`, `instance.sh`, `native.sh`, `container/keeper.sh` | what outlives the client |
 //! | `log` | what the server wrote about the sessions on one database |
-//! | `orphans` | what servers without a supervisor left behind |
+//! | `orphans`, `pointers` | what servers without a supervisor left behind |
 
 mod account;
 mod auto;
@@ -18,8 +18,10 @@ mod binaries;
 mod container;
 mod external;
 mod log;
+mod memory;
 mod native;
 mod orphans;
+mod pointers;
 mod registry;
 mod settings;
 mod share;

@@ -9,7 +9,7 @@ use super::binaries::{self, Binaries};
 use super::registry::{Health, Instance, Lease, LeaseName, Pointer, Registry, ServerKey};
 use super::share::{self, Found};
 use super::state::{self, StateFolder};
-use super::{Origin, Server, Trust, account, orphans, settings, supervisor};
+use super::{Origin, Server, Trust, account, memory, orphans, settings, supervisor};
 use crate::config::{Plan, Storage};
 use crate::conn::{ADMIN_DATABASE, ConnParams, PORT};
 use crate::error::{Error, ErrorKind, Result};
@@ -18,13 +18,13 @@ use crate::process::{self, Account, Detached};
 use crate::wait::Patience;
 
 const SUPERVISOR: &str = concat!(include_str!("instance.sh"), include_str!("native.sh"));
-const SHARED_MEMORY: &str = "/dev/shm";
 /// Free bytes below which data goes to disk rather than to memory.
 const ROOM_IN_MEMORY: u64 = 2 << 30;
 /// Bytes that `initdb` and one copy of its output take, each.
 const ROOM_TO_START: u64 = 48 << 20;
 const MAKE_ROOM: &str =
     "free some space, move the state folder with EBBTIDE_STATE_DIR, or choose EBBTIDE_STORAGE=memory or disk";
+const MAKE_ROOM_IN_MEMORY: &str = "free some space in /dev/shm, or set EBBTIDE_STORAGE=auto or disk";
 /// How long the output of `initdb` is kept after its last use.
 const CACHE_KEPT: Duration = Duration::from_hours(30 * 24);
 const SUPERUSER: &str = "postgres";
@@ -34,6 +34,7 @@ const LOG_LINES: usize = 15;
 pub(super) async fn start(plan: &Plan, trust: Trust, reason: &str) -> Result<Server> {
     let began = Instant::now();
     let account = account::for_server()?;
+    state::check_for_sockets(&plan.state_dir)?;
     let state = StateFolder::open(&plan.state_dir, account)?;
     let registry = Registry { state, key: ServerKey::native(plan) };
     let turn = match share::join(&registry, plan, trust, *plan.start_timeout.get(), began).await? {
@@ -75,25 +76,6 @@ async fn prune_cache(state: &StateFolder) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn memory_folder() -> PathBuf {
-    Path::new(SHARED_MEMORY).join(format!("ebbtide-{}", account::own_uid()))
-}
-
-/// Where a server keeps its data in memory. The folder is the user's one, whatever the state folder is, so the
-/// name says whose data it is.
-pub(super) fn data_in_memory(registry: &Registry, instance: &str) -> PathBuf {
-    memory_folder().join(format!("{}.{instance}", registry.state.mark()))
-}
-
-/// Every data folder in memory that belongs to this state folder, with its instance's name.
-pub(super) fn all_data_in_memory(registry: &Registry) -> Vec<(String, PathBuf)> {
-    let prefix = format!("{}.", registry.state.mark());
-    let entries = std::fs::read_dir(memory_folder()).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| Some((entry.file_name().to_str()?.strip_prefix(&prefix)?.to_owned(), entry.path())))
-        .collect()
 }
 
 /// Everything that is decided before anything is created.
@@ -160,8 +142,10 @@ impl<'a> Launch<'a> {
         let full =
             is_full(said) || is_full(&log) || [self.data.as_path(), &self.instance.folder].map(room).contains(&Some(0));
         let error = if full {
-            let place = if self.data.starts_with(SHARED_MEMORY) { SHARED_MEMORY } else { "the state folder" };
-            Error::new(ErrorKind::OutOfSpace, format!("{message}: no space left in {place}")).with_help(MAKE_ROOM)
+            let in_memory = self.data.starts_with(memory::FILE_SYSTEM);
+            let place = if in_memory { memory::FILE_SYSTEM } else { "the state folder" };
+            let message = format!("{message}: no space left in {place}");
+            Error::new(ErrorKind::OutOfSpace, message).with_help(room_for(&self.data))
         } else {
             Error::new(ErrorKind::ServerStart, message.to_owned()).with_help(
                 "the log says why; settings that the server refuses come from `settings` in ebbtide.toml or the builder",
@@ -203,23 +187,28 @@ async fn first_row(instance: &Instance, mut supervisor: Option<&mut Detached>, p
 
 fn data_folder(plan: &Plan, registry: &Registry, instance: &Instance, account: Option<Account>) -> Result<PathBuf> {
     let on_disk = instance.folder.join("data");
-    let in_memory = match plan.storage.get() {
+    let free = room(Path::new(memory::FILE_SYSTEM));
+    let storage = *plan.storage.get();
+    let in_memory = match storage {
         Storage::Disk => false,
-        Storage::Memory if room(Path::new(SHARED_MEMORY)).is_none() => {
-            return Err(Error::new(
-                ErrorKind::Config,
-                format!("storage = \"memory\", but there is no {SHARED_MEMORY} here"),
-            )
-            .with_help("set EBBTIDE_STORAGE=auto or disk"));
+        Storage::Memory if free.is_none() => {
+            let message = format!("storage = \"memory\", but there is no {} here", memory::FILE_SYSTEM);
+            return Err(Error::new(ErrorKind::Config, message).with_help("set EBBTIDE_STORAGE=auto or disk"));
         }
         Storage::Memory => true,
-        Storage::Auto => room(Path::new(SHARED_MEMORY)).is_some_and(|free| free >= ROOM_IN_MEMORY),
+        Storage::Auto => free.is_some_and(|free| free >= ROOM_IN_MEMORY),
     };
     if !in_memory {
         return Ok(on_disk);
     }
-    state::servers_folder(&memory_folder(), account)?;
-    Ok(data_in_memory(registry, &instance.name()))
+    match memory::prepare(account) {
+        Ok(()) => Ok(memory::data(registry, &instance.name())),
+        Err(error) if storage == Storage::Auto => {
+            tracing::warn!(%error, "the server's data goes to disk");
+            Ok(on_disk)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Looked at beforehand, because an `initdb` without room aborts, and leaves its shared memory behind.
@@ -234,9 +223,14 @@ fn enough_room(folder: &Path) -> Result<()> {
                 ROOM_TO_START >> 20
             ),
         )
-        .with_help(MAKE_ROOM)),
+        .with_help(room_for(folder))),
         _ => Ok(()),
     }
+}
+
+/// What to do where a folder has no room.
+fn room_for(folder: &Path) -> &'static str {
+    if folder.starts_with(memory::FILE_SYSTEM) { MAKE_ROOM_IN_MEMORY } else { MAKE_ROOM }
 }
 
 /// Free bytes for us in a folder's file system.
@@ -250,7 +244,7 @@ fn room(folder: &Path) -> Option<u64> {
 
 fn server_arguments(instance: &Instance, settings: &BTreeMap<String, String>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> =
-        vec!["-k".into(), instance.folder.clone().into(), "-p".into(), PORT.to_string().into()];
+        vec!["-k".into(), list_item(&instance.folder), "-p".into(), PORT.to_string().into()];
     let ours = [
         ("listen_addresses", ""),
         ("logging_collector", "off"),
@@ -264,4 +258,11 @@ fn server_arguments(instance: &Instance, settings: &BTreeMap<String, String>) ->
         arguments.push(format!("{name}={value}").into());
     }
     arguments
+}
+
+/// A directory as one item of `unix_socket_directories`, which is split at commas outside of double quotes.
+/// <https://www.postgresql.org/docs/current/runtime-config-connection.html#GUC-UNIX-SOCKET-DIRECTORIES>
+fn list_item(directory: &Path) -> OsString {
+    let text = directory.to_str().expect("the state folder is checked for sockets");
+    format!("\"{}\"", text.replace('"', "\"\"")).into()
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::native;
 use super::registry::{Health, Instance, Registry};
+use super::{memory, pointers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::{self, Account, Running};
 use crate::wait::Patience;
@@ -22,20 +22,21 @@ pub(crate) async fn sweep(registry: &Registry, account: Option<Account>) -> Resu
             continue;
         }
         tracing::info!(instance = instance.name(), "removing a server without a supervisor");
-        let in_memory = native::data_in_memory(registry, &instance.name());
+        let in_memory = memory::data(registry, &instance.name());
         let data = if in_memory.exists() { in_memory } else { instance.folder.join("data") };
         Orphan { instance: &instance, data: &data }.end(account).await?;
         remove(&data).await?;
         remove(&instance.folder).await?;
     }
     // A supervisor makes its instance folder before the data and removes it afterwards.
-    for (name, data) in native::all_data_in_memory(registry) {
+    for (name, data) in memory::all_data(registry, account) {
         let instance = registry.instance(&name);
         if !instance.folder.exists() {
             Orphan { instance: &instance, data: &data }.end(account).await?;
             remove(&data).await?;
         }
     }
+    pointers::sweep(registry);
     Ok(())
 }
 

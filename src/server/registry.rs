@@ -6,7 +6,8 @@
 //! While the folder is half made or half removed, the owner's mark is a part of its name: it never lacks one.
 //! A pointer file names the instance in use. A lock is held for start-up only.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, Permissions, TryLockError};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -113,7 +114,11 @@ impl Registry {
         // Goes with the instance, if we are killed between the two steps.
         let draft = self.instance(&pointer.instance).folder.join("pointer");
         let text = serde_json::to_vec(pointer).expect("a pointer holds plain values");
-        std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, &path)).map_err(|error| {
+        let published = std::fs::write(&draft, text)
+            // Whatever the umask is: the supervisor reads it, as the server's user, before it removes it.
+            .and_then(|()| std::fs::set_permissions(&draft, Permissions::from_mode(0o644)))
+            .and_then(|()| std::fs::rename(&draft, &path));
+        published.map_err(|error| {
             // A draft that could not be written is of no use; the write's own error is the one to report.
             let _ = std::fs::remove_file(&draft);
             let gone = error.kind() == std::io::ErrorKind::NotFound;
@@ -127,6 +132,10 @@ impl Registry {
         let path = self.state.locks().join(&self.key.0);
         let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(|error| {
             Error::new(ErrorKind::StateFolder, format!("{} could not be opened", path.display())).with_source(error)
+        })?;
+        // Whatever the umask was: later processes of this user open it, too.
+        file.set_permissions(Permissions::from_mode(0o600)).map_err(|error| {
+            Error::new(ErrorKind::StateFolder, format!("{} is not ours", path.display())).with_source(error)
         })?;
         let mut patience = Patience::new("server start: another process is starting the server", limit);
         loop {

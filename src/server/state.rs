@@ -24,24 +24,13 @@ impl StateFolder {
     /// Creates what is missing and refuses what somebody else could have prepared for us.
     ///
     /// # Errors
-    /// [`ErrorKind::StateFolder`]: the folder is a link, belongs to someone else, cannot be written, or its path
-    /// is too long for a socket.
+    /// [`ErrorKind::StateFolder`]: the folder is a link, belongs to someone else or cannot be written, its parent does not
+    /// exist, or another user could put a folder in its place.
     pub(crate) fn open(root: &Path, account: Option<Account>) -> Result<Self> {
         let state = Self { root: root.to_owned(), mark: String::new() };
-        let longest = state.servers().join("00000000.00000000").join(format!(".s.PGSQL.{PORT}"));
-        let length = longest.as_os_str().len();
-        if length > SOCKET_PATH_LIMIT {
-            return Err(Error::new(
-                ErrorKind::StateFolder,
-                format!(
-                    "a socket below {} would have a path of {length} bytes; the system's limit is {SOCKET_PATH_LIMIT}",
-                    root.display()
-                ),
-            )
-            .with_help("set EBBTIDE_STATE_DIR to a shorter path, for example /tmp/ebbtide"));
-        }
         // Another user must pass through, not look inside.
         let mode = if account.is_some() { 0o711 } else { 0o700 };
+        check_parents(root)?;
         own_folder(root, mode, account::own_uid())?;
         if let Some(barrier) = account::barrier(root, account) {
             return Err(Error::new(
@@ -75,6 +64,67 @@ impl StateFolder {
     }
 }
 
+/// Refuses a folder whose sockets could not be named to PostgreSQL and to the driver.
+///
+/// # Errors
+/// [`ErrorKind::StateFolder`]: a socket's path would be too long, or holds what one of the two cannot read.
+pub(super) fn check_for_sockets(root: &Path) -> Result<()> {
+    let longest = root.join("servers/00000000.00000000").join(format!(".s.PGSQL.{PORT}"));
+    let length = longest.as_os_str().len();
+    if length > SOCKET_PATH_LIMIT {
+        let root = root.display();
+        let message = format!(
+            "a socket below {root} would have a path of {length} bytes; the system's limit is {SOCKET_PATH_LIMIT}"
+        );
+        return Err(Error::new(ErrorKind::StateFolder, message)
+            .with_help("set EBBTIDE_STATE_DIR to a shorter path, for example /tmp/ebbtide"));
+    }
+    // The driver and URLs take text; the server writes the path as one line of `postmaster.pid`.
+    let what = match root.to_str() {
+        None => "is not valid UTF-8",
+        Some(text) if text.contains(char::is_control) => "holds a line break or another control character",
+        Some(_) => return Ok(()),
+    };
+    Err(Error::new(ErrorKind::StateFolder, format!("the path of the state directory {root:?} {what}"))
+        .with_help("set EBBTIDE_STATE_DIR to a path of printable characters, for example /tmp/ebbtide"))
+}
+
+/// Refuses a folder whose parent does not exist, or that another user could replace.
+fn check_parents(root: &Path) -> Result<()> {
+    let parent = root.parent().unwrap_or(root);
+    // Created here, a mistyped TMPDIR would work for root and stay.
+    let real = std::fs::canonicalize(parent).map_err(|error| {
+        let message = format!("the state directory {} has no parent: {}", root.display(), parent.display());
+        Error::new(ErrorKind::StateFolder, message).with_source(error).with_help(format!(
+            "create {}, or set TMPDIR or EBBTIDE_STATE_DIR to a directory that exists",
+            parent.display()
+        ))
+    })?;
+    for folder in real.ancestors() {
+        let mode = std::fs::metadata(folder).map_err(|error| unusable(folder, error))?.mode();
+        // Without the sticky bit, who may write a directory may rename what others have in it.
+        if mode & 0o002 != 0 && mode & 0o1000 == 0 {
+            let message = format!(
+                "every user may replace the state directory {}: {} has mode {:o}, without the sticky bit",
+                root.display(),
+                folder.display(),
+                mode & 0o7777
+            );
+            return Err(Error::new(ErrorKind::StateFolder, message).with_help(format!(
+                "run `chmod +t {}` (or `chmod o-w`), or set EBBTIDE_STATE_DIR to a directory below /tmp or your home",
+                folder.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a folder exists, is no link, and belongs to the server's user.
+pub(super) fn belongs_to_server(folder: &Path, account: Option<Account>) -> bool {
+    let owner = account.map_or(account::own_uid(), |account| account.uid);
+    std::fs::symlink_metadata(folder).is_ok_and(|found| found.is_dir() && found.uid() == owner)
+}
+
 /// Creates the folder if needed, and makes sure that it is ours, is no link, and has this mode.
 pub(crate) fn own_folder(folder: &Path, mode: u32, owner: u32) -> Result<()> {
     make(folder, mode)?;
@@ -106,9 +156,6 @@ pub(crate) fn servers_folder(folder: &Path, account: Option<Account>) -> Result<
 }
 
 fn make(folder: &Path, mode: u32) -> Result<()> {
-    if let Some(parent) = folder.parent() {
-        std::fs::create_dir_all(parent).map_err(|error| unusable(parent, error))?;
-    }
     match DirBuilder::new().mode(mode).create(folder) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == IoErrorKind::AlreadyExists => Ok(()),
@@ -134,7 +181,7 @@ mod tests {
         let link = base.join("link");
         std::os::unix::fs::symlink(&base, &link).expect("links can be made");
         let linked = StateFolder::open(&link, None).expect_err("a link is refused");
-        let long = StateFolder::open(&base.join("x".repeat(100)), None).expect_err("the path is too long");
+        let long = check_for_sockets(&base.join("x".repeat(100))).expect_err("the path is too long");
         std::fs::remove_dir_all(&base).expect("the folder is ours");
         assert_eq!(linked.kind(), ErrorKind::StateFolder);
         assert!(linked.to_string().ends_with("is a link or no folder"), "{linked}");

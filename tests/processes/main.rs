@@ -6,10 +6,15 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+#[macro_use]
+#[path = "../support/reports.rs"]
+mod reports;
+
 mod endings;
 mod killed;
 mod leaks;
 mod orphans;
+mod places;
 mod puppet;
 mod retiring;
 #[path = "../support/rounds.rs"]
