@@ -2,6 +2,8 @@
 //!
 //! The codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 
+use std::path::Path;
+
 use crate::sql_error::MAKE_ROOM;
 
 /// Objects of well-known extensions, by which a missing extension is recognised.
@@ -115,6 +117,18 @@ pub(crate) fn on_test_error(code: &str, message: &str, isolation: Isolation) -> 
         _ => return None,
     };
     Some(advice.to_owned())
+}
+
+/// What to do about a relation, a type or a schema that a test misses, where there are no migrations to create one.
+pub(crate) fn on_absent_migrations(code: &str, absent: &Path) -> Option<String> {
+    // undefined_table, invalid_schema_name, undefined_object, undefined_function
+    ["42P01", "3F000", "42704", "42883"].contains(&code).then(|| {
+        format!(
+            "no migrations have run, because {} does not exist: create it, or name another source as `migrations` in \
+             ebbtide.toml",
+            absent.display()
+        )
+    })
 }
 
 /// The extension that has what the message misses.

@@ -19,6 +19,8 @@ use crate::error::{Error, ErrorKind, Result};
 
 const LINGER: Duration = Duration::from_secs(30);
 const KEEP_FOR: Duration = Duration::from_hours(1);
+/// Where migrations are when no source is named, relative to the package's root.
+const USUAL_MIGRATIONS: &str = "migrations";
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 const PROVISION_TIMEOUT: Duration = Duration::from_mins(2);
 
@@ -99,6 +101,12 @@ impl Plan {
             expect: Sourced::new(Expect::default(), by_test),
             ..self.clone()
         })
+    }
+
+    /// The usual directory of migrations, where it does not exist and the plan names no other source.
+    pub(crate) fn absent_migrations(&self) -> Option<PathBuf> {
+        let is_absent = self.migrations.source == Source::Default && *self.migrations == Migrations::None;
+        is_absent.then(|| self.package_root.join(USUAL_MIGRATIONS))
     }
 
     /// What is done to a database that is what this plan says already.
@@ -204,7 +212,7 @@ fn settings(said: BTreeMap<String, Sourced<String>>) -> (Sourced<BTreeMap<String
 
 fn migrations(said: Option<Sourced<Migrations>>, root: &Path) -> Result<Sourced<Migrations>> {
     let Some(said) = said else {
-        let usual = root.join("migrations");
+        let usual = root.join(USUAL_MIGRATIONS);
         let found = if usual.is_dir() { Migrations::Directory(usual) } else { Migrations::None };
         return Ok(Sourced::by_default(found));
     };

@@ -88,6 +88,7 @@ impl Stage {
             explain: *template.plan.explain.get(),
             keep_for: *template.plan.keep_for.get(),
             session: session_settings(&template.plan),
+            absent_migrations: template.plan.absent_migrations(),
         };
         let source = Arc::clone(&template);
         let pool = LanePool::new(

@@ -1,6 +1,7 @@
 //! Leases lanes: to this process by [`LaneLeases`], within it to one test at a time.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,8 @@ pub(crate) struct LaneSetting {
     pub(crate) keep_for: Duration,
     /// `SET` statements for settings that the driver's own start-up message overrides.
     pub(crate) session: String,
+    /// The directory whose migrations would have run, if it existed.
+    pub(crate) absent_migrations: Option<PathBuf>,
 }
 
 /// Whether what was seen of a template is enough. It may be dropped when nobody holds a lane of it.

@@ -106,8 +106,10 @@ impl Story {
             push_part(text, "detail", &entry.detail, DETAIL_LINES);
             push_part(text, "hint", &entry.hint, 2);
             push_part(text, "statement", &entry.statement, STATEMENT_LINES);
-            let help = advice::on_test_error(&entry.code, &entry.message, self.isolation);
-            if let Some(help) = help {
+            let absent = self.lanes.setting().absent_migrations.as_deref();
+            let of_absence = absent.and_then(|absent| advice::on_absent_migrations(&entry.code, absent));
+            let help = || advice::on_test_error(&entry.code, &entry.message, self.isolation);
+            if let Some(help) = of_absence.or_else(help) {
                 push_line(text, &format!("      help: {help}"));
             }
         }
