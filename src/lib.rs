@@ -142,7 +142,7 @@
 //! |---|---|---|
 //! | `container` | yes | the container backend, on `testcontainers` |
 //! | `macros` | yes | the attribute [`ebbtide::test`](macro@crate::test) |
-//! | `progress` | yes | a spinner on a terminal's stderr for steps that take over a second |
+//! | `progress` | yes | a spinner on a terminal's stderr for steps that take over a second; on any other stderr a line for steps that take over two |
 //! | `rstest` | no | `ebbtide::fixtures`, fixtures for the `rstest` crate: `tx`, `sandbox`, `database` |
 //! | `tls` | no | encrypted connections: to an external server (`sslmode`), and to an engine behind `tcp://` with certificates |
 

@@ -15,6 +15,8 @@ mod killed;
 mod leaks;
 mod orphans;
 mod places;
+#[cfg(feature = "progress")]
+mod progress;
 mod puppet;
 mod retiring;
 #[path = "../support/rounds.rs"]
