@@ -165,6 +165,7 @@ mod process;
 mod progress;
 mod provision;
 mod reap;
+mod scarcity;
 mod server;
 mod sql_error;
 mod template;

@@ -14,6 +14,7 @@ use crate::config::PgEnum;
 use crate::error::{Error, Result};
 pub use crate::lane::IsolationLevel;
 use crate::lane::Loan;
+use crate::scarcity::Scarcity;
 pub use crate::test_arg::Isolation;
 use crate::test_arg::{TestArg, TestContext, TestSpec, Verdict, during, end, poll_during};
 pub use tokio;
@@ -183,7 +184,10 @@ fn drive(context: &TestContext, collected: UnboundedReceiver<Loan>, mut runtime:
 fn build(runtime: &mut Builder) -> Runtime {
     match runtime.build() {
         Ok(runtime) => runtime,
-        Err(error) => panic!("the test's runtime cannot be built: {error}"),
+        Err(error) => {
+            let help = Scarcity::of_start(&error).map(|scarcity| format!("\n  help: {}", scarcity.help()));
+            panic!("the test's runtime cannot be built: {error}{}", help.unwrap_or_default())
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::io::Read as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc;
 
 use tokio::sync::oneshot;
 
@@ -114,6 +115,8 @@ pub(crate) fn all() -> Vec<Running> {
 #[derive(Debug)]
 pub(crate) struct Detached {
     exited: oneshot::Receiver<std::io::Result<ExitStatus>>,
+    /// What `exited` has brought: it does so once.
+    ended: Option<std::io::Result<ExitStatus>>,
     said: oneshot::Receiver<String>,
 }
 
@@ -123,12 +126,23 @@ impl Detached {
         // A child that holds the test's stdout is reported as a leak by nextest.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0).current_dir("/");
         act_as(&mut command, account);
-        let mut child = command.spawn()?;
         let (exit_sender, exited) = oneshot::channel();
         let (text_sender, said) = oneshot::channel();
-        let mut stderr = child.stderr.take();
-        // The thread reaps the child, so that a server that ends before us leaves no zombie.
+        let (start_sender, started) = mpsc::channel();
+        // The thread reaps the child, so that a server that ends before us leaves no zombie. It comes first: where no thread
+        // can be had, there would be a child without its reaper.
         std::thread::Builder::new().name("ebbtide-child".into()).spawn(move || {
+            let mut child = match command.spawn() {
+                Ok(child) => child,
+                Err(error) => {
+                    // The starter waits for it.
+                    let _ = start_sender.send(Err(error));
+                    return;
+                }
+            };
+            // As above.
+            let _ = start_sender.send(Ok(()));
+            let mut stderr = child.stderr.take();
             let mut text = Vec::new();
             if let Some(pipe) = &mut stderr {
                 // What could be read before an error is still worth showing.
@@ -139,7 +153,8 @@ impl Detached {
             let _ = text_sender.send(String::from_utf8_lossy(&text).into_owned());
             let _ = exit_sender.send(child.wait());
         })?;
-        Ok(Self { exited, said })
+        started.recv().map_err(std::io::Error::other)??;
+        Ok(Self { exited, ended: None, said })
     }
 
     /// What the child wrote until it closed its standard error.
@@ -147,12 +162,23 @@ impl Detached {
         (&mut self.said).await.unwrap_or_default()
     }
 
+    /// Waits for the child's end, which is known to be near, and returns the signal that brought it about.
+    pub(crate) async fn fatal_signal(&mut self) -> Option<String> {
+        if self.ended.is_none() {
+            self.ended = (&mut self.exited).await.ok();
+        }
+        let status = self.ended.as_ref()?.as_ref().ok()?;
+        status.signal().map(|_| describe_exit(*status))
+    }
+
     /// How the child ended, if it has.
     pub(crate) fn exit_status(&mut self) -> Option<String> {
-        match self.exited.try_recv() {
-            Ok(Ok(status)) => Some(describe_exit(status)),
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => None,
+        if self.ended.is_none() {
+            self.ended = self.exited.try_recv().ok();
+        }
+        match self.ended.as_ref()? {
+            Ok(status) => Some(describe_exit(*status)),
+            Err(error) => Some(error.to_string()),
         }
     }
 }

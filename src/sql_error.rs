@@ -3,6 +3,7 @@
 use sqlx::postgres::PgDatabaseError;
 
 use crate::error::{Error, ErrorKind};
+use crate::scarcity::Scarcity;
 
 /// `disk_full` (<https://www.postgresql.org/docs/current/errcodes-appendix.html>, as every code here).
 const DISK_FULL: &str = "53100";
@@ -21,6 +22,7 @@ pub(crate) fn failed(step: &str, error: sqlx::Error) -> Error {
     let kind = kind_of(&error, ErrorKind::Database);
     let failed = Error::new(kind, format!("{step} failed")).with_source(error);
     match kind {
+        ErrorKind::Io => failed.with_help(Scarcity::OpenFiles.help()),
         ErrorKind::OutOfSpace => failed.with_help(MAKE_ROOM),
         ErrorKind::OutOfConnections => failed.with_help(MAKE_CONNECTIONS),
         _ => failed,
@@ -30,6 +32,7 @@ pub(crate) fn failed(step: &str, error: sqlx::Error) -> Error {
 /// The kind that an error has whatever was going on, or else the one of what was going on.
 pub(crate) fn kind_of(error: &sqlx::Error, otherwise: ErrorKind) -> ErrorKind {
     match code(error) {
+        _ if is_out_of_files(error) => ErrorKind::Io,
         _ if is_server_gone(error) => ErrorKind::ServerLost,
         Some(DISK_FULL) => ErrorKind::OutOfSpace,
         Some(TOO_MANY_CONNECTIONS) => ErrorKind::OutOfConnections,
@@ -52,9 +55,15 @@ pub(crate) fn is_denied(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| NO_ACCESS.contains(&code))
 }
 
+/// Whether this process, and not the server, cannot open another connection.
+fn is_out_of_files(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(error) if Scarcity::of_open(error) == Some(Scarcity::OpenFiles))
+}
+
 /// Whether an error says that the server, not the statement, is the trouble.
 pub(crate) fn is_server_gone(error: &sqlx::Error) -> bool {
     match error {
+        _ if is_out_of_files(error) => false,
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed | sqlx::Error::PoolClosed => true,
         // 57P01 to 57P03: shutting down, crashed, starting up. And one of ours: it is not the server that was asked for.
         error => refusal(error).is_some_and(|refused| {
@@ -95,6 +104,9 @@ impl From<sqlx::Error> for Error {
             None if kind == ErrorKind::ServerLost => Self::new(kind, "the PostgreSQL server went away during a query")
                 .with_source(error)
                 .with_help("run the tests again: the next run starts a new server"),
+            None if kind == ErrorKind::Io => Self::new(kind, "no connection could be opened")
+                .with_source(error)
+                .with_help(Scarcity::OpenFiles.help()),
             None => Self::new(kind, "the query failed").with_source(error),
         }
     }

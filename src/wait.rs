@@ -23,6 +23,10 @@ impl Patience {
         Self { step: step.into(), limit, began: Instant::now(), pause: SHORTEST }
     }
 
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     /// Waits before the next look, a little longer each time.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Top-level modules by layer, lowest first. A module may import from lower layers and from its own.
 const LAYERS: [&[&str]; 10] = [
-    &["error", "sql_error", "names", "lexer", "wait", "progress", "advice"],
+    &["error", "sql_error", "names", "lexer", "wait", "progress", "scarcity", "advice"],
     &["config", "conn"],
     &["process", "lane_leases"],
     &["server"],

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::config::Plan;
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::{self, Account};
+use crate::scarcity::Scarcity;
 
 /// Folders where distributions and installers put server binaries; `*` stands for a version.
 const USUAL_FOLDERS: [&str; 8] = [
@@ -47,6 +48,11 @@ pub(crate) fn find(plan: &Plan, account: Option<Account>) -> Result<Binaries> {
     }
     if tried.is_empty() {
         tried.push_str("pg_config, PATH and the usual folders: nothing there");
+    }
+    // Where nothing can be run, installing more does not help.
+    if let Some(scarcity) = Scarcity::in_text(&tried) {
+        let message = format!("PostgreSQL's binaries could not be run: {}", scarcity.what());
+        return Err(Error::new(ErrorKind::Io, message).with_evidence("tried", tried).with_help(scarcity.help()));
     }
     let wanted = plan.postgres.map(|major| format!(" for PostgreSQL {major}")).unwrap_or_default();
     let package = plan.postgres.map_or("postgresql".to_owned(), |major| format!("postgresql-{major}"));

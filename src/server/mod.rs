@@ -3,7 +3,7 @@
 //! | file | noun |
 //! |---|---|
 //! | `auto` | the choice between a container and local binaries |
-//! | `native`, `memory`, `binaries`, `account`, `settings` | a server from binaries of this machine |
+//! | `native`, `start_failure`, `memory`, `binaries`, `account`, `settings` | a server from binaries of this machine |
 //! | `container` | a server from an image |
 //! | `external` | a server that somebody else runs |
 //! | `share`, `registry`, `state` | one server for all processes that want the same settings |
@@ -25,6 +25,7 @@ mod pointers;
 mod registry;
 mod settings;
 mod share;
+mod start_failure;
 mod state;
 mod supervisor;
 
@@ -39,6 +40,7 @@ use crate::conn::{ADMIN_DATABASE, ConnParams};
 use crate::error::{Error, ErrorKind, Result, told};
 use crate::lane_leases::LaneLeases;
 use crate::names::Fingerprint;
+use crate::scarcity::Scarcity;
 use crate::{process, sql_error};
 use registry::{Instance, Lease, Pointer};
 
@@ -267,15 +269,21 @@ fn lost() -> Error {
         .with_help("run the tests again: the next run starts a new server")
 }
 
-/// A server that cannot write its log of changes gives up, and its sessions see no more than the end.
+/// A server that cannot write its log of changes gives up, and its sessions see no more than the end. One that cannot start
+/// a process for a connection closes it without a word, and goes on.
 fn lost_with_log(log: &Path) -> Error {
-    let error = if native::is_full(&process::tail(log, 50)) {
+    let end = process::tail(log, 10);
+    let of_fork: String = end.lines().filter(|line| line.contains("could not fork")).collect();
+    let error = if let Some(scarcity) = Scarcity::in_text(&of_fork) {
+        let message = format!("the PostgreSQL server could not serve a connection: {}", scarcity.what());
+        Error::new(ErrorKind::OutOfConnections, message).with_help(scarcity.help())
+    } else if native::is_full(&process::tail(log, 50)) {
         Error::new(ErrorKind::OutOfSpace, "the PostgreSQL server ended because there is no space left for its data")
             .with_help(sql_error::MAKE_ROOM)
     } else {
         lost()
     };
-    error.with_evidence("the server's log ends", process::tail(log, 10))
+    error.with_evidence("the server's log ends", end)
 }
 
 /// An error with its cause, or with what was tried, in one line.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::binaries::{self, Binaries};
 use super::registry::{Health, Instance, Lease, LeaseName, Pointer, Registry, ServerKey};
 use super::share::{self, Found};
+use super::start_failure::StartFailure;
 use super::state::{self, StateFolder};
 use super::{Origin, Server, Trust, account, memory, orphans, settings, supervisor};
 use crate::config::{Plan, Storage};
@@ -15,6 +16,7 @@ use crate::conn::{ADMIN_DATABASE, ConnParams, PORT};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::short_hash;
 use crate::process::{self, Account, Detached};
+use crate::scarcity::Scarcity;
 use crate::wait::Patience;
 
 const SUPERVISOR: &str = concat!(include_str!("instance.sh"), include_str!("native.sh"));
@@ -27,6 +29,8 @@ const MAKE_ROOM: &str =
 const MAKE_ROOM_IN_MEMORY: &str = "free some space in /dev/shm, or set EBBTIDE_STORAGE=auto or disk";
 /// How long the output of `initdb` is kept after its last use.
 const CACHE_KEPT: Duration = Duration::from_hours(30 * 24);
+/// How long a server may be short of processes or files before its start fails.
+const SCARCITY_GRACE: Duration = Duration::from_secs(5);
 const SUPERUSER: &str = "postgres";
 const LOG_LINES: usize = 15;
 
@@ -114,16 +118,16 @@ impl<'a> Launch<'a> {
         let lease = Lease::written_by_supervisor(&self.instance, &lease_name);
         let said = supervisor.start_up_output().await;
         if self.instance.health() == Health::Gone {
-            return Err(self.failure("PostgreSQL's data folder could not be prepared", &said));
+            return Err(self.failure("PostgreSQL's data folder could not be prepared", said, &mut supervisor).await);
         }
         let (version_num, version) = match first_row(&self.instance, Some(&mut supervisor), self.plan).await {
             Ok(row) => row,
-            Err(error) if error.kind() == ErrorKind::Timeout => {
+            Err(error) if error.kind() == ErrorKind::Timeout && self.scarcity().is_none() => {
                 return Err(
                     error.with_evidence("the server's log ends", process::tail(&self.instance.log(), LOG_LINES))
                 );
             }
-            Err(error) => return Err(self.failure(&error.to_string(), &said)),
+            Err(error) => return Err(self.failure(&error.to_string(), said, &mut supervisor).await),
         };
         let reason = self.reason.to_owned();
         let pointer = Pointer { instance: self.instance.name(), version_num, version, port: None, reason };
@@ -137,21 +141,26 @@ impl<'a> Launch<'a> {
         supervisor::spawn(command, self.account)
     }
 
-    fn failure(&self, message: &str, said: &str) -> Error {
+    /// What the server's log says it has run out of.
+    fn scarcity(&self) -> Option<Scarcity> {
+        Scarcity::in_text(&process::tail(&self.instance.log(), LOG_LINES))
+    }
+
+    async fn failure(&self, message: &str, output: String, supervisor: &mut Detached) -> Error {
         let log = process::tail(&self.instance.log(), LOG_LINES);
-        let full =
-            is_full(said) || is_full(&log) || [self.data.as_path(), &self.instance.folder].map(room).contains(&Some(0));
-        let error = if full {
+        let has_no_room = || [self.data.as_path(), &self.instance.folder].map(room).contains(&Some(0));
+        let full = (is_full(&output) || is_full(&log) || has_no_room()).then(|| {
             let in_memory = self.data.starts_with(memory::FILE_SYSTEM);
-            let place = if in_memory { memory::FILE_SYSTEM } else { "the state folder" };
-            let message = format!("{message}: no space left in {place}");
-            Error::new(ErrorKind::OutOfSpace, message).with_help(room_for(&self.data))
-        } else {
-            Error::new(ErrorKind::ServerStart, message.to_owned()).with_help(
-                "the log says why; settings that the server refuses come from `settings` in ebbtide.toml or the builder",
-            )
+            (if in_memory { memory::FILE_SYSTEM } else { "the state folder" }, room_for(&self.data))
+        });
+        // Only a supervisor that was killed leaves the folder without its owner, or none at all and no word.
+        let is_deserted = match self.instance.health() {
+            Health::Orphaned => true,
+            Health::Gone => output.trim().is_empty(),
+            _ => false,
         };
-        error.with_evidence("what was said", said).with_evidence("the server's log ends", log)
+        let killed_by = if is_deserted { supervisor.fatal_signal().await } else { None };
+        StartFailure { message: message.to_owned(), output, log, full, killed_by }.into_error()
     }
 }
 
@@ -181,6 +190,13 @@ async fn first_row(instance: &Instance, mut supervisor: Option<&mut Detached>, p
             }
             Err(error) => std::error::Error::source(&error).map_or(error.to_string(), ToString::to_string),
         };
+        // A postmaster that cannot start a process for a connection goes on without it.
+        if patience.elapsed() > SCARCITY_GRACE && Scarcity::in_text(&process::tail(&instance.log(), 3)).is_some() {
+            return Err(Error::new(
+                ErrorKind::ServerStart,
+                format!("PostgreSQL started and gives no connection: {seen}"),
+            ));
+        }
         patience.pause(seen).await?;
     }
 }

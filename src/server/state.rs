@@ -2,6 +2,7 @@
 
 use std::fs::{DirBuilder, Permissions};
 use std::io::ErrorKind as IoErrorKind;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -85,7 +86,9 @@ pub(super) fn check_for_sockets(root: &Path) -> Result<()> {
         Some(text) if text.contains(char::is_control) => "holds a line break or another control character",
         Some(_) => return Ok(()),
     };
-    Err(Error::new(ErrorKind::StateFolder, format!("the path of the state directory {root:?} {what}"))
+    // Escaped: a line break would break the message's line, and other bytes would be lost.
+    let shown = root.as_os_str().as_bytes().escape_ascii();
+    Err(Error::new(ErrorKind::StateFolder, format!("the path of the state directory \"{shown}\" {what}"))
         .with_help("set EBBTIDE_STATE_DIR to a path of printable characters, for example /tmp/ebbtide"))
 }
 

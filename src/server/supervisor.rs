@@ -7,6 +7,7 @@ use super::registry::{Instance, LeaseName, Registry};
 use crate::config::Plan;
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::{Account, Detached};
+use crate::scarcity::Scarcity;
 
 /// The command, to which the backend's own arguments are to be added.
 pub(super) fn command(
@@ -27,8 +28,9 @@ pub(super) fn command(
 
 pub(super) fn spawn(command: Command, account: Option<Account>) -> Result<Detached> {
     Detached::spawn(command, account).map_err(|error| {
+        let help = Scarcity::of_start(&error).map_or("ebbtide needs a POSIX `sh` on PATH", Scarcity::help);
         Error::new(ErrorKind::ServerStart, "the server's supervisor could not be started")
             .with_source(error)
-            .with_help("ebbtide needs a POSIX `sh` on PATH")
+            .with_help(help)
     })
 }

@@ -1,6 +1,6 @@
 //! Migrations that do not come from a folder of sqlx's: a program such as Alembic, other tools' folders, plain SQL, a
 //! function of the test's own.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 #[macro_use]
 #[path = "../support/reports.rs"]

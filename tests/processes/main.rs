@@ -13,6 +13,7 @@ mod reports;
 mod endings;
 mod killed;
 mod leaks;
+mod limits;
 mod orphans;
 mod places;
 #[cfg(feature = "progress")]

@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::process::{self, Attached, Errand};
 use crate::provision::activity;
 use crate::provision::report::MigrationReport;
+use crate::scarcity::Scarcity;
 use crate::sql_error;
 
 /// Lines of its output that an error shows.
@@ -77,9 +78,10 @@ fn start(site: &Site<'_>, plan: &Plan, said: &MigrationCommand) -> Result<Attach
     variables.push((said.url_variable.as_str(), Some(url)));
     let errand = Errand { program: &program, arguments, folder, variables: &variables };
     Attached::spawn(&errand).map_err(|error| {
+        let help = Scarcity::of_start(&error).map_or("a shell (sh) must be in PATH", Scarcity::help);
         Error::new(ErrorKind::Io, format!("the command {} could not be started", said.shown()))
             .with_source(error)
-            .with_help("a shell (sh) must be in PATH, and this user must be able to start another process")
+            .with_help(help)
     })
 }
 
