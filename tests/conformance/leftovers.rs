@@ -78,7 +78,7 @@ pub(crate) async fn custom_settings(world: &World) -> Verdict {
     let mut next = world.next_on(&database).await;
     let is_same = next.database().await == database;
     let is_left =
-        number(&mut *next.session().await, "select (current_setting('app.tenant', true) is not null)::int8").await;
+        number(&mut *next.session().await, "select (current_setting('app.tenant', true) is not null)::int::int8").await;
     next.end().await.unwrap();
     judged(is_left == 1, is_same)
 }
@@ -86,7 +86,7 @@ pub(crate) async fn custom_settings(world: &World) -> Verdict {
 /// Hole 27. Its world has the extension `dblink`, where the server has it and lets this role install it.
 pub(crate) async fn loopback(world: &World) -> Verdict {
     const LINK: &str = "select dblink_exec(format('host=%s port=%s dbname=%s user=%s', \
-        split_part(current_setting('unix_socket_directories'), ',', 1), current_setting('port'), current_database(), session_user), \
+        trim('\"' from split_part(current_setting('unix_socket_directories'), ',', 1)), current_setting('port'), current_database(), session_user), \
         'insert into parents (name) values (''by a link'')')";
     let mut test = world.next().await;
     let database = test.database().await;

@@ -6,7 +6,7 @@ use ebbtide::ErrorKind;
 use sqlx::PgConnection;
 
 use crate::table::{Kind, Verdict};
-use crate::world::{Lent, World, code, number, run, text};
+use crate::world::{Lent, World, code, lane_of, number, run, text};
 
 /// The transactions after which a lane is copied anew, as `src/lane/leased.rs` has it.
 const USES: usize = 5_000;
@@ -112,7 +112,7 @@ pub(crate) async fn wear(world: &World) -> Verdict {
         Kind::SqlxTest => 1,
     };
     let mut last_size = 0;
-    for _ in 0..tests {
+    for round in 0..tests {
         let mut test = world.next_on(&database).await;
         let is_same_lane = test.database().await == database;
         let is_same_copy = test.oid().await == copy;
@@ -120,7 +120,8 @@ pub(crate) async fn wear(world: &World) -> Verdict {
         test.run("insert into parents (name) values ('a')").await.unwrap();
         test.end().await.unwrap();
         if !is_same_copy {
-            assert_eq!(last_size, 0, "there are no dead rows in a new copy");
+            // The tests before this loop may have worn it out, and have left dead rows in the copy that followed.
+            assert!(round == 0 || last_size == 0, "there are no dead rows in a new copy: {last_size}");
             return judged(false, is_same_lane);
         }
     }
@@ -130,7 +131,7 @@ pub(crate) async fn wear(world: &World) -> Verdict {
 /// A test on a lane that has not been used since it was copied: whoever leaves the transaction spoils the lane.
 pub(crate) async fn on_a_new_copy(world: &World) -> Lent {
     let mut tx = world.harness().tx().await.unwrap();
-    let database = text(&mut tx, "select current_database()::text").await;
+    let database = lane_of(text(&mut tx, "select current_database()::text").await);
     run(&mut tx, "rollback").await.unwrap();
     assert_eq!(tx.close().await.unwrap_err().kind(), ErrorKind::TransactionEscaped);
     world.next_on(&database).await
@@ -143,7 +144,7 @@ async fn use_often(world: &World, database: &str, times: usize) {
     while done < times {
         let mut tx = world.harness().tx().await.unwrap();
         let inserting = "insert into parents (name) values ('a') returning current_database()::text";
-        if text(&mut tx, inserting).await == database {
+        if lane_of(text(&mut tx, inserting).await) == database {
             tx.close().await.unwrap();
             done += 1;
         } else {

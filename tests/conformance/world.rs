@@ -194,9 +194,9 @@ impl Lent {
         }
     }
 
-    /// The database's name, which is the lane's number too.
+    /// The database's name. That of a lane is its number alone: what follows it may change from test to test.
     pub(crate) async fn database(&mut self) -> String {
-        text(&mut *self.session().await, "select current_database()::text").await
+        lane_of(text(&mut *self.session().await, "select current_database()::text").await)
     }
 
     /// Which physical database it is: another one after a copy.
@@ -263,6 +263,14 @@ impl DerefMut for Session<'_> {
             Self::Lent(connection) => connection,
             Self::Pooled(connection) => connection,
         }
+    }
+}
+
+/// What a lane's database is called whenever it is used, or the name of another database.
+pub(crate) fn lane_of(name: String) -> String {
+    match name.rsplit_once('_') {
+        Some((lane, _)) if lane.starts_with("ebbtide_l_") => lane.to_owned(),
+        _ => name,
     }
 }
 

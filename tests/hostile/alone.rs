@@ -8,10 +8,12 @@ use crate::bodies;
 use crate::body::{Act, Body};
 use crate::given::Kind;
 use crate::support::{here, natively};
-use crate::world::{Finding, Setup, World};
+use crate::world::{Finding, Setup, World, describe};
 
 /// Beyond this a body stands still.
 pub(crate) const STANDSTILL: Duration = Duration::from_secs(20);
+/// The one body of which every line is to be refused.
+const REFUSED: &str = "replication slots on a server without them";
 /// As much of a difference is shown.
 const SHOWN_LINES: usize = 4;
 const SHOWN_WIDTH: usize = 180;
@@ -25,78 +27,148 @@ struct Leak {
     findings: Vec<Finding>,
 }
 
+/// Which bodies are played, and how.
+enum Wanted {
+    /// Each in a `Tx`, whose session the next one gets, and in one other kind.
+    Suite,
+    /// `EBBTIDE_BODY`: those with this in their name, in each of their kinds.
+    Named(String),
+}
+
+impl Wanted {
+    fn from_environment() -> Self {
+        std::env::var("EBBTIDE_BODY").map_or(Self::Suite, Self::Named)
+    }
+
+    /// The kinds of a body's tests, each with that of the next test.
+    fn plays(&self, number: usize, body: &Body) -> Vec<(Kind, Kind)> {
+        let next = |at: usize| Kind::ALL[(number + at) % Kind::ALL.len()];
+        let (own, others): (Vec<Kind>, Vec<Kind>) = body.kinds.iter().partition(|kind| **kind == Kind::Tx);
+        let session = own.into_iter().map(|kind| (kind, kind));
+        match self {
+            Self::Suite if others.is_empty() => session.collect(),
+            Self::Suite => session.chain([(others[number % others.len()], next(0))]).collect(),
+            Self::Named(name) if !body.name.contains(name.as_str()) => Vec::new(),
+            // All of them.
+            Self::Named(name) if name.is_empty() => {
+                session.chain(body.kinds.iter().enumerate().map(|(at, kind)| (*kind, next(at)))).collect()
+            }
+            // Few, and so in every way.
+            Self::Named(_) => body.kinds.iter().flat_map(|kind| Kind::ALL.map(|next| (*kind, next))).collect(),
+        }
+    }
+}
+
+/// What came of all bodies.
+#[derive(Default)]
+struct Outcome {
+    plays: usize,
+    leaks: Vec<Leak>,
+    /// The server lacks what they need.
+    missing: Vec<&'static str>,
+    /// Every line was refused.
+    harmless: Vec<&'static str>,
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_hostile_test_alone_leaves_nothing_to_the_next() {
     if !natively(here!()) {
         return;
     }
-    let wanted = std::env::var("EBBTIDE_BODY").ok();
-    let (mut leaks, mut played, mut missing) = (Vec::new(), 0, Vec::new());
+    let wanted = Wanted::from_environment();
+    let began = Instant::now();
+    let mut outcome = Outcome::default();
     for setup in Setup::ALL {
-        let mut world = World::new(setup).await;
-        for body in bodies::all().into_iter().filter(|body| body.setup() == setup) {
-            if wanted.as_ref().is_some_and(|wanted| !body.name.contains(wanted.as_str())) {
-                continue;
+        play_all(setup, &wanted, &mut outcome).await;
+    }
+    let Outcome { plays, leaks, missing, harmless } = outcome;
+    println!(
+        "{plays} plays in {:?}; this server lacks what {} bodies need: {missing:?}",
+        began.elapsed(),
+        missing.len()
+    );
+    assert!(leaks.is_empty(), "{}", table(&leaks));
+    assert!(harmless.is_empty(), "every line of these is refused: {harmless:?}");
+}
+
+async fn play_all(setup: Setup, wanted: &Wanted, outcome: &mut Outcome) {
+    let mut world = None;
+    for (number, body) in bodies::all().into_iter().enumerate().filter(|(_, body)| body.setup() == setup) {
+        let plays = wanted.plays(number, body);
+        if plays.is_empty() {
+            continue;
+        }
+        let here = match &mut world {
+            Some(world) => world,
+            None => world.insert(World::new(setup).await),
+        };
+        if !here.has(body) {
+            outcome.missing.push(body.name);
+            continue;
+        }
+        let mut does_something = false;
+        for (kind, next) in plays {
+            outcome.plays += 1;
+            let mut leak = Leak { body: body.name, kind, next, closed: String::new(), findings: Vec::new() };
+            does_something |= leak.look_for(&mut world, body).await;
+            if leak.findings.iter().any(|finding| is_of_the_server(&finding.part)) {
+                world = None;
             }
-            if !world.has(body) {
-                missing.push(body.name);
-                continue;
+            if !leak.findings.is_empty() {
+                println!("{leak}");
+                outcome.leaks.push(leak);
             }
-            for (number, kind) in body.kinds.iter().copied().enumerate() {
-                // All three in turn over the list; each of them for one body with `EBBTIDE_BODY`.
-                let nexts = match wanted {
-                    Some(_) => Kind::ALL.to_vec(),
-                    None => vec![Kind::ALL[(played + number) % 3]],
-                };
-                for next in nexts {
-                    played += 1;
-                    let began = Instant::now();
-                    let (closed, findings) = one(&mut world, body, kind, next).await;
-                    if began.elapsed() > Duration::from_secs(2) {
-                        println!("{:?} for {} in {kind}, then {next}", began.elapsed(), body.name);
-                    }
-                    if findings.iter().any(|finding| is_of_the_server(&finding.part)) {
-                        drop(world);
-                        world = World::new(setup).await;
-                    }
-                    if !findings.is_empty() {
-                        let leak = Leak { body: body.name, kind, next, closed, findings };
-                        println!("{leak}");
-                        leaks.push(leak);
-                    }
-                }
+        }
+        if !does_something && body.name != REFUSED {
+            outcome.harmless.push(body.name);
+        }
+    }
+}
+
+impl Leak {
+    /// Plays the body on a new copy. Returns whether something of its script was accepted.
+    async fn look_for(&mut self, world: &mut Option<World>, body: &Body) -> bool {
+        if let Some(old) = &world
+            && !old.renew().await
+        {
+            *world = None;
+        }
+        let world = match world {
+            Some(world) => world,
+            None => world.insert(World::new(body.setup()).await),
+        };
+        match tokio::time::timeout(STANDSTILL, self.play(world, body)).await {
+            Ok(does_something) => does_something,
+            Err(_) => {
+                self.found("the next test does not open", format!("not within {STANDSTILL:?}"));
+                true
             }
         }
     }
-    println!("{played} bodies played; this server lacks what {} need: {missing:?}", missing.len());
-    assert!(leaks.is_empty(), "{}", table(&leaks));
-}
 
-async fn one(world: &mut World, body: &Body, kind: Kind, next: Kind) -> (String, Vec<Finding>) {
-    let playing = async {
-        if !world.renew().await {
-            *world = World::new(body.setup()).await;
-        }
-        match world.play(body, kind).await {
-            Err(error) => (
-                String::new(),
-                vec![Finding { part: "the test itself does not open".into(), difference: format!("{error}") }],
-            ),
-            Ok(played) => {
-                let findings = world.look(next, &played).await;
-                let closed = match &played.left.closed {
-                    None => "dropped".to_owned(),
-                    Some(Ok(())) => "closed".to_owned(),
-                    Some(Err(error)) => format!("{:?}", error.kind()),
-                };
-                (closed, findings)
+    async fn play(&mut self, world: &World, body: &Body) -> bool {
+        let played = match world.play(body, self.kind).await {
+            Ok(played) => played,
+            Err(error) => {
+                self.found("the test itself does not open", describe(&error));
+                return true;
             }
+        };
+        self.closed = match &played.left.closed {
+            None => "dropped".to_owned(),
+            Some(Ok(())) => "closed".to_owned(),
+            Some(Err(error)) => format!("{:?}", error.kind()),
+        };
+        if std::env::var_os("EBBTIDE_REFUSED").is_some() {
+            println!("refused in {} in a {}: {:?}", body.name, self.kind, played.left.refused);
         }
-    };
-    tokio::time::timeout(STANDSTILL, playing).await.unwrap_or_else(|_| {
-        let difference = format!("not within {STANDSTILL:?}");
-        (String::new(), vec![Finding { part: "the next test does not open".into(), difference }])
-    })
+        self.findings.extend(world.look(self.next, &played).await);
+        played.left.refused.is_some()
+    }
+
+    fn found(&mut self, part: &str, difference: String) {
+        self.findings.push(Finding { part: part.to_owned(), difference });
+    }
 }
 
 /// Whether what is left may hinder every later body as well.

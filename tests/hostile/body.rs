@@ -100,22 +100,30 @@ pub(crate) struct Left {
     pub(crate) closed: Option<Result<(), Error>>,
     pub(crate) connections: Vec<PgConnection>,
     pub(crate) haunt: Option<Haunt>,
+    /// The lines of its script that were refused; `None` where each line was.
+    pub(crate) refused: Option<Vec<String>>,
 }
 
 impl Left {
     pub(crate) fn closed(result: Result<(), Error>) -> Self {
-        Self { closed: Some(result), connections: Vec::new(), haunt: None }
+        Self { closed: Some(result), connections: Vec::new(), haunt: None, refused: Some(Vec::new()) }
     }
 
     pub(crate) fn dropped() -> Self {
-        Self { closed: None, connections: Vec::new(), haunt: None }
+        Self { closed: None, connections: Vec::new(), haunt: None, refused: Some(Vec::new()) }
     }
 }
 
 async fn play_script(mut given: Given, script: &'static str) -> Left {
     let options = given.options();
     // What connects is named, so that the next test can look for it.
-    let mut others = Others { options: options.application_name("hostile session"), second: None, left: Vec::new() };
+    let mut others = Others {
+        options: options.application_name("hostile session"),
+        second: None,
+        left: Vec::new(),
+        refused: Vec::new(),
+        accepted: 0,
+    };
     let mut lines = script.lines().map(str::trim).filter(|line| !line.is_empty());
     if let Ok(mut session) = given.session().await {
         play_lines(session.get(), &mut lines, &mut others).await;
@@ -124,7 +132,8 @@ async fn play_script(mut given: Given, script: &'static str) -> Left {
         // It may be gone.
         let _ = second.close().await;
     }
-    Left { closed: Some(given.close().await), connections: others.left, haunt: None }
+    let refused = (others.accepted > 0).then_some(others.refused);
+    Left { closed: Some(given.close().await), connections: others.left, haunt: None, refused }
 }
 
 /// The connections of a script beside the test's own.
@@ -132,6 +141,8 @@ struct Others {
     options: PgConnectOptions,
     second: Option<PgConnection>,
     left: Vec<PgConnection>,
+    refused: Vec<String>,
+    accepted: usize,
 }
 
 type Lines<'a> = dyn Iterator<Item = &'static str> + Send + 'a;
@@ -160,10 +171,10 @@ fn play_lines<'a>(
                         }
                     };
                 }
-                _ => {
-                    // As above.
-                    let _ = play_line(own, line, others).await;
-                }
+                _ => match play_line(own, line, others).await {
+                    Ok(()) => others.accepted += 1,
+                    Err(error) => others.refused.push(format!("{line}: {error}")),
+                },
             }
         }
         None

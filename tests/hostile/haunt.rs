@@ -13,7 +13,7 @@ use crate::view::lazily;
 
 /// How long one round listens: a notification that is on its way comes within it, or in a later round.
 const LISTENING: Duration = Duration::from_millis(20);
-const WRITE: &str = "set default_transaction_read_only = off; insert into notes values (-1, 'written late')";
+const WRITE: &str = "begin read write; insert into notes values (-1, 'written late'); commit";
 
 /// The thread, and what came of its rounds.
 #[derive(Debug)]

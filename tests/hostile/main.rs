@@ -11,6 +11,7 @@ mod bodies;
 mod body;
 mod given;
 mod haunt;
+mod killed;
 mod orders;
 mod server_wide;
 #[path = "../support/mod.rs"]

@@ -48,7 +48,7 @@ exception when others then
 end $$;
 -- The way from the server back into this database.
 create function self() returns text language sql as $$
-    select format('host=%s port=%s dbname=%s user=%s', split_part(current_setting('unix_socket_directories'), ',', 1),
+    select format('host=%s port=%s dbname=%s user=%s', trim('"' from split_part(current_setting('unix_socket_directories'), ',', 1)),
         current_setting('port'), current_database(), session_user)
 $$;
 create function by_scan(what text) returns text language plpgsql

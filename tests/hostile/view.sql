@@ -92,7 +92,7 @@ from (
     union all select 'session', format('%s = %s, else %s', name, setting, reset_val) from pg_settings
         where name <> 'application_name' and name not like 'plpgsql.%'
     union all select 'session', format('%s = %s', name, coalesce(quote_literal(current_setting(name, true)), 'null'))
-        from unnest(array['app.tenant', 'app.stamped', 'app.user', 'app.other', 'ebbtide_app.x']) name
+        from unnest(array['app.tenant', 'app.stamped', 'app.name', 'app.other', 'ebbtide_app.x']) name
     union all select 'session', format('user %s %s %s', session_user, current_user, current_setting('role'))
     union all select 'session', 'prepared ' || p.name from pg_prepared_statements p where p.from_sql
     union all select 'session', 'cursor ' || c.name from pg_cursors c where c.is_holdable

@@ -1,8 +1,11 @@
 //! A server with its lanes, where tests follow one another.
 
 use std::collections::HashSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use ebbtide::{Error, Harness};
+use ebbtide::{Backend, Builder, Error, Harness};
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
@@ -39,7 +42,7 @@ pub(crate) struct World {
     seeded: Seeded,
     available: HashSet<String>,
     // The last to go: it waits until the server is gone.
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 /// What the test after a body found.
@@ -55,13 +58,7 @@ impl World {
         let scratch = Scratch::new();
         let extensions = if setup == Setup::Linked { "'dblink', 'postgres_fdw'" } else { "" };
         scratch.write("migrations/1_hostile.sql", &MIGRATION.replace("/* extensions */", extensions));
-        let builder = scratch.lonely().setting("max_prepared_transactions", "8");
-        let builder = if setup == Setup::Replicating {
-            builder.setting("wal_level", "logical").setting("max_wal_senders", "4")
-        } else {
-            builder
-        };
-        let harness = builder.build().unwrap();
+        let harness = builder_in(&scratch.path(""), setup).build().unwrap();
         let mut database = Given::open(&harness, Kind::Database).await.unwrap();
         let mut session = database.session().await.unwrap();
         let random = "select setseed(0.42)::text union all select random()::text from generate_series(1, 1000)";
@@ -69,13 +66,8 @@ impl World {
         let available = texts(session.get(), "select name from pg_available_extensions").await.unwrap();
         drop(session);
         database.close().await.unwrap();
-        let mut world = Self {
-            harness,
-            references: Vec::new(),
-            seeded,
-            available: available.into_iter().collect(),
-            _scratch: scratch,
-        };
+        let mut world =
+            Self { harness, references: Vec::new(), seeded, available: available.into_iter().collect(), scratch };
         assert!(world.renew().await, "a test that has ended its transaction is reported");
         let mut first = Vec::new();
         for kind in Kind::ALL {
@@ -87,6 +79,11 @@ impl World {
             given.close().await.unwrap();
         }
         world
+    }
+
+    /// The directory with its migrations and its server.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.scratch.path("")
     }
 
     /// Whether this server has what a body needs.
@@ -161,7 +158,7 @@ impl World {
         let next = loop {
             let mut given = self.open(kind).await?;
             let found = Mark::of(&mut given).await;
-            if found.oid == mark.oid || found.name == mark.name || others.len() == OTHERS {
+            if found.oid == mark.oid || found.lane == mark.lane || others.len() == OTHERS {
                 break given;
             }
             others.push(given);
@@ -173,25 +170,58 @@ impl World {
     }
 }
 
+/// The plan of a world: another process has the same server by it.
+pub(crate) fn builder_in(root: &Path, setup: Setup) -> Builder {
+    let builder = Harness::builder()
+        .config_file(root.join("ebbtide.toml"))
+        .migrations(root.join("migrations"))
+        .without_seeds()
+        .backend(Backend::Native)
+        .state_dir(root.join("state"))
+        .linger(Duration::ZERO)
+        .setting("max_prepared_transactions", "8");
+    match setup {
+        Setup::Plain | Setup::Linked => builder,
+        Setup::Replicating => builder.setting("wal_level", "logical").setting("max_wal_senders", "4"),
+    }
+}
+
 /// What came of a body.
 pub(crate) struct Played {
-    mark: Mark,
+    pub(crate) mark: Mark,
     pub(crate) left: Left,
 }
 
 /// Which database a test had.
 #[derive(Debug, Default)]
-struct Mark {
-    name: String,
+pub(crate) struct Mark {
+    lane: String,
     oid: String,
 }
 
 impl Mark {
-    async fn of(given: &mut Given) -> Self {
+    pub(crate) async fn of(given: &mut Given) -> Self {
         let sql = "select unnest(array[current_database(), (select oid::text from pg_database where datname = current_database())])";
         let Ok(mut session) = given.session().await else { return Self::default() };
         let mut texts = texts(session.get(), sql).await.unwrap_or_default().into_iter();
-        Self { name: texts.next().unwrap_or_default(), oid: texts.next().unwrap_or_default() }
+        let name = texts.next().unwrap_or_default();
+        // A lane keeps its number, and each use may change what follows.
+        let lane = name.rsplit_once('_').map(|(lane, _)| lane.to_owned()).unwrap_or_default();
+        Self { lane, oid: texts.next().unwrap_or_default() }
+    }
+}
+
+impl Mark {
+    /// From another process.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let (lane, oid) = text.split_once(' ')?;
+        Some(Self { lane: lane.to_owned(), oid: oid.to_owned() })
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.lane, self.oid)
     }
 }
 

@@ -210,7 +210,7 @@ pub(super) const BODIES: &[Body] = &[
             let closed = given.close().await;
             if let Some(mut held) = held {
                 // Its session is ended.
-                let _ = run(&mut held, "set default_transaction_read_only = off; insert into notes values (1, 'late')")
+                let _ = run(&mut held, "begin read write; insert into notes values (1, 'late'); commit")
                     .await;
             }
             Left::closed(closed)
@@ -231,7 +231,7 @@ pub(super) const BODIES: &[Body] = &[
                 // Its session is ended, or it is that of nobody's transaction.
                 let _ = run(
                     &mut held,
-                    "rollback; set default_transaction_read_only = off; insert into notes values (1, 'late')",
+                    "rollback; begin read write; insert into notes values (1, 'late'); commit",
                 )
                 .await;
             }
@@ -248,7 +248,7 @@ pub(super) const BODIES: &[Body] = &[
                 // Not allowed everywhere.
                 let _ = run(
                     &mut connection,
-                    "set default_transaction_read_only = off; insert into notes values (1, 'one')",
+                    "begin read write; insert into notes values (1, 'one'); commit",
                 )
                 .await;
             }
@@ -257,7 +257,7 @@ pub(super) const BODIES: &[Body] = &[
                 // The pool connects again where its session was ended.
                 let _ = run(
                     &mut connection,
-                    "set default_transaction_read_only = off; insert into notes values (2, 'two')",
+                    "begin read write; insert into notes values (2, 'two'); commit",
                 )
                 .await;
                 Left { connections: vec![connection.detach()], ..Left::closed(closed) }
@@ -275,7 +275,7 @@ pub(super) const BODIES: &[Body] = &[
             let mut left = Left::closed(closed);
             // A stale URL leads nowhere.
             if let Ok(mut late) = PgConnection::connect_with(&options).await {
-                let late_write = "set default_transaction_read_only = off; insert into notes values (-1, 'late'); listen tides; \
+                let late_write = "begin read write; insert into notes values (-1, 'late'); commit; listen tides; \
                               select pg_advisory_lock(9)";
                 // Where the server takes it, the next test finds it.
                 let _ = run(&mut late, late_write).await;

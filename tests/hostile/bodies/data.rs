@@ -26,7 +26,8 @@ pub(super) const BODIES: &[Body] = &[
         vacuum notes"),
     sql("rows in the order of their numbers, backwards", ANY, "insert into entries select n, n % 4, repeat('x', n) from generate_series(300, 1, -1) n"),
     sql("long values", ANY, "insert into notes select n, string_agg(md5(m::text), '') from generate_series(1, 20) n, generate_series(1, 2000) m group by n"),
-    sql("rows that are refused", ANY, "insert into counted select n, 'again' from generate_series(1001, 400, -1) n
+    sql("rows that are refused", ANY, "select 1
+        insert into counted select n, 'again' from generate_series(1001, 400, -1) n
         insert into customers (name) values ('Laura')"),
     sql("upserts", ANY, "insert into counted select n, 'again' from generate_series(400, 700) n on conflict (n) do update set body = 'changed'
         insert into customers (name) values ('Laura') on conflict do nothing"),

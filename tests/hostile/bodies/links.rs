@@ -34,7 +34,7 @@ pub(super) const BODIES: &[Body] = &[
     sql("dblink that resets the counters", ANY, "select dblink_exec(self(), 'insert into notes values (1, ''one'')')
         select * from dblink(self(), 'select pg_stat_reset()::text') t(nothing text)").needing(DBLINK),
     sql("a foreign table of the own database", ANY, "create server own foreign data wrapper postgres_fdw
-        do $$ begin execute format('alter server own options (add host %L, add port %L, add dbname %L)', split_part(current_setting('unix_socket_directories'), ',', 1), current_setting('port'), current_database()); end $$
+        do $$ begin execute format('alter server own options (add host %L, add port %L, add dbname %L)', trim('\"' from split_part(current_setting('unix_socket_directories'), ',', 1)), current_setting('port'), current_database()); end $$
         create user mapping for current_user server own options (user '{role}')
         create foreign table far_notes (n int, body text) server own options (table_name 'notes')
         insert into far_notes values (1, 'from afar')
@@ -47,5 +47,5 @@ pub(super) const BODIES: &[Body] = &[
         create extension dblink
         select dblink_exec(self(), 'insert into notes values (1, ''by dblink'')')
         <rollback>").needing(Needs::Available("dblink")),
-    sql("psql, by COPY", ANY, r#"do $$ begin execute format('copy (select 1) to program %L', format('%s/psql -X -h %s -p %s -U %s -d %s -c "insert into notes values (1)"', (select setting from pg_config where name = 'BINDIR'), split_part(current_setting('unix_socket_directories'), ',', 1), current_setting('port'), session_user, current_database())); end $$"#),
+    sql("psql, by COPY", ANY, r#"do $$ begin execute format('copy (select 1) to program %L', format('%s/psql -X -h %s -p %s -U %s -d %s -c "insert into notes values (1)"', (select setting from pg_config where name = 'BINDIR'), trim(chr(34) from split_part(current_setting('unix_socket_directories'), ',', 1)), current_setting('port'), session_user, current_database())); end $$"#),
 ];

@@ -9,7 +9,10 @@ pub(super) const BODIES: &[Body] = &[
     sql("a custom setting, local", ANY, "select set_config('app.tenant', '1', true)"),
     sql("a custom setting, of the session", ANY, "select set_config('app.tenant', '1', false)"),
     sql("a custom setting, by SET", ANY, "set app.tenant = 1
-        set local app.user = 'laura'"),
+        set local app.name = 'laura'"),
+    sql("a custom setting that the schema does not name", ANY, "select set_config('app.other', '1', true)"),
+    sql("a custom setting that the schema does not name, in a DO", ANY, "do $$ begin perform set_config('app.' || 'other', '1', true); end $$"),
+    sql("a custom setting that the schema does not name, prepared", ANY, "prepared: select set_config('app.other', '1', true)"),
     sql("a custom setting, prepared", ANY, "prepared: select set_config('app.tenant', '1', true)
         prepared: set local app.other = 'x'"),
     sql("a custom setting, by a function of the schema", ANY, "select become(1)"),
@@ -163,8 +166,9 @@ pub(super) const BODIES: &[Body] = &[
     sql("sessions left in a transaction that writes", ANY,
         "left: begin read write; insert into notes values (1, 'not committed'); lock table customers"),
     sql("sessions left with advisory locks", ANY, "left: select pg_advisory_lock(1), pg_advisory_lock_shared(2)"),
-    sql("sessions left with temporary tables", ANY, "left: set default_transaction_read_only = off; create temporary table t (id int)"),
-    sql("a session left with a failed transaction", ANY, "left: begin; select 1 / 0"),
+    sql("sessions left with temporary tables", ANY, "left: begin read write; create temporary table t (id int); commit"),
+    sql("a session left with a failed transaction", ANY, "select 1
+        left: begin; select 1 / 0"),
     sql("its own session ended", ANY, "insert into notes values (1, 'one')
         select pg_terminate_backend(pg_backend_pid())"),
     sql("its own statement cancelled", ANY, "select pg_cancel_backend(pg_backend_pid()), pg_sleep(1)

@@ -58,7 +58,7 @@ pub(super) const BODIES: &[Body] = &[
     sql("rows that are undone", ANY, "<begin>
         insert into notes select n, repeat('x', 300) from generate_series(1, 3000) n
         <rollback>"),
-    sql("extended statistics", ANY, "create statistics both on n, value from measured
+    sql("extended statistics", ANY, "create statistics measured_both on n, value from measured
         analyze measured"),
     sql("statistics of the migration's, renewed", ANY, "update measured set value = 3
         analyze measured"),
