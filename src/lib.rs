@@ -46,6 +46,7 @@
 //! | `server.explain` | `EBBTIDE_EXPLAIN` | shows the plans of statements that take longer, such as `50ms`. None |
 //! | `server.storage` | `EBBTIDE_STORAGE` | `memory`, `disk`, or `auto`: memory when 2 GiB are free there. `auto` |
 //! | `server.cache` | `EBBTIDE_CACHE` | `never`, or `auto`: prepared data of a container is kept in a volume for the next. `auto` |
+//! | `server.dedicated` | `EBBTIDE_DEDICATED` | `always`, `never`, or `auto`: a server of its own for contents that touch the whole server, such as `CREATE ROLE`: see [below](#roles-and-other-objects-of-the-server). `auto` |
 //! | `server.settings` | | a table of PostgreSQL's own settings, which beat ours |
 //! | `server.bin` | `EBBTIDE_PG_BIN` | the folder with `postgres` and `initdb`. Searched for |
 //! | `server.state_dir` | `EBBTIDE_STATE_DIR` | a folder with a short path. `$XDG_RUNTIME_DIR/ebbtide`, else `ebbtide-UID` in the temporary folder |
@@ -74,6 +75,21 @@
 //!
 //! Printing [`Harness::plan`] shows every value with the place that it came from. Variables may also stand in a
 //! `.env` file beside the manifest. `DATABASE_URL` is never read.
+//!
+//! # Roles and other objects of the server
+//! A role, a tablespace, another database, `ALTER SYSTEM`: these belong to the whole server. On a shared server, other
+//! projects would see them, and a second build would find them there. So contents that touch them get a dedicated server:
+//! only tests with the same migrations, seeds, extensions, settings and expectations use it. Ebbtide reads the migrations,
+//! seeds and fixtures for such statements, also in the bodies of `DO` blocks and functions. One line on stderr states the
+//! file, the line and the statement when the server starts, and so does [`ServerReport::reason`].
+//!
+//! - A build that failed, or a template that was dropped, leaves nothing behind: the next build begins with the server as
+//!   it was at first. Where statements cannot undo something, a new server takes its place.
+//! - A fixture or a test's own migrations with such a statement get another dedicated server than the plan's.
+//! - SQL that a command or a function sends cannot be seen, except in `.sql` files among the command's inputs: write
+//!   `dedicated = "always"`. With `"never"` the server is shared in spite of such statements.
+//! - An external server cannot be dedicated: such contents are refused there, unless `dedicated` is `"never"`.
+//! - A container's dedicated server neither uses nor fills the volume with prepared data.
 //!
 //! # Migrations from elsewhere
 //! A folder's layout is recognised by the names in it. Where they belong to several tools, or to another than it seems,
@@ -177,8 +193,8 @@ pub use ebbtide_macros::{PgEnum, test};
 
 pub use catalog::{Difference, LedgerClaim, ObjectKind, Schema, SchemaDiff, SchemaObject};
 pub use config::{
-    Backend, Builder, Cache, Expect, Keep, Layout, MigrationCommand, Migrations, PgEnum, Plan, RustEnum, ServerUrl,
-    Source, Sourced, Storage,
+    Backend, Builder, Cache, Dedicated, Expect, Keep, Layout, MigrationCommand, Migrations, PgEnum, Plan, RustEnum,
+    ServerUrl, Source, Sourced, Storage,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use harness::{DriftReport, Harness, Health, ServerReport, TemplateReport, Variant, harness};

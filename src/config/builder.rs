@@ -12,7 +12,7 @@ use super::migrations::Migrations;
 use super::plan::Plan;
 use super::source::{Source, Sourced};
 use super::url::ServerUrl;
-use super::value::{Backend, Cache, Keep, Storage, without_repeats};
+use super::value::{Backend, Cache, Dedicated, Keep, Storage, without_repeats};
 use crate::error::Result;
 
 /// Asks for a server and its database in code.
@@ -127,6 +127,12 @@ impl Builder {
     /// Whether a container's prepared data is kept for the next run. Default: [`Cache::Auto`].
     pub fn cache(mut self, cache: Cache) -> Self {
         self.layer.cache = said(cache);
+        self
+    }
+
+    /// Whether the database gets a server that no other contents share. Default: [`Dedicated::Auto`].
+    pub fn dedicated(mut self, dedicated: Dedicated) -> Self {
+        self.layer.dedicated = said(dedicated);
         self
     }
 

@@ -123,6 +123,7 @@ impl Environment {
             explain: self.read(&key::EXPLAIN, Given::duration)?,
             storage: self.read(&key::STORAGE, Given::choice)?,
             cache: self.read(&key::CACHE, Given::choice)?,
+            dedicated: self.read(&key::DEDICATED, Given::choice)?,
             settings: BTreeMap::new(),
             bin: self.path(key::BIN.variable),
             state_dir: self.path(key::STATE_DIR.variable),

@@ -94,6 +94,7 @@ fn server(layer: &mut Layer, folder: &Path, entries: Vec<Entry<'_>>) -> Result<(
             "keep_for" => layer.keep_for = Some(entry.text(&key::KEEP_FOR)?.duration()?),
             "storage" => layer.storage = Some(entry.text(&key::STORAGE)?.choice()?),
             "cache" => layer.cache = Some(entry.text(&key::CACHE)?.choice()?),
+            "dedicated" => layer.dedicated = Some(entry.text(&key::DEDICATED)?.choice()?),
             "settings" => {
                 for setting in entry.table(key::SETTINGS.legal)? {
                     let (name, value) = (setting.name.to_ascii_lowercase(), setting.scalar()?);

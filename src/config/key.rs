@@ -55,6 +55,7 @@ pub(super) const KEEP: Key = Key::new("server.keep", "EBBTIDE_KEEP", "keep", "ne
 pub(super) const EXPLAIN: Key = Key::new("server.explain", "EBBTIDE_EXPLAIN", "explain", DURATION);
 pub(super) const STORAGE: Key = Key::new("server.storage", "EBBTIDE_STORAGE", "storage", "auto, memory, disk");
 pub(super) const CACHE: Key = Key::new("server.cache", "EBBTIDE_CACHE", "cache", "auto, never");
+pub(super) const DEDICATED: Key = Key::new("server.dedicated", "EBBTIDE_DEDICATED", "dedicated", "auto, always, never");
 pub(super) const SETTINGS: Key = Key::new(
     "server.settings",
     "",
@@ -124,6 +125,7 @@ pub(super) const SERVER: &[&Key] = &[
     &EXPLAIN,
     &STORAGE,
     &CACHE,
+    &DEDICATED,
     &SETTINGS,
     &BIN,
     &STATE_DIR,

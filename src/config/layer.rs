@@ -8,7 +8,7 @@ use super::expect::Expect;
 use super::migrations::Migrations;
 use super::source::Sourced;
 use super::url::ServerUrl;
-use super::value::{Backend, Cache, Keep, Storage};
+use super::value::{Backend, Cache, Dedicated, Keep, Storage};
 
 /// The values that one voice gives. Absent means that it says nothing.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +24,7 @@ pub(super) struct Layer {
     pub(super) explain: Option<Sourced<Duration>>,
     pub(super) storage: Option<Sourced<Storage>>,
     pub(super) cache: Option<Sourced<Cache>>,
+    pub(super) dedicated: Option<Sourced<Dedicated>>,
     /// By name in lower case, since the names of settings ignore case.
     pub(super) settings: BTreeMap<String, Sourced<String>>,
     pub(super) bin: Option<Sourced<PathBuf>>,
@@ -55,6 +56,7 @@ impl Layer {
             explain: self.explain.or(weaker.explain),
             storage: self.storage.or(weaker.storage),
             cache: self.cache.or(weaker.cache),
+            dedicated: self.dedicated.or(weaker.dedicated),
             settings,
             bin: self.bin.or(weaker.bin),
             state_dir: self.state_dir.or(weaker.state_dir),

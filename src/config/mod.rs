@@ -52,4 +52,4 @@ pub use migrations::{Layout, MigrationCommand, Migrations};
 pub use plan::Plan;
 pub use source::{Source, Sourced};
 pub use url::ServerUrl;
-pub use value::{Backend, Cache, Keep, Storage};
+pub use value::{Backend, Cache, Dedicated, Keep, Storage};

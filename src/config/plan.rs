@@ -14,7 +14,7 @@ use super::layer::Layer;
 use super::migrations::{MigrationCommand, Migrations};
 use super::source::{Source, Sourced};
 use super::url::ServerUrl;
-use super::value::{Backend, Cache, Keep, Storage};
+use super::value::{Backend, Cache, Dedicated, Keep, Storage};
 use crate::error::{Error, ErrorKind, Result};
 
 const LINGER: Duration = Duration::from_secs(30);
@@ -53,6 +53,8 @@ pub struct Plan {
     pub storage: Sourced<Storage>,
     /// Whether a container's prepared data is kept for the next run.
     pub cache: Sourced<Cache>,
+    /// Whether the database gets a server that no other contents share.
+    pub dedicated: Sourced<Dedicated>,
     /// The user's settings for the server, by name in lower case.
     pub settings: Sourced<BTreeMap<String, String>>,
     /// Where each setting came from, to print: one server may have settings of several voices.
@@ -138,6 +140,7 @@ impl Plan {
             keep_for: said.keep_for.unwrap_or(Sourced::by_default(KEEP_FOR)),
             storage: said.storage.unwrap_or(Sourced::by_default(Storage::Auto)),
             cache: said.cache.unwrap_or(Sourced::by_default(Cache::Auto)),
+            dedicated: said.dedicated.unwrap_or(Sourced::by_default(Dedicated::Auto)),
             settings,
             setting_sources,
             pg_bin: optional(said.bin.map(absolute)),

@@ -66,6 +66,7 @@ fn rows(plan: &Plan) -> Vec<Row<'_>> {
         Row::new("keep_for", spell(*plan.keep_for), &plan.keep_for.source),
         Row::plain("storage", &plan.storage),
         Row::plain("cache", &plan.cache),
+        Row::plain("dedicated", &plan.dedicated),
     ];
     let settings = plan.settings.iter().zip(plan.setting_sources.values());
     rows.extend(settings.map(|((name, value), source)| Row::new(format!("settings.{name}"), value, source)));

@@ -56,6 +56,24 @@ pub enum Cache {
     Never,
 }
 
+/// Whether a database gets a server that only tests of the same contents use: the same migrations, seeds, extensions,
+/// settings and expectations.
+///
+/// Roles, tablespaces, `ALTER SYSTEM` and their like belong to the whole server. Another project on it would see them, and
+/// a second build would find them there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Dedicated {
+    /// When a migration, a seed or a fixture has a statement that touches the whole server. SQL that a command or a
+    /// function sends cannot be seen, except in `.sql` files among the command's inputs.
+    #[default]
+    Auto,
+    /// Always. For a command or a function that touches the whole server.
+    Always,
+    /// Never: the server is shared in spite of such statements. The only choice for an external server.
+    Never,
+}
+
 /// When a test's databases are kept for a person to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
@@ -141,6 +159,20 @@ impl Choice for Cache {
         &[("off", Cache::Never), ("none", Cache::Never), ("no", Cache::Never), ("on", Cache::Auto)];
 }
 
+impl Choice for Dedicated {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("auto", Dedicated::Auto), ("always", Dedicated::Always), ("never", Dedicated::Never)];
+    const SLIPS: &'static [(&'static str, Self)] = &[
+        ("true", Dedicated::Always),
+        ("yes", Dedicated::Always),
+        ("on", Dedicated::Always),
+        ("false", Dedicated::Never),
+        ("no", Dedicated::Never),
+        ("off", Dedicated::Never),
+        ("shared", Dedicated::Never),
+    ];
+}
+
 impl Choice for Keep {
     const WORDS: &'static [(&'static str, Self)] =
         &[("never", Keep::Never), ("failed", Keep::Failed), ("always", Keep::Always)];
@@ -186,6 +218,20 @@ impl FromStr for Keep {
 }
 
 impl fmt::Display for Keep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+impl FromStr for Dedicated {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<Self> {
+        Self::from_word(word, &format!("{word:?}"))
+    }
+}
+
+impl fmt::Display for Dedicated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.word())
     }

@@ -4,6 +4,7 @@ mod drift;
 mod health;
 mod reversible;
 mod runtime;
+mod sharing;
 mod stage;
 mod variant;
 
@@ -50,8 +51,11 @@ struct Shared {
     plan: Arc<Plan>,
     // A failure is kept as well: every test of the process is told, none pays for it again.
     stage: OnceCell<Result<Stage>>,
-    variants: Mutex<HashMap<Fingerprint, Stage>>,
+    variants: Mutex<Variants>,
 }
+
+/// The stages of variants, by the fingerprint that each would have on the plan's own server.
+type Variants = HashMap<Fingerprint, Arc<OnceCell<Result<Stage>>>>;
 
 /// The running server, in plain values.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,7 +108,8 @@ impl Harness {
         Builder::new()
     }
 
-    /// The same harness with other migrations, or with fixtures on top. The server is shared.
+    /// The same harness with other migrations, or with fixtures on top. The server is shared, unless one of the two touches
+    /// the whole server, as `CREATE ROLE` does.
     ///
     /// What the variant makes is a template of its own, built once for each content.
     ///
@@ -272,8 +277,14 @@ impl Harness {
             None => Ok(stage),
             Some(variant) => {
                 let varied = variant.apply(&stage.template)?;
-                let fingerprint = varied.fingerprint.clone();
-                Ok(self.variants().entry(fingerprint).or_insert_with(|| Stage::of(varied, stage.runtime)).clone())
+                let cell = Arc::clone(self.variants().entry(varied.fingerprint.clone()).or_default());
+                let set = || async {
+                    if varied.sharing == stage.template.sharing {
+                        return Ok(Stage::of(varied, stage.runtime));
+                    }
+                    background()?.spawn(Stage::elsewhere(varied)).await.unwrap_or_else(ended)
+                };
+                cell.get_or_init(set).await.clone()
             }
         }
     }
@@ -283,12 +294,13 @@ impl Harness {
         let setting = background()?.spawn(async move { Stage::set(&plan, variant.as_deref()).await });
         let (stage, varied) = setting.await.unwrap_or_else(ended)?;
         if let Some(varied) = varied {
-            self.variants().insert(varied.template.fingerprint.clone(), varied);
+            let fingerprint = varied.template.fingerprint.clone();
+            self.variants().insert(fingerprint, Arc::new(OnceCell::new_with(Some(Ok(varied)))));
         }
         Ok(stage)
     }
 
-    fn variants(&self) -> std::sync::MutexGuard<'_, HashMap<Fingerprint, Stage>> {
+    fn variants(&self) -> std::sync::MutexGuard<'_, Variants> {
         self.shared.variants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

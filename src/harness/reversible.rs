@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use super::Harness;
 use super::runtime::background;
+use super::stage::TemplateCell;
 use super::stage::ended;
 use crate::error::Result;
 use crate::provision::ReversibleReport;
+use crate::server::{Server, Trust};
 use crate::template;
 
 impl Harness {
@@ -38,8 +40,19 @@ impl Harness {
     /// ```
     pub async fn check_reversible(&self) -> Result<ReversibleReport> {
         let cell = Arc::clone(self.stage().await?.template.below_fixtures());
-        let checking =
-            async move { template::check_reversible(&cell.server, &cell.plan, &cell.inputs, &cell.fingerprint).await };
+        let checking = async move {
+            let cell = apart(cell).await?;
+            template::check_reversible(&cell.server, &cell.plan, &cell.inputs, &cell.fingerprint).await
+        };
         background()?.spawn(checking).await.unwrap_or_else(ended)
     }
+}
+
+/// Roles that a dedicated server's template needs would be there already, and a way down would drop them.
+async fn apart(cell: Arc<TemplateCell>) -> Result<Arc<TemplateCell>> {
+    if !cell.sharing.is_dedicated() {
+        return Ok(cell);
+    }
+    let server = Server::start(&cell.plan, &cell.sharing.for_purpose("reversible"), Trust::Answer).await?;
+    Ok(Arc::new(cell.on(&Arc::new(server))))
 }

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
-use super::runtime;
 use super::variant::Variant;
+use super::{runtime, sharing};
 use crate::config::Plan;
 use crate::conn::ConnParams;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lane::{LanePool, LaneSetting, Look};
 use crate::names::{Fingerprint, Literal};
 use crate::provision::Inputs;
-use crate::server::{Origin, Server, Trust};
-use crate::template::{self, Template};
+use crate::server::{Origin, Server, Sharing, Trust};
+use crate::template::{self, Ground, Template};
 
 /// A server with one template and its lanes.
 #[derive(Debug, Clone)]
@@ -33,6 +33,8 @@ pub(super) struct TemplateCell {
     pub(super) inputs: Inputs,
     pub(super) fingerprint: Fingerprint,
     pub(super) server: Arc<Server>,
+    /// Whether the server may hold other contents, too.
+    pub(super) sharing: Sharing,
     /// The template that it is a copy of, with more in it.
     pub(super) base: Option<Arc<TemplateCell>>,
     pub(super) cell: OnceCell<Result<Template>>,
@@ -54,26 +56,57 @@ impl Stage {
     #[tracing::instrument(name = "server.start", level = "debug", skip(plan, variant))]
     async fn set_trusting(plan: &Arc<Plan>, variant: Option<&Variant>, trust: Trust) -> Result<(Self, Option<Self>)> {
         let inputs = Inputs::read(plan)?;
-        let server = Arc::new(Server::start(plan, trust).await?);
+        let sharing = sharing::of_contents(plan, &inputs);
+        let server = Arc::new(Server::start(plan, &sharing, trust).await?);
         tracing::info!(backend = %server.backend, reason = server.reason, version = server.version, reused = server.origin == Origin::Reused, "server");
         let fingerprint = inputs.fingerprint(plan, server.version_num, server.role());
         let stage = Self::of(
-            TemplateCell { plan: Arc::clone(plan), inputs, fingerprint, server, base: None, cell: OnceCell::new() },
+            TemplateCell {
+                plan: Arc::clone(plan),
+                inputs,
+                fingerprint,
+                server,
+                sharing,
+                base: None,
+                cell: OnceCell::new(),
+            },
             runtime::background()?,
         );
         // What is wrong with a variant is told to the tests that want it, and not to all.
         let varied = variant.and_then(|variant| variant.apply(&stage.template).ok());
+        let varied = varied.filter(|varied| varied.sharing == stage.template.sharing);
         let varied = varied.map(|template| Self::of(template, stage.runtime));
-        // Files may speak of a server that died a moment ago; the first connection shows it.
-        let server = &stage.server;
-        if trust == Trust::Files && server.origin == Origin::Reused && !server.outlives_us() {
-            match varied.as_ref().unwrap_or(&stage).pool.warm_up().await {
+        varied.as_ref().unwrap_or(&stage).see(trust).await?;
+        Ok((stage, varied))
+    }
+
+    /// The stage of a template that needs another server than the plan's own.
+    pub(super) async fn elsewhere(template: TemplateCell) -> Result<Self> {
+        match Self::elsewhere_trusting(&template, Trust::Files).await {
+            Err(error) if error.kind() == ErrorKind::ServerLost => {
+                Self::elsewhere_trusting(&template, Trust::Answer).await
+            }
+            other => other,
+        }
+    }
+
+    async fn elsewhere_trusting(template: &TemplateCell, trust: Trust) -> Result<Self> {
+        let server = Server::start(&template.plan, &template.sharing, trust).await?;
+        let stage = Self::of(template.on(&Arc::new(server)), runtime::background()?);
+        stage.see(trust).await?;
+        Ok(stage)
+    }
+
+    /// Files may speak of a server that died a moment ago; the first connection shows it.
+    async fn see(&self, trust: Trust) -> Result<()> {
+        if trust == Trust::Files && self.server.origin == Origin::Reused && !self.server.outlives_us() {
+            match self.pool.warm_up().await {
                 Err(error) if error.kind() == ErrorKind::ServerLost => return Err(error),
                 // What is wrong with the template is told to those who ask for it.
                 Ok(()) | Err(_) => {}
             }
         }
-        Ok((stage, varied))
+        Ok(())
     }
 
     /// The lanes of a template, none of which exists yet.
@@ -113,6 +146,34 @@ impl TemplateCell {
         self.base.as_ref().map_or(self, Self::below_fixtures)
     }
 
+    /// The same template, and those below it, on another server.
+    pub(super) fn on(&self, server: &Arc<Server>) -> Self {
+        let base = self.base.as_ref().map(|base| Arc::new(base.on(server)));
+        let fingerprint = match &base {
+            Some(base) => self.inputs.layered_fingerprint(&self.plan, &base.fingerprint),
+            None => self.inputs.fingerprint(&self.plan, server.version_num, server.role()),
+        };
+        Self {
+            plan: Arc::clone(&self.plan),
+            inputs: self.inputs.clone(),
+            fingerprint,
+            server: Arc::clone(server),
+            sharing: self.sharing.clone(),
+            base,
+            cell: OnceCell::new(),
+        }
+    }
+
+    /// Whether the build itself may touch the whole server, and so needs one that is as it was at first.
+    fn ground(&self) -> Ground {
+        let touches = match &self.base {
+            _ if !self.sharing.is_dedicated() => false,
+            Some(base) => base.sharing != self.sharing,
+            None => true,
+        };
+        if touches { Ground::Pristine } else { Ground::AsItIs }
+    }
+
     pub(super) async fn ensure(self: &Arc<Self>) -> Result<Template> {
         let build = || async {
             let this = Arc::clone(self);
@@ -134,7 +195,7 @@ impl TemplateCell {
                     }
                 })
             });
-            template::ensure(&self.server, &self.plan, &self.inputs, &self.fingerprint, base).await
+            template::ensure(&self.server, &self.plan, &self.inputs, &self.fingerprint, base, self.ground()).await
         })
     }
 }

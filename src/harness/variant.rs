@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sqlx::migrate::Migrator;
 use tokio::sync::OnceCell;
 
+use super::sharing;
 use super::stage::TemplateCell;
 use crate::config::{Expect, Migrations, PgEnum, RustEnum};
 use crate::error::{Error, ErrorKind, Result};
@@ -128,8 +129,16 @@ impl Variant {
         let inputs = Inputs::of_fixtures(self.fixtures.clone());
         let plan = base.plan.on_top(self.expect.clone());
         let fingerprint = inputs.layered_fingerprint(&plan, &base.fingerprint);
-        let server = Arc::clone(&base.server);
-        Ok(TemplateCell { plan: Arc::new(plan), inputs, fingerprint, server, base: Some(base), cell: OnceCell::new() })
+        let sharing = sharing::of_layer(&plan, &inputs, (&base.plan, &base.inputs, &base.sharing));
+        Ok(TemplateCell {
+            plan: Arc::new(plan),
+            inputs,
+            fingerprint,
+            server: Arc::clone(&base.server),
+            sharing,
+            base: Some(base),
+            cell: OnceCell::new(),
+        })
     }
 }
 
@@ -145,7 +154,8 @@ fn with_schema(
     };
     let server = Arc::clone(&plans.server);
     let fingerprint = inputs.fingerprint(&plan, server.version_num, server.role());
-    Ok(TemplateCell { plan: Arc::new(plan), inputs, fingerprint, server, base: None, cell: OnceCell::new() })
+    let sharing = sharing::of_contents(&plan, &inputs);
+    Ok(TemplateCell { plan: Arc::new(plan), inputs, fingerprint, server, sharing, base: None, cell: OnceCell::new() })
 }
 
 impl fmt::Debug for Variant {

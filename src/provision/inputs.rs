@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::migrate::{Migration, Migrator};
 
 use super::script::Script;
+use super::server_wide::ServerWide;
 use super::{FORMAT, layout};
 use crate::config::{Layout, MigrationCommand, MigrationFunction, Migrations, Plan};
 use crate::error::{Error, ErrorKind, Result};
@@ -148,6 +149,19 @@ impl Inputs {
             .filter(|file| known && is_sql(file))
             .map(|file| Ok(Script::new(&file.shown, &file.text(ErrorKind::MigrationSource)?)))
             .collect()
+    }
+
+    /// The first statement that touches the whole server, as far as the SQL is known: also in `.sql` files among a command's
+    /// inputs. What cannot be read is left for the build to report.
+    pub(crate) fn server_wide(&self) -> Option<ServerWide> {
+        let is_sql = |file: &&InputFile| {
+            let ending = file.path.extension();
+            file.embedded.is_some() || ending.is_some_and(|ending| ending == "sql")
+        };
+        let files = self.migrations.iter().chain(&self.seeds).filter(is_sql);
+        files
+            .filter_map(|file| Some(Script::new(&file.shown, file.text(ErrorKind::MigrationSource).ok()?)))
+            .find_map(|script| ServerWide::find(&script))
     }
 
     /// The fingerprint of what is made of another template by fixtures and expectations.

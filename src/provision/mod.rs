@@ -16,6 +16,7 @@ mod report;
 mod reversible;
 mod script;
 mod seed;
+mod server_wide;
 mod verify;
 
 use std::time::Instant;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::registry::{Registry, ServerKey};
 use super::state::StateFolder;
-use super::{Server, Trust, account, native, share};
+use super::{Server, Sharing, Trust, account, native, share};
 use crate::config::Plan;
 use crate::error::Result;
 #[cfg(feature = "container")]
@@ -14,25 +14,25 @@ use crate::error::{Error, ErrorKind};
 ///
 /// # Errors
 /// Both are impossible: one error that lists what was tried, and what would mend each.
-pub(super) async fn start(plan: &Plan, trust: Trust) -> Result<Server> {
+pub(super) async fn start(plan: &Plan, sharing: &Sharing, trust: Trust) -> Result<Server> {
     if trust == Trust::Files
-        && let Some(server) = running(plan).await?
+        && let Some(server) = running(plan, sharing).await?
     {
         return Ok(server);
     }
-    choose(plan, trust).await
+    choose(plan, sharing, trust).await
 }
 
 /// A server that an earlier choice led to: asking an engine takes longer than asking the registry.
-async fn running(plan: &Plan) -> Result<Option<Server>> {
+async fn running(plan: &Plan, sharing: &Sharing) -> Result<Option<Server>> {
     let began = Instant::now();
     // Without a user to run binaries as, a container may still serve.
     let Ok(account) = account::for_server() else { return Ok(None) };
     let state = StateFolder::open(&plan.state_dir, account)?;
     #[cfg(feature = "container")]
-    let keys = [ServerKey::container(plan), ServerKey::native(plan)];
+    let keys = [ServerKey::container(plan, sharing), ServerKey::native(plan, sharing)];
     #[cfg(not(feature = "container"))]
-    let keys = [ServerKey::native(plan)];
+    let keys = [ServerKey::native(plan, sharing)];
     for key in keys {
         if let Some(server) = share::attach(&Registry { state: state.clone(), key }, plan, began).await? {
             return Ok(Some(server));
@@ -42,29 +42,30 @@ async fn running(plan: &Plan) -> Result<Option<Server>> {
 }
 
 #[cfg(not(feature = "container"))]
-async fn choose(plan: &Plan, trust: Trust) -> Result<Server> {
-    native::start(plan, trust, "auto: this build of ebbtide has no container backend").await
+async fn choose(plan: &Plan, sharing: &Sharing, trust: Trust) -> Result<Server> {
+    native::start(plan, sharing, trust, "auto: this build of ebbtide has no container backend").await
 }
 
 #[cfg(feature = "container")]
-async fn choose(plan: &Plan, trust: Trust) -> Result<Server> {
+async fn choose(plan: &Plan, sharing: &Sharing, trust: Trust) -> Result<Server> {
     use super::container;
 
     let account = account::for_server().ok().flatten();
-    let registry = Registry { state: StateFolder::open(&plan.state_dir, account)?, key: ServerKey::auto(plan) };
+    let registry =
+        Registry { state: StateFolder::open(&plan.state_dir, account)?, key: ServerKey::auto(plan, sharing) };
     // So that many processes at once make one choice, and one of them waits for a refused pull.
     let lock = registry.lock(*plan.start_timeout.get() + container::PULLING).await?;
     if trust == Trust::Files
-        && let Some(server) = running(plan).await?
+        && let Some(server) = running(plan, sharing).await?
     {
         return Ok(server);
     }
-    let refused = match container::start(plan, trust, "auto").await {
+    let refused = match container::start(plan, sharing, trust, "auto").await {
         Err(error) if is_absence(&error) => error,
         other => return other,
     };
     let reason = format!("auto: no container, because {}", super::in_full(&refused));
-    let server = native::start(plan, trust, &reason).await.map_err(|error| neither(&refused, &error));
+    let server = native::start(plan, sharing, trust, &reason).await.map_err(|error| neither(&refused, &error));
     drop(lock);
     server
 }

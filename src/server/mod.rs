@@ -7,6 +7,7 @@
 //! | `container` | a server from an image |
 //! | `external` | a server that somebody else runs |
 //! | `share`, `registry`, `state` | one server for all processes that want the same settings |
+//! | `sharing` | whether other contents may use a server too |
 //! | `supervisor`, `instance.sh`, `native.sh`, `container/keeper.sh` | what outlives the client |
 //! | `log` | what the server wrote about the sessions on one database |
 //! | `orphans`, `pointers` | what servers without a supervisor left behind |
@@ -25,6 +26,7 @@ mod pointers;
 mod registry;
 mod settings;
 mod share;
+mod sharing;
 mod start_failure;
 mod state;
 mod supervisor;
@@ -46,6 +48,7 @@ use registry::{Instance, Lease, Pointer};
 
 pub(crate) use account::own_uid;
 pub(crate) use log::LogEntry;
+pub(crate) use sharing::{Cause, Dedication, Sharing};
 
 /// Whether the registry's files are enough, or the server must answer first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +77,8 @@ pub(crate) struct Server {
     pub(crate) origin: Origin,
     /// Time until it could be used: start-up, or finding it.
     pub(crate) took: Duration,
+    /// Whether only tests of the same contents find it.
+    is_dedicated: bool,
     tenure: Tenure,
 }
 
@@ -92,20 +97,29 @@ enum Tenure {
 
 impl Server {
     /// Finds or starts the server that the plan asks for.
-    pub(crate) async fn start(plan: &Plan, trust: Trust) -> Result<Self> {
+    pub(crate) async fn start(plan: &Plan, sharing: &Sharing, trust: Trust) -> Result<Self> {
+        let mut server = Self::find(plan, sharing, trust).await?;
+        sharing.announce(&mut server, plan);
+        Ok(server)
+    }
+
+    async fn find(plan: &Plan, sharing: &Sharing, trust: Trust) -> Result<Self> {
         let asked = || plan.backend.source.to_string();
         match plan.backend.get() {
-            Backend::Auto => auto::start(plan, trust).await,
-            Backend::Native => native::start(plan, trust, &asked()).await,
+            Backend::Auto => auto::start(plan, sharing, trust).await,
+            Backend::Native => native::start(plan, sharing, trust, &asked()).await,
             #[cfg(feature = "container")]
-            Backend::Container => container::start(plan, trust, &asked()).await,
+            Backend::Container => container::start(plan, sharing, trust, &asked()).await,
             #[cfg(not(feature = "container"))]
             Backend::Container => Err(Error::new(
                 ErrorKind::BackendUnavailable,
                 "the container backend is not part of this build of ebbtide",
             )
             .with_help("turn on ebbtide's feature `container`, or set EBBTIDE_BACKEND=native")),
-            Backend::External => external::start(plan, &asked()).await,
+            Backend::External => match sharing.refused_by_external(plan) {
+                Some(error) => Err(error),
+                None => external::start(plan, &asked()).await,
+            },
         }
     }
 
@@ -138,6 +152,7 @@ impl Server {
             conn,
             origin,
             took: began.elapsed(),
+            is_dedicated: false,
             tenure,
         }
     }
@@ -164,6 +179,28 @@ impl Server {
             Tenure::Container(tenure) => LaneLeases::in_folder(&tenure.instance.folder, fingerprint),
             Tenure::External(tenure) => LaneLeases::by_locks(&tenure.locks, fingerprint),
         }
+    }
+
+    /// Whether only tests of the same contents find it.
+    pub(crate) fn is_dedicated(&self) -> bool {
+        self.is_dedicated
+    }
+
+    /// What was written down of a dedicated server's state before its first build. Before that it is `now`, which is
+    /// written down.
+    pub(crate) fn first_state(&self, now: &str) -> Result<Option<String>> {
+        self.instance().map_or(Ok(None), |instance| instance.first_state(now))
+    }
+
+    /// Gives up a dedicated server that cannot be made as it was: no process joins it any more, and it ends with those
+    /// that use it.
+    pub(crate) fn give_up_state(&self, differences: String) -> Error {
+        if let Some(instance) = self.instance() {
+            instance.spoil();
+        }
+        Error::new(ErrorKind::ServerLost, "an earlier build has changed the dedicated server for good")
+            .with_evidence("the changes", differences)
+            .with_help("run the tests again: the next run starts a new server")
     }
 
     /// Whether it stays when nobody uses it any more, with whatever was left on it.

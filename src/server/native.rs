@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::binaries::{self, Binaries};
 use super::registry::{Health, Instance, Lease, LeaseName, Pointer, Registry, ServerKey};
 use super::share::{self, Found};
+use super::sharing::Sharing;
 use super::start_failure::StartFailure;
 use super::state::{self, StateFolder};
 use super::{Origin, Server, Trust, account, memory, orphans, settings, supervisor};
@@ -35,12 +36,12 @@ const SUPERUSER: &str = "postgres";
 const LOG_LINES: usize = 15;
 
 /// Finds the running server for this plan, or starts one.
-pub(super) async fn start(plan: &Plan, trust: Trust, reason: &str) -> Result<Server> {
+pub(super) async fn start(plan: &Plan, sharing: &Sharing, trust: Trust, reason: &str) -> Result<Server> {
     let began = Instant::now();
     let account = account::for_server()?;
     state::check_for_sockets(&plan.state_dir)?;
     let state = StateFolder::open(&plan.state_dir, account)?;
-    let registry = Registry { state, key: ServerKey::native(plan) };
+    let registry = Registry { state, key: ServerKey::native(plan, sharing) };
     let turn = match share::join(&registry, plan, trust, *plan.start_timeout.get(), began).await? {
         Found::Server(server) => return Ok(*server),
         Found::Turn(turn) => turn,

@@ -12,8 +12,22 @@ clean_up() {
         segment=$(sed -n '7s/^ *[0-9]* *\([0-9]*\) *$/\1/p' "$data/postmaster.pid")
         [ -n "$segment" ] && ipcrm -m "$segment" 2> /dev/null
     fi
+    remove_tablespaces
     remove "$data"
     remove_instance
+}
+
+# CREATE TABLESPACE makes a folder PG_MAJOR_CATALOG in the place that it names, and refuses a place that has one: the
+# next server could not make the same tablespace.
+# https://www.postgresql.org/docs/current/storage-file-layout.html
+remove_tablespaces() {
+    { read -r major < "$data/PG_VERSION"; } 2> /dev/null || return 0
+    set +f
+    for link in "$data"/pg_tblspc/*; do
+        [ -L "$link" ] || continue
+        for folder in "$link/PG_${major}_"*; do [ -d "$folder" ] && remove "$folder"; done
+    done
+    set -f
 }
 
 # A backend that computes does not notice that its postmaster was killed.

@@ -25,6 +25,7 @@ pub(crate) async fn sweep(registry: &Registry, account: Option<Account>) -> Resu
         let in_memory = memory::data(registry, &instance.name());
         let data = if in_memory.exists() { in_memory } else { instance.folder.join("data") };
         Orphan { instance: &instance, data: &data }.end(account).await?;
+        remove_tablespaces(&data).await?;
         remove(&data).await?;
         remove(&instance.folder).await?;
     }
@@ -33,6 +34,7 @@ pub(crate) async fn sweep(registry: &Registry, account: Option<Account>) -> Resu
         let instance = registry.instance(&name);
         if !instance.folder.exists() {
             Orphan { instance: &instance, data: &data }.end(account).await?;
+            remove_tablespaces(&data).await?;
             remove(&data).await?;
         }
     }
@@ -140,6 +142,19 @@ impl Orphan<'_> {
             }
         }
     }
+}
+
+/// Removes what a dead server's tablespaces hold outside its data folder, as `native.sh` does.
+async fn remove_tablespaces(data: &Path) -> Result<()> {
+    let Ok(major) = std::fs::read_to_string(data.join("PG_VERSION")) else { return Ok(()) };
+    let prefix = format!("PG_{}_", major.trim());
+    let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    for link in entries(&data.join("pg_tblspc")).filter(|entry| entry.path().is_symlink()) {
+        for folder in entries(&link.path()).filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)) {
+            remove(&folder.path()).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes a folder into which a process may still write, whose end takes a moment.

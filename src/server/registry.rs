@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::sharing::Sharing;
 use super::state::StateFolder;
 use crate::config::Plan;
 use crate::error::{Error, ErrorKind, Result};
@@ -26,30 +27,33 @@ const FORMAT: u32 = 2;
 /// Stands before the owner's mark in the name of an instance folder that is half made or half removed.
 const PASSING: &str = ".of.";
 
+/// A file in the folder of a server that its users may use on, and that no process may join.
+const SPOILT: &str = "spoilt";
+
 /// What two plans must agree on to share a server.
 #[derive(Debug, Clone)]
 pub(crate) struct ServerKey(String);
 
 impl ServerKey {
     /// A server of this machine's binaries.
-    pub(crate) fn native(plan: &Plan) -> Self {
-        Self::of(plan, &format!("native {:?}", plan.pg_bin.get()))
+    pub(crate) fn native(plan: &Plan, sharing: &Sharing) -> Self {
+        Self::of(plan, sharing, &format!("native {:?}", plan.pg_bin.get()))
     }
 
     /// A container. What is not in the plan, such as which of several engines answered, is the same for all.
     #[cfg(feature = "container")]
-    pub(crate) fn container(plan: &Plan) -> Self {
-        Self::of(plan, &format!("container {:?} {:?} {}", plan.image.get(), plan.engine, plan.cache.get()))
+    pub(crate) fn container(plan: &Plan, sharing: &Sharing) -> Self {
+        Self::of(plan, sharing, &format!("container {:?} {:?} {}", plan.image.get(), plan.engine, plan.cache.get()))
     }
 
     /// The choice between the two.
     #[cfg(feature = "container")]
-    pub(crate) fn auto(plan: &Plan) -> Self {
-        Self::of(plan, "auto")
+    pub(crate) fn auto(plan: &Plan, sharing: &Sharing) -> Self {
+        Self::of(plan, sharing, "auto")
     }
 
-    fn of(plan: &Plan, backend: &str) -> Self {
-        let wanted = format!(
+    fn of(plan: &Plan, sharing: &Sharing, backend: &str) -> Self {
+        let mut wanted = format!(
             "{FORMAT} {} {backend} {:?} {:?} {:?} {:?}",
             env!("CARGO_PKG_VERSION"),
             plan.postgres.get(),
@@ -57,6 +61,10 @@ impl ServerKey {
             plan.storage.get(),
             plan.linger.get()
         );
+        if let Some(contents) = sharing.contents() {
+            wanted.push(' ');
+            wanted.push_str(contents.as_str());
+        }
         Self(short_hash(&wanted, 8))
     }
 
@@ -211,6 +219,9 @@ impl Instance {
             return if self.folder.exists() { Health::Orphaned } else { Health::Gone };
         }
         let has = |name: &str| self.folder.join(name).exists();
+        if has(SPOILT) {
+            return Health::ServerDead;
+        }
         // A supervisor that changes its mind renames `retiring` back, perhaps between two looks.
         match (self.is_passing(), has("serving"), has("retiring"), has("serving")) {
             (true, ..) => Health::Passing,
@@ -252,6 +263,29 @@ impl Instance {
     pub(crate) fn give_up(&self) {
         // When the file is gone already, the keeper knows.
         let _ = std::fs::remove_file(self.folder.join("serving"));
+    }
+
+    /// What was written down before the first build, unless that is now.
+    pub(super) fn first_state(&self, now: &str) -> Result<Option<String>> {
+        let path = self.folder.join("first-state");
+        let failed =
+            |error| Error::new(ErrorKind::ServerLost, format!("{} cannot be used", path.display())).with_source(error);
+        match std::fs::read_to_string(&path) {
+            Ok(first) => return Ok(Some(first)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+        }
+        // Under its name it is complete, also when this process is killed.
+        let draft = self.folder.join(format!("first-state.{}", short_id()));
+        std::fs::write(&draft, now).and_then(|()| std::fs::rename(&draft, &path)).map_err(failed)?;
+        Ok(None)
+    }
+
+    /// Keeps newcomers from joining.
+    pub(super) fn spoil(&self) {
+        if let Err(error) = File::create(self.folder.join(SPOILT)) {
+            tracing::warn!(%error, "a server that cannot be used again stays in the registry");
+        }
     }
 
     /// Keeps the server until a moment, beyond the life of this process.

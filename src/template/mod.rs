@@ -2,6 +2,7 @@
 
 mod events;
 mod guard;
+mod pristine;
 mod reset;
 mod trial;
 
@@ -23,6 +24,7 @@ use crate::sql_error;
 use crate::wait::Patience;
 
 pub(crate) use guard::sessions;
+pub(crate) use pristine::Ground;
 pub(crate) use trial::check_reversible;
 
 /// What a template's comment holds: the owner's mark, and the story of its building.
@@ -66,6 +68,7 @@ pub(crate) async fn ensure(
     inputs: &Inputs,
     fingerprint: &Fingerprint,
     base: Base,
+    ground: Ground,
 ) -> Result<Template> {
     let began = Instant::now();
     let name = DatabaseName::template(fingerprint);
@@ -92,6 +95,9 @@ pub(crate) async fn ensure(
     progress.say("building the template");
     reap::drop_old_templates(server, &mut admin).await?;
     reap::drop_builds(server, &mut admin, fingerprint).await?;
+    if ground == Ground::Pristine {
+        pristine::restore(server, &mut admin).await?;
+    }
     let base = held(&mut admin, &base).await?;
     let build = DatabaseName::build(fingerprint);
     let (report, properties) = match fill(server, plan, inputs, &mut admin, base, &build, &progress).await {

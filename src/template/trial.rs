@@ -1,6 +1,6 @@
 //! A database to try the migrations in, which never becomes a template.
 
-use super::{create, lock};
+use super::{create, lock, pristine};
 use crate::config::Plan;
 use crate::error::Result;
 use crate::names::{DatabaseName, Fingerprint};
@@ -25,6 +25,9 @@ pub(crate) async fn check_reversible(
     let mut admin = server.admin().await?;
     lock(&mut admin, &own, *plan.provision_timeout.get()).await?;
     reap::drop_builds(server, &mut admin, &own).await?;
+    if server.is_dedicated() {
+        pristine::restore(server, &mut admin).await?;
+    }
     let build = DatabaseName::build(&own);
     let looked = async {
         let mut connection = create(server, plan, &mut admin, None, &build).await?;

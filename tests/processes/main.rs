@@ -10,6 +10,7 @@
 #[path = "../support/reports.rs"]
 mod reports;
 
+mod dedicated;
 mod endings;
 mod killed;
 mod leaks;

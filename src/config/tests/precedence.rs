@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::{Backend, Builder, Cache, Keep, Plan, Source, Storage};
+use super::super::{Backend, Builder, Cache, Dedicated, Keep, Plan, Source, Storage};
 use super::Package;
 
 /// One key in the words of every voice. Where a value is a path, it exists in the package.
@@ -106,6 +106,14 @@ const CASES: &[Case] = &[
         file: "[server]\ncache = 'never'",
         default: "auto",
         read: |plan| (plan.cache.to_string(), &plan.cache.source),
+    },
+    Case {
+        variable: "EBBTIDE_DEDICATED",
+        values: ["auto", "never", "always", "never"],
+        build: |b| b.dedicated(Dedicated::Always),
+        file: "[server]\ndedicated = 'never'",
+        default: "auto",
+        read: |plan| (plan.dedicated.to_string(), &plan.dedicated.source),
     },
     Case {
         variable: "EBBTIDE_PG_BIN",

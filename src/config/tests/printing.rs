@@ -30,6 +30,7 @@ fn a_plan_prints_as_an_aligned_table_without_passwords() {
         ["keep_for", "1h", "default"],
         ["storage", "auto", "default"],
         ["cache", "auto", "default"],
+        ["dedicated", "auto", "default"],
         ["settings.timezone", "Europe/Madrid", "builder"],
         ["bin", "searched for", "default"],
         ["state_dir", "/tmp/ebbtide-1000", "default"],

@@ -11,6 +11,7 @@ use super::image::Image;
 use super::labels;
 use crate::config::{Cache, Plan};
 use crate::names::short_hash;
+use crate::server::Sharing;
 
 /// A volume of ours.
 #[derive(Debug)]
@@ -20,8 +21,11 @@ pub(super) struct CacheVolume {
 
 impl CacheVolume {
     /// Finds or makes the volume, if one is wanted. An engine that cannot is no reason not to start.
-    pub(super) async fn get(engine: &Engine, plan: &Plan, image: &Image) -> Option<Self> {
-        if *plan.cache == Cache::Never {
+    ///
+    /// A dedicated server has none. Its roles and tablespaces would get into the data that other contents start from, and
+    /// what others have prepared would get into it.
+    pub(super) async fn get(engine: &Engine, plan: &Plan, sharing: &Sharing, image: &Image) -> Option<Self> {
+        if *plan.cache == Cache::Never || sharing.is_dedicated() {
             return None;
         }
         let name = format!("ebbtide-cache-{}", short_hash(&format!("{} {}", labels::user(), image.id), 16));

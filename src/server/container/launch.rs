@@ -14,6 +14,7 @@ use testcontainers::bollard::query_parameters::{
 use tokio::task::JoinHandle;
 
 use super::super::registry::{Health, Instance, Lease, LeaseName, Pointer, PublishedPort, Registry};
+use super::super::sharing::Sharing;
 use super::super::{Identification, Origin, SUPERUSER, Server, identify, linger_seconds, native, settings, supervisor};
 use super::cache::CacheVolume;
 use super::engine::{self, Engine};
@@ -57,10 +58,16 @@ pub(super) struct Launch<'a> {
 }
 
 impl<'a> Launch<'a> {
-    pub(super) async fn prepare(plan: &'a Plan, registry: &'a Registry, engine: &'a Engine, image: &'a Image) -> Self {
+    pub(super) async fn prepare(
+        plan: &'a Plan,
+        sharing: &Sharing,
+        registry: &'a Registry,
+        engine: &'a Engine,
+        image: &'a Image,
+    ) -> Self {
         let instance = registry.instance(&registry.key.new_instance());
         let name = format!("ebbtide-{}", instance.name());
-        let cache = CacheVolume::get(engine, plan, image).await;
+        let cache = CacheVolume::get(engine, plan, sharing, image).await;
         // Nobody can guess it.
         let password = uuid::Uuid::new_v4().simple().to_string();
         Self { plan, registry, engine, image, instance, name, cache, password }

@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use super::registry::{Registry, ServerKey};
 use super::share::{self, Found};
 use super::state::StateFolder;
-use super::{Server, Trust, account, orphans};
+use super::{Server, Sharing, Trust, account, orphans};
 use crate::config::Plan;
 use crate::error::Result;
 use engine::Engine;
@@ -41,11 +41,12 @@ pub(super) use tenure::Tenure;
 pub(super) const PULLING: Duration = Duration::from_mins(15);
 
 /// Finds the running container for this plan, or starts one.
-pub(super) async fn start(plan: &Plan, trust: Trust, reason: &str) -> Result<Server> {
+pub(super) async fn start(plan: &Plan, sharing: &Sharing, trust: Trust, reason: &str) -> Result<Server> {
     let began = Instant::now();
     // The folder may be shared with servers of the native backend, which root runs as another user.
     let account = account::for_server().ok().flatten();
-    let registry = Registry { state: StateFolder::open(&plan.state_dir, account)?, key: ServerKey::container(plan) };
+    let registry =
+        Registry { state: StateFolder::open(&plan.state_dir, account)?, key: ServerKey::container(plan, sharing) };
     let turn = match share::join(&registry, plan, trust, *plan.start_timeout.get() + PULLING, began).await? {
         Found::Server(server) => return Ok(*server),
         Found::Turn(turn) => turn,
@@ -59,5 +60,5 @@ pub(super) async fn start(plan: &Plan, trust: Trust, reason: &str) -> Result<Ser
     sweep::sweep(&engine, &registry).await;
     turn.progress.say("starting PostgreSQL in a container");
     let reason = format!("{reason}: {reference} on {} {} at {}", engine.make, engine.version, engine.endpoint.url);
-    Launch::prepare(plan, &registry, &engine, &image).await.run(reason, began).await
+    Launch::prepare(plan, sharing, &registry, &engine, &image).await.run(reason, began).await
 }

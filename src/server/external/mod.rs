@@ -52,6 +52,7 @@ pub(super) async fn start(plan: &Plan, reason: &str) -> Result<Server> {
         version_num: facts.version_num,
         origin: Origin::Reused,
         took: began.elapsed(),
+        is_dedicated: false,
         tenure: super::Tenure::External(Tenure {
             locks: Locks::keep(connection),
             role: facts.role,

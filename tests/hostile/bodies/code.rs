@@ -210,8 +210,7 @@ pub(super) const BODIES: &[Body] = &[
             let closed = given.close().await;
             if let Some(mut held) = held {
                 // Its session is ended.
-                let _ = run(&mut held, "begin read write; insert into notes values (1, 'late'); commit")
-                    .await;
+                let _ = run(&mut held, "begin read write; insert into notes values (1, 'late'); commit").await;
             }
             Left::closed(closed)
         }),
@@ -229,11 +228,8 @@ pub(super) const BODIES: &[Body] = &[
             let closed = given.close().await;
             if let Some(mut held) = held {
                 // Its session is ended, or it is that of nobody's transaction.
-                let _ = run(
-                    &mut held,
-                    "rollback; begin read write; insert into notes values (1, 'late'); commit",
-                )
-                .await;
+                let _ =
+                    run(&mut held, "rollback; begin read write; insert into notes values (1, 'late'); commit").await;
             }
             Left::closed(closed)
         }),
@@ -246,20 +242,12 @@ pub(super) const BODIES: &[Body] = &[
             let pool = crate::view::lazily(given.options());
             if let Ok(mut connection) = pool.acquire().await {
                 // Not allowed everywhere.
-                let _ = run(
-                    &mut connection,
-                    "begin read write; insert into notes values (1, 'one'); commit",
-                )
-                .await;
+                let _ = run(&mut connection, "begin read write; insert into notes values (1, 'one'); commit").await;
             }
             let closed = given.close().await;
             if let Ok(mut connection) = pool.acquire().await {
                 // The pool connects again where its session was ended.
-                let _ = run(
-                    &mut connection,
-                    "begin read write; insert into notes values (2, 'two'); commit",
-                )
-                .await;
+                let _ = run(&mut connection, "begin read write; insert into notes values (2, 'two'); commit").await;
                 Left { connections: vec![connection.detach()], ..Left::closed(closed) }
             } else {
                 Left::closed(closed)
