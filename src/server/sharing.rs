@@ -96,9 +96,9 @@ impl Sharing {
             Cause::Statement { place, statement } => (
                 format!("{place}: `{statement}` touches the whole server, and an external server is shared ({source})"),
                 format!(
-                    "run it on that server once, by hand, and have the file skip it where it has been done \
-                     (DO $$ BEGIN IF NOT EXISTS .. END $$); then set EBBTIDE_DEDICATED=never, or write dedicated = \"never\" \
-                     below [server] in ebbtide.toml. Or use the {} or {} backend, which starts a server of its own for it.{}",
+                    "use the {} or {} backend, which starts a dedicated server for it; or run the statement on that server \
+                     once by hand, guard it in the file with DO $$ BEGIN IF NOT EXISTS .. END $$, and set \
+                     EBBTIDE_DEDICATED=never (dedicated = \"never\" below [server] in ebbtide.toml){}",
                     Backend::Native,
                     Backend::Container,
                     of_database(statement)
@@ -133,7 +133,7 @@ impl Dedication {
 /// The way to name the database that is being built, for statements that name another one.
 fn of_database(statement: &str) -> &'static str {
     if statement.to_ascii_lowercase().contains("database") {
-        " For the database that is being built, write EXECUTE format('ALTER DATABASE %I ..', current_database()) in a DO \
+        "; for the database that is being built, write EXECUTE format('ALTER DATABASE %I ..', current_database()) in a DO \
          block"
     } else {
         ""

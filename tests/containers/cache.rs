@@ -133,3 +133,51 @@ fn the_next_container_has_the_templates_of_the_one_before() {
     }
     image.run_on_volume("chmod 755 /cache");
 }
+
+#[test]
+fn a_dedicated_container_neither_fills_the_volume_nor_starts_from_it() {
+    if !contained(here!()) {
+        return;
+    }
+    let stage = Stage::new();
+    let mut any = stage.puppet();
+    any.ask("start");
+    let from = stage.daemon.image_of(&stage.container());
+    end(&stage, any);
+    stage.scene.write("one/things.sql", "insert into things (name) values ('one');");
+    let roles = "create role app; alter role all set work_mem = '5MB'; create table things (name text);";
+    stage.scene.write("roles/1_roles.sql", roles);
+    let mut image = Image::derived(&stage, &from);
+    let plain = |image: &mut Image<'_>, how: &str| {
+        let mut puppet = image.puppet("one");
+        assert_eq!(puppet.ask("provision"), how);
+        puppet.ask("open");
+        let found = "query select count(*)::text from pg_roles where rolname = 'app'";
+        assert_eq!(puppet.ask(found), "0");
+        assert_eq!(puppet.ask("query show work_mem"), "4MB");
+        end(&stage, puppet);
+    };
+    plain(&mut image, "built");
+    for _ in 0..2 {
+        let variables = [
+            ("EBBTIDE_CACHE", "auto".into()),
+            ("EBBTIDE_IMAGE", (&image.name).into()),
+            ("EBBTIDE_MIGRATIONS", stage.scene.path("roles")),
+        ];
+        let mut puppet = stage.puppet_with(&variables);
+        assert_eq!([puppet.ask("start"), puppet.ask("provision")], ["started", "built"]);
+        assert!(stage.container().volumes.iter().all(|name| !name.starts_with("ebbtide-cache-")));
+        puppet.ask("open");
+        assert_eq!(puppet.ask("query select string_agg(rolname, ' ') from pg_roles where oid >= 16384"), "app");
+        assert_eq!(puppet.ask("query show work_mem"), "5MB");
+        assert_eq!(
+            puppet
+                .ask("query select string_agg(datname, ' ') from pg_database where datname ~ '^ebbtide_t'")
+                .split(' ')
+                .count(),
+            1
+        );
+        end(&stage, puppet);
+    }
+    plain(&mut image, "reused");
+}

@@ -9,6 +9,7 @@ mod reports;
 
 mod candidates;
 mod crowds;
+mod dedicated;
 mod environment;
 mod leftovers;
 mod machines;
