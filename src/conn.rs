@@ -1,6 +1,7 @@
 //! How to reach a server: connection parameters, URL, redaction.
 
 mod inherited;
+mod own;
 mod program;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,8 @@ use url::{Position, Url};
 use crate::error::Result;
 use crate::sql_error;
 use crate::wait::Patience;
+
+pub(crate) use own::{Known, RoleKind};
 
 /// The database that every server has and that administration goes through.
 pub(crate) const ADMIN_DATABASE: &str = "postgres";
@@ -46,6 +49,8 @@ pub(crate) struct ConnParams {
     /// The database that administration goes through, and that advisory locks belong to.
     admin: String,
     identity: Identity,
+    /// The server's version and our role's rights, once we are connected.
+    known: Option<Known>,
 }
 
 /// Whose variables may complete what the parameters leave open.
@@ -69,6 +74,7 @@ impl ConnParams {
             session: String::new(),
             admin: ADMIN_DATABASE.to_owned(),
             identity: Identity::Ours,
+            known: None,
         }
     }
 
@@ -83,6 +89,7 @@ impl ConnParams {
             session: String::new(),
             admin: ADMIN_DATABASE.to_owned(),
             identity: Identity::Ours,
+            known: None,
         }
     }
 
@@ -103,6 +110,7 @@ impl ConnParams {
             session,
             admin: ADMIN_DATABASE.to_owned(),
             identity: Identity::OfUser,
+            known: None,
         })
     }
 
@@ -126,6 +134,11 @@ impl ConnParams {
     /// The same server for who only looks: what such a session wrote to a lane would stay.
     pub(crate) fn looking(&self) -> Self {
         self.with_settings(&[("default_transaction_read_only", "on")])
+    }
+
+    /// The same server for sessions that make something, whatever its default for transactions is.
+    pub(crate) fn writing(&self) -> Self {
+        self.with_settings(&[("default_transaction_read_only", "off")])
     }
 
     fn with_settings(&self, settings: &[(&str, &str)]) -> Self {

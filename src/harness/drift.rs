@@ -121,7 +121,8 @@ impl Candidate {
     }
 
     async fn read(&self) -> Result<Snapshot> {
-        let options = self.conn.options(self.conn.own_database());
+        let options =
+            self.conn.own_options(self.conn.own_database()).options([("default_transaction_read_only", "on")]);
         let mut connection = conn::open(&options).await.map_err(|error| self.refusal(error))?;
         let snapshot = Snapshot::read(&mut connection).await;
         let step = format!("reading the schema of {}", self.url);

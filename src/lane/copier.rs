@@ -26,7 +26,7 @@ impl Copier {
         {
             return Ok(connection);
         }
-        PgConnection::connect_with(&server.conn.options(server.conn.admin())).await
+        PgConnection::connect_with(&server.conn.own_options(server.conn.admin())).await
     }
 
     pub(super) fn put_back(&self, connection: PgConnection) {

@@ -48,7 +48,7 @@ pub(super) async fn watch(server: Weak<Server>, tenants: Arc<Tenants>) {
 
 async fn look(server: &Server, databases: &[String]) -> Result<Vec<Wait>, sqlx::Error> {
     let conn = &server.conn;
-    let mut connection = PgConnection::connect_with(&conn.options(conn.admin())).await?;
+    let mut connection = PgConnection::connect_with(&conn.own_options(conn.admin())).await?;
     let waits = waits(&mut connection, databases).await;
     // The answer counts, not the farewell.
     let _ = connection.close().await;

@@ -35,7 +35,7 @@ impl Target<'_> {
     /// Cancels what a session executes. What it waited for, if the server could be asked.
     pub(super) async fn cancel(&self, pid: i32) -> Option<String> {
         let look = async {
-            let mut connection = conn::open(&self.conn.options(self.database)).await.ok()?;
+            let mut connection = conn::open(&self.conn.own_options(self.database)).await.ok()?;
             let waits: Option<String> = sqlx::query_scalar(
                 "select coalesce(wait_event_type || ': ' || wait_event, 'nothing: it works') || coalesce((\
                  select format(', held by session %s: %s', holder.pid, left(holder.query, 200)) \

@@ -38,7 +38,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row as _};
 
 use crate::config::{Backend, Plan};
-use crate::conn::{ADMIN_DATABASE, ConnParams};
+use crate::conn::{ADMIN_DATABASE, ConnParams, Known, RoleKind};
 use crate::error::{Error, ErrorKind, Result, told};
 use crate::lane_leases::LaneLeases;
 use crate::names::Fingerprint;
@@ -132,15 +132,16 @@ impl Server {
         origin: Origin,
         began: Instant,
     ) -> Self {
+        let known = Known { version_num: pointer.version_num, role: RoleKind::Superuser };
         let (backend, conn, tenure) = match pointer.port {
             #[cfg(feature = "container")]
             Some(port) => {
-                let conn = ConnParams::tcp(&port.host, port.port, SUPERUSER, &port.password);
+                let conn = ConnParams::tcp(&port.host, port.port, SUPERUSER, &port.password).knowing(known);
                 let tenure = container::Tenure::new(plan, instance, lease, &conn, port);
                 (Backend::Container, conn, Tenure::Container(tenure))
             }
             _ => {
-                let conn = ConnParams::socket(&instance.folder, SUPERUSER);
+                let conn = ConnParams::socket(&instance.folder, SUPERUSER).knowing(known);
                 (Backend::Native, conn, Tenure::Native { instance, _lease: lease })
             }
         };
@@ -241,7 +242,7 @@ impl Server {
     }
 
     pub(crate) async fn admin(&self) -> Result<PgConnection> {
-        self.conn.connect(self.conn.admin()).await.map_err(|error| self.explain(error))
+        self.conn.connect_own(self.conn.admin()).await.map_err(|error| self.explain(error))
     }
 
     /// Keeps the server for a while beyond the life of its users.
@@ -280,7 +281,7 @@ impl Server {
     }
 
     async fn answers(&self) -> bool {
-        let Ok(mut connection) = self.conn.connect(ADMIN_DATABASE).await else { return false };
+        let Ok(mut connection) = self.conn.connect_own(ADMIN_DATABASE).await else { return false };
         let answer = identify(&mut connection).await;
         // The answer counts, not the farewell.
         let _ = connection.close().await;

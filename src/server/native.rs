@@ -177,7 +177,7 @@ async fn first_row(instance: &Instance, mut supervisor: Option<&mut Detached>, p
         // Looked at before the attempt, so that a server which dies after it is asked once more.
         let health = instance.health();
         let exited = supervisor.as_mut().and_then(|supervisor| supervisor.exit_status());
-        let seen = match conn.connect(ADMIN_DATABASE).await {
+        let seen = match conn.connect_own(ADMIN_DATABASE).await {
             Ok(mut connection) => match super::identify(&mut connection).await {
                 Ok(found) if found.identity.as_deref() == Some(&*instance.name()) => {
                     return Ok((found.version_num, found.version));

@@ -187,7 +187,7 @@ async fn origin(server: &Server, plan: &Plan, admin: &mut PgConnection) -> Resul
     if missing.is_empty() {
         return Ok("template0");
     }
-    if let Ok(mut template1) = server.conn.connect("template1").await {
+    if let Ok(mut template1) = server.conn.connect_own("template1").await {
         for name in std::mem::take(&mut missing) {
             let installed = catalog::installed_extension(&mut template1, &name).await;
             if installed.map_err(|error| sql_error::failed("looking into template1", error))?.is_none() {
@@ -221,7 +221,7 @@ async fn create(
         let applied = properties.apply(admin, build).await;
         applied.map_err(|error| sql_error::failed("giving the database its base's properties", error))?;
     }
-    server.conn.connect(build.as_str()).await
+    server.conn.writing().connect(build.as_str()).await
 }
 
 async fn fill(
@@ -234,17 +234,19 @@ async fn fill(
     progress: &Progress,
 ) -> Result<(ProvisionReport, DatabaseProperties)> {
     let mut connection = create(server, plan, &mut *admin, base, build).await?;
-    let target = provision::Target { conn: &server.conn, database: build.as_str() };
+    let conn = server.conn.writing();
+    let target = provision::Target { conn: &conn, database: build.as_str() };
     let report = provision::provision(&mut connection, target, plan, inputs, progress).await?;
+    // Ours alone from here on, with the settings of our own sessions.
+    let _ = connection.close().await;
+    let mut connection = server.conn.connect_own(build.as_str()).await?;
     progress.say("sealing the template");
-    // A seed's settings are its own.
-    target.new_session(&mut connection).await?;
     guard::install(&mut connection).await.map_err(|error| sql_error::failed("installing the guard", error))?;
     // No VACUUM and no ANALYZE: the copies have the statistics, and the dead rows, that the migrations left.
     // What is left is a farewell.
     let _ = connection.close().await;
     // The first session after the last DDL writes pg_internal.init, which every copy inherits.
-    let mut last = server.conn.connect(build.as_str()).await?;
+    let mut last = server.conn.connect_own(build.as_str()).await?;
     sqlx::raw_sql("select 1").execute(&mut last).await.map_err(|error| sql_error::failed("the last look", error))?;
     let _ = last.close().await;
     let properties = DatabaseProperties::read(admin, build).await;

@@ -31,7 +31,8 @@ pub(crate) async fn check_reversible(
     let build = DatabaseName::build(&own);
     let looked = async {
         let mut connection = create(server, plan, &mut admin, None, &build).await?;
-        let target = provision::Target { conn: &server.conn, database: build.as_str() };
+        let conn = server.conn.writing();
+        let target = provision::Target { conn: &conn, database: build.as_str() };
         provision::check_reversible(&mut connection, target, plan, inputs, &progress).await
     };
     let looked = looked.await;

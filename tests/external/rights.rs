@@ -126,3 +126,40 @@ async fn the_urls_own_database_will_do_where_postgres_is_closed() {
     "#);
     });
 }
+
+/// What a role or a server is set to counts for the sessions of tests, and not for ours.
+#[tokio::test]
+async fn hostile_settings_of_a_role_change_nothing_for_our_own_sessions() {
+    if !undisturbed(here!()) {
+        return;
+    }
+    let configuration = "fsync = off\ndefault_transaction_isolation = 'serializable'";
+    let Some(outside) = Outside::with(configuration, |_| ()).await else { return };
+    let url = outside.role("app", "createdb").await;
+    outside
+        .run(
+            "create role weak; grant weak to app; alter role app in database postgres set role = 'weak'; \
+             alter role app in database postgres set statement_timeout = '1ms'; \
+             alter role app set idle_session_timeout = '1s'; alter role app set search_path = app, public; \
+             alter role app set default_transaction_read_only = on; alter role app set lock_timeout = '20ms'; alter role app set quote_all_identifiers = on",
+        )
+        .await;
+    let harness = outside.builder(&url).build().unwrap();
+    let mut tx = harness.tx().await.unwrap();
+    sqlx::query("insert into things (name) values ('one')").execute(&mut *tx).await.unwrap();
+    let shown: String = sqlx::query_scalar("show search_path").fetch_one(&mut *tx).await.unwrap();
+    assert_eq!(shown, "app, public");
+    // Idle for longer than the role's limit, and there: a lease would be void without it.
+    let idle = "select (now() - state_change > interval '2 s')::text from pg_stat_activity \
+                where datname = 'postgres' and usename = 'app' and state = 'idle'";
+    outside.until("our session is idle, or gone", idle, |found| found.is_empty() || found == ["true"]).await;
+    assert_eq!(outside.list(idle).await, ["true"]);
+    tx.close().await.unwrap();
+    let database = harness.database().await.unwrap();
+    let mut writing = database.pool().begin_with("begin read write").await.unwrap();
+    sqlx::query("insert into things (name) values ('one')").execute(&mut *writing).await.unwrap();
+    writing.commit().await.unwrap();
+    let drift = harness.diff(&url.replace("/postgres", &format!("/{}", database.name()))).await.unwrap();
+    assert!(drift.diff.is_empty(), "{drift}");
+    database.close().await.unwrap();
+}

@@ -16,6 +16,7 @@ mod killed;
 mod leaks;
 mod limits;
 mod orphans;
+mod own_sessions;
 mod places;
 #[cfg(feature = "progress")]
 mod progress;

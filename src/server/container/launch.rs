@@ -235,7 +235,7 @@ impl<'a> Launch<'a> {
     async fn ask(&self, host: &str, port: u16) -> Result<Identification, String> {
         let conn = ConnParams::tcp(host, port, SUPERUSER, &self.password);
         let asking = async {
-            let mut connection = conn.connect(ADMIN_DATABASE).await.map_err(|error| first_cause(&error))?;
+            let mut connection = conn.connect_own(ADMIN_DATABASE).await.map_err(|error| first_cause(&error))?;
             identify(&mut connection).await.map_err(|error| first_cause(&error))
         };
         let found = tokio::time::timeout(ATTEMPT, asking).await.map_err(|_| "no answer".to_owned())??;

@@ -81,7 +81,7 @@ impl Tenure {
     pub(in crate::server) async fn hold_for(&self, conn: &ConnParams, term: Duration) -> Result<()> {
         self.instance.hold_for(term)?;
         let file = format!("{HOLDS}/{}", LeaseName::until(term).as_str());
-        let mut admin = conn.connect(ADMIN_DATABASE).await?;
+        let mut admin = conn.connect_own(ADMIN_DATABASE).await?;
         // The server writes the file, whatever engine it runs in.
         // https://www.postgresql.org/docs/current/sql-copy.html
         sqlx::raw_sql(AssertSqlSafe(format!("copy (select 'kept') to {}", Literal(&file))))
@@ -117,7 +117,7 @@ impl Drop for Tenure {
 /// A connection that does nothing but be there. Most test processes have ended before it is made.
 async fn pulse(conn: ConnParams, delay: Duration) {
     tokio::time::sleep(delay).await;
-    match conn.connect(ADMIN_DATABASE).await {
+    match conn.connect_own(ADMIN_DATABASE).await {
         Ok(connection) => {
             std::future::pending::<()>().await;
             drop(connection);

@@ -31,7 +31,7 @@ pub(super) async fn enter(plan: &Plan, url: &ServerUrl, conn: ConnParams) -> Res
 async fn connect(plan: &Plan, conn: &ConnParams, database: &str) -> Result<PgConnection, sqlx::Error> {
     let mut patience = Patience::new("waiting for the server to start up", *plan.start_timeout.get());
     loop {
-        match conn::open(&conn.options(database)).await {
+        match conn::open(&conn.own_options(database)).await {
             // cannot_connect_now
             Err(error) if code(&error) == Some("57P03") => {
                 if patience.pause(&error).await.is_err() {

@@ -6,7 +6,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 
 use crate::config::Plan;
-use crate::conn::ConnParams;
+use crate::conn::{ConnParams, Known, RoleKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::Ident;
 use crate::sql_error;
@@ -99,6 +99,11 @@ impl Facts {
             })
         };
         read().map_err(failed)
+    }
+
+    pub(super) fn known(&self) -> Known {
+        let role = if self.rights == Rights::Everything { RoleKind::Superuser } else { RoleKind::Ordinary };
+        Known { version_num: self.version_num, role }
     }
 
     /// # Errors

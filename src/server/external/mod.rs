@@ -16,6 +16,7 @@ use crate::config::{Backend, Plan};
 use crate::conn::{ConnParams, WRITE_URL};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lane_leases::Locks;
+use crate::sql_error;
 use facts::Facts;
 
 pub(super) use facts::Limits;
@@ -45,6 +46,9 @@ pub(super) async fn start(plan: &Plan, reason: &str) -> Result<Server> {
     let (conn, mut connection) = entrance::enter(plan, url, conn).await?;
     let facts = Facts::read(&mut connection).await?;
     facts.check(plan, &conn)?;
+    let conn = conn.knowing(facts.known());
+    // This session holds the locks, and is idle for as long as a test takes.
+    conn.catch_up(&mut connection).await.map_err(|error| sql_error::failed("preparing our session", error))?;
     Ok(Server {
         backend: Backend::External,
         reason: reason.to_owned(),
