@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
+use super::inside;
 use crate::names::DatabaseName;
 
 /// The properties of one database, as the statements that give them to another database of the same role.
@@ -18,6 +19,8 @@ pub(crate) struct DatabaseProperties {
     /// The database that was read. The name has random digits, so every occurrence in a statement means this database.
     name: String,
     statements: Vec<String>,
+    /// For a session on the copy.
+    inside: Vec<String>,
 }
 
 /// Every statement names the database as `datname`. The order of privileges is kept, because `pg_dump` prints them in it.
@@ -72,37 +75,83 @@ select statement from d, lateral (
 
 /// An expression with the raw values behind the statements, for the database that a session is on. Two databases that were
 /// given the same statements have the same text.
-pub(crate) const STATE: &str = "(select concat_ws(e'\\n', datdba, datacl::text, datconnlimit, datallowconn, datistemplate, \
-     (select string_agg(setrole || ' ' || setconfig::text, e'\\n' order by setrole) from pg_db_role_setting s \
-        where s.setdatabase = d.oid), \
-     (select string_agg(provider || ' ' || label, e'\\n' order by provider) from pg_shseclabel \
-        where classoid = 'pg_database'::regclass and objoid = d.oid), \
-     shobj_description(d.oid, 'pg_database')) \
-     from pg_database d where datname = current_database())";
+pub(crate) async fn state(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
+    let subscriptions = inside::subscriptions(connection).await?;
+    Ok(format!(
+        "(select concat_ws(e'\\n', datdba, datacl::text, datconnlimit, datallowconn, datistemplate, \
+         (select string_agg(setrole || ' ' || setconfig::text, e'\\n' order by setrole) from pg_db_role_setting s \
+            where s.setdatabase = d.oid), \
+         (select string_agg(provider || ' ' || label, e'\\n' order by provider) from pg_shseclabel \
+            where classoid = 'pg_database'::regclass and objoid = d.oid), \
+         shobj_description(d.oid, 'pg_database'), {subscriptions}) \
+         from pg_database d where datname = current_database())"
+    ))
+}
 
 impl DatabaseProperties {
     /// Reads shared catalogs, so a session on any database of the server will do. An owner counts as a property only when
     /// it is another role than this session's.
-    pub(crate) async fn read(session: &mut PgConnection, database: &DatabaseName) -> Result<Self, sqlx::Error> {
+    pub(crate) async fn read(
+        session: &mut PgConnection,
+        database: &DatabaseName,
+        inside: Vec<String>,
+    ) -> Result<Self, sqlx::Error> {
         let rows = sqlx::query(STATEMENTS).bind(database.as_str()).fetch_all(session).await?;
         let statements = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-        Ok(Self { name: database.as_str().to_owned(), statements })
+        Ok(Self { name: database.as_str().to_owned(), statements, inside })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.statements.is_empty()
+        self.statements.is_empty() && self.inside.is_empty()
+    }
+
+    pub(crate) fn has_inside(&self) -> bool {
+        !self.inside.is_empty()
     }
 
     /// Gives these properties to a database that was created with `ALLOW_CONNECTIONS false`, and opens it, in one
     /// transaction: a database that accepts connections has all of them.
     pub(crate) async fn apply(&self, session: &mut PgConnection, database: &DatabaseName) -> Result<(), sqlx::Error> {
-        let statements = self.statements.join("; ").replace(&self.name, database.as_str());
-        let message = format!("begin; {statements}; alter database {database} allow_connections true; commit");
+        let statements = self.renamed(&self.statements, database);
+        let message = format!("begin; {statements}alter database {database} allow_connections true; commit");
         let applied = sqlx::raw_sql(AssertSqlSafe(message)).execute(&mut *session).await;
         if applied.is_err() {
             // The first error is the one to report.
             let _ = sqlx::raw_sql("rollback").execute(session).await;
         }
         applied.map(drop)
+    }
+
+    /// Makes the inside of a copy what the template's was, from a session on it.
+    ///
+    /// Event triggers rest, where the role may have them rest: these are not the user's statements. The counts of written
+    /// rows are forgotten, or the next reset would see another schema; only a superuser may.
+    pub(crate) async fn apply_inside(
+        &self,
+        connection: &mut PgConnection,
+        database: &DatabaseName,
+    ) -> Result<(), sqlx::Error> {
+        let statements = self.renamed(&self.inside, database);
+        let message = format!(
+            "begin; select set_config('session_replication_role', 'replica', true) from pg_roles \
+             where rolname = current_user and rolsuper; \
+             set local search_path = ''; set local check_function_bodies = off; {statements}\
+             update _ebbtide.lane set clean = true; commit"
+        );
+        sqlx::raw_sql(AssertSqlSafe(message)).execute(&mut *connection).await?;
+        if connection.server_version_num().is_some_and(|version| version >= 150_000) {
+            sqlx::raw_sql("select pg_stat_force_next_flush()").execute(&mut *connection).await?;
+            let forget = "select pg_stat_reset() from pg_roles where rolname = current_user and rolsuper";
+            sqlx::raw_sql(forget).execute(connection).await?;
+        }
+        Ok(())
+    }
+
+    fn renamed(&self, statements: &[String], database: &DatabaseName) -> String {
+        statements
+            .iter()
+            .map(|statement| format!("{statement}; "))
+            .collect::<String>()
+            .replace(&self.name, database.as_str())
     }
 }

@@ -4,6 +4,7 @@
 
 mod database;
 mod diff;
+mod inside;
 mod ledger;
 mod object;
 mod queries;
@@ -12,8 +13,9 @@ mod rows;
 mod schema;
 mod session;
 
-pub(crate) use database::{DatabaseProperties, STATE as DATABASE_STATE};
+pub(crate) use database::{DatabaseProperties, state as database_state};
 pub use diff::{Difference, SchemaDiff};
+pub(crate) use inside::Inside;
 pub use ledger::LedgerClaim;
 pub(crate) use ledger::{LEDGER, is_ledger};
 pub use object::{ObjectKind, SchemaObject};

@@ -14,7 +14,7 @@ use super::pool::{LANES, LanePool, Look};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lane_leases::{LaneLease, LaneState};
 use crate::names::DatabaseName;
-use crate::template::Template;
+use crate::template::{self, Template};
 use crate::wait::Patience;
 use crate::{reap, sql_error};
 
@@ -173,8 +173,8 @@ impl LanePool {
             Err(error) => return Err(self.explain("copying the template", error)),
         }
         if !properties.is_empty() {
-            let applied = properties.apply(&mut admin, &database).await;
-            applied.map_err(|error| self.explain("giving a copy the template's properties", error))?;
+            let completed = template::complete(server, &mut admin, properties, &database).await;
+            completed.map_err(|error| server.explain(error))?;
         }
         self.copier().put_back(admin);
         Ok(Some(database))

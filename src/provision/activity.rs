@@ -19,17 +19,17 @@ pub(crate) struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// Replaces a session by a new one, which begins with the settings of the database and of its role there.
-    pub(crate) async fn new_session(&self, connection: &mut PgConnection) -> Result<()> {
-        if connection.server_version_num().is_some_and(|version| version >= 150_000) {
+    /// Replaces a session by a new one, which begins with the settings of the database and of its role there. The old one
+    /// ends first: the server may have no further connection for this role.
+    pub(crate) async fn new_session(&self, mut old: PgConnection) -> Result<PgConnection> {
+        if old.server_version_num().is_some_and(|version| version >= 150_000) {
             // The counts of updated and deleted rows decide how a large table is read. A session that cannot report them now
             // does so when it ends.
-            let _ = sqlx::raw_sql("select pg_catalog.pg_stat_force_next_flush()").execute(&mut *connection).await;
+            let _ = sqlx::raw_sql("select pg_catalog.pg_stat_force_next_flush()").execute(&mut old).await;
         }
-        let new = self.conn.connect(self.database).await?;
         // The server drops what a session leaves open; an error here changes nothing about the new one.
-        let _ = std::mem::replace(connection, new).close().await;
-        Ok(())
+        let _ = old.close().await;
+        self.conn.connect(self.database).await
     }
 
     /// Cancels what a session executes. What it waited for, if the server could be asked.

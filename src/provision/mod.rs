@@ -21,6 +21,7 @@ mod verify;
 
 use std::time::Instant;
 
+use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
 use crate::catalog;
@@ -49,9 +50,10 @@ const OWN_OBJECTS: [&str; 5] = [
     include_str!("../template/estimates_differ.sql"),
 ];
 
-/// Runs every phase in order; a later one never starts before an earlier one has passed.
+/// Runs every phase in order; a later one never starts before an earlier one has passed. The session that is given, and each
+/// that replaces it, is closed at the end.
 pub(crate) async fn provision(
-    connection: &mut PgConnection,
+    mut connection: PgConnection,
     target: Target<'_>,
     plan: &Plan,
     inputs: &Inputs,
@@ -61,35 +63,40 @@ pub(crate) async fn provision(
     let mut clock = PhaseClock { report: &mut report, began: Instant::now() };
 
     progress.say("installing extensions");
-    let installed = extensions::install(connection, &plan.extensions).await?;
+    let installed = extensions::install(&mut connection, &plan.extensions).await?;
     clock.finish("extensions").extensions = installed;
 
     progress.say("migrating");
     let scripts = inputs.migration_scripts()?;
     let limit = *plan.provision_timeout.get();
-    let site = migrate::Site { connection: &mut *connection, target, scripts: &scripts, limit, progress };
+    let site = migrate::Site { connection: &mut connection, target, scripts: &scripts, limit, progress };
     let applied = migrate::migrate(site, plan, inputs).await?;
     clock.finish("migrations").migrations = applied;
 
     // What the migrations set for the database holds for its next session.
-    target.new_session(connection).await?;
+    connection = target.new_session(connection).await?;
     progress.say("verifying");
-    verify::verify(connection, inputs, &scripts).await?;
+    verify::verify(&mut connection, inputs, &scripts).await?;
     clock.finish("verification");
 
-    let seeded = seed::seed(connection, inputs, limit, progress).await?;
+    let seeded = seed::seed(&mut connection, inputs, limit, progress).await?;
     clock.finish("seeds").seeds = seeded;
 
-    target.new_session(connection).await?;
+    connection = target.new_session(connection).await?;
     progress.say("checking what is expected");
-    expect::check(connection, &plan.expect).await?;
-    let tables = catalog::tables(connection).await.map_err(|error| sql_error::failed("reading the tables", error))?;
-    let rows =
-        catalog::row_counts(connection, &tables).await.map_err(|error| sql_error::failed("counting rows", error))?;
+    expect::check(&mut connection, &plan.expect).await?;
+    let tables =
+        catalog::tables(&mut connection).await.map_err(|error| sql_error::failed("reading the tables", error))?;
+    let rows = catalog::row_counts(&mut connection, &tables)
+        .await
+        .map_err(|error| sql_error::failed("counting rows", error))?;
     let report = clock.finish("expectations");
     report.tables = rows.keys().filter(|table| !catalog::is_ledger(table)).cloned().collect();
     report.rows = rows.into_iter().filter(|(table, _)| !catalog::is_ledger(table)).collect();
-    Ok(std::mem::take(report))
+    let report = std::mem::take(report);
+    // The work is committed.
+    let _ = connection.close().await;
+    Ok(report)
 }
 
 struct PhaseClock<'a> {

@@ -3,6 +3,7 @@
 mod events;
 mod guard;
 mod pristine;
+mod properties;
 mod reset;
 mod trial;
 
@@ -25,6 +26,7 @@ use crate::wait::Patience;
 
 pub(crate) use guard::sessions;
 pub(crate) use pristine::Ground;
+pub(crate) use properties::complete;
 pub(crate) use trial::check_reversible;
 
 /// What a template's comment holds: the owner's mark, and the story of its building.
@@ -218,8 +220,7 @@ async fn create(
         .await
         .map_err(|error| sql_error::failed("creating the database", error))?;
     if let Some((_, properties)) = base.filter(|(_, properties)| !properties.is_empty()) {
-        let applied = properties.apply(admin, build).await;
-        applied.map_err(|error| sql_error::failed("giving the database its base's properties", error))?;
+        complete(server, admin, &properties, build).await?;
     }
     server.conn.writing().connect(build.as_str()).await
 }
@@ -233,15 +234,15 @@ async fn fill(
     build: &DatabaseName,
     progress: &Progress,
 ) -> Result<(ProvisionReport, DatabaseProperties)> {
-    let mut connection = create(server, plan, &mut *admin, base, build).await?;
+    let connection = create(server, plan, &mut *admin, base, build).await?;
     let conn = server.conn.writing();
     let target = provision::Target { conn: &conn, database: build.as_str() };
-    let report = provision::provision(&mut connection, target, plan, inputs, progress).await?;
-    // Ours alone from here on, with the settings of our own sessions.
-    let _ = connection.close().await;
-    let mut connection = server.conn.connect_own(build.as_str()).await?;
+    let report = provision::provision(connection, target, plan, inputs, progress).await?;
     progress.say("sealing the template");
+    // Ours alone from here on, with the settings of our own sessions.
+    let mut connection = server.conn.connect_own(build.as_str()).await?;
     guard::install(&mut connection).await.map_err(|error| sql_error::failed("installing the guard", error))?;
+    let properties = properties::read(admin, &mut connection, build).await?;
     // No VACUUM and no ANALYZE: the copies have the statistics, and the dead rows, that the migrations left.
     // What is left is a farewell.
     let _ = connection.close().await;
@@ -249,8 +250,6 @@ async fn fill(
     let mut last = server.conn.connect_own(build.as_str()).await?;
     sqlx::raw_sql("select 1").execute(&mut last).await.map_err(|error| sql_error::failed("the last look", error))?;
     let _ = last.close().await;
-    let properties = DatabaseProperties::read(admin, build).await;
-    let properties = properties.map_err(|error| sql_error::failed("reading the database's properties", error))?;
     Ok((report, properties))
 }
 
@@ -264,15 +263,21 @@ async fn publish(
     // ALTER DATABASE ... RENAME wants no session on the database, and a closed one takes a moment to go.
     let mut patience = Patience::new("sealing the template", Duration::from_secs(20));
     loop {
-        let sessions: i64 = sqlx::query_scalar("select count(*) from pg_stat_activity where datname = $1")
-            .bind(build.as_str())
-            .fetch_one(&mut *admin)
-            .await
-            .map_err(|error| sql_error::failed("sealing the template", error))?;
-        if sessions == 0 {
+        // A command or a function may leave a session behind. One that is idle has nothing left to do.
+        let sessions: Vec<String> = sqlx::query_scalar(
+            "select concat('session ', pid, ' (' || nullif(application_name, '') || ')', ': ' || coalesce(state, backend_type), \
+                ', ' || nullif(left(query, 200), ''), \
+                case when state = 'idle' and pg_has_role(usesysid, 'member') and pg_terminate_backend(pid) then ', ended' end) \
+             from pg_stat_activity where datname = $1",
+        )
+        .bind(build.as_str())
+        .fetch_all(&mut *admin)
+        .await
+        .map_err(|error| sql_error::failed("sealing the template", error))?;
+        if sessions.is_empty() {
             break;
         }
-        patience.pause(format!("{sessions} sessions are still on it")).await?;
+        patience.pause(format!("still on it: {}", sessions.join("; "))).await?;
     }
     seal.sealed_at = sqlx::query_scalar("select now()::text")
         .fetch_one(&mut *admin)

@@ -84,7 +84,7 @@ pub(super) async fn install(connection: &mut PgConnection, restore_sequences: &s
         .replace("{looked_at}", &ROWS_LOOKED_AT.to_string())
         .replace("{restore_estimates}", RESTORE_ESTIMATES)
         .replace("{estimates_differ}", ESTIMATES_DIFFER)
-        .replace("{database_state}", catalog::DATABASE_STATE)
+        .replace("{database_state}", &catalog::database_state(&mut *connection).await?)
         .replace("{restore_sequences}", restore_sequences);
     sqlx::raw_sql(AssertSqlSafe(reset)).execute(connection).await.map(drop)
 }

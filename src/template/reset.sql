@@ -61,7 +61,6 @@ begin
     if (select state from _ebbtide.database) is distinct from {database_state}
         or exists (select from pg_prepared_xacts where database = current_database())
         or exists (select from pg_replication_slots where database = current_database())
-        or exists (select from pg_subscription s join pg_database d on d.oid = s.subdbid where d.datname = current_database())
     then
         raise exception 'the database itself has changed' using errcode = 'EB001';
     end if;

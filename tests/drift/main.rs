@@ -3,6 +3,7 @@
 
 mod changes;
 mod dumps;
+mod leftovers;
 mod properties;
 mod report;
 mod statistics;

@@ -1,0 +1,155 @@
+//! What a copy of a database lacks inside, or has under the wrong name, and what cannot be given to it.
+//!
+//! `CREATE DATABASE ... TEMPLATE` leaves subscriptions out (`pg_subscription` is a shared catalog). What a migration wrote
+//! down as `current_database()` names the database that was built, in every copy.
+
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+
+/// Read in the database that was built.
+#[derive(Debug, Default)]
+pub(crate) struct Inside {
+    /// Statements for each copy. The name of the database that was built stands for the copy's own.
+    pub(crate) statements: Vec<String>,
+    /// Why no copy can equal the database, one line each.
+    pub(crate) obstacles: Vec<Obstacle>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Obstacle {
+    pub(crate) what: String,
+    pub(crate) remedy: &'static str,
+}
+
+const SUBSCRIBE: &str =
+    "create the subscription with `connect = false` and leave it disabled, or create it in the test that uses it";
+const SUPERUSER: &str = "only a superuser reads where a subscription connects: name one in the URL, or create the subscription in the \
+     test that uses it";
+const FINISH: &str = "end the transaction in the migration, with COMMIT PREPARED or ROLLBACK PREPARED";
+const SLOT: &str = "create the slot in the test that uses it";
+const NAME: &str =
+    "every lane has a name of its own: call current_database() where the name is used, instead of writing it down";
+
+/// A kind and what makes it: `statement`, or an obstacle's remedy.
+const SUBSCRIPTIONS: &str = "select subname::text, subenabled or exists (select from pg_subscription_rel where srsubid = s.oid) \
+     from pg_subscription s where subdbid = (select oid from pg_database where datname = current_database()) order by 1";
+
+/// Newer versions have more options: a column that is not there is null.
+const SUBSCRIBING: &str = "select statement from pg_subscription s, to_jsonb(s) j, lateral (\
+     select 1, format('create subscription %I connection %L publication %s with (connect = false, slot_name = %s%s)', subname, \
+         subconninfo, (select string_agg(quote_ident(p), ', ' order by n) from unnest(subpublications) with ordinality u(p, n)), \
+         coalesce(quote_literal(subslotname), 'none'), concat(', synchronous_commit = ' || quote_literal(subsynccommit), \
+         ', binary = ' || (j ->> 'subbinary'), \
+         ', streaming = ' || case j ->> 'substream' when 't' then 'true' when 'f' then 'false' when 'p' then 'parallel' \
+             else j ->> 'substream' end, \
+         case when j ->> 'subtwophasestate' <> 'd' then ', two_phase = true' end, \
+         ', disable_on_error = ' || (j ->> 'subdisableonerr'), ', password_required = ' || (j ->> 'subpasswordrequired'), \
+         ', run_as_owner = ' || (j ->> 'subrunasowner'), ', origin = ' || (j ->> 'suborigin'), \
+         ', failover = ' || (j ->> 'subfailover'))) \
+     union all select 2, format('alter subscription %I owner to %I', subname, pg_get_userbyid(subowner)) \
+         where pg_get_userbyid(subowner) <> current_user \
+     union all select 3, format('comment on subscription %I is %L', subname, obj_description(s.oid, 'pg_subscription')) \
+         where obj_description(s.oid, 'pg_subscription') is not null\
+     ) t(step, statement) where subdbid = (select oid from pg_database where datname = current_database()) order by subname, step";
+
+/// Where names may be written down and can be replaced. `$1` is the name.
+const CAPTURED: &str = "select format('alter foreign data wrapper %I options (set %I %L)', fdwname, option_name, option_value) \
+         from pg_foreign_data_wrapper, pg_options_to_table(fdwoptions) where strpos(option_value, $1) > 0 \
+     union all select format('alter server %I options (set %I %L)', srvname, option_name, option_value) \
+         from pg_foreign_server, pg_options_to_table(srvoptions) where strpos(option_value, $1) > 0 \
+     union all select format('alter user mapping for %s server %I options (set %I %L)', \
+             case when umuser = 0 then 'public' else quote_ident(usename) end, srvname, option_name, option_value) \
+         from pg_user_mappings, pg_options_to_table(umoptions) where strpos(option_value, $1) > 0 \
+     union all select format('alter foreign table %s options (set %I %L)', ftrelid::regclass, option_name, option_value) \
+         from pg_foreign_table, pg_options_to_table(ftoptions) where strpos(option_value, $1) > 0 \
+     union all select format('alter foreign table %s alter column %I options (set %I %L)', attrelid::regclass, attname, option_name, \
+             option_value) \
+         from pg_attribute, pg_options_to_table(attfdwoptions) where strpos(option_value, $1) > 0 and not attisdropped \
+     union all select pg_get_functiondef(p.oid) from pg_proc p join pg_namespace n on n.oid = pronamespace \
+         where prokind in ('f', 'p') and nspname not in ('pg_catalog', 'information_schema', '_ebbtide') \
+         and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e') \
+         and strpos(pg_get_functiondef(p.oid), $1) > 0 \
+     union all select format('alter table %s alter column %I set default %s', adrelid::regclass, attname, pg_get_expr(adbin, adrelid)) \
+         from pg_attrdef join pg_attribute on attrelid = adrelid and attnum = adnum \
+         where attgenerated = '' and strpos(pg_get_expr(adbin, adrelid), $1) > 0";
+
+/// Where a name cannot be replaced without making the object again.
+const STUCK: &str = "select pg_describe_object('pg_class'::regclass, ev_class, 0) from pg_rewrite \
+         where strpos(pg_get_ruledef(oid), $1) > 0 \
+     union all select pg_describe_object('pg_constraint'::regclass, oid, 0) from pg_constraint \
+         where contype = 'c' and strpos(pg_get_constraintdef(oid), $1) > 0 \
+     union all select pg_describe_object('pg_trigger'::regclass, oid, 0) from pg_trigger \
+         where not tgisinternal and strpos(pg_get_triggerdef(oid), $1) > 0 \
+     union all select pg_describe_object('pg_policy'::regclass, oid, 0) from pg_policy \
+         where strpos(concat(pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)), $1) > 0 \
+     union all select pg_describe_object('pg_class'::regclass, indexrelid, 0) from pg_index \
+         where (indexprs is not null or indpred is not null) and strpos(pg_get_indexdef(indexrelid), $1) > 0 \
+     union all select pg_describe_object('pg_attrdef'::regclass, d.oid, 0) from pg_attrdef d \
+         join pg_attribute on attrelid = adrelid and attnum = adnum \
+         where attgenerated <> '' and strpos(pg_get_expr(adbin, adrelid), $1) > 0";
+
+const PREPARED: &str =
+    "select format('the prepared transaction %L', gid) from pg_prepared_xacts where database = current_database()";
+const SLOTS: &str =
+    "select format('the replication slot %s', slot_name) from pg_replication_slots where database = current_database()";
+
+impl Inside {
+    /// Reads the database that a session is on, which has the name given.
+    pub(crate) async fn read(connection: &mut PgConnection, database: &str) -> Result<Self, sqlx::Error> {
+        let mut transaction = connection.begin().await?;
+        // Every name in a definition is written with its schema then.
+        sqlx::raw_sql("set local search_path = ''").execute(&mut *transaction).await?;
+        let mut inside = Self::default();
+        for (query, remedy) in [(PREPARED, FINISH), (SLOTS, SLOT)] {
+            inside.refuse(sqlx::query_scalar(query).fetch_all(&mut *transaction).await?, remedy);
+        }
+        let subscriptions = sqlx::query(SUBSCRIPTIONS).fetch_all(&mut *transaction).await?;
+        if !subscriptions.is_empty() {
+            let may_read = "select has_column_privilege('pg_subscription', 'subconninfo', 'select')";
+            let may_read: bool = sqlx::query_scalar(may_read).fetch_one(&mut *transaction).await?;
+            for row in subscriptions {
+                let (name, replicates): (String, bool) = (row.try_get(0)?, row.try_get(1)?);
+                if replicates {
+                    inside.refuse(vec![format!("the subscription {name}, which replicates")], SUBSCRIBE);
+                } else if !may_read {
+                    inside.refuse(vec![format!("the subscription {name}")], SUPERUSER);
+                }
+            }
+            if inside.obstacles.is_empty() {
+                inside.statements = sqlx::query_scalar(SUBSCRIBING).fetch_all(&mut *transaction).await?;
+            }
+        }
+        let captured = sqlx::query_scalar(CAPTURED).bind(database).fetch_all(&mut *transaction).await?;
+        inside.statements.extend(captured);
+        inside.refuse(
+            sqlx::query_scalar::<_, String>(STUCK)
+                .bind(database)
+                .fetch_all(&mut *transaction)
+                .await?
+                .into_iter()
+                .map(|object| format!("{object}, which contains the name of the database that it was made in"))
+                .collect(),
+            NAME,
+        );
+        transaction.rollback().await?;
+        Ok(inside)
+    }
+
+    fn refuse(&mut self, found: Vec<String>, remedy: &'static str) {
+        self.obstacles.extend(found.into_iter().map(|what| Obstacle { what, remedy }));
+    }
+}
+
+/// The subscriptions of the database that a session is on, as an expression with all that this role may read of them.
+pub(super) async fn subscriptions(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
+    let may_read = "select has_column_privilege('pg_subscription', 'subconninfo', 'select')";
+    let may_read: bool = sqlx::query_scalar(AssertSqlSafe(may_read)).fetch_one(connection).await?;
+    let columns = if may_read {
+        "to_jsonb(s) - 'oid' - 'subdbid'"
+    } else {
+        "array[subname, subenabled::text, subslotname, subpublications::text]"
+    };
+    Ok(format!(
+        "(select string_agg(({columns})::text, e'\\n' order by subname) from pg_subscription s where subdbid = d.oid)"
+    ))
+}

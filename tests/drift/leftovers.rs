@@ -1,0 +1,238 @@
+//! What a copy of a database lacks, and what keeps a database from being dropped.
+
+use ebbtide::{ErrorKind, Harness};
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgPool;
+use sqlx::{Connection as _, PgConnection};
+
+use super::support::{Scratch, here, natively};
+
+const SUBSCRIPTION: &str = "
+    create table t (id int);
+    create subscription news connection 'host=localhost dbname=elsewhere password=it''s' publication one, \"Two\"
+        with (connect = false, slot_name = 'a_slot', binary = true, synchronous_commit = 'remote_apply', streaming = true);
+    comment on subscription news is 'what is new';
+    create subscription quiet connection 'dbname=elsewhere' publication one with (connect = false, slot_name = none);
+";
+
+/// A server that allows all of this, and has a role of another database's.
+fn lonely(scratch: &Scratch) -> Harness {
+    let settings = [("max_prepared_transactions", "8"), ("wal_level", "logical"), ("max_wal_senders", "4")];
+    settings.iter().fold(scratch.lonely(), |builder, (name, value)| builder.setting(*name, *value)).build().unwrap()
+}
+
+async fn text(pool: &PgPool, sql: &str) -> String {
+    sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(pool).await.unwrap()
+}
+
+async fn run(pool: &PgPool, sql: &str) {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(pool).await.unwrap();
+}
+
+const SUBSCRIPTIONS: &str = "select string_agg(concat(to_jsonb(s) - 'oid' - 'subdbid', obj_description(s.oid, 'pg_subscription')), \
+     e'\\n' order by subname) from pg_subscription s join pg_database d on d.oid = subdbid where datname = current_database()";
+
+#[tokio::test]
+async fn a_subscription_that_does_not_connect_is_in_every_lane() {
+    if !natively(here!()) {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.write("migrations/1_news.sql", SUBSCRIPTION);
+    let harness = scratch.builder().build().unwrap();
+    let plain = harness.variant(ebbtide::Variant::new().no_migrations()).database().await.unwrap();
+    run(&plain.pool(), SUBSCRIPTION).await;
+    let expected = text(&plain.pool(), SUBSCRIPTIONS).await;
+    assert!(expected.contains("a_slot") && expected.contains("what is new"), "{expected}");
+    for _ in 0..2 {
+        let (one, other) = (harness.database().await.unwrap(), harness.database().await.unwrap());
+        for lane in [one, other] {
+            assert_eq!(text(&lane.pool(), SUBSCRIPTIONS).await, expected);
+            assert_eq!(text(&lane.pool(), "select count(*)::text from t").await, "0");
+            run(&lane.pool(), "insert into t values (1); alter subscription news set (binary = false)").await;
+            lane.close().await.unwrap();
+        }
+    }
+    plain.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lane_with_a_subscription_is_used_again_after_rows_were_written() {
+    if !natively(here!()) {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.write("migrations/1_news.sql", SUBSCRIPTION);
+    let harness = scratch.builder().build().unwrap();
+    let oid = "select oid::text from pg_database where datname = current_database()";
+    let lane = harness.database().await.unwrap();
+    let before = text(&lane.pool(), oid).await;
+    run(&lane.pool(), "insert into t values (1)").await;
+    lane.close().await.unwrap();
+    let (one, other) = (harness.database().await.unwrap(), harness.database().await.unwrap());
+    let after = [text(&one.pool(), oid).await, text(&other.pool(), oid).await];
+    assert!(after.contains(&before), "{before} is not among {after:?}");
+    one.close().await.unwrap();
+    other.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_no_copy_can_have_is_refused_with_the_remedy() {
+    if !natively(here!()) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let cases = [
+        (
+            "begin; insert into t0 values (1); prepare transaction 'left'",
+            "the prepared transaction 'left'",
+            "COMMIT PREPARED",
+        ),
+        (
+            "select pg_create_logical_replication_slot('stray', 'pgoutput') from pg_database where datname = current_database()",
+            "the replication slot stray",
+            "in the test that uses it",
+        ),
+        (
+            "create subscription live connection 'host=127.0.0.1 port=1' publication p with (connect = false); \
+             alter subscription live enable",
+            "the subscription live, which replicates",
+            "connect = false",
+        ),
+        (
+            "do $$ begin execute format('create view named as select %L::text as name', current_database()); end $$",
+            "view public.named, which contains the name",
+            "current_database()",
+        ),
+    ];
+    for (number, (sql, left, remedy)) in cases.into_iter().enumerate() {
+        scratch.write("migrations/1_left.sql", &format!("-- no-transaction\ncreate table t{number} (id int)"));
+        scratch.write("migrations/2_left.sql", &format!("-- no-transaction\n{sql}"));
+        let harness = lonely(&scratch);
+        // The second build has to remove what the first one left, and gives the same reason.
+        for _ in 0..2 {
+            let error = harness.database().await.expect_err(sql);
+            assert_eq!(error.kind(), ErrorKind::Migration, "{error:?}");
+            assert!(error.to_string().contains(left), "{error:?}");
+            assert!(error.help().unwrap_or_default().contains(remedy), "{error:?}");
+        }
+        let report = harness.reap().await.unwrap();
+        assert_eq!(report.held, Vec::<String>::new(), "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_build_that_fails_with_leftovers_gives_its_own_error_each_time() {
+    if !natively(here!()) {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.write("migrations/1_t.sql", SUBSCRIPTION);
+    scratch.write(
+        "migrations/3_prepared.sql",
+        "-- no-transaction\nbegin; insert into t values (1); prepare transaction 'left'",
+    );
+    scratch.write("migrations/2_slot.sql", "select pg_create_logical_replication_slot('stray', 'pgoutput')");
+    scratch.write("migrations/4_wrong.sql", "select 1 / 0");
+    for _ in 0..2 {
+        // Another process would build again.
+        let error = lonely(&scratch).database().await.expect_err("the last migration divides by zero");
+        assert!(format!("{error:?}").contains("division by zero"), "{error:?}");
+    }
+    assert_eq!(lonely(&scratch).reap().await.unwrap().held, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn whatever_a_test_leaves_behind_its_lane_can_be_used_by_the_next_one() {
+    if !natively(here!()) {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.write("migrations/1_t.sql", "create table t (id int)");
+    let harness = lonely(&scratch);
+    for round in 0..3 {
+        let lane = harness.database().await.unwrap();
+        let pool = lane.pool();
+        // A slot waits for transactions that are prepared before it.
+        run(&pool, &format!("select pg_create_logical_replication_slot('stray_{round}', 'pgoutput')")).await;
+        for number in 0..2 {
+            run(
+                &pool,
+                &format!("begin; insert into t values ({number}); prepare transaction 'stray {round} {number}'"),
+            )
+            .await;
+        }
+        run(&pool, &format!("create subscription s connection 'dbname=x' publication p with (connect = false, slot_name = 'other_{round}')")).await;
+        lane.close().await.unwrap();
+        let (one, other) = (harness.database().await.unwrap(), harness.database().await.unwrap());
+        for next in [one, other] {
+            let left = "select concat((select count(*) from t), ' ', \
+                (select count(*) from pg_prepared_xacts where database = current_database()), ' ', \
+                (select count(*) from pg_replication_slots where database = current_database()), ' ', \
+                (select count(*) from pg_subscription s join pg_database d on d.oid = subdbid where datname = current_database()))";
+            assert_eq!(text(&next.pool(), left).await, "0 0 0 0");
+            next.close().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn names_that_a_migration_wrote_down_are_those_of_the_lane() {
+    if !natively(here!()) {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.write(
+        "migrations/1_names.sql",
+        "create foreign data wrapper own;
+         do $$ declare d text := current_database(); begin
+            execute format('create server here foreign data wrapper own options (dbname %L, host ''localhost'')', d);
+            execute format('create user mapping for public server here options (\"user\" ''u'', info ''in %s'')', d);
+            execute format('create foreign table far (id int options (place %L)) server here options (place %L)', d, d);
+            execute format('create function named() returns text language sql as ''select ''''%s''''::text''', d);
+            execute format('create table t (id int, made_in text default %L)', d);
+            execute format('alter database %I set app.own_name = %L', d, d);
+            execute format('comment on database %I is ''the database %s''', d, d);
+         end $$;",
+    );
+    let harness = scratch.builder().build().unwrap();
+    let (one, other) = (harness.database().await.unwrap(), harness.database().await.unwrap());
+    for lane in [one, other] {
+        let pool = lane.pool();
+        let name = text(&pool, "select current_database()::text").await;
+        let all = "select concat_ws(' ', (select srvoptions::text from pg_foreign_server), \
+            (select umoptions::text from pg_user_mapping), (select ftoptions::text from pg_foreign_table), \
+            (select attfdwoptions::text from pg_attribute where attfdwoptions is not null), named(), \
+            (select pg_get_expr(adbin, adrelid) from pg_attrdef where adrelid = 't'::regclass), \
+            current_setting('app.own_name'), (select shobj_description(oid, 'pg_database') from pg_database where datname = current_database()))";
+        let shown = text(&pool, all).await;
+        assert_eq!(shown.matches(&name).count(), 8, "{shown}");
+        assert!(!shown.contains("ebbtide_b_"), "{shown}");
+        lane.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_a_migration_leaves_behind_does_not_keep_the_template_from_being_sealed() {
+    if !natively(here!()) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let left = std::sync::Arc::new(tokio::sync::Mutex::new(None));
+    let keep = std::sync::Arc::clone(&left);
+    let migrations = ebbtide::Migrations::function("leaves a session", move |url: String| {
+        let keep = std::sync::Arc::clone(&keep);
+        async move {
+            let mut connection = PgConnection::connect(&url).await?;
+            sqlx::raw_sql("create table t (id int)").execute(&mut connection).await?;
+            *keep.lock().await = Some(connection);
+            Ok::<(), sqlx::Error>(())
+        }
+    });
+    let harness = scratch.builder().migrations(migrations).build().unwrap();
+    let lane = harness.database().await.unwrap();
+    assert_eq!(text(&lane.pool(), "select count(*)::text from t").await, "0");
+    lane.close().await.unwrap();
+    let mut session = left.lock().await.take().unwrap();
+    assert!(session.ping().await.is_err(), "the session was ended");
+}
