@@ -8,12 +8,16 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use crate::error::{Error, ErrorKind, Result};
 
 pub(crate) use attached::{Attached, Errand, find_program};
+
+/// How long the end of a child is waited for that is known to be ending.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The user that a child runs as, where that is not our own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,6 +184,11 @@ impl Detached {
             Ok(status) => Some(describe_exit(*status)),
             Err(error) => Some(error.to_string()),
         }
+    }
+
+    /// Whether a signal ended the child, which must have ended or be about to.
+    pub(crate) async fn was_killed(&mut self) -> bool {
+        tokio::time::timeout(EXIT_TIMEOUT, self.fatal_signal()).await.is_ok_and(|signal| signal.is_some())
     }
 }
 

@@ -10,9 +10,10 @@
 //! | `sharing` | whether other contents may use a server too |
 //! | `supervisor`, `instance.sh`, `native.sh`, `container/keeper.sh` | what outlives the client |
 //! | `log` | what the server wrote about the sessions on one database |
-//! | `orphans`, `pointers` | what servers without a supervisor left behind |
+//! | `orphans`, `pointers`, `adoption` | what servers without a supervisor left behind, and those that are still in use |
 
 mod account;
+mod adoption;
 mod auto;
 mod binaries;
 #[cfg(feature = "container")]

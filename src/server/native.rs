@@ -20,7 +20,7 @@ use crate::process::{self, Account, Detached};
 use crate::scarcity::Scarcity;
 use crate::wait::Patience;
 
-const SUPERVISOR: &str = concat!(include_str!("instance.sh"), include_str!("native.sh"));
+pub(super) const SUPERVISOR: &str = concat!(include_str!("instance.sh"), include_str!("native.sh"));
 /// Free bytes below which data goes to disk rather than to memory.
 const ROOM_IN_MEMORY: u64 = 2 << 30;
 /// Bytes that `initdb` and one copy of its output take, each.
@@ -34,6 +34,8 @@ const CACHE_KEPT: Duration = Duration::from_hours(30 * 24);
 const SCARCITY_GRACE: Duration = Duration::from_secs(5);
 const SUPERUSER: &str = "postgres";
 const LOG_LINES: usize = 15;
+/// How often a server is started whose supervisor is killed meanwhile.
+const START_ATTEMPTS: usize = 3;
 
 /// Finds the running server for this plan, or starts one.
 pub(super) async fn start(plan: &Plan, sharing: &Sharing, trust: Trust, reason: &str) -> Result<Server> {
@@ -46,13 +48,38 @@ pub(super) async fn start(plan: &Plan, sharing: &Sharing, trust: Trust, reason: 
         Found::Server(server) => return Ok(*server),
         Found::Turn(turn) => turn,
     };
-    orphans::sweep(&registry, account).await?;
+    orphans::sweep(&registry, plan, account).await?;
+    if let Some(server) = share::attach(&registry, plan, began).await? {
+        return Ok(server);
+    }
     prune_cache(&registry.state).await?;
     turn.progress.say("starting PostgreSQL");
-    match adopt(&registry, plan, began).await? {
-        Some(server) => Ok(server),
-        None => Launch::prepare(plan, &registry, account, reason)?.run(began).await,
+    if let Some(server) = adopt(&registry, plan, began).await? {
+        return Ok(server);
     }
+    for _ in 0..START_ATTEMPTS {
+        match Launch::prepare(plan, &registry, account, reason)?.run(began).await? {
+            Attempt::Server(server) => return Ok(*server),
+            Attempt::SupervisorKilled => tracing::warn!("the supervisor of a server was killed while it started"),
+        }
+        // Its deputy may have been killed too.
+        orphans::sweep(&registry, plan, account).await?;
+    }
+    Err(Error::new(
+        ErrorKind::ServerStart,
+        format!("the supervisor of the PostgreSQL server was killed while the server started, {START_ATTEMPTS} times"),
+    )
+    .with_help(
+        "it is a process `sh` of this user: find what kills it, for example the kernel when memory is short (`dmesg`), and run \
+         again",
+    ))
+}
+
+/// What came of one attempt to start a server.
+enum Attempt {
+    Server(Box<Server>),
+    /// Its deputy removes what there was.
+    SupervisorKilled,
 }
 
 /// Takes over a server whose starter was killed before it could publish the pointer.
@@ -113,12 +140,15 @@ impl<'a> Launch<'a> {
         Ok(Self { plan, registry, account, binaries, instance, data, cache, arguments, reason })
     }
 
-    async fn run(self, began: Instant) -> Result<Server> {
+    async fn run(self, began: Instant) -> Result<Attempt> {
         let lease_name = LeaseName::process();
         let mut supervisor = self.spawn(&lease_name)?;
         let lease = Lease::written_by_supervisor(&self.instance, &lease_name);
         let said = supervisor.start_up_output().await;
         if self.instance.health() == Health::Gone {
+            if supervisor.was_killed().await {
+                return Ok(Attempt::SupervisorKilled);
+            }
             return Err(self.failure("PostgreSQL's data folder could not be prepared", said, &mut supervisor).await);
         }
         let (version_num, version) = match first_row(&self.instance, Some(&mut supervisor), self.plan).await {
@@ -128,12 +158,14 @@ impl<'a> Launch<'a> {
                     error.with_evidence("the server's log ends", process::tail(&self.instance.log(), LOG_LINES))
                 );
             }
+            Err(_) if supervisor.was_killed().await => return Ok(Attempt::SupervisorKilled),
             Err(error) => return Err(self.failure(&error.to_string(), said, &mut supervisor).await),
         };
         let reason = self.reason.to_owned();
         let pointer = Pointer { instance: self.instance.name(), version_num, version, port: None, reason };
         self.registry.write_pointer(&pointer)?;
-        Ok(Server::with_instance(self.plan, pointer, self.instance, lease, Origin::Started, began))
+        let server = Server::with_instance(self.plan, pointer, self.instance, lease, Origin::Started, began);
+        Ok(Attempt::Server(Box::new(server)))
     }
 
     fn spawn(&self, lease: &LeaseName) -> Result<Detached> {

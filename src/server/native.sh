@@ -3,6 +3,7 @@
 #   ... DATA CACHE BIN POSTGRES_ARGUMENT...
 data=$1 cache=$2 bin=$3
 shift 3
+server= server_started=
 
 clean_up() {
     forget_pointer
@@ -47,15 +48,31 @@ fail() {
     exit 1
 }
 
-alive() { kill -0 $server; }
+alive() { is_living "$server" "$server_started"; }
 
 withdraw() {
+    alive || return
     # The data is thrown away next: no checkpoint is worth waiting for.
     # A background job of a shell starts with QUIT ignored: until PostgreSQL handles its signals, TERM ends it.
-    kill -TERM $server
-    kill -QUIT $server
-    wait $server
+    kill -TERM "$server"
+    kill -QUIT "$server"
+    # Returns at once where the server is another shell's child.
+    wait "$server"
+    for attempt in 1 2 3 4 5 6 7 8; do
+        alive || return
+        nap
+    done
 }
+
+resume() {
+    { read -r backend && read -r mark; } < "$instance/server" || return
+    server=${mark%%.*} server_started=${mark#*.}
+}
+
+if [ "$lease" = - ]; then
+    exec 2> /dev/null
+    take_over
+fi
 
 make_instance
 
@@ -82,6 +99,8 @@ mkdir "$data/ebbtide_lanes" && ln -s "$data/ebbtide_lanes" "$instance/lanes" || 
 
 "$bin/postgres" -D "$data" "$@" < /dev/null >> "$instance/log" 2>&1 &
 server=$!
+started "$server" && server_started=$start
+describe native "$server.$server_started" "$linger" "$bin"
 exec 2> /dev/null
 
 watch

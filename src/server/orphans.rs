@@ -5,25 +5,35 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::adoption::{self, Adoption};
 use super::registry::{Health, Instance, Registry};
 use super::{memory, pointers};
+use crate::config::Plan;
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::{self, Account, Running};
 use crate::wait::Patience;
 
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long another sweep may take, which ends several servers one after the other.
+const SWEEP_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long a process may take to end by itself.
 const COURTESY: Duration = Duration::from_secs(3);
 
-/// Ends the processes and removes the folders of every orphaned server in the state folder.
-pub(crate) async fn sweep(registry: &Registry, account: Option<Account>) -> Result<()> {
+/// Ends the processes and removes the folders of every orphaned server in the state folder, except of those that are in
+/// use: these get a new supervisor.
+pub(crate) async fn sweep(registry: &Registry, plan: &Plan, account: Option<Account>) -> Result<()> {
+    let _lock = registry.sweep_lock(SWEEP_TIMEOUT).await?;
     for instance in registry.instances() {
         if instance.health() != Health::Orphaned {
             continue;
         }
-        tracing::info!(instance = instance.name(), "removing a server without a supervisor");
         let in_memory = memory::data(registry, &instance.name());
         let data = if in_memory.exists() { in_memory } else { instance.folder.join("data") };
+        if adoption::adopt(registry, &instance, &data, plan).await? == Adoption::Adopted {
+            continue;
+        }
+        tracing::info!(instance = instance.name(), "removing a server without a supervisor");
+        registry.forget(&instance);
         Orphan { instance: &instance, data: &data }.end(account).await?;
         remove_tablespaces(&data).await?;
         remove(&data).await?;

@@ -1,7 +1,9 @@
 //! Shares one server among all processes that want the same settings.
 //!
 //! Every server has an instance folder that its supervisor creates and removes. Its files tell its story:
-//! `owner` holds the supervisor's mark, `leases/` a file for each user, `log` the server's output; `serving` is
+//! `owner` holds the supervisor's mark, `deputy` that of the shell that takes over when the supervisor is killed,
+//! `server` what a later start needs to take the server over when both were killed, `leases/` a file for each user,
+//! `log` the server's output; `serving` is
 //! renamed to `retiring` for the moment in which the supervisor decides to end, and is gone when the server died.
 //! While the folder is half made or half removed, the owner's mark is a part of its name: it never lacks one.
 //! A pointer file names the instance in use. A lock is held for start-up only.
@@ -23,7 +25,7 @@ use crate::process::ProcessMark;
 use crate::wait::Patience;
 
 /// Raised whenever files in the state folder change their meaning.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// Stands before the owner's mark in the name of an instance folder that is half made or half removed.
 const PASSING: &str = ".of.";
 
@@ -135,9 +137,36 @@ impl Registry {
         })
     }
 
+    /// The pointer file of the instance's own key, which may be another than this registry's.
+    pub(crate) fn pointer_path_of(&self, instance: &Instance) -> PathBuf {
+        let name = instance.name();
+        let key = name.split('.').next().unwrap_or_default().to_owned();
+        ServerKey(key).pointer(&self.state)
+    }
+
+    /// Removes the pointer that names a removed instance. It may already name a successor.
+    pub(crate) fn forget(&self, instance: &Instance) {
+        let path = self.pointer_path_of(instance);
+        let pointer: Option<Pointer> = std::fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        if pointer.is_some_and(|pointer| pointer.instance == instance.name()) {
+            // A pointer to an instance that is not there is ignored; the next start replaces it.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
     /// Takes the start-up lock, waiting for another process's start-up to finish.
     pub(crate) async fn lock(&self, limit: Duration) -> Result<StartLock> {
-        let path = self.state.locks().join(&self.key.0);
+        self.lock_named(&self.key.0, "server start: another process is starting the server", limit).await
+    }
+
+    /// Takes the lock that one sweep of this state folder holds, whatever its key: two at once could take one server over
+    /// twice.
+    pub(crate) async fn sweep_lock(&self, limit: Duration) -> Result<StartLock> {
+        self.lock_named("sweep", "server start: another process removes dead servers", limit).await
+    }
+
+    async fn lock_named(&self, name: &str, step: &str, limit: Duration) -> Result<StartLock> {
+        let path = self.state.locks().join(name);
         let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(|error| {
             Error::new(ErrorKind::StateFolder, format!("{} could not be opened", path.display())).with_source(error)
         })?;
@@ -145,7 +174,7 @@ impl Registry {
         file.set_permissions(Permissions::from_mode(0o600)).map_err(|error| {
             Error::new(ErrorKind::StateFolder, format!("{} is not ours", path.display())).with_source(error)
         })?;
-        let mut patience = Patience::new("server start: another process is starting the server", limit);
+        let mut patience = Patience::new(step, limit);
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(StartLock { _file: file }),
@@ -214,7 +243,9 @@ impl Instance {
         if !self.folder.exists() {
             return Health::Gone;
         }
-        if !self.owner().is_some_and(|owner| owner.is_alive()) {
+        // The deputy of a killed supervisor takes over within a second.
+        if !self.owner().is_some_and(|owner| owner.is_alive()) && !self.deputy().is_some_and(|deputy| deputy.is_alive())
+        {
             // Removed by its owner between two looks, it is no orphan.
             return if self.folder.exists() { Health::Orphaned } else { Health::Gone };
         }
@@ -237,6 +268,16 @@ impl Instance {
             Some((_, mark)) => ProcessMark::parse(mark),
             None => ProcessMark::parse(&std::fs::read_to_string(self.folder.join("owner")).ok()?),
         }
+    }
+
+    fn deputy(&self) -> Option<ProcessMark> {
+        ProcessMark::parse(&std::fs::read_to_string(self.folder.join("deputy")).ok()?)
+    }
+
+    /// Whether a living process uses the server, or it is kept until a moment that has not come.
+    pub(crate) fn is_leased(&self) -> bool {
+        let entries = std::fs::read_dir(self.folder.join("leases")).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).any(|name| LeaseName(name).is_valid())
     }
 
     fn is_passing(&self) -> bool {
@@ -318,6 +359,18 @@ impl LeaseName {
 
     pub(crate) fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// As the supervisor decides it.
+    fn is_valid(&self) -> bool {
+        let Some((mark, _)) = self.0.rsplit_once('.') else { return false };
+        match mark.strip_prefix("until.") {
+            Some(end) => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+                end.parse().is_ok_and(|end: u64| now < end)
+            }
+            None => ProcessMark::parse(mark).is_some_and(|holder| holder.is_alive()),
+        }
     }
 }
 

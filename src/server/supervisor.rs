@@ -1,5 +1,7 @@
 //! Starts the shell script that makes an instance folder and outlives us.
 
+use std::ffi::OsStr;
+use std::path::Path;
 use std::process::Command;
 
 use super::linger_seconds;
@@ -17,12 +19,21 @@ pub(super) fn command(
     plan: &Plan,
     lease: &LeaseName,
 ) -> Command {
+    let linger = linger_seconds(plan).to_string();
+    shell(script, instance, &registry.pointer_path(), &linger, lease.as_str(), plan.path.as_os_str())
+}
+
+/// The command for a server whose supervisor and deputy were killed: it takes the server over.
+pub(super) fn successor(script: &str, instance: &Instance, registry: &Registry, plan: &Plan, linger: &str) -> Command {
+    shell(script, instance, &registry.pointer_path_of(instance), linger, "-", plan.path.as_os_str())
+}
+
+fn shell(script: &str, instance: &Instance, pointer: &Path, linger: &str, lease: &str, path: &OsStr) -> Command {
     let mut command = Command::new("sh");
     // The script is an argument, so that nothing exists on disk before its supervisor does.
     command.arg("-c").arg(script).arg("ebbtide-supervisor");
-    command.arg(&instance.folder).arg(registry.pointer_path());
-    command.arg(linger_seconds(plan).to_string()).arg(lease.as_str());
-    command.env_clear().env("PATH", plan.path.as_os_str()).env("LC_ALL", "C");
+    command.arg(&instance.folder).arg(pointer).arg(linger).arg(lease);
+    command.env_clear().env("PATH", path).env("LC_ALL", "C");
     command
 }
 

@@ -8,13 +8,16 @@ use super::puppet::Puppet;
 use super::scene::{Running, Scene, Seen};
 use super::support::{here, natively, wait_until};
 
-/// Does something terrible to a running server, after which the next process must find its way by itself.
-fn the_next_process_recovers_from(storage: &'static str, disaster: impl FnOnce(&Running, &mut Puppet, &Scene)) {
+/// Does something terrible to a server that a test uses, after which the next process must start another.
+fn the_next_process_recovers_from(
+    storage: &'static str,
+    disaster: impl FnOnce(&Running, Puppet, &Scene) -> Option<Puppet>,
+) {
     let scene = Scene::new().storage(storage);
     let mut first = scene.puppet();
     first.ask("open");
     let lost = scene.server();
-    disaster(&lost, &mut first, &scene);
+    let first = disaster(&lost, first, &scene);
 
     let mut next = scene.puppet();
     assert_eq!(next.ask("start"), "started");
@@ -29,17 +32,118 @@ fn the_next_process_recovers_from(storage: &'static str, disaster: impl FnOnce(&
     scene.wait_until_nothing_is_left();
 }
 
-fn kill_supervisor(server: &Running, _: &mut Puppet, _: &Scene) {
-    server.supervisor.kill();
+/// Kills shells of a server that a test uses, after which both the test and the next process must go on with it.
+fn the_next_process_joins_after(storage: &'static str, disaster: impl FnOnce(&Running)) {
+    let scene = Scene::new().storage(storage);
+    let mut first = scene.puppet();
+    first.ask("open");
+    first.ask("run insert into things (name) values ('one')");
+    let server = scene.server();
+    disaster(&server);
+
+    let mut next = scene.puppet();
+    assert_eq!(next.ask("start"), "reused");
+    next.ask("open");
+    assert_eq!(next.ask("query select current_setting('ebbtide.identity')"), server.identity());
+    assert_eq!(first.ask("query select count(*)::text from things"), "1");
+    first.ask("close");
+    drop(next);
+    wait_until("two other shells look after it", || {
+        let shells = scene.shells();
+        shells.len() == 2 && shells.iter().all(|shell| *shell != server.supervisor) && scene.supervisors().len() == 1
+    });
+    assert!(server.lives());
+    first.end();
+    server.wait_until_gone();
+    scene.wait_until_nothing_is_left();
 }
 
-fn kill_server(server: &Running, _: &mut Puppet, _: &Scene) {
+fn kill_all(server: &Running, puppet: Puppet, _: &Scene) -> Option<Puppet> {
+    server.kill_shells();
     server.postmaster.kill();
+    Some(puppet)
 }
 
-fn kill_both(server: &Running, _: &mut Puppet, _: &Scene) {
-    server.supervisor.kill();
-    server.postmaster.kill();
+fn kill_the_test_and_both_shells(server: &Running, puppet: Puppet, _: &Scene) -> Option<Puppet> {
+    puppet.kill();
+    server.kill_shells();
+    None
+}
+
+#[test]
+fn a_test_and_the_next_process_go_on_when_the_supervisor_is_killed() {
+    if !natively(here!()) {
+        return;
+    }
+    the_next_process_joins_after("memory", |server| server.supervisor.kill());
+}
+
+#[test]
+fn a_server_whose_supervisor_and_deputy_are_killed_is_taken_over_while_a_test_uses_it() {
+    if !natively(here!()) {
+        return;
+    }
+    the_next_process_joins_after("memory", Running::kill_shells);
+    the_next_process_joins_after("disk", Running::kill_shells);
+}
+
+#[test]
+fn a_process_with_other_settings_takes_over_what_others_use_and_starts_its_own() {
+    if !natively(here!()) {
+        return;
+    }
+    let scene = Scene::new();
+    let mut first = scene.puppet();
+    first.ask("open");
+    let server = scene.server();
+    server.kill_shells();
+    let config = scene.write("other.toml", "[server]\nsettings = { work_mem = \"5MB\" }");
+    let mut others =
+        [scene.puppet_with(&[("EBBTIDE_CONFIG", config.clone())]), scene.puppet_with(&[("EBBTIDE_CONFIG", config)])];
+    others.iter_mut().for_each(|other| other.tell("start"));
+    others.iter().for_each(|other| drop(other.answer().unwrap()));
+    assert_eq!(first.ask("query select count(*)::text from things"), "0");
+    wait_until("each server has one supervisor and one deputy", || scene.shells().len() == 4);
+    assert_eq!(scene.supervisors().len(), 2);
+    drop((first, others));
+    server.wait_until_gone();
+    scene.wait_until_nothing_is_left();
+}
+
+#[test]
+fn a_killed_deputy_is_replaced() {
+    if !natively(here!()) {
+        return;
+    }
+    let scene = Scene::new();
+    let mut first = scene.puppet();
+    first.ask("open");
+    let server = scene.server();
+    server.deputy.kill();
+    let deputy = || std::fs::read_to_string(server.instance.join("deputy")).unwrap_or_default();
+    let killed = deputy();
+    wait_until("there is another deputy", || deputy() != killed);
+    assert!(server.supervisor.lives() && server.lives());
+    first.end();
+    server.wait_until_gone();
+    scene.wait_until_nothing_is_left();
+}
+
+#[test]
+fn a_server_without_a_test_ends_after_the_linger_although_its_supervisor_was_killed() {
+    if !natively(here!()) {
+        return;
+    }
+    for storage in ["memory", "disk"] {
+        let scene = Scene::new().storage(storage);
+        let mut first = scene.puppet();
+        first.ask("open");
+        let server = scene.server();
+        first.kill();
+        server.supervisor.kill();
+        server.wait_until_gone();
+        scene.wait_until_nothing_is_left();
+    }
 }
 
 #[test]
@@ -47,7 +151,7 @@ fn an_orphaned_server_in_memory_is_swept() {
     if !natively(here!()) {
         return;
     }
-    the_next_process_recovers_from("memory", kill_supervisor);
+    the_next_process_recovers_from("memory", kill_the_test_and_both_shells);
 }
 
 #[test]
@@ -55,7 +159,7 @@ fn an_orphaned_server_on_disk_is_swept() {
     if !natively(here!()) {
         return;
     }
-    the_next_process_recovers_from("disk", kill_supervisor);
+    the_next_process_recovers_from("disk", kill_the_test_and_both_shells);
 }
 
 #[test]
@@ -63,7 +167,7 @@ fn what_a_dead_server_without_supervisor_left_in_memory_is_swept() {
     if !natively(here!()) {
         return;
     }
-    the_next_process_recovers_from("memory", kill_both);
+    the_next_process_recovers_from("memory", kill_all);
 }
 
 #[test]
@@ -71,7 +175,7 @@ fn what_a_dead_server_without_supervisor_left_on_disk_is_swept() {
     if !natively(here!()) {
         return;
     }
-    the_next_process_recovers_from("disk", kill_both);
+    the_next_process_recovers_from("disk", kill_all);
 }
 
 #[test]
@@ -79,7 +183,10 @@ fn a_dead_server_is_replaced_and_its_supervisor_tidies_up() {
     if !natively(here!()) {
         return;
     }
-    the_next_process_recovers_from("memory", kill_server);
+    the_next_process_recovers_from("memory", |server, puppet, _| {
+        server.postmaster.kill();
+        Some(puppet)
+    });
 }
 
 #[test]
@@ -87,13 +194,14 @@ fn a_server_that_is_killed_while_it_computes_leaves_no_process() {
     if !natively(here!()) {
         return;
     }
-    the_next_process_recovers_from("disk", |server, puppet, scene| {
+    the_next_process_recovers_from("disk", |server, mut puppet, scene| {
         // Nothing in such a statement looks whether the postmaster is still there.
         puppet.tell("run select from generate_series(1, 30000) a, generate_series(1, 30000) b where a + b < 0");
         let computes = |seen: &Seen| seen.words[0].trim_end().ends_with("SELECT");
         wait_until("the statement runs", || scene.processes().iter().any(computes));
         server.postmaster.kill();
         assert!(scene.processes().iter().any(computes));
+        Some(puppet)
     });
 }
 
@@ -102,9 +210,10 @@ fn a_supervisor_that_is_told_to_end_takes_its_server_along() {
     if !natively(here!()) {
         return;
     }
-    the_next_process_recovers_from("memory", |server, _, _| {
+    the_next_process_recovers_from("memory", |server, puppet, _| {
         server.supervisor.signal(Signal::TERM);
         server.wait_until_gone();
+        Some(puppet)
     });
 }
 
@@ -120,6 +229,31 @@ fn a_supervisor_killed_while_it_prepares_a_server_is_replaced() {
     });
 }
 
+#[test]
+fn a_process_whose_supervisor_is_killed_while_it_prepares_a_server_gets_one_nevertheless() {
+    if !natively(here!()) {
+        return;
+    }
+    std::thread::scope(|scope| {
+        for moment in [0, 60, 250, 500] {
+            scope.spawn(move || {
+                let scene = Scene::cold();
+                let mut first = scene.puppet();
+                first.tell("open");
+                wait_until("there is a supervisor", || !scene.supervisors().is_empty());
+                // Not a wait for anything: the moment is what the test is about.
+                std::thread::sleep(Duration::from_millis(moment));
+                scene.supervisors().iter().for_each(Seen::kill);
+                first.answer().unwrap();
+                assert_eq!(first.ask("query select count(*)::text from things"), "0", "after {moment} ms");
+                first.end();
+                scene.wait_until_nothing_is_left();
+            });
+        }
+    });
+}
+
+/// Kills all shells, so that only the next process can tidy up.
 fn supervisor_killed_after(moment: u64) {
     let scene = Scene::cold();
     let mut first = scene.puppet();
@@ -128,7 +262,9 @@ fn supervisor_killed_after(moment: u64) {
     // Not a wait for anything: the moment is what the test is about.
     std::thread::sleep(Duration::from_millis(moment));
     let workers = scene.processes();
-    scene.supervisors().iter().for_each(Seen::kill);
+    let shells = scene.shells();
+    shells.iter().for_each(|shell| shell.signal(Signal::KILL));
+    shells.iter().for_each(Seen::kill);
     // It may have been told of its loss, or have been served before.
     let _ = first.answer();
 

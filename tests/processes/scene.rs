@@ -117,10 +117,24 @@ impl Scene {
         self.processes().into_iter().filter(|seen| seen.words[0].ends_with("/postgres")).collect()
     }
 
-    /// Shells that look after this scene's servers.
-    pub(crate) fn supervisors(&self) -> Vec<Seen> {
+    /// Shells that look after this scene's servers: the supervisors and their deputies.
+    pub(crate) fn shells(&self) -> Vec<Seen> {
         let named = |seen: &Seen| seen.words.iter().any(|word| word == "ebbtide-supervisor");
         self.processes().into_iter().filter(named).collect()
+    }
+
+    /// The shells that an instance names as its owner, in its file or in its own name.
+    pub(crate) fn supervisors(&self) -> Vec<Seen> {
+        let owners = self.instances().into_iter().filter_map(|folder| {
+            let name = folder.file_name()?.to_string_lossy().into_owned();
+            let owner = match name.split_once(".of.") {
+                Some((_, mark)) => mark.to_owned(),
+                None => std::fs::read_to_string(folder.join("owner")).ok()?,
+            };
+            Some(owner.split('.').next()?.to_owned())
+        });
+        let owners: Vec<String> = owners.collect();
+        self.shells().into_iter().filter(|seen| owners.contains(&seen.pid)).collect()
     }
 
     /// Data folders of this scene in memory.
@@ -183,6 +197,8 @@ fn memory() -> PathBuf {
 pub(crate) struct Running {
     pub(crate) instance: PathBuf,
     pub(crate) supervisor: Seen,
+    /// Takes over when the supervisor is killed.
+    pub(crate) deputy: Seen,
     pub(crate) postmaster: Seen,
     data: PathBuf,
     /// The System V segment by which PostgreSQL knows its own kin.
@@ -191,19 +207,23 @@ pub(crate) struct Running {
 
 impl Running {
     fn on(instance: &Path) -> Self {
-        let owner = std::fs::read_to_string(instance.join("owner")).unwrap();
+        let shell = |file: &str| {
+            let mark = std::fs::read_to_string(instance.join(file)).unwrap();
+            Seen::of(mark.split('.').next().unwrap()).unwrap()
+        };
         let data = std::fs::read_link(instance.join("lanes")).unwrap().parent().unwrap().to_owned();
         let pid_file = std::fs::read_to_string(data.join("postmaster.pid")).unwrap();
         let lines: Vec<&str> = pid_file.lines().collect();
         let segment = lines[6].split_whitespace().nth(1).unwrap().to_owned();
         let running = Self {
             instance: instance.to_owned(),
-            supervisor: Seen::of(owner.split('.').next().unwrap()).unwrap(),
+            supervisor: shell("owner"),
+            deputy: shell("deputy"),
             postmaster: Seen::of(lines[0]).unwrap(),
             data,
             segment,
         };
-        assert_eq!(running.left().len(), 5, "all of it can be seen: {running:?}");
+        assert_eq!(running.left().len(), 6, "all of it can be seen: {running:?}");
         running
     }
 
@@ -213,12 +233,19 @@ impl Running {
 
     pub(crate) fn left(&self) -> Vec<String> {
         let paths = [&self.instance, &self.data].into_iter().filter(|path| path.symlink_metadata().is_ok());
-        let processes = [&self.supervisor, &self.postmaster].into_iter().filter(|seen| seen.lives());
+        let processes = [&self.supervisor, &self.deputy, &self.postmaster].into_iter().filter(|seen| seen.lives());
         paths
             .map(|path| path.display().to_string())
             .chain(processes.map(|seen| format!("{seen:?}")))
             .chain(segments_with(1, &self.segment))
             .collect()
+    }
+
+    /// Kills both shells before one can take over from the other.
+    pub(crate) fn kill_shells(&self) {
+        self.supervisor.signal(Signal::KILL);
+        self.deputy.signal(Signal::KILL);
+        wait_until("the killed shells have ended", || !self.supervisor.lives() && !self.deputy.lives());
     }
 
     pub(crate) fn lives(&self) -> bool {

@@ -9,6 +9,8 @@ alive() { [ -e "$instance/serving" ] && ! abandoned && ! ended; }
 
 withdraw() { :; }
 
+resume() { [ -e "$instance/server" ]; }
+
 clean_up() {
     forget_pointer
     if [ -e "$instance/creating" ]; then discard; fi
@@ -69,7 +71,12 @@ status_of() {
     curl --silent --output /dev/null --write-out '%{http_code}' --request "$@"
 }
 
+if [ "$lease" = - ]; then
+    exec 2> /dev/null
+    take_over
+fi
+
 make_instance
-mkdir "$instance/lanes" || { clean_up; exit 1; }
+mkdir "$instance/lanes" && describe container - "$linger" "$container" "$engine" || { clean_up; exit 1; }
 exec 2> /dev/null
 watch

@@ -27,7 +27,7 @@ use crate::error::{Error, ErrorKind, Result, told};
 use crate::process::{Detached, last_lines};
 use crate::wait::Patience;
 
-const KEEPER: &str = concat!(include_str!("../instance.sh"), include_str!("keeper.sh"));
+pub(in crate::server) const KEEPER: &str = concat!(include_str!("../instance.sh"), include_str!("keeper.sh"));
 const LOOPBACK: &str = "127.0.0.1";
 /// One attempt to connect: a forwarded port may accept and say nothing.
 const ATTEMPT: Duration = Duration::from_secs(2);

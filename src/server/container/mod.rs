@@ -35,6 +35,7 @@ use crate::error::Result;
 use engine::Engine;
 use launch::Launch;
 
+pub(super) use launch::KEEPER;
 pub(super) use tenure::Tenure;
 
 /// How long another process may pull an image, beside starting a server from it.
@@ -51,7 +52,10 @@ pub(super) async fn start(plan: &Plan, sharing: &Sharing, trust: Trust, reason: 
         Found::Server(server) => return Ok(*server),
         Found::Turn(turn) => turn,
     };
-    orphans::sweep(&registry, account).await?;
+    orphans::sweep(&registry, plan, account).await?;
+    if let Some(server) = share::attach(&registry, plan, began).await? {
+        return Ok(server);
+    }
     turn.progress.say("looking for a container engine");
     let engine = Engine::find(&plan.engine).await?;
     let reference = image::choose(&engine, plan.image.as_deref(), *plan.postgres.get()).await?;
