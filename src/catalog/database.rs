@@ -142,7 +142,11 @@ impl DatabaseProperties {
         if connection.server_version_num().is_some_and(|version| version >= 150_000) {
             sqlx::raw_sql("select pg_stat_force_next_flush()").execute(&mut *connection).await?;
             let forget = "select pg_stat_reset() from pg_roles where rolname = current_user and rolsuper";
-            sqlx::raw_sql(forget).execute(connection).await?;
+            sqlx::raw_sql(forget).execute(&mut *connection).await?;
+            // From here on whatever is written is a test's.
+            let begin = "update _ebbtide.baseline set changed = pg_current_xact_id()::xid, counted_since = \
+                         (select pg_stat_get_db_stat_reset_time(oid) from pg_database where datname = current_database())";
+            sqlx::raw_sql(begin).execute(connection).await?;
         }
         Ok(())
     }

@@ -1,11 +1,13 @@
 //! A lane that this process holds.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sqlx::postgres::PgConnection;
 
 use super::guard;
 use super::tenants::Tenancy;
+use crate::conn::ConnParams;
 use crate::lane_leases::LaneLease;
 use crate::names::DatabaseName;
 
@@ -27,6 +29,8 @@ pub(crate) struct Lane {
     pub(super) session_database: DatabaseName,
     pub(super) lease: LaneLease,
     pub(super) uses: u32,
+    /// Whether a test that is rolled back was given a URL of it, which another client may keep.
+    pub(super) has_url: AtomicBool,
     /// While a test has it.
     pub(super) tenancy: Option<Tenancy>,
     /// Counted as long as it lives.
@@ -63,6 +67,17 @@ impl LaneConnection {
 }
 
 impl Lane {
+    /// A URL of the lane's database for a client that only reads.
+    pub(super) fn looking_url(&self, conn: &ConnParams) -> String {
+        self.has_url.store(true, Ordering::Release);
+        conn.looking().url(self.database.as_str())
+    }
+
+    /// Whether another client may have its name.
+    pub(super) fn is_known(&self) -> bool {
+        self.has_url.load(Ordering::Acquire)
+    }
+
     /// Whether this use is its last.
     pub(super) fn is_worn(&self) -> bool {
         self.uses.saturating_add(1) >= USES

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -267,7 +268,17 @@ impl LanePool {
             other => other,
         };
         let connection = connection.map(LaneConnection::New);
-        Ok(Lane { session_database, database, connection, session_name: test, lease, uses, tenancy: None, _held: held })
+        Ok(Lane {
+            session_database,
+            database,
+            connection,
+            session_name: test,
+            lease,
+            uses,
+            has_url: AtomicBool::new(false),
+            tenancy: None,
+            _held: held,
+        })
     }
 
     pub(super) fn explain(&self, step: &str, error: sqlx::Error) -> Error {

@@ -111,7 +111,7 @@ impl Sandbox {
     #[must_use]
     pub fn url(&self) -> String {
         let open = self.get();
-        open.lanes.setting().conn.looking().url(open.lane.database.as_str())
+        open.lane.looking_url(&open.lanes.setting().conn)
     }
 
     /// Rolls back, after checking deferred constraints as a commit would have done, and closes the pool.

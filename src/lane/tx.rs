@@ -115,7 +115,7 @@ impl Tx {
     #[must_use]
     pub fn url(&self) -> String {
         let open = self.get();
-        open.pool.setting().conn.looking().url(open.lane.database.as_str())
+        open.lane.looking_url(&open.pool.setting().conn)
     }
 
     /// Rolls back, after checking deferred constraints as a commit would have done.

@@ -17,7 +17,7 @@ pub(crate) enum Verdict {
     Silent,
     /// There is nothing by which a test could get there.
     NotApplicable,
-    /// This server lacks what the probe takes. It is said, and the table keeps what another server has shown.
+    /// This server lacks what the probe takes. The probe prints that, and the table keeps its expected verdict.
     NotHere,
 }
 
@@ -167,9 +167,9 @@ pub(crate) const TABLE: [Row; 30] = [
     row(21, [Closed, Closed, Documented, Silent, Closed],
         "roles, databases, tablespaces and `ALTER SYSTEM` belong to the server: what a test makes of them stays",
         "names that differ from test to test, and removing them in the test; a server of its own where they are the subject"),
-    row(22, [Documented, Closed, Same, Same, Silent],
-        "`SET LOCAL` and `set_config(.., true)` outlive the application's own commit, which is but a savepoint's",
-        "a `Sandbox`, or a `Database`"),
+    row(22, [Documented, Documented, Same, Same, Silent],
+        "`SET LOCAL` and `set_config(.., true)` outlive the application's own commit, which releases a savepoint",
+        "a prepared statement in a `Sandbox`, whose settings end when the connection is back in the pool; a `Database`"),
     row(23, [Documented, Documented, Same, Same, Silent],
         "`pg_advisory_xact_lock` outlives the application's own commit",
         "a `Database`, where another session waits for the lock"),
@@ -179,15 +179,15 @@ pub(crate) const TABLE: [Row; 30] = [
     row(25, [Closed, Closed, Closed, Same, Silent],
         "the planner's estimates, and so its plans, depend on what earlier tests wrote or analyzed",
         "nothing: tables have the size and the statistics that the migrations left"),
-    row(26, [Closed, Closed, Closed, Same, Closed],
+    row(26, [Documented, Closed, Closed, Same, Closed],
         "a custom setting that was set once is `''` and not NULL for the rest of the session",
-        "nothing: a session that has had one is not used again"),
+        "a prepared statement, or a name that the schema mentions: such a session is not used again; `savepoints`, or a `Sandbox`"),
     row(27, [Closed, Closed, Closed, Same, Silent],
         "`dblink`, a foreign server or a program leads back into the test's own database and commits there",
-        "nothing: the database is copied anew; inside the test, a `Database` sees such rows as production does"),
+        "nothing: the next test gets a new copy; inside the test, a `Database` sees such rows as production does"),
     row(28, [Closed, Closed, Closed, Same, Silent],
         "a client that a test has started reconnects with the URL of its test when that is over",
-        "end the client with its test: the URL leads nowhere afterwards"),
+        "end the client with its test: its URL leads nowhere afterwards"),
     row(29, [Documented, Documented, Documented, Silent, Silent],
         "two tests that create the same role at the same time wait for each other, or the second one fails",
         "names that differ from test to test, or roles made by a migration"),

@@ -33,7 +33,7 @@ pub(crate) type Ending = Pin<Box<dyn Future<Output = Left> + Send>>;
 
 #[derive(Clone, Copy)]
 pub(crate) enum Act {
-    /// One message a line, for the test's own connection unless a word before it says otherwise:
+    /// One message a line, for the test's own connection unless a word before it names another:
     /// - `prepared:` by the extended protocol
     /// - `elsewhere:` on a second connection, made with the test's URL and closed at the end of the script
     /// - `left:` the same, and the connection outlives the test
@@ -96,7 +96,7 @@ impl Body {
 /// What goes on when the test is over.
 #[derive(Debug)]
 pub(crate) struct Left {
-    /// What closing said, where the body closed.
+    /// The result of closing, where the body closed.
     pub(crate) closed: Option<Result<(), Error>>,
     pub(crate) connections: Vec<PgConnection>,
     pub(crate) haunt: Option<Haunt>,

@@ -1,6 +1,7 @@
 //! Bodies one after another, in random orders.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Instant;
 
 use crate::alone::STANDSTILL;
@@ -110,10 +111,11 @@ async fn in_whatever_order_hostile_tests_come_the_next_finds_a_new_copy() {
     let (mut worlds, mut played) = (HashMap::new(), 0);
     for seed in first..first + count {
         let sequence = Sequence::of(seed);
-        if !worlds.contains_key(&sequence.setup) {
-            worlds.insert(sequence.setup, World::new(sequence.setup).await);
-        }
-        let found = tokio::time::timeout(STANDSTILL * 2, sequence.play(&worlds[&sequence.setup])).await;
+        let world: &World = match worlds.entry(sequence.setup) {
+            Entry::Occupied(world) => world.into_mut(),
+            Entry::Vacant(place) => place.insert(World::new(sequence.setup).await),
+        };
+        let found = tokio::time::timeout(STANDSTILL * 2, sequence.play(world)).await;
         let found = found.unwrap_or_else(|_| {
             let difference = format!("not within {:?}", STANDSTILL * 2);
             Some((sequence.steps.len() - 1, vec![Finding { part: "a test stands still".into(), difference }]))

@@ -11,7 +11,7 @@ use crate::given::{Given, Kind};
 use crate::support::{here, natively};
 use crate::world::{Setup, World};
 
-/// A lane that depends on a role is copied anew in the background.
+/// A lane that depends on a role is replaced by a new copy in the background.
 const DEPENDENT: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -21,7 +21,7 @@ async fn what_a_test_leaves_in_the_server_does_not_hinder_the_next() {
     }
     let mut hindered = Vec::new();
     for setup in [Setup::Plain, Setup::Replicating] {
-        // A server of the test's own: the names are nobody else's.
+        // A server of the test's own, so these names are free.
         let world = World::new(setup).await;
         for (body, removal) in SERVER_WIDE.iter().filter(|(body, _)| body.setup() == setup) {
             let played = world.play(body, Kind::Database).await.unwrap();

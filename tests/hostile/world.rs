@@ -98,7 +98,8 @@ impl World {
         Given::open(&self.harness, kind).await
     }
 
-    /// Makes the lanes be copied anew: a test that leaves its transaction spoils its lane. Returns whether it did.
+    /// Makes every lane a new copy at its next use: a test that leaves its transaction spoils its lane. Returns whether
+    /// all of them were spoilt.
     pub(crate) async fn renew(&self) -> bool {
         let (mut spoilt, mut is_renewed) = (Vec::new(), true);
         for _ in 0..OTHERS {
@@ -237,7 +238,7 @@ async fn haunted(given: &mut Given, haunt: &Haunt) -> Vec<Finding> {
     };
     for _ in 0..5 {
         if let Some(connection) = &mut connection {
-            // Committed, so it is delivered to whoever listens.
+            // Committed, so the server delivers it to every listener.
             let _ = run(connection, "notify tides, 'secret'").await;
         }
         haunt.wait();

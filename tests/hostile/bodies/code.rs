@@ -129,7 +129,7 @@ pub(super) const BODIES: &[Body] = &[
         ending!(|mut given| {
             if let Ok(mut session) = given.session().await {
                 let mut copy = session.get().copy_in_raw("copy notes (n) from stdin").await.unwrap();
-                let rows = (1..=20_000).map(|n| format!("{n}\n")).collect::<String>();
+                let rows = (1..=20_000).map(|n| n.to_string()).collect::<Vec<_>>().join("\n");
                 copy.send(rows.as_bytes()).await.unwrap();
                 copy.finish().await.unwrap();
             }
@@ -227,7 +227,7 @@ pub(super) const BODIES: &[Body] = &[
             };
             let closed = given.close().await;
             if let Some(mut held) = held {
-                // Its session is ended, or it is that of nobody's transaction.
+                // Its session is ended, or it belongs to no test's transaction.
                 let _ =
                     run(&mut held, "rollback; begin read write; insert into notes values (1, 'late'); commit").await;
             }

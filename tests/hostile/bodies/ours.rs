@@ -31,7 +31,7 @@ pub(super) const BODIES: &[Body] = &[
         revoke all on all tables in schema _ebbtide from public
         revoke execute on all functions in schema _ebbtide from public
         revoke execute on all procedures in schema _ebbtide from public"),
-    sql("our lane's table", ANY, "update _ebbtide.lane set clean = false, holder = 'somebody'"),
+    sql("our lane's table", ANY, "update _ebbtide.lane set clean = false, holder = 'another'"),
     sql("objects by our names", ANY, "create table public.open_test (server text)
         create temporary table open_test (server text)
         create table public.lane (clean boolean)"),
@@ -39,7 +39,7 @@ pub(super) const BODIES: &[Body] = &[
 
     sql("settings of the database", WHOLE, "alter database {db} set work_mem = '1MB'"),
     sql("settings of the database in a Tx", GUARDED, "alter database {db} set app.tenant = '1'"),
-    sql("settings of a role in the database", WHOLE, "alter role pg_monitor in database {db} set work_mem = '1MB'
+    sql("settings of a role in the database", WHOLE, "alter role {role} in database {db} set work_mem = '1MB'
         alter role {role} in database {db} set search_path = nowhere"),
     sql("settings of the role in the database that end sessions", WHOLE,
         "alter role {role} in database {db} set statement_timeout = '1ms'

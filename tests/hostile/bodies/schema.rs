@@ -27,9 +27,9 @@ pub(super) const BODIES: &[Body] = &[
     sql("a fill factor, and rows", ANY, "alter table notes set (fillfactor = 10); insert into notes select n, 'x' from generate_series(1, 100) n"),
     sql("a new value of an enum", ANY, "alter type mood add value 'foggy'"),
     sql("a value of an enum renamed", ANY, "alter type mood rename value 'calm' to 'still'"),
-    sql("a view replaced", ANY, "create or replace view names as select 'nobody' as name
+    sql("a view replaced", ANY, "create or replace view names as select 'Nuria' as name
         drop materialized view totals"),
-    sql("a function replaced", ANY, "create or replace function become(tenant int) returns text language sql as 'select ''nobody'''"),
+    sql("a function replaced", ANY, "create or replace function become(tenant int) returns text language sql as 'select ''Nuria'''"),
     sql("a function dropped", ANY, "drop function become(int)"),
     sql("triggers disabled", ANY, "alter table orders disable trigger all"),
     sql("a trigger", ANY, "create trigger t before insert on notes for each row execute function suppress_redundant_updates_trigger()"),
@@ -93,8 +93,11 @@ pub(super) const BODIES: &[Body] = &[
     sql("a language", ANY, "create or replace trusted language plpgsql"),
     sql("owners", ANY, "alter table customers owner to pg_monitor
         alter function become(int) owner to pg_monitor"),
-    sql("DROP OWNED", ANY, "drop owned by current_user cascade"),
-    sql("REASSIGN OWNED", ANY, "reassign owned by current_user to pg_monitor"),
+    sql("DROP OWNED", ANY, "alter table customers owner to pg_monitor
+        alter sequence tickets owner to pg_monitor
+        drop owned by pg_monitor cascade"),
+    sql("REASSIGN OWNED", ANY, "alter table notes owner to pg_monitor
+        reassign owned by pg_monitor to pg_read_all_data"),
     sql("columns of the catalogs", ANY, "set local allow_system_table_mods = on
         update pg_enum set enumlabel = 'foggy' where enumlabel = 'stormy'"),
     sql("the catalogs' own hints", WHOLE, "set allow_system_table_mods = on

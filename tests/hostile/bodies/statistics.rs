@@ -1,4 +1,4 @@
-//! What misleads whoever counts what a test wrote, and what misleads the planner.
+//! What misleads the reset, which counts what a test wrote, and what misleads the planner.
 
 use crate::body::{ANY, Body, WHOLE, sql};
 
