@@ -44,12 +44,12 @@
 //! | `server.keep` | `EBBTIDE_KEEP` | which tests' databases are kept to be looked at: `never`, `failed`, `always`. In the file and on the builder it holds for tests that do not say it themselves. `never` |
 //! | `server.keep_for` | `EBBTIDE_KEEP_FOR` | how long a kept database stays, and with it its server. `1h` |
 //! | `server.explain` | `EBBTIDE_EXPLAIN` | shows the plans of statements that take longer, such as `50ms`. None |
-//! | `server.storage` | `EBBTIDE_STORAGE` | `memory`, `disk`, or `auto`: memory when 2 GiB are free there. `auto` |
+//! | `server.storage` | `EBBTIDE_STORAGE` | `memory`, `disk`, or `auto`: memory when 2 GiB are free there and no other user has taken our directory's name. `auto` |
 //! | `server.cache` | `EBBTIDE_CACHE` | `never`, or `auto`: prepared data of a container is kept in a volume for the next. `auto` |
 //! | `server.dedicated` | `EBBTIDE_DEDICATED` | `always`, `never`, or `auto`: a server of its own for contents that touch the whole server, such as `CREATE ROLE`: see [below](#roles-and-other-objects-of-the-server). `auto` |
 //! | `server.settings` | | a table of PostgreSQL's own settings, which beat ours |
 //! | `server.bin` | `EBBTIDE_PG_BIN` | the folder with `postgres` and `initdb`. Searched for |
-//! | `server.state_dir` | `EBBTIDE_STATE_DIR` | a folder with a short path. `$XDG_RUNTIME_DIR/ebbtide`, else `ebbtide-UID` in the temporary folder |
+//! | `server.state_dir` | `EBBTIDE_STATE_DIR` | a folder with a short path, whose parent exists. `$XDG_RUNTIME_DIR/ebbtide`, else `ebbtide-UID` in the temporary folder |
 //! | `server.start_timeout` | `EBBTIDE_START_TIMEOUT` | `60s` |
 //! | `provision.extensions` | `EBBTIDE_EXTENSIONS` | a list of names; in the variable with commas between them. None |
 //! | `provision.migrations` | `EBBTIDE_MIGRATIONS` | a folder, a command: see [below](#migrations-from-elsewhere); `false`, in the variable `none`. `migrations` if it is there |

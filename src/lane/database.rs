@@ -80,6 +80,9 @@ impl Database {
 
     /// A URL that sqlx, libpq and most other drivers accept. On a local server its host is the folder of a Unix socket,
     /// percent-encoded (<https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS>).
+    ///
+    /// A driver completes a URL from its environment: sqlx and libpq add the settings in `PGOPTIONS`.
+    /// [`pool`](Self::pool) and [`connect_options`](Self::connect_options) do not.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.get().url

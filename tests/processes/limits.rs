@@ -140,10 +140,10 @@ async fn a_limit_of_memory_is_named() {
     }
     let scratch = Scratch::new();
     let binaries = scratch.path("bin");
-    let bin = Command::new("pg_config").arg("--bindir").output().ok().filter(|output| output.status.success());
-    let bin = bin.map_or("/usr/lib/postgresql/15/bin".to_owned(), |output| {
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
-    });
+    let mut tx = scratch.builder().build().unwrap().tx().await.unwrap();
+    let bin: String =
+        sqlx::query_scalar("select setting from pg_config where name = 'BINDIR'").fetch_one(&mut *tx).await.unwrap();
+    tx.close().await.unwrap();
     let limits = ["60000", "100000"].map(str::to_owned);
     each_is_named(&limits, "free memory, or raise the limit", |limit| {
         for program in ["postgres", "initdb"] {
