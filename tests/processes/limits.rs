@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use ebbtide::{Backend, Harness};
+use ebbtide::{Backend, Harness, Storage};
 
 use super::scene::{Scene, Seen};
 use super::support::again::{again_natively, role};
@@ -24,6 +24,8 @@ async fn start() {
     let place = PathBuf::from(std::env::var_os(PLACE).unwrap());
     let builder = Harness::builder().config_file(place.join("ebbtide.toml")).without_migrations().without_seeds();
     let builder = builder.backend(Backend::Native).state_dir(place.join("state")).linger(Duration::ZERO);
+    // In memory, an empty directory of each user would stay.
+    let builder = builder.storage(Storage::Disk);
     let harness = builder.build().unwrap();
     match harness.tx().await {
         Ok(tx) => {
