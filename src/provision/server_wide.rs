@@ -183,8 +183,8 @@ fn may_run_strings(statement: &[Spanned<'_>]) -> bool {
 
 /// What stands between the quotes of a string, and the byte at which it starts.
 fn content(literal: &str) -> Option<(usize, &str)> {
-    let (open, close) = if literal.starts_with('$') {
-        let tag = literal[1..].find('$')? + 2;
+    let (open, close) = if let Some(tagged) = literal.strip_prefix('$') {
+        let tag = tagged.find('$')? + 2;
         (tag, tag)
     } else {
         (literal.find('\'')? + 1, 1)

@@ -306,6 +306,56 @@ fn a_tablespace_is_free_again_when_its_server_was_killed() {
     assert_eq!(names_in(&place), [""; 0]);
 }
 
+#[test]
+fn a_killed_build_leaves_no_role_in_the_way_of_the_next() {
+    if !natively(here!()) {
+        return;
+    }
+    let scene = Scene::new().linger(std::time::Duration::from_secs(20));
+    // The file makes the difference, so that both processes want the same template.
+    let slow = scene.write("slow", "");
+    scene.write("migrations/2_roles.sql", "create role app; alter role current_user set work_mem = '5MB';");
+    let sleep =
+        format!("select pg_sleep(600) from pg_stat_file('{}', true) as f where f.size is not null;", slow.display());
+    scene.write("migrations/3_slow.sql", &sleep);
+    let mut killed = scene.puppet();
+    killed.tell("open");
+    wait_until("the last migration runs", || {
+        scene.processes().iter().any(|seen| seen.words[0].contains("ebbtide_b_") && seen.words[0].contains("SELECT"))
+    });
+    killed.kill();
+    std::fs::remove_file(slow).unwrap();
+    let mut next = scene.puppet();
+    assert_eq!([next.ask("start"), next.ask("provision")], ["reused", "built"]);
+    next.ask("open");
+    assert_eq!(next.ask("query select string_agg(rolname, ' ') from pg_roles where oid >= 16384"), "app");
+    drop(next);
+    scene.dismiss();
+}
+
+#[test]
+fn two_users_have_the_same_roles_at_once() {
+    if !natively(here!()) {
+        return;
+    }
+    let scene = Scene::new();
+    scene.write("migrations/2_roles.sql", "create role app; alter role current_user set work_mem = '5MB';");
+    let mut first = scene.puppet();
+    let Some(mut second) = scene.puppet_of_another_user() else { return };
+    for puppet in [&mut first, &mut second] {
+        puppet.tell("open");
+        puppet.tell("query select string_agg(rolname, ' ') from pg_roles where oid >= 16384");
+        puppet.tell("query select current_setting('ebbtide.identity')");
+    }
+    let answers = [&first, &second].map(|puppet| [(); 3].map(|()| puppet.answer().unwrap()));
+    assert_eq!([&answers[0][1], &answers[1][1]], ["app", "app"]);
+    assert_ne!(answers[0][2], answers[1][2]);
+    drop((first, second));
+    scene.wait_until_nothing_is_left();
+    let servers = scene.path("other/state/servers");
+    wait_until("the other user's server is gone", || names_in(&servers).is_empty());
+}
+
 /// Makes a folder the server's user's, who is another one when the tests run as root.
 fn give_to_server(folder: &Path) {
     if rustix::process::geteuid().is_root() {
