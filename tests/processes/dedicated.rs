@@ -341,7 +341,7 @@ fn two_users_have_the_same_roles_at_once() {
     let scene = Scene::new();
     scene.write("migrations/2_roles.sql", "create role app; alter role current_user set work_mem = '5MB';");
     let mut first = scene.puppet();
-    let Some(mut second) = scene.puppet_of_another_user() else { return };
+    let Some((another_user, mut second)) = scene.puppet_of_another_user() else { return };
     for puppet in [&mut first, &mut second] {
         puppet.tell("open");
         puppet.tell("query select string_agg(rolname, ' ') from pg_roles where oid >= 16384");
@@ -354,6 +354,8 @@ fn two_users_have_the_same_roles_at_once() {
     scene.wait_until_nothing_is_left();
     let servers = scene.path("other/state/servers");
     wait_until("the other user's server is gone", || names_in(&servers).is_empty());
+    // Stays when it is in use again.
+    let _ = std::fs::remove_dir(format!("/dev/shm/ebbtide-{}", another_user));
 }
 
 /// Makes a folder the server's user's, who is another one when the tests run as root.

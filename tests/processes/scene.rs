@@ -82,9 +82,9 @@ impl Scene {
         Puppet::start(environment, self.path(&format!("puppet.{number}")))
     }
 
-    /// A puppet that belongs to an ordinary user, with a state folder of its own. Nothing where this is not root, or that
+    /// An ordinary user's number, and a puppet of theirs with a state folder of its own. Nothing where this is not root, or that
     /// user cannot run this executable.
-    pub(crate) fn puppet_of_another_user(&self) -> Option<Puppet> {
+    pub(crate) fn puppet_of_another_user(&self) -> Option<(u32, Puppet)> {
         let users = std::fs::read_to_string("/etc/passwd").unwrap();
         let user = users.lines().find(|line| line.starts_with("nobody:"))?;
         let id = |at: usize| user.split(':').nth(at)?.parse().ok();
@@ -103,7 +103,7 @@ impl Scene {
             command.env("EBBTIDE_MIGRATIONS", self.path("migrations")).env("EBBTIDE_SEEDS", "none");
             command.env_remove("XDG_RUNTIME_DIR");
         };
-        Some(Puppet::start(environment, self.path("puppet.other")))
+        Some((uid, Puppet::start(environment, self.path("puppet.other"))))
     }
 
     pub(crate) fn state(&self) -> PathBuf {
