@@ -28,7 +28,8 @@ pub(crate) enum RoleKind {
     Ordinary,
 }
 
-/// A parameter that our sessions name, with PostgreSQL's own default.
+/// A parameter that our sessions name, nearly always with PostgreSQL's own default. Event triggers are off: those of the
+/// user's would fire for a login of ours, and for what we make.
 struct Own {
     name: &'static str,
     value: &'static str,
@@ -76,7 +77,7 @@ const OWN: [Own; 32] = [
     Own { since: 150_000, ..own("stats_fetch_consistency", "cache") },
     Own { is_reserved: true, ..own("session_replication_role", "origin") },
     Own { is_reserved: true, ..own("plpgsql.variable_conflict", "error") },
-    Own { since: 170_000, is_reserved: true, ..own("event_triggers", "on") },
+    Own { since: 170_000, is_reserved: true, ..own("event_triggers", "off") },
 ];
 
 impl Own {

@@ -9,6 +9,7 @@
 
 mod cache;
 mod daemon;
+mod dedicated;
 mod killed;
 mod leaks;
 mod lost;
