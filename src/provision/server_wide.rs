@@ -222,7 +222,8 @@ fn touches(statement: &[Spanned<'_>]) -> bool {
     if word(0, &["insert", "update", "delete", "merge"]) {
         return (1..statement.len()).any(|at| word(at, &SHARED_CATALOGS));
     }
-    makes && word(1, &["tablespace", "subscription"])
+    makes && word(1, &["tablespace"])
+        || word(0, &["create"]) && word(1, &["subscription"]) && !is_unconnected(statement)
         || word(0, &["alter"]) && word(1, &["system"])
         || word(0, &["reassign", "drop"]) && word(1, &["owned"])
 }
@@ -237,8 +238,18 @@ fn grants(statement: &[Spanned<'_>]) -> bool {
 }
 
 fn is_shared_object(statement: &[Spanned<'_>], at: usize) -> bool {
-    is(statement, at, &["role", "tablespace", "subscription"])
-        || is(statement, at, &["database"]) && is_fixed(statement, at + 1)
+    is(statement, at, &["role", "tablespace"]) || is(statement, at, &["database"]) && is_fixed(statement, at + 1)
+}
+
+/// Whether a subscription says `connect = false`. It belongs to its database alone then; any other makes a slot on another
+/// server, and occupies workers of this one
+/// (<https://www.postgresql.org/docs/current/sql-createsubscription.html>).
+fn is_unconnected(statement: &[Spanned<'_>]) -> bool {
+    (2..statement.len()).any(|at| {
+        is(statement, at, &["connect"])
+            && statement.get(at + 1).is_some_and(|(token, _)| *token == Token::Symbol('='))
+            && is(statement, at + 2, &["false", "off"])
+    })
 }
 
 /// Whether a database is named by a fixed name. The database that is being built has another name each time, so a fixed
@@ -330,6 +341,8 @@ mod tests {
             "select * from pg_roles; select count(*) from pg_database",
             "alter default privileges grant select on tables to app",
             "create publication p for all tables; create schema s authorization app",
+            "create subscription s connection 'x' publication p with (connect = false, slot_name = none)",
+            "alter subscription s set (binary = true); drop subscription s; comment on subscription s is 'x'",
             "alter table t owner to app",
             "copy t from stdin;\ncreate role app; don't\n\\.\nselect 1",
             "\\restrict create role app;\nselect 1",
