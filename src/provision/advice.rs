@@ -34,6 +34,13 @@ pub(super) fn on(code: &str, message: &str, scripts: &[Script]) -> Option<String
         "42P01" => Some(creator_of(object?, scripts)),
         // duplicate_table, duplicate_object
         "42P07" | "42710" => Some("two migrations create it, or one does so twice".to_owned()),
+        // object_in_use
+        "55006" if message.contains("already in use as a tablespace") => Some(
+            "another server has a tablespace there: that of an earlier version of these migrations removes it when it ends, \
+             `linger` after its last test; wait for that, or use a place below the data directory (SET \
+             allow_in_place_tablespaces = on; CREATE TABLESPACE .. LOCATION '', from PostgreSQL 15 on)"
+                .to_owned(),
+        ),
         // disk_full
         "53100" => Some(sql_error::MAKE_ROOM.to_owned()),
         _ => None,
@@ -60,6 +67,14 @@ mod tests {
         assert!(help.contains("extensions = [\"pg_trgm\"]"), "{help}");
         let help = on("42883", "function uuid_generate_v4() does not exist", &[]).expect("we know this one");
         assert!(help.contains("uuid-ossp"), "{help}");
+    }
+
+    #[test]
+    fn a_tablespace_of_another_server_leads_to_its_linger() {
+        let message = "directory \"/srv/fast/PG_15_202209061\" already in use as a tablespace";
+        let help = on("55006", message, &[]).expect("we know this one");
+        assert!(help.contains("`linger` after its last test"), "{help}");
+        assert_eq!(on("55006", "database \"x\" is being accessed by other users", &[]), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use sqlx::migrate::{Migration, Migrator};
 
 use super::script::Script;
 use super::server_wide::ServerWide;
-use super::{FORMAT, layout};
+use super::{FORMAT, layout, server_wide};
 use crate::config::{Layout, MigrationCommand, MigrationFunction, Migrations, Plan};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::Fingerprint;
@@ -160,6 +160,7 @@ impl Inputs {
         };
         let files = self.migrations.iter().chain(&self.seeds).filter(is_sql);
         files
+            .filter(|file| file.open().is_ok_and(|text| server_wide::may_touch(text).unwrap_or_default()))
             .filter_map(|file| Some(Script::new(&file.shown, file.text(ErrorKind::MigrationSource).ok()?)))
             .find_map(|script| ServerWide::find(&script))
     }

