@@ -355,7 +355,7 @@ fn two_users_have_the_same_roles_at_once() {
     let servers = scene.path("other/state/servers");
     wait_until("the other user's server is gone", || names_in(&servers).is_empty());
     // Stays when it is in use again.
-    let _ = std::fs::remove_dir(format!("/dev/shm/ebbtide-{}", another_user));
+    let _ = std::fs::remove_dir(format!("/dev/shm/ebbtide-{another_user}"));
 }
 
 /// Makes a folder the server's user's, who is another one when the tests run as root.
