@@ -9,6 +9,7 @@ mod report;
 mod statistics;
 #[path = "../support/mod.rs"]
 mod support;
+mod templates;
 
 use ebbtide::{Database, Harness};
 use sqlx::AssertSqlSafe;
