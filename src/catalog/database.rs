@@ -1,7 +1,7 @@
 //! What the server keeps about a database, outside of that database.
 //!
 //! `CREATE DATABASE ... TEMPLATE` copies files. Everything in a shared catalog stays behind: settings of the database and of
-//! roles in it (`pg_db_role_setting`), owner, privileges, connection limit and IS_TEMPLATE (`pg_database`), the comment
+//! roles in it (`pg_db_role_setting`), owner, privileges, connection limit and `IS_TEMPLATE` (`pg_database`), the comment
 //! (`pg_shdescription`), and security labels (`pg_shseclabel`). Encoding, locale, collation version and tablespace are
 //! inherited. <https://www.postgresql.org/docs/current/manage-ag-templatedbs.html>
 
@@ -152,10 +152,7 @@ impl DatabaseProperties {
     }
 
     fn renamed(&self, statements: &[String], database: &DatabaseName) -> String {
-        statements
-            .iter()
-            .map(|statement| format!("{statement}; "))
-            .collect::<String>()
-            .replace(&self.name, database.as_str())
+        let text = statements.iter().fold(String::new(), |text, statement| text + statement + "; ");
+        text.replace(&self.name, database.as_str())
     }
 }

@@ -61,10 +61,13 @@ async fn end_replication(admin: &mut PgConnection, database: &DatabaseName) -> R
             .await?;
     for slot in slots {
         let drop_slot = format!("select pg_drop_replication_slot({})", Literal(&slot));
-        match sqlx::raw_sql(AssertSqlSafe(drop_slot)).execute(&mut *admin).await {
-            // object_in_use, undefined_object: a client is back on it, or was quicker. The next round decides.
-            Err(error) if matches!(sql_error::code(&error), Some("55006" | "42704")) => {}
-            other => drop(other?),
+        let dropped = sqlx::raw_sql(AssertSqlSafe(drop_slot)).execute(&mut *admin).await;
+        // object_in_use, undefined_object: a client is back on it, or was quicker. The next round decides.
+        let may_pass = |error: &sqlx::Error| matches!(sql_error::code(error), Some("55006" | "42704"));
+        if let Err(error) = dropped
+            && !may_pass(&error)
+        {
+            return Err(error);
         }
     }
     Ok(())
