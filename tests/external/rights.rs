@@ -163,3 +163,45 @@ async fn hostile_settings_of_a_role_change_nothing_for_our_own_sessions() {
     assert!(drift.diff.is_empty(), "{drift}");
     database.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_database_that_its_migrations_give_to_another_role_is_still_ours_to_drop() {
+    if !undisturbed(here!()) {
+        return;
+    }
+    let Some(outside) = Outside::start().await else { return };
+    let url = outside.role("app", "createdb").await;
+    outside.role("holder", "").await;
+    outside.run("grant holder to app").await;
+    outside.scratch.write(
+        "given/1_given.sql",
+        "create table t (id int);
+         do $$ begin execute format('alter database %I owner to holder', current_database());
+             execute format('alter database %I set work_mem = ''5MB''', current_database());
+             execute format('revoke temporary on database %I from public', current_database()); end $$;",
+    );
+    let build = || outside.builder(&url).migrations(outside.scratch.path("given")).build().unwrap();
+    let harness = build();
+    for _ in 0..2 {
+        let database = harness.database().await.unwrap();
+        let seen = "select concat(pg_get_userbyid(datdba), ' ', current_setting('work_mem'), ' ', datacl) from pg_database \
+                    where datname = current_database()";
+        let seen: String = sqlx::query_scalar(seen).fetch_one(&database.pool()).await.unwrap();
+        assert_eq!(seen, "holder 5MB {=c/holder,holder=CTc/holder}");
+        sqlx::raw_sql("insert into t values (1)").execute(&database.pool()).await.unwrap();
+        database.close().await.unwrap();
+    }
+    let owners =
+        "select distinct pg_get_userbyid(datdba)::text from pg_database where datname like 'ebbtide%' order by 1";
+    assert_eq!(outside.list(owners).await, ["app", "holder"], "the template stays with the role that built it");
+    drop(harness);
+    // What a killed build leaves belongs to the other role too.
+    let template = outside.databases("t_").await.remove(0);
+    let left = template.replace("ebbtide_t_", "ebbtide_b_") + "_00000000";
+    outside.run(&format!("create database {left} owner holder")).await;
+    outside.run(&format!("alter database {template} is_template false")).await;
+    outside.run(&format!("drop database {template}")).await;
+    let again = build();
+    assert!(!again.provision().await.unwrap().reused);
+    assert_eq!(outside.databases("b_").await, Vec::<String>::new());
+}
