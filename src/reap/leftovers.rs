@@ -50,9 +50,10 @@ pub(super) async fn remove(
 
 /// A walsender is no session that FORCE ends, and holds its slot.
 async fn end_replication(admin: &mut PgConnection, database: &DatabaseName) -> Result<(), sqlx::Error> {
-    let end = "select count(pg_terminate_backend(pid)) from (\
-               select pid from pg_stat_activity where datname = $1 and pid <> pg_backend_pid() \
-               union select active_pid from pg_replication_slots where database = $1 and active_pid is not null) s";
+    // Those that this role may end: a refusal would be one for all.
+    let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity where pid <> pg_backend_pid() \
+               and (datname = $1 or pid in (select active_pid from pg_replication_slots where database = $1)) \
+               and pg_has_role(usesysid, 'member')";
     sqlx::query(end).bind(database.as_str()).execute(&mut *admin).await?;
     let slots: Vec<String> =
         sqlx::query_scalar("select slot_name::text from pg_replication_slots where database = $1 and not active")

@@ -1,5 +1,8 @@
 //! What a copy of a database lacks, and what keeps a database from being dropped.
 
+use std::path::Path;
+use std::process::{Command, Stdio};
+
 use ebbtide::{ErrorKind, Harness};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgPool;
@@ -174,6 +177,51 @@ async fn whatever_a_test_leaves_behind_its_lane_can_be_used_by_the_next_one() {
             next.close().await.unwrap();
         }
     }
+}
+
+#[tokio::test]
+async fn a_walsender_does_not_keep_a_lane_from_the_next_test() {
+    if !natively(here!()) {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.write("migrations/1_t.sql", "create table t (id int)");
+    let harness = lonely(&scratch);
+    let lane = harness.database().await.unwrap();
+    let (pool, name) = (lane.pool(), text(&lane.pool(), "select current_database()::text").await);
+    run(
+        &pool,
+        "select pg_create_logical_replication_slot('followed', 'pgoutput'); create publication p for all tables",
+    )
+    .await;
+    let folder = text(&pool, "select setting from pg_config where name = 'BINDIR'").await;
+    let mut follower = Command::new(Path::new(&folder).join("pg_recvlogical"))
+        .args(["--start", "--no-loop", "--slot=followed", "--file=/dev/null"])
+        .args(["--option=proto_version=1", "--option=publication_names=p", "--dbname", lane.url()])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let active = "select count(*)::text from pg_replication_slots where active";
+    let mut rounds = 0;
+    while text(&pool, active).await != "1" {
+        rounds += 1;
+        assert!(rounds < 1000 && follower.try_wait().unwrap().is_none(), "the walsender has not begun");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    lane.close().await.unwrap();
+    // The lane comes back a moment later than the next test asks for one, which gets another lane meanwhile.
+    let mut all = Vec::new();
+    while !all.iter().any(|next: &ebbtide::Database| next.url().contains(&name)) {
+        assert!(all.len() < 25, "the lane itself is used again");
+        all.push(harness.database().await.unwrap());
+    }
+    for next in all {
+        let left = "select count(*)::text from pg_replication_slots where database = current_database()";
+        assert_eq!(text(&next.pool(), left).await, "0");
+        next.close().await.unwrap();
+    }
+    // The server has ended its session.
+    follower.wait().unwrap();
 }
 
 #[tokio::test]
