@@ -238,7 +238,12 @@ pub(crate) async fn keep(
     let mark = KeptMark { owner: OWNER.to_owned(), kept_until };
     let mark = serde_json::to_string(&mark).expect("a mark holds plain values");
     // One message is one transaction, so no kept database is without its mark.
-    let message = format!("alter database {lane} rename to {kept}; comment on database {kept} is {}", Literal(&mark));
+    // A template, or a database of another role, would stay for ever.
+    let message = format!(
+        "alter database {lane} rename to {kept}; alter database {kept} owner to current_user; \
+         alter database {kept} is_template false; comment on database {kept} is {}",
+        Literal(&mark)
+    );
     sqlx::raw_sql(AssertSqlSafe(message)).execute(admin).await.map(drop)
 }
 

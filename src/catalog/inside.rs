@@ -30,7 +30,7 @@ const SLOT: &str = "create the slot in the test that uses it";
 const NAME: &str =
     "every lane has a name of its own: call current_database() where the name is used, instead of writing it down";
 
-/// A kind and what makes it: `statement`, or an obstacle's remedy.
+/// The subscriptions of the database, and whether each has begun to replicate.
 const SUBSCRIPTIONS: &str = "select subname::text, subenabled or exists (select from pg_subscription_rel where srsubid = s.oid) \
      from pg_subscription s where subdbid = (select oid from pg_database where datname = current_database()) order by 1";
 

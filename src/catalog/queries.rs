@@ -43,8 +43,7 @@ impl Query {
 
 /// Everything that is compared, each entry one query.
 pub(super) const QUERIES: [Query; 14] = [
-    // As `pg_dump --create` shows it. The privileges of the owner are not said of a role by its name: the owner is compared
-    // by itself.
+    // As `pg_dump --create` shows it. Privileges name the owner as `the owner`: which role that is, is compared by itself.
     Query {
         catalog: "pg_database",
         sql: "select 'database' as kind, null::oid as namespace, 0::oid as relation, p.name, '' as arguments, \

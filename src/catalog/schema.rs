@@ -113,7 +113,7 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// What `found` lacks, has beyond this one, and has otherwise.
     ///
-    /// The owner is left out where it says nothing: a reference belongs to the role that made it, unless its migrations
+    /// The owner is left out where no plan can name it: a reference belongs to the role that made it, unless its migrations
     /// give it to another one, and the role that reads the compared database need not be its owner.
     pub(crate) fn compare(&self, found: &Self) -> SchemaDiff {
         let mut diff = self.schema.compare(&found.schema);

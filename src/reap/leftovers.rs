@@ -36,7 +36,7 @@ pub(super) async fn remove(
     if !inside {
         return Ok(());
     }
-    // The database may be one that nobody may connect to.
+    // The database may accept no connections.
     let open = format!("alter database {database} allow_connections true connection limit -1");
     sqlx::raw_sql(AssertSqlSafe(open)).execute(admin).await?;
     // Settings of the database may make it read-only, or switch to another role.
@@ -91,7 +91,7 @@ async fn end_inside(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     .await?;
     for subscription in subscriptions {
         let name = Ident(&subscription);
-        // Without its slot a subscription is dropped without a word to the publisher.
+        // With a slot, DROP SUBSCRIPTION connects to the publisher to drop the slot there.
         // https://www.postgresql.org/docs/current/sql-dropsubscription.html
         run(connection, format!("alter subscription {name} disable")).await?;
         run(connection, format!("alter subscription {name} set (slot_name = none)")).await?;

@@ -27,7 +27,7 @@ pub(super) async fn read(
         return Err(Error::new(ErrorKind::Migration, message).with_evidence("left", all).with_help(first.remedy));
     }
     if !inside.statements.is_empty() {
-        // A lane that says of itself whether it may be used does so only when its maker has finished it.
+        // On a server of another owner the lane's own row marks it as usable. The last statement for a copy sets the mark.
         let unfinished = "update _ebbtide.lane set clean = false";
         sqlx::raw_sql(unfinished).execute(connection).await.map_err(failed)?;
     }
