@@ -52,6 +52,154 @@ async fn lanes(connection: &mut PgConnection, of: &str) -> BTreeSet<String> {
     names.into_iter().collect()
 }
 
+/// A harness whose server has few connections, three of which PostgreSQL keeps for superusers.
+fn narrow(folder: &Path, connections: usize) -> Harness {
+    let builder = Harness::builder().config_file(folder.join("ebbtide.toml")).migrations(folder.join("migrations"));
+    let builder = builder.without_seeds().backend(Backend::Native).state_dir(folder.join("state"));
+    let connections = connections.to_string();
+    builder.setting("max_connections", &connections).linger(Duration::from_secs(1)).build().unwrap()
+}
+
+fn project() -> Scratch {
+    let scratch = Scratch::new();
+    scratch.write("migrations/1_t.sql", "create table t (id int);");
+    scratch
+}
+
+/// Tests as a runner has them: each in a thread that bears its name, with a runtime of its own.
+fn at_once(count: usize, test: impl Fn(&tokio::runtime::Runtime, usize) + Sync) {
+    std::thread::scope(|scope| {
+        for number in 0..count {
+            let test = &test;
+            let thread = std::thread::Builder::new().name(format!("test {number}"));
+            let run = move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                test(&runtime, number);
+            };
+            thread.spawn_scoped(scope, run).unwrap();
+        }
+    });
+}
+
+#[test]
+fn more_databases_than_the_server_has_connections_for_take_turns_in_one_process() {
+    if !natively(here!()) {
+        return;
+    }
+    for (connections, counts) in [(16, vec![8, 24, 128]), (50, vec![64])] {
+        let scratch = project();
+        let harness = narrow(&scratch.path(""), connections);
+        for count in counts {
+            at_once(count, |runtime, number| runtime.block_on(use_a_database(&harness, number)));
+        }
+    }
+}
+
+#[test]
+fn databases_sandboxes_and_transactions_share_few_connections() {
+    if !natively(here!()) {
+        return;
+    }
+    let scratch = project();
+    let harness = narrow(&scratch.path(""), 16);
+    at_once(48, |runtime, number| {
+        runtime.block_on(async {
+            match number % 3 {
+                0 => use_a_database(&harness, number).await,
+                1 => {
+                    let sandbox = harness.sandbox().await.unwrap();
+                    sqlx::raw_sql("insert into t values (1)").execute(&*sandbox).await.unwrap();
+                    sandbox.close().await.unwrap();
+                }
+                _ => {
+                    let mut tx = harness.tx().await.unwrap();
+                    sqlx::raw_sql("insert into t values (1)").execute(&mut *tx).await.unwrap();
+                    tx.close().await.unwrap();
+                }
+            }
+        });
+    });
+}
+
+#[test]
+fn connections_of_idle_lanes_are_given_to_a_test_that_waits() {
+    if !natively(here!()) {
+        return;
+    }
+    let scratch = project();
+    let harness = narrow(&scratch.path(""), 16);
+    // All of them have a lane at once, and leave it behind with its connection.
+    let together = std::sync::Barrier::new(12);
+    at_once(12, |runtime, _| {
+        runtime.block_on(async {
+            let tx = harness.tx().await.unwrap();
+            together.wait();
+            tx.close().await.unwrap();
+        });
+    });
+    at_once(2, |runtime, number| runtime.block_on(use_a_database(&harness, number)));
+}
+
+#[tokio::test]
+async fn a_server_with_two_connections_for_tests_gives_a_database_a_pool_of_one() {
+    if !natively(here!()) {
+        return;
+    }
+    let scratch = project();
+    let harness = narrow(&scratch.path(""), 5);
+    for _ in 0..3 {
+        let database = harness.database().await.unwrap();
+        assert_eq!(database.pool().options().get_max_connections(), 1);
+        sqlx::raw_sql("insert into t values (1)").execute(&database.pool()).await.unwrap();
+        database.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_test_that_holds_all_connections_and_wants_another_database_is_refused() {
+    if !natively(here!()) {
+        return;
+    }
+    let scratch = project();
+    let harness = narrow(&scratch.path(""), 16);
+    let held = [harness.database().await.unwrap(), harness.database().await.unwrap()];
+    let error = harness.database().await.expect_err("there are connections for two");
+    assert_eq!(error.kind(), ebbtide::ErrorKind::OutOfConnections, "{error:?}");
+    for database in held {
+        database.close().await.unwrap();
+    }
+}
+
+#[test]
+fn more_databases_than_the_server_has_connections_for_take_turns_in_many_processes() {
+    if let Some(role) = role() {
+        let harness = narrow(&PathBuf::from(std::env::var_os(FOLDER).unwrap()), 16);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        return runtime.block_on(async {
+            // Its lane stays behind with its connection.
+            harness.tx().await.unwrap().close().await.unwrap();
+            use_a_database(&harness, role.parse().unwrap()).await;
+        });
+    }
+    let test = here!();
+    if !natively(test) {
+        return;
+    }
+    for count in [8, 32] {
+        let scratch = project();
+        let children: Vec<Child> = (0..count)
+            .map(|number: usize| {
+                let mut child = again_as(&number.to_string(), test);
+                child.env(FOLDER, scratch.path("")).stdout(Stdio::piped()).stderr(Stdio::piped());
+                child.spawn().unwrap()
+            })
+            .collect();
+        for child in children {
+            passed(&child.wait_with_output().unwrap());
+        }
+    }
+}
+
 #[tokio::test]
 async fn five_hundred_databases_in_sixteen_processes_stay_within_the_bound() {
     if role().is_some() {

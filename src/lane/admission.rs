@@ -1,4 +1,4 @@
-//! Who may begin: a test that has all the permits for the connections that it may open.
+//! Admits a test once it has the permits for all connections that it may open.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,21 +14,28 @@ pub(super) const POOL_CONNECTIONS: usize = 5;
 pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// After so long a wait is reported.
 const REPORT_AFTER: Duration = Duration::from_secs(1);
-/// How often a process looks whether another one waits for the connections of its idle lanes.
-const IDLE_CHECK_INTERVAL: Duration = Duration::from_millis(200);
 /// Another test has the turn for a moment without waiting, too.
 const SECOND_LOOK: Duration = Duration::from_millis(50);
 
 /// A test's permits, for as long as it has its lane.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Admission {
     permits: Vec<Permit>,
     /// Until a lane is found, so that tests get lanes in their order, too.
     turn: Option<CollectingTurn>,
+    /// Until it has its lane: the server may refuse it all the same, when others than ebbtide use its connections.
+    waiting: Option<Named>,
     holding: Option<Named>,
 }
 
 impl Admission {
+    /// The test has its lane.
+    pub(super) fn complete(&mut self, lanes: &LanePool, test: &str) {
+        self.end_turn();
+        self.waiting = None;
+        self.holding = Some(lanes.permits().holding(test));
+    }
+
     pub(super) fn end_turn(&mut self) {
         self.turn = None;
     }
@@ -49,15 +56,10 @@ impl Admission {
         self.permits.truncate(1);
     }
 
-    /// Nobody has the lane.
+    /// No test has the lane.
     pub(super) fn idle(&mut self) {
         self.shrink();
         self.holding = None;
-    }
-
-    /// A test has it again.
-    pub(super) fn resume(&mut self, lanes: &LanePool, test: &str) {
-        self.holding = Some(lanes.permits().holding(test));
     }
 }
 
@@ -104,8 +106,8 @@ impl LanePool {
             }
             wait.pause().await;
         }
-        drop((queue, waiting));
-        Ok(Admission { permits: collected, turn: Some(turn), holding: Some(permits.holding(test)) })
+        drop(queue);
+        Ok(Admission { permits: collected, turn: Some(turn), waiting: Some(waiting), holding: None })
     }
 
     /// On the background runtime, because a test's own clock may stand still.
@@ -116,16 +118,18 @@ impl LanePool {
     }
 
     /// Whether tests that hold connections go on, so that one who waits need not give up.
-    pub(super) fn others_go_on(&self) -> bool {
-        self.permits().stalled_for(self.permits().capacity()) == Duration::ZERO
+    pub(super) async fn others_go_on(&self) -> Result<bool> {
+        let permits = self.permits();
+        Ok(permits.stalled_for(permits.capacity()) < STALL_TIMEOUT || permits.are_held_elsewhere().await?)
     }
 
     /// Gives the connections of idle lanes back while a test of another process waits.
     pub(super) fn watch_idle(&self) {
         let pool = Arc::downgrade(self.inner());
+        let interval = self.permits().idle_check_interval();
         self.setting().runtime.spawn(async move {
             loop {
-                tokio::time::sleep(IDLE_CHECK_INTERVAL).await;
+                tokio::time::sleep(interval).await;
                 let Some(pool) = pool.upgrade().map(LanePool::from_inner) else { return };
                 if !pool.has_idle() {
                     pool.stop_watching_idle();

@@ -16,15 +16,14 @@ use super::report::Story;
 use crate::advice::Isolation;
 use crate::error::Result;
 
-/// Connections of the pool that a test gets, as in `#[sqlx::test]`.
-const CONNECTIONS: u32 = 5;
 /// How long the test's own tasks may go on with the pool's connections after its end.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A database of the test's own, a copy of the template: commits are real, any number of connections and any driver
 /// may be used.
 ///
-/// At most 32 tests have one at the same time on one server; others wait for their turn.
+/// At most 32 tests have one at the same time on one server, and no more than its connections are enough for: six for
+/// each, of which the test's pool takes five. Others wait for their turn.
 ///
 /// # Cleanup
 /// When the value is closed or dropped, the sessions on the database are ended, and it is made equal to the template
@@ -63,6 +62,9 @@ impl Database {
     #[tracing::instrument(name = "database.open", level = "debug", skip_all)]
     pub(crate) async fn open(lanes: &LanePool, test: &str, ending: Ending) -> Result<Self> {
         let mut lane = lanes.lease(test, Purpose::Whole).await?;
+        if !lane.admission.has_spare_connection() {
+            lane.connection = None;
+        }
         if let (Some(connection), Some(holder)) = (&mut lane.connection, lane.lease.holder()) {
             let entered = guard::enter(connection.get(), holder).await;
             entered.map_err(|error| lanes.explain("entering a lane", error))?;
@@ -95,13 +97,15 @@ impl Database {
         open.lanes.setting().conn.options(open.lane.database.as_str()).application_name(&open.test)
     }
 
-    /// A pool of at most five connections, made when they are needed. Each call gives a handle of the same pool.
+    /// A pool of at most five connections, made when they are needed; fewer where the server has fewer than six for all
+    /// tests. Each call gives a handle of the same pool.
     #[must_use]
     pub fn pool(&self) -> PgPool {
         let open = self.get();
         let make = || {
             let settings = open.lanes.setting().session.clone();
-            let options = PgPoolOptions::new().max_connections(CONNECTIONS).idle_timeout(None).max_lifetime(None);
+            let connections = open.lane.admission.pool_connections();
+            let options = PgPoolOptions::new().max_connections(connections).idle_timeout(None).max_lifetime(None);
             options
                 .after_connect(move |connection, _| {
                     let settings = settings.clone();
@@ -159,6 +163,7 @@ impl OpenDatabase {
     /// On the background runtime: the test's own may be about to end.
     async fn give_back(mut self) -> Result<()> {
         self.close_pool().await;
+        self.lane.admission.shrink();
         let lanes = self.lanes.clone();
         let is_worn = self.lane.is_worn_by_commits();
         let reset = if is_worn { Ok(false) } else { self.reset().await };

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use sqlx::postgres::PgConnection;
 
+use super::admission::Admission;
 use super::guard;
 use super::tenants::Tenancy;
 use crate::conn::ConnParams;
@@ -31,6 +32,8 @@ pub(crate) struct Lane {
     pub(super) uses: u32,
     /// Whether a test that is rolled back was given a URL of it, which another client may keep.
     pub(super) has_url: AtomicBool,
+    /// The right to its connections.
+    pub(super) admission: Admission,
     /// While a test has it.
     pub(super) tenancy: Option<Tenancy>,
     /// Counted as long as it lives.

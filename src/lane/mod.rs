@@ -3,6 +3,7 @@
 //! | file | noun |
 //! |---|---|
 //! | `pool`, `leased` | the lanes that this process holds, and one of them |
+//! | `admission` | a test's wait for the connections that it may open |
 //! | `copies`, `returned` | what makes a lane equal to its template, before a test and after one |
 //! | `guard` | the messages that open and close a guarded transaction |
 //! | `tx`, `sandbox`, `database` | the three ways in which a test gets a lane |
@@ -12,6 +13,7 @@
 //! | `tenants`, `waits` | which tests have lanes, and who of them waits for whom |
 //! | `report` | what a person wants to know of a test that failed |
 
+mod admission;
 mod copier;
 mod copies;
 mod database;

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use super::admission::{Admission, STALL_TIMEOUT};
 use super::copier::Copier;
 use super::copies::Ready;
 use super::leased::{Lane, LaneConnection};
@@ -16,7 +17,7 @@ use super::tenants::Tenants;
 use super::waits;
 use crate::conn::ConnParams;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lane_leases::{LaneLease, LaneLeases, LaneState};
+use crate::lane_leases::{LaneLease, LaneLeases, LaneState, Permits};
 use crate::names::Fingerprint;
 use crate::server::Server;
 use crate::sql_error;
@@ -27,8 +28,6 @@ pub(super) const LANES: usize = 64;
 /// How many of them may be lent whole: each may want a handful of connections.
 const DATABASES: usize = 32;
 const PATIENCE: Duration = Duration::from_mins(1);
-/// How long the server may be without a connection for another lane.
-const CROWDED: Duration = Duration::from_secs(30);
 /// Pauses between looks for a lane that somebody else returns, and for a connection that somebody else closes.
 const GLANCE: Duration = Duration::from_millis(20);
 const BREATH: Duration = Duration::from_millis(100);
@@ -73,11 +72,13 @@ pub(crate) struct LanePool {
     inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     setting: LaneSetting,
     template: TemplateSource,
     leases: LaneLeases,
     idle: Mutex<Vec<Lane>>,
+    /// Whether a task looks if another process waits for the connections of idle lanes.
+    is_idle_watched: AtomicBool,
     copier: Copier,
     returned: Notify,
     /// Shared by every lane that this process holds.
@@ -128,12 +129,59 @@ impl LanePool {
             template,
             leases,
             idle: Mutex::default(),
+            is_idle_watched: AtomicBool::new(false),
             copier: Copier::default(),
             returned: Notify::new(),
             held: Arc::default(),
             tenants: Arc::default(),
         };
-        Self { inner: Arc::new(inner) }
+        let pool = Self { inner: Arc::new(inner) };
+        let idler = Arc::downgrade(&pool.inner);
+        pool.permits().add_idle(move || {
+            let pool = idler.upgrade().map(Self::from_inner)?;
+            Some(usize::from(pool.drop_idle()))
+        });
+        pool
+    }
+
+    pub(super) fn from_inner(inner: Arc<Inner>) -> Self {
+        Self { inner }
+    }
+
+    pub(super) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
+    pub(super) fn permits(&self) -> &Permits {
+        self.inner.setting.server.permits()
+    }
+
+    pub(super) fn has_idle(&self) -> bool {
+        !self.idle().is_empty()
+    }
+
+    /// Closes the connection of one idle lane. Its database stays as it is, for the next test of any process.
+    pub(super) fn drop_idle(&self) -> bool {
+        let lane = self.idle().pop();
+        let Some(lane) = lane else { return false };
+        // The connection's end may need the runtime that it was made on.
+        let _runtime = self.inner.setting.runtime.enter();
+        drop(lane);
+        true
+    }
+
+    pub(super) fn stop_watching_idle(&self) {
+        self.inner.is_idle_watched.store(false, Ordering::Release);
+        // A lane may have come back between the look and this.
+        if self.has_idle() {
+            self.start_watching_idle();
+        }
+    }
+
+    fn start_watching_idle(&self) {
+        if !self.inner.is_idle_watched.swap(true, Ordering::AcqRel) {
+            self.watch_idle();
+        }
     }
 
     pub(super) fn setting(&self) -> &LaneSetting {
@@ -157,18 +205,44 @@ impl LanePool {
     /// A lane that equals the template, marked as in use.
     #[tracing::instrument(name = "lane.lease", level = "debug", skip(self))]
     pub(super) async fn lease(&self, test: &str, purpose: Purpose) -> Result<Lane> {
+        // An idle lane has its one permit already. A whole database needs more, and waits for them without holding any.
+        if purpose != Purpose::Whole
+            && let Some(mut lane) = self.idle_for(purpose)
+        {
+            lane.lease.mark(purpose.mark(), lane.uses, &lane.database)?;
+            lane.admission.complete(self, test);
+            return Ok(self.handed_out(lane));
+        }
+        let mut admission = self.admit(test, purpose).await?;
         let began = Instant::now();
         loop {
-            if let Some(lane) = self.idle_for(purpose) {
+            if let Some(mut lane) = self.idle_for(purpose) {
                 lane.lease.mark(purpose.mark(), lane.uses, &lane.database)?;
+                admission.complete(self, test);
+                lane.admission = admission;
                 return Ok(self.handed_out(lane));
             }
             let pause = match self.claim(purpose).await? {
-                Some(lease) => match self.ready(lease, test, purpose).await {
-                    Err(error) if began.elapsed() < CROWDED && self.may_pass(&error).await? => BREATH,
-                    other => return other.map(|lane| self.handed_out(lane)),
-                },
-                None if began.elapsed() >= PATIENCE => return Err(none_free(purpose)),
+                Some(lease) => {
+                    admission.end_turn();
+                    match self.ready(lease, test, purpose, admission).await {
+                        Ok(mut lane) => {
+                            lane.admission.complete(self, test);
+                            return Ok(self.handed_out(lane));
+                        }
+                        Err((error, returned)) => {
+                            let may_wait = began.elapsed() < STALL_TIMEOUT || self.others_go_on().await?;
+                            if !may_wait || !self.may_pass(&error).await? {
+                                return Err(error);
+                            }
+                            admission = returned;
+                            // They may be what there is too much of.
+                            while self.drop_idle() {}
+                            BREATH
+                        }
+                    }
+                }
+                None if began.elapsed() >= PATIENCE && !self.others_go_on().await? => return Err(none_free(purpose)),
                 None => GLANCE,
             };
             let pool = self.clone();
@@ -211,9 +285,38 @@ impl LanePool {
     }
 
     /// On the background runtime, because a connection dies with the runtime that made it.
-    async fn ready(&self, lease: LaneLease, test: &str, purpose: Purpose) -> Result<Lane> {
+    async fn ready(
+        &self,
+        lease: LaneLease,
+        test: &str,
+        purpose: Purpose,
+        admission: Admission,
+    ) -> Result<Lane, (Error, Admission)> {
         let (pool, test) = (self.clone(), test.to_owned());
-        self.in_background(async move { pool.prepare(lease, test, purpose).await }).await
+        // Counted while it is prepared, too: an error states for how many lanes this process needs connections.
+        let held = Arc::clone(&self.inner.held);
+        let preparing = async move {
+            match pool.prepare(&lease, &test, purpose).await {
+                Ok((ready, connection)) => Ok(Ok(Lane {
+                    session_database: ready.session_database,
+                    database: ready.database,
+                    connection,
+                    session_name: test,
+                    lease,
+                    uses: ready.uses,
+                    has_url: AtomicBool::new(false),
+                    admission,
+                    tenancy: None,
+                    _held: held,
+                })),
+                Err(error) => Ok(Err((error, admission))),
+            }
+        };
+        match self.in_background(preparing).await {
+            Ok(prepared) => prepared,
+            // The runtime has ended, and with it what it held.
+            Err(error) => Err((error, Admission::default())),
+        }
     }
 
     /// Does something where it goes on when whoever waits for it is gone.
@@ -248,37 +351,30 @@ impl LanePool {
         Ok(None)
     }
 
-    async fn prepare(&self, lease: LaneLease, test: String, purpose: Purpose) -> Result<Lane> {
-        let held = Arc::clone(&self.inner.held);
+    async fn prepare(
+        &self,
+        lease: &LaneLease,
+        test: &str,
+        purpose: Purpose,
+    ) -> Result<(Ready, Option<LaneConnection>)> {
         let as_it_is = match (purpose, lease.state()) {
             (Purpose::Sandbox | Purpose::Relayed, Some(LaneState::Equal)) => {
                 lease.database(&self.inner.setting.fingerprint).await?
             }
             _ => None,
         };
-        let Ready { database, uses, connection, session_database } = match as_it_is {
+        let mut ready = match as_it_is {
             Some(database) => {
                 Ready { session_database: database.clone(), database, uses: lease.uses(), connection: None }
             }
-            None => self.equal_to_template(&lease, &test).await?,
+            None => self.equal_to_template(lease, test).await?,
         };
-        lease.mark(purpose.mark(), uses, &database)?;
-        let connection = match connection {
-            None if purpose == Purpose::Transaction => Some(self.connect_to_lane(&database, &test).await?),
+        lease.mark(purpose.mark(), ready.uses, &ready.database)?;
+        let connection = match ready.connection.take() {
+            None if purpose == Purpose::Transaction => Some(self.connect_to_lane(&ready.database, test).await?),
             other => other,
         };
-        let connection = connection.map(LaneConnection::New);
-        Ok(Lane {
-            session_database,
-            database,
-            connection,
-            session_name: test,
-            lease,
-            uses,
-            has_url: AtomicBool::new(false),
-            tenancy: None,
-            _held: held,
-        })
+        Ok((ready, connection.map(LaneConnection::New)))
     }
 
     pub(super) fn explain(&self, step: &str, error: sqlx::Error) -> Error {
@@ -299,11 +395,13 @@ impl LanePool {
     /// Takes back a lane that equals the template again.
     pub(super) fn put_back(&self, mut lane: Lane) -> Result<()> {
         lane.tenancy = None;
+        lane.admission.idle();
         // A void lease may be somebody else's by now.
         if !lane.is_worn() && !lane.lease.is_void() {
             lane.lease.mark(LaneState::Equal, lane.uses, &lane.database)?;
             if lane.is_reusable() {
                 self.idle().push(lane);
+                self.start_watching_idle();
             }
         }
         self.inner.returned.notify_one();

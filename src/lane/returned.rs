@@ -1,5 +1,6 @@
 //! Takes back a lane whose test was rolled back, and undoes what a rollback does not undo.
 
+use super::admission::Admission;
 use super::guard::{self, Remains};
 use super::leased::Lane;
 use super::pool::LanePool;
@@ -53,6 +54,8 @@ impl LanePool {
     /// Copies the lane again, ready for the next test.
     pub(super) async fn refill(&self, mut lane: Lane) -> Result<()> {
         lane.connection = None;
+        // Copying takes the connection that this process has for its own work.
+        lane.admission = Admission::default();
         let database = self.copy(lane.lease.number()).await?;
         lane.lease.mark(LaneState::Equal, 0, &database)?;
         self.freed(lane);

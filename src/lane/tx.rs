@@ -73,6 +73,7 @@ impl Tx {
             if lane.session_database != lane.database {
                 // It was renamed after a test that had it whole, and the report of this one is found in the server's
                 // log by the database's name.
+                drop(connection);
                 connection = LaneConnection::New(pool.connect_again(&lane.database, test).await?);
                 test.clone_into(&mut lane.session_name);
                 lane.session_database = lane.database.clone();

@@ -47,6 +47,12 @@ enum Order {
     Unlock {
         key: i64,
     },
+    /// Up to so many of the keys, those that are free.
+    LockAny {
+        keys: Vec<i64>,
+        wanted: usize,
+        answer: oneshot::Sender<Vec<Lock>>,
+    },
     /// The names of databases that begin with this.
     Databases {
         prefix: String,
@@ -96,6 +102,11 @@ impl Locks {
             Some(why) => error.with_source(why.clone()),
             None => error,
         }
+    }
+
+    /// Locks up to `wanted` of the keys, those that neither this process nor another one holds.
+    pub(super) async fn try_any(&self, keys: Vec<i64>, wanted: usize) -> Result<Vec<Lock>> {
+        self.ask(|answer| Order::LockAny { keys, wanted, answer }).await
     }
 
     async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T> {
@@ -162,6 +173,19 @@ impl Keeper {
             Some(Order::Unlock { key }) => {
                 self.held.remove(&key);
                 sqlx::query("select pg_advisory_unlock($1)").bind(key).execute(&mut self.connection).await?;
+            }
+            Some(Order::LockAny { mut keys, wanted, answer }) => {
+                keys.retain(|key| !self.held.contains_key(key));
+                // The function is evaluated row by row, and not any more when the limit is reached.
+                let sql = "select key from unnest($1::int8[]) key where pg_try_advisory_lock(key) limit $2";
+                let limit = i64::try_from(wanted).unwrap_or(i64::MAX);
+                let taken: Vec<i64> =
+                    sqlx::query_scalar(sql).bind(keys).bind(limit).fetch_all(&mut self.connection).await?;
+                self.held.extend(taken.iter().map(|key| (*key, Mode::Exclusive)));
+                let orders = self.orders.upgrade();
+                let locks = taken.into_iter().filter_map(|key| Some(Lock { key, orders: orders.clone()? })).collect();
+                // As above.
+                let _ = answer.send(locks);
             }
             Some(Order::Databases { prefix, answer }) => {
                 let names = "select datname::text from pg_database where starts_with(datname::text, $1)";
@@ -267,9 +291,23 @@ impl LaneLock {
     }
 }
 
+/// The key of a permit for a connection.
+pub(super) fn permit_key(number: usize) -> i64 {
+    hashed(&format!("ebbtide permit {number}"))
+}
+
+/// The key of the right to collect permits.
+pub(super) fn turn_key() -> i64 {
+    hashed("ebbtide turn")
+}
+
 /// Keys of different purposes, and those that templates are built under, never meet in practice: they are hashes.
 fn key(purpose: &str, fingerprint: &Fingerprint, number: usize) -> i64 {
-    let hash = Sha256::digest(format!("ebbtide {purpose} {fingerprint} {number}"));
+    hashed(&format!("ebbtide {purpose} {fingerprint} {number}"))
+}
+
+fn hashed(text: &str) -> i64 {
+    let hash = Sha256::digest(text);
     i64::from_be_bytes(hash[..8].try_into().expect("a hash is longer than eight bytes"))
 }
 

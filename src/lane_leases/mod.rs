@@ -3,6 +3,7 @@
 
 mod files;
 mod locks;
+mod permits;
 
 use crate::error::Result;
 use crate::names::{DatabaseName, Fingerprint};
@@ -10,6 +11,7 @@ use files::{LaneFile, LaneFiles};
 use locks::{LaneLock, LaneLocks, Lock};
 
 pub(crate) use locks::Locks;
+pub(crate) use permits::{CollectingTurn, Named, PERMIT_POLL_INTERVAL, Permit, Permits};
 
 /// How a lane's database compares to the template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -86,8 +86,12 @@ pub(crate) struct Permit {
 #[derive(Debug)]
 enum PermitLock {
     /// The lock ends when the file is closed.
-    File { _file: File },
-    Advisory { _lock: Lock },
+    File {
+        _file: File,
+    },
+    Advisory {
+        _lock: Lock,
+    },
 }
 
 impl Permit {
@@ -223,6 +227,29 @@ impl Permits {
             }
         }
         Ok(())
+    }
+
+    /// Whether another process holds permits. It takes all free ones for a moment.
+    ///
+    /// # Errors
+    /// The server, or its folder, is gone.
+    pub(crate) async fn are_held_elsewhere(&self) -> Result<bool> {
+        let last_change = self.ledger.tests().last_change;
+        let mut probe = Vec::new();
+        self.collect(&mut probe, self.capacity).await?;
+        let held = self.ledger.held.load(Ordering::Relaxed);
+        drop(probe);
+        self.ledger.tests().last_change = last_change;
+        Ok(held < self.capacity)
+    }
+
+    /// How often a process looks whether another one waits for the connections of its idle lanes. An advisory lock costs
+    /// the server a statement.
+    pub(crate) fn idle_check_interval(&self) -> Duration {
+        match &self.place {
+            Place::Files(_) => Duration::from_millis(200),
+            Place::Locks(_) => Duration::from_secs(1),
+        }
     }
 
     /// Registers what gives idle permits back.

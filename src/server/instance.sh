@@ -134,23 +134,34 @@ add_member() {
     fi
 }
 
+# The server that `initdb` talks to ends with it, and then gives its shared memory back: it is killed last.
 end_group() {
-    signal=TERM
-    for attempt in 1 2 3 4 5; do
-        [ $attempt = 4 ] && signal=KILL
+    for attempt in 1 2 3 4 5 6 7 8 9 10 11 12; do
         find_group
         [ -n "$left" ] || return
         for pid in $left; do
-            # The server that `initdb` talks to ends with it, and then gives its shared memory back.
-            [ $signal = TERM ] && [ "/proc/$pid/cwd" -ef "$instance/initdb" ] && continue
+            if [ $attempt -le 3 ]; then signal=TERM; else signal=KILL; fi
+            if [ "/proc/$pid/cwd" -ef "$instance/initdb" ]; then
+                [ $attempt -gt 10 ] || continue
+                free_segment "$instance/initdb"
+            fi
             kill -$signal "$pid"
         done
         nap
     done
 }
 
+# A killed postmaster leaves its System V segment; its number is the second word of its file's seventh line. One that is
+# still in use is freed when its last process ends.
+free_segment() {
+    if [ -r "$1/postmaster.pid" ]; then
+        segment=$(sed -n '7s/^ *[0-9]* *\([0-9]*\) *$/\1/p' "$1/postmaster.pid")
+        [ -n "$segment" ] && ipcrm -m "$segment" 2> /dev/null
+    fi
+}
+
 # Whether this shell is still the one that `owner` names. A start that found both shells dead may have appointed another
-# supervisor, while a deputy that nobody knew of took over.
+# supervisor, while a deputy took over whose mark no file held.
 is_owner() {
     { read -r owner < "$instance/owner"; } 2> /dev/null || return 0
     [ "$owner" = "$me.$me_started" ] || ! is_living "${owner%%.*}" "${owner#*.}"

@@ -41,7 +41,7 @@ use sqlx::{Connection as _, Row as _};
 use crate::config::{Backend, Plan};
 use crate::conn::{ADMIN_DATABASE, ConnParams, Known, RoleKind};
 use crate::error::{Error, ErrorKind, Result, told};
-use crate::lane_leases::LaneLeases;
+use crate::lane_leases::{LaneLeases, Permits};
 use crate::names::Fingerprint;
 use crate::scarcity::Scarcity;
 use crate::{process, sql_error};
@@ -81,6 +81,7 @@ pub(crate) struct Server {
     /// Whether only tests of the same contents find it.
     is_dedicated: bool,
     tenure: Tenure,
+    permits: Permits,
 }
 
 /// What keeps the server for us.
@@ -134,6 +135,7 @@ impl Server {
         began: Instant,
     ) -> Self {
         let known = Known { version_num: pointer.version_num, role: RoleKind::Superuser };
+        let permits = Permits::in_folder(&instance.folder, pointer.connections);
         let (backend, conn, tenure) = match pointer.port {
             #[cfg(feature = "container")]
             Some(port) => {
@@ -156,7 +158,13 @@ impl Server {
             took: began.elapsed(),
             is_dedicated: false,
             tenure,
+            permits,
         }
+    }
+
+    /// Permits for connections of tests.
+    pub(crate) fn permits(&self) -> &Permits {
+        &self.permits
     }
 
     /// What the server must answer for its identity, where it has one.
@@ -344,15 +352,39 @@ struct Identification {
     identity: Option<String>,
     version_num: u32,
     version: String,
+    /// Those that are not reserved.
+    connections: usize,
+}
+
+impl Identification {
+    /// What other processes need to use the server.
+    fn pointer(self, instance: &Instance, port: Option<registry::PublishedPort>, reason: String) -> Pointer {
+        Pointer {
+            instance: instance.name(),
+            version_num: self.version_num,
+            version: self.version,
+            connections: self.connections,
+            port,
+            reason,
+        }
+    }
 }
 
 async fn identify(connection: &mut PgConnection) -> Result<Identification, sqlx::Error> {
     let row = sqlx::query(
         "select current_setting('ebbtide.identity', true), current_setting('server_version_num')::int4, \
-         current_setting('server_version')",
+         current_setting('server_version'), current_setting('max_connections')::int4 \
+         - current_setting('superuser_reserved_connections')::int4 \
+         - coalesce(current_setting('reserved_connections', true), '0')::int4",
     )
     .fetch_one(connection)
     .await?;
     let version_num: i32 = row.try_get(1)?;
-    Ok(Identification { identity: row.try_get(0)?, version_num: version_num.unsigned_abs(), version: row.try_get(2)? })
+    let connections: i32 = row.try_get(3)?;
+    Ok(Identification {
+        identity: row.try_get(0)?,
+        version_num: version_num.unsigned_abs(),
+        version: row.try_get(2)?,
+        connections: connections.try_into().unwrap_or_default(),
+    })
 }

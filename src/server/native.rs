@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::binaries::{self, Binaries};
-use super::registry::{Health, Instance, Lease, LeaseName, Pointer, Registry, ServerKey};
+use super::registry::{Health, Instance, Lease, LeaseName, Registry, ServerKey};
 use super::share::{self, Found};
 use super::sharing::Sharing;
 use super::start_failure::StartFailure;
 use super::state::{self, StateFolder};
-use super::{Origin, Server, Trust, account, memory, orphans, settings, supervisor};
+use super::{Identification, Origin, Server, Trust, account, memory, orphans, settings, supervisor};
 use crate::config::{Plan, Storage};
 use crate::conn::{ADMIN_DATABASE, ConnParams, PORT};
 use crate::error::{Error, ErrorKind, Result};
@@ -49,7 +49,8 @@ pub(super) async fn start(plan: &Plan, sharing: &Sharing, trust: Trust, reason: 
         Found::Turn(turn) => turn,
     };
     orphans::sweep(&registry, plan, account).await?;
-    if let Some(server) = share::attach(&registry, plan, began).await? {
+    // The sweep may have taken over the server that others use.
+    if let Some(server) = share::attach_answering(&registry, plan, began).await? {
         return Ok(server);
     }
     prune_cache(&registry.state).await?;
@@ -89,9 +90,9 @@ async fn adopt(registry: &Registry, plan: &Plan, began: Instant) -> Result<Optio
             continue;
         }
         let Some(lease) = instance.lease().await? else { continue };
-        let Ok((version_num, version)) = first_row(&instance, None, plan).await else { continue };
+        let Ok(found) = first_row(&instance, None, plan).await else { continue };
         let reason = "its starter was killed".to_owned();
-        let pointer = Pointer { instance: instance.name(), version_num, version, port: None, reason };
+        let pointer = found.pointer(&instance, None, reason);
         registry.write_pointer(&pointer)?;
         return Ok(Some(Server::with_instance(plan, pointer, instance, lease, Origin::Reused, began)));
     }
@@ -151,8 +152,8 @@ impl<'a> Launch<'a> {
             }
             return Err(self.failure("PostgreSQL's data folder could not be prepared", said, &mut supervisor).await);
         }
-        let (version_num, version) = match first_row(&self.instance, Some(&mut supervisor), self.plan).await {
-            Ok(row) => row,
+        let found = match first_row(&self.instance, Some(&mut supervisor), self.plan).await {
+            Ok(found) => found,
             Err(error) if error.kind() == ErrorKind::Timeout && self.scarcity().is_none() => {
                 return Err(
                     error.with_evidence("the server's log ends", process::tail(&self.instance.log(), LOG_LINES))
@@ -162,7 +163,7 @@ impl<'a> Launch<'a> {
             Err(error) => return Err(self.failure(&error.to_string(), said, &mut supervisor).await),
         };
         let reason = self.reason.to_owned();
-        let pointer = Pointer { instance: self.instance.name(), version_num, version, port: None, reason };
+        let pointer = found.pointer(&self.instance, None, reason);
         self.registry.write_pointer(&pointer)?;
         let server = Server::with_instance(self.plan, pointer, self.instance, lease, Origin::Started, began);
         Ok(Attempt::Server(Box::new(server)))
@@ -202,7 +203,7 @@ pub(super) fn is_full(text: &str) -> bool {
 }
 
 /// Waits for a real query's answer.
-async fn first_row(instance: &Instance, mut supervisor: Option<&mut Detached>, plan: &Plan) -> Result<(u32, String)> {
+async fn first_row(instance: &Instance, mut supervisor: Option<&mut Detached>, plan: &Plan) -> Result<Identification> {
     let conn = ConnParams::socket(&instance.folder, SUPERUSER);
     let mut patience = Patience::new("server start: no answer", *plan.start_timeout.get());
     loop {
@@ -212,7 +213,7 @@ async fn first_row(instance: &Instance, mut supervisor: Option<&mut Detached>, p
         let seen = match conn.connect_own(ADMIN_DATABASE).await {
             Ok(mut connection) => match super::identify(&mut connection).await {
                 Ok(found) if found.identity.as_deref() == Some(&*instance.name()) => {
-                    return Ok((found.version_num, found.version));
+                    return Ok(found);
                 }
                 Ok(found) => format!("another server answers: {:?}", found.identity),
                 Err(error) => error.to_string(),

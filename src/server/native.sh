@@ -8,11 +8,7 @@ server= server_started=
 clean_up() {
     forget_pointer
     end_strays
-    # A killed postmaster leaves its System V segment; its number is the seventh line's second word.
-    if [ -r "$data/postmaster.pid" ]; then
-        segment=$(sed -n '7s/^ *[0-9]* *\([0-9]*\) *$/\1/p' "$data/postmaster.pid")
-        [ -n "$segment" ] && ipcrm -m "$segment" 2> /dev/null
-    fi
+    free_segment "$data"
     remove_tablespaces
     remove "$data"
     remove_instance

@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SWEEP_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long a process may take to end by itself.
 const COURTESY: Duration = Duration::from_secs(3);
+/// The same for the server that `initdb` talks to: killed, it leaves its shared memory.
+const BOOTSTRAP_GRACE: Duration = Duration::from_secs(8);
 
 /// Ends the processes and removes the folders of every orphaned server in the state folder, except of those that are in
 /// use: these get a new supervisor.
@@ -89,7 +91,8 @@ impl Orphan<'_> {
             let leader = strays.iter().find(|stray| Some(stray.pid.as_raw_nonzero().get()) == postmaster);
             for stray in &strays {
                 let signal = match (leader, stray.duty) {
-                    _ if began.elapsed() >= COURTESY => Signal::KILL,
+                    (_, Duty::Serve | Duty::Prepare) if began.elapsed() >= COURTESY => Signal::KILL,
+                    (_, Duty::Bootstrap) if began.elapsed() >= BOOTSTRAP_GRACE => Signal::KILL,
                     (Some(leader), _) if leader.pid == stray.pid => Signal::QUIT,
                     (None, Duty::Serve | Duty::Prepare) => Signal::TERM,
                     // They end with the postmaster or with `initdb`, and give their shared memory back.

@@ -85,6 +85,8 @@ pub(crate) struct Pointer {
     pub(crate) instance: String,
     pub(crate) version_num: u32,
     pub(crate) version: String,
+    /// How many connections tests may have, so that a process need not ask the server.
+    pub(crate) connections: usize,
     /// Where a container's port is published; none for a server with a socket in the instance folder.
     pub(crate) port: Option<PublishedPort>,
     /// Why this backend runs it.

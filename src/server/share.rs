@@ -36,13 +36,20 @@ pub(super) async fn join(
     }
     let progress = Progress::start("waiting for the PostgreSQL server that another process starts");
     let lock = registry.lock(limit).await?;
-    if let Some(server) = attach(registry, plan, began).await? {
-        if server.answers().await {
-            return Ok(Found::Server(Box::new(server)));
-        }
-        server.give_up();
+    match attach_answering(registry, plan, began).await? {
+        Some(server) => Ok(Found::Server(Box::new(server))),
+        None => Ok(Found::Turn(Turn { progress, _lock: lock })),
     }
-    Ok(Found::Turn(Turn { progress, _lock: lock }))
+}
+
+/// Uses the server that the pointer names, if it answers.
+pub(super) async fn attach_answering(registry: &Registry, plan: &Plan, began: Instant) -> Result<Option<Server>> {
+    let Some(server) = attach(registry, plan, began).await? else { return Ok(None) };
+    if server.answers().await {
+        return Ok(Some(server));
+    }
+    server.give_up();
+    Ok(None)
 }
 
 /// Uses the server that the pointer names, believing the files alone.

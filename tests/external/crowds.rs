@@ -33,6 +33,33 @@ async fn more_tests_than_connections_take_turns() {
 }
 
 #[tokio::test]
+async fn more_databases_than_the_role_has_connections_for_take_turns() {
+    if !undisturbed(here!()) {
+        return;
+    }
+    let Some(outside) = Outside::start().await else { return };
+    let url = outside.role("app", "createdb connection limit 12").await;
+    let harness = outside.builder(&url).build().unwrap();
+    let tests = (0..24).map(|_| {
+        let harness = harness.clone();
+        tokio::spawn(async move {
+            let database = harness.database().await.unwrap();
+            let pool = database.pool();
+            let mut all = Vec::new();
+            for _ in 0..5 {
+                all.push(pool.acquire().await.unwrap());
+            }
+            sqlx::query("insert into things (name) values ('the one')").execute(&mut *all[4]).await.unwrap();
+            drop(all);
+            database.close().await.unwrap();
+        })
+    });
+    for test in tests.collect::<Vec<_>>() {
+        test.await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_test_that_never_gets_a_connection_learns_how_many_are_needed() {
     if !undisturbed(here!()) {
         return;

@@ -63,7 +63,7 @@ async fn reaping_takes_all_that_nobody_holds() {
     gone.close().await.unwrap();
     drop(other);
     // The harness's connection for locks goes in the background.
-    let waiting = "select pid::text from pg_locks where locktype = 'advisory' and mode = 'ExclusiveLock'";
+    let waiting = "select distinct pid::text from pg_locks where locktype = 'advisory' and mode = 'ExclusiveLock'";
     outside.until("one process holds a lane", waiting, |found| found.len() == 1).await;
 
     let reaper = outside.builder(&url).build().unwrap();

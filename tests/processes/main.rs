@@ -26,5 +26,6 @@ mod retiring;
 mod rounds;
 mod scene;
 mod sharing;
+mod supervisors;
 #[path = "../support/mod.rs"]
 mod support;

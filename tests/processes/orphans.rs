@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::puppet::Puppet;
-use super::scene::{Running, Scene, Seen};
+use super::scene::{Running, Scene, Seen, is_looked_after};
 use super::support::{here, natively, wait_until};
 
 /// Does something terrible to a server that a test uses, after which the next process must start another.
@@ -48,16 +48,14 @@ fn the_next_process_joins_after(storage: &'static str, disaster: impl FnOnce(&Ru
     assert_eq!(first.ask("query select count(*)::text from things"), "1");
     first.ask("close");
     drop(next);
-    wait_until("two other shells look after it", || {
-        let shells = scene.shells();
-        shells.len() == 2 && shells.iter().all(|shell| *shell != server.supervisor) && scene.supervisors().len() == 1
-    });
+    wait_until("two living shells look after it", || is_looked_after(&server.instance));
     assert!(server.lives());
     first.end();
     server.wait_until_gone();
     scene.wait_until_nothing_is_left();
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "one of several disasters, after some of which there is no test")]
 fn kill_all(server: &Running, puppet: Puppet, _: &Scene) -> Option<Puppet> {
     server.kill_shells();
     server.postmaster.kill();
@@ -100,8 +98,12 @@ fn a_process_with_other_settings_takes_over_what_others_use_and_starts_its_own()
     let config = scene.write("other.toml", "[server]\nsettings = { work_mem = \"5MB\" }");
     let mut others =
         [scene.puppet_with(&[("EBBTIDE_CONFIG", config.clone())]), scene.puppet_with(&[("EBBTIDE_CONFIG", config)])];
-    others.iter_mut().for_each(|other| other.tell("start"));
-    others.iter().for_each(|other| drop(other.answer().unwrap()));
+    for other in &mut others {
+        other.tell("start");
+    }
+    for other in &others {
+        other.answer().unwrap();
+    }
     assert_eq!(first.ask("query select count(*)::text from things"), "0");
     wait_until("each server has one supervisor and one deputy", || scene.shells().len() == 4);
     assert_eq!(scene.supervisors().len(), 2);
@@ -263,7 +265,9 @@ fn supervisor_killed_after(moment: u64) {
     std::thread::sleep(Duration::from_millis(moment));
     let workers = scene.processes();
     let shells = scene.shells();
-    shells.iter().for_each(|shell| shell.signal(Signal::KILL));
+    for shell in &shells {
+        shell.signal(Signal::KILL);
+    }
     shells.iter().for_each(Seen::kill);
     // It may have been told of its loss, or have been served before.
     let _ = first.answer();

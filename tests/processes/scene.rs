@@ -12,6 +12,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::puppet::Puppet;
 use super::support::{Scratch, names_in, wait_until};
 
+/// Units of a process's start time in a second, the same on all of Linux's machines.
+const USER_HZ: u64 = 100;
+
 /// A folder with a state folder, a configuration and a migration, on which puppets play.
 #[derive(Debug)]
 pub(crate) struct Scene {
@@ -123,7 +126,10 @@ impl Scene {
     /// The one server, while it runs and when the one before has gone.
     #[track_caller]
     pub(crate) fn server(&self) -> Running {
-        wait_until("there is one server", || self.instances().len() == 1 && self.postmasters().len() == 1);
+        wait_until("there is one server", || {
+            let instances = self.instances();
+            instances.len() == 1 && self.postmasters().len() == 1 && is_looked_after(&instances[0])
+        });
         Running::on(&self.instances()[0])
     }
 
@@ -211,6 +217,15 @@ impl Scene {
         }
         self.wait_until_nothing_is_left();
     }
+}
+
+/// Whether the supervisor and the deputy that an instance names are two living processes.
+pub(crate) fn is_looked_after(instance: &Path) -> bool {
+    let [owner, deputy] = ["owner", "deputy"].map(|file| {
+        let mark = std::fs::read_to_string(instance.join(file)).unwrap_or_default();
+        mark.split('.').next().and_then(Seen::of)
+    });
+    owner.is_some() && deputy.is_some() && owner != deputy
 }
 
 fn memory() -> PathBuf {
@@ -303,9 +318,16 @@ impl Seen {
         Some(Self { pid: pid.to_owned(), started, words, folder: folder.to_string_lossy().into_owned() })
     }
 
-    /// System V segments that it made.
+    /// System V segments that it made. An older one is of an earlier process with the same number.
     pub(crate) fn segments(&self) -> Vec<String> {
-        segments_with(4, &self.pid)
+        let stat = std::fs::read_to_string("/proc/stat").unwrap();
+        let booted: u64 = stat.lines().find_map(|line| line.strip_prefix("btime ")).unwrap().parse().unwrap();
+        let began = booted + self.started.parse::<u64>().unwrap() / USER_HZ - 1;
+        let made = |segment: &String| {
+            let words: Vec<&str> = segment.split_whitespace().collect();
+            words[14].parse::<u64>().unwrap() >= began
+        };
+        segments_with(4, &self.pid).into_iter().filter(made).collect()
     }
 
     pub(crate) fn lives(&self) -> bool {

@@ -127,13 +127,7 @@ impl<'a> Launch<'a> {
         std::fs::remove_file(self.creating()).map_err(|error| {
             Error::new(ErrorKind::ServerLost, "the container's keeper has ended").with_source(error)
         })?;
-        let pointer = Pointer {
-            instance: self.instance.name(),
-            version_num: found.version_num,
-            version: found.version,
-            port: Some(port),
-            reason,
-        };
+        let pointer = found.pointer(&self.instance, Some(port), reason);
         self.registry.write_pointer(&pointer)?;
         Ok(pointer)
     }

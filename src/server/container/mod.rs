@@ -53,7 +53,8 @@ pub(super) async fn start(plan: &Plan, sharing: &Sharing, trust: Trust, reason: 
         Found::Turn(turn) => turn,
     };
     orphans::sweep(&registry, plan, account).await?;
-    if let Some(server) = share::attach(&registry, plan, began).await? {
+    // The sweep may have taken over the server that others use.
+    if let Some(server) = share::attach_answering(&registry, plan, began).await? {
         return Ok(server);
     }
     turn.progress.say("looking for a container engine");

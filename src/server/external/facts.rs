@@ -55,6 +55,19 @@ pub(in crate::server) struct Limits {
     of_role: Option<i32>,
 }
 
+/// Connections for copies and for looking at waits, as a part of all. Few are needed at a time, and for a moment.
+const OVERHEAD_SHARE: i32 = 4;
+const OVERHEAD_LIMIT: i32 = 2;
+
+impl Limits {
+    /// How many connections tests may have.
+    pub(super) fn for_tests(&self) -> usize {
+        let of_server = self.all - self.reserved;
+        let all = self.of_role.map_or(of_server, |of_role| of_role.min(of_server));
+        (all - (all / OVERHEAD_SHARE).min(OVERHEAD_LIMIT)).try_into().unwrap_or_default()
+    }
+}
+
 impl fmt::Display for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the server has {} (max_connections), {} of them for superusers", self.all, self.reserved)?;
@@ -70,7 +83,8 @@ impl Facts {
         let failed = |error| sql_error::failed("asking the server about itself", error);
         let row = sqlx::query(
             "select current_setting('server_version'), current_setting('server_version_num')::int4, rolname::text, \
-             current_setting('max_connections')::int4, current_setting('superuser_reserved_connections')::int4, \
+             current_setting('max_connections')::int4, current_setting('superuser_reserved_connections')::int4 \
+             + coalesce(current_setting('reserved_connections', true), '0')::int4, \
              nullif(rolconnlimit, -1), current_setting('fsync')::bool, rolsuper, rolcreatedb, pg_is_in_recovery(), \
              coalesce(current_setting('ebbtide.identity', true), '') <> '' \
              from pg_roles where rolname = current_user",

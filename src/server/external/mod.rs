@@ -15,7 +15,7 @@ use super::{Origin, Server};
 use crate::config::{Backend, Plan};
 use crate::conn::{ConnParams, WRITE_URL};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lane_leases::Locks;
+use crate::lane_leases::{Locks, Permits};
 use crate::sql_error;
 use facts::Facts;
 
@@ -49,6 +49,8 @@ pub(super) async fn start(plan: &Plan, reason: &str) -> Result<Server> {
     let conn = conn.knowing(facts.known());
     // This session holds the locks, and is idle for as long as a test takes.
     conn.catch_up(&mut connection).await.map_err(|error| sql_error::failed("preparing our session", error))?;
+    let locks = Locks::keep(connection);
+    let permits = Permits::by_locks(&locks, facts.limits.for_tests());
     Ok(Server {
         backend: Backend::External,
         reason: reason.to_owned(),
@@ -58,13 +60,14 @@ pub(super) async fn start(plan: &Plan, reason: &str) -> Result<Server> {
         took: began.elapsed(),
         is_dedicated: false,
         tenure: super::Tenure::External(Tenure {
-            locks: Locks::keep(connection),
+            locks,
             role: facts.role,
             limits: facts.limits,
             is_durable: facts.is_durable,
             place: conn.place(),
         }),
         conn,
+        permits,
     })
 }
 
