@@ -1,6 +1,7 @@
 //! Admits a test once it has the permits for all connections that it may open.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::pool::{LanePool, Purpose};
@@ -82,9 +83,14 @@ impl LanePool {
         let queue = {
             let mut queue = Box::pin(permits.queue());
             loop {
-                tokio::select! {
-                    queue = &mut queue => break queue,
-                    () = self.pause(REPORT_AFTER) => wait.report(),
+                let mut pause = Box::pin(self.pause(REPORT_AFTER));
+                let first = std::future::poll_fn(|context| match queue.as_mut().poll(context) {
+                    Poll::Ready(place) => Poll::Ready(Some(place)),
+                    Poll::Pending => pause.as_mut().poll(context).map(|()| None),
+                });
+                match first.await {
+                    Some(place) => break place,
+                    None => wait.report(),
                 }
             }
         };
