@@ -192,8 +192,7 @@ pub(super) const BODIES: &[Body] = &[
         elsewhere: begin read write; lock table customers; prepare transaction 'two {db}'"),
     sql("a prepared transaction of another database", WHOLE, "admin: begin; select txid_current(); prepare transaction 'of postgres {db}'
         admin: rollback prepared 'of postgres {db}'"),
-    sql("replication slots on a server without them", WHOLE, "select pg_create_physical_replication_slot('one')
-        select pg_create_logical_replication_slot('two', 'pgoutput')"),
+    sql("replication slots on a server without them", WHOLE, "select pg_create_logical_replication_slot('two', 'pgoutput')"),
     sql("a logical replication slot", WHOLE, "select pg_create_logical_replication_slot('logical_slot', 'pgoutput')").needing(Needs::Settings),
     sql("a logical replication slot and rows", WHOLE, "select pg_create_logical_replication_slot('logical_slot', 'test_decoding')
         insert into notes values (1, 'one')").needing(Needs::Settings),
