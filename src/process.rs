@@ -167,7 +167,7 @@ impl Detached {
     }
 
     /// Waits for the child's end, which is known to be near, and returns the signal that brought it about.
-    pub(crate) async fn fatal_signal(&mut self) -> Option<String> {
+    async fn fatal_signal(&mut self) -> Option<String> {
         if self.ended.is_none() {
             self.ended = (&mut self.exited).await.ok();
         }

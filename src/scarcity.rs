@@ -13,13 +13,14 @@ pub(crate) enum Scarcity {
 }
 
 /// What programs write, in the C locale, and which shortage that is. The first that occurs counts.
-const WORDS: [(&str, Scarcity); 13] = [
+const WORDS: [(&str, Scarcity); 14] = [
     // <https://www.postgresql.org/docs/current/kernel-resources.html#SYSVIPC>
     ("could not create semaphores", Scarcity::SharedMemory),
     ("could not create shared memory segment: No space left", Scarcity::SharedMemory),
     ("could not map anonymous shared memory", Scarcity::Memory),
     // `initdb` and `COPY .. FROM PROGRAM` start a shell; glibc reports a refused process as a want of memory.
     ("could not execute command", Scarcity::Processes),
+    ("popen failure", Scarcity::Processes),
     ("insufficient file descriptors", Scarcity::OpenFiles),
     ("Too many open files", Scarcity::OpenFiles),
     ("Cannot fork", Scarcity::Processes),

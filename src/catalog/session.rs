@@ -44,7 +44,7 @@ pub(crate) async fn custom_setting(connection: &mut PgConnection, name: &str) ->
 }
 
 /// Whether an extension or a language of the database keeps state in a session that no command resets: connections to
-/// other servers (dblink, postgres_fdw and other wrappers), or an interpreter's variables (PL/Perl, PL/Python, PL/Tcl).
+/// other servers (`dblink`, `postgres_fdw` and other wrappers), or an interpreter's variables (PL/Perl, PL/Python, PL/Tcl).
 pub(crate) async fn keeps_session_state(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let query = "
         select exists (select from pg_language where lanname not in ('internal', 'c', 'sql', 'plpgsql'))

@@ -184,13 +184,12 @@ impl OpenDatabase {
     /// Whether the lane equals the template again.
     async fn reset(&mut self) -> Result<bool> {
         let lane = &mut self.lane;
-        let connection = match lane.connection.take() {
-            Some(connection) => connection.into_inner(),
-            // A new copy was lent without one.
-            None => {
-                lane.session_database = lane.database.clone();
-                self.lanes.connect_to_lane(&lane.database, &self.test).await?
-            }
+        let connection = if let Some(connection) = lane.connection.take() {
+            connection.into_inner()
+        } else {
+            // A new copy was handed out without one.
+            lane.session_database = lane.database.clone();
+            self.lanes.connect_to_lane(&lane.database, &self.test).await?
         };
         let reset = self.lanes.reset(&lane.lease, connection, &mut lane.database).await?;
         lane.connection = reset.map(LaneConnection::New);

@@ -150,7 +150,7 @@ impl<'a> Launch<'a> {
             if supervisor.was_killed().await {
                 return Ok(Attempt::SupervisorKilled);
             }
-            return Err(self.failure("PostgreSQL's data folder could not be prepared", said, &mut supervisor).await);
+            return Err(self.failure("PostgreSQL's data folder could not be prepared", said));
         }
         let found = match first_row(&self.instance, Some(&mut supervisor), self.plan).await {
             Ok(found) => found,
@@ -160,7 +160,7 @@ impl<'a> Launch<'a> {
                 );
             }
             Err(_) if supervisor.was_killed().await => return Ok(Attempt::SupervisorKilled),
-            Err(error) => return Err(self.failure(&error.to_string(), said, &mut supervisor).await),
+            Err(error) => return Err(self.failure(&error.to_string(), said)),
         };
         let reason = self.reason.to_owned();
         let pointer = found.pointer(&self.instance, None, reason);
@@ -180,21 +180,14 @@ impl<'a> Launch<'a> {
         Scarcity::in_text(&process::tail(&self.instance.log(), LOG_LINES))
     }
 
-    async fn failure(&self, message: &str, output: String, supervisor: &mut Detached) -> Error {
+    fn failure(&self, message: &str, output: String) -> Error {
         let log = process::tail(&self.instance.log(), LOG_LINES);
         let has_no_room = || [self.data.as_path(), &self.instance.folder].map(room).contains(&Some(0));
         let full = (is_full(&output) || is_full(&log) || has_no_room()).then(|| {
             let in_memory = self.data.starts_with(memory::FILE_SYSTEM);
             (if in_memory { memory::FILE_SYSTEM } else { "the state folder" }, room_for(&self.data))
         });
-        // Only a supervisor that was killed leaves the folder without its owner, or none at all and no word.
-        let is_deserted = match self.instance.health() {
-            Health::Orphaned => true,
-            Health::Gone => output.trim().is_empty(),
-            _ => false,
-        };
-        let killed_by = if is_deserted { supervisor.fatal_signal().await } else { None };
-        StartFailure { message: message.to_owned(), output, log, full, killed_by }.into_error()
+        StartFailure { message: message.to_owned(), output, log, full }.into_error()
     }
 }
 

@@ -153,10 +153,7 @@ async fn keep_rows(
     let row = sqlx::raw_sql(AssertSqlSafe(equal)).fetch_one(&mut *connection).await?;
     let is_same: &str = row.try_get_unchecked(0)?;
     let is_same = is_same == "t";
-    let mut drop = format!("drop table {tried}");
-    if !is_same {
-        drop += &format!(", {kept}");
-    }
+    let drop = if is_same { format!("drop table {tried}") } else { format!("drop table {tried}, {kept}") };
     sqlx::raw_sql(AssertSqlSafe(drop)).execute(connection).await?;
     Ok(is_same.then(|| refill(&name)))
 }

@@ -73,11 +73,13 @@ async fn a_test_that_never_gets_a_connection_learns_how_many_are_needed() {
     let took = began.elapsed();
     assert!(took > Duration::from_secs(25) && took < Duration::from_secs(45), "{took:?}");
     assert_eq!(error.kind(), ErrorKind::OutOfConnections, "{error:?}");
-    assert_report!(outside.scratch, error, OutOfConnections, @r#"
-    connecting to a lane failed
-      caused by: too many connections for role "app"
-      help: this process needs up to 6 connections for 3 lanes and its own work; the server has 20 (max_connections), 3 of them for superusers, and the role app may have 3 (CONNECTION LIMIT): raise what is too low, close what else is connected, or run fewer tests at once
-    "#);
+    // To copy a lane or to use it: which of the two is refused depends on when the last copy was made.
+    let report = format!("{error:?}");
+    assert!(report.starts_with("connecting to "), "{report}");
+    let reason = "caused by: too many connections for role \"app\"\n  help: this process needs up to 6 connections for 3 lanes and \
+                  its own work; the server has 20 (max_connections), 3 of them for superusers, and the role app may have 3 \
+                  (CONNECTION LIMIT): raise what is too low, close what else is connected, or run fewer tests at once";
+    assert!(report.contains(reason), "{report}");
     for tx in held {
         tx.close().await.unwrap();
     }

@@ -178,7 +178,7 @@ async fn a_user_without_a_name_is_told_where_one_is_looked_up() {
 }
 
 #[test]
-fn a_supervisor_that_is_killed_during_the_start_is_named() {
+fn a_supervisor_that_is_killed_during_the_start_is_replaced() {
     if !natively(here!()) {
         return;
     }
@@ -188,9 +188,7 @@ fn a_supervisor_that_is_killed_during_the_start_is_named() {
     // Without a cache, `initdb` runs next, which takes a second.
     wait_until("there is a supervisor", || !scene.supervisors().is_empty());
     scene.supervisors().iter().for_each(Seen::kill);
-    let error = first.answer().expect_err("there is no server");
-    assert!(error.contains("the server's supervisor was killed while it started (signal 9)"), "{error}");
-    assert!(error.contains("help: run the tests again"), "{error}");
+    first.answer().expect("the next attempt starts a server");
 
     let mut next = scene.puppet();
     next.ask("open");

@@ -202,7 +202,7 @@ fn the_pointer_to_a_swept_server_of_other_settings_is_removed() {
     let mut first = scene.puppet_with(&[("EBBTIDE_STORAGE", PathBuf::from("memory"))]);
     first.ask("open");
     let lost = scene.server();
-    lost.supervisor.kill();
+    lost.kill_shells();
     lost.postmaster.kill();
     first.kill();
     let mut next = scene.puppet_with(&[("EBBTIDE_STORAGE", PathBuf::from("disk"))]);

@@ -9,6 +9,8 @@ pub(super) const BODIES: &[Body] = &[
     sql("our procedures replaced", ANY, "create or replace procedure _ebbtide.rewind() language plpgsql as $$ begin end $$
         create or replace procedure _ebbtide.check() language plpgsql as $$ begin end $$
         select setval('tickets', 5000)"),
+    sql("our procedure of the reset replaced", WHOLE, "create or replace procedure _ebbtide.reset() language plpgsql as $$ begin end $$
+        insert into notes values (1, 'one')"),
     sql("our trigger disabled", GUARDED, "alter table _ebbtide.open_test disable trigger all
         insert into notes values (1, 'one')
         commit"),
