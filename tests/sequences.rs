@@ -11,6 +11,7 @@ mod support;
 use ebbtide::{ErrorKind, Harness, Tx, TxOptions};
 use sqlx::{AssertSqlSafe, PgConnection};
 use support::Scratch;
+use support::random::Random;
 
 const MIGRATION: &str = "
     create type mood as enum ('calm', 'stormy');
@@ -189,23 +190,6 @@ async fn run(connection: &mut PgConnection, sql: &'static str) -> Result<(), sql
 async fn oid(tx: &mut Tx) -> i64 {
     let oid = "select oid::int8 from pg_database where datname = current_database()";
     sqlx::query_scalar(oid).persistent(false).fetch_one(&mut **tx).await.unwrap()
-}
-
-/// Sebastiano Vigna's `SplitMix64`: every seed gives numbers of its own.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(limit).unwrap()).unwrap()
-    }
 }
 
 fn number(variable: &str) -> Option<u64> {

@@ -10,6 +10,7 @@ use std::process::Command;
 use ebbtide::{Database, Variant};
 use sqlx::AssertSqlSafe;
 
+use super::support::random::Random;
 use super::support::{Scratch, here, natively};
 
 /// Roles belong to the server, which other tests share.
@@ -287,19 +288,6 @@ const KINDS: [(&str, &str); 72] = [
         "do $$ begin execute format('alter database %I owner to ebbtide_owner', current_database()); end $$;",
     ),
 ];
-
-/// Numbers that look random (`SplitMix64`).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        usize::try_from((mixed ^ (mixed >> 31)) % u64::try_from(limit).unwrap()).unwrap()
-    }
-}
 
 /// A migration with a random half of the kinds and some of them twice, in a random order.
 fn schema(seed: u64) -> String {

@@ -8,32 +8,12 @@ use crate::alone::STANDSTILL;
 use crate::bodies;
 use crate::body::{Body, Pace};
 use crate::given::Kind;
+use crate::support::random::Random;
 use crate::support::{here, natively};
 use crate::world::{Finding, Setup, World, describe};
 
 const SEQUENCES: u64 = 60;
 const LONGEST: usize = 5;
-
-/// Sebastiano Vigna's `SplitMix64`: every seed gives numbers of its own.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(limit).unwrap()).unwrap()
-    }
-
-    fn one_of<T: Copy>(&mut self, values: &[T]) -> T {
-        values[self.below(values.len())]
-    }
-}
 
 /// A body, its kind, and the kind of the test that looks after it.
 #[derive(Clone, Copy)]

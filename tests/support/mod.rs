@@ -10,6 +10,7 @@
 
 pub mod again;
 mod backend;
+pub mod random;
 pub mod salon;
 pub mod skip;
 

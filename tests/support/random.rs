@@ -1,0 +1,24 @@
+//! Random numbers by a seed, for tests that put together what they run.
+#![allow(dead_code, clippy::allow_attributes, reason = "every test binary uses a part of it")]
+#![allow(unreachable_pub, missing_docs, clippy::unwrap_used, reason = "it is code of tests")]
+
+/// Sebastiano Vigna's `SplitMix64`: every seed gives numbers of its own.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next() % u64::try_from(limit).unwrap()).unwrap()
+    }
+
+    pub fn one_of<T: Copy>(&mut self, values: &[T]) -> T {
+        values[self.below(values.len())]
+    }
+}
