@@ -189,6 +189,8 @@ async fn a_walsender_does_not_keep_a_lane_from_the_next_test() {
     let harness = lonely(&scratch);
     let lane = harness.database().await.unwrap();
     let (pool, name) = (lane.pool(), text(&lane.pool(), "select current_database()::text").await);
+    // Its number: the end of the name changes after each test.
+    let name = format!("{}_", name.rsplit_once('_').unwrap().0);
     run(
         &pool,
         "select pg_create_logical_replication_slot('followed', 'pgoutput'); create publication p for all tables",
