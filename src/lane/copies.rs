@@ -216,9 +216,23 @@ impl LanePool {
             Err(error) if sql_error::is_server_gone(&error) => Err(self.explain(step, error)),
             Err(error) => {
                 tracing::debug!(%error, "a lane has to be copied again");
+                if sql_error::code(&error) == Some("EB002") {
+                    drop(connection);
+                    self.drop_now(lease.number()).await?;
+                }
                 Ok(None)
             }
         }
+    }
+
+    /// Drops a lane's databases with what the server holds of them, such as replication slots.
+    async fn drop_now(&self, number: usize) -> Result<()> {
+        let setting = self.setting();
+        let admin = self.copier().take(&setting.server).await;
+        let mut admin = admin.map_err(|error| self.explain("connecting to drop a lane", error))?;
+        reap::drop_lane(&setting.server, &mut admin, &setting.fingerprint, number).await?;
+        self.copier().put_back(admin);
+        Ok(())
     }
 
     async fn rename(&self, from: &DatabaseName, to: &DatabaseName) -> Result<()> {

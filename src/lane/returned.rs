@@ -15,9 +15,16 @@ impl LanePool {
     pub(super) async fn take_back(&self, mut lane: Lane, remains: Remains) -> Result<()> {
         let may_have_grown = lane.rolled_back(remains.rows);
         let is_worn = lane.is_worn();
-        if remains.intruder || lane.is_known() {
+        if remains.intruder {
+            // It may have left something that tests on other databases see.
+            tracing::debug!(database = lane.database.as_str(), "another client was connected: the lane is given up");
+            if let Err(error) = self.refill(lane).await {
+                tracing::debug!(?error, "a lane is left for the next test to copy");
+            }
+            return Ok(());
+        }
+        if lane.is_known() {
             // A client that connects again with the URL of this test must find no database.
-            tracing::debug!(database = lane.database.as_str(), "another client may be connected: the lane is given up");
             self.refill_later(lane);
             return Ok(());
         }

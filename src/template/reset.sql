@@ -44,8 +44,8 @@ begin
     end if;
 end $$;
 
--- A transaction of its own, while no other session is on the database. Raises EB001 where only a new copy will do; sets
--- `ebbtide.emptied` to the number of changes that it made.
+-- A transaction of its own, while no other session is on the database. Raises EB001 where only a new copy will do, and
+-- EB002 where the database has to go at once; sets `ebbtide.emptied` to the number of changes that it made.
 create procedure _ebbtide.reset() language plpgsql as $$
 declare
     before _ebbtide.baseline;
@@ -58,10 +58,13 @@ declare
     ignored text;
 begin
     {refusal}
-    if (select state from _ebbtide.database) is distinct from {database_state}
-        or exists (select from pg_prepared_xacts where database = current_database())
+    -- Tests on other databases of the server see these: they do not wait for a copy in the background.
+    if exists (select from pg_prepared_xacts where database = current_database())
         or exists (select from pg_replication_slots where database = current_database())
     then
+        raise exception 'the server holds something of this database' using errcode = 'EB002';
+    end if;
+    if (select state from _ebbtide.database) is distinct from {database_state} then
         raise exception 'the database itself has changed' using errcode = 'EB001';
     end if;
     select * into strict before from _ebbtide.baseline;

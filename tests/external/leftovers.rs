@@ -58,8 +58,8 @@ async fn reaping_takes_all_that_nobody_holds() {
     let tx = used.tx().await.unwrap();
     outside.scratch.write("other/1_other.sql", "create table other ();");
     let other = outside.builder(&url).migrations(outside.scratch.path("other")).build().unwrap();
-    let gone = other.tx().await.unwrap();
-    let name: String = gone.url().split(['/', '?']).nth(3).unwrap().into();
+    let mut gone = other.tx().await.unwrap();
+    let name: String = sqlx::query_scalar("select current_database()::text").fetch_one(&mut *gone).await.unwrap();
     gone.close().await.unwrap();
     drop(other);
     // The harness's connection for locks goes in the background.

@@ -29,7 +29,7 @@ struct Leak {
 
 /// Which bodies are played, and how. `EBBTIDE_REFUSED` prints which of their lines the server refuses.
 enum Wanted {
-    /// Each in a `Tx`, whose session the next one gets, and in one other kind.
+    /// Each once: every second one in a `Tx`, whose session the next one gets, and the others in another kind.
     Suite,
     /// `EBBTIDE_BODY`: those with this in their name, in each of their kinds.
     Named(String),
@@ -44,10 +44,11 @@ impl Wanted {
     fn plays(&self, number: usize, body: &Body) -> Vec<(Kind, Kind)> {
         let next = |at: usize| Kind::ALL[(number + at) % Kind::ALL.len()];
         let (own, others): (Vec<Kind>, Vec<Kind>) = body.kinds.iter().partition(|kind| **kind == Kind::Tx);
+        let has_own = !own.is_empty();
         let session = own.into_iter().map(|kind| (kind, kind));
         match self {
-            Self::Suite if others.is_empty() => session.collect(),
-            Self::Suite => session.chain([(others[number % others.len()], next(0))]).collect(),
+            Self::Suite if others.is_empty() || (number % 2 == 0 && has_own) => session.collect(),
+            Self::Suite => vec![(others[number / 2 % others.len()], next(0))],
             Self::Named(name) if !body.name.contains(name.as_str()) => Vec::new(),
             // All of them.
             Self::Named(name) if name.is_empty() => {
