@@ -1,6 +1,6 @@
 //! Every body by itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -95,10 +95,11 @@ async fn every_hostile_test_alone_leaves_nothing_to_the_next() {
 async fn play_all(setup: Setup, wanted: &Wanted, outcome: &mut Outcome) {
     let mut world = None;
     for (number, body) in bodies::all().into_iter().enumerate().filter(|(_, body)| body.setup() == setup) {
-        let plays = wanted.plays(number, body);
+        let mut plays = VecDeque::from(wanted.plays(number, body));
         if plays.is_empty() {
             continue;
         }
+        let mut untried = body.kinds.to_vec();
         let here = match &mut world {
             Some(world) => world,
             None => world.insert(World::new(setup).await),
@@ -108,10 +109,14 @@ async fn play_all(setup: Setup, wanted: &Wanted, outcome: &mut Outcome) {
             continue;
         }
         let mut does_something = false;
-        for (kind, next) in plays {
+        while let Some((kind, next)) = plays.pop_front() {
             outcome.plays += 1;
+            untried.retain(|other| *other != kind);
             let mut leak = Leak { body: body.name, kind, next, closed: String::new(), findings: Vec::new() };
             does_something |= leak.look_for(&mut world, body).await;
+            if plays.is_empty() && !does_something {
+                plays.extend(untried.pop().map(|other| (other, other)));
+            }
             if leak.findings.is_empty() {
                 // The next body finds what a new copy shows: there is no need of one.
                 continue;
