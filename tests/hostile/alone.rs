@@ -47,7 +47,7 @@ impl Wanted {
         let has_own = !own.is_empty();
         let session = own.into_iter().map(|kind| (kind, kind));
         match self {
-            Self::Suite if others.is_empty() || (number % 2 == 0 && has_own) => session.collect(),
+            Self::Suite if others.is_empty() || (number.is_multiple_of(2) && has_own) => session.collect(),
             Self::Suite => vec![(others[number / 2 % others.len()], next(0))],
             Self::Named(name) if !body.name.contains(name.as_str()) => Vec::new(),
             // All of them.
