@@ -3,7 +3,7 @@
 use std::pin::pin;
 
 use ebbtide::ErrorKind;
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 
 use crate::table::{Kind, Verdict};
 use crate::world::{Lent, World, code, lane_of, number, run, text};
@@ -174,7 +174,8 @@ const LATE: &str = "insert into parents (name) values ('late')";
 
 /// The test gives up waiting for a statement, and the server goes on with it.
 async fn leave_a_statement(mut test: Lent) -> bool {
-    let mut watcher = test.second().await;
+    // On another database, since the sessions on this one are ended with the test.
+    let mut watcher = PgConnection::connect_with(&test.second_options().database("postgres")).await.unwrap();
     let mut session = test.session().await;
     let pid = number(&mut session, "select pg_backend_pid()::int8").await;
     {
@@ -190,7 +191,7 @@ async fn leave_a_statement(mut test: Lent) -> bool {
     test.end().await.unwrap();
     // The session may serve the next test by now, but not with that statement.
     let is_gone = !is_asleep(&mut watcher, pid).await;
-    sqlx::Connection::close(watcher).await.unwrap();
+    watcher.close().await.unwrap();
     is_gone
 }
 
