@@ -411,8 +411,10 @@ async fn the_session_ends_with_the_test() {
     let harness = harness(&scratch);
     let mut tx = with_savepoints(&harness).await;
     let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *tx).await.unwrap();
-    // Outside a transaction, which would go on seeing what it has once seen.
-    let mut witness = PgConnection::connect(&tx.url()).await.unwrap();
+    // Outside a transaction, which would go on seeing what it has once seen, and on another database, since the sessions
+    // on this one end with the test.
+    let options: sqlx::postgres::PgConnectOptions = tx.url().parse().unwrap();
+    let mut witness = PgConnection::connect_with(&options.database("postgres")).await.unwrap();
     let there = "select exists (select from pg_stat_activity where pid = $1)";
     let mut is_there = async || sqlx::query_scalar::<_, bool>(there).bind(pid).fetch_one(&mut witness).await.unwrap();
     assert!(is_there().await);
