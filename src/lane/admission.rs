@@ -118,7 +118,8 @@ impl LanePool {
 
     /// On the background runtime, because a test's own clock may stand still.
     async fn pause(&self, length: Duration) {
-        let pause = self.setting().runtime.spawn(tokio::time::sleep(length));
+        // A timer belongs to the runtime in whose context it is made: within the task that is the background one.
+        let pause = self.setting().runtime.spawn(async move { tokio::time::sleep(length).await });
         // Either way the next look decides.
         let _ = pause.await;
     }
