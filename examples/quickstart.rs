@@ -145,8 +145,9 @@ struct Timing {
 
 impl Timing {
     async fn measure(harness: &Harness) -> Result<Self, Error> {
-        let url = harness.tx().await?.url();
-        let mut bare = connect_elsewhere(url.parse()?).await?;
+        // A database of its own: the URL of a transaction leads nowhere after it.
+        let database = harness.database().await?;
+        let mut bare = connect_elsewhere(database.url().parse()?).await?;
         // Warm both before either is timed.
         for _ in 0..20 {
             harness.tx().await?.close().await?;
@@ -163,6 +164,7 @@ impl Timing {
             bare_times.push(began.elapsed());
         }
         bare.close().await?;
+        database.close().await?;
         Ok(Self { guarded: median(guarded_times), bare: median(bare_times) })
     }
 
