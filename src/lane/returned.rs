@@ -18,9 +18,7 @@ impl LanePool {
         if remains.intruder {
             // It may have left something that tests on other databases see.
             tracing::debug!(database = lane.database.as_str(), "another client was connected: the lane is given up");
-            if let Err(error) = self.refill(lane).await {
-                tracing::debug!(?error, "a lane is left for the next test to copy");
-            }
+            self.refill_or_leave(lane).await;
             return Ok(());
         }
         if lane.is_known() {
@@ -48,14 +46,17 @@ impl LanePool {
         self.put_back(lane)
     }
 
-    /// Copies the lane again in the background. If that fails, the next test does it.
+    /// Copies the lane again in the background.
     pub(super) fn refill_later(&self, lane: Lane) {
         let pool = self.clone();
-        self.setting().runtime.spawn(async move {
-            if let Err(error) = pool.refill(lane).await {
-                tracing::debug!(?error, "a lane is left for the next test to copy");
-            }
-        });
+        self.setting().runtime.spawn(async move { pool.refill_or_leave(lane).await });
+    }
+
+    /// Copies the lane again. If that fails, the next test does it.
+    async fn refill_or_leave(&self, lane: Lane) {
+        if let Err(error) = self.refill(lane).await {
+            tracing::debug!(?error, "a lane is left for the next test to copy");
+        }
     }
 
     /// Copies the lane again, ready for the next test.

@@ -65,18 +65,14 @@ async fn look(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     for library in LIBRARIES {
         custom.push(catalog::custom_setting(connection, library).await?);
     }
-    let custom_settings = if custom.is_empty() {
-        String::new()
-    } else {
-        let pairs = custom.iter().map(|setting| {
-            let value = setting.value.as_deref().map_or("null".to_owned(), |value| Literal(value).to_string());
-            format!("({}, {value})", Literal(&setting.name))
-        });
-        format!(
-            "or exists (select from (values {}) s(name, value) where current_setting(s.name, true) is distinct from s.value::text)",
-            pairs.collect::<Vec<_>>().join(", ")
-        )
-    };
+    let pairs = custom.iter().map(|setting| {
+        let value = setting.value.as_deref().map_or("null".to_owned(), |value| Literal(value).to_string());
+        format!("({}, {value})", Literal(&setting.name))
+    });
+    let custom_settings = format!(
+        "or exists (select from (values {}) s(name, value) where current_setting(s.name, true) is distinct from s.value::text)",
+        pairs.collect::<Vec<_>>().join(", ")
+    );
     let keeps_state = catalog::keeps_session_state(connection).await?;
     Ok(LOOK
         .replace("{keeps_state}", if keeps_state { "true" } else { "false" })
