@@ -8,6 +8,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::scarcity::Scarcity;
+
 /// The result of most operations in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -93,7 +95,20 @@ impl Error {
     /// What to do about it, where that is known.
     #[must_use]
     pub fn help(&self) -> Option<&str> {
-        self.inner.help.as_deref()
+        // Whatever could not be opened or read: the shortage is what to remove.
+        self.shortage().map(Scarcity::help).or(self.inner.help.as_deref())
+    }
+
+    /// What the system has run out of, where a cause is a refused call.
+    fn shortage(&self) -> Option<Scarcity> {
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            if let Some(scarcity) = error.downcast_ref().and_then(Scarcity::of_open) {
+                return Some(scarcity);
+            }
+            cause = error.source();
+        }
+        None
     }
 
     /// A failure that is not ebbtide's, such as that of an argument that a test makes for itself.
@@ -177,7 +192,7 @@ impl fmt::Debug for Error {
                 write!(f, "\n    {line}")?;
             }
         }
-        if let Some(help) = &self.inner.help {
+        if let Some(help) = self.help() {
             write!(f, "\n  help: {help}")?;
         }
         Ok(())
@@ -201,6 +216,16 @@ impl StdError for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shortage_is_what_the_help_is_about_whatever_met_it() {
+        let refused = || std::io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());
+        let help = Some(Scarcity::OpenFiles.help());
+        for cause in [Box::<dyn StdError + Send + Sync>::from(refused()), Box::from(sqlx::Error::Io(refused()))] {
+            let error = Error::new(ErrorKind::BinariesNotFound, "no PostgreSQL").with_source(cause);
+            assert_eq!(error.with_help("install it").help(), help);
+        }
+    }
 
     #[test]
     fn the_report_holds_causes_evidence_and_help_in_order() {

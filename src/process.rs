@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::scarcity::Scarcity;
 
 pub(crate) use attached::{Attached, Errand, find_program};
 
@@ -37,7 +38,7 @@ impl ProcessMark {
     /// The running process itself.
     pub(crate) fn own() -> Self {
         let pid = std::process::id();
-        Self { pid, started: started(pid).unwrap_or_default() }
+        Self { pid, started: started(pid).ok().flatten().unwrap_or_default() }
     }
 
     /// Reads what [`Display`](std::fmt::Display) wrote.
@@ -46,8 +47,12 @@ impl ProcessMark {
         Some(Self { pid: pid.parse().ok()?, started: started.to_owned() })
     }
 
+    /// Whether the process lives, or is not known to be dead: a limit of our own process ends nobody else's server.
     pub(crate) fn is_alive(&self) -> bool {
-        started(self.pid).is_some_and(|started| started == self.started)
+        match started(self.pid) {
+            Ok(started) => started.is_some_and(|started| started == self.started),
+            Err(_) => true,
+        }
     }
 }
 
@@ -60,20 +65,30 @@ impl std::fmt::Display for ProcessMark {
 /// When a process started, in the system's own terms; nothing when it is not there.
 ///
 /// A signal would not do: `kill -0` on another user's process says no although it lives.
-fn started(pid: u32) -> Option<String> {
+///
+/// # Errors
+/// Our own process has run out of something, and cannot look.
+fn started(pid: u32) -> std::result::Result<Option<String>, Scarcity> {
+    let refused = |error: &std::io::Error| Scarcity::of_start(error).map_or(Ok(None), Err);
     if Path::new("/proc/self/stat").exists() {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let stat = match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+            Ok(stat) => stat,
+            Err(error) => return refused(&error),
+        };
         // The second field is the command in parentheses and may hold anything. Start time is field 22.
-        let (_, after_command) = stat.rsplit_once(')')?;
+        let Some((_, after_command)) = stat.rsplit_once(')') else { return Ok(None) };
         let mut fields = after_command.split_whitespace();
-        let state = fields.next()?;
         // A zombie has ended; only its parent has not looked yet.
-        if state == "Z" || state == "X" { None } else { fields.nth(18).map(str::to_owned) }
+        let is_over = fields.next().is_none_or(|state| state == "Z" || state == "X");
+        Ok(if is_over { None } else { fields.nth(18).map(str::to_owned) })
     } else {
-        let output = Command::new("ps").args(["-o", "lstart=", "-p", &pid.to_string()]).output().ok()?;
+        let output = match Command::new("ps").args(["-o", "lstart=", "-p", &pid.to_string()]).output() {
+            Ok(output) => output,
+            Err(error) => return refused(&error),
+        };
         let text = String::from_utf8_lossy(&output.stdout);
         let token: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
-        (!token.is_empty()).then_some(token)
+        Ok((!token.is_empty()).then_some(token))
     }
 }
 
@@ -258,7 +273,7 @@ mod tests {
         let mut child = Command::new("true").spawn().expect("true runs");
         let pid = child.id();
         child.wait().expect("the child ends");
-        assert_eq!(started(pid), None);
+        assert_eq!(started(pid), Ok(None));
         let reused = ProcessMark { pid: own.pid, started: "0".into() };
         assert!(!reused.is_alive(), "the same number at another time is another process");
     }

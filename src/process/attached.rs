@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(command.ended().await, Ok(()));
         let pid: u32 = command.output().await.trim().parse().expect("a number");
         let mut patience = crate::wait::Patience::new("the end of what was left running", Duration::from_secs(30));
-        while super::super::started(pid).is_some() {
+        while super::super::started(pid) != Ok(None) {
             patience.pause(pid).await.expect("it ends");
         }
     }

@@ -18,12 +18,12 @@ pub(crate) fn own_uid() -> u32 {
 /// (<https://www.postgresql.org/docs/current/creating-cluster.html>), so root runs it as `postgres`, else `nobody`.
 ///
 /// # Errors
-/// We are root and there is no such user.
+/// We are root and there is no such user, or the password file cannot be read.
 pub(crate) fn for_server() -> Result<Option<Account>> {
     if own_uid() != 0 {
         return Ok(None);
     }
-    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let users = users(Path::new("/etc/passwd"))?;
     ["postgres", "nobody"].into_iter().find_map(|name| find(&users, name)).map(Some).ok_or_else(|| {
         Error::new(
             ErrorKind::BackendUnavailable,
@@ -31,6 +31,17 @@ pub(crate) fn for_server() -> Result<Option<Account>> {
         )
         .with_help("create one with `useradd --system postgres`, or run the tests as an ordinary user")
     })
+}
+
+/// The password file. Without one there are no users.
+fn users(file: &Path) -> Result<String> {
+    match std::fs::read(file) {
+        Ok(users) => Ok(String::from_utf8_lossy(&users).into_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => {
+            Err(Error::new(ErrorKind::Io, format!("{} could not be read", file.display())).with_source(error))
+        }
+    }
 }
 
 fn find(users: &str, name: &str) -> Option<Account> {
@@ -74,6 +85,12 @@ pub(crate) fn barrier(path: &Path, account: Option<Account>) -> Option<std::path
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_unreadable_password_file_is_not_one_without_users() {
+        assert_eq!(users(Path::new("/nowhere/passwd")).unwrap(), "");
+        assert_eq!(users(Path::new("/")).unwrap_err().kind(), ErrorKind::Io);
+    }
 
     #[test]
     fn the_user_is_read_from_the_password_file_and_is_never_root() {

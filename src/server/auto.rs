@@ -6,9 +6,9 @@ use super::registry::{Registry, ServerKey};
 use super::state::StateFolder;
 use super::{Server, Sharing, Trust, account, native, share};
 use crate::config::Plan;
-use crate::error::Result;
 #[cfg(feature = "container")]
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
+use crate::error::{ErrorKind, Result};
 
 /// A container if an engine answers and has the image or gets it, else this machine's binaries.
 ///
@@ -27,7 +27,10 @@ pub(super) async fn start(plan: &Plan, sharing: &Sharing, trust: Trust) -> Resul
 async fn running(plan: &Plan, sharing: &Sharing) -> Result<Option<Server>> {
     let began = Instant::now();
     // Without a user to run binaries as, a container may still serve.
-    let Ok(account) = account::for_server() else { return Ok(None) };
+    let account = match account::for_server() {
+        Err(error) if error.kind() == ErrorKind::BackendUnavailable => return Ok(None),
+        other => other?,
+    };
     let state = StateFolder::open(&plan.state_dir, account)?;
     #[cfg(feature = "container")]
     let keys = [ServerKey::container(plan, sharing), ServerKey::native(plan, sharing)];

@@ -22,6 +22,7 @@ use crate::config::Plan;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::{short_hash, short_id};
 use crate::process::ProcessMark;
+use crate::scarcity::Scarcity;
 use crate::wait::Patience;
 
 /// Raised whenever files in the state folder change their meaning.
@@ -246,8 +247,7 @@ impl Instance {
             return Health::Gone;
         }
         // The deputy of a killed supervisor takes over within a second.
-        if !self.owner().is_some_and(|owner| owner.is_alive()) && !self.deputy().is_some_and(|deputy| deputy.is_alive())
-        {
+        if !may_live(self.mark()) && !may_live(self.mark_in("deputy")) {
             // Removed by its owner between two looks, it is no orphan.
             return if self.folder.exists() { Health::Orphaned } else { Health::Gone };
         }
@@ -264,22 +264,33 @@ impl Instance {
         }
     }
 
-    /// The supervisor's mark: in the folder's name while it is half made or half removed, else in a file.
+    /// The supervisor's mark, as far as it can be read.
     pub(crate) fn owner(&self) -> Option<ProcessMark> {
+        self.mark().ok().flatten()
+    }
+
+    /// The supervisor's mark: in the folder's name while it is half made or half removed, else in a file.
+    fn mark(&self) -> std::io::Result<Option<ProcessMark>> {
         match self.name().split_once(PASSING) {
-            Some((_, mark)) => ProcessMark::parse(mark),
-            None => ProcessMark::parse(&std::fs::read_to_string(self.folder.join("owner")).ok()?),
+            Some((_, mark)) => Ok(ProcessMark::parse(mark)),
+            None => self.mark_in("owner"),
         }
     }
 
-    fn deputy(&self) -> Option<ProcessMark> {
-        ProcessMark::parse(&std::fs::read_to_string(self.folder.join("deputy")).ok()?)
+    fn mark_in(&self, file: &str) -> std::io::Result<Option<ProcessMark>> {
+        std::fs::read_to_string(self.folder.join(file)).map(|text| ProcessMark::parse(&text))
     }
 
     /// Whether a living process uses the server, or it is kept until a moment that has not come.
     pub(crate) fn is_leased(&self) -> bool {
-        let entries = std::fs::read_dir(self.folder.join("leases")).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().into_string().ok()).any(|name| LeaseName(name).is_valid())
+        match std::fs::read_dir(self.folder.join("leases")) {
+            Ok(entries) => {
+                let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+                names.into_iter().any(|name| LeaseName(name).is_valid())
+            }
+            // Its users are not known: it has some.
+            Err(error) => Scarcity::of_open(&error).is_some(),
+        }
     }
 
     fn is_passing(&self) -> bool {
@@ -345,6 +356,14 @@ impl Instance {
 /// The name of a lease file, in the form that the supervisor reads.
 #[derive(Debug, Clone)]
 pub(crate) struct LeaseName(String);
+
+/// Whether the process of a mark lives. One that a limit of our own keeps us from reading may be anybody's who does.
+fn may_live(mark: std::io::Result<Option<ProcessMark>>) -> bool {
+    match mark {
+        Ok(mark) => mark.is_some_and(|owner| owner.is_alive()),
+        Err(error) => Scarcity::of_open(&error).is_some(),
+    }
+}
 
 impl LeaseName {
     /// `PID.START.COUNT`, valid while that process lives.

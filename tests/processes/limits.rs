@@ -125,7 +125,7 @@ async fn a_limit_of_open_files_is_named_wherever_it_is_met() {
         return;
     }
     let scratch = Scratch::new();
-    let limits = [10, 13, 16, 20, 30].map(|limit| format!("--nofile={limit}:{limit}"));
+    let limits: Vec<_> = (10..=16).chain([20, 30]).map(|limit| format!("--nofile={limit}:{limit}")).collect();
     each_is_named(&limits, "raise the limit of open files", |limit| {
         as_user(&scratch, here!(), &["prlimit", limit], None)
     });
