@@ -167,7 +167,7 @@ const STATE: &str = "
         (select string_agg(t, e'\\n' order by t) from (
             select 'setting ' || name || ' ' || setting from pg_settings
                 where name <> 'application_name' and name not like 'plpgsql.%'
-            union all select 'test ' || coalesce(current_setting('ebbtide.test', true), '')
+            union all select 'test ' || coalesce(split_part(current_setting('ebbtide.test', true), ' ', 1), '')
             union all select 'role ' || current_user || session_user
             union all select 'prepared ' || p.name from pg_prepared_statements p where p.statement not like '%for the state%'
             union all select 'cursor ' || c.name from pg_cursors c

@@ -262,7 +262,7 @@ impl LanePool {
         let watch = self.setting().runtime.spawn(async move {
             tokio::time::sleep(LATE).await;
             let cancel = "select pg_cancel_backend(pid) from pg_stat_activity \
-                          where datname = $1 and state = 'active' and query !~ '_ebbtide\\.'";
+                          where datname = $1 and state = 'active' and query !~ '_ebbtide'";
             // If the server does not answer, closing fails by itself.
             if let Ok(mut admin) = pool.setting().server.admin().await {
                 told.store(true, Ordering::Release);

@@ -1,7 +1,11 @@
 //! The messages that open and close a guarded transaction, one round trip each.
 
-use sqlx::postgres::PgConnection;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+
+use uuid::Uuid;
 
 use super::leased::USES;
 use super::tx_options::IsolationLevel;
@@ -27,6 +31,13 @@ pub(super) struct Closing {
     pub(super) remains: Remains,
 }
 
+impl Closing {
+    /// What is left is not known.
+    fn of(outcome: Outcome) -> Self {
+        Self { outcome, remains: Remains::default() }
+    }
+}
+
 /// What a test may have left behind although it was rolled back. By default everything that is possible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Remains {
@@ -47,13 +58,19 @@ impl Default for Remains {
 }
 
 impl Remains {
-    /// Reads the four numbers of `_ebbtide.check`.
-    fn read(seen: &str) -> Option<Self> {
-        let mut numbers = seen.split(' ').map(|word| word.parse::<u64>().ok());
-        let mut next = || numbers.next().flatten();
-        let rows = u32::try_from(next()?).unwrap_or(u32::MAX);
-        Some(Self { rows, estimates: next()? > 0, session: next()? > 0, intruder: next()? > 0 })
+    /// Reads the row of `_ebbtide.remains`.
+    fn read(row: &PgRow, intruder: bool) -> Result<Self, sqlx::Error> {
+        let rows: &str = row.try_get_unchecked(0)?;
+        // More rows than that are too many in any case.
+        let rows = rows.parse().unwrap_or(u32::MAX);
+        Ok(Self { rows, estimates: flag(row, 1)?, session: flag(row, 2)?, intruder })
     }
+}
+
+/// Reads a boolean as the simple protocol spells it.
+fn flag(row: &PgRow, column: usize) -> Result<bool, sqlx::Error> {
+    let text: &str = row.try_get_unchecked(column)?;
+    Ok(text == "t")
 }
 
 /// How the test's transaction ended.
@@ -97,12 +114,15 @@ pub(super) async fn open(
     // `begin` would take what stands before it in the message along into the transaction.
     let settings = if settings.is_empty() { String::new() } else { format!("begin; {settings}commit; ") };
     let identity = server.map_or("null".to_owned(), |identity| Literal(identity).to_string());
-    let row = format!("(server, sessions) values ({identity}, {})", template::sessions(version_num));
+    let marked = format!("select pg_catalog.set_config('ebbtide.test', {}, true)", mark(version_num));
     let name = test.map(|test| format!("set local application_name = {}; ", Literal(test))).unwrap_or_default();
     // A commit fires a trigger; every other way out of the transaction loses a local setting and the savepoint.
     let enter = holder.map(|holder| in_its_own("enter", holder)).unwrap_or_default();
     let level = level.map(|level| format!("isolation level {} ", level.as_sql())).unwrap_or_default();
-    let message = format!("{settings}{enter}begin {level}read write; {name}{OPEN} {row}; savepoint _ebbtide");
+    let message = format!(
+        "{settings}{enter}begin {level}read write; {name}{marked}; \
+         insert into _ebbtide.open_test values ({identity}); savepoint _ebbtide"
+    );
     if matches!(session, Session::New { .. }) {
         // Dropping it would roll back, and the next `begin` would be a real one again.
         std::mem::forget(connection.begin_with(AssertSqlSafe(message)).await?);
@@ -112,45 +132,192 @@ pub(super) async fn open(
     Ok(())
 }
 
-/// Plain statements: the first procedure of a session loads its language.
-const OPEN: &str = "set local ebbtide.test = 'open'; insert into _ebbtide.open_test";
+/// What the transaction's own setting holds, as an expression: a higher count of sessions at the end means that another
+/// client was connected meanwhile.
+fn mark(version_num: u32) -> String {
+    format!("pg_catalog.concat('{OPEN}', {})", template::sessions(version_num))
+}
 
-/// Undoes what rollback does not undo, and so needs no commit either.
-const REWIND: &str = "begin read write; call _ebbtide.rewind(); rollback; ";
+const OPEN: &str = "open ";
 
 /// Writes into the lane who uses it.
 pub(super) async fn enter(connection: &mut PgConnection, holder: &str) -> Result<(), sqlx::Error> {
     send(connection, in_its_own("enter", holder)).await
 }
 
+/// The deferrable constraints of a template, as its lanes' tests have found them.
+#[derive(Debug, Default)]
+pub(super) struct Deferrable(Mutex<Option<Names>>);
+
+#[derive(Debug, Clone)]
+struct Names {
+    /// The user who may name them.
+    user: String,
+    /// What `SET CONSTRAINTS` shall check, if there is anything.
+    names: Option<String>,
+}
+
+impl Deferrable {
+    fn found(&self) -> MutexGuard<'_, Option<Names>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a commit would check. `is_changed` is whether the test may have added some.
+    async fn names(
+        &self,
+        connection: &mut PgConnection,
+        user: &str,
+        is_changed: bool,
+    ) -> Result<Option<String>, sqlx::Error> {
+        let known = self.found().clone().filter(|known| !is_changed && known.user == user);
+        if let Some(known) = known {
+            return Ok(known.names);
+        }
+        let rows = sqlx::raw_sql("select names from _ebbtide.deferrable").fetch_all(connection).await?;
+        let names: Option<&str> = rows.last().ok_or(sqlx::Error::RowNotFound)?.try_get_unchecked(0)?;
+        let names = names.map(str::to_owned);
+        if !is_changed {
+            *self.found() = Some(Names { user: user.to_owned(), names: names.clone() });
+        }
+        Ok(names)
+    }
+}
+
+/// The transaction before its end.
+struct Ending {
+    /// Whether another client has been connected.
+    intruder: bool,
+    /// What `SET CONSTRAINTS` shall check, if there is anything.
+    constraints: Option<String>,
+}
+
 /// Checks deferred constraints, rolls back, and undoes what rollback does not undo.
 /// `has_cancelled` returns whether a statement that the test had given up was cancelled: the driver reports that here.
-pub(super) async fn close(connection: &mut PgConnection, has_cancelled: impl Fn() -> bool) -> Closing {
-    let ending = format!("call _ebbtide.check(''); rollback; {REWIND}");
-    let (outcome, remains) = match send_and_see(connection, ending).await {
-        Ok(remains) => (Outcome::Clean, remains),
+pub(super) async fn close(
+    connection: &mut PgConnection,
+    version_num: u32,
+    deferrable: &Deferrable,
+    has_cancelled: impl Fn() -> bool,
+) -> Closing {
+    let closing = match look(connection, "", version_num, Some(deferrable)).await {
+        Ok(Some(ending)) => roll_back(connection, ending, version_num).await,
+        Ok(None) => Closing::of(Outcome::Escaped),
         Err(error) => match code(&error) {
-            // in_failed_sql_transaction: the test saw a statement fail and stopped there.
-            Some("25P02") => close_failed(connection, Outcome::Clean).await,
-            Some("57014") if has_cancelled() => close_failed(connection, Outcome::Clean).await,
-            Some(_) if is_outside(&error) => (Outcome::Escaped, Remains::default()),
-            Some(_) if !sql_error::is_server_gone(&error) => {
-                close_failed(connection, Outcome::ConstraintViolated(error)).await
+            // The test saw a statement fail and stopped there, or changed what is read: that goes with the savepoint.
+            // query_canceled may be meant for a statement of the test's.
+            Some(code) if !sql_error::is_server_gone(&error) && (code != "57014" || has_cancelled()) => {
+                close_failed(connection, version_num).await
             }
-            Some(_) | None => (Outcome::Lost(error), Remains::default()),
+            _ => Closing::of(Outcome::Lost(error)),
         },
     };
-    let outcome = match (outcome, forget_statements(connection).await) {
-        (Outcome::Clean, Err(error)) => Outcome::Lost(error),
-        (outcome, _) => outcome,
+    match forget_statements(connection).await {
+        Err(error) if matches!(closing.outcome, Outcome::Clean) => Closing::of(Outcome::Lost(error)),
+        _ => closing,
+    }
+}
+
+/// The transaction before its end, if it still is the test's own. No table is read on the usual way.
+async fn look(
+    connection: &mut PgConnection,
+    before: &str,
+    version_num: u32,
+    deferrable: Option<&Deferrable>,
+) -> Result<Option<Ending>, sqlx::Error> {
+    // The server is asked again: within a transaction it answers from a snapshot otherwise
+    // (https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-STATS-VIEWS). 2606 is `pg_constraint`.
+    let message = format!(
+        "{before}select pg_catalog.pg_stat_clear_snapshot(); \
+         select pg_catalog.current_setting('ebbtide.test', true), {} as _ebbtide, current_user::pg_catalog.text, \
+             pg_catalog.current_setting('track_counts'), pg_catalog.pg_stat_get_xact_tuples_inserted(2606), \
+             pg_catalog.pg_stat_get_xact_tuples_updated(2606)",
+        mark(version_num)
+    );
+    let rows = sqlx::raw_sql(AssertSqlSafe(message)).fetch_all(&mut *connection).await?;
+    let row = rows.last().ok_or(sqlx::Error::RowNotFound)?;
+    let setting: Option<&str> = row.try_get_unchecked(0)?;
+    let expected: &str = row.try_get_unchecked(1)?;
+    let is_inside = setting.is_some_and(|setting| setting.starts_with(OPEN));
+    // `RESET ALL` forgets the setting and leaves the row, which this transaction wrote.
+    if !is_inside && !has_row(connection).await? {
+        return Ok(None);
+    }
+    let constraints = match deferrable {
+        None => None,
+        Some(deferrable) => {
+            let (user, counts): (&str, &str) = (row.try_get_unchecked(2)?, row.try_get_unchecked(3)?);
+            let (inserted, updated): (&str, &str) = (row.try_get_unchecked(4)?, row.try_get_unchecked(5)?);
+            let is_changed = (counts, inserted, updated) != ("on", "0", "0");
+            deferrable.names(connection, user, is_changed).await?
+        }
     };
-    Closing { outcome, remains }
+    Ok(Some(Ending { intruder: setting != Some(expected), constraints }))
+}
+
+async fn has_row(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let query = "select exists (select from _ebbtide.open_test where xmin = pg_current_xact_id()::xid)";
+    let rows = sqlx::raw_sql(query).fetch_all(connection).await?;
+    flag(rows.last().ok_or(sqlx::Error::RowNotFound)?, 0)
+}
+
+/// A statement has failed, and with it the transaction. The savepoint alone proves nothing: a test may have set one of
+/// this name in a transaction of its own.
+async fn close_failed(connection: &mut PgConnection, version_num: u32) -> Closing {
+    match look(connection, "rollback to savepoint _ebbtide; ", version_num, None).await {
+        Ok(Some(ending)) => roll_back(connection, ending, version_num).await,
+        Ok(None) => Closing::of(Outcome::Escaped),
+        Err(error) if is_outside(&error) => Closing::of(Outcome::Escaped),
+        Err(error) => Closing::of(Outcome::Lost(error)),
+    }
+}
+
+/// Checks what a commit would have checked, and rolls back.
+async fn roll_back(connection: &mut PgConnection, ending: Ending, version_num: u32) -> Closing {
+    let Ending { intruder, constraints } = ending;
+    let check =
+        constraints.map(|names| format!("set local ebbtide.closing = 'on'; set constraints {names} immediate; "));
+    let rewind = rewind(version_num);
+    let message = format!("{}{rewind}", check.as_deref().unwrap_or_default());
+    let outcome = match send_and_read(connection, message, intruder).await {
+        Ok(remains) => return Closing { outcome: Outcome::Clean, remains },
+        Err(error) if sql_error::is_server_gone(&error) => return Closing::of(Outcome::Lost(error)),
+        Err(error) if check.is_some() => Outcome::ConstraintViolated(error),
+        // Meant for a statement of the test's, such as a cancellation that comes late.
+        Err(_) => Outcome::Clean,
+    };
+    match send_and_read(connection, rewind, intruder).await {
+        Ok(remains) => Closing { outcome, remains },
+        Err(error) => Closing::of(Outcome::Lost(error)),
+    }
+}
+
+/// Rolls back, undoes what rollback does not undo, and so needs no commit either, and reads what is left all the same.
+fn rewind(version_num: u32) -> String {
+    // A sequence that a test has used was read by its session. All of them where the session was not counted.
+    let sequences = "select pg_catalog.setval(sequence, value, called) from _ebbtide.sequences \
+         where pg_catalog.pg_stat_get_xact_blocks_fetched(sequence) > 0 or pg_catalog.current_setting('track_counts') = 'off'";
+    // `setseed` makes `random()` predictable for the rest of the session.
+    let (number, _) = Uuid::new_v4().as_u64_pair();
+    let seed = f64::from(u32::try_from(number >> 32).unwrap_or_default()) / f64::from(u32::MAX);
+    // Otherwise the next test's counts begin with this one's.
+    let flush = if version_num >= 150_000 { ", pg_catalog.pg_stat_force_next_flush()" } else { "" };
+    format!(
+        "rollback; begin read write; {sequences}; select pg_catalog.pg_advisory_unlock_all(), pg_catalog.setseed({seed}){flush}; \
+         select rows, estimates, session from _ebbtide.remains; rollback; discard sequences; deallocate all"
+    )
+}
+
+/// Sends statements of which the last that returns a row tells what a test may have left behind.
+async fn send_and_read(connection: &mut PgConnection, message: String, intruder: bool) -> Result<Remains, sqlx::Error> {
+    let rows = sqlx::raw_sql(AssertSqlSafe(message)).fetch_all(connection).await?;
+    let row = rows.last().ok_or(sqlx::Error::RowNotFound)?;
+    Remains::read(row, intruder)
 }
 
 /// Whether the planner sees what it sees in the template: if not, only a new copy will do.
 pub(super) async fn proves_estimates(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    match send(connection, "call _ebbtide.prove_estimates()".to_owned()).await {
-        Ok(()) => Ok(true),
+    match sqlx::raw_sql("select seen from _ebbtide.estimates_seen").fetch_all(connection).await {
+        Ok(rows) => Ok(!flag(rows.last().ok_or(sqlx::Error::RowNotFound)?, 0)?),
         Err(error) if sql_error::is_server_gone(&error) => Err(error),
         Err(error) => {
             tracing::debug!(%error, "a lane has to be copied again");
@@ -178,22 +345,45 @@ pub(super) async fn begin_statements(connection: &mut PgConnection) -> Result<()
     Ok(())
 }
 
-const STAY: &str =
-    concat!("release savepoint ", statement!(), "; call _ebbtide.end_locals(); savepoint ", statement!());
+const RELEASE: &str = concat!("release savepoint ", statement!(), "; ");
+const AGAIN: &str = concat!("savepoint ", statement!());
+/// Looks for the signs of what `_ebbtide.locals` ends, without the work of parsing statements.
+const STAY: &str = concat!(
+    "release savepoint ",
+    statement!(),
+    "; select pg_catalog.current_setting('role') <> 'none' \
+         or exists (select from pg_catalog.pg_cursor() c where not c.is_holdable and c.name <> '') \
+         or exists (select from pg_catalog.pg_prepared_statement() p \
+            where p.statement ilike '%local%' or p.statement ilike '%set_config%') as _ebbtide; \
+     savepoint ",
+    statement!()
+);
 
 /// Whether a statement of the server's log is one of ebbtide's own: what it means that it failed is told elsewhere.
 pub(super) fn is_own(statement: &str) -> bool {
-    statement.contains("_ebbtide") || statement.contains(STAY)
+    statement.contains("_ebbtide")
 }
 
 /// Makes the statements since the last time stay, or undoes them if one of them failed: as without a transaction.
 pub(super) async fn renew(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    match sqlx::raw_sql(STAY).execute(&mut *connection).await {
+    match sqlx::raw_sql(STAY).fetch_all(&mut *connection).await {
+        Ok(rows) if flag(rows.last().ok_or(sqlx::Error::RowNotFound)?, 0)? => end_locals(connection).await,
+        Ok(_) => Ok(()),
         Err(error) if code(&error) == Some("25P02") => {
             let undo = concat!("rollback to savepoint ", statement!());
             sqlx::raw_sql(undo).execute(connection).await.map(drop)
         }
-        other => other.map(drop),
+        Err(error) => Err(error),
+    }
+}
+
+/// Ends what a real COMMIT would have ended.
+async fn end_locals(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let rows = sqlx::raw_sql("select statements from _ebbtide.locals").fetch_all(&mut *connection).await?;
+    let locals: Option<&str> = rows.last().ok_or(sqlx::Error::RowNotFound)?.try_get_unchecked(0)?;
+    match locals {
+        None => Ok(()),
+        Some(statements) => send(connection, format!("{RELEASE}{statements}; {AGAIN}")).await,
     }
 }
 
@@ -246,23 +436,6 @@ async fn forget_counts(connection: &mut PgConnection) -> Result<(), sqlx::Error>
                   update _ebbtide.baseline set counted_since = (select pg_stat_get_db_stat_reset_time(oid) \
                   from pg_database where datname = current_database()); commit";
     send(connection, forget.to_owned()).await
-}
-
-async fn close_failed(connection: &mut PgConnection, meaning: Outcome) -> (Outcome, Remains) {
-    // The savepoint alone proves nothing: a test may have set one of this name in a transaction of its own.
-    let ending = format!("rollback to savepoint _ebbtide; call _ebbtide.check_open(''); rollback; {REWIND}");
-    match send_and_see(connection, ending).await {
-        Ok(remains) => (meaning, remains),
-        Err(error) if is_outside(&error) => (Outcome::Escaped, Remains::default()),
-        Err(error) => (Outcome::Lost(error), Remains::default()),
-    }
-}
-
-/// Sends statements of which one is a call that returns what a test may have left behind.
-async fn send_and_see(connection: &mut PgConnection, ending: String) -> Result<Remains, sqlx::Error> {
-    let rows = sqlx::raw_sql(AssertSqlSafe(ending)).fetch_all(connection).await?;
-    let seen: &str = rows.first().map_or(Ok(""), |row| row.try_get_unchecked(0))?;
-    Ok(Remains::read(seen).unwrap_or_default())
 }
 
 /// A transaction that tells the lane something which the test's own may not undo.

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use super::admission::{Admission, STALL_TIMEOUT};
 use super::copier::Copier;
 use super::copies::Ready;
+use super::guard::Deferrable;
 use super::leased::{Lane, LaneConnection};
 use super::tenants::Tenants;
 use super::waits;
@@ -84,6 +85,7 @@ pub(super) struct Inner {
     /// Shared by every lane that this process holds.
     held: Arc<()>,
     tenants: Arc<Tenants>,
+    deferrable: Deferrable,
 }
 
 impl fmt::Debug for LanePool {
@@ -134,6 +136,7 @@ impl LanePool {
             returned: Notify::new(),
             held: Arc::default(),
             tenants: Arc::default(),
+            deferrable: Deferrable::default(),
         };
         let pool = Self { inner: Arc::new(inner) };
         let idler = Arc::downgrade(&pool.inner);
@@ -186,6 +189,10 @@ impl LanePool {
 
     pub(super) fn setting(&self) -> &LaneSetting {
         &self.inner.setting
+    }
+
+    pub(super) fn deferrable(&self) -> &Deferrable {
+        &self.inner.deferrable
     }
 
     pub(super) fn copier(&self) -> &Copier {

@@ -181,7 +181,9 @@ impl OpenTx {
 /// Ends a guarded transaction and returns its lane.
 pub(super) async fn close(pool: &LanePool, mut lane: Lane, mut connection: LaneConnection, test: &str) -> Result<()> {
     let watch = pool.cancel_late(&lane.database);
-    let Closing { outcome, remains } = guard::close(connection.get(), || watch.has_cancelled()).await;
+    let version_num = pool.setting().server.version_num;
+    let closing = guard::close(connection.get(), version_num, pool.deferrable(), || watch.has_cancelled()).await;
+    let Closing { outcome, remains } = closing;
     drop(watch);
     lane.connection = Some(connection);
     match outcome {

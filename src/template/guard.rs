@@ -1,7 +1,7 @@
 //! Installs what a lane's transactions need to be refused a commit and to find their sequences restored.
 
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{events, reset};
 use crate::catalog;
@@ -11,13 +11,15 @@ use crate::names::Literal;
 const GUARD: &str = include_str!("guard.sql");
 const LOOK: &str = include_str!("look.sql");
 
-/// How many sessions the current database has ever had, as an expression. Before 14 PostgreSQL does not count them
+/// How many sessions the current database has ever had, as an expression that reads no table: its identifier is a part of
+/// each file's path. Before 14 PostgreSQL does not count them
 /// (<https://www.postgresql.org/docs/14/monitoring-stats.html#MONITORING-PG-STAT-DATABASE-VIEW>).
 pub(crate) const fn sessions(version_num: u32) -> &'static str {
     if version_num < 140_000 {
-        "null::bigint"
+        "''"
     } else {
-        "(select pg_stat_get_db_sessions(d.oid) from pg_database d where d.datname = current_database())"
+        "pg_catalog.pg_stat_get_db_sessions(\
+            pg_catalog.split_part(pg_catalog.pg_relation_filepath('pg_catalog.pg_class'), '/', -2)::pg_catalog.oid)"
     }
 }
 
@@ -36,20 +38,12 @@ const LOCAL_SETTINGS: &str = r#"\mset\s+local\s+"?([a-z_][\w.]*)|\mset_config\s*
 pub(super) async fn install(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let resting = events::rest(connection).await?;
     sqlx::raw_sql("drop schema if exists _ebbtide cascade").execute(&mut *connection).await?;
-    let restoring = restoring(connection).await?;
-    let look = look(connection).await?;
-    let reset_origin = if is_superuser(connection).await? {
-        "if pg_replication_origin_session_is_setup() then perform pg_replication_origin_session_reset(); end if;"
-    } else {
-        ""
-    };
     let guard = GUARD
-        .replace("{restore_sequences}", &restoring)
-        .replace("{reset_origin}", reset_origin)
-        .replace("{look}", &look)
+        .replace("{insert_sequences}", &insert_sequences(connection).await?)
         .replace("{local_settings}", &Literal(LOCAL_SETTINGS).to_string());
     sqlx::raw_sql(AssertSqlSafe(guard)).execute(&mut *connection).await?;
-    reset::install(connection, &restoring).await?;
+    let look = look(connection).await?;
+    reset::install(connection, &look).await?;
     resting.wake(connection).await
 }
 
@@ -57,10 +51,8 @@ pub(super) async fn is_superuser(connection: &mut PgConnection) -> Result<bool, 
     sqlx::query_scalar("select rolsuper from pg_roles where rolname = current_user").fetch_one(connection).await
 }
 
-/// What the end of a test looks at, as statements of a procedure.
+/// What the end of a test looks at, as the query of a view.
 async fn look(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
-    let version: i32 =
-        sqlx::query_scalar("select current_setting('server_version_num')::int4").fetch_one(&mut *connection).await?;
     let mut custom = catalog::custom_settings(connection).await?;
     for library in LIBRARIES {
         custom.push(catalog::custom_setting(connection, library).await?);
@@ -74,34 +66,28 @@ async fn look(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
         pairs.collect::<Vec<_>>().join(", ")
     );
     let keeps_state = catalog::keeps_session_state(connection).await?;
+    // Reset here and now, since an origin serves one session at a time. A superuser's function.
+    let origin = if is_superuser(connection).await? {
+        "case when pg_replication_origin_session_is_setup() then pg_replication_origin_session_reset()::text = '' else false end"
+    } else {
+        "false"
+    };
     Ok(LOOK
+        .replace("{origin}", origin)
         .replace("{keeps_state}", if keeps_state { "true" } else { "false" })
         .replace("{touching}", &Literal(TOUCHING).to_string())
-        .replace("{custom_settings}", &custom_settings)
-        .replace("{sessions}", sessions(version.unsigned_abs())))
+        .replace("{custom_settings}", &custom_settings))
 }
 
-/// A statement that sets back the sequences which moved: rollback undoes neither `nextval` nor `setval`
-/// (<https://www.postgresql.org/docs/current/functions-sequence.html>).
-async fn restoring(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
+/// A statement that notes where the sequences stand.
+async fn insert_sequences(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     let mut now = Vec::new();
     for sequence in catalog::sequences(connection).await? {
         let name = sequence.quoted();
-        let row = sqlx::query(AssertSqlSafe(format!("select last_value, is_called from {name}")))
-            .fetch_one(&mut *connection)
-            .await?;
-        let (last_value, is_called): (i64, bool) = (row.try_get(0)?, row.try_get(1)?);
-        now.push(format!(
-            "select {}::regclass, {last_value}::bigint, {is_called}, last_value, is_called from {name}",
-            Literal(&name)
-        ));
+        now.push(format!("select {}::regclass, last_value, is_called from {name}", Literal(&name)));
     }
     if now.is_empty() {
         return Ok(String::new());
     }
-    Ok(format!(
-        "perform setval(s.sequence, s.value, s.called) from ({}) s(sequence, value, called, now_value, now_called) \
-         where (s.value, s.called) is distinct from (s.now_value, s.now_called);",
-        now.join(" union all ")
-    ))
+    Ok(format!("insert into _ebbtide.sequences {};", now.join(" union all ")))
 }

@@ -4,11 +4,9 @@ create schema _ebbtide;
 grant usage on schema _ebbtide to public;
 
 -- A row is written when a test's transaction opens and never committed: its trigger refuses that.
--- The first message to a lane names the server that its lease speaks of. `sessions` counts the sessions that this
--- database has ever had: a higher count at the end means that another client was connected meanwhile.
+-- The first message to a lane names the server that its lease speaks of.
 create unlogged table _ebbtide.open_test (
-    server text constraint another_server check (server = current_setting('ebbtide.identity', true)),
-    sessions bigint
+    server text constraint another_server check (server = current_setting('ebbtide.identity', true))
 );
 grant select, insert, delete on _ebbtide.open_test to public;
 
@@ -37,82 +35,43 @@ create constraint trigger refuse_commit after insert on _ebbtide.open_test
 -- Also for a test that keeps other triggers from firing.
 alter table _ebbtide.open_test enable always trigger refuse_commit;
 
--- Procedures, because a CALL without output sends the client nothing to decode. An assignment is evaluated without
--- a query of its own, unlike PERFORM. Undoes what rollback does not undo.
-create procedure _ebbtide.rewind() language plpgsql as $$
-declare
-    ignored text := pg_advisory_unlock_all()::text;
-begin
-    {restore_sequences}
-    -- `setseed` makes `random()` predictable for the rest of the session.
-    ignored := setseed(('x' || left(gen_random_uuid()::text, 8))::bit(32)::int4 / 2147483648.0)::text;
-    {reset_origin}
-    discard sequences;
-    deallocate all;
-end $$;
+-- Where the sequences stand: rollback undoes neither `nextval` nor `setval`
+-- (https://www.postgresql.org/docs/current/functions-sequence.html).
+create table _ebbtide.sequences (sequence regclass primary key, value bigint not null, called boolean not null);
+{insert_sequences}
 
--- Did the test leave the transaction? The answer is what it may have left behind: see below.
-create procedure _ebbtide.check_open(inout seen text) language plpgsql as $$
-declare
-    ignored text;
-begin
-    if current_setting('ebbtide.test', true) is distinct from 'open' then
-        -- `RESET ALL` forgets the setting and leaves the row, which this transaction wrote.
-        if not exists (select from _ebbtide.open_test where xmin = pg_current_xact_id()::xid) then
-            raise exception 'the test has ended its transaction' using errcode = '25P01';
-        end if;
-    end if;
-    {look}
-end $$;
+-- What a test's end reads, as views: the first procedure of a session costs it several milliseconds, since it loads its
+-- language.
 
--- Before the rollback: did the test leave the transaction, and would it have been committed? `seen` holds four numbers.
---
--- 1. Rows written: they stay in the tables as dead ones.
--- 2. Whether numbers of the planner may have changed: ANALYZE and CREATE INDEX write them in place, and a rollback
---    does not undo that (https://www.postgresql.org/docs/current/catalog-pg-class.html).
--- 3. Whether the session may differ from a new one in what no command resets: a custom setting that was set once is
---    empty and not NULL from then on, libraries stay loaded, and the driver remembers types by their names.
--- 4. Whether another client has been connected to this database, and may have committed.
-create procedure _ebbtide.check(inout seen text) language plpgsql as $$
-declare
-    ignored text;
-begin
-    -- Another call only in doubt: this ends every test.
-    if current_setting('ebbtide.test', true) is distinct from 'open' then
-        if not exists (select from _ebbtide.open_test where xmin = pg_current_xact_id()::xid) then
-            raise exception 'the test has ended its transaction' using errcode = '25P01';
-        end if;
-    end if;
-    ignored := set_config('ebbtide.closing', 'on', true);
-    set constraints all immediate;
-    {look}
-end $$;
+-- The deferrable constraints, which a commit would check. Naming them spares the trigger above; with many of them,
+-- looking each up takes longer, and their schemas may be closed to the role that the test acts as.
+create view _ebbtide.deferrable as
+select case
+        when count(*) > 8 or not bool_and(has_schema_privilege(n.oid, 'usage')) then 'all'
+        else string_agg(format('%I.%I', n.nspname, c.conname), ', ')
+    end as names
+from pg_constraint c join pg_namespace n on n.oid = c.connamespace
+where c.condeferrable and c.conparentid = 0 and n.nspname <> '_ebbtide';
 
--- In a sandbox, the application's COMMIT releases a savepoint. What a real one would end is ended here, when the
--- connection goes back to the pool: a role, cursors, and settings that a prepared statement set for a transaction only.
-create procedure _ebbtide.end_locals() language plpgsql as $$
-declare
-    names text[];
-    name text;
-begin
-    if current_setting('role') <> 'none' then
-        set role none;
-    end if;
-    names := array(select c.name from pg_cursors c where not c.is_holdable and c.name <> '' and c.statement !~ '_ebbtide');
-    foreach name in array names loop
-        execute format('close %I', name);
-    end loop;
-    names := array(
-        select distinct lower(coalesce(parts[1], parts[2])) from pg_prepared_statements p,
-            regexp_matches(p.statement, {local_settings}, 'gi') parts
+-- In a sandbox, the application's COMMIT releases a savepoint. What a real one would end is ended when the connection
+-- goes back to the pool: a role, cursors, and settings that a prepared statement set for a transaction only.
+create view _ebbtide.locals as
+select string_agg(statement, '; ') as statements
+from (
+    select 'set role none' as statement where current_setting('role') <> 'none'
+    union all
+    select format('close %I', c.name) from pg_cursors c where not c.is_holdable and c.name <> '' and c.statement !~ '_ebbtide'
+    union all
+    select 'reset ' || (select string_agg(quote_ident(part), '.') from unnest(string_to_array(l.name, '.')) part)
+    from (
+        select distinct lower(coalesce(parts[1], parts[2])) as name
+        from pg_prepared_statements p, regexp_matches(p.statement, {local_settings}, 'gi') parts
         where p.statement ~* '\mlocal\M|\mset_config\M'
-    );
-    foreach name in array names loop
-        if name not in ('role', 'session') and current_setting(name, true) is not null then
-            execute 'reset ' || (select string_agg(quote_ident(part), '.') from unnest(string_to_array(name, '.')) part);
-        end if;
-    end loop;
-end $$;
+    ) l
+    where l.name not in ('role', 'session') and current_setting(l.name, true) is not null
+) s(statement);
+
+grant select on _ebbtide.sequences, _ebbtide.deferrable, _ebbtide.locals to public;
 
 -- Where several machines share the server, a lane itself says whether it equals the template, who may use it, and how
 -- many tests have.

@@ -39,8 +39,9 @@ const CATALOGS: [(&str, &str); 9] = [
     ("pg_rewrite", "oid"),
 ];
 
-/// Installs the procedure and the seeds' copies, after the last other object.
-pub(super) async fn install(connection: &mut PgConnection, restore_sequences: &str) -> Result<(), sqlx::Error> {
+/// Installs the procedure and the seeds' copies, after the last other object. `look` is the query that tells what a test
+/// has left.
+pub(super) async fn install(connection: &mut PgConnection, look: &str) -> Result<(), sqlx::Error> {
     let version: i32 =
         sqlx::query_scalar("select current_setting('server_version_num')::int4").fetch_one(&mut *connection).await?;
     let mut refusal = String::new();
@@ -78,14 +79,14 @@ pub(super) async fn install(connection: &mut PgConnection, restore_sequences: &s
         format!("values {}", contents.join(", "))
     };
     let reset = RESET
+        .replace("{look}", look)
         .replace("{refusal}", &refusal)
         .replace("{contents}", &contents)
         .replace("{catalogs_differ}", &catalogs_differ(connection).await?)
         .replace("{looked_at}", &ROWS_LOOKED_AT.to_string())
         .replace("{restore_estimates}", RESTORE_ESTIMATES)
         .replace("{estimates_differ}", ESTIMATES_DIFFER)
-        .replace("{database_state}", &catalog::database_state(&mut *connection).await?)
-        .replace("{restore_sequences}", restore_sequences);
+        .replace("{database_state}", &catalog::database_state(&mut *connection).await?);
     sqlx::raw_sql(AssertSqlSafe(reset)).execute(connection).await.map(drop)
 }
 
@@ -108,6 +109,9 @@ async fn catalogs_differ(connection: &mut PgConnection) -> Result<String, sqlx::
             "pg_constraint" => format!("connamespace = {own}"),
             "pg_trigger" => "tgisinternal or tgname = 'refuse_commit'".to_owned(),
             "pg_namespace" => format!("oid = {own}"),
+            "pg_rewrite" => {
+                format!("exists (select from pg_class o where o.oid = ev_class and o.relnamespace = {own})")
+            }
             _ => "false".to_owned(),
         };
         let from = format!("pg_catalog.{catalog} where {column} >= 16384 and not ({is_ours})");

@@ -10,22 +10,25 @@ create table _ebbtide.contents (
 insert into _ebbtide.contents
 select c.relation, c.rows, pg_relation_size(c.relation), c.source, c.restored
 from ({contents}) c(relation, rows, source, restored) where c.relation is not null;
--- The end of a test reads it, and a test may act as any role.
-grant select on _ebbtide.contents to public;
+
+-- Read after a test's rollback, in the same message: the server counts what the session did only until then.
+create view _ebbtide.remains as
+{look};
 
 -- What `pg_class` keeps for the planner. Some commands write it in place, which a rollback does not undo.
--- Beyond `allowed` bytes a file costs the planner more than the template's. A page is allowed where it does not: the
--- planner takes a table that was never analysed for one of ten pages at least (estimate_rel_size in PostgreSQL's
--- src/backend/optimizer/util/plancat.c), and the first row of an empty index takes a page.
+-- Beyond `allowed` bytes a file costs the planner more than the template's. A table that was never analysed may have ten
+-- pages: the planner takes a smaller one for one of ten (estimate_rel_size in PostgreSQL's
+-- src/backend/optimizer/util/plancat.c). The first row of an empty index takes a page.
 create table _ebbtide.estimates as
 select oid, relpages, reltuples, relallvisible, relhasindex, relhasrules, relhastriggers, relhassubclass,
-    pg_relation_size(oid) + case
-        when relkind in ('r', 'm') and reltuples < 0 or relkind = 'i' and pg_relation_size(oid) <= current_setting('block_size')::bigint
-            then current_setting('block_size')::bigint
-        when relkind in ('t', 'S') then 1 << 30
-        else 0
+    case
+        when relkind in ('r', 'm') and reltuples < 0 and not relhassubclass then greatest(size, 10 * page)
+        when relkind = 'i' then greatest(size, 2 * page)
+        when relkind in ('t', 'S') then size + (1 << 30)
+        else size
     end as allowed
-from pg_class where relkind in ('r', 'm', 'i', 't', 'S') and oid >= 16384 and relnamespace <> '_ebbtide'::regnamespace;
+from pg_class, pg_relation_size(oid) size, cast(current_setting('block_size') as bigint) page
+where relkind in ('r', 'm', 'i', 't', 'S') and oid >= 16384 and relnamespace <> '_ebbtide'::regnamespace;
 
 -- Rows of a lane with a transaction identifier after `changed` are a test's. `counted_since` is the moment from which on
 -- the server has counted what was written to this database.
@@ -35,14 +38,10 @@ create table _ebbtide.baseline (changed xid not null, counted_since timestamptz)
 create table _ebbtide.database (state text);
 insert into _ebbtide.database select {database_state};
 
--- After a test that was rolled back: raises EB001 where dead rows or numbers of the planner are left, so that only a new
--- copy will do.
-create procedure _ebbtide.prove_estimates() language plpgsql as $$
-begin
-    if exists (select from _ebbtide.estimates e where pg_relation_size(e.oid) > e.allowed) or {estimates_differ} then
-        raise exception 'the planner would see what a test has left' using errcode = 'EB001';
-    end if;
-end $$;
+-- After a test that was rolled back: whether the planner would see the dead rows or the numbers that are left, so that
+-- only a new copy will do.
+create view _ebbtide.estimates_seen as
+select exists (select from _ebbtide.estimates e where pg_relation_size(e.oid) > e.allowed) or {estimates_differ} as seen;
 
 -- A transaction of its own, while no other session is on the database. Raises EB001 where only a new copy will do, and
 -- EB002 where the database has to go at once; sets `ebbtide.emptied` to the number of changes that it made.
@@ -109,18 +108,19 @@ begin
         end if;
     end loop;
     if changed <> '{}' then
-        -- Neither triggers nor foreign keys: what they would see is not the test's business any more.
-        set local session_replication_role = replica;
-        -- An empty file, because rows that were only deleted would change the order of later ones. PostgreSQL refuses to
-        -- truncate a table alone that a foreign key refers to, and recognises such a table by this flag.
-        update pg_class set relhastriggers = false where oid = any(changed) and relhastriggers;
+        -- Neither triggers, nor foreign keys, nor rules: what they would see is not the test's business any more. These
+        -- flags do the same as `session_replication_role`, which makes the session plan every statement again. PostgreSQL
+        -- refuses to truncate a table alone that a foreign key refers to, and recognises such a table by them, too.
+        update pg_class set relhastriggers = false, relhasrules = false
+        where oid = any(changed) and (relhastriggers or relhasrules);
+        -- An empty file, because rows that were only deleted would change the order of later ones.
         execute 'truncate only ' || array_to_string(changed, ', only ');
         foreach statement in array restoring loop
             execute statement;
         end loop;
     end if;
     {restore_estimates}
-    {restore_sequences}
+    perform setval(sequence, value, called) from _ebbtide.sequences;
     update _ebbtide.baseline set changed = pg_current_xact_id()::xid;
     ignored := set_config('ebbtide.emptied', (cardinality(changed) + restored)::text, false);
 end $$;

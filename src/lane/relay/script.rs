@@ -125,7 +125,7 @@ mod tests {
         for text in ["commit", "END", "abort work", "rollback", "rollback and chain", "prepare transaction 'a'"] {
             assert_eq!(steps(text), [Step::End], "{text}");
         }
-        let closing = "call _ebbtide.check(); rollback; begin read write";
+        let closing = "set constraints all immediate; rollback; begin read write";
         assert_eq!(steps(closing), [Step::Other, Step::End, Step::Other]);
     }
 

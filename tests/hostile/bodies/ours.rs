@@ -6,8 +6,12 @@ use crate::body::{ANY, Body, GUARDED, WHOLE, sql};
 pub(super) const BODIES: &[Body] = &[
     sql("our schema dropped", ANY, "drop schema _ebbtide cascade"),
     sql("our schema renamed", ANY, "alter schema _ebbtide rename to gone"),
-    sql("our procedures replaced", ANY, "create or replace procedure _ebbtide.rewind() language plpgsql as $$ begin end $$
-        create or replace procedure _ebbtide.check() language plpgsql as $$ begin end $$
+    sql("our views replaced", ANY, "create or replace view _ebbtide.remains as select 0::numeric as rows, false as estimates, false as session
+        create or replace view _ebbtide.deferrable as select null::text as names
+        create or replace view _ebbtide.locals as select null::text as statements
+        delete from _ebbtide.sequences
+        analyze notes
+        select set_config('app.tenant', '1', true)
         select setval('tickets', 5000)"),
     sql("our procedure of the reset replaced", WHOLE, "create or replace procedure _ebbtide.reset() language plpgsql as $$ begin end $$
         insert into notes values (1, 'one')"),
