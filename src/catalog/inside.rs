@@ -64,9 +64,10 @@ const CAPTURED: &str = "select format('alter foreign data wrapper %I options (se
          from pg_foreign_table, pg_options_to_table(ftoptions) where strpos(option_value, $1) > 0 \
      union all select format('alter foreign table %s alter column %I options (set %I %L)', attrelid::regclass, attname, option_name, \
              option_value) \
-         from pg_attribute, pg_options_to_table(attfdwoptions) where strpos(option_value, $1) > 0 and not attisdropped \
+         from pg_attribute, pg_options_to_table(attfdwoptions) \
+         where attfdwoptions is not null and strpos(option_value, $1) > 0 and not attisdropped \
      union all select pg_get_functiondef(p.oid) from pg_proc p join pg_namespace n on n.oid = pronamespace \
-         where prokind in ('f', 'p') and nspname not in ('pg_catalog', 'information_schema', '_ebbtide') \
+         where p.oid >= 16384 and prokind in ('f', 'p') and nspname not in ('pg_catalog', 'information_schema', '_ebbtide') \
          and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e') \
          and strpos(pg_get_functiondef(p.oid), $1) > 0 \
      union all select format('alter table %s alter column %I set default %s', adrelid::regclass, attname, pg_get_expr(adbin, adrelid)) \
@@ -75,7 +76,7 @@ const CAPTURED: &str = "select format('alter foreign data wrapper %I options (se
 
 /// Where a name cannot be replaced without making the object again.
 const STUCK: &str = "select pg_describe_object('pg_class'::regclass, ev_class, 0) from pg_rewrite \
-         where strpos(pg_get_ruledef(oid), $1) > 0 \
+         where oid >= 16384 and strpos(pg_get_ruledef(oid), $1) > 0 \
      union all select pg_describe_object('pg_constraint'::regclass, oid, 0) from pg_constraint \
          where contype = 'c' and strpos(pg_get_constraintdef(oid), $1) > 0 \
      union all select pg_describe_object('pg_trigger'::regclass, oid, 0) from pg_trigger \

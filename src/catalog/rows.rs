@@ -86,6 +86,22 @@ pub(crate) fn every_row(table: &str, columns: &str) -> String {
     )
 }
 
+/// Pages that are worth naming each place of.
+const FEW_PAGES: i64 = 4;
+
+/// The same for a table of the given size whose rows are counted again and again: with few pages, the places stand in the
+/// clause, which the planner takes less time for.
+pub(crate) fn every_row_again(table: &str, columns: &str, bytes: i64, page: i64) -> String {
+    let pages = bytes / page;
+    if pages > FEW_PAGES {
+        return every_row(table, columns);
+    }
+    let places: Vec<String> = (0..pages)
+        .flat_map(|page_number| (1..=page / 28).map(move |item| format!("\"({page_number},{item})\"")))
+        .collect();
+    format!("only {table} where ctid = any ('{{{}}}'::tid[])", places.join(","))
+}
+
 /// What a session needs before it reads [`every_row`]: the planner would scan a small table.
 pub(crate) const WITHOUT_SCANS: &str = "set local enable_seqscan = off";
 

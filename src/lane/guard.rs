@@ -58,7 +58,7 @@ impl Default for Remains {
 }
 
 impl Remains {
-    /// Reads the row of `_ebbtide.remains`.
+    /// Reads the row of `_ebbtide.rewound`.
     fn read(row: &PgRow, intruder: bool) -> Result<Self, sqlx::Error> {
         let rows: &str = row.try_get_unchecked(0)?;
         // More rows than that are too many in any case.
@@ -199,14 +199,27 @@ pub(super) async fn close(
     deferrable: &Deferrable,
     has_cancelled: impl Fn() -> bool,
 ) -> Closing {
-    let closing = match look(connection, "", version_num, Some(deferrable)).await {
-        Ok(Some(ending)) => roll_back(connection, ending, version_num).await,
-        Ok(None) => Closing::of(Outcome::Escaped),
+    let closing = match close_at_once(connection, version_num, deferrable).await {
+        Ok(Some(closing)) => Ok(closing),
+        Ok(None) => look_and_close(connection, "", version_num, Some(deferrable)).await,
+        Err(error) if code(&error) == Some(DOUBT) => {
+            look_and_close(connection, "rollback to savepoint _ebbtide_end; ", version_num, Some(deferrable)).await
+        }
+        Err(error) => Err(error),
+    };
+    let closing = match closing {
+        Ok(closing) => closing,
+        Err(error) if is_outside(&error) => Closing::of(Outcome::Escaped),
         Err(error) => match code(&error) {
             // The test saw a statement fail and stopped there, or changed what is read: that goes with the savepoint.
             // query_canceled may be meant for a statement of the test's.
             Some(code) if !sql_error::is_server_gone(&error) && (code != "57014" || has_cancelled()) => {
-                close_failed(connection, version_num).await
+                match look_and_close(connection, "rollback to savepoint _ebbtide; ", version_num, None).await {
+                    Ok(closing) => closing,
+                    // The savepoint alone proves nothing: a test may have set one of this name in a transaction of its own.
+                    Err(error) if is_outside(&error) => Closing::of(Outcome::Escaped),
+                    Err(error) => Closing::of(Outcome::Lost(error)),
+                }
             }
             _ => Closing::of(Outcome::Lost(error)),
         },
@@ -214,6 +227,52 @@ pub(super) async fn close(
     match forget_statements(connection).await {
         Err(error) if matches!(closing.outcome, Outcome::Clean) => Closing::of(Outcome::Lost(error)),
         _ => closing,
+    }
+}
+
+/// `division_by_zero`: whether the transaction is as usual has to be looked at.
+const DOUBT: &str = "22012";
+
+/// One message for both, where the template has no deferrable constraint; it fails where the transaction is not as
+/// usual, before its end.
+async fn close_at_once(
+    connection: &mut PgConnection,
+    version_num: u32,
+    deferrable: &Deferrable,
+) -> Result<Option<Closing>, sqlx::Error> {
+    let Some(user) = deferrable.found().clone().filter(|known| known.names.is_none()).map(|known| known.user) else {
+        return Ok(None);
+    };
+    let message = format!(
+        "savepoint _ebbtide_end; select pg_catalog.pg_stat_clear_snapshot(), {TRANSACTION} is distinct from {mark}, \
+         1 / (coalesce(pg_catalog.starts_with({TRANSACTION}, '{OPEN}'), false) and current_user = {user} and {IS_COUNTED} \
+             and {CONSTRAINTS_MADE} = 0)::int; {rewind}",
+        mark = mark(version_num),
+        user = Literal(&user),
+        rewind = rewind(version_num)
+    );
+    let rows = sqlx::raw_sql(AssertSqlSafe(message)).fetch_all(connection).await?;
+    let [before, .., after] = rows.as_slice() else { return Err(sqlx::Error::RowNotFound) };
+    let intruder = flag(before, 1)?;
+    Ok(Some(Closing { outcome: Outcome::Clean, remains: Remains::read(after, intruder)? }))
+}
+
+/// What the transaction's own setting is.
+const TRANSACTION: &str = "pg_catalog.current_setting('ebbtide.test', true)";
+const IS_COUNTED: &str = "pg_catalog.current_setting('track_counts') = 'on'";
+/// Rows of `pg_constraint`, which has this identifier, that the test has written.
+const CONSTRAINTS_MADE: &str =
+    "pg_catalog.pg_stat_get_xact_tuples_inserted(2606) + pg_catalog.pg_stat_get_xact_tuples_updated(2606)";
+
+async fn look_and_close(
+    connection: &mut PgConnection,
+    before: &str,
+    version_num: u32,
+    deferrable: Option<&Deferrable>,
+) -> Result<Closing, sqlx::Error> {
+    match look(connection, before, version_num, deferrable).await? {
+        Some(ending) => Ok(roll_back(connection, ending, version_num).await),
+        None => Ok(Closing::of(Outcome::Escaped)),
     }
 }
 
@@ -225,19 +284,16 @@ async fn look(
     deferrable: Option<&Deferrable>,
 ) -> Result<Option<Ending>, sqlx::Error> {
     // The server is asked again: within a transaction it answers from a snapshot otherwise
-    // (https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-STATS-VIEWS). 2606 is `pg_constraint`.
+    // (https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-STATS-VIEWS).
     let message = format!(
-        "{before}select pg_catalog.pg_stat_clear_snapshot(); \
-         select pg_catalog.current_setting('ebbtide.test', true), {} as _ebbtide, current_user::pg_catalog.text, \
-             pg_catalog.current_setting('track_counts'), pg_catalog.pg_stat_get_xact_tuples_inserted(2606), \
-             pg_catalog.pg_stat_get_xact_tuples_updated(2606)",
+        "{before}select pg_catalog.pg_stat_clear_snapshot(), {TRANSACTION} is distinct from {}, \
+         coalesce(pg_catalog.starts_with({TRANSACTION}, '{OPEN}'), false), current_user::pg_catalog.text, \
+         {IS_COUNTED} and {CONSTRAINTS_MADE} = 0",
         mark(version_num)
     );
     let rows = sqlx::raw_sql(AssertSqlSafe(message)).fetch_all(&mut *connection).await?;
     let row = rows.last().ok_or(sqlx::Error::RowNotFound)?;
-    let setting: Option<&str> = row.try_get_unchecked(0)?;
-    let expected: &str = row.try_get_unchecked(1)?;
-    let is_inside = setting.is_some_and(|setting| setting.starts_with(OPEN));
+    let (intruder, is_inside) = (flag(row, 1)?, flag(row, 2)?);
     // `RESET ALL` forgets the setting and leaves the row, which this transaction wrote.
     if !is_inside && !has_row(connection).await? {
         return Ok(None);
@@ -245,30 +301,17 @@ async fn look(
     let constraints = match deferrable {
         None => None,
         Some(deferrable) => {
-            let (user, counts): (&str, &str) = (row.try_get_unchecked(2)?, row.try_get_unchecked(3)?);
-            let (inserted, updated): (&str, &str) = (row.try_get_unchecked(4)?, row.try_get_unchecked(5)?);
-            let is_changed = (counts, inserted, updated) != ("on", "0", "0");
-            deferrable.names(connection, user, is_changed).await?
+            let user: &str = row.try_get_unchecked(3)?;
+            deferrable.names(connection, user, !flag(row, 4)?).await?
         }
     };
-    Ok(Some(Ending { intruder: setting != Some(expected), constraints }))
+    Ok(Some(Ending { intruder, constraints }))
 }
 
 async fn has_row(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let query = "select exists (select from _ebbtide.open_test where xmin = pg_current_xact_id()::xid)";
     let rows = sqlx::raw_sql(query).fetch_all(connection).await?;
     flag(rows.last().ok_or(sqlx::Error::RowNotFound)?, 0)
-}
-
-/// A statement has failed, and with it the transaction. The savepoint alone proves nothing: a test may have set one of
-/// this name in a transaction of its own.
-async fn close_failed(connection: &mut PgConnection, version_num: u32) -> Closing {
-    match look(connection, "rollback to savepoint _ebbtide; ", version_num, None).await {
-        Ok(Some(ending)) => roll_back(connection, ending, version_num).await,
-        Ok(None) => Closing::of(Outcome::Escaped),
-        Err(error) if is_outside(&error) => Closing::of(Outcome::Escaped),
-        Err(error) => Closing::of(Outcome::Lost(error)),
-    }
 }
 
 /// Checks what a commit would have checked, and rolls back.
@@ -293,17 +336,14 @@ async fn roll_back(connection: &mut PgConnection, ending: Ending, version_num: u
 
 /// Rolls back, undoes what rollback does not undo, and so needs no commit either, and reads what is left all the same.
 fn rewind(version_num: u32) -> String {
-    // A sequence that a test has used was read by its session. All of them where the session was not counted.
-    let sequences = "select pg_catalog.setval(sequence, value, called) from _ebbtide.sequences \
-         where pg_catalog.pg_stat_get_xact_blocks_fetched(sequence) > 0 or pg_catalog.current_setting('track_counts') = 'off'";
     // `setseed` makes `random()` predictable for the rest of the session.
     let (number, _) = Uuid::new_v4().as_u64_pair();
     let seed = f64::from(u32::try_from(number >> 32).unwrap_or_default()) / f64::from(u32::MAX);
     // Otherwise the next test's counts begin with this one's.
     let flush = if version_num >= 150_000 { ", pg_catalog.pg_stat_force_next_flush()" } else { "" };
     format!(
-        "rollback; begin read write; {sequences}; select pg_catalog.pg_advisory_unlock_all(), pg_catalog.setseed({seed}){flush}; \
-         select rows, estimates, session from _ebbtide.remains; rollback; discard sequences; deallocate all"
+        "rollback; begin read write; select rows, estimates, session, restored, pg_catalog.pg_advisory_unlock_all(), \
+         pg_catalog.setseed({seed}){flush} from _ebbtide.rewound; rollback; discard sequences; deallocate all"
     )
 }
 
@@ -409,7 +449,7 @@ pub(super) async fn reset(
     let rename = rename.unwrap_or_default();
     let message = format!(
         "begin read write; set local synchronous_commit = off; {UNTOUCHED}; call _ebbtide.reset(); {leave}{rename}commit; \
-         select current_setting('ebbtide.emptied')"
+         select current_setting('ebbtide.emptied'), pg_stat_force_next_flush()"
     );
     match sqlx::raw_sql(AssertSqlSafe(message)).fetch_all(&mut *connection).await {
         Ok(rows) => {
@@ -429,9 +469,8 @@ pub(super) async fn reset(
 const UNTOUCHED: &str = "select 1 / (pg_stat_get_tuples_inserted(1255) + pg_stat_get_tuples_updated(1255) \
                          + pg_stat_get_tuples_deleted(1255) = 0)::int";
 
-/// The next reset counts from here. Ours are counted too, and reach the server when the session is idle.
+/// The next reset counts from here. The reset's own counts reached the server when the session was idle.
 async fn forget_counts(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    send(connection, "select pg_stat_force_next_flush()".to_owned()).await?;
     let forget = "begin read write; set local synchronous_commit = off; select pg_stat_reset(); \
                   update _ebbtide.baseline set counted_since = (select pg_stat_get_db_stat_reset_time(oid) \
                   from pg_database where datname = current_database()); commit";

@@ -31,7 +31,7 @@ impl LanePool {
             if (remains.estimates || may_have_grown)
                 && !guard::proves_estimates(connection).await.map_err(|error| self.explain(STEP, error))?
             {
-                self.refill_later(lane);
+                self.empty_later(lane);
                 return Ok(());
             }
             // A worn lane is not called clean, so it is copied again.
@@ -44,6 +44,22 @@ impl LanePool {
             lane.connection = None;
         }
         self.put_back(lane)
+    }
+
+    /// Empties the files that have grown, in the background, and copies the lane again if that does not do.
+    fn empty_later(&self, mut lane: Lane) {
+        let pool = self.clone();
+        self.setting().runtime.spawn(async move {
+            if lane.is_worn() || !pool.empty_files(&mut lane).await {
+                return pool.refill_or_leave(lane).await;
+            }
+            // It has loaded the language of procedures: the next test gets a new session.
+            lane.connection = None;
+            lane.committed();
+            if let Err(error) = pool.put_back(lane) {
+                tracing::debug!(?error, "a lane is left for the next test to copy");
+            }
+        });
     }
 
     /// Copies the lane again in the background.

@@ -1,4 +1,4 @@
--- What a test may have left behind although it was rolled back: the rows that it wrote, which stay as dead ones; whether
+-- Sets back the sequences, and tells what a test may have left behind although it was rolled back: the rows that it wrote, which stay as dead ones; whether
 -- numbers of the planner may have changed, since ANALYZE and CREATE INDEX write them in place
 -- (https://www.postgresql.org/docs/current/catalog-pg-class.html); and whether the session may differ from a new one in
 -- what no command resets: a custom setting that was set once is empty and not NULL from then on, libraries stay loaded,
@@ -19,5 +19,10 @@ select
             select from pg_prepared_statement() p
             where (p.statement ilike '%set%' or p.statement ilike '%load%') and p.statement ~* {touching}
         )
-        {custom_settings} as session
+        {custom_settings} as session,
+    -- A sequence that a test has used was read by its session. All of them where the session was not counted.
+    (
+        select count(setval(sequence, value, called)) from _ebbtide.sequences
+        where pg_stat_get_xact_blocks_fetched(sequence) > 0 or current_setting('track_counts') = 'off'
+    ) as restored
 from _ebbtide.contents

@@ -64,7 +64,13 @@ pub(super) async fn install(connection: &mut PgConnection, look: &str) -> Result
             _ => keep_rows(connection, holder, number).await?,
         };
         let name = holder.name.quoted();
-        let source = if restored.is_some() { format!("only {name}") } else { catalog::every_row(&name, "xmin") };
+        let source = if restored.is_some() {
+            format!("only {name}")
+        } else {
+            let size = "select pg_relation_size($1::regclass), current_setting('block_size')::int8";
+            let (bytes, page) = sqlx::query_as(size).bind(&name).fetch_one(&mut *connection).await?;
+            catalog::every_row_again(&name, "xmin", bytes, page)
+        };
         contents.push(format!(
             "({}::regclass, {}::bigint, {}, {}::text)",
             Literal(&name),

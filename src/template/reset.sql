@@ -12,7 +12,7 @@ select c.relation, c.rows, pg_relation_size(c.relation), c.source, c.restored
 from ({contents}) c(relation, rows, source, restored) where c.relation is not null;
 
 -- Read after a test's rollback, in the same message: the server counts what the session did only until then.
-create view _ebbtide.remains as
+create view _ebbtide.rewound as
 {look};
 
 -- What `pg_class` keeps for the planner. Some commands write it in place, which a rollback does not undo.

@@ -6,7 +6,7 @@ use crate::body::{ANY, Body, GUARDED, WHOLE, sql};
 pub(super) const BODIES: &[Body] = &[
     sql("our schema dropped", ANY, "drop schema _ebbtide cascade"),
     sql("our schema renamed", ANY, "alter schema _ebbtide rename to gone"),
-    sql("our views replaced", ANY, "create or replace view _ebbtide.remains as select 0::numeric as rows, false as estimates, false as session
+    sql("our views replaced", ANY, "create or replace view _ebbtide.rewound as select 0::numeric as rows, false as estimates, false as session, 0::bigint as restored
         create or replace view _ebbtide.deferrable as select null::text as names
         create or replace view _ebbtide.locals as select null::text as statements
         delete from _ebbtide.sequences
