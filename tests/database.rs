@@ -275,3 +275,34 @@ fn a_test_without_a_runtime_gets_one_too() {
     let kept = ebbtide::blocking::keep(again).unwrap();
     assert!(kept.url().contains("ebbtide_k_"), "{kept}");
 }
+
+/// Our own statements about a table must not take one of its columns for something of theirs.
+#[tokio::test]
+async fn columns_may_have_any_name() {
+    let scratch = Scratch::new();
+    let migration = "
+        create table sites (page int, item text, number int, fetched text, ctid_ tid, value int, relation int, source text);
+        insert into sites select n, 'item ' || n, 7, 'yes', '(0,1)', n, 1, 'here' from generate_series(1, 500) n;
+        create table page (sites text); insert into page values ('one'); update page set sites = 'two';
+        create table \"select\" (\"from\" int, \"where\" text); insert into \"select\" values (1, 'x');
+        create table seen (rows int, changed xid, before int, present text, restored text);
+        insert into seen values (1, '3', 1, 'a', 'b');";
+    scratch.write("migrations/1_sites.sql", migration);
+    let harness = scratch.builder().build().unwrap();
+    for _ in 0..2 {
+        let database = harness.database().await.unwrap();
+        let pool = database.pool();
+        let pages: Vec<i32> = sqlx::query_scalar("select page from sites").fetch_all(&pool).await.unwrap();
+        assert_eq!(pages, (1..=500).collect::<Vec<_>>());
+        let rest =
+            "select (select count(*) from page) + (select count(*) from \"select\") + (select count(*) from seen)";
+        assert_eq!(number(&pool, rest).await, 3);
+        run(&pool, "delete from sites where page > 7; update page set sites = 'three'; delete from \"select\"").await;
+        run(&pool, "update seen set rows = 2; insert into sites (page) values (0)").await;
+        database.close().await.unwrap();
+        let mut tx = harness.tx().await.unwrap();
+        let pages: i64 = sqlx::query_scalar("select sum(page) from sites").fetch_one(&mut *tx).await.unwrap();
+        assert_eq!(pages, 500 * 501 / 2);
+        tx.close().await.unwrap();
+    }
+}

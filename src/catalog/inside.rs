@@ -6,6 +6,8 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
+use super::rows;
+
 /// Read in the database that was built.
 #[derive(Debug, Default)]
 pub(crate) struct Inside {
@@ -13,6 +15,8 @@ pub(crate) struct Inside {
     pub(crate) statements: Vec<String>,
     /// Why no copy can equal the database, one line each.
     pub(crate) obstacles: Vec<Obstacle>,
+    /// Where else the name of the database that was built stands, which every copy has from it.
+    pub(crate) remnants: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -89,6 +93,10 @@ const STUCK: &str = "select pg_describe_object('pg_class'::regclass, ev_class, 0
          join pg_attribute on attrelid = adrelid and attnum = adnum \
          where attgenerated <> '' and strpos(pg_get_expr(adbin, adrelid), $1) > 0";
 
+/// Comments on objects.
+const COMMENTS: &str = "select 'the comment on ' || pg_describe_object(classoid, objoid, objsubid) from pg_description \
+     where objoid >= 16384 and strpos(description, $1) > 0";
+
 const PREPARED: &str =
     "select format('the prepared transaction %L', gid) from pg_prepared_xacts where database = current_database()";
 const SLOTS: &str =
@@ -132,6 +140,9 @@ impl Inside {
                 .collect(),
             NAME,
         );
+        inside.remnants = sqlx::query_scalar(COMMENTS).bind(database).fetch_all(&mut *transaction).await?;
+        let tables = rows::tables_with_text(&mut transaction, database).await?;
+        inside.remnants.extend(tables.into_iter().map(|table| format!("rows of {table}")));
         transaction.rollback().await?;
         Ok(inside)
     }

@@ -10,6 +10,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::relations::{OWN_SCHEMA, RelationName};
+use crate::names::Literal;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
@@ -64,6 +65,33 @@ pub(crate) async fn row_holders(connection: &mut PgConnection) -> Result<Vec<Row
     Ok(holders)
 }
 
+/// Tables of up to [`LARGE`] bytes with a row in which the text stands. The session must be within a transaction.
+pub(super) async fn tables_with_text(connection: &mut PgConnection, text: &str) -> Result<Vec<String>> {
+    // Text in any form: plain, in arrays, in JSON and in types of the user's own.
+    let query = format!(
+        "select format('%I.%I', n.nspname, c.relname), string_agg(quote_ident(a.attname), ', ' order by a.attnum) \
+         from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_am on pg_am.oid = c.relam \
+         join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped \
+         join pg_type t on t.oid = a.atttypid and t.typcategory in ('S', 'A', 'U', 'C') \
+         where c.relkind in ('r', 'm') and amname = 'heap' and c.relpersistence <> 't' and c.relispopulated \
+         and pg_relation_size(c.oid) between 1 and {LARGE} \
+         and n.nspname not in ('pg_catalog', 'information_schema', '{OWN_SCHEMA}') and n.nspname not like 'pg\\_toast%' \
+         group by n.nspname, c.relname, c.oid order by 1"
+    );
+    let tables: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(query)).fetch_all(&mut *connection).await?;
+    if tables.is_empty() {
+        return Ok(Vec::new());
+    }
+    sqlx::raw_sql(WITHOUT_SCANS).execute(&mut *connection).await?;
+    let parts = tables.iter().map(|(table, columns)| {
+        let (name, rows) = (Literal(table), every_row(table, columns));
+        let text = Literal(text);
+        format!("select {name} where exists (select from {rows} where strpos((_ebbtide_fetched.*)::text, {text}) > 0)")
+    });
+    let query = parts.collect::<Vec<_>>().join(" union all ");
+    sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(connection).await
+}
+
 /// Exact row counts, with the rows of partitions and of tables that inherit.
 pub(crate) async fn row_counts(
     connection: &mut PgConnection,
@@ -76,12 +104,14 @@ pub(crate) async fn row_counts(
 
 /// A `FROM` clause with every row of a table in its physical order, for a session without `enable_seqscan`. The fetches go
 /// page by page: an array with the place of every row would not fit into memory for a large table. OFFSET keeps the planner
-/// from making a join of it, which it would scan for.
+/// from making a join of it, which it would scan for. Our names are none that a column of the table is likely to have.
 pub(crate) fn every_row(table: &str, columns: &str) -> String {
     format!(
-        "generate_series(0, pg_relation_size('{}') / current_setting('block_size')::int - 1) page, \
-         lateral (select {columns} from only {table} where ctid = any (array(select format('(%s,%s)', page, item)::tid \
-         from generate_series(1, current_setting('block_size')::int / 28) item)) offset 0) fetched",
+        "generate_series(0, pg_relation_size('{}') / current_setting('block_size')::int - 1) _ebbtide_pages(_ebbtide_page), \
+         lateral (select {columns} from only {table} where ctid = any (array(\
+            select format('(%s,%s)', _ebbtide_page, _ebbtide_item)::tid \
+            from generate_series(1, current_setting('block_size')::int / 28) _ebbtide_items(_ebbtide_item))) offset 0) \
+         _ebbtide_fetched",
         table.replace('\'', "''")
     )
 }

@@ -1,5 +1,7 @@
 //! What `CREATE DATABASE ... TEMPLATE` leaves out: read when a template is sealed, and given to each copy.
 
+use std::io::Write as _;
+
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
@@ -25,6 +27,15 @@ pub(super) async fn read(
         let all = inside.obstacles.iter().map(|obstacle| obstacle.what.as_str()).collect::<Vec<_>>().join("\n");
         let message = format!("the migrations leave what a test's copy of the database cannot have: {}", first.what);
         return Err(Error::new(ErrorKind::Migration, message).with_evidence("left", all).with_help(first.remedy));
+    }
+    if !inside.remnants.is_empty() {
+        // Not by `eprintln!`, which a test runner captures for the test that comes first.
+        let _ = writeln!(
+            std::io::stderr(),
+            "ebbtide: the name of the database that the migrations ran in, which no test has, stands in {}: call \
+             current_database() where the name is used, instead of writing it down",
+            inside.remnants.join(", ")
+        );
     }
     if !inside.statements.is_empty() {
         // On a server of another owner the lane's own row marks it as usable. The last statement for a copy sets the mark.

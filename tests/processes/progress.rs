@@ -48,3 +48,40 @@ async fn a_pipe_gets_a_line_for_each_step_that_takes_long() {
     assert_eq!(migrating.len(), 2, "each is written once: {lines:#?}");
     assert!(migrating[0].contains("first") && migrating[1].contains("second"), "{lines:#?}");
 }
+
+#[tokio::test]
+async fn the_name_of_the_database_of_the_migrations_is_reported_where_it_stays() {
+    if !natively(here!()) {
+        return;
+    }
+    if let Some(root) = role().and(std::env::var_os("SCRATCH_OF_TEST")).map(std::path::PathBuf::from) {
+        let scratch = Scratch::new();
+        let harness = scratch.builder().migrations(root.join("migrations")).build().unwrap();
+        harness.tx().await.unwrap().close().await.unwrap();
+        return;
+    }
+    let scratch = Scratch::new();
+    let migration = "create table jobs (id int, \"the database\" text[], size int); create table quiet (name text);
+        insert into quiet values ('nothing');
+        insert into jobs select n, array['a', current_database()], n from generate_series(1, 300) n;
+        create table empty (name name default current_database()); create table numbers (n int);
+        insert into numbers values (1);
+        do $$ begin execute format('comment on table quiet is %L', 'made in ' || current_database()); end $$;";
+    scratch.write("migrations/1_jobs.sql", migration);
+    let reports = |output: std::process::Output| {
+        assert!(output.status.success(), "{output:?}");
+        let lines = String::from_utf8(output.stderr).unwrap();
+        lines
+            .lines()
+            .filter(|line| line.contains("the database that the migrations ran in"))
+            .map(str::to_owned)
+            .collect()
+    };
+    let run = || again_natively(here!()).env("SCRATCH_OF_TEST", scratch.path("")).output().unwrap();
+    let first: Vec<String> = reports(run());
+    assert_eq!(first.len(), 1, "{first:#?}");
+    assert!(first[0].contains("stands in the comment on table public.quiet, rows of public.jobs: call"), "{first:#?}");
+    // The template is there, and nothing is built.
+    let second: Vec<String> = reports(run());
+    assert_eq!(second.len(), 0, "{second:#?}");
+}
