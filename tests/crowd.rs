@@ -185,7 +185,8 @@ fn more_databases_than_the_server_has_connections_for_take_turns_in_many_process
     if !natively(test) {
         return;
     }
-    for count in [8, 32] {
+    let counts = std::env::var("EBBTIDE_PROCESSES").map_or(vec![8, 32], |count| vec![count.parse().unwrap()]);
+    for count in counts {
         let scratch = project();
         let children: Vec<Child> = (0..count)
             .map(|number: usize| {

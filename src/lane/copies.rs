@@ -188,7 +188,7 @@ impl LanePool {
             return false;
         }
         let Some(connection) = &mut lane.connection else { return false };
-        match guard::reset(connection.get(), None, None).await {
+        match guard::reset(connection.get(), None).await {
             Ok(()) => true,
             Err(error) => {
                 tracing::debug!(%error, "a lane has to be copied again");
@@ -197,8 +197,11 @@ impl LanePool {
         }
     }
 
-    /// Ends every other session on the lane, undoes what they committed, and gives the database a new name, so that no
-    /// URL of an earlier test leads there. None if it could not be proved that the lane equals the template again.
+    /// Gives the database a new name, so that no URL of an earlier test leads there, ends every other session on it, and
+    /// undoes what they committed. None if it could not be proved that the lane equals the template again.
+    ///
+    /// The new name comes first: a client that connects again and again would get in between the last look at the sessions
+    /// and the new name.
     ///
     /// # Errors
     /// The server is gone.
@@ -210,36 +213,57 @@ impl LanePool {
         database: &mut DatabaseName,
     ) -> Result<Option<PgConnection>> {
         let renamed = DatabaseName::new_lane(&self.setting().fingerprint, lease.number());
-        let outlives_us = self.setting().server.outlives_us();
-        let result = match self.end_others(&mut connection).await {
-            Ok(()) if outlives_us => guard::reset(&mut connection, lease.holder(), None).await,
-            Ok(()) => guard::reset(&mut connection, lease.holder(), Some(&renamed)).await,
-            Err(error) => Err(error),
-        };
         let step = "resetting a lane";
-        match result {
-            Ok(()) if outlives_us => {
-                // Without a superuser's rights only ALTER DATABASE is left, which wants no session on the database.
-                // Closing it is a courtesy: its end is awaited below.
-                let _ = connection.close().await;
-                self.rename(database, &renamed).await?;
-                *database = renamed;
-                self.connect_to_lane(database, step).await.map(Some)
+        let result = if self.setting().server.outlives_us() {
+            // Without a superuser's rights only ALTER DATABASE is left, which wants no session on the database, and most
+            // tables that have changed mean a new copy, which needs no name. What a client does until the new name is
+            // there, the second reset finds.
+            if let Err(error) = self.reset_now(&mut connection, None).await {
+                return self.not_reset(lease, connection, step, error).await;
             }
-            Ok(()) => {
-                *database = renamed;
-                Ok(Some(connection))
-            }
-            Err(error) if sql_error::is_server_gone(&error) => Err(self.explain(step, error)),
-            Err(error) => {
-                tracing::debug!(%error, "a lane has to be copied again");
-                if sql_error::code(&error) == Some("EB002") {
-                    drop(connection);
-                    self.drop_now(lease.number()).await?;
+            // Closing it is a courtesy: its end is awaited.
+            let _ = connection.close().await;
+            self.rename(database, &renamed).await?;
+            *database = renamed;
+            connection = self.connect_to_lane(database, step).await?;
+            self.reset_now(&mut connection, lease.holder()).await
+        } else {
+            match guard::rename(&mut connection, &renamed).await {
+                Ok(()) => {
+                    *database = renamed;
+                    self.reset_now(&mut connection, lease.holder()).await
                 }
-                Ok(None)
+                Err(error) => Err(error),
             }
+        };
+        match result {
+            Ok(()) => Ok(Some(connection)),
+            Err(error) => self.not_reset(lease, connection, step, error).await,
         }
+    }
+
+    async fn reset_now(&self, connection: &mut PgConnection, holder: Option<&str>) -> Result<(), sqlx::Error> {
+        self.end_others(connection).await?;
+        guard::reset(connection, holder).await
+    }
+
+    /// The lane has to be copied again, unless the server is gone.
+    async fn not_reset(
+        &self,
+        lease: &LaneLease,
+        connection: PgConnection,
+        step: &str,
+        error: sqlx::Error,
+    ) -> Result<Option<PgConnection>> {
+        if sql_error::is_server_gone(&error) {
+            return Err(self.explain(step, error));
+        }
+        tracing::debug!(%error, "a lane has to be copied again");
+        if sql_error::code(&error) == Some("EB002") {
+            drop(connection);
+            self.drop_now(lease.number()).await?;
+        }
+        Ok(None)
     }
 
     /// Drops a lane's databases with what the server holds of them, such as replication slots.
@@ -260,8 +284,14 @@ impl LanePool {
         loop {
             match sqlx::raw_sql(AssertSqlSafe(rename.clone())).execute(&mut admin).await {
                 Ok(_) => break,
-                // object_in_use: a closed session takes a moment to go.
-                Err(error) if sql_error::code(&error) == Some("55006") => patience.pause(error).await?,
+                // object_in_use: a closed session takes a moment to go, and a client of the test may connect again.
+                Err(error) if sql_error::code(&error) == Some("55006") => {
+                    let end = "select pg_terminate_backend(pid) from pg_stat_activity \
+                               where datname = $1 and backend_type = 'client backend' and pg_has_role(usesysid, 'member')";
+                    let ended = sqlx::query(end).bind(from.as_str()).execute(&mut admin).await;
+                    ended.map_err(|error| self.explain(step, error))?;
+                    patience.pause(error).await?;
+                }
                 Err(error) => return Err(self.explain(step, error)),
             }
         }
@@ -290,14 +320,17 @@ impl LanePool {
         LateWatch { cancelled, task: watch.abort_handle() }
     }
 
-    /// Ends every other session on the lane, and waits until the server has forgotten them.
+    /// Ends every other session on the lane, and waits until the server has forgotten them. One that is about to begin
+    /// holds a lock on the database, and is not listed yet (`InitPostgres` in PostgreSQL's `postinit.c`).
     pub(super) async fn end_others(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let mut patience = Patience::new("ending a test's sessions", ENDING);
         loop {
             // The function below the view `pg_stat_activity`, which joins tables to it.
-            let end = "select count(pg_terminate_backend(pid))::text from pg_stat_get_activity(null) \
-                       where datid = (select oid from pg_database where datname = current_database()) \
-                       and pid <> pg_backend_pid() and backend_type = 'client backend'";
+            let end = "select ((select count(pg_terminate_backend(a.pid)) from pg_stat_get_activity(null) a \
+                           where a.datid = d.oid and a.pid <> pg_backend_pid() and a.backend_type = 'client backend') \
+                       + (select count(*) from pg_lock_status() l where l.locktype = 'object' \
+                           and l.classid = 'pg_database'::regclass and l.objid = d.oid and l.pid <> pg_backend_pid()))::text \
+                       from pg_database d where datname = current_database()";
             let row = sqlx::raw_sql(end).fetch_one(&mut *connection).await?;
             let left: &str = row.try_get_unchecked(0)?;
             if left == "0" {

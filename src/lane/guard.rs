@@ -289,7 +289,7 @@ async fn look(
     let message = format!(
         "{before}select pg_catalog.pg_stat_clear_snapshot(), {TRANSACTION} is distinct from {}, \
          coalesce(pg_catalog.starts_with({TRANSACTION}, '{OPEN}'), false), current_user::pg_catalog.text, \
-         {IS_COUNTED} and {CONSTRAINTS_MADE} = 0",
+         {IS_COUNTED} and {CONSTRAINTS_MADE} = 0 as _ebbtide",
         mark(version_num)
     );
     let rows = sqlx::raw_sql(AssertSqlSafe(message)).fetch_all(&mut *connection).await?;
@@ -434,22 +434,29 @@ pub(super) fn is_outside(error: &sqlx::Error) -> bool {
     matches!(code(error), Some("25P01" | "3B001"))
 }
 
-/// Undoes what a test has committed, or fails with EB001 where only a new copy will do. A superuser can rename the
-/// database below its own session.
-pub(super) async fn reset(
-    connection: &mut PgConnection,
-    holder: Option<&str>,
-    renamed: Option<&DatabaseName>,
-) -> Result<(), sqlx::Error> {
-    let leave = holder.map(|holder| format!("call _ebbtide.leave({}); ", Literal(holder))).unwrap_or_default();
-    // ALTER DATABASE refuses the current database, and any other with a session on it. The name is a column of one row,
-    // which sessions look up by its identifier.
-    let rename = renamed.map(|name| {
-        format!("update pg_database set datname = {} where datname = current_database(); ", Literal(name.as_str()))
-    });
-    let rename = rename.unwrap_or_default();
+/// Gives the database a new name below its sessions, which look it up by its identifier. ALTER DATABASE refuses the
+/// current database, and any other with a session on it; the name is a column of one row, and ours a superuser's session.
+pub(super) async fn rename(connection: &mut PgConnection, name: &DatabaseName) -> Result<(), sqlx::Error> {
     let message = format!(
-        "begin read write; set local synchronous_commit = off; {UNTOUCHED}; call _ebbtide.reset(); {leave}{rename}commit; \
+        "begin read write; set local synchronous_commit = off; \
+         update pg_database set datname = {} where datname = current_database(); commit",
+        Literal(name.as_str())
+    );
+    match send(connection, message).await {
+        Err(error) => {
+            // The first error is the one to tell.
+            let _ = send(connection, "rollback".to_owned()).await;
+            Err(error)
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Undoes what a test has committed, or fails with EB001 where only a new copy will do.
+pub(super) async fn reset(connection: &mut PgConnection, holder: Option<&str>) -> Result<(), sqlx::Error> {
+    let leave = holder.map(|holder| format!("call _ebbtide.leave({}); ", Literal(holder))).unwrap_or_default();
+    let message = format!(
+        "begin read write; set local synchronous_commit = off; {UNTOUCHED}; call _ebbtide.reset(); {leave}commit; \
          select current_setting('ebbtide.emptied'), pg_stat_force_next_flush()"
     );
     match sqlx::raw_sql(AssertSqlSafe(message)).fetch_all(&mut *connection).await {

@@ -124,7 +124,7 @@ async fn catalogs_differ(connection: &mut PgConnection) -> Result<String, sqlx::
         let count: i64 = sqlx::query_scalar(AssertSqlSafe(format!("select count(*) from {from}")))
             .fetch_one(&mut *connection)
             .await?;
-        let seen = format!("(select (count(*), count(*) filter (where age(xmin) < age(before.changed))) from {from})");
+        let seen = format!("(select (count(*), count(*) filter (where age(xmin) < oldest)) from {from})");
         differing.push(format!("{seen} is distinct from ({count}::bigint, 0::bigint)"));
     }
     Ok(differing.join("\n        or "))

@@ -55,6 +55,8 @@ declare
     restored int := 0;
     statement text;
     ignored text;
+    -- A transaction identifier with a lower age is a test's.
+    oldest int;
 begin
     {refusal}
     -- Tests on other databases of the server see these: they do not wait for a copy in the background.
@@ -67,6 +69,7 @@ begin
         raise exception 'the database itself has changed' using errcode = 'EB001';
     end if;
     select * into strict before from _ebbtide.baseline;
+    oldest := age(before.changed);
     -- A test may have reset the counters, which changes this moment.
     if (select pg_stat_get_db_stat_reset_time(oid) from pg_database where datname = current_database())
         is distinct from before.counted_since
@@ -95,8 +98,8 @@ begin
         if not present.is_counted and present.bytes_now = present.bytes then
             continue when present.bytes = 0 or present.rows > {looked_at};
             ignored := set_config('enable_seqscan', case when present.restored is null then 'off' else 'on' end, true);
-            execute format('select count(*) as rows, count(*) filter (where age(xmin) < age(%L::xid)) as new from %s',
-                before.changed, present.source) into seen;
+            execute format('select count(*) as rows, count(*) filter (where age(xmin) < %s) as new from %s', oldest,
+                present.source) into seen;
             continue when seen.rows = present.rows and seen.new = 0;
         end if;
         if present.restored is null then
