@@ -263,11 +263,13 @@ async fn publish(
     // ALTER DATABASE ... RENAME wants no session on the database, and a closed one takes a moment to go.
     let mut patience = Patience::new("sealing the template", Duration::from_secs(20));
     loop {
-        // A command or a function may leave a session behind. One that is idle has nothing left to do.
+        // A command or a function may leave a session behind. One that is idle has nothing left to do. Of an autovacuum
+        // worker the state is not known, and AND would go on: only the CASE keeps us from ending it.
         let sessions: Vec<String> = sqlx::query_scalar(
             "select concat('session ', pid, ' (' || nullif(application_name, '') || ')', ': ' || coalesce(state, backend_type), \
                 ', ' || nullif(left(query, 200), ''), \
-                case when state = 'idle' and pg_has_role(usesysid, 'member') and pg_terminate_backend(pid) then ', ended' end) \
+                case when state = 'idle' and pg_has_role(usesysid, 'member') \
+                    then case when pg_terminate_backend(pid) then ', ended' end end) \
              from pg_stat_activity where datname = $1",
         )
         .bind(build.as_str())
