@@ -31,6 +31,14 @@ pub(crate) struct RowHolder {
     pub(crate) storage: Option<String>,
 }
 
+/// The condition for the user's relations that hold rows of their own, on `pg_class c` and `pg_namespace n`.
+fn holds_rows() -> String {
+    format!(
+        "c.relkind in ('r', 'm') and c.relpersistence <> 't' and c.relispopulated \
+         and n.nspname not in ('pg_catalog', 'information_schema', '{OWN_SCHEMA}') and n.nspname not like 'pg\\_toast%'"
+    )
+}
+
 /// Every table with storage of its own and every materialized view, those of extensions included.
 pub(crate) async fn row_holders(connection: &mut PgConnection) -> Result<Vec<RowHolder>> {
     let query = format!(
@@ -41,9 +49,8 @@ pub(crate) async fn row_holders(connection: &mut PgConnection) -> Result<Vec<Row
             where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''), '{{}}'), \
          array_to_string(c.reloptions, ', ') \
          from pg_class c join pg_namespace n on n.oid = c.relnamespace \
-         where c.relkind in ('r', 'm') and c.relpersistence <> 't' and c.relispopulated \
-         and n.nspname not in ('pg_catalog', 'information_schema', '{OWN_SCHEMA}') and n.nspname not like 'pg\\_toast%' \
-         order by 1, 2"
+         where {} order by 1, 2",
+        holds_rows()
     );
     let rows = sqlx::query(AssertSqlSafe(query)).fetch_all(&mut *connection).await?;
     let mut holders = Vec::new();
@@ -73,10 +80,9 @@ pub(super) async fn tables_with_text(connection: &mut PgConnection, text: &str) 
          from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_am on pg_am.oid = c.relam \
          join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped \
          join pg_type t on t.oid = a.atttypid and t.typcategory in ('S', 'A', 'U', 'C') \
-         where c.relkind in ('r', 'm') and amname = 'heap' and c.relpersistence <> 't' and c.relispopulated \
-         and pg_relation_size(c.oid) between 1 and {LARGE} \
-         and n.nspname not in ('pg_catalog', 'information_schema', '{OWN_SCHEMA}') and n.nspname not like 'pg\\_toast%' \
-         group by n.nspname, c.relname, c.oid order by 1"
+         where {} and amname = 'heap' and pg_relation_size(c.oid) between 1 and {LARGE} \
+         group by n.nspname, c.relname, c.oid order by 1",
+        holds_rows()
     );
     let tables: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(query)).fetch_all(&mut *connection).await?;
     if tables.is_empty() {
@@ -107,12 +113,12 @@ pub(crate) async fn row_counts(
 /// from making a join of it, which it would scan for. Our names are none that a column of the table is likely to have.
 pub(crate) fn every_row(table: &str, columns: &str) -> String {
     format!(
-        "generate_series(0, pg_relation_size('{}') / current_setting('block_size')::int - 1) _ebbtide_pages(_ebbtide_page), \
+        "generate_series(0, pg_relation_size({}) / current_setting('block_size')::int - 1) _ebbtide_pages(_ebbtide_page), \
          lateral (select {columns} from only {table} where ctid = any (array(\
             select format('(%s,%s)', _ebbtide_page, _ebbtide_item)::tid \
             from generate_series(1, current_setting('block_size')::int / 28) _ebbtide_items(_ebbtide_item))) offset 0) \
          _ebbtide_fetched",
-        table.replace('\'', "''")
+        Literal(table)
     )
 }
 

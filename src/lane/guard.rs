@@ -4,7 +4,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
-
 use uuid::Uuid;
 
 use super::leased::USES;
@@ -173,8 +172,8 @@ impl Deferrable {
         if let Some(known) = known {
             return Ok(known.names);
         }
-        let rows = sqlx::raw_sql("select names from _ebbtide.deferrable").fetch_all(connection).await?;
-        let names: Option<&str> = rows.last().ok_or(sqlx::Error::RowNotFound)?.try_get_unchecked(0)?;
+        let row = last_row(connection, "select names from _ebbtide.deferrable".to_owned()).await?;
+        let names: Option<&str> = row.try_get_unchecked(0)?;
         let names = names.map(str::to_owned);
         if !is_changed {
             *self.found() = Some(Names { user: user.to_owned(), names: names.clone() });
@@ -199,35 +198,40 @@ pub(super) async fn close(
     deferrable: &Deferrable,
     has_cancelled: impl Fn() -> bool,
 ) -> Closing {
-    let closing = match close_at_once(connection, version_num, deferrable).await {
-        Ok(Some(closing)) => Ok(closing),
-        Ok(None) => look_and_close(connection, "", version_num, Some(deferrable)).await,
-        Err(error) if code(&error) == Some(DOUBT) => {
-            look_and_close(connection, "rollback to savepoint _ebbtide_end; ", version_num, Some(deferrable)).await
+    let closing = match close_inside(connection, version_num, deferrable).await {
+        // The test saw a statement fail and stopped there, or changed what is read: that goes with the savepoint, whose name
+        // alone proves nothing. query_canceled may be meant for a statement of the test's.
+        Err(error) if is_refusal(&error) && (code(&error) != Some("57014") || has_cancelled()) => {
+            look_and_close(connection, "rollback to savepoint _ebbtide; ", version_num, None).await
         }
-        Err(error) => Err(error),
+        other => other,
     };
-    let closing = match closing {
-        Ok(closing) => closing,
-        Err(error) if is_outside(&error) => Closing::of(Outcome::Escaped),
-        Err(error) => match code(&error) {
-            // The test saw a statement fail and stopped there, or changed what is read: that goes with the savepoint.
-            // query_canceled may be meant for a statement of the test's.
-            Some(code) if !sql_error::is_server_gone(&error) && (code != "57014" || has_cancelled()) => {
-                match look_and_close(connection, "rollback to savepoint _ebbtide; ", version_num, None).await {
-                    Ok(closing) => closing,
-                    // The savepoint alone proves nothing: a test may have set one of this name in a transaction of its own.
-                    Err(error) if is_outside(&error) => Closing::of(Outcome::Escaped),
-                    Err(error) => Closing::of(Outcome::Lost(error)),
-                }
-            }
-            _ => Closing::of(Outcome::Lost(error)),
-        },
-    };
+    let closing = closing
+        .unwrap_or_else(|error| Closing::of(if is_outside(&error) { Outcome::Escaped } else { Outcome::Lost(error) }));
     match forget_statements(connection).await {
         Err(error) if matches!(closing.outcome, Outcome::Clean) => Closing::of(Outcome::Lost(error)),
         _ => closing,
     }
+}
+
+/// Whether the server has refused a statement of a transaction that may still be the test's own.
+fn is_refusal(error: &sqlx::Error) -> bool {
+    code(error).is_some() && !is_outside(error) && !sql_error::is_server_gone(error)
+}
+
+/// Ends a transaction in which no statement has failed.
+async fn close_inside(
+    connection: &mut PgConnection,
+    version_num: u32,
+    deferrable: &Deferrable,
+) -> Result<Closing, sqlx::Error> {
+    let before = match close_at_once(connection, version_num, deferrable).await {
+        Ok(Some(closing)) => return Ok(closing),
+        Ok(None) => "",
+        Err(error) if code(&error) == Some(DOUBT) => "rollback to savepoint _ebbtide_end; ",
+        Err(error) => return Err(error),
+    };
+    look_and_close(connection, before, version_num, Some(deferrable)).await
 }
 
 /// `division_by_zero`: whether the transaction is as usual has to be looked at.
@@ -292,9 +296,8 @@ async fn look(
          {IS_COUNTED} and {CONSTRAINTS_MADE} = 0 as _ebbtide",
         mark(version_num)
     );
-    let rows = sqlx::raw_sql(AssertSqlSafe(message)).fetch_all(&mut *connection).await?;
-    let row = rows.last().ok_or(sqlx::Error::RowNotFound)?;
-    let (intruder, is_inside) = (flag(row, 1)?, flag(row, 2)?);
+    let row = last_row(connection, message).await?;
+    let (intruder, is_inside) = (flag(&row, 1)?, flag(&row, 2)?);
     // `RESET ALL` forgets the setting and leaves the row, which this transaction wrote.
     if !is_inside && !has_row(connection).await? {
         return Ok(None);
@@ -303,7 +306,7 @@ async fn look(
         None => None,
         Some(deferrable) => {
             let user: &str = row.try_get_unchecked(3)?;
-            deferrable.names(connection, user, !flag(row, 4)?).await?
+            deferrable.names(connection, user, !flag(&row, 4)?).await?
         }
     };
     Ok(Some(Ending { intruder, constraints }))
@@ -311,8 +314,7 @@ async fn look(
 
 async fn has_row(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let query = "select exists (select from _ebbtide.open_test where xmin = pg_current_xact_id()::xid)";
-    let rows = sqlx::raw_sql(query).fetch_all(connection).await?;
-    flag(rows.last().ok_or(sqlx::Error::RowNotFound)?, 0)
+    flag(&last_row(connection, query.to_owned()).await?, 0)
 }
 
 /// Checks what a commit would have checked, and rolls back.
@@ -348,17 +350,21 @@ fn rewind(version_num: u32) -> String {
     )
 }
 
-/// Sends statements of which the last that returns a row tells what a test may have left behind.
+/// Sends a message that ends with [`rewind`].
 async fn send_and_read(connection: &mut PgConnection, message: String, intruder: bool) -> Result<Remains, sqlx::Error> {
-    let rows = sqlx::raw_sql(AssertSqlSafe(message)).fetch_all(connection).await?;
-    let row = rows.last().ok_or(sqlx::Error::RowNotFound)?;
-    Remains::read(row, intruder)
+    Remains::read(&last_row(connection, message).await?, intruder)
+}
+
+/// The last row that the statements of a message return.
+async fn last_row(connection: &mut PgConnection, message: String) -> Result<PgRow, sqlx::Error> {
+    let mut rows = sqlx::raw_sql(AssertSqlSafe(message)).fetch_all(connection).await?;
+    rows.pop().ok_or(sqlx::Error::RowNotFound)
 }
 
 /// Whether the planner sees what it sees in the template: if not, only a new copy will do.
 pub(super) async fn proves_estimates(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    match sqlx::raw_sql("select seen from _ebbtide.estimates_seen").fetch_all(connection).await {
-        Ok(rows) => Ok(!flag(rows.last().ok_or(sqlx::Error::RowNotFound)?, 0)?),
+    match last_row(connection, "select seen from _ebbtide.estimates_seen".to_owned()).await {
+        Ok(row) => Ok(!flag(&row, 0)?),
         Err(error) if sql_error::is_server_gone(&error) => Err(error),
         Err(error) => {
             tracing::debug!(%error, "a lane has to be copied again");
@@ -389,16 +395,10 @@ pub(super) async fn begin_statements(connection: &mut PgConnection) -> Result<()
 const RELEASE: &str = concat!("release savepoint ", statement!(), "; ");
 const AGAIN: &str = concat!("savepoint ", statement!());
 /// Looks for the signs of what `_ebbtide.locals` ends, without the work of parsing statements.
-const STAY: &str = concat!(
-    "release savepoint ",
-    statement!(),
-    "; select pg_catalog.current_setting('role') <> 'none' \
-         or exists (select from pg_catalog.pg_cursor() c where not c.is_holdable and c.name <> '') \
-         or exists (select from pg_catalog.pg_prepared_statement() p \
-            where p.statement ilike '%local%' or p.statement ilike '%set_config%') as _ebbtide; \
-     savepoint ",
-    statement!()
-);
+const SIGNS: &str = "select pg_catalog.current_setting('role') <> 'none' \
+     or exists (select from pg_catalog.pg_cursor() c where not c.is_holdable and c.name <> '') \
+     or exists (select from pg_catalog.pg_prepared_statement() p \
+        where p.statement ilike '%local%' or p.statement ilike '%set_config%') as _ebbtide; ";
 
 /// Whether a statement of the server's log is one of ebbtide's own: what it means that it failed is told elsewhere.
 pub(super) fn is_own(statement: &str) -> bool {
@@ -407,8 +407,8 @@ pub(super) fn is_own(statement: &str) -> bool {
 
 /// Makes the statements since the last time stay, or undoes them if one of them failed: as without a transaction.
 pub(super) async fn renew(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    match sqlx::raw_sql(STAY).fetch_all(&mut *connection).await {
-        Ok(rows) if flag(rows.last().ok_or(sqlx::Error::RowNotFound)?, 0)? => end_locals(connection).await,
+    match last_row(connection, format!("{RELEASE}{SIGNS}{AGAIN}")).await {
+        Ok(row) if flag(&row, 0)? => end_locals(connection).await,
         Ok(_) => Ok(()),
         Err(error) if code(&error) == Some("25P02") => {
             let undo = concat!("rollback to savepoint ", statement!());
@@ -420,8 +420,8 @@ pub(super) async fn renew(connection: &mut PgConnection) -> Result<(), sqlx::Err
 
 /// Ends what a real COMMIT would have ended.
 async fn end_locals(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let rows = sqlx::raw_sql("select statements from _ebbtide.locals").fetch_all(&mut *connection).await?;
-    let locals: Option<&str> = rows.last().ok_or(sqlx::Error::RowNotFound)?.try_get_unchecked(0)?;
+    let row = last_row(connection, "select statements from _ebbtide.locals".to_owned()).await?;
+    let locals: Option<&str> = row.try_get_unchecked(0)?;
     match locals {
         None => Ok(()),
         Some(statements) => send(connection, format!("{RELEASE}{statements}; {AGAIN}")).await,
@@ -442,14 +442,17 @@ pub(super) async fn rename(connection: &mut PgConnection, name: &DatabaseName) -
          update pg_database set datname = {} where datname = current_database(); commit",
         Literal(name.as_str())
     );
-    match send(connection, message).await {
-        Err(error) => {
-            // The first error is the one to tell.
-            let _ = send(connection, "rollback".to_owned()).await;
-            Err(error)
-        }
-        Ok(()) => Ok(()),
+    let sent = send(connection, message).await;
+    undone_if_refused(connection, sent).await
+}
+
+/// A transaction of ours that was refused does not stay open.
+async fn undone_if_refused<T>(connection: &mut PgConnection, sent: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+    if sent.is_err() {
+        // The first error is the one to report.
+        let _ = send(connection, "rollback".to_owned()).await;
     }
+    sent
 }
 
 /// Undoes what a test has committed, or fails with EB001 where only a new copy will do.
@@ -459,17 +462,10 @@ pub(super) async fn reset(connection: &mut PgConnection, holder: Option<&str>) -
         "begin read write; set local synchronous_commit = off; {UNTOUCHED}; call _ebbtide.reset(); {leave}commit; \
          select current_setting('ebbtide.emptied'), pg_stat_force_next_flush()"
     );
-    match sqlx::raw_sql(AssertSqlSafe(message)).fetch_all(&mut *connection).await {
-        Ok(rows) => {
-            let emptied: &str = rows.last().map_or(Ok("0"), |row| row.try_get_unchecked(0))?;
-            if emptied == "0" { Ok(()) } else { forget_counts(connection).await }
-        }
-        Err(error) => {
-            // The first error is the one to tell.
-            let _ = send(connection, "rollback".to_owned()).await;
-            Err(error)
-        }
-    }
+    let sent = last_row(connection, message).await;
+    let row = undone_if_refused(connection, sent).await?;
+    let emptied: &str = row.try_get_unchecked(0)?;
+    if emptied == "0" { Ok(()) } else { forget_counts(connection).await }
 }
 
 /// Fails if a row of `pg_proc`, whose identifier is 1255, was written since the copy: it may be the procedure that judges

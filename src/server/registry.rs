@@ -233,6 +233,14 @@ pub(crate) struct Instance {
     pub(crate) folder: PathBuf,
 }
 
+/// Whether the process of a mark lives. One that a limit of our own keeps us from reading may be anybody's who does.
+fn may_live(mark: std::io::Result<Option<ProcessMark>>) -> bool {
+    match mark {
+        Ok(mark) => mark.is_some_and(|owner| owner.is_alive()),
+        Err(error) => Scarcity::of_open(&error).is_some(),
+    }
+}
+
 impl Instance {
     pub(crate) fn name(&self) -> String {
         self.folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
@@ -285,8 +293,8 @@ impl Instance {
     pub(crate) fn is_leased(&self) -> bool {
         match std::fs::read_dir(self.folder.join("leases")) {
             Ok(entries) => {
-                let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-                names.into_iter().any(|name| LeaseName(name).is_valid())
+                let mut names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+                names.any(|name| LeaseName(name).is_valid())
             }
             // Its users are not known: it has some.
             Err(error) => Scarcity::of_open(&error).is_some(),
@@ -356,14 +364,6 @@ impl Instance {
 /// The name of a lease file, in the form that the supervisor reads.
 #[derive(Debug, Clone)]
 pub(crate) struct LeaseName(String);
-
-/// Whether the process of a mark lives. One that a limit of our own keeps us from reading may be anybody's who does.
-fn may_live(mark: std::io::Result<Option<ProcessMark>>) -> bool {
-    match mark {
-        Ok(mark) => mark.is_some_and(|owner| owner.is_alive()),
-        Err(error) => Scarcity::of_open(&error).is_some(),
-    }
-}
 
 impl LeaseName {
     /// `PID.START.COUNT`, valid while that process lives.

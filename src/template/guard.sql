@@ -71,7 +71,7 @@ from (
     where l.name not in ('role', 'session') and current_setting(l.name, true) is not null
 ) s(statement);
 
-grant select on _ebbtide.sequences, _ebbtide.deferrable, _ebbtide.locals to public;
+grant select on _ebbtide.deferrable, _ebbtide.locals to public;
 
 -- Where several machines share the server, a lane itself says whether it equals the template, who may use it, and how
 -- many tests have.

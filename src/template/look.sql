@@ -1,7 +1,7 @@
--- Sets back the sequences, and tells what a test may have left behind although it was rolled back: the rows that it wrote, which stay as dead ones; whether
--- numbers of the planner may have changed, since ANALYZE and CREATE INDEX write them in place
--- (https://www.postgresql.org/docs/current/catalog-pg-class.html); and whether the session may differ from a new one in
--- what no command resets: a custom setting that was set once is empty and not NULL from then on, libraries stay loaded,
+-- Sets back the sequences, and reads what a test may have left behind although it was rolled back: the rows that it wrote,
+-- which stay as dead ones; whether numbers of the planner may have changed, since ANALYZE and CREATE INDEX write them in
+-- place (https://www.postgresql.org/docs/current/catalog-pg-class.html); and whether the session may differ from a new one
+-- in what no command resets: a custom setting that was set once is empty and not NULL from then on, libraries stay loaded,
 -- and the driver remembers types by their names.
 select
     coalesce(sum(pg_stat_get_xact_tuples_inserted(relation) + pg_stat_get_xact_tuples_updated(relation)), 0) as rows,

@@ -1,10 +1,16 @@
 //! What a long start shows where stderr is no terminal.
 
 use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use super::support::again::{again_natively, role};
 use super::support::{Scratch, here, natively};
+
+/// In a child: the directory of the test that started it.
+fn root_of_child() -> Option<PathBuf> {
+    role().and(std::env::var_os("SCRATCH_OF_TEST")).map(PathBuf::from)
+}
 
 /// Runs until a file exists, which the server's user can see.
 fn waiting_for(scratch: &Scratch, name: &str) -> String {
@@ -21,7 +27,7 @@ async fn a_pipe_gets_a_line_for_each_step_that_takes_long() {
     if !natively(here!()) {
         return;
     }
-    if let Some(root) = role().and(std::env::var_os("SCRATCH_OF_TEST")).map(std::path::PathBuf::from) {
+    if let Some(root) = root_of_child() {
         let scratch = Scratch::new();
         let harness = scratch.lonely().migrations(root.join("migrations")).build().unwrap();
         harness.tx().await.unwrap().close().await.unwrap();
@@ -54,7 +60,7 @@ async fn the_name_of_the_database_of_the_migrations_is_reported_where_it_stays()
     if !natively(here!()) {
         return;
     }
-    if let Some(root) = role().and(std::env::var_os("SCRATCH_OF_TEST")).map(std::path::PathBuf::from) {
+    if let Some(root) = root_of_child() {
         let scratch = Scratch::new();
         let harness = scratch.builder().migrations(root.join("migrations")).build().unwrap();
         harness.tx().await.unwrap().close().await.unwrap();
