@@ -54,8 +54,33 @@ struct Shared {
     variants: Mutex<Variants>,
 }
 
-/// The stages of variants, by the fingerprint that each would have on the plan's own server.
-type Variants = HashMap<Fingerprint, Arc<OnceCell<Result<Stage>>>>;
+type StageCell = Arc<OnceCell<Result<Stage>>>;
+
+/// The stages of variants.
+#[derive(Debug, Default)]
+struct Variants {
+    /// By the fingerprint that each would have on the plan's own server.
+    stages: HashMap<Fingerprint, StageCell>,
+    /// By the variant itself: applying one reads and hashes all that it holds, which one test does for all.
+    applied: Vec<(Arc<Variant>, StageCell)>,
+}
+
+impl Variants {
+    /// The stage of a variant that a test has applied.
+    fn stage(&self, variant: &Variant) -> Option<Result<Stage>> {
+        let (_, cell) = self.applied.iter().find(|(applied, _)| **applied == *variant)?;
+        cell.get().cloned()
+    }
+
+    /// The cell for the stage of a variant that has been applied.
+    fn cell(&mut self, variant: &Arc<Variant>, fingerprint: &Fingerprint) -> StageCell {
+        let cell = Arc::clone(self.stages.entry(fingerprint.clone()).or_default());
+        if !self.applied.iter().any(|(applied, _)| applied == variant) {
+            self.applied.push((Arc::clone(variant), Arc::clone(&cell)));
+        }
+        cell
+    }
+}
 
 /// The running server, in plain values.
 #[derive(Debug, Clone, PartialEq)]
@@ -273,29 +298,30 @@ impl Harness {
 
     async fn stage(&self) -> Result<Stage> {
         let stage = self.shared.stage.get_or_init(|| self.set_stage()).await.clone()?;
-        match &self.variant {
-            None => Ok(stage),
-            Some(variant) => {
-                let varied = variant.apply(&stage.template)?;
-                let cell = Arc::clone(self.variants().entry(varied.fingerprint.clone()).or_default());
-                let set = || async {
-                    if varied.sharing == stage.template.sharing {
-                        return Ok(Stage::of(varied, stage.runtime));
-                    }
-                    background()?.spawn(Stage::elsewhere(varied)).await.unwrap_or_else(ended)
-                };
-                cell.get_or_init(set).await.clone()
-            }
+        let Some(variant) = &self.variant else { return Ok(stage) };
+        let known = self.variants().stage(variant);
+        if let Some(stage) = known {
+            return stage;
         }
+        let varied = variant.apply(&stage.template)?;
+        let cell = self.variants().cell(variant, &varied.fingerprint);
+        let set = || async {
+            if varied.sharing == stage.template.sharing {
+                return Ok(Stage::of(varied, stage.runtime));
+            }
+            background()?.spawn(Stage::elsewhere(varied)).await.unwrap_or_else(ended)
+        };
+        cell.get_or_init(set).await.clone()
     }
 
     async fn set_stage(&self) -> Result<Stage> {
         let (plan, variant) = (Arc::clone(&self.shared.plan), self.variant.clone());
         let setting = background()?.spawn(async move { Stage::set(&plan, variant.as_deref()).await });
         let (stage, varied) = setting.await.unwrap_or_else(ended)?;
-        if let Some(varied) = varied {
-            let fingerprint = varied.template.fingerprint.clone();
-            self.variants().insert(fingerprint, Arc::new(OnceCell::new_with(Some(Ok(varied)))));
+        if let (Some(variant), Some(varied)) = (&self.variant, varied) {
+            let cell = self.variants().cell(variant, &varied.template.fingerprint);
+            // The first stage of all: no other test has set it.
+            let _ = cell.set(Ok(varied));
         }
         Ok(stage)
     }

@@ -24,7 +24,7 @@ use crate::provision::{InputFile, Inputs};
 ///     .fixture("customers.sql", "insert into customers (first_name) values ('Laura')")
 ///     .expect_rows("customers", 1);
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Variant {
     schema: Schema,
     fixtures: Vec<InputFile>,
@@ -35,8 +35,19 @@ pub struct Variant {
 enum Schema {
     #[default]
     OfThePlan,
-    Said(Migrations),
+    Other(Migrations),
     Embedded(&'static Migrator),
+}
+
+impl PartialEq for Schema {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::OfThePlan, Self::OfThePlan) => true,
+            (Self::Other(one), Self::Other(other)) => one == other,
+            (Self::Embedded(one), Self::Embedded(other)) => std::ptr::eq(*one, *other),
+            _ => false,
+        }
+    }
 }
 
 impl Variant {
@@ -56,13 +67,13 @@ impl Variant {
     /// Migrates with another folder, relative to the package's root, or from another source: see [`Migrations`].
     #[must_use]
     pub fn migrations(self, source: impl Into<Migrations>) -> Self {
-        Self { schema: Schema::Said(source.into()), ..self }
+        Self { schema: Schema::Other(source.into()), ..self }
     }
 
     /// Does not migrate.
     #[must_use]
     pub fn no_migrations(self) -> Self {
-        Self { schema: Schema::Said(Migrations::None), ..self }
+        Self { schema: Schema::Other(Migrations::None), ..self }
     }
 
     /// Migrates with what `sqlx::migrate!` has embedded. The ledger is `_sqlx_migrations`, whatever the migrator calls it.
@@ -108,7 +119,7 @@ impl Variant {
         let base = match &self.schema {
             Schema::OfThePlan => None,
             Schema::Embedded(migrator) => Some(with_schema(plans, Migrations::None, Some(migrator))?),
-            Schema::Said(migrations) => {
+            Schema::Other(migrations) => {
                 if let Migrations::Directory(folder) | Migrations::Files(_, folder) = migrations
                     && let folder = plans.plan.package_root.get().join(folder)
                     && !folder.is_dir()
@@ -162,7 +173,7 @@ impl fmt::Debug for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let schema = match &self.schema {
             Schema::OfThePlan => "of the plan".to_owned(),
-            Schema::Said(migrations) => format!("{migrations:?}"),
+            Schema::Other(migrations) => format!("{migrations:?}"),
             Schema::Embedded(migrator) => format!("{} embedded migrations", migrator.iter().count()),
         };
         let fixtures: Vec<&str> = self.fixtures.iter().map(|fixture| &*fixture.shown).collect();

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::names::Fingerprint;
 
 /// A file with the hash of its content. Seeds may be large: their text is read when it is needed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InputFile {
     pub(crate) path: PathBuf,
     /// The path as it is shown: relative to the package.
