@@ -33,7 +33,7 @@ pub enum ConnectError {
         server: String,
         /// How long it was waited for.
         within: Duration,
-        /// How the last attempt ended.
+        /// How the last attempt ended that was answered.
         last: String,
     },
     /// The server is there and does not want this connection. Waiting would not help.
@@ -60,13 +60,15 @@ pub async fn connect(
     mut told: impl FnMut(&str),
 ) -> Result<PgConnection, ConnectError> {
     let deadline = Instant::now() + patience.within;
+    let mut last = "it did not answer".to_owned();
     loop {
-        let last = match tokio::time::timeout_at(deadline, PgConnection::connect_with(options)).await {
+        match tokio::time::timeout_at(deadline, PgConnection::connect_with(options)).await {
             Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(error)) if is_too_early(&error) => error.to_string(),
+            Ok(Err(error)) if is_too_early(&error) => last = error.to_string(),
             Ok(Err(source)) => return Err(ConnectError::Refused { server: name(options), source }),
-            Err(_) => "it did not answer".to_owned(),
-        };
+            // The attempts before it may have been answered.
+            Err(_) => {}
+        }
         told(&last);
         if Instant::now() + patience.pause >= deadline {
             return Err(ConnectError::NoServer { server: name(options), within: patience.within, last });
