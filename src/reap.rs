@@ -47,7 +47,7 @@ struct KeptMark {
 
 /// Drops a database of ours together with the sessions on it, and whatever else keeps the server from dropping it.
 pub(crate) async fn drop_database(server: &Server, admin: &mut PgConnection, name: &DatabaseName) -> Result<()> {
-    let failed = |error| sql_error::failed(&format!("dropping {name}"), error);
+    let failed = |error| server.explain(sql_error::failed(&format!("dropping {name}"), error));
     match drop_at_once(admin, name).await {
         Err(error) if leftovers::may_be_why(&error) => {
             let mut patience = Patience::new(format!("dropping {name}"), LEFTOVERS_TIMEOUT);
@@ -69,8 +69,13 @@ pub(crate) async fn drop_database(server: &Server, admin: &mut PgConnection, nam
 
 async fn drop_at_once(admin: &mut PgConnection, name: &DatabaseName) -> Result<(), sqlx::Error> {
     let release = format!("alter database {name} is_template false");
-    // Only a template refuses to be dropped; for any other, and for one that is gone, this changes nothing.
-    let _ = sqlx::raw_sql(AssertSqlSafe(release)).execute(&mut *admin).await;
+    // Only a template refuses to be dropped. The next statement reports why the server refuses this one, but not why the
+    // session has ended.
+    if let Err(error) = sqlx::raw_sql(AssertSqlSafe(release)).execute(&mut *admin).await
+        && sql_error::is_server_gone(&error)
+    {
+        return Err(error);
+    }
     let force = AssertSqlSafe(format!("drop database if exists {name} with (force)"));
     let dropped = match sqlx::raw_sql(force).execute(&mut *admin).await {
         // An ordinary role may not end an autovacuum worker, and is refused for its sake. Without FORCE the server ends it
