@@ -5,7 +5,7 @@
 mod support;
 
 use ebbtide::{ErrorKind, Harness, Tx};
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use support::Scratch;
 
 const MIGRATION: &str = "
@@ -233,5 +233,31 @@ async fn an_application_may_check_its_constraints_at_once() {
         assert!(refused.to_string().contains("COMMIT refused"), "{check}: {refused}");
         assert_eq!(tx.close().await.unwrap_err().kind(), ErrorKind::TransactionEscaped, "{check}");
         assert_new(&harness, check).await;
+    }
+}
+
+/// A client that keeps the name of a test's database may commit when the test is over and the next one has not begun.
+#[tokio::test]
+async fn a_client_between_two_tests_is_detected() {
+    for migration in [MIGRATION, "create table notes (id int primary key, text text not null)"] {
+        let scratch = Scratch::new();
+        scratch.write("migrations/1_notes.sql", migration);
+        let harness = scratch.lonely().build().unwrap();
+        // It has a lane of its own, and the transactions all have another one.
+        let other = harness.database().await.unwrap();
+        let mut lane = String::new();
+        for _ in 0..3 {
+            let mut tx = harness.tx().await.unwrap();
+            lane = sqlx::query_scalar("select current_database()::text").fetch_one(&mut *tx).await.unwrap();
+            tx.close().await.unwrap();
+        }
+        let mut client = PgConnection::connect(&other.url().replace(other.name(), &lane)).await.unwrap();
+        run(&mut client, "insert into notes values (1, 'in between')").await.unwrap();
+        client.close().await.unwrap();
+        let mut tx = harness.tx().await.unwrap();
+        assert_eq!(notes(&mut tx).await, 1, "the same lane");
+        tx.close().await.unwrap();
+        assert_new(&harness, migration).await;
+        other.close().await.unwrap();
     }
 }

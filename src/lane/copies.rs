@@ -1,16 +1,13 @@
 //! Makes a lane's database equal to the template: as it was found, reset, or copied anew.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, Connection as _, Row as _};
-use tokio::task::AbortHandle;
+use sqlx::{AssertSqlSafe, Connection as _};
 
-use super::guard;
 use super::leased::Lane;
 use super::pool::{LANES, LanePool, Look};
+use super::{guard, reset};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lane_leases::{LaneLease, LaneState};
 use crate::names::DatabaseName;
@@ -20,8 +17,6 @@ use crate::{reap, sql_error};
 
 /// How long a session that was told to end may take.
 const ENDING: Duration = Duration::from_secs(10);
-/// How long a statement may run on when its test is over.
-const LATE: Duration = Duration::from_secs(1);
 
 /// A lane's database that equals the template.
 pub(super) struct Ready {
@@ -188,7 +183,7 @@ impl LanePool {
             return false;
         }
         let Some(connection) = &mut lane.connection else { return false };
-        match guard::reset(connection.get(), None).await {
+        match reset::reset(connection.get(), None).await {
             Ok(()) => true,
             Err(error) => {
                 tracing::debug!(%error, "a lane has to be copied again");
@@ -228,10 +223,10 @@ impl LanePool {
             connection = self.connect_to_lane(database, step).await?;
             self.reset_now(&mut connection, lease.holder()).await
         } else {
-            match guard::rename(&mut connection, &renamed).await {
-                Ok(()) => {
+            match reset::rename_and_reset(&mut connection, &renamed, lease.holder()).await {
+                Ok(is_reset) => {
                     *database = renamed;
-                    self.reset_now(&mut connection, lease.holder()).await
+                    if is_reset { Ok(()) } else { self.reset_now(&mut connection, lease.holder()).await }
                 }
                 Err(error) => Err(error),
             }
@@ -244,7 +239,7 @@ impl LanePool {
 
     async fn reset_now(&self, connection: &mut PgConnection, holder: Option<&str>) -> Result<(), sqlx::Error> {
         self.end_others(connection).await?;
-        guard::reset(connection, holder).await
+        reset::reset(connection, holder).await
     }
 
     /// The lane has to be copied again, unless the server is gone.
@@ -300,39 +295,11 @@ impl LanePool {
         Ok(())
     }
 
-    /// Cancels the statements that still run on a lane if its test is not over by then: one that a test has given up
-    /// runs on.
-    pub(super) fn cancel_late(&self, database: &DatabaseName) -> LateWatch {
-        let (pool, database) = (self.clone(), database.clone());
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&cancelled);
-        let watch = self.setting().runtime.spawn(async move {
-            tokio::time::sleep(LATE).await;
-            let cancel = "select pg_cancel_backend(pid) from pg_stat_activity \
-                          where datname = $1 and state = 'active' and query !~ '_ebbtide'";
-            // If the server does not answer, closing fails by itself.
-            if let Ok(mut admin) = pool.setting().server.admin().await {
-                told.store(true, Ordering::Release);
-                let _ = sqlx::query(cancel).bind(database.as_str()).execute(&mut admin).await;
-                let _ = admin.close().await;
-            }
-        });
-        LateWatch { cancelled, task: watch.abort_handle() }
-    }
-
-    /// Ends every other session on the lane, and waits until the server has forgotten them. One that is about to begin
-    /// holds a lock on the database, and is not listed yet (`InitPostgres` in PostgreSQL's `postinit.c`).
+    /// Ends every other session on the lane, and waits until the server has forgotten them.
     pub(super) async fn end_others(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let mut patience = Patience::new("ending a test's sessions", ENDING);
         loop {
-            // The function below the view `pg_stat_activity`, which joins tables to it.
-            let end = "select ((select count(pg_terminate_backend(a.pid)) from pg_stat_get_activity(null) a \
-                           where a.datid = d.oid and a.pid <> pg_backend_pid() and a.backend_type = 'client backend') \
-                       + (select count(*) from pg_lock_status() l where l.locktype = 'object' \
-                           and l.classid = 'pg_database'::regclass and l.objid = d.oid and l.pid <> pg_backend_pid()))::text \
-                       from pg_database d where datname = current_database()";
-            let row = sqlx::raw_sql(end).fetch_one(&mut *connection).await?;
-            let left: &str = row.try_get_unchecked(0)?;
+            let left = reset::end_others(connection).await?;
             if left == "0" {
                 return Ok(());
             }
@@ -340,26 +307,6 @@ impl LanePool {
                 return Err(sqlx::Error::Configuration(Box::new(error)));
             }
         }
-    }
-}
-
-/// Ends with the closing that it watches.
-#[derive(Debug)]
-pub(super) struct LateWatch {
-    cancelled: Arc<AtomicBool>,
-    task: AbortHandle,
-}
-
-impl LateWatch {
-    /// Whether a statement may have been cancelled.
-    pub(super) fn has_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Acquire)
-    }
-}
-
-impl Drop for LateWatch {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 

@@ -1,6 +1,7 @@
 //! The messages that open and close a guarded transaction, one round trip each.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
@@ -8,7 +9,7 @@ use uuid::Uuid;
 
 use super::leased::USES;
 use super::tx_options::IsolationLevel;
-use crate::names::{DatabaseName, Literal};
+use crate::names::Literal;
 use crate::sql_error::{self, code};
 use crate::template;
 
@@ -19,8 +20,8 @@ pub(super) enum Session<'a> {
     /// of the transaction, so that it counts the user's `begin` as a savepoint from then on. `settings` are `SET`
     /// statements, which outlive the transaction.
     New { server: Option<&'a str>, settings: &'a str },
-    /// A transaction of ours.
-    Used,
+    /// A transaction of ours, at whose end the database had had so many sessions, if that is known.
+    Used { sessions: Option<u64> },
 }
 
 /// What a test left of its transaction, and what it may have left behind.
@@ -48,21 +49,26 @@ pub(super) struct Remains {
     pub(super) session: bool,
     /// Whether another client was connected, and may have committed.
     pub(super) intruder: bool,
+    /// How many sessions the database has ever had, where the server counts them.
+    pub(super) sessions: Option<u64>,
 }
 
 impl Default for Remains {
     fn default() -> Self {
-        Self { rows: 0, estimates: true, session: true, intruder: true }
+        Self { rows: 0, estimates: true, session: true, intruder: true, sessions: None }
     }
 }
 
 impl Remains {
-    /// Reads the row of `_ebbtide.rewound`.
+    /// Reads what [`rewind`] returns.
     fn read(row: &PgRow, intruder: bool) -> Result<Self, sqlx::Error> {
-        let rows: &str = row.try_get_unchecked(0)?;
+        let text: &str = row.try_get_unchecked(0)?;
+        let mut fields = text.split(' ');
+        let mut field = || fields.next().unwrap_or_default();
         // More rows than that are too many in any case.
-        let rows = rows.parse().unwrap_or(u32::MAX);
-        Ok(Self { rows, estimates: flag(row, 1)?, session: flag(row, 2)?, intruder })
+        let rows = field().parse().unwrap_or(u32::MAX);
+        let (estimates, session) = (field() != "f", field() != "f");
+        Ok(Self { rows, estimates, session, intruder, sessions: field().parse().ok() })
     }
 }
 
@@ -106,14 +112,18 @@ pub(super) async fn open(
     holder: Option<&str>,
     version_num: u32,
 ) -> Result<(), sqlx::Error> {
-    let (settings, server) = match session {
-        Session::New { server, settings } => (settings, server),
-        Session::Used => ("", None),
+    let (settings, server, sessions) = match session {
+        Session::New { server, settings } => (settings, server, None),
+        Session::Used { sessions } => ("", None, sessions),
     };
     // `begin` would take what stands before it in the message along into the transaction.
     let settings = if settings.is_empty() { String::new() } else { format!("begin; {settings}commit; ") };
     let identity = server.map_or("null".to_owned(), |identity| Literal(identity).to_string());
-    let marked = format!("select pg_catalog.set_config('ebbtide.test', {}, true)", mark(version_num));
+    let marked = match sessions {
+        // The end of this test detects a session that has begun since then, too.
+        Some(sessions) => format!("set local ebbtide.test = '{OPEN}{sessions}'"),
+        None => format!("select pg_catalog.set_config('ebbtide.test', {}, true)", mark(version_num)),
+    };
     let name = test.map(|test| format!("set local application_name = {}; ", Literal(test))).unwrap_or_default();
     // A commit fires a trigger; every other way out of the transaction loses a local setting and the savepoint.
     let enter = holder.map(|holder| in_its_own("enter", holder)).unwrap_or_default();
@@ -196,6 +206,7 @@ pub(super) async fn close(
     connection: &mut PgConnection,
     version_num: u32,
     deferrable: &Deferrable,
+    log_is_ours: bool,
     has_cancelled: impl Fn() -> bool,
 ) -> Closing {
     let closing = match close_inside(connection, version_num, deferrable).await {
@@ -208,7 +219,7 @@ pub(super) async fn close(
     };
     let closing = closing
         .unwrap_or_else(|error| Closing::of(if is_outside(&error) { Outcome::Escaped } else { Outcome::Lost(error) }));
-    match forget_statements(connection).await {
+    match forget_statements(connection, log_is_ours).await {
         Err(error) if matches!(closing.outcome, Outcome::Clean) => Closing::of(Outcome::Lost(error)),
         _ => closing,
     }
@@ -234,8 +245,8 @@ async fn close_inside(
     look_and_close(connection, before, version_num, Some(deferrable)).await
 }
 
-/// `division_by_zero`: whether the transaction is as usual has to be looked at.
-const DOUBT: &str = "22012";
+/// `division_by_zero`: a condition in a message of ours does not hold, and has to be looked at.
+pub(super) const DOUBT: &str = "22012";
 
 /// One message for both, where the template has no deferrable constraint; it fails where the transaction is not as
 /// usual, before its end.
@@ -250,16 +261,18 @@ async fn close_at_once(
         return Ok(None);
     }
     let message = format!(
-        "savepoint _ebbtide_end; select pg_catalog.pg_stat_clear_snapshot(), {TRANSACTION} is distinct from {mark}, \
-         1 / (coalesce(pg_catalog.starts_with({TRANSACTION}, '{OPEN}'), false) and {IS_COUNTED} \
-             and {CONSTRAINTS_MADE} = 0)::int; {rewind}",
-        mark = mark(version_num),
-        rewind = rewind(version_num)
+        "savepoint _ebbtide_end; \
+         select pg_catalog.concat(1 / (coalesce(pg_catalog.starts_with({TRANSACTION}, '{OPEN}'), false) and {IS_COUNTED} \
+             and {CONSTRAINTS_MADE} = 0)::int, {TRANSACTION}); {}",
+        rewind(version_num)
     );
     let rows = sqlx::raw_sql(AssertSqlSafe(message)).fetch_all(connection).await?;
     let [before, .., after] = rows.as_slice() else { return Err(sqlx::Error::RowNotFound) };
-    let intruder = flag(before, 1)?;
-    Ok(Some(Closing { outcome: Outcome::Clean, remains: Remains::read(after, intruder)? }))
+    let mut remains = Remains::read(after, false)?;
+    let opened: &str = before.try_get_unchecked(0)?;
+    let sessions = remains.sessions.map(|sessions| sessions.to_string()).unwrap_or_default();
+    remains.intruder = opened != format!("1{OPEN}{sessions}");
+    Ok(Some(Closing { outcome: Outcome::Clean, remains }))
 }
 
 /// What the transaction's own setting is.
@@ -345,8 +358,10 @@ fn rewind(version_num: u32) -> String {
     // Otherwise the next test's counts begin with this one's.
     let flush = if version_num >= 150_000 { ", pg_catalog.pg_stat_force_next_flush()" } else { "" };
     format!(
-        "rollback; begin read write; select rows, estimates, session, restored, pg_catalog.pg_advisory_unlock_all(), \
-         pg_catalog.setseed({seed}){flush} from _ebbtide.rewound; rollback; discard sequences; deallocate all"
+        "rollback; begin read write; select pg_catalog.concat_ws(' ', rows, estimates, session, {sessions}, restored, \
+         pg_catalog.pg_advisory_unlock_all(), pg_catalog.setseed({seed}){flush}) from _ebbtide.rewound; \
+         rollback; discard sequences; deallocate all",
+        sessions = template::sessions(version_num)
     )
 }
 
@@ -356,7 +371,7 @@ async fn send_and_read(connection: &mut PgConnection, message: String, intruder:
 }
 
 /// The last row that the statements of a message return.
-async fn last_row(connection: &mut PgConnection, message: String) -> Result<PgRow, sqlx::Error> {
+pub(super) async fn last_row(connection: &mut PgConnection, message: String) -> Result<PgRow, sqlx::Error> {
     let mut rows = sqlx::raw_sql(AssertSqlSafe(message)).fetch_all(connection).await?;
     rows.pop().ok_or(sqlx::Error::RowNotFound)
 }
@@ -434,65 +449,30 @@ pub(super) fn is_outside(error: &sqlx::Error) -> bool {
     matches!(code(error), Some("25P01" | "3B001"))
 }
 
-/// Gives the database a new name below its sessions, which look it up by its identifier. ALTER DATABASE refuses the
-/// current database, and any other with a session on it; the name is a column of one row, and ours a superuser's session.
-pub(super) async fn rename(connection: &mut PgConnection, name: &DatabaseName) -> Result<(), sqlx::Error> {
-    let message = format!(
-        "begin read write; set local synchronous_commit = off; \
-         update pg_database set datname = {} where datname = current_database(); commit",
-        Literal(name.as_str())
-    );
-    let sent = send(connection, message).await;
-    undone_if_refused(connection, sent).await
-}
-
-/// A transaction of ours that was refused does not stay open.
-async fn undone_if_refused<T>(connection: &mut PgConnection, sent: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
-    if sent.is_err() {
-        // The first error is the one to report.
-        let _ = send(connection, "rollback".to_owned()).await;
-    }
-    sent
-}
-
-/// Undoes what a test has committed, or fails with EB001 where only a new copy will do.
-pub(super) async fn reset(connection: &mut PgConnection, holder: Option<&str>) -> Result<(), sqlx::Error> {
-    let leave = holder.map(|holder| format!("call _ebbtide.leave({}); ", Literal(holder))).unwrap_or_default();
-    let message = format!(
-        "begin read write; set local synchronous_commit = off; {UNTOUCHED}; call _ebbtide.reset(); {leave}commit; \
-         select current_setting('ebbtide.emptied'), pg_stat_force_next_flush()"
-    );
-    let sent = last_row(connection, message).await;
-    let row = undone_if_refused(connection, sent).await?;
-    let emptied: &str = row.try_get_unchecked(0)?;
-    if emptied == "0" { Ok(()) } else { forget_counts(connection).await }
-}
-
-/// Fails if a row of `pg_proc`, whose identifier is 1255, was written since the copy: it may be the procedure that judges
-/// the rest.
-const UNTOUCHED: &str = "select 1 / (pg_stat_get_tuples_inserted(1255) + pg_stat_get_tuples_updated(1255) \
-                         + pg_stat_get_tuples_deleted(1255) = 0)::int";
-
-/// The next reset counts from here. The reset's own counts reached the server when the session was idle.
-async fn forget_counts(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let forget = "begin read write; set local synchronous_commit = off; select pg_stat_reset(); \
-                  update _ebbtide.baseline set counted_since = (select pg_stat_get_db_stat_reset_time(oid) \
-                  from pg_database where datname = current_database()); commit";
-    send(connection, forget.to_owned()).await
-}
-
 /// A transaction that tells the lane something which the test's own may not undo.
 fn in_its_own(procedure: &str, holder: &str) -> String {
     format!("begin read write; call _ebbtide.{procedure}({}); commit; ", Literal(holder))
 }
 
-async fn send(connection: &mut PgConnection, ending: String) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(AssertSqlSafe(ending)).execute(connection).await.map(drop)
+pub(super) async fn send(connection: &mut PgConnection, message: String) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(AssertSqlSafe(message)).execute(connection).await.map(drop)
 }
 
-/// The server has forgotten the prepared statements; so must the driver.
-async fn forget_statements(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    if connection.cached_statements_size() > 0 { connection.clear_cached_statements().await } else { Ok(()) }
+/// The server has forgotten the prepared statements; so must the driver. It sends a message about that, and reads the answer
+/// before its next one, for which the end of a test on a server of ours does not wait. The log of the server has a line for
+/// each process that ends without reading it, so where the log is not ours the answer is awaited.
+async fn forget_statements(connection: &mut PgConnection, log_is_ours: bool) -> Result<(), sqlx::Error> {
+    if connection.cached_statements_size() == 0 {
+        return Ok(());
+    }
+    if !log_is_ours {
+        return connection.clear_cached_statements().await;
+    }
+    let mut forgetting = std::pin::pin!(connection.clear_cached_statements());
+    match std::future::poll_fn(|context| Poll::Ready(forgetting.as_mut().poll(context))).await {
+        Poll::Ready(forgotten) => forgotten,
+        Poll::Pending => Ok(()),
+    }
 }
 
 /// Whether sqlx still counts our transaction, so that the next `begin` of a user is a savepoint.

@@ -14,8 +14,9 @@ use crate::names::DatabaseName;
 
 /// Tests after which a lane is copied anew: rolled back rows stay in its tables as dead ones.
 pub(super) const USES: u32 = 5_000;
-/// How much more a test that committed wears it out: each reset leaves dead rows in the catalogs.
-const COMMITTED: u32 = 50;
+/// How much more a test that committed wears it out: each reset leaves dead rows in the catalogs, and empty files that
+/// the server removes when the lane is dropped.
+const COMMITTED: u32 = 10;
 /// Rows after which the size of the tables is looked at.
 const ROWS_BETWEEN_LOOKS: u32 = 32;
 
@@ -30,6 +31,8 @@ pub(crate) struct Lane {
     pub(super) session_database: DatabaseName,
     pub(super) lease: LaneLease,
     pub(super) uses: u32,
+    /// How many sessions the database had had at the end of the last test that used the connection, if that is known.
+    pub(super) sessions: Option<u64>,
     /// Whether a test that is rolled back was given a URL of it, which another client may keep.
     pub(super) has_url: AtomicBool,
     /// The right to its connections.

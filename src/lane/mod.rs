@@ -6,6 +6,7 @@
 //! | `admission` | a test's wait for the connections that it may open |
 //! | `copies`, `returned` | what makes a lane equal to its template, before a test and after one |
 //! | `guard` | the messages that open and close a guarded transaction |
+//! | `reset` | the messages that undo what a test has committed |
 //! | `tx`, `sandbox`, `database` | the three ways in which a test gets a lane |
 //! | `tx_options`, `relay` | what a test may want of its transaction, and a savepoint for each statement |
 //! | `doorman` | who answers when a sandbox is asked for a second connection |
@@ -25,6 +26,7 @@ mod loan;
 mod pool;
 mod relay;
 mod report;
+mod reset;
 mod returned;
 mod sandbox;
 mod tenants;

@@ -311,6 +311,7 @@ impl LanePool {
                     session_name: test,
                     lease,
                     uses: ready.uses,
+                    sessions: None,
                     has_url: AtomicBool::new(false),
                     admission,
                     tenancy: None,

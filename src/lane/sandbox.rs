@@ -21,6 +21,7 @@ use super::leased::{Lane, LaneConnection};
 use super::loan::{Ending, Loan};
 use super::pool::{LanePool, Purpose};
 use super::report::Story;
+use super::tenants::Tenancy;
 use super::tx;
 use crate::advice::Isolation;
 use crate::error::{Error, ErrorKind, Result};
@@ -229,7 +230,7 @@ impl OpenSandbox {
     /// Takes the one connection out of the pool, and closes the pool for everybody who still has a handle.
     async fn take_connection(&mut self) -> Result<PgConnection, Absence> {
         // While the second place is kept, there is but one connection to get.
-        let watch = self.lanes.cancel_late(&self.lane.database);
+        let watch = self.lane.tenancy.as_ref().map(Tenancy::end);
         let acquired = self.acquire_last().await;
         drop(watch);
         self.keeper.abort();

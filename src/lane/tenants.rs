@@ -1,8 +1,10 @@
-//! Who has which lane of this process, since when, and whom they have waited for.
+//! Who has which lane of this process, since when, whom they have waited for, and whose test is at its end.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
+
+use tokio::task::AbortHandle;
 
 use crate::names::DatabaseName;
 
@@ -26,6 +28,24 @@ struct Tenant {
     since: Instant,
     /// What it waited for, as it was told.
     waits: Vec<String>,
+    /// The test's end, while it lasts.
+    end: Option<End>,
+}
+
+#[derive(Debug)]
+struct End {
+    since: Instant,
+    /// The task that cancels what still runs. It ends with the test: the next one may have the same database.
+    canceller: Option<AbortHandle>,
+    has_cancelled: bool,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if let Some(canceller) = &self.canceller {
+            canceller.abort();
+        }
+    }
 }
 
 /// One test's time with a lane, which ends with the value.
@@ -37,13 +57,17 @@ pub(super) struct Tenancy {
     tenants: Arc<Tenants>,
 }
 
+/// Watches a test's end: it ends with the value.
+#[derive(Debug)]
+pub(super) struct EndWatch<'a>(&'a Tenancy);
+
 impl Tenants {
     /// Notes that a lane is handed out, and says whether nobody watches yet.
     pub(super) fn enter(self: &Arc<Self>, database: &DatabaseName) -> (Tenancy, bool) {
         let mut register = self.register();
         let number = register.next;
         register.next += 1;
-        let tenant = Tenant { database: database.clone(), since: Instant::now(), waits: Vec::new() };
+        let tenant = Tenant { database: database.clone(), since: Instant::now(), waits: Vec::new(), end: None };
         register.present.insert(number, tenant);
         let is_first = !std::mem::replace(&mut register.is_watched, true);
         drop(register);
@@ -68,6 +92,25 @@ impl Tenants {
         }
     }
 
+    /// Starts a task for each test whose end has lasted for so long, once: it gets the test's number and database.
+    pub(super) fn cancel_late(&self, time: Duration, start: impl Fn(u64, DatabaseName) -> AbortHandle) {
+        for (number, tenant) in &mut self.register().present {
+            if let Some(end) = &mut tenant.end
+                && end.canceller.is_none()
+                && end.since.elapsed() >= time
+            {
+                end.canceller = Some(start(*number, tenant.database.clone()));
+            }
+        }
+    }
+
+    /// Notes that the server is about to be asked to cancel the statements of a test that is at its end.
+    pub(super) fn note_cancel(&self, number: u64) {
+        if let Some(end) = self.register().present.get_mut(&number).and_then(|tenant| tenant.end.as_mut()) {
+            end.has_cancelled = true;
+        }
+    }
+
     fn register(&self) -> MutexGuard<'_, Register> {
         self.register.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -76,6 +119,33 @@ impl Tenants {
 impl Tenancy {
     pub(super) fn waits(&self) -> Vec<String> {
         self.tenants.register().present.get(&self.number).map(|tenant| tenant.waits.clone()).unwrap_or_default()
+    }
+
+    /// Begins the test's end. A statement that still runs after a while is cancelled.
+    pub(super) fn end(&self) -> EndWatch<'_> {
+        self.set_end(Some(End { since: Instant::now(), canceller: None, has_cancelled: false }));
+        EndWatch(self)
+    }
+
+    fn set_end(&self, end: Option<End>) {
+        if let Some(tenant) = self.tenants.register().present.get_mut(&self.number) {
+            tenant.end = end;
+        }
+    }
+}
+
+impl EndWatch<'_> {
+    /// Whether a statement may have been cancelled.
+    pub(super) fn has_cancelled(&self) -> bool {
+        let register = self.0.tenants.register();
+        let end = register.present.get(&self.0.number).and_then(|tenant| tenant.end.as_ref());
+        end.is_some_and(|end| end.has_cancelled)
+    }
+}
+
+impl Drop for EndWatch<'_> {
+    fn drop(&mut self) {
+        self.0.set_end(None);
     }
 }
 

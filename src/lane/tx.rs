@@ -12,6 +12,7 @@ use super::leased::{Lane, LaneConnection};
 use super::loan::{Ending, Loan};
 use super::pool::{LanePool, Purpose};
 use super::report::Story;
+use super::tenants::{EndWatch, Tenancy};
 use super::tx_options::TxOptions;
 use crate::advice::Isolation;
 use crate::error::{Error, ErrorKind, Result};
@@ -85,13 +86,13 @@ impl Tx {
         let new = Session::New { server: identity.as_deref(), settings: &setting.session };
         let session = match &connection {
             LaneConnection::New(_) | LaneConnection::Relayed(_) => new,
-            LaneConnection::Used(_) | LaneConnection::Nested(_) => Session::Used,
+            LaneConnection::Used(_) | LaneConnection::Nested(_) => Session::Used { sessions: lane.sessions },
         };
         let name = (lane.session_name != test).then_some(test);
         let (holder, version_num) = (lane.lease.holder(), setting.server.version_num);
         let mut connection = connection.into_inner();
         let mut opened = guard::open(&mut connection, session, options.level(), name, holder, version_num).await;
-        if matches!(session, Session::Used) && opened.as_ref().is_err_and(sql_error::is_server_gone) {
+        if matches!(session, Session::Used { .. }) && opened.as_ref().is_err_and(sql_error::is_server_gone) {
             // `idle_session_timeout`, or an administrator, has ended the session while no test had it. If the server
             // itself is gone, connecting reports that.
             connection = pool.connect_again(&lane.database, test).await?;
@@ -180,12 +181,15 @@ impl OpenTx {
 
 /// Ends a guarded transaction and returns its lane.
 pub(super) async fn close(pool: &LanePool, mut lane: Lane, mut connection: LaneConnection, test: &str) -> Result<()> {
-    let watch = pool.cancel_late(&lane.database);
-    let version_num = pool.setting().server.version_num;
-    let closing = guard::close(connection.get(), version_num, pool.deferrable(), || watch.has_cancelled()).await;
+    let watch = lane.tenancy.as_ref().map(Tenancy::end);
+    let has_cancelled = || watch.as_ref().is_some_and(EndWatch::has_cancelled);
+    let server = &pool.setting().server;
+    let (version_num, log_is_ours) = (server.version_num, !server.outlives_us());
+    let closing = guard::close(connection.get(), version_num, pool.deferrable(), log_is_ours, has_cancelled).await;
     let Closing { outcome, remains } = closing;
     drop(watch);
     lane.connection = Some(connection);
+    lane.sessions = remains.sessions;
     match outcome {
         Outcome::Clean => pool.take_back(lane, remains).await,
         Outcome::ConstraintViolated(error) => {

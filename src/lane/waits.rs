@@ -1,4 +1,5 @@
-//! Tells who waits for whom, by the names of their tests, while they wait: a test that hangs has no end to report at.
+//! Watches the tests that have lanes: reports locks that they wait for while they wait, since a test that hangs has no end
+//! to report at, and cancels statements that run on after a test's end.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
@@ -8,11 +9,14 @@ use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
 use super::tenants::Tenants;
+use crate::names::DatabaseName;
 use crate::server::Server;
 
 /// A wait that is shorter is nobody's trouble.
 const TOLERATED: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(500);
+/// How long a statement may run on when its test is over.
+const STATEMENT_GRACE: Duration = Duration::from_secs(1);
 
 /// Who waits, for how long, with which statement; who has the lock, in what state, after which statement.
 const WAITS: &str = "
@@ -36,6 +40,10 @@ pub(super) async fn watch(server: Weak<Server>, tenants: Arc<Tenants>) {
         tokio::time::sleep(LOOK).await;
         let Some(databases) = tenants.longer_than(TOLERATED) else { return };
         let Some(server) = server.upgrade() else { return };
+        // In a task each: one that waits for the server delays neither the others nor the look, and ends with its test.
+        tenants.cancel_late(STATEMENT_GRACE, |number, database| {
+            tokio::spawn(cancel(Arc::clone(&server), Arc::clone(&tenants), number, database)).abort_handle()
+        });
         if databases.is_empty() {
             continue;
         }
@@ -43,6 +51,18 @@ pub(super) async fn watch(server: Weak<Server>, tenants: Arc<Tenants>) {
             Ok(waits) => tell(&waits, &tenants, &mut told),
             Err(error) => tracing::debug!(%error, "nobody can tell who waits for whom"),
         }
+    }
+}
+
+/// Cancels the statements on a database whose test is over: PostgreSQL goes on with one whose future was dropped.
+async fn cancel(server: Arc<Server>, tenants: Arc<Tenants>, number: u64, database: DatabaseName) {
+    let cancel = "select pg_cancel_backend(pid) from pg_stat_activity \
+                  where datname = $1 and state = 'active' and query !~ '_ebbtide'";
+    // If the server does not answer, closing fails by itself.
+    if let Ok(mut admin) = server.admin().await {
+        tenants.note_cancel(number);
+        let _ = sqlx::query(cancel).bind(database.as_str()).execute(&mut admin).await;
+        let _ = admin.close().await;
     }
 }
 

@@ -1,5 +1,5 @@
-if {estimates_differ} then
-    if not (select rolsuper from pg_roles where rolname = current_user) then
+if changed <> '{}' or {estimates_differ} then
+    if not is_superuser then
         raise exception 'only a superuser may put back what the planner reads' using errcode = 'EB001';
     end if;
     update pg_class c
@@ -10,5 +10,5 @@ if {estimates_differ} then
         and (c.relpages, c.reltuples, c.relallvisible, c.relhasindex, c.relhasrules, c.relhastriggers, c.relhassubclass)
             is distinct from (e.relpages, e.reltuples, e.relallvisible, e.relhasindex, e.relhasrules, e.relhastriggers,
                 e.relhassubclass);
-    restored := 1;
+    is_restored := true;
 end if;
