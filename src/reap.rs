@@ -68,14 +68,19 @@ pub(crate) async fn drop_database(server: &Server, admin: &mut PgConnection, nam
 }
 
 async fn drop_at_once(admin: &mut PgConnection, name: &DatabaseName) -> Result<(), sqlx::Error> {
-    let release = format!("alter database {name} is_template false");
-    // Only a template refuses to be dropped. The next statement reports why the server refuses this one, but not why the
-    // session has ended.
-    if let Err(error) = sqlx::raw_sql(AssertSqlSafe(release)).execute(&mut *admin).await
-        && sql_error::is_server_gone(&error)
-    {
-        return Err(error);
+    match drop_forced(admin, name).await {
+        // wrong_object_type: it is a template. Others are not altered: where an earlier drop was interrupted, the database is
+        // invalid, and ALTER DATABASE ends the session (`AlterDatabase` in PostgreSQL's `dbcommands.c`).
+        Err(error) if sql_error::code(&error) == Some("42809") => {
+            let release = format!("alter database {name} is_template false");
+            sqlx::raw_sql(AssertSqlSafe(release)).execute(&mut *admin).await?;
+            drop_forced(admin, name).await
+        }
+        dropped => dropped,
     }
+}
+
+async fn drop_forced(admin: &mut PgConnection, name: &DatabaseName) -> Result<(), sqlx::Error> {
     let force = AssertSqlSafe(format!("drop database if exists {name} with (force)"));
     let dropped = match sqlx::raw_sql(force).execute(&mut *admin).await {
         // An ordinary role may not end an autovacuum worker, and is refused for its sake. Without FORCE the server ends it
@@ -94,11 +99,15 @@ async fn drop_at_once(admin: &mut PgConnection, name: &DatabaseName) -> Result<(
     dropped.map(drop)
 }
 
-/// Drops what builders of this fingerprint left behind. The caller holds the fingerprint's lock.
+/// Drops what builders of this fingerprint left behind, and the rest of a template whose drop was interrupted: its name
+/// would refuse the next one. The caller holds the fingerprint's lock, and has found no template.
 pub(crate) async fn drop_builds(server: &Server, admin: &mut PgConnection, fingerprint: &Fingerprint) -> Result<()> {
-    for name in databases(Whose::Any, admin, &format!("{DATABASE_PREFIX}b_{fingerprint}_")).await? {
-        tracing::info!(database = name.as_str(), "dropping a half-built database");
-        drop_database(server, admin, &name).await?;
+    let template = DatabaseName::template(fingerprint);
+    for prefix in [format!("{DATABASE_PREFIX}b_{fingerprint}_"), template.as_str().to_owned()] {
+        for name in databases(Whose::Any, admin, &prefix).await? {
+            tracing::info!(database = name.as_str(), "dropping a half-built database");
+            drop_database(server, admin, &name).await?;
+        }
     }
     Ok(())
 }

@@ -8,8 +8,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Row as _};
 
 use crate::error::Result;
 use crate::names::Ident;
@@ -88,14 +88,19 @@ async fn state(server: &Server, admin: &mut PgConnection) -> Result<Vec<String>>
 }
 
 async fn undo(server: &Server, admin: &mut PgConnection) -> Result<()> {
-    let failed = |error| sql_error::failed("making the server as it was", error);
-    let made = "select 'alter database ' || quote_ident(datname) || ' is_template false; ', \
-                'drop database ' || quote_ident(datname) || ' with (force)' from pg_database \
-                where oid >= 16384 and datname not in ('postgres', 'template0', 'template1')";
-    for row in sqlx::query(made).fetch_all(&mut *admin).await.map_err(failed)? {
-        run(admin, row.try_get(0).map_err(failed)?).await?;
-        run(admin, row.try_get(1).map_err(failed)?).await?;
-    }
+    // Only templates are altered: ALTER DATABASE ends the session where an earlier drop was interrupted.
+    each(
+        admin,
+        "select 'alter database ' || quote_ident(datname) || ' is_template false' from pg_database \
+         where datistemplate and oid >= 16384 and datname not in ('postgres', 'template0', 'template1')",
+    )
+    .await?;
+    each(
+        admin,
+        "select 'drop database ' || quote_ident(datname) || ' with (force)' from pg_database \
+         where oid >= 16384 and datname not in ('postgres', 'template0', 'template1')",
+    )
+    .await?;
     for drop in [
         "select 'select pg_drop_replication_slot(' || quote_literal(slot_name) || ')' from pg_replication_slots",
         "select 'select pg_replication_origin_drop(' || quote_literal(roname) || ')' from pg_replication_origin",

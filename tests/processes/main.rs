@@ -12,6 +12,7 @@ mod reports;
 
 mod dedicated;
 mod endings;
+mod interrupted;
 mod killed;
 mod leaks;
 mod limits;

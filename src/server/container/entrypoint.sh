@@ -124,12 +124,13 @@ archive() {
         case $name in
             ebbtide_t_*) templates="$templates $name" ;;
             *) drops="$drops
-alter database \"$name\" is_template false
 drop database \"$name\"" ;;
         esac
     done
     [ -n "$templates" ] && [ "$templates" != "$restored" ] || return
-    [ -z "$drops" ] || single "${drops#?}" "$@" > /dev/null || return
+    # A template refuses to be dropped, and ALTER DATABASE ends the session where an earlier drop was interrupted.
+    [ -z "$drops" ] || single "update pg_database set datistemplate = false where datname ~ '^ebbtide_[lbk]_'$drops" "$@" \
+        > /dev/null || return
     trim_wal || return
     size=$(du -sk "$PGDATA")
     [ "${size%%[!0-9]*}" -le $((cache_mb * 1024)) ] || return
