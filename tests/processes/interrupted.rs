@@ -62,9 +62,7 @@ async fn interrupt_drop(server: &str, name: &str) {
     let dropped = tokio::spawn(async move { sqlx::raw_sql(drop).execute(&mut dropping).await });
     let is_waiting = "select exists (select from pg_stat_activity where pid = $1 and wait_event = 'ProcSignalBarrier')";
     while !sqlx::query_scalar::<_, bool>(is_waiting).bind(dropping_pid).fetch_one(&mut observer).await.unwrap() {
-        if dropped.is_finished() {
-            panic!("{name} was dropped without a wait: {:?}", dropped.await);
-        }
+        assert!(!dropped.is_finished(), "{name} was dropped without a wait: {:?}", dropped.await);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     run(&mut observer, &format!("select pg_terminate_backend({dropping_pid})")).await;
