@@ -1,16 +1,20 @@
-//! All of the grammar at once. trybuild compiles no tests, so this is about the attribute's own reading; what it writes
-//! is compiled in `tests/attribute`.
-#![allow(unused_imports)]
+//! All of the grammar at once, outside a test: the attribute reads its options here, too. What it writes for a test is
+//! compiled in `tests/attribute`. An example, because one program to run makes trybuild generate code for every
+//! dependency, where checking is enough for the programs that the compiler refuses.
+#![expect(unused_imports, reason = "outside a test the attribute leaves nothing that needs them")]
 
+use sqlx::Postgres;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::Postgres;
 
+/// Named by an option.
 pub static MIGRATOR: Migrator = Migrator::DEFAULT;
 
-#[derive(ebbtide::PgEnum)]
+/// Named by an option.
+#[derive(Debug, ebbtide::PgEnum)]
 pub enum Mood {
+    /// As in the option.
     Sad,
 }
 
@@ -22,8 +26,8 @@ async fn sqlx_arguments(_: PgPool, _: PoolConnection<Postgres>, _: PgPoolOptions
 
 #[ebbtide::test(
     migrator = "crate::MIGRATOR",
-    fixtures("../../attribute/fixtures/laura.sql"),
-    fixtures(path = "../../attribute/fixtures", scripts("marta", "orders.sql")),
+    fixtures("../tests/attribute/fixtures/laura.sql"),
+    fixtures(path = "../tests/attribute/fixtures", scripts("marta", "orders.sql")),
     isolation = "database",
     isolation_level = "repeatable read",
     savepoints,
@@ -33,7 +37,11 @@ async fn sqlx_arguments(_: PgPool, _: PoolConnection<Postgres>, _: PgPoolOptions
     worker_threads = 2,
     crate = "ebbtide"
 )]
-async fn everything(mut _tx: ebbtide::Tx, _sandbox: ebbtide::Sandbox, _database: ebbtide::Database) -> sqlx::Result<()> {
+async fn everything(
+    mut _tx: ebbtide::Tx,
+    _sandbox: ebbtide::Sandbox,
+    _database: ebbtide::Database,
+) -> sqlx::Result<()> {
     Ok(())
 }
 
