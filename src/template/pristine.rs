@@ -88,25 +88,17 @@ async fn state(server: &Server, admin: &mut PgConnection) -> Result<Vec<String>>
 }
 
 async fn undo(server: &Server, admin: &mut PgConnection) -> Result<()> {
-    // Only templates are altered: ALTER DATABASE ends the session where an earlier drop was interrupted.
-    each(
-        admin,
+    for query in [
+        // Only templates are altered: ALTER DATABASE ends the session where an earlier drop was interrupted.
         "select 'alter database ' || quote_ident(datname) || ' is_template false' from pg_database \
          where datistemplate and oid >= 16384 and datname not in ('postgres', 'template0', 'template1')",
-    )
-    .await?;
-    each(
-        admin,
         "select 'drop database ' || quote_ident(datname) || ' with (force)' from pg_database \
          where oid >= 16384 and datname not in ('postgres', 'template0', 'template1')",
-    )
-    .await?;
-    for drop in [
         "select 'select pg_drop_replication_slot(' || quote_literal(slot_name) || ')' from pg_replication_slots",
         "select 'select pg_replication_origin_drop(' || quote_literal(roname) || ')' from pg_replication_origin",
         "select 'drop tablespace ' || quote_ident(spcname) from pg_tablespace where oid >= 16384",
     ] {
-        each(admin, drop).await?;
+        each(admin, query).await?;
     }
     drop_roles(admin).await?;
     // The others are reserved, and no statement changes them.

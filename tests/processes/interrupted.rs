@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use super::scene::Scene;
+use super::scene::{Scene, wait_for};
 use super::support::{here, natively};
 
 const INVALID: i32 = -2;
@@ -18,12 +18,11 @@ async fn a_drop_that_was_interrupted_is_finished_by_the_next_process() {
     let scene = Scene::new().linger(Duration::from_mins(1));
     let mut puppet = scene.puppet();
     puppet.ask("open");
-    let (url, lane) = (puppet.ask("url"), puppet.ask("query select current_database()::text"));
-    let server = url.replace(&lane, "postgres");
-    let mut admin = connect(&server).await;
+    let lane = puppet.ask("query select current_database()::text");
+    let mut admin = scene.admin().await;
 
     // Its session ends with it.
-    interrupt_drop(&server, &lane).await;
+    interrupt_drop(&scene, &mut admin, &lane).await;
     puppet.kill();
     let mut puppet = scene.puppet();
     puppet.ask("open");
@@ -39,7 +38,7 @@ async fn a_drop_that_was_interrupted_is_finished_by_the_next_process() {
     let build = template.replace("_t_", "_b_") + "_0";
     run(&mut admin, &format!("create database {build}")).await;
     for name in [&template, &build] {
-        interrupt_drop(&server, name).await;
+        interrupt_drop(&scene, &mut admin, name).await;
     }
     let mut puppet = scene.puppet();
     assert_eq!(puppet.ask("provision"), "built");
@@ -52,33 +51,19 @@ async fn a_drop_that_was_interrupted_is_finished_by_the_next_process() {
 }
 
 /// Ends the session that drops a database when the files are about to go. It waits for a session that is stopped.
-async fn interrupt_drop(server: &str, name: &str) {
-    let [mut observer, mut stopped, mut dropping] =
-        [connect(server).await, connect(server).await, connect(server).await];
-    let pid = Pid::from_raw(pid(&mut stopped).await).unwrap();
-    let dropping_pid = self::pid(&mut dropping).await;
-    kill_process(pid, Signal::STOP).unwrap();
+async fn interrupt_drop(scene: &Scene, admin: &mut PgConnection, name: &str) {
+    let [mut stopped, mut dropping] = [scene.admin().await, scene.admin().await];
+    let stopped_pid = Pid::from_raw(pid(&mut stopped).await).unwrap();
+    let dropping_pid = pid(&mut dropping).await;
+    kill_process(stopped_pid, Signal::STOP).unwrap();
     let drop = AssertSqlSafe(format!("drop database {name} with (force)"));
     let dropped = tokio::spawn(async move { sqlx::raw_sql(drop).execute(&mut dropping).await });
-    let is_waiting = "select exists (select from pg_stat_activity where pid = $1 and wait_event = 'ProcSignalBarrier')";
-    while !sqlx::query_scalar::<_, bool>(is_waiting).bind(dropping_pid).fetch_one(&mut observer).await.unwrap() {
-        assert!(!dropped.is_finished(), "{name} was dropped without a wait: {:?}", dropped.await);
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    run(&mut observer, &format!("select pg_terminate_backend({dropping_pid})")).await;
+    wait_for(admin, "select count(*) from pg_stat_activity where wait_event = 'ProcSignalBarrier'", 1).await;
+    run(admin, &format!("select pg_terminate_backend({dropping_pid})")).await;
     assert!(dropped.await.unwrap().is_err());
-    kill_process(pid, Signal::CONT).unwrap();
-    assert_eq!(connection_limit(&mut observer, name).await, Some(INVALID), "{name} is invalid");
-    for connection in [observer, stopped] {
-        connection.close().await.unwrap();
-    }
-}
-
-async fn connect(server: &str) -> PgConnection {
-    let mut connection = PgConnection::connect(server).await.unwrap();
-    // The URL of a transaction says otherwise.
-    run(&mut connection, "set default_transaction_read_only = off").await;
-    connection
+    kill_process(stopped_pid, Signal::CONT).unwrap();
+    stopped.close().await.unwrap();
+    assert_eq!(connection_limit(admin, name).await, Some(INVALID), "{name} is invalid");
 }
 
 async fn pid(connection: &mut PgConnection) -> i32 {

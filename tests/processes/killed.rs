@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use sqlx::Connection as _;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 
-use super::scene::Scene;
+use super::scene::{Scene, wait_for};
 use super::support::{here, natively, wait_until};
 
 /// Milliseconds after which a process is killed that wants its first transaction.
@@ -51,7 +50,7 @@ async fn a_build_whose_process_was_killed_is_done_again_by_the_next() {
     let mut killed = scene.puppet();
     killed.tell("open");
     wait_until("there is a server", || scene.instances().iter().any(|folder| folder.join(".s.PGSQL.5432").exists()));
-    let mut admin = admin(&scene).await;
+    let mut admin = scene.admin().await;
     let count = "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and datname like 'ebbtide\\_b\\_%'";
     wait_for(&mut admin, count, 1).await;
     killed.kill();
@@ -66,32 +65,6 @@ async fn a_build_whose_process_was_killed_is_done_again_by_the_next() {
     admin.close().await.unwrap();
     drop(next);
     scene.dismiss();
-}
-
-async fn admin(scene: &Scene) -> PgConnection {
-    let folder = scene.instances().remove(0);
-    let options = PgConnectOptions::new_without_pgpass().socket(folder).port(5432).ssl_mode(PgSslMode::Disable);
-    let options = options.username("postgres").database("postgres");
-    for _ in 0..500 {
-        if let Ok(connection) = PgConnection::connect_with(&options).await {
-            return connection;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("the server does not answer");
-}
-
-async fn wait_for(admin: &mut PgConnection, query: &'static str, wanted: i64) {
-    let mut found = None;
-    for _ in 0..1500 {
-        let count: i64 = sqlx::query_scalar(query).fetch_one(&mut *admin).await.unwrap();
-        if count == wanted {
-            return;
-        }
-        found = Some(count);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("{query}: {found:?} and not {wanted} for half a minute");
 }
 
 /// Most of the time is spent waiting for supervisors, which look once a second: four at a time.

@@ -212,7 +212,6 @@ async fn obey(tx: &mut Option<Tx>, verb: &str, object: &str) -> Result<String, B
             done()
         }
         "query" => Ok(sqlx::query_scalar(AssertSqlSafe(object)).fetch_one(&mut **tx.as_mut().ok_or(CLOSED)?).await?),
-        "url" => Ok(tx.as_ref().ok_or(CLOSED)?.url().clone()),
         "close" => {
             tx.take().ok_or(CLOSED)?.close().await?;
             done()

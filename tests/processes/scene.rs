@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 
 use super::puppet::Puppet;
 use super::support::{Scratch, names_in, wait_until};
@@ -210,6 +212,20 @@ impl Scene {
         }
     }
 
+    /// A superuser's session on the server, as soon as it answers.
+    pub(crate) async fn admin(&self) -> PgConnection {
+        let folder = self.instances().remove(0);
+        let options = PgConnectOptions::new_without_pgpass().socket(folder).port(5432).ssl_mode(PgSslMode::Disable);
+        let options = options.username("postgres").database("postgres");
+        for _ in 0..500 {
+            if let Ok(connection) = PgConnection::connect_with(&options).await {
+                return connection;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the server does not answer");
+    }
+
     /// Ends the servers before their linger is over.
     pub(crate) fn dismiss(self) {
         for supervisor in self.supervisors() {
@@ -217,6 +233,20 @@ impl Scene {
         }
         self.wait_until_nothing_is_left();
     }
+}
+
+/// Waits until a query that counts returns this number.
+pub(crate) async fn wait_for(admin: &mut PgConnection, query: &'static str, wanted: i64) {
+    let mut found = None;
+    for _ in 0..1500 {
+        let count: i64 = sqlx::query_scalar(query).fetch_one(&mut *admin).await.unwrap();
+        if count == wanted {
+            return;
+        }
+        found = Some(count);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{query}: {found:?} and not {wanted} for half a minute");
 }
 
 /// Whether the supervisor and the deputy that an instance names are two living processes.
