@@ -31,7 +31,10 @@ async fn main() -> Result<(), Error> {
     //     EBBTIDE_BACKEND=native cargo test
     //     EBBTIDE_IMAGE=postgres:17-alpine cargo test
     //     EBBTIDE_URL=postgres://tester:secret@localhost/postgres cargo test
-    println!("Every value of the plan, and where it comes from:\n{}", Harness::builder().build()?.plan());
+    println!(
+        "Every value of the plan, and where it comes from:\n{}",
+        Harness::builder().build()?.plan()
+    );
     Ok(())
 }
 
@@ -39,7 +42,10 @@ async fn tell(said: &str, builder: Builder) -> Result<(), Error> {
     let harness = builder.build()?;
     match harness.start().await {
         Ok(server) => {
-            println!("{said}: PostgreSQL {} ({}), because {}\n", server.version, server.backend, server.reason);
+            println!(
+                "{said}: PostgreSQL {} ({}), because {}\n",
+                server.version, server.backend, server.reason
+            );
         }
         // Printed with `{:?}`, an error is a report: what was tried, and what would help.
         Err(error) if is_absence(&error) => println!("{said}: {error:?}\n"),
@@ -50,5 +56,8 @@ async fn tell(said: &str, builder: Builder) -> Result<(), Error> {
 
 /// Whether this machine lacks what the backend needs.
 fn is_absence(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::BackendUnavailable | ErrorKind::ImageUnavailable | ErrorKind::BinariesNotFound)
+    matches!(
+        error.kind(),
+        ErrorKind::BackendUnavailable | ErrorKind::ImageUnavailable | ErrorKind::BinariesNotFound
+    )
 }

@@ -22,14 +22,19 @@ const COPIES: usize = 20;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let rounds: usize = std::env::args().nth(1).map_or(Ok(40), |text| text.parse())?;
+    let rounds: usize = std::env::args()
+        .nth(1)
+        .map_or(Ok(40), |text| text.parse())?;
     if rounds == 0 {
         return Err("one round at least".into());
     }
     let harness = Harness::builder().build()?;
     let server = harness.start().await?;
     let template = format!("ebbtide_t_{}", harness.provision().await?.fingerprint);
-    println!("PostgreSQL {}, {} backend, medians of {rounds} rounds", server.version, server.backend);
+    println!(
+        "PostgreSQL {}, {} backend, medians of {rounds} rounds",
+        server.version, server.backend
+    );
     let watch = harness.database().await?;
     warm(&harness, &watch, rounds).await?;
     on_demand(&harness, &watch, &template).await?;
@@ -40,7 +45,8 @@ async fn main() -> Result<(), Error> {
 /// Something that is lent, against a connection that is made. Several of a kind in a row, as in a suite, and the kinds
 /// in turns.
 async fn warm(harness: &Harness, watch: &Database, rounds: usize) -> Result<(), Error> {
-    let (mut bare, mut tx, mut sandbox, mut database, mut first) = (vec![], vec![], vec![], vec![], vec![]);
+    let (mut bare, mut tx, mut sandbox, mut database, mut first) =
+        (vec![], vec![], vec![], vec![], vec![]);
     for _ in 0..rounds.div_ceil(IN_A_ROW) {
         for _ in 0..IN_A_ROW {
             let options = watch.connect_options();
@@ -77,7 +83,11 @@ async fn warm(harness: &Harness, watch: &Database, rounds: usize) -> Result<(), 
     print(median(tx), bare, "Tx");
     print(median(sandbox), bare, "Sandbox");
     print(median(database), bare, "Database");
-    print(median(first), bare, "Database, and the first connection to it");
+    print(
+        median(first),
+        bare,
+        "Database, and the first connection to it",
+    );
     Ok(())
 }
 
@@ -92,7 +102,9 @@ async fn on_demand(harness: &Harness, watch: &Database, template: &str) -> Resul
         let name = format!("plain_{}_{number}", std::process::id());
         let create = format!("create database {name} template \"{template}\" strategy file_copy");
         let began = Instant::now();
-        sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut admin).await?;
+        sqlx::raw_sql(AssertSqlSafe(create))
+            .execute(&mut admin)
+            .await?;
         let connection = connect(&elsewhere.clone().database(&name)).await?;
         plain.push(began.elapsed());
         connection.close().await?;
@@ -103,7 +115,9 @@ async fn on_demand(harness: &Harness, watch: &Database, template: &str) -> Resul
         ours.push(began.elapsed());
         connection.close().await?;
         held.push(lent);
-        sqlx::raw_sql(AssertSqlSafe(format!("drop database {name} with (force)"))).execute(&mut admin).await?;
+        sqlx::raw_sql(AssertSqlSafe(format!("drop database {name} with (force)")))
+            .execute(&mut admin)
+            .await?;
     }
     admin.close().await?;
     for lent in held {
@@ -111,8 +125,16 @@ async fn on_demand(harness: &Harness, watch: &Database, template: &str) -> Resul
     }
     let plain = median(plain);
     println!("\n{:>9} {:>12}  copied on demand", "ms", "of the plain");
-    print(plain, plain, "CREATE DATABASE ... STRATEGY FILE_COPY, and a connection");
-    print(median(ours), plain, "Database, and the first connection to it");
+    print(
+        plain,
+        plain,
+        "CREATE DATABASE ... STRATEGY FILE_COPY, and a connection",
+    );
+    print(
+        median(ours),
+        plain,
+        "Database, and the first connection to it",
+    );
     Ok(())
 }
 
@@ -121,7 +143,11 @@ async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error
 }
 
 fn print(took: Duration, against: Duration, what: &str) {
-    println!("{:>9.3} {:>12.2}  {what}", took.as_secs_f64() * 1e3, took.as_secs_f64() / against.as_secs_f64());
+    println!(
+        "{:>9.3} {:>12.2}  {what}",
+        took.as_secs_f64() * 1e3,
+        took.as_secs_f64() / against.as_secs_f64()
+    );
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

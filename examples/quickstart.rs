@@ -37,11 +37,24 @@ async fn main() -> Result<(), Error> {
 }
 
 fn print_phases(server: &ServerReport, template: &TemplateReport) {
-    let ServerReport { backend, version, reused, milliseconds, .. } = server;
+    let ServerReport {
+        backend,
+        version,
+        reused,
+        milliseconds,
+        ..
+    } = server;
     let how = if *reused { "reused, found" } else { "started" };
     println!("server      PostgreSQL {version} ({backend}), {how} in {milliseconds:.1} ms");
-    let how = if template.reused { "reused, found" } else { "built" };
-    println!("template    {} {how} in {:.1} ms", template.fingerprint, template.milliseconds);
+    let how = if template.reused {
+        "reused, found"
+    } else {
+        "built"
+    };
+    println!(
+        "template    {} {how} in {:.1} ms",
+        template.fingerprint, template.milliseconds
+    );
     let built = &template.provisioned;
     if template.reused {
         println!("            when it was built:");
@@ -49,13 +62,21 @@ fn print_phases(server: &ServerReport, template: &TemplateReport) {
     for phase in &built.phases {
         let what = match phase.name.as_str() {
             "extensions" => {
-                let list: Vec<String> =
-                    built.extensions.iter().map(|(name, version)| format!("{name} {version}")).collect();
+                let list: Vec<String> = built
+                    .extensions
+                    .iter()
+                    .map(|(name, version)| format!("{name} {version}"))
+                    .collect();
                 list.join(", ")
             }
             "migrations" => format!("{} applied", built.migrations.len()),
             "verification" => format!("ledger and catalog agree, {} tables", built.tables.len()),
-            "seeds" => built.seeds.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+            "seeds" => built
+                .seeds
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("; "),
             "expectations" => "tables, row counts and enums as declared".to_owned(),
             other => other.to_owned(),
         };
@@ -77,7 +98,13 @@ impl Demonstrations {
         let (booked, seen_by_the_next) = book_and_look_again(harness).await?;
         let (found, plan_uses_index) = find_misspelt(harness).await?;
         let refusal = try_to_commit(harness).await?;
-        Ok(Self { booked, seen_by_the_next, found, plan_uses_index, refusal })
+        Ok(Self {
+            booked,
+            seen_by_the_next,
+            found,
+            plan_uses_index,
+            refusal,
+        })
     }
 
     fn print(&self) {
@@ -85,7 +112,11 @@ impl Demonstrations {
             "\nA test books an appointment and sees {}; the next test sees {}.",
             self.booked, self.seen_by_the_next
         );
-        let how = if self.plan_uses_index { "through idx_services_name_trgm" } else { "without the index" };
+        let how = if self.plan_uses_index {
+            "through idx_services_name_trgm"
+        } else {
+            "without the index"
+        };
         println!("\"Corte de Cabalero\" finds \"{}\" {how}.", self.found);
         println!("COMMIT inside a test: {}", self.refusal);
     }
@@ -114,21 +145,35 @@ async fn book_and_look_again(harness: &Harness) -> Result<(i64, i64), Error> {
 async fn find_misspelt(harness: &Harness) -> Result<(String, bool), Error> {
     let search = "select id, name from services where name % 'Corte de Cabalero' order by similarity(name, 'Corte de Cabalero') desc";
     let mut tx = harness.tx().await?;
-    let found: String = sqlx::query(search).fetch_one(&mut *tx).await?.try_get("name")?;
+    let found: String = sqlx::query(search)
+        .fetch_one(&mut *tx)
+        .await?
+        .try_get("name")?;
     // Fifteen rows fit one page, which the planner would rather read whole.
-    sqlx::raw_sql("set local enable_seqscan = off").execute(&mut *tx).await?;
-    let plan: Vec<String> =
-        sqlx::query_scalar(sqlx::AssertSqlSafe(format!("explain {search}"))).fetch_all(&mut *tx).await?;
+    sqlx::raw_sql("set local enable_seqscan = off")
+        .execute(&mut *tx)
+        .await?;
+    let plan: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("explain {search}")))
+        .fetch_all(&mut *tx)
+        .await?;
     tx.close().await?;
-    Ok((found, plan.iter().any(|line| line.contains("idx_services_name_trgm"))))
+    Ok((
+        found,
+        plan.iter()
+            .any(|line| line.contains("idx_services_name_trgm")),
+    ))
 }
 
 async fn try_to_commit(harness: &Harness) -> Result<String, Error> {
     let mut tx = harness.tx().await?;
-    sqlx::query("delete from services where name = 'Corte de Caballero'").execute(&mut *tx).await?;
+    sqlx::query("delete from services where name = 'Corte de Caballero'")
+        .execute(&mut *tx)
+        .await?;
     let refusal = match sqlx::raw_sql("commit").execute(&mut *tx).await {
         Ok(_) => "was accepted".to_owned(),
-        Err(error) => error.as_database_error().map_or(error.to_string(), |error| error.message().to_owned()),
+        Err(error) => error
+            .as_database_error()
+            .map_or(error.to_string(), |error| error.message().to_owned()),
     };
     // The test is told a second time when it closes a transaction that it ended by itself.
     match tx.close().await {
@@ -165,13 +210,21 @@ impl Timing {
         }
         bare.close().await?;
         database.close().await?;
-        Ok(Self { guarded: median(guarded_times), bare: median(bare_times) })
+        Ok(Self {
+            guarded: median(guarded_times),
+            bare: median(bare_times),
+        })
     }
 
     fn print(&self) {
         let Self { guarded, bare } = self;
-        println!("\nMedians of {ROUNDS}: a guarded transaction opened, checked and closed takes {guarded:.0} µs,");
-        println!("a bare BEGIN and ROLLBACK {bare:.0} µs: {:.2} times as long.", guarded / bare);
+        println!(
+            "\nMedians of {ROUNDS}: a guarded transaction opened, checked and closed takes {guarded:.0} µs,"
+        );
+        println!(
+            "a bare BEGIN and ROLLBACK {bare:.0} µs: {:.2} times as long.",
+            guarded / bare
+        );
     }
 }
 
@@ -179,7 +232,9 @@ impl Timing {
 async fn connect_elsewhere(options: PgConnectOptions) -> Result<PgConnection, Error> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
         let runtime = match runtime {
             Ok(runtime) => runtime,
             Err(error) => return drop(sender.send(Err(error.into()))),

@@ -8,26 +8,68 @@ use crate::sql_error::MAKE_ROOM;
 
 /// Objects of well-known extensions, by which a missing extension is recognised.
 const PROVIDED: [(&str, &[&str]); 12] = [
-    ("pg_trgm", &["gin_trgm_ops", "gist_trgm_ops", "similarity", "word_similarity", "show_trgm"]),
+    (
+        "pg_trgm",
+        &[
+            "gin_trgm_ops",
+            "gist_trgm_ops",
+            "similarity",
+            "word_similarity",
+            "show_trgm",
+        ],
+    ),
     (
         "uuid-ossp",
-        &["uuid_generate_v1", "uuid_generate_v1mc", "uuid_generate_v3", "uuid_generate_v4", "uuid_generate_v5"],
+        &[
+            "uuid_generate_v1",
+            "uuid_generate_v1mc",
+            "uuid_generate_v3",
+            "uuid_generate_v4",
+            "uuid_generate_v5",
+        ],
     ),
-    ("pgcrypto", &["crypt", "gen_salt", "digest", "hmac", "pgp_sym_encrypt", "pgp_sym_decrypt"]),
+    (
+        "pgcrypto",
+        &[
+            "crypt",
+            "gen_salt",
+            "digest",
+            "hmac",
+            "pgp_sym_encrypt",
+            "pgp_sym_decrypt",
+        ],
+    ),
     ("citext", &["citext"]),
     ("hstore", &["hstore"]),
     ("ltree", &["ltree", "lquery"]),
     ("unaccent", &["unaccent"]),
-    ("btree_gist", &["gist_int4_ops", "gist_int8_ops", "gist_text_ops", "gist_uuid_ops"]),
+    (
+        "btree_gist",
+        &[
+            "gist_int4_ops",
+            "gist_int8_ops",
+            "gist_text_ops",
+            "gist_uuid_ops",
+        ],
+    ),
     ("btree_gin", &["int4_ops", "text_ops"]),
     ("intarray", &["gin__int_ops", "gist__int_ops"]),
-    ("postgis", &["geometry", "geography", "st_makepoint", "st_distance"]),
-    ("vector", &["vector", "halfvec", "vector_cosine_ops", "vector_l2_ops"]),
+    (
+        "postgis",
+        &["geometry", "geography", "st_makepoint", "st_distance"],
+    ),
+    (
+        "vector",
+        &["vector", "halfvec", "vector_cosine_ops", "vector_l2_ops"],
+    ),
 ];
 
 /// Which extension has an object of this name.
 pub(crate) fn extension_with(object: &str) -> Option<&'static str> {
-    PROVIDED.into_iter().find(|(_, objects)| objects.contains(&object)).map(|(extension, _)| extension)
+    PROVIDED
+        .into_iter()
+        .find(|(_, objects)| objects.contains(&object))
+        .map(|(extension, _)| extension)
 }
 
 /// Whether an extension is one of PostgreSQL's own that this table knows.
@@ -133,7 +175,10 @@ pub(crate) fn on_absent_migrations(code: &str, absent: &Path) -> Option<String> 
 
 /// The extension that has what the message misses.
 pub(crate) fn extension_needed(message: &str) -> Option<String> {
-    let object = message.split('"').nth(1).or_else(|| message.strip_prefix("function ")?.split('(').next())?;
+    let object = message
+        .split('"')
+        .nth(1)
+        .or_else(|| message.strip_prefix("function ")?.split('(').next())?;
     let extension = extension_with(object)?;
     Some(format!(
         "{object} comes with the extension {extension}: declare it with `extensions = [\"{extension}\"]` under [provision] \
@@ -148,10 +193,15 @@ mod tests {
     #[test]
     fn advice_depends_on_how_the_test_is_isolated() {
         let message = "VACUUM cannot run inside a transaction block";
-        let advice = on_test_error("25001", message, Isolation::Transaction).expect("we know this one");
+        let advice =
+            on_test_error("25001", message, Isolation::Transaction).expect("we know this one");
         assert!(advice.contains("`ebbtide::Database`"), "{advice}");
         assert_eq!(on_test_error("25001", message, Isolation::Database), None);
-        let advice = on_test_error("42883", "function uuid_generate_v4() does not exist", Isolation::Database);
+        let advice = on_test_error(
+            "42883",
+            "function uuid_generate_v4() does not exist",
+            Isolation::Database,
+        );
         assert!(advice.expect("we know this one").contains("uuid-ossp"));
     }
 }

@@ -62,5 +62,10 @@ fn wait<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'stati
         let _ = sender.send(work.await);
     })?;
     drop(work);
-    receiver.recv().unwrap_or_else(|_| Err(Error::new(ErrorKind::Io, "the background task ended without an answer")))
+    receiver.recv().unwrap_or_else(|_| {
+        Err(Error::new(
+            ErrorKind::Io,
+            "the background task ended without an answer",
+        ))
+    })
 }

@@ -32,8 +32,11 @@ pub(crate) const WRITE_URL: &str = "it reads like postgres://user:password@host:
 /// A server on another machine learns within a minute that this one is gone, and frees what its sessions held. On a Unix
 /// socket they say nothing.
 /// <https://www.postgresql.org/docs/current/runtime-config-connection.html#GUC-TCP-KEEPALIVES-IDLE>
-const KEEPALIVES: [(&str, &str); 3] =
-    [("tcp_keepalives_idle", "30"), ("tcp_keepalives_interval", "10"), ("tcp_keepalives_count", "3")];
+const KEEPALIVES: [(&str, &str); 3] = [
+    ("tcp_keepalives_idle", "30"),
+    ("tcp_keepalives_interval", "10"),
+    ("tcp_keepalives_count", "3"),
+];
 
 /// How long a server may be without a connection for us before that is an error.
 const CROWDED: Duration = Duration::from_secs(30);
@@ -70,7 +73,10 @@ impl ConnParams {
         let host = percent_encode(&folder.to_string_lossy());
         Self {
             options: plain(user).socket(folder).port(PORT),
-            url: (format!("postgres://{}@{host}:{PORT}/", percent_encode(user)), Vec::new()),
+            url: (
+                format!("postgres://{}@{host}:{PORT}/", percent_encode(user)),
+                Vec::new(),
+            ),
             session: String::new(),
             admin: ADMIN_DATABASE.to_owned(),
             identity: Identity::Ours,
@@ -81,11 +87,18 @@ impl ConnParams {
     /// A server behind a port, with a password and without encryption.
     #[cfg(feature = "container")]
     pub(crate) fn tcp(host: &str, port: u16, user: &str, password: &str) -> Self {
-        let shown = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        let shown = if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host.to_owned()
+        };
         let (name, secret) = (percent_encode(user), percent_encode(password));
         Self {
             options: plain(user).host(host).port(port).password(password),
-            url: (format!("postgres://{name}:{secret}@{shown}:{port}/"), Vec::new()),
+            url: (
+                format!("postgres://{name}:{secret}@{shown}:{port}/"),
+                Vec::new(),
+            ),
             session: String::new(),
             admin: ADMIN_DATABASE.to_owned(),
             identity: Identity::Ours,
@@ -98,12 +111,21 @@ impl ConnParams {
     ///
     /// # Errors
     /// The URL, or one of its parameters, cannot be read.
-    pub(crate) fn external(url: &str, settings: &BTreeMap<String, String>) -> Result<Self, sqlx::Error> {
-        let shown: Url = url.parse().map_err(|error| sqlx::Error::Configuration(Box::new(error)))?;
+    pub(crate) fn external(
+        url: &str,
+        settings: &BTreeMap<String, String>,
+    ) -> Result<Self, sqlx::Error> {
+        let shown: Url = url
+            .parse()
+            .map_err(|error| sqlx::Error::Configuration(Box::new(error)))?;
         let given: PgConnectOptions = url.parse()?;
         let session = inherited::of_url(&given.options(settings));
         let replaced = |pair: &&str| is_setting(pair) || pair.split('=').next() == Some("dbname");
-        let kept = pairs(&shown).into_iter().filter(|pair| !replaced(pair)).map(str::to_owned).collect();
+        let kept = pairs(&shown)
+            .into_iter()
+            .filter(|pair| !replaced(pair))
+            .map(str::to_owned)
+            .collect();
         Ok(Self {
             options: inherited::only_settings(&shown, &session)?.options(KEEPALIVES),
             url: (format!("{}/", &shown[..Position::BeforePath]), kept),
@@ -116,7 +138,10 @@ impl ConnParams {
 
     /// The same server, administered through another database.
     pub(crate) fn through(self, admin: &str) -> Self {
-        Self { admin: admin.to_owned(), ..self }
+        Self {
+            admin: admin.to_owned(),
+            ..self
+        }
     }
 
     /// The same server, with the plans of statements that take longer in its log: for superusers only.
@@ -146,7 +171,8 @@ impl ConnParams {
         changed.options = changed.options.options(settings.iter().copied());
         for (name, value) in settings {
             let space = if changed.session.is_empty() { "" } else { " " };
-            write!(changed.session, "{space}-c {name}={value}").expect("writing to a string does not fail");
+            write!(changed.session, "{space}-c {name}={value}")
+                .expect("writing to a string does not fail");
         }
         changed
     }
@@ -183,7 +209,11 @@ impl ConnParams {
 
     /// Options for one database, with our application name and no statement logging.
     pub(crate) fn options(&self, database: &str) -> PgConnectOptions {
-        self.options.clone().database(database).application_name("ebbtide").disable_statement_logging()
+        self.options
+            .clone()
+            .database(database)
+            .application_name("ebbtide")
+            .disable_statement_logging()
     }
 
     /// A URL that libpq, sqlx and psql accept.
@@ -193,14 +223,18 @@ impl ConnParams {
             // As one parameter: the driver would put several together, and libpq take the last.
             parameters.push(format!("options={}", percent_encode(&self.session)));
         }
-        let query = if parameters.is_empty() { String::new() } else { format!("?{}", parameters.join("&")) };
+        let query = if parameters.is_empty() {
+            String::new()
+        } else {
+            format!("?{}", parameters.join("&"))
+        };
         format!("{}{}{query}", self.url.0, percent_encode(database))
     }
 
     pub(crate) async fn connect(&self, database: &str) -> Result<PgConnection> {
-        open(&self.options(database))
-            .await
-            .map_err(|error| sql_error::failed(&format!("connecting to database {database}"), error))
+        open(&self.options(database)).await.map_err(|error| {
+            sql_error::failed(&format!("connecting to database {database}"), error)
+        })
     }
 }
 
@@ -222,7 +256,9 @@ pub(crate) async fn open(options: &PgConnectOptions) -> Result<PgConnection, sql
 }
 
 /// Tries to connect for as long as a server without a connection left is waited for.
-pub(crate) async fn patiently<F>(mut connect: impl FnMut() -> F) -> Result<PgConnection, sqlx::Error>
+pub(crate) async fn patiently<F>(
+    mut connect: impl FnMut() -> F,
+) -> Result<PgConnection, sqlx::Error>
 where
     F: Future<Output = Result<PgConnection, sqlx::Error>>,
 {
@@ -240,18 +276,27 @@ where
 }
 
 fn plain(user: &str) -> PgConnectOptions {
-    inherited::none_of().ssl_mode(PgSslMode::Disable).username(user)
+    inherited::none_of()
+        .ssl_mode(PgSslMode::Disable)
+        .username(user)
 }
 
 /// The parameters of a URL as they are written.
 fn pairs(url: &Url) -> Vec<&str> {
-    url.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).collect()
+    url.query()
+        .unwrap_or_default()
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .collect()
 }
 
 /// Whether a parameter of a URL names settings of the session.
 fn is_setting(pair: &str) -> bool {
     let key = pair.split('=').next().unwrap_or_default();
-    key == "options" || ["options[", "options%5B", "options%5b"].iter().any(|of| key.starts_with(of))
+    key == "options"
+        || ["options[", "options%5B", "options%5b"]
+            .iter()
+            .any(|of| key.starts_with(of))
 }
 
 fn percent_encode(text: &str) -> String {
@@ -273,9 +318,15 @@ mod tests {
     fn the_url_leads_sqlx_to_the_same_socket() {
         let params = ConnParams::socket(Path::new("/tmp/some folder"), "postgres");
         let url = params.url("lane_1");
-        assert_eq!(url, "postgres://postgres@%2Ftmp%2Fsome%20folder:5432/lane_1");
+        assert_eq!(
+            url,
+            "postgres://postgres@%2Ftmp%2Fsome%20folder:5432/lane_1"
+        );
         let parsed: PgConnectOptions = url.parse().expect("sqlx reads our URL");
-        assert_eq!(parsed.get_socket().map(std::path::PathBuf::as_path), Some(Path::new("/tmp/some folder")));
+        assert_eq!(
+            parsed.get_socket().map(std::path::PathBuf::as_path),
+            Some(Path::new("/tmp/some folder"))
+        );
         assert_eq!(parsed.get_database(), Some("lane_1"));
     }
 
@@ -283,7 +334,10 @@ mod tests {
     #[test]
     fn a_password_is_in_the_url_and_not_in_the_debug_output() {
         let params = ConnParams::tcp("127.0.0.1", 6543, "postgres", "s/e:cret");
-        assert_eq!(params.url("lane_1"), "postgres://postgres:s%2Fe%3Acret@127.0.0.1:6543/lane_1");
+        assert_eq!(
+            params.url("lane_1"),
+            "postgres://postgres:s%2Fe%3Acret@127.0.0.1:6543/lane_1"
+        );
         assert!(!format!("{params:?}").contains("cret"), "{params:?}");
     }
 
@@ -293,7 +347,10 @@ mod tests {
         let url = "postgres://me:s%2Fe@db.example:6432/app?sslmode=require&dbname=other&options=-c%20jit%3Doff";
         let params = ConnParams::external(url, &settings).expect("the URL reads");
         assert_eq!(params.own_database(), "other");
-        assert_eq!((params.host(), params.place().as_str()), (Some("db.example"), "db.example:6432"));
+        assert_eq!(
+            (params.host(), params.place().as_str()),
+            (Some("db.example"), "db.example:6432")
+        );
         let url = params.url("lane_1");
         assert_eq!(
             url,
@@ -307,9 +364,15 @@ mod tests {
 
     #[test]
     fn a_socket_in_a_parameter_has_no_host() {
-        let params =
-            ConnParams::external("postgres:///?host=/run/pg&user=me", &BTreeMap::new()).expect("the URL reads");
-        assert_eq!((params.host(), params.place().as_str()), (None, "/run/pg/.s.PGSQL.5432"));
-        assert_eq!(params.url("lane_1"), "postgres:///lane_1?host=/run/pg&user=me");
+        let params = ConnParams::external("postgres:///?host=/run/pg&user=me", &BTreeMap::new())
+            .expect("the URL reads");
+        assert_eq!(
+            (params.host(), params.place().as_str()),
+            (None, "/run/pg/.s.PGSQL.5432")
+        );
+        assert_eq!(
+            params.url("lane_1"),
+            "postgres:///lane_1?host=/run/pg&user=me"
+        );
     }
 }

@@ -96,7 +96,9 @@ impl Error {
     #[must_use]
     pub fn help(&self) -> Option<&str> {
         // Whatever could not be opened or read: the shortage is what to remove.
-        self.shortage().map(Scarcity::help).or(self.inner.help.as_deref())
+        self.shortage()
+            .map(Scarcity::help)
+            .or(self.inner.help.as_deref())
     }
 
     /// What the system has run out of, where a cause is a refused call.
@@ -130,8 +132,16 @@ impl Error {
     }
 
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        let inner = Inner { kind, message: message.into(), help: None, evidence: Vec::new(), source: None };
-        Self { inner: Arc::new(inner) }
+        let inner = Inner {
+            kind,
+            message: message.into(),
+            help: None,
+            evidence: Vec::new(),
+            source: None,
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     pub(crate) fn with_help(self, help: impl Into<String>) -> Self {
@@ -154,12 +164,17 @@ impl Error {
     /// The text of an earlier block.
     #[cfg(feature = "container")]
     pub(crate) fn evidence(&self, title: &str) -> Option<&str> {
-        self.inner.evidence.iter().find(|(found, _)| found == title).map(|(_, text)| text.as_str())
+        self.inner
+            .evidence
+            .iter()
+            .find(|(found, _)| found == title)
+            .map(|(_, text)| text.as_str())
     }
 
     fn change(mut self, change: impl FnOnce(&mut Inner)) -> Self {
         // An error is put together by its only owner and shared afterwards.
-        let inner = Arc::get_mut(&mut self.inner).expect("errors are completed before they are cloned");
+        let inner =
+            Arc::get_mut(&mut self.inner).expect("errors are completed before they are cloned");
         change(inner);
         self
     }
@@ -184,7 +199,11 @@ impl fmt::Debug for Error {
             }
             said = text;
             // The driver's own error tells its causes itself.
-            cause = if error.is::<sqlx::Error>() { None } else { error.source() };
+            cause = if error.is::<sqlx::Error>() {
+                None
+            } else {
+                error.source()
+            };
         }
         for (title, text) in &self.inner.evidence {
             write!(f, "\n  {title}:")?;
@@ -209,7 +228,10 @@ pub(crate) fn told(cause: &(dyn StdError + 'static)) -> String {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.inner.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+        self.inner
+            .source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
     }
 }
 
@@ -221,7 +243,10 @@ mod tests {
     fn a_shortage_is_what_the_help_is_about_whatever_met_it() {
         let refused = || std::io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());
         let help = Some(Scarcity::OpenFiles.help());
-        for cause in [Box::<dyn StdError + Send + Sync>::from(refused()), Box::from(sqlx::Error::Io(refused()))] {
+        for cause in [
+            Box::<dyn StdError + Send + Sync>::from(refused()),
+            Box::from(sqlx::Error::Io(refused())),
+        ] {
             let error = Error::new(ErrorKind::BinariesNotFound, "no PostgreSQL").with_source(cause);
             assert_eq!(error.with_help("install it").help(), help);
         }

@@ -33,7 +33,11 @@ pub(crate) struct Tokens<'a> {
 
 impl<'a> Tokens<'a> {
     pub(crate) fn new(source: &'a str) -> Self {
-        Self { source, start: 0, end: 0 }
+        Self {
+            source,
+            start: 0,
+            end: 0,
+        }
     }
 }
 
@@ -72,7 +76,8 @@ impl<'a> Nesting<'a> {
                     self.head.push(word);
                 }
                 let counts = self.parentheses == 0 && self.defines_routine();
-                if counts && (token.is_word("begin") || (token.is_word("case") && self.blocks > 0)) {
+                if counts && (token.is_word("begin") || (token.is_word("case") && self.blocks > 0))
+                {
                     self.blocks += 1;
                 } else if counts && token.is_word("end") {
                     self.blocks = self.blocks.saturating_sub(1);
@@ -83,8 +88,16 @@ impl<'a> Nesting<'a> {
     }
 
     fn defines_routine(&self) -> bool {
-        let is = |at: usize, keyword: &str| self.head.get(at).is_some_and(|word| word.eq_ignore_ascii_case(keyword));
-        let kind = if is(1, "or") && is(2, "replace") { 3 } else { 1 };
+        let is = |at: usize, keyword: &str| {
+            self.head
+                .get(at)
+                .is_some_and(|word| word.eq_ignore_ascii_case(keyword))
+        };
+        let kind = if is(1, "or") && is(2, "replace") {
+            3
+        } else {
+            1
+        };
         is(0, "create") && (is(kind, "function") || is(kind, "procedure"))
     }
 }
@@ -101,14 +114,24 @@ fn first_token(text: &str) -> Option<(Token<'_>, usize)> {
         [b'"', ..] => {
             let len = quote_len(text, 0);
             let inner = &text[1..len];
-            Some((Token::Quoted(inner.strip_suffix('"').unwrap_or(inner).replace("\"\"", "\"")), len))
+            Some((
+                Token::Quoted(
+                    inner
+                        .strip_suffix('"')
+                        .unwrap_or(inner)
+                        .replace("\"\"", "\""),
+                ),
+                len,
+            ))
         }
         [b'/', b'*', ..] => literal(text.len()),
         [b'$', ..] => match dollar_len(text) {
             Some(len) => literal(len),
             None => Some((Token::Symbol('$'), 1)),
         },
-        [b'0'..=b'9', ..] => literal(prefix_len(text, |c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'))),
+        [b'0'..=b'9', ..] => literal(prefix_len(text, |c| {
+            c.is_ascii_alphanumeric() || matches!(c, '_' | '.')
+        })),
         _ if starts_word(first) => {
             let len = prefix_len(text, |c| starts_word(c) || c.is_ascii_digit() || c == '$');
             Some((Token::Word(&text[..len]), len))
@@ -133,7 +156,9 @@ fn blank_len(text: &str) -> usize {
 fn space_len(text: &str) -> usize {
     let mut len = 0;
     loop {
-        len += prefix_len(&text[len..], |c| matches!(c, ' ' | '\t' | '\n' | '\r' | '\u{b}' | '\u{c}'));
+        len += prefix_len(&text[len..], |c| {
+            matches!(c, ' ' | '\t' | '\n' | '\r' | '\u{b}' | '\u{c}')
+        });
         if !text[len..].starts_with("--") {
             return len;
         }
@@ -158,7 +183,10 @@ fn block_comment_len(text: &str) -> Option<usize> {
 /// The length up to the end of the quote that opens at `open`, where a doubled quote stands for one.
 fn quote_len(text: &str, open: usize) -> usize {
     let (bytes, mut at) = (text.as_bytes(), open + 1);
-    while let Some(found) = bytes.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == bytes[open])) {
+    while let Some(found) = bytes
+        .get(at..)
+        .and_then(|rest| rest.iter().position(|byte| *byte == bytes[open]))
+    {
         at += found + 1;
         if bytes.get(at) != Some(&bytes[open]) {
             return at;
@@ -195,8 +223,14 @@ fn dollar_len(text: &str) -> Option<usize> {
         return Some(1 + digits);
     }
     let tag = prefix_len(&text[1..], |c| starts_word(c) || c.is_ascii_digit());
-    let delimiter = text.get(..tag + 2).filter(|delimiter| delimiter.ends_with('$'))?;
-    Some(text[delimiter.len()..].find(delimiter).map_or(text.len(), |body| body + 2 * delimiter.len()))
+    let delimiter = text
+        .get(..tag + 2)
+        .filter(|delimiter| delimiter.ends_with('$'))?;
+    Some(
+        text[delimiter.len()..]
+            .find(delimiter)
+            .map_or(text.len(), |body| body + 2 * delimiter.len()),
+    )
 }
 
 fn prefix_len(text: &str, belongs: impl Fn(char) -> bool) -> usize {

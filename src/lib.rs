@@ -193,13 +193,15 @@ pub use ebbtide_macros::{PgEnum, test};
 
 pub use catalog::{Difference, LedgerClaim, ObjectKind, Schema, SchemaDiff, SchemaObject};
 pub use config::{
-    Backend, Builder, Cache, Dedicated, Expect, Keep, Layout, MigrationCommand, Migrations, PgEnum, Plan, RustEnum,
-    ServerUrl, Source, Sourced, Storage,
+    Backend, Builder, Cache, Dedicated, Expect, Keep, Layout, MigrationCommand, Migrations, PgEnum,
+    Plan, RustEnum, ServerUrl, Source, Sourced, Storage,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use harness::{DriftReport, Harness, Health, ServerReport, TemplateReport, Variant, harness};
 pub use lane::{Database, IsolationLevel, Kept, Sandbox, Tx, TxOptions};
 pub use names::Fingerprint;
-pub use provision::{MigrationReport, PhaseReport, ProvisionReport, ReversibleReport, ReversibleStep, SeedReport};
+pub use provision::{
+    MigrationReport, PhaseReport, ProvisionReport, ReversibleReport, ReversibleStep, SeedReport,
+};
 pub use reap::ReapReport;
 pub use test_arg::{TestArg, TestContext, database, sandbox, tx, tx_with};

@@ -30,8 +30,16 @@ impl Test {
     #[must_use]
     pub fn new(path: &str) -> Self {
         // As the test runner calls it.
-        let name = path.split_once("::").map_or(path, |(_, name)| name).to_owned();
-        Self { spec: TestSpec { name, ..TestSpec::default() } }
+        let name = path
+            .split_once("::")
+            .map_or(path, |(_, name)| name)
+            .to_owned();
+        Self {
+            spec: TestSpec {
+                name,
+                ..TestSpec::default()
+            },
+        }
     }
 
     /// See [`Variant::fixture`](crate::Variant::fixture), as for the others.
@@ -107,7 +115,9 @@ impl Test {
 
 /// Makes one argument. Boxed, because an `async fn` would tell a type that is no [`TestArg`] twice.
 #[must_use]
-pub fn argument<'a, T: TestArg + 'a>(context: &'a TestContext) -> Pin<Box<dyn Future<Output = Result<T>> + 'a>> {
+pub fn argument<'a, T: TestArg + 'a>(
+    context: &'a TestContext,
+) -> Pin<Box<dyn Future<Output = Result<T>> + 'a>> {
     Box::pin(T::from_test(context))
 }
 
@@ -130,7 +140,11 @@ pub fn run<A, F: Future>(
     let work = async {
         let made = arguments(&context).await?;
         let verdict = failed(output.insert(body(made).await));
-        Ok(if verdict { Verdict::Failed } else { Verdict::Passed })
+        Ok(if verdict {
+            Verdict::Failed
+        } else {
+            Verdict::Passed
+        })
     };
     drive(&context, collected, runtime, Box::pin(work));
     output.expect(FINISHED)
@@ -155,11 +169,17 @@ pub fn run_blocking<A, T>(
     };
     let ready = runtime.block_on(caught(&context, Box::pin(making)));
     let outcome = match (ready, made) {
-        (Ok(_), Some(made)) => {
-            catch_unwind(AssertUnwindSafe(|| during(&context, || failed(output.insert(body(made))))))
-                .map(|failed| if failed { Verdict::Failed } else { Verdict::Passed })
-                .map_err(Ending::Panic)
-        }
+        (Ok(_), Some(made)) => catch_unwind(AssertUnwindSafe(|| {
+            during(&context, || failed(output.insert(body(made))))
+        }))
+        .map(|failed| {
+            if failed {
+                Verdict::Failed
+            } else {
+                Verdict::Passed
+            }
+        })
+        .map_err(Ending::Panic),
         (ready, _) => ready,
     };
     runtime.block_on(finish(&context, collected, outcome));
@@ -174,7 +194,12 @@ enum Ending {
     NoArguments(Error),
 }
 
-fn drive(context: &TestContext, collected: UnboundedReceiver<Loan>, mut runtime: Builder, work: Work<'_>) {
+fn drive(
+    context: &TestContext,
+    collected: UnboundedReceiver<Loan>,
+    mut runtime: Builder,
+    work: Work<'_>,
+) {
     build(&mut runtime).block_on(async {
         let outcome = caught(context, work).await;
         finish(context, collected, outcome).await;
@@ -185,18 +210,24 @@ fn build(runtime: &mut Builder) -> Runtime {
     match runtime.build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            let help = Scarcity::of_start(&error).map(|scarcity| format!("\n  help: {}", scarcity.help()));
-            panic!("the test's runtime cannot be built: {error}{}", help.unwrap_or_default())
+            let help =
+                Scarcity::of_start(&error).map(|scarcity| format!("\n  help: {}", scarcity.help()));
+            panic!(
+                "the test's runtime cannot be built: {error}{}",
+                help.unwrap_or_default()
+            )
         }
     }
 }
 
 /// Awaits as a part of the test, and catches a panic: what the test was lent must come back.
 async fn caught(context: &TestContext, mut work: Work<'_>) -> Result<Verdict, Ending> {
-    let polled = std::future::poll_fn(|waker| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(waker))) {
-        Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(verdict)) => Poll::Ready(verdict.map_err(Ending::NoArguments)),
-        Err(panic) => Poll::Ready(Err(Ending::Panic(panic))),
+    let polled = std::future::poll_fn(|waker| {
+        match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(waker))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(verdict)) => Poll::Ready(verdict.map_err(Ending::NoArguments)),
+            Err(panic) => Poll::Ready(Err(Ending::Panic(panic))),
+        }
     });
     let outcome = poll_during(context, pin!(polled)).await;
     // What it still holds comes back before the end.
@@ -206,7 +237,11 @@ async fn caught(context: &TestContext, mut work: Work<'_>) -> Result<Verdict, En
 
 /// Takes back what the test was lent, and panics if the test or that has failed without saying so itself.
 #[expect(clippy::print_stderr, reason = "a failure report")]
-async fn finish(context: &TestContext, collected: UnboundedReceiver<Loan>, outcome: Result<Verdict, Ending>) {
+async fn finish(
+    context: &TestContext,
+    collected: UnboundedReceiver<Loan>,
+    outcome: Result<Verdict, Ending>,
+) {
     let verdict = outcome.as_ref().map_or(Verdict::Failed, |verdict| *verdict);
     let ended = end(context, collected, verdict).await;
     eprint!("{}", ended.report);

@@ -28,7 +28,11 @@ pub(crate) struct Literal<'a>(pub(crate) &'a str);
 impl fmt::Display for Literal<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let quoted = self.0.replace('\'', "''");
-        if quoted.contains('\\') { write!(f, "E'{}'", quoted.replace('\\', "\\\\")) } else { write!(f, "'{quoted}'") }
+        if quoted.contains('\\') {
+            write!(f, "E'{}'", quoted.replace('\\', "\\\\"))
+        } else {
+            write!(f, "'{quoted}'")
+        }
     }
 }
 
@@ -87,7 +91,10 @@ impl DatabaseName {
 
     /// A lane by its token, the part of its name that changes.
     pub(crate) fn lane(fingerprint: &Fingerprint, number: usize, token: &str) -> Self {
-        Self(format!("{}{token}", Self::lanes_numbered(fingerprint, number)))
+        Self(format!(
+            "{}{token}",
+            Self::lanes_numbered(fingerprint, number)
+        ))
     }
 
     /// What the names of a lane's databases begin with.
@@ -112,7 +119,10 @@ impl DatabaseName {
         if name.starts_with(DATABASE_PREFIX) {
             Ok(Self(name.to_owned()))
         } else {
-            Err(Error::new(ErrorKind::Database, format!("database {name:?} was not created by ebbtide")))
+            Err(Error::new(
+                ErrorKind::Database,
+                format!("database {name:?} was not created by ebbtide"),
+            ))
         }
     }
 
@@ -120,8 +130,11 @@ impl DatabaseName {
     pub(crate) fn fingerprint(&self) -> Option<Fingerprint> {
         let rest = self.0.strip_prefix(DATABASE_PREFIX)?;
         let (kind, rest) = rest.split_once('_')?;
-        let (digits, number) = rest.split_once('_').map_or((rest, None), |(digits, number)| (digits, Some(number)));
-        let is_one = digits.len() == Fingerprint::DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let (digits, number) = rest
+            .split_once('_')
+            .map_or((rest, None), |(digits, number)| (digits, Some(number)));
+        let is_one = digits.len() == Fingerprint::DIGITS
+            && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
         let is_whole = match kind {
             "t" => number.is_none(),
             "l" | "b" => number.is_some(),
@@ -132,7 +145,13 @@ impl DatabaseName {
 
     /// The number in the name of a lane.
     pub(crate) fn lane_number(&self) -> Option<usize> {
-        self.0.strip_prefix(DATABASE_PREFIX)?.strip_prefix("l_")?.split('_').nth(1)?.parse().ok()
+        self.0
+            .strip_prefix(DATABASE_PREFIX)?
+            .strip_prefix("l_")?
+            .split('_')
+            .nth(1)?
+            .parse()
+            .ok()
     }
 
     /// The token in the name of a lane.
@@ -141,7 +160,9 @@ impl DatabaseName {
     }
 
     pub(crate) fn is_template(&self) -> bool {
-        self.0.strip_prefix(DATABASE_PREFIX).is_some_and(|rest| rest.starts_with("t_"))
+        self.0
+            .strip_prefix(DATABASE_PREFIX)
+            .is_some_and(|rest| rest.starts_with("t_"))
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -171,10 +192,12 @@ pub(crate) fn short_hash(text: &str, digits: usize) -> String {
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string does not fail");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("writing to a string does not fail");
+            text
+        })
 }
 
 #[cfg(test)]
@@ -197,18 +220,33 @@ mod tests {
     #[test]
     fn a_fingerprint_is_read_from_whole_names_only() {
         let fingerprint = Fingerprint::from_hash(&[7; 32]);
-        let (template, lane) = (DatabaseName::template(&fingerprint), DatabaseName::new_lane(&fingerprint, 3));
+        let (template, lane) = (
+            DatabaseName::template(&fingerprint),
+            DatabaseName::new_lane(&fingerprint, 3),
+        );
         for name in [template, lane, DatabaseName::build(&fingerprint)] {
             assert_eq!(name.fingerprint().as_ref(), Some(&fingerprint), "{name}");
         }
-        for name in
-            ["ebbtide_k_00ff00ff", "ebbtide_t_00ff", "ebbtide_t_0707070707070707_1", "ebbtide_l_0707070707070707"]
-        {
-            assert_eq!(DatabaseName::ours(name).expect("it has our prefix").fingerprint(), None, "{name}");
+        for name in [
+            "ebbtide_k_00ff00ff",
+            "ebbtide_t_00ff",
+            "ebbtide_t_0707070707070707_1",
+            "ebbtide_l_0707070707070707",
+        ] {
+            assert_eq!(
+                DatabaseName::ours(name)
+                    .expect("it has our prefix")
+                    .fingerprint(),
+                None,
+                "{name}"
+            );
         }
         assert!(DatabaseName::template(&fingerprint).is_template());
         let lane = DatabaseName::lane(&fingerprint, 3, "00ff00ff");
-        assert_eq!((lane.lane_number(), lane.lane_token()), (Some(3), "00ff00ff"));
+        assert_eq!(
+            (lane.lane_number(), lane.lane_token()),
+            (Some(3), "00ff00ff")
+        );
     }
 
     #[test]

@@ -38,13 +38,19 @@ impl ProcessMark {
     /// The running process itself.
     pub(crate) fn own() -> Self {
         let pid = std::process::id();
-        Self { pid, started: started(pid).ok().flatten().unwrap_or_default() }
+        Self {
+            pid,
+            started: started(pid).ok().flatten().unwrap_or_default(),
+        }
     }
 
     /// Reads what [`Display`](std::fmt::Display) wrote.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (pid, started) = text.trim().split_once('.')?;
-        Some(Self { pid: pid.parse().ok()?, started: started.to_owned() })
+        Some(Self {
+            pid: pid.parse().ok()?,
+            started: started.to_owned(),
+        })
     }
 
     /// Whether the process lives, or is not known to be dead: a limit of our own process ends nobody else's server.
@@ -76,13 +82,24 @@ fn started(pid: u32) -> std::result::Result<Option<String>, Scarcity> {
             Err(error) => return refused(&error),
         };
         // The second field is the command in parentheses and may hold anything. Start time is field 22.
-        let Some((_, after_command)) = stat.rsplit_once(')') else { return Ok(None) };
+        let Some((_, after_command)) = stat.rsplit_once(')') else {
+            return Ok(None);
+        };
         let mut fields = after_command.split_whitespace();
         // A zombie has ended; only its parent has not looked yet.
-        let is_over = fields.next().is_none_or(|state| state == "Z" || state == "X");
-        Ok(if is_over { None } else { fields.nth(18).map(str::to_owned) })
+        let is_over = fields
+            .next()
+            .is_none_or(|state| state == "Z" || state == "X");
+        Ok(if is_over {
+            None
+        } else {
+            fields.nth(18).map(str::to_owned)
+        })
     } else {
-        let output = match Command::new("ps").args(["-o", "lstart=", "-p", &pid.to_string()]).output() {
+        let output = match Command::new("ps")
+            .args(["-o", "lstart=", "-p", &pid.to_string()])
+            .output()
+        {
             Ok(output) => output,
             Err(error) => return refused(&error),
         };
@@ -110,7 +127,9 @@ impl Running {
 
     pub(crate) fn arguments(&self) -> Vec<String> {
         let line = std::fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
-        line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+        line.split(|byte| *byte == 0)
+            .map(|word| String::from_utf8_lossy(word).into_owned())
+            .collect()
     }
 
     fn read(pid: u32) -> Option<Self> {
@@ -120,14 +139,20 @@ impl Running {
         let is_over = ["Z", "X"].contains(&fields.next()?);
         let group = fields.nth(1)?.parse().ok()?;
         let (_, command) = before.split_once('(')?;
-        (!is_over).then(|| Self { pid, group, command: command.to_owned() })
+        (!is_over).then(|| Self {
+            pid,
+            group,
+            command: command.to_owned(),
+        })
     }
 }
 
 /// Every living process, where there is a `/proc`; elsewhere none.
 pub(crate) fn all() -> Vec<Running> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| Running::read(entry.file_name().to_str()?.parse().ok()?)).collect()
+    entries
+        .filter_map(|entry| Running::read(entry.file_name().to_str()?.parse().ok()?))
+        .collect()
 }
 
 /// A child that outlives us, in its own process group, holding none of our file descriptors.
@@ -143,37 +168,48 @@ impl Detached {
     /// Starts the command. Its standard error is a pipe that the child must close when it has started up.
     pub(crate) fn spawn(mut command: Command, account: Option<Account>) -> std::io::Result<Self> {
         // A child that holds the test's stdout is reported as a leak by nextest.
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0).current_dir("/");
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .current_dir("/");
         act_as(&mut command, account);
         let (exit_sender, exited) = oneshot::channel();
         let (text_sender, said) = oneshot::channel();
         let (start_sender, started) = mpsc::channel();
         // The thread reaps the child, so that a server that ends before us leaves no zombie. It comes first: where no thread
         // can be had, there would be a child without its reaper.
-        std::thread::Builder::new().name("ebbtide-child".into()).spawn(move || {
-            let mut child = match command.spawn() {
-                Ok(child) => child,
-                Err(error) => {
-                    // The starter waits for it.
-                    let _ = start_sender.send(Err(error));
-                    return;
+        std::thread::Builder::new()
+            .name("ebbtide-child".into())
+            .spawn(move || {
+                let mut child = match command.spawn() {
+                    Ok(child) => child,
+                    Err(error) => {
+                        // The starter waits for it.
+                        let _ = start_sender.send(Err(error));
+                        return;
+                    }
+                };
+                // As above.
+                let _ = start_sender.send(Ok(()));
+                let mut stderr = child.stderr.take();
+                let mut text = Vec::new();
+                if let Some(pipe) = &mut stderr {
+                    // What could be read before an error is still worth showing.
+                    let _ = pipe.read_to_end(&mut text);
                 }
-            };
-            // As above.
-            let _ = start_sender.send(Ok(()));
-            let mut stderr = child.stderr.take();
-            let mut text = Vec::new();
-            if let Some(pipe) = &mut stderr {
-                // What could be read before an error is still worth showing.
-                let _ = pipe.read_to_end(&mut text);
-            }
-            drop(stderr);
-            // Nobody listens any more when the starter gave up; the child is reaped all the same.
-            let _ = text_sender.send(String::from_utf8_lossy(&text).into_owned());
-            let _ = exit_sender.send(child.wait());
-        })?;
+                drop(stderr);
+                // Nobody listens any more when the starter gave up; the child is reaped all the same.
+                let _ = text_sender.send(String::from_utf8_lossy(&text).into_owned());
+                let _ = exit_sender.send(child.wait());
+            })?;
         started.recv().map_err(std::io::Error::other)??;
-        Ok(Self { exited, ended: None, said })
+        Ok(Self {
+            exited,
+            ended: None,
+            said,
+        })
     }
 
     /// What the child wrote until it closed its standard error.
@@ -203,7 +239,9 @@ impl Detached {
 
     /// Whether a signal ended the child, which must have ended or be about to.
     pub(crate) async fn was_killed(&mut self) -> bool {
-        tokio::time::timeout(EXIT_TIMEOUT, self.fatal_signal()).await.is_ok_and(|signal| signal.is_some())
+        tokio::time::timeout(EXIT_TIMEOUT, self.fatal_signal())
+            .await
+            .is_ok_and(|signal| signal.is_some())
     }
 }
 
@@ -232,26 +270,34 @@ pub(crate) fn run(
     search_path: Option<&OsStr>,
 ) -> Result<String> {
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).current_dir("/");
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .current_dir("/");
     if let Some(search_path) = search_path {
         command.env("PATH", search_path);
     }
     act_as(&mut command, account);
     let shown = program.display();
-    let output = command
-        .output()
-        .map_err(|error| Error::new(ErrorKind::Io, format!("{shown} could not be run")).with_source(error))?;
+    let output = command.output().map_err(|error| {
+        Error::new(ErrorKind::Io, format!("{shown} could not be run")).with_source(error)
+    })?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {
-        Err(Error::new(ErrorKind::Io, format!("{shown} failed: {}", describe_exit(output.status)))
-            .with_evidence("its output", String::from_utf8_lossy(&output.stderr)))
+        Err(Error::new(
+            ErrorKind::Io,
+            format!("{shown} failed: {}", describe_exit(output.status)),
+        )
+        .with_evidence("its output", String::from_utf8_lossy(&output.stderr)))
     }
 }
 
 /// The last lines of a log, or nothing when it cannot be read.
 pub(crate) fn tail(log: &Path, lines: usize) -> String {
-    let text = std::fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let text = std::fs::read(log)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default();
     last_lines(&text, lines)
 }
 
@@ -274,7 +320,13 @@ mod tests {
         let pid = child.id();
         child.wait().expect("the child ends");
         assert_eq!(started(pid), Ok(None));
-        let reused = ProcessMark { pid: own.pid, started: "0".into() };
-        assert!(!reused.is_alive(), "the same number at another time is another process");
+        let reused = ProcessMark {
+            pid: own.pid,
+            started: "0".into(),
+        };
+        assert!(
+            !reused.is_alive(),
+            "the same number at another time is another process"
+        );
     }
 }

@@ -18,7 +18,10 @@ impl Progress {
     }
 
     #[cfg(not(feature = "progress"))]
-    #[expect(clippy::unused_self, reason = "the same call shows the step when the feature is on")]
+    #[expect(
+        clippy::unused_self,
+        reason = "the same call shows the step when the feature is on"
+    )]
     pub(crate) fn say(&self, _step: &str) {}
 }
 
@@ -46,7 +49,11 @@ mod shown {
 
     impl Progress {
         pub(crate) fn start(step: &str) -> Self {
-            let shown = Arc::new(Mutex::new(Step { name: step.to_owned(), bar: None, done: false }));
+            let shown = Arc::new(Mutex::new(Step {
+                name: step.to_owned(),
+                bar: None,
+                done: false,
+            }));
             let task = tokio::runtime::Handle::try_current().ok().map(|runtime| {
                 let step = Arc::clone(&shown);
                 let task = if std::io::stderr().is_terminal() {

@@ -46,13 +46,19 @@ struct KeptMark {
 }
 
 /// Drops a database of ours together with the sessions on it, and whatever else keeps the server from dropping it.
-pub(crate) async fn drop_database(server: &Server, admin: &mut PgConnection, name: &DatabaseName) -> Result<()> {
+pub(crate) async fn drop_database(
+    server: &Server,
+    admin: &mut PgConnection,
+    name: &DatabaseName,
+) -> Result<()> {
     let failed = |error| server.explain(sql_error::failed(&format!("dropping {name}"), error));
     match drop_at_once(admin, name).await {
         Err(error) if leftovers::may_be_why(&error) => {
             let mut patience = Patience::new(format!("dropping {name}"), LEFTOVERS_TIMEOUT);
             loop {
-                leftovers::remove(server, admin, name).await.map_err(failed)?;
+                leftovers::remove(server, admin, name)
+                    .await
+                    .map_err(failed)?;
                 match drop_at_once(admin, name).await {
                     // The server ends sessions and workers a moment after it was asked to.
                     Err(error) if leftovers::may_be_why(&error) => {
@@ -73,7 +79,9 @@ async fn drop_at_once(admin: &mut PgConnection, name: &DatabaseName) -> Result<(
         // invalid, and ALTER DATABASE ends the session (`AlterDatabase` in PostgreSQL's `dbcommands.c`).
         Err(error) if sql_error::code(&error) == Some("42809") => {
             let release = format!("alter database {name} is_template false");
-            sqlx::raw_sql(AssertSqlSafe(release)).execute(&mut *admin).await?;
+            sqlx::raw_sql(AssertSqlSafe(release))
+                .execute(&mut *admin)
+                .await?;
             drop_forced(admin, name).await
         }
         dropped => dropped,
@@ -91,8 +99,12 @@ async fn drop_forced(admin: &mut PgConnection, name: &DatabaseName) -> Result<()
                 Literal(name.as_str())
             );
             // If it cannot be asked, the next statement says why.
-            let _ = sqlx::raw_sql(AssertSqlSafe(end_ours)).execute(&mut *admin).await;
-            sqlx::raw_sql(AssertSqlSafe(format!("drop database if exists {name}"))).execute(admin).await
+            let _ = sqlx::raw_sql(AssertSqlSafe(end_ours))
+                .execute(&mut *admin)
+                .await;
+            sqlx::raw_sql(AssertSqlSafe(format!("drop database if exists {name}")))
+                .execute(admin)
+                .await
         }
         dropped => dropped,
     };
@@ -101,9 +113,16 @@ async fn drop_forced(admin: &mut PgConnection, name: &DatabaseName) -> Result<()
 
 /// Drops what builders of this fingerprint left behind, and the rest of a template whose drop was interrupted: its name
 /// would refuse the next one. The caller holds the fingerprint's lock, and has found no template.
-pub(crate) async fn drop_builds(server: &Server, admin: &mut PgConnection, fingerprint: &Fingerprint) -> Result<()> {
+pub(crate) async fn drop_builds(
+    server: &Server,
+    admin: &mut PgConnection,
+    fingerprint: &Fingerprint,
+) -> Result<()> {
     let template = DatabaseName::template(fingerprint);
-    for prefix in [format!("{DATABASE_PREFIX}b_{fingerprint}_"), template.as_str().to_owned()] {
+    for prefix in [
+        format!("{DATABASE_PREFIX}b_{fingerprint}_"),
+        template.as_str().to_owned(),
+    ] {
         for name in databases(Whose::Any, admin, &prefix).await? {
             tracing::info!(database = name.as_str(), "dropping a half-built database");
             drop_database(server, admin, &name).await?;
@@ -117,8 +136,12 @@ pub(crate) async fn drop_old_templates(server: &Server, admin: &mut PgConnection
     // Newer databases have higher object identifiers.
     let templates = databases(Whose::of(server), admin, &format!("{DATABASE_PREFIX}t_")).await?;
     for template in templates.iter().rev().skip(TEMPLATES_KEPT) {
-        let Some(fingerprint) = template.fingerprint() else { continue };
-        let Some(hold) = Hold::on(server, admin, &fingerprint).await? else { continue };
+        let Some(fingerprint) = template.fingerprint() else {
+            continue;
+        };
+        let Some(hold) = Hold::on(server, admin, &fingerprint).await? else {
+            continue;
+        };
         tracing::info!(database = template.as_str(), "dropping an old template");
         hold.drop_all(server, admin).await?;
     }
@@ -129,8 +152,11 @@ pub(crate) async fn drop_old_templates(server: &Server, admin: &mut PgConnection
 /// kept databases whose time is over.
 pub(crate) async fn sweep(server: &Server, admin: &mut PgConnection) -> Result<()> {
     let names = databases(Whose::of(server), admin, DATABASE_PREFIX).await?;
-    let templates: BTreeSet<_> =
-        names.iter().filter(|name| name.is_template()).filter_map(DatabaseName::fingerprint).collect();
+    let templates: BTreeSet<_> = names
+        .iter()
+        .filter(|name| name.is_template())
+        .filter_map(DatabaseName::fingerprint)
+        .collect();
     let all: BTreeSet<_> = names.iter().filter_map(DatabaseName::fingerprint).collect();
     for fingerprint in all.difference(&templates) {
         if let Some(hold) = Hold::on(server, admin, fingerprint).await? {
@@ -144,14 +170,22 @@ pub(crate) async fn sweep(server: &Server, admin: &mut PgConnection) -> Result<(
 pub(crate) async fn everything(server: &Server, admin: &mut PgConnection) -> Result<ReapReport> {
     let names = databases(Whose::of(server), admin, DATABASE_PREFIX).await?;
     let mut dropped = drop_expired(server, admin).await?;
-    for fingerprint in names.iter().filter_map(DatabaseName::fingerprint).collect::<BTreeSet<_>>() {
+    for fingerprint in names
+        .iter()
+        .filter_map(DatabaseName::fingerprint)
+        .collect::<BTreeSet<_>>()
+    {
         if let Some(hold) = Hold::on(server, admin, &fingerprint).await? {
             dropped.extend(hold.drop_all(server, admin).await?);
         }
     }
     let held = databases(Whose::of(server), admin, DATABASE_PREFIX).await?;
-    let text = |names: Vec<DatabaseName>| names.iter().map(|name| name.as_str().to_owned()).collect();
-    Ok(ReapReport { dropped: text(dropped), held: text(held) })
+    let text =
+        |names: Vec<DatabaseName>| names.iter().map(|name| name.as_str().to_owned()).collect();
+    Ok(ReapReport {
+        dropped: text(dropped),
+        held: text(held),
+    })
 }
 
 /// The right to drop all databases of a fingerprint: nobody uses one, and nobody builds one.
@@ -161,28 +195,53 @@ struct Hold {
 }
 
 impl Hold {
-    async fn on(server: &Server, admin: &mut PgConnection, fingerprint: &Fingerprint) -> Result<Option<Self>> {
-        let Some(lanes) = server.lanes(fingerprint).lock_all().await? else { return Ok(None) };
+    async fn on(
+        server: &Server,
+        admin: &mut PgConnection,
+        fingerprint: &Fingerprint,
+    ) -> Result<Option<Self>> {
+        let Some(lanes) = server.lanes(fingerprint).lock_all().await? else {
+            return Ok(None);
+        };
         let free: bool = sqlx::query_scalar("select pg_try_advisory_lock($1)")
             .bind(fingerprint.build_key())
             .fetch_one(admin)
             .await
             .map_err(|error| sql_error::failed("looking for builders", error))?;
-        Ok(free.then(|| Self { fingerprint: fingerprint.clone(), lanes }))
+        Ok(free.then(|| Self {
+            fingerprint: fingerprint.clone(),
+            lanes,
+        }))
     }
 
     /// The template last, so that what a killed process leaves is found by the next one.
-    async fn drop_all(self, server: &Server, admin: &mut PgConnection) -> Result<Vec<DatabaseName>> {
+    async fn drop_all(
+        self,
+        server: &Server,
+        admin: &mut PgConnection,
+    ) -> Result<Vec<DatabaseName>> {
         let mut names = databases(Whose::of(server), admin, DATABASE_PREFIX).await?;
         names.retain(|name| name.fingerprint().as_ref() == Some(&self.fingerprint));
         // Somebody may have made another lane since ours were locked, and uses it.
-        let is_locked = |name: &DatabaseName| name.lane_number().is_none_or(|number| self.lanes.has(number));
+        let is_locked = |name: &DatabaseName| {
+            name.lane_number()
+                .is_none_or(|number| self.lanes.has(number))
+        };
         let all_are_locked = names.iter().all(is_locked);
-        names.retain(|name| if name.is_template() { all_are_locked } else { is_locked(name) });
+        names.retain(|name| {
+            if name.is_template() {
+                all_are_locked
+            } else {
+                is_locked(name)
+            }
+        });
         names.sort_by_key(DatabaseName::is_template);
         let mut dropped = Vec::new();
         for name in names {
-            tracing::info!(database = name.as_str(), "dropping a database that nobody uses");
+            tracing::info!(
+                database = name.as_str(),
+                "dropping a database that nobody uses"
+            );
             match drop_database(server, admin, &name).await {
                 Ok(()) => dropped.push(name),
                 // A session of a role that we may not end: it stays for another time.
@@ -227,7 +286,9 @@ pub(crate) async fn make_room(
         if surplus == 0 {
             break;
         }
-        let (Some(fingerprint), Some(number)) = (name.fingerprint(), name.lane_number()) else { continue };
+        let (Some(fingerprint), Some(number)) = (name.fingerprint(), name.lane_number()) else {
+            continue;
+        };
         if fingerprint == *wanted {
             continue;
         }
@@ -247,9 +308,14 @@ pub(crate) async fn keep(
     kept: &DatabaseName,
     term: Duration,
 ) -> Result<(), sqlx::Error> {
-    let now: i64 = sqlx::query_scalar("select extract(epoch from now())::bigint").fetch_one(&mut *admin).await?;
+    let now: i64 = sqlx::query_scalar("select extract(epoch from now())::bigint")
+        .fetch_one(&mut *admin)
+        .await?;
     let kept_until = now.saturating_add_unsigned(term.as_secs());
-    let mark = KeptMark { owner: OWNER.to_owned(), kept_until };
+    let mark = KeptMark {
+        owner: OWNER.to_owned(),
+        kept_until,
+    };
     let mark = serde_json::to_string(&mark).expect("a mark holds plain values");
     // One message is one transaction, so no kept database is without its mark.
     // A template, or a database of another role, would stay for ever.
@@ -258,7 +324,10 @@ pub(crate) async fn keep(
          alter database {kept} is_template false; comment on database {kept} is {}",
         Literal(&mark)
     );
-    sqlx::raw_sql(AssertSqlSafe(message)).execute(admin).await.map(drop)
+    sqlx::raw_sql(AssertSqlSafe(message))
+        .execute(admin)
+        .await
+        .map(drop)
 }
 
 /// Drops kept databases whose time is over and that nobody looks at.
@@ -277,16 +346,23 @@ async fn drop_expired(server: &Server, admin: &mut PgConnection) -> Result<Vec<D
     if kept.is_empty() {
         return Ok(Vec::new());
     }
-    let now: i64 =
-        sqlx::query_scalar("select extract(epoch from now())::bigint").fetch_one(&mut *admin).await.map_err(failed)?;
+    let now: i64 = sqlx::query_scalar("select extract(epoch from now())::bigint")
+        .fetch_one(&mut *admin)
+        .await
+        .map_err(failed)?;
     let mut dropped = Vec::new();
     for (name, comment) in kept {
-        let is_over =
-            serde_json::from_str(&comment).is_ok_and(|mark: KeptMark| mark.owner == OWNER && mark.kept_until <= now);
+        let is_over = serde_json::from_str(&comment)
+            .is_ok_and(|mark: KeptMark| mark.owner == OWNER && mark.kept_until <= now);
         let name = DatabaseName::ours(&name)?;
         // Without force: somebody may be looking at it.
         let drop = format!("drop database if exists {name}");
-        if is_over && sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *admin).await.is_ok() {
+        if is_over
+            && sqlx::raw_sql(AssertSqlSafe(drop))
+                .execute(&mut *admin)
+                .await
+                .is_ok()
+        {
             dropped.push(name);
         }
     }
@@ -305,11 +381,19 @@ enum Whose {
 
 impl Whose {
     fn of(server: &Server) -> Self {
-        if server.outlives_us() { Self::Ours } else { Self::Any }
+        if server.outlives_us() {
+            Self::Ours
+        } else {
+            Self::Any
+        }
     }
 }
 
-async fn databases(whose: Whose, admin: &mut PgConnection, prefix: &str) -> Result<Vec<DatabaseName>> {
+async fn databases(
+    whose: Whose,
+    admin: &mut PgConnection,
+    prefix: &str,
+) -> Result<Vec<DatabaseName>> {
     let names: Vec<String> = sqlx::query_scalar(
         "with mine as (select datname from pg_database where datdba = (select oid from pg_roles where rolname = current_user)) \
          select datname::text from pg_database d where starts_with(datname::text, $1) and ($2 or exists (select from mine \

@@ -16,7 +16,10 @@ pub(crate) enum Scarcity {
 const WORDS: [(&str, Scarcity); 14] = [
     // <https://www.postgresql.org/docs/current/kernel-resources.html#SYSVIPC>
     ("could not create semaphores", Scarcity::SharedMemory),
-    ("could not create shared memory segment: No space left", Scarcity::SharedMemory),
+    (
+        "could not create shared memory segment: No space left",
+        Scarcity::SharedMemory,
+    ),
     ("could not map anonymous shared memory", Scarcity::Memory),
     // `initdb` and `COPY .. FROM PROGRAM` start a shell; glibc reports a refused process as a want of memory.
     ("could not execute command", Scarcity::Processes),
@@ -55,7 +58,10 @@ impl Scarcity {
 
     /// What the output of a program is about.
     pub(crate) fn in_text(text: &str) -> Option<Self> {
-        WORDS.iter().find(|(words, _)| text.contains(words)).map(|(_, scarcity)| *scarcity)
+        WORDS
+            .iter()
+            .find(|(words, _)| text.contains(words))
+            .map(|(_, scarcity)| *scarcity)
     }
 
     /// The end of a message.
@@ -95,6 +101,9 @@ mod tests {
     fn a_shortage_of_semaphores_is_no_full_disk() {
         let log = "FATAL:  could not create semaphores: No space left on device";
         assert_eq!(Scarcity::in_text(log), Some(Scarcity::SharedMemory));
-        assert_eq!(Scarcity::in_text("could not write to file \"base/1\": No space left on device"), None);
+        assert_eq!(
+            Scarcity::in_text("could not write to file \"base/1\": No space left on device"),
+            None
+        );
     }
 }

@@ -64,7 +64,10 @@ fn is_out_of_files(error: &sqlx::Error) -> bool {
 pub(crate) fn is_server_gone(error: &sqlx::Error) -> bool {
     match error {
         _ if is_out_of_files(error) => false,
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed | sqlx::Error::PoolClosed => true,
+        sqlx::Error::Io(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::PoolClosed => true,
         // 57P01 to 57P03: shutting down, crashed, starting up. And one of ours: it is not the server that was asked for.
         error => refusal(error).is_some_and(|refused| {
             refused.code().starts_with("57P0") || refused.constraint() == Some("another_server")
@@ -84,10 +87,18 @@ pub(crate) fn refusal(error: &sqlx::Error) -> Option<&PgDatabaseError> {
 
 /// Everything of a refusal's fields that helps a person.
 pub(crate) fn server_says(refused: &PgDatabaseError) -> String {
-    let mut lines = vec![format!("SQLSTATE {}: {}", refused.code(), refused.message())];
+    let mut lines = vec![format!(
+        "SQLSTATE {}: {}",
+        refused.code(),
+        refused.message()
+    )];
     lines.extend(refused.detail().map(|text| format!("detail: {text}")));
     lines.extend(refused.hint().map(|text| format!("hint: {text}")));
-    lines.extend(refused.constraint().map(|text| format!("constraint: {text}")));
+    lines.extend(
+        refused
+            .constraint()
+            .map(|text| format!("constraint: {text}")),
+    );
     lines.extend(refused.r#where().map(|text| format!("where: {text}")));
     lines.join("\n")
 }
@@ -99,11 +110,15 @@ impl From<sqlx::Error> for Error {
         match refusal(&error) {
             Some(refused) => {
                 let says = server_says(refused);
-                Self::new(kind, refused.message().to_owned()).with_evidence("the server says", says).with_source(error)
+                Self::new(kind, refused.message().to_owned())
+                    .with_evidence("the server says", says)
+                    .with_source(error)
             }
-            None if kind == ErrorKind::ServerLost => Self::new(kind, "the PostgreSQL server went away during a query")
-                .with_source(error)
-                .with_help("run the tests again: the next run starts a new server"),
+            None if kind == ErrorKind::ServerLost => {
+                Self::new(kind, "the PostgreSQL server went away during a query")
+                    .with_source(error)
+                    .with_help("run the tests again: the next run starts a new server")
+            }
             None if kind == ErrorKind::Io => Self::new(kind, "no connection could be opened")
                 .with_source(error)
                 .with_help(Scarcity::OpenFiles.help()),

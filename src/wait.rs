@@ -20,7 +20,12 @@ pub(crate) struct Patience {
 impl Patience {
     /// `step` is what a timeout names.
     pub(crate) fn new(step: impl Into<String>, limit: Duration) -> Self {
-        Self { step: step.into(), limit, began: Instant::now(), pause: SHORTEST }
+        Self {
+            step: step.into(),
+            limit,
+            began: Instant::now(),
+            pause: SHORTEST,
+        }
     }
 
     pub(crate) fn elapsed(&self) -> Duration {

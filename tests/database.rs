@@ -28,11 +28,18 @@ const MIGRATION: &str = "
 fn harness(scratch: &Scratch) -> Harness {
     scratch.write("migrations/1_shop.sql", MIGRATION);
     // What is kept is looked at right away.
-    scratch.builder().keep_for(Duration::from_secs(30)).build().unwrap()
+    scratch
+        .builder()
+        .keep_for(Duration::from_secs(30))
+        .build()
+        .unwrap()
 }
 
 async fn run(pool: &PgPool, sql: &str) {
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(pool).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(pool)
+        .await
+        .unwrap();
 }
 
 async fn number(pool: &PgPool, sql: &'static str) -> i64 {
@@ -41,7 +48,11 @@ async fn number(pool: &PgPool, sql: &'static str) -> i64 {
 
 /// Which physical database this is: another one after a copy.
 async fn oid(database: &Database) -> i64 {
-    number(&database.pool(), "select oid::int8 from pg_database where datname = current_database()").await
+    number(
+        &database.pool(),
+        "select oid::int8 from pg_database where datname = current_database()",
+    )
+    .await
 }
 
 async fn assert_is_new(database: &Database) {
@@ -49,10 +60,21 @@ async fn assert_is_new(database: &Database) {
     assert_eq!(number(&pool, "select count(*) from customers").await, 0);
     assert_eq!(number(&pool, "select count(*) from ledger").await, 0);
     assert_eq!(number(&pool, "select nextval('tickets')").await, 100);
-    assert_eq!(number(&pool, "insert into customers (name) values ('first') returning id").await, 1);
-    let prices: Vec<(i32, i32, String)> =
-        sqlx::query_as("select id, cents, shown from prices").fetch_all(&pool).await.unwrap();
-    let wanted: Vec<_> = (1..=20).map(|n| (n, n * 100, format!("{} c", n * 100))).collect();
+    assert_eq!(
+        number(
+            &pool,
+            "insert into customers (name) values ('first') returning id"
+        )
+        .await,
+        1
+    );
+    let prices: Vec<(i32, i32, String)> = sqlx::query_as("select id, cents, shown from prices")
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+    let wanted: Vec<_> = (1..=20)
+        .map(|n| (n, n * 100, format!("{} c", n * 100)))
+        .collect();
     assert_eq!(prices, wanted, "in their order too");
 }
 
@@ -80,14 +102,20 @@ async fn is_reset_after(harness: &Harness, sql: &str) -> bool {
 /// Whether the role may keep triggers from firing, without which no table is emptied.
 async fn may_empty(database: &Database) -> bool {
     let may = "select rolsuper from pg_roles where rolname = current_user";
-    sqlx::query_scalar(may).fetch_one(&database.pool()).await.unwrap()
+    sqlx::query_scalar(may)
+        .fetch_one(&database.pool())
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
 async fn rows_are_deleted_and_seeds_put_back_without_a_copy() {
     let scratch = Scratch::new();
     // A template of this test's own: what others roll back is counted as written, and only a superuser forgets counts.
-    scratch.write("migrations/2_own.sql", "comment on table orders is 'of one test'");
+    scratch.write(
+        "migrations/2_own.sql",
+        "comment on table orders is 'of one test'",
+    );
     let harness = harness(&scratch);
     let database = harness.database().await.unwrap();
     let empties = may_empty(&database).await;
@@ -111,7 +139,8 @@ async fn rows_are_deleted_and_seeds_put_back_without_a_copy() {
     }
     assert!(reset);
     // The catalog's rows are other ones after DDL, even if it changed nothing in the end.
-    let nothing = "alter table prices disable trigger forbid; alter table prices enable trigger forbid";
+    let nothing =
+        "alter table prices disable trigger forbid; alter table prices enable trigger forbid";
     assert!(!is_reset_after(&harness, nothing).await);
 }
 
@@ -147,7 +176,11 @@ async fn a_materialized_view_is_refreshed_row_by_row_and_noticed() {
     let harness = scratch.builder().build().unwrap();
     let one = harness.database().await.unwrap();
     let before = oid(&one).await;
-    run(&one.pool(), "alter materialized view v rename column one to two").await;
+    run(
+        &one.pool(),
+        "alter materialized view v rename column one to two",
+    )
+    .await;
     one.close().await.unwrap();
     let next = harness.database().await.unwrap();
     assert_ne!(oid(&next).await, before);
@@ -158,10 +191,20 @@ async fn a_materialized_view_is_refreshed_row_by_row_and_noticed() {
 async fn several_databases_in_one_test_are_different_ones() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
-    let (one, two) = (harness.database().await.unwrap(), harness.database().await.unwrap());
+    let (one, two) = (
+        harness.database().await.unwrap(),
+        harness.database().await.unwrap(),
+    );
     assert_ne!(one.name(), two.name());
-    run(&one.pool(), "insert into customers (name) values ('only here')").await;
-    assert_eq!(number(&two.pool(), "select count(*) from customers").await, 0);
+    run(
+        &one.pool(),
+        "insert into customers (name) values ('only here')",
+    )
+    .await;
+    assert_eq!(
+        number(&two.pool(), "select count(*) from customers").await,
+        0
+    );
     one.close().await.unwrap();
     two.close().await.unwrap();
 }
@@ -172,14 +215,25 @@ async fn commits_are_real_and_seen_by_every_connection() {
     let database = harness(&scratch).database().await.unwrap();
     let pool = database.pool();
     run(&pool, "insert into customers (name) values ('Laura')").await;
-    let mut other = PgConnection::connect_with(&database.connect_options()).await.unwrap();
+    let mut other = PgConnection::connect_with(&database.connect_options())
+        .await
+        .unwrap();
     let mut third = PgConnection::connect(database.url()).await.unwrap();
     for connection in [&mut other, &mut third] {
-        let seen: i64 = sqlx::query_scalar("select count(*) from customers").fetch_one(connection).await.unwrap();
+        let seen: i64 = sqlx::query_scalar("select count(*) from customers")
+            .fetch_one(connection)
+            .await
+            .unwrap();
         assert_eq!(seen, 1);
     }
-    let mut transaction = pool.begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE").await.unwrap();
-    let level: String = sqlx::query_scalar("show transaction_isolation").fetch_one(&mut *transaction).await.unwrap();
+    let mut transaction = pool
+        .begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE")
+        .await
+        .unwrap();
+    let level: String = sqlx::query_scalar("show transaction_isolation")
+        .fetch_one(&mut *transaction)
+        .await
+        .unwrap();
     assert_eq!(level, "serializable");
     drop(transaction);
     database.close().await.unwrap();
@@ -191,10 +245,19 @@ async fn sessions_end_with_their_database() {
     let harness = harness(&scratch);
     let database = harness.database().await.unwrap();
     let mut left = PgConnection::connect(database.url()).await.unwrap();
-    sqlx::raw_sql("begin; insert into customers (name) values ('open')").execute(&mut left).await.unwrap();
+    sqlx::raw_sql("begin; insert into customers (name) values ('open')")
+        .execute(&mut left)
+        .await
+        .unwrap();
     database.close().await.unwrap();
-    let late = sqlx::raw_sql("commit").execute(&mut left).await.unwrap_err();
-    assert!(late.to_string().contains("terminating connection") || matches!(late, sqlx::Error::Io(_)), "{late}");
+    let late = sqlx::raw_sql("commit")
+        .execute(&mut left)
+        .await
+        .unwrap_err();
+    assert!(
+        late.to_string().contains("terminating connection") || matches!(late, sqlx::Error::Io(_)),
+        "{late}"
+    );
     let next = harness.database().await.unwrap();
     assert_is_new(&next).await;
     next.close().await.unwrap();
@@ -208,7 +271,10 @@ async fn a_test_may_drop_its_own_database() {
     let elsewhere = database.connect_options().database("template1");
     let mut admin = PgConnection::connect_with(&elsewhere).await.unwrap();
     let drop = format!("drop database {} with (force)", database.name());
-    sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut admin).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(drop))
+        .execute(&mut admin)
+        .await
+        .unwrap();
     admin.close().await.unwrap();
     database.close().await.unwrap();
     let next = harness.database().await.unwrap();
@@ -231,10 +297,17 @@ async fn a_database_is_kept_as_it_is() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
     let database = harness.database().await.unwrap();
-    run(&database.pool(), "insert into customers (name) values ('Laura')").await;
+    run(
+        &database.pool(),
+        "insert into customers (name) values ('Laura')",
+    )
+    .await;
     let kept = database.keep().await.unwrap();
     let mut connection = PgConnection::connect(kept.url()).await.unwrap();
-    let name: String = sqlx::query_scalar("select name from customers").fetch_one(&mut connection).await.unwrap();
+    let name: String = sqlx::query_scalar("select name from customers")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
     assert_eq!(name, "Laura");
     connection.close().await.unwrap();
 }
@@ -248,14 +321,22 @@ async fn transactions_and_databases_share_the_lanes() {
         assert_is_new(&database).await;
         database.close().await.unwrap();
         let mut tx = harness.tx().await.unwrap();
-        let id: i64 = sqlx::query_scalar("insert into customers (name) values ('first') returning id")
-            .fetch_one(&mut *tx)
-            .await
-            .unwrap();
+        let id: i64 =
+            sqlx::query_scalar("insert into customers (name) values ('first') returning id")
+                .fetch_one(&mut *tx)
+                .await
+                .unwrap();
         assert_eq!(id, 1);
         tx.close().await.unwrap();
         let sandbox = harness.sandbox().await.unwrap();
-        assert_eq!(number(&sandbox, "insert into customers (name) values ('first') returning id").await, 1);
+        assert_eq!(
+            number(
+                &sandbox,
+                "insert into customers (name) values ('first') returning id"
+            )
+            .await,
+            1
+        );
         sandbox.close().await.unwrap();
     }
 }
@@ -266,10 +347,17 @@ fn a_test_without_a_runtime_gets_one_too() {
     let harness = harness(&scratch);
     let database = ebbtide::blocking::database_of(&harness).unwrap();
     let said = std::process::Command::new("psql")
-        .args([database.url(), "-Atc", "insert into customers (name) values ('by psql') returning id"])
+        .args([
+            database.url(),
+            "-Atc",
+            "insert into customers (name) values ('by psql') returning id",
+        ])
         .output()
         .unwrap();
-    assert!(String::from_utf8_lossy(&said.stdout).starts_with("1\n"), "{said:?}");
+    assert!(
+        String::from_utf8_lossy(&said.stdout).starts_with("1\n"),
+        "{said:?}"
+    );
     ebbtide::blocking::close(database).unwrap();
     let again = ebbtide::blocking::database_of(&harness).unwrap();
     let kept = ebbtide::blocking::keep(again).unwrap();
@@ -292,16 +380,25 @@ async fn columns_may_have_any_name() {
     for _ in 0..2 {
         let database = harness.database().await.unwrap();
         let pool = database.pool();
-        let pages: Vec<i32> = sqlx::query_scalar("select page from sites").fetch_all(&pool).await.unwrap();
+        let pages: Vec<i32> = sqlx::query_scalar("select page from sites")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
         assert_eq!(pages, (1..=500).collect::<Vec<_>>());
-        let rest =
-            "select (select count(*) from page) + (select count(*) from \"select\") + (select count(*) from seen)";
+        let rest = "select (select count(*) from page) + (select count(*) from \"select\") + (select count(*) from seen)";
         assert_eq!(number(&pool, rest).await, 3);
         run(&pool, "delete from sites where page > 7; update page set sites = 'three'; delete from \"select\"").await;
-        run(&pool, "update seen set rows = 2; insert into sites (page) values (0)").await;
+        run(
+            &pool,
+            "update seen set rows = 2; insert into sites (page) values (0)",
+        )
+        .await;
         database.close().await.unwrap();
         let mut tx = harness.tx().await.unwrap();
-        let pages: i64 = sqlx::query_scalar("select sum(page) from sites").fetch_one(&mut *tx).await.unwrap();
+        let pages: i64 = sqlx::query_scalar("select sum(page) from sites")
+            .fetch_one(&mut *tx)
+            .await
+            .unwrap();
         assert_eq!(pages, 500 * 501 / 2);
         tx.close().await.unwrap();
     }
@@ -322,11 +419,22 @@ async fn columns_named_like_the_variables_of_the_reset_do_not_hinder_it() {
         let database = harness.database().await.unwrap();
         let pool = database.pool();
         empties = may_empty(&database).await;
-        assert_eq!(number(&pool, "select (select count(*) from notes) + (select sum(oldest) from reset)").await, 10);
+        assert_eq!(
+            number(
+                &pool,
+                "select (select count(*) from notes) + (select sum(oldest) from reset)"
+            )
+            .await,
+            10
+        );
         seen.push(oid(&database).await);
         run(&pool, "insert into notes values (1)").await;
         database.close().await.unwrap();
     }
     // Another role's database is copied after each test. The autovacuum of an external server may write to one of the lanes.
-    assert_eq!(seen.windows(2).any(|pair| pair[0] == pair[1]), empties, "{seen:?}");
+    assert_eq!(
+        seen.windows(2).any(|pair| pair[0] == pair[1]),
+        empties,
+        "{seen:?}"
+    );
 }

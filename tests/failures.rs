@@ -43,7 +43,10 @@ fn a_misspelt_backend_in_a_variable_names_the_variable() {
 #[test]
 fn an_unknown_key_in_the_file_leads_to_the_nearest_one() {
     let scratch = Scratch::new();
-    scratch.write("ebbtide.toml", "[server]\nstorage = \"memory\"\nlingre = \"5s\"\n");
+    scratch.write(
+        "ebbtide.toml",
+        "[server]\nstorage = \"memory\"\nlingre = \"5s\"\n",
+    );
     assert_report!(scratch, unplanned(scratch.builder()), Config, @r"
     [SCRATCH]/ebbtide.toml:3: unknown key server.lingre
       help: did you mean linger? legal keys: backend, postgres, image, url, allow_remote, linger, keep, keep_for, explain, storage, cache, dedicated, settings, bin, state_dir, start_timeout
@@ -81,7 +84,10 @@ async fn a_migrations_folder_without_a_migration_is_an_error() {
 async fn a_folder_that_mixes_layouts_names_the_files_and_how_to_choose() {
     let scratch = Scratch::new();
     scratch.write("migrations/1_users.sql", USERS);
-    scratch.write("migrations/V2__visits.sql", "create table visits (id int);\n");
+    scratch.write(
+        "migrations/V2__visits.sql",
+        "create table visits (id int);\n",
+    );
     scratch.write("migrations/schema.sql", USERS);
     assert_report!(scratch, refused(scratch.builder()).await, MigrationSource, @r#"
     [SCRATCH]/migrations mixes the layouts of several tools
@@ -120,7 +126,10 @@ async fn a_migration_that_is_not_utf8_names_the_line() {
 async fn a_syntax_error_points_into_the_file() {
     let scratch = Scratch::new();
     scratch.write("migrations/1_users.sql", USERS);
-    scratch.write("migrations/2_visits.sql", "-- who came\ncreate table visits (\n    id int primary kye\n);\n");
+    scratch.write(
+        "migrations/2_visits.sql",
+        "-- who came\ncreate table visits (\n    id int primary kye\n);\n",
+    );
     assert_report!(scratch, refused(scratch.builder()).await, Migration, @r#"
     migration 2 (visits) failed at [SCRATCH]/migrations/2_visits.sql:3:20: syntax error at or near "kye"
       the statement:
@@ -160,7 +169,10 @@ async fn an_operator_class_of_pg_trgm_leads_to_its_declaration() {
     let index = "create index users_by_name on users\n    using gin (name gin_trgm_ops);\n";
     scratch.write("migrations/1_users.sql", &format!("{USERS}{index}"));
     let error = refused(scratch.builder()).await;
-    assert!(error.help().unwrap().contains("extensions = [\"pg_trgm\"]"), "{error:?}");
+    assert!(
+        error.help().unwrap().contains("extensions = [\"pg_trgm\"]"),
+        "{error:?}"
+    );
     assert_report!(scratch, error, Migration, @r#"
     migration 1 (users) failed at [SCRATCH]/migrations/1_users.sql:2:1: operator class "gin_trgm_ops" does not exist for access method "gin"
       the statement:
@@ -180,7 +192,13 @@ async fn a_function_of_uuid_ossp_leads_to_its_declaration() {
     let table = "create table users (\n    id uuid primary key default uuid_generate_v4()\n);\n";
     scratch.write("migrations/1_users.sql", table);
     let error = refused(scratch.builder()).await;
-    assert!(error.help().unwrap().contains("extensions = [\"uuid-ossp\"]"), "{error:?}");
+    assert!(
+        error
+            .help()
+            .unwrap()
+            .contains("extensions = [\"uuid-ossp\"]"),
+        "{error:?}"
+    );
     assert_report!(scratch, error, Migration, @r#"
     migration 1 (users) failed at [SCRATCH]/migrations/1_users.sql:2:33: function uuid_generate_v4() does not exist
       the statement:
@@ -198,7 +216,9 @@ async fn a_function_of_uuid_ossp_leads_to_its_declaration() {
 #[tokio::test]
 async fn a_missing_extension_names_its_package() {
     let scratch = Scratch::new();
-    let builder = scratch.builder().extensions(["pg_trgm", "no_such_extension"]);
+    let builder = scratch
+        .builder()
+        .extensions(["pg_trgm", "no_such_extension"]);
     assert_report!(scratch, refused(builder).await, ExtensionUnavailable, @r"
     PostgreSQL [VERSION] does not have the extension no_such_extension
       help: no_such_extension: look for a package like `postgresql-[MAJOR]-no_such_extension`, or an image that contains it
@@ -209,15 +229,26 @@ async fn a_missing_extension_names_its_package() {
 async fn a_missing_postgis_names_package_and_image() {
     let scratch = Scratch::new();
     let mut tx = scratch.builder().build().unwrap().tx().await.unwrap();
-    let known: bool = sqlx::query_scalar("select exists (select from pg_available_extensions where name = 'postgis')")
-        .fetch_one(&mut *tx)
-        .await
-        .unwrap();
+    let known: bool = sqlx::query_scalar(
+        "select exists (select from pg_available_extensions where name = 'postgis')",
+    )
+    .fetch_one(&mut *tx)
+    .await
+    .unwrap();
     tx.close().await.unwrap();
     // Where a server has it, one that is never there stands beside it, and PostGIS must not be complained of.
-    let error = refused(scratch.builder().extensions(["postgis", "no_such_extension"])).await;
+    let error = refused(
+        scratch
+            .builder()
+            .extensions(["postgis", "no_such_extension"]),
+    )
+    .await;
     let report = format!("{error:?}");
-    assert_tells(&error, ErrorKind::ExtensionUnavailable, &["postgresql-", "no_such_extension"]);
+    assert_tells(
+        &error,
+        ErrorKind::ExtensionUnavailable,
+        &["postgresql-", "no_such_extension"],
+    );
     assert_eq!(report.contains("-postgis-3"), !known, "{report}");
     assert_eq!(report.contains("postgis/postgis"), !known, "{report}");
 }
@@ -226,7 +257,10 @@ async fn a_missing_postgis_names_package_and_image() {
 async fn migrations_that_create_nothing_are_an_error() {
     let scratch = Scratch::new();
     scratch.write("migrations/1_nothing.sql", "select 1;\n");
-    scratch.write("migrations/2_temporary.sql", "create temporary table users (id int);\n");
+    scratch.write(
+        "migrations/2_temporary.sql",
+        "create temporary table users (id int);\n",
+    );
     assert_report!(scratch, refused(scratch.builder()).await, NothingMigrated, @r"
     the ledger says that 2 is applied, but the database has no table
       help: a migration that ends its own transaction (COMMIT, ROLLBACK), or creates its tables in another database or a temporary schema, looks like this; with nothing to migrate, set `migrations = false`
@@ -237,7 +271,10 @@ async fn migrations_that_create_nothing_are_an_error() {
 async fn a_table_lost_to_a_rollback_is_named_with_its_migration() {
     let scratch = Scratch::new();
     scratch.write("migrations/1_visits.sql", "create table visits (id int);\n");
-    scratch.write("migrations/2_users.sql", &format!("-- people\n{USERS}rollback;\nbegin;\n"));
+    scratch.write(
+        "migrations/2_users.sql",
+        &format!("-- people\n{USERS}rollback;\nbegin;\n"),
+    );
     let error = refused(scratch.builder()).await;
     assert_tells(&error, ErrorKind::LedgerMismatch, &["2_users.sql:2"]);
     assert_report!(scratch, error, LedgerMismatch, @r"
@@ -267,7 +304,10 @@ async fn a_table_dropped_behind_the_text_is_named_with_its_migration() {
 async fn a_migration_that_writes_to_the_ledger_is_found_out() {
     let scratch = Scratch::new();
     scratch.write("migrations/1_users.sql", USERS);
-    scratch.write("migrations/2_forged.sql", "delete from _sqlx_migrations where version = 1;\n");
+    scratch.write(
+        "migrations/2_forged.sql",
+        "delete from _sqlx_migrations where version = 1;\n",
+    );
     assert_report!(scratch, refused(scratch.builder()).await, LedgerMismatch, @r"
     the migration ledger does not agree with the migration files
       differences:
@@ -298,11 +338,18 @@ async fn a_ledger_that_knows_more_and_other_than_the_files_is_found_out() {
 #[tokio::test]
 async fn a_relation_that_comes_later_leads_to_its_migration() {
     let scratch = Scratch::new();
-    let visits = "create table visits (\n    id int primary key,\n    user_id int references users\n);\n";
+    let visits =
+        "create table visits (\n    id int primary key,\n    user_id int references users\n);\n";
     scratch.write("migrations/1_visits.sql", visits);
     scratch.write("migrations/2_users.sql", USERS);
     let error = refused(scratch.builder()).await;
-    assert!(error.help().unwrap().contains("2_users.sql:1 would create it"), "{error:?}");
+    assert!(
+        error
+            .help()
+            .unwrap()
+            .contains("2_users.sql:1 would create it"),
+        "{error:?}"
+    );
     assert_report!(scratch, error, Migration, @r#"
     migration 1 (visits) failed at [SCRATCH]/migrations/1_visits.sql:1:1: relation "users" does not exist
       the statement:
@@ -319,8 +366,7 @@ async fn a_relation_that_comes_later_leads_to_its_migration() {
 async fn a_migration_that_hangs_is_named_and_ended_on_the_server() {
     let scratch = Scratch::new();
     scratch.write("migrations/1_users.sql", USERS);
-    let sleepy =
-        "create table beds (id int);\nselect 1;\n\nselect pg_sleep(60); -- the sleep of failures.rs\nselect 2;\n";
+    let sleepy = "create table beds (id int);\nselect 1;\n\nselect pg_sleep(60); -- the sleep of failures.rs\nselect 2;\n";
     scratch.write("migrations/2_sleepy.sql", sleepy);
     let error = refused(scratch.builder().provision_timeout(Duration::from_secs(1))).await;
     assert_report!(scratch, error, Timeout, @r"
@@ -340,7 +386,10 @@ async fn a_migration_that_hangs_is_named_and_ended_on_the_server() {
 async fn a_seed_that_hangs_is_named_and_ended_on_the_server() {
     let scratch = Scratch::new();
     scratch.write("migrations/1_users.sql", USERS);
-    scratch.write("seeds/010_sleepy.sql", "select pg_sleep(60) /* the seed of failures.rs */;\n");
+    scratch.write(
+        "seeds/010_sleepy.sql",
+        "select pg_sleep(60) /* the seed of failures.rs */;\n",
+    );
     let error = refused(scratch.builder().provision_timeout(Duration::from_secs(1))).await;
     assert_report!(scratch, error, Timeout, @r"
     seed [SCRATCH]/seeds/010_sleepy.sql is not done after 1s
@@ -356,7 +405,10 @@ async fn no_session_says(words: &str) {
     let deadline = std::time::Instant::now() + Duration::from_secs(30);
     loop {
         // Activity is read once a transaction unless told otherwise.
-        sqlx::query("select pg_stat_clear_snapshot()").execute(&mut *tx).await.unwrap();
+        sqlx::query("select pg_stat_clear_snapshot()")
+            .execute(&mut *tx)
+            .await
+            .unwrap();
         let running: i64 = sqlx::query_scalar(
             "select count(*) from pg_stat_activity where strpos(query, $1) > 0 and state = 'active' \
              and pid <> pg_backend_pid()",
@@ -368,7 +420,10 @@ async fn no_session_says(words: &str) {
         if running == 0 {
             break;
         }
-        assert!(std::time::Instant::now() < deadline, "the statement still runs");
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the statement still runs"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     tx.close().await.unwrap();

@@ -25,7 +25,11 @@ async fn a_refused_statement_of_a_seed_has_its_line_and_the_constraint() {
     let text = "insert into users values (1, 'Laura');\n\n-- again\ninsert into users values (1, 'Ana');\n";
     let scratch = seeded("010_people.sql", text);
     let error = refused(scratch.builder()).await;
-    assert_tells(&error, ErrorKind::Seed, &["010_people.sql:4:1", "constraint: users_pkey"]);
+    assert_tells(
+        &error,
+        ErrorKind::Seed,
+        &["010_people.sql:4:1", "constraint: users_pkey"],
+    );
     assert_report!(scratch, error, Seed, @r#"
     a seed failed at [SCRATCH]/seeds/010_people.sql:4:1: duplicate key value violates unique constraint "users_pkey"
       the statement:
@@ -43,7 +47,10 @@ async fn a_refused_statement_of_a_seed_has_its_line_and_the_constraint() {
 
 #[tokio::test]
 async fn an_unknown_table_in_a_seed_points_into_the_file() {
-    let scratch = seeded("010_people.sql", "insert into users values (1, 'Laura');\ninsert into usres values (2);\n");
+    let scratch = seeded(
+        "010_people.sql",
+        "insert into users values (1, 'Laura');\ninsert into usres values (2);\n",
+    );
     let error = refused(scratch.builder()).await;
     assert_report!(scratch, error, Seed, @r#"
     a seed failed at [SCRATCH]/seeds/010_people.sql:2:13: relation "usres" does not exist
@@ -76,7 +83,11 @@ async fn a_refused_row_of_a_csv_seed_has_file_and_constraint() {
 async fn an_unreadable_value_of_a_csv_seed_has_line_and_column() {
     let scratch = seeded("010_users.csv", "id,name\n1,Laura\ntwo,Ana\n");
     let error = refused(scratch.builder()).await;
-    assert_tells(&error, ErrorKind::Seed, &["010_users.csv", "line 3, column id: \"two\""]);
+    assert_tells(
+        &error,
+        ErrorKind::Seed,
+        &["010_users.csv", "line 3, column id: \"two\""],
+    );
     assert_report!(scratch, error, Seed, @r#"
     seed [SCRATCH]/seeds/010_users.csv failed while it was read: invalid input syntax for type integer: "two"
       the server says:
@@ -111,10 +122,17 @@ async fn a_csv_seed_with_an_unknown_column_names_it() {
 
 #[tokio::test]
 async fn a_row_of_a_csv_seed_with_too_many_or_too_few_values_has_its_line() {
-    for (row, words) in [("2,Ana,Eva", "extra data after last expected column"), ("2", "missing data for column")] {
+    for (row, words) in [
+        ("2,Ana,Eva", "extra data after last expected column"),
+        ("2", "missing data for column"),
+    ] {
         let scratch = seeded("010_users.csv", &format!("id,name\n1,Laura\n{row}\n"));
         let error = refused(scratch.builder()).await;
-        assert_tells(&error, ErrorKind::Seed, &["010_users.csv failed while it was read", words, "line 3"]);
+        assert_tells(
+            &error,
+            ErrorKind::Seed,
+            &["010_users.csv failed while it was read", words, "line 3"],
+        );
     }
 }
 
@@ -129,7 +147,10 @@ async fn a_csv_seed_without_a_header_is_an_error() {
 
 #[tokio::test]
 async fn a_refused_row_of_a_json_seed_has_file_and_constraint() {
-    let scratch = seeded("010_users.json", r#"[{"id": 1, "name": "Laura"}, {"id": 2, "name": null}]"#);
+    let scratch = seeded(
+        "010_users.json",
+        r#"[{"id": 1, "name": "Laura"}, {"id": 2, "name": null}]"#,
+    );
     let error = refused(scratch.builder()).await;
     assert_tells(&error, ErrorKind::Seed, &["010_users.json", "rows 1 to 2"]);
     assert_report!(scratch, error, Seed, @r#"
@@ -155,7 +176,10 @@ async fn a_value_of_a_json_seed_that_does_not_fit_its_column_has_its_row() {
 
 #[tokio::test]
 async fn a_json_seed_that_is_no_json_has_its_place() {
-    let scratch = seeded("010_users.json", "[\n  {\"id\": 1, \"name\": \"Laura\"},\n]\n");
+    let scratch = seeded(
+        "010_users.json",
+        "[\n  {\"id\": 1, \"name\": \"Laura\"},\n]\n",
+    );
     assert_report!(scratch, refused(scratch.builder()).await, Seed, @r"
     [SCRATCH]/seeds/010_users.json:3:1 is not JSON
       caused by: trailing comma at line 3 column 1
@@ -174,7 +198,10 @@ async fn a_json_seed_of_another_form_is_told_the_right_one() {
 
 #[tokio::test]
 async fn a_seed_that_commits_is_refused() {
-    let scratch = seeded("010_people.sql", "insert into users values (1, 'Laura');\ncommit;\n");
+    let scratch = seeded(
+        "010_people.sql",
+        "insert into users values (1, 'Laura');\ncommit;\n",
+    );
     assert_report!(scratch, refused(scratch.builder()).await, Seed, @r"
     seed [SCRATCH]/seeds/010_people.sql controls transactions
       the statement:
@@ -204,7 +231,8 @@ async fn a_deferred_constraint_speaks_at_the_end_of_the_seed() {
 #[tokio::test]
 async fn a_seed_that_is_not_utf8_names_the_line() {
     let scratch = seeded("010_people.sql", "");
-    let text = b"insert into users values (1, 'Laura');\ninsert into users values (2, 'Garc\xeda');\n";
+    let text =
+        b"insert into users values (1, 'Laura');\ninsert into users values (2, 'Garc\xeda');\n";
     std::fs::write(scratch.path("seeds/010_people.sql"), text).unwrap();
     assert_report!(scratch, refused(scratch.builder()).await, Seed, @r"
     [SCRATCH]/seeds/010_people.sql is not UTF-8
@@ -216,7 +244,11 @@ async fn a_seed_that_is_not_utf8_names_the_line() {
 #[tokio::test]
 async fn a_csv_seed_that_is_not_utf8_is_refused() {
     let scratch = seeded("010_users.csv", "");
-    std::fs::write(scratch.path("seeds/010_users.csv"), b"id,name\n1,Garc\xeda\n").unwrap();
+    std::fs::write(
+        scratch.path("seeds/010_users.csv"),
+        b"id,name\n1,Garc\xeda\n",
+    )
+    .unwrap();
     let error = refused(scratch.builder()).await;
     assert_report!(scratch, error, Seed, @r#"
     seed [SCRATCH]/seeds/010_users.csv failed while it was read: invalid byte sequence for encoding "UTF8": 0xed 0x61 0x0a
@@ -230,8 +262,10 @@ async fn a_csv_seed_that_is_not_utf8_is_refused() {
 #[tokio::test]
 async fn an_error_far_into_a_sql_seed_has_its_line_in_the_file() {
     let many = "select 'Laura;'; -- é;\n".repeat(20_000);
-    let scratch =
-        seeded("010_users.sql", &format!("\u{feff}{many}/* now */ insert into users\n  values (1, Laura);\n"));
+    let scratch = seeded(
+        "010_users.sql",
+        &format!("\u{feff}{many}/* now */ insert into users\n  values (1, Laura);\n"),
+    );
     assert_report!(scratch, refused(scratch.builder()).await, Seed, @r#"
     a seed failed at [SCRATCH]/seeds/010_users.sql:20002:14: column "laura" does not exist
       the statement:
@@ -268,14 +302,27 @@ fn a_sql_seed_of_fifty_megabytes_takes_no_memory_to_speak_of() {
 const ROWS: u64 = 500_000;
 
 /// `test` is `here!()`; `write` writes so many rows with that name.
-#[expect(clippy::print_stdout, reason = "the figure is told, and the child tells its parent")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the figure is told, and the child tells its parent"
+)]
 fn passes_through_little_memory(test: &str, seed: &str, write: fn(&mut dyn std::io::Write, &str)) {
     let provision = |folder: &std::path::Path, seeds: bool| {
         let builder = ebbtide::Harness::builder().config_file(folder.join("ebbtide.toml"));
         let builder = builder.migrations(folder.join("migrations"));
-        let builder = if seeds { builder.seeds(folder.join("seeds")) } else { builder.without_seeds() };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(builder.build().unwrap().provision()).unwrap().provisioned
+        let builder = if seeds {
+            builder.seeds(folder.join("seeds"))
+        } else {
+            builder.without_seeds()
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime
+            .block_on(builder.build().unwrap().provision())
+            .unwrap()
+            .provisioned
     };
     // A process of its own, because the peak is the process's.
     if let Some(folder) = support::again::role() {
@@ -295,7 +342,9 @@ fn passes_through_little_memory(test: &str, seed: &str, write: fn(&mut dyn std::
     drop(file);
     let megabytes = std::fs::metadata(&path).unwrap().len() / 1_000_000;
     assert!((48..60).contains(&megabytes), "{megabytes} MB");
-    let child = support::again::again_as(scratch.path("").to_str().unwrap(), test).output().unwrap();
+    let child = support::again::again_as(scratch.path("").to_str().unwrap(), test)
+        .output()
+        .unwrap();
     let said = support::again::passed(&child);
     let (_, grown) = said.split_once("grown by ").unwrap();
     let kilobytes: u64 = grown.split(' ').next().unwrap().parse().unwrap();
@@ -306,22 +355,41 @@ fn passes_through_little_memory(test: &str, seed: &str, write: fn(&mut dyn std::
 /// The most memory that this process has had.
 fn peak_kilobytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 #[tokio::test]
 async fn the_same_seed_twice_inserts_once_and_skips_once() {
     let csv = "id,name\n1,Laura\n2,Ana\n3,Eva\n";
-    let sql = "insert into users values (1, 'Laura'), (2, 'Ana'), (3, 'Eva') on conflict do nothing;\n";
-    let json = r#"[{"id": 1, "name": "Laura"}, {"id": 2, "name": "Ana"}, {"id": 3, "name": "Eva"}]"#;
+    let sql =
+        "insert into users values (1, 'Laura'), (2, 'Ana'), (3, 'Eva') on conflict do nothing;\n";
+    let json =
+        r#"[{"id": 1, "name": "Laura"}, {"id": 2, "name": "Ana"}, {"id": 3, "name": "Eva"}]"#;
     for (name, text) in [("users.csv", csv), ("users.sql", sql), ("users.json", json)] {
         let scratch = seeded(&format!("010_{name}"), text);
         scratch.write(&format!("seeds/020_{name}"), text);
-        let report = scratch.builder().build().unwrap().provision().await.unwrap().provisioned;
-        let said: Vec<String> = report.seeds.iter().map(|seed| format!("{}: {seed}", seed.file)).collect();
+        let report = scratch
+            .builder()
+            .build()
+            .unwrap()
+            .provision()
+            .await
+            .unwrap()
+            .provisioned;
+        let said: Vec<String> = report
+            .seeds
+            .iter()
+            .map(|seed| format!("{}: {seed}", seed.file))
+            .collect();
         let first = format!("010_{name}: seeded 3 users, skipped 0");
-        assert_eq!(said, [first, format!("020_{name}: seeded 0 users, skipped 3")]);
+        assert_eq!(
+            said,
+            [first, format!("020_{name}: seeded 0 users, skipped 3")]
+        );
         assert_eq!(report.rows["users"], 3);
     }
 }
@@ -329,7 +397,10 @@ async fn the_same_seed_twice_inserts_once_and_skips_once() {
 #[tokio::test]
 async fn everything_that_is_not_as_expected_is_told_at_once() {
     let scratch = seeded("010_users.csv", "id,name\n1,Laura\n2,Ana\n");
-    scratch.write("migrations/2_mood.sql", "create type mood as enum ('calm', 'merry');\n");
+    scratch.write(
+        "migrations/2_mood.sql",
+        "create type mood as enum ('calm', 'merry');\n",
+    );
     let expecting = "[provision.expect]\ntables = [\"users\", \"visits\"]\nrows = { users = 3, packs = 2 }\n\
                      enums = { mood = [\"merry\", \"calm\"], size = [\"s\", \"m\"] }\n";
     scratch.write("ebbtide.toml", expecting);

@@ -42,7 +42,11 @@ async fn a_version_that_is_not_there_names_its_package() {
         return;
     }
     let error = not_started(&scratch, scratch.lonely().postgres(99)).await;
-    assert_tells(&error, ErrorKind::BinariesNotFound, &["for PostgreSQL 99", "postgresql-99"]);
+    assert_tells(
+        &error,
+        ErrorKind::BinariesNotFound,
+        &["for PostgreSQL 99", "postgresql-99"],
+    );
 }
 
 #[tokio::test]
@@ -55,10 +59,15 @@ async fn a_state_folder_too_long_for_a_socket_is_refused() {
     let error = not_started(&scratch, scratch.lonely().state_dir(&long)).await;
     assert!(!long.exists());
     let length = long.as_os_str().len();
-    assert_tells(&error, ErrorKind::StateFolder, &[long.to_str().unwrap(), "EBBTIDE_STATE_DIR"]);
-    assert!(
-        error.to_string().contains(&format!("{} bytes", length + "/servers/00000000.00000000/.s.PGSQL.5432".len()))
+    assert_tells(
+        &error,
+        ErrorKind::StateFolder,
+        &[long.to_str().unwrap(), "EBBTIDE_STATE_DIR"],
     );
+    assert!(error.to_string().contains(&format!(
+        "{} bytes",
+        length + "/servers/00000000.00000000/.s.PGSQL.5432".len()
+    )));
 }
 
 #[tokio::test]
@@ -110,8 +119,16 @@ async fn a_setting_that_the_server_refuses_is_in_the_logs_end() {
         return;
     }
     let scratch = Scratch::new();
-    let error = not_started(&scratch, scratch.lonely().setting("shared_buffers", "nonsense")).await;
-    assert_tells(&error, ErrorKind::ServerStart, &["invalid value for parameter \"shared_buffers\": \"nonsense\""]);
+    let error = not_started(
+        &scratch,
+        scratch.lonely().setting("shared_buffers", "nonsense"),
+    )
+    .await;
+    assert_tells(
+        &error,
+        ErrorKind::ServerStart,
+        &["invalid value for parameter \"shared_buffers\": \"nonsense\""],
+    );
     assert_report!(scratch, error, ServerStart, @r"
     PostgreSQL ended while it started
       the server's log ends:
@@ -167,11 +184,18 @@ async fn too_little_space_for_a_seed_is_out_of_space() {
         in_a_small_place(&scratch, "128m", here!());
         return;
     }
-    scratch.write("migrations/1_blobs.sql", "create table blobs (id int, text text);\n");
+    scratch.write(
+        "migrations/1_blobs.sql",
+        "create table blobs (id int, text text);\n",
+    );
     let seed = "insert into blobs select i, repeat('x', 1000) from generate_series(1, 200000) i;\n";
     scratch.write("seeds/010_blobs.sql", seed);
     let error = fail_on_disk(&scratch).await;
-    assert_tells(&error, ErrorKind::OutOfSpace, &["seeds/010_blobs.sql", "EBBTIDE_STORAGE"]);
+    assert_tells(
+        &error,
+        ErrorKind::OutOfSpace,
+        &["seeds/010_blobs.sql", "EBBTIDE_STORAGE"],
+    );
     // Whether the table or the log of changes is full first is a matter of chance, and so are the server's words: a page of
     // which only a part was written has none of the system's (SQLSTATE 53100 all the same).
     let report = format!("{error:?}");
@@ -189,13 +213,22 @@ async fn a_server_that_ran_out_of_space_is_not_called_lost() {
         in_a_small_place(&scratch, "160m", here!());
         return;
     };
-    let harness = scratch.lonely().state_dir(place.join("state")).storage(Storage::Disk).build().unwrap();
+    let harness = scratch
+        .lonely()
+        .state_dir(place.join("state"))
+        .storage(Storage::Disk)
+        .build()
+        .unwrap();
     let mut tx = harness.tx().await.unwrap();
-    let full = std::fs::write(place.join("filler"), vec![1; 160 << 20]).expect_err("the place is full");
+    let full =
+        std::fs::write(place.join("filler"), vec![1; 160 << 20]).expect_err("the place is full");
     assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
     // It goes to the log of changes alone; a server that cannot write there gives up.
     let logged = "select pg_logical_emit_message(false, 'ebbtide', repeat('x', 9000000))";
-    let statement = sqlx::query(logged).execute(&mut *tx).await.expect_err("the log of changes has no room");
+    let statement = sqlx::query(logged)
+        .execute(&mut *tx)
+        .await
+        .expect_err("the log of changes has no room");
     assert_ne!(Error::from(statement).kind(), ErrorKind::Database);
     let error = tx.close().await.expect_err("the server has given up");
     assert_report!(scratch, error, OutOfSpace, @r"
@@ -206,7 +239,9 @@ async fn a_server_that_ran_out_of_space_is_not_called_lost() {
       help: free some space where the server keeps its data, or set EBBTIDE_STORAGE=memory or disk
     ");
     drop(harness);
-    wait_until("the servers are gone", || names_in(&place.join("state/servers")).is_empty());
+    wait_until("the servers are gone", || {
+        names_in(&place.join("state/servers")).is_empty()
+    });
 }
 
 /// Runs a test again in a mount namespace of its own, where a small file system lies below the scratch folder: it goes
@@ -219,7 +254,9 @@ fn in_a_small_place(scratch: &Scratch, size: &str, test: &str) {
         println!("note: {test} needs root");
         return;
     }
-    let output = inside(&place, size, &again_as(place.to_str().unwrap(), test)).output().unwrap();
+    let output = inside(&place, size, &again_as(place.to_str().unwrap(), test))
+        .output()
+        .unwrap();
     passed(&output);
     assert!(names_in(&place).is_empty(), "what was inside is gone");
 }
@@ -231,12 +268,21 @@ fn inside(place: &Path, size: &str, command: &Command) -> Command {
     let (first, then) = if uid == 0 {
         ("-m", "exec \"$@\"".to_owned())
     } else {
-        ("-Urm", format!("exec unshare -U --map-user={uid} --map-group={gid} \"$@\""))
+        (
+            "-Urm",
+            format!("exec unshare -U --map-user={uid} --map-group={gid} \"$@\""),
+        )
     };
     let script = format!("mount -t tmpfs -o size={size},mode=755 tmpfs \"$0\" && {then}");
     let mut unshare = Command::new("unshare");
-    unshare.args([first, "sh", "-c", &script]).arg(place).arg(command.get_program()).args(command.get_args());
-    let variables = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    unshare
+        .args([first, "sh", "-c", &script])
+        .arg(place)
+        .arg(command.get_program())
+        .args(command.get_args());
+    let variables = command
+        .get_envs()
+        .filter_map(|(name, value)| Some((name, value?)));
     unshare.envs(variables);
     unshare
 }
@@ -245,8 +291,14 @@ fn inside(place: &Path, size: &str, command: &Command) -> Command {
 async fn fail_on_disk(scratch: &Scratch) -> Error {
     let place = PathBuf::from(role().unwrap());
     let state = place.join("state");
-    let error = not_started(scratch, scratch.lonely().state_dir(&state).storage(Storage::Disk)).await;
-    wait_until("the servers are gone", || names_in(&state.join("servers")).is_empty());
+    let error = not_started(
+        scratch,
+        scratch.lonely().state_dir(&state).storage(Storage::Disk),
+    )
+    .await;
+    wait_until("the servers are gone", || {
+        names_in(&state.join("servers")).is_empty()
+    });
     error
 }
 
@@ -256,19 +308,32 @@ async fn a_killed_server_is_reported_and_the_next_harness_starts_another() {
         return;
     }
     let scratch = Scratch::new();
-    scratch.write("migrations/1_users.sql", "create table users (id int primary key);\n");
+    scratch.write(
+        "migrations/1_users.sql",
+        "create table users (id int primary key);\n",
+    );
     let harness = scratch.lonely().build().unwrap();
     let mut tx = harness.tx().await.unwrap();
-    let data: String = sqlx::query_scalar("show data_directory").fetch_one(&mut *tx).await.unwrap();
+    let data: String = sqlx::query_scalar("show data_directory")
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
     let marks = std::fs::read_to_string(Path::new(&data).join("postmaster.pid")).unwrap();
     let marks: Vec<&str> = marks.lines().map(str::trim).collect();
     let pid = Pid::from_raw(marks[0].parse().unwrap()).unwrap();
     let segment = marks[6].split_whitespace().next_back().unwrap().to_owned();
-    assert!(segments().contains(&segment), "{segment} is not among {:?}", segments());
+    assert!(
+        segments().contains(&segment),
+        "{segment} is not among {:?}",
+        segments()
+    );
     let first = names_in(&scratch.state_dir().join("servers"));
 
     kill_process(pid, Signal::KILL).unwrap();
-    let statement = sqlx::query("select pg_sleep(30)").execute(&mut *tx).await.expect_err("the server is gone");
+    let statement = sqlx::query("select pg_sleep(30)")
+        .execute(&mut *tx)
+        .await
+        .expect_err("the server is gone");
     assert_eq!(Error::from(statement).kind(), ErrorKind::ServerLost);
     let error = tx.close().await.expect_err("the server is gone");
     assert_report!(scratch, error, ServerLost, @r"
@@ -281,18 +346,28 @@ async fn a_killed_server_is_reported_and_the_next_harness_starts_another() {
 
     let second = scratch.lonely().build().unwrap();
     let mut tx = second.tx().await.unwrap();
-    sqlx::query("insert into users values (1)").execute(&mut *tx).await.unwrap();
+    sqlx::query("insert into users values (1)")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
     tx.close().await.unwrap();
     assert_ne!(first, names_in(&scratch.state_dir().join("servers")));
 
     drop((harness, second));
     scratch.wait_until_deserted();
     assert!(!Path::new(&data).exists(), "{data}");
-    assert!(!segments().contains(&segment), "segment {segment} is still there");
+    assert!(
+        !segments().contains(&segment),
+        "segment {segment} is still there"
+    );
 }
 
 /// The numbers of all System V shared memory segments.
 fn segments() -> Vec<String> {
     let table = std::fs::read_to_string("/proc/sysvipc/shm").unwrap();
-    table.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1).map(str::to_owned)).collect()
+    table
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_whitespace().nth(1).map(str::to_owned))
+        .collect()
 }

@@ -22,34 +22,51 @@ fn harness(scratch: &Scratch) -> Harness {
 }
 
 async fn run(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await.map(drop)
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 async fn notes(connection: &mut PgConnection) -> i64 {
-    sqlx::query_scalar("select count(*) from notes").fetch_one(connection).await.unwrap()
+    sqlx::query_scalar("select count(*) from notes")
+        .fetch_one(connection)
+        .await
+        .unwrap()
 }
 
 fn code(error: &sqlx::Error) -> String {
-    error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default().into_owned()
+    error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+        .unwrap_or_default()
+        .into_owned()
 }
 
 /// The next test finds nothing of the one before, and can write.
 async fn assert_new(harness: &Harness, after: &str) {
     let mut tx = harness.tx().await.unwrap();
     assert_eq!(notes(&mut tx).await, 0, "{after}");
-    run(&mut tx, "insert into notes values (1, 'new')").await.unwrap();
+    run(&mut tx, "insert into notes values (1, 'new')")
+        .await
+        .unwrap();
     tx.close().await.unwrap();
 }
 
 /// Whether our role may do everything, also keep triggers from firing.
 async fn is_superuser(tx: &mut Tx) -> bool {
-    sqlx::query_scalar("select rolsuper from pg_roles where rolname = current_user").fetch_one(&mut **tx).await.unwrap()
+    sqlx::query_scalar("select rolsuper from pg_roles where rolname = current_user")
+        .fetch_one(&mut **tx)
+        .await
+        .unwrap()
 }
 
 /// A transaction in which something is written.
 async fn written(harness: &Harness) -> Tx {
     let mut tx = harness.tx().await.unwrap();
-    run(&mut tx, "insert into notes values (1, 'written')").await.unwrap();
+    run(&mut tx, "insert into notes values (1, 'written')")
+        .await
+        .unwrap();
     tx
 }
 
@@ -74,7 +91,10 @@ async fn what_would_commit_is_refused() {
         }
         let refused = run(&mut tx, sql).await.unwrap_err();
         assert_eq!(code(&refused), "25000", "{sql}: {refused}");
-        assert!(refused.to_string().contains("COMMIT refused"), "{sql}: {refused}");
+        assert!(
+            refused.to_string().contains("COMMIT refused"),
+            "{sql}: {refused}"
+        );
         // It is told of the COMMIT once more, unless `SET CONSTRAINTS` was refused in its stead.
         assert_eq!(
             tx.close().await.is_err(),
@@ -102,7 +122,11 @@ async fn whoever_ends_the_transaction_otherwise_is_told() {
         for statement in sql.split(';') {
             run(&mut tx, statement).await.unwrap();
         }
-        assert_eq!(tx.close().await.unwrap_err().kind(), ErrorKind::TransactionEscaped, "{sql}");
+        assert_eq!(
+            tx.close().await.unwrap_err().kind(),
+            ErrorKind::TransactionEscaped,
+            "{sql}"
+        );
         assert_new(&harness, sql).await;
     }
 }
@@ -114,11 +138,20 @@ async fn whoever_fails_in_a_transaction_of_its_own_that_looks_like_ours_is_told(
     let harness = harness(&scratch);
     for failing in ["select 1 / 0", "insert into notes values (3, 'read only')"] {
         let mut tx = written(&harness).await;
-        run(&mut tx, "rollback; begin read write; insert into notes values (2, 'escaped'); commit").await.unwrap();
+        run(
+            &mut tx,
+            "rollback; begin read write; insert into notes values (2, 'escaped'); commit",
+        )
+        .await
+        .unwrap();
         run(&mut tx, "begin").await.unwrap();
         run(&mut tx, "savepoint _ebbtide").await.unwrap();
         run(&mut tx, failing).await.unwrap_err();
-        assert_eq!(tx.close().await.unwrap_err().kind(), ErrorKind::TransactionEscaped, "{failing}");
+        assert_eq!(
+            tx.close().await.unwrap_err().kind(),
+            ErrorKind::TransactionEscaped,
+            "{failing}"
+        );
         assert_new(&harness, failing).await;
     }
 }
@@ -150,8 +183,13 @@ async fn a_prepared_transaction_is_refused() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
     let mut tx = written(&harness).await;
-    run(&mut tx, "prepare transaction 'stray'").await.unwrap_err();
-    assert_eq!(tx.close().await.unwrap_err().kind(), ErrorKind::TransactionEscaped);
+    run(&mut tx, "prepare transaction 'stray'")
+        .await
+        .unwrap_err();
+    assert_eq!(
+        tx.close().await.unwrap_err().kind(),
+        ErrorKind::TransactionEscaped
+    );
     assert_new(&harness, "prepare transaction").await;
 }
 
@@ -162,11 +200,20 @@ async fn a_prepared_transaction_is_refused_where_the_server_has_them() {
     }
     let scratch = Scratch::new();
     scratch.write("migrations/1_notes.sql", MIGRATION);
-    let harness = scratch.lonely().setting("max_prepared_transactions", "2").build().unwrap();
+    let harness = scratch
+        .lonely()
+        .setting("max_prepared_transactions", "2")
+        .build()
+        .unwrap();
     let mut tx = written(&harness).await;
-    let refused = run(&mut tx, "prepare transaction 'stray'").await.unwrap_err();
+    let refused = run(&mut tx, "prepare transaction 'stray'")
+        .await
+        .unwrap_err();
     assert!(refused.to_string().contains("COMMIT refused"), "{refused}");
-    assert_eq!(tx.close().await.unwrap_err().kind(), ErrorKind::TransactionEscaped);
+    assert_eq!(
+        tx.close().await.unwrap_err().kind(),
+        ErrorKind::TransactionEscaped
+    );
     assert_new(&harness, "prepare transaction").await;
 }
 
@@ -195,7 +242,11 @@ async fn settings_of_the_session_go_with_the_transaction() {
         .fetch_all(&mut *tx)
         .await
         .unwrap();
-        assert_eq!(settings, ["read committed", "on", "4MB", "\"$user\", public", "origin"], "{sql}");
+        assert_eq!(
+            settings,
+            ["read committed", "on", "4MB", "\"$user\", public", "origin"],
+            "{sql}"
+        );
         tx.close().await.unwrap();
         assert_new(&harness, sql).await;
     }
@@ -214,24 +265,44 @@ async fn an_application_may_check_its_constraints_at_once() {
     ] {
         // What holds is no trouble.
         let mut tx = written(&harness).await;
-        run(&mut tx, "insert into parents values (1); insert into children values (1)").await.unwrap();
+        run(
+            &mut tx,
+            "insert into parents values (1); insert into children values (1)",
+        )
+        .await
+        .unwrap();
         run(&mut tx, check).await.unwrap();
-        run(&mut tx, "insert into notes values (2, 'goes on')").await.unwrap();
+        run(&mut tx, "insert into notes values (2, 'goes on')")
+            .await
+            .unwrap();
         tx.close().await.unwrap();
         assert_new(&harness, check).await;
 
         // What does not hold is told to the application.
         let mut tx = written(&harness).await;
-        run(&mut tx, "insert into children values (4711)").await.unwrap();
-        assert_eq!(code(&run(&mut tx, check).await.unwrap_err()), "23503", "{check}");
+        run(&mut tx, "insert into children values (4711)")
+            .await
+            .unwrap();
+        assert_eq!(
+            code(&run(&mut tx, check).await.unwrap_err()),
+            "23503",
+            "{check}"
+        );
         tx.close().await.unwrap();
 
         // And the guard stands as before.
         let mut tx = written(&harness).await;
         run(&mut tx, check).await.unwrap();
         let refused = run(&mut tx, "commit").await.unwrap_err();
-        assert!(refused.to_string().contains("COMMIT refused"), "{check}: {refused}");
-        assert_eq!(tx.close().await.unwrap_err().kind(), ErrorKind::TransactionEscaped, "{check}");
+        assert!(
+            refused.to_string().contains("COMMIT refused"),
+            "{check}: {refused}"
+        );
+        assert_eq!(
+            tx.close().await.unwrap_err().kind(),
+            ErrorKind::TransactionEscaped,
+            "{check}"
+        );
         assert_new(&harness, check).await;
     }
 }
@@ -239,7 +310,10 @@ async fn an_application_may_check_its_constraints_at_once() {
 /// A client that keeps the name of a test's database may commit when the test is over and the next one has not begun.
 #[tokio::test]
 async fn a_client_between_two_tests_is_detected() {
-    for migration in [MIGRATION, "create table notes (id int primary key, text text not null)"] {
+    for migration in [
+        MIGRATION,
+        "create table notes (id int primary key, text text not null)",
+    ] {
         let scratch = Scratch::new();
         scratch.write("migrations/1_notes.sql", migration);
         let harness = scratch.lonely().build().unwrap();
@@ -248,11 +322,18 @@ async fn a_client_between_two_tests_is_detected() {
         let mut lane = String::new();
         for _ in 0..3 {
             let mut tx = harness.tx().await.unwrap();
-            lane = sqlx::query_scalar("select current_database()::text").fetch_one(&mut *tx).await.unwrap();
+            lane = sqlx::query_scalar("select current_database()::text")
+                .fetch_one(&mut *tx)
+                .await
+                .unwrap();
             tx.close().await.unwrap();
         }
-        let mut client = PgConnection::connect(&other.url().replace(other.name(), &lane)).await.unwrap();
-        run(&mut client, "insert into notes values (1, 'in between')").await.unwrap();
+        let mut client = PgConnection::connect(&other.url().replace(other.name(), &lane))
+            .await
+            .unwrap();
+        run(&mut client, "insert into notes values (1, 'in between')")
+            .await
+            .unwrap();
         client.close().await.unwrap();
         let mut tx = harness.tx().await.unwrap();
         assert_eq!(notes(&mut tx).await, 1, "the same lane");

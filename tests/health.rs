@@ -9,7 +9,10 @@ use support::{Scratch, here};
 #[tokio::test]
 async fn a_ready_schema_is_healthy_and_can_be_serialised() {
     let scratch = Scratch::new();
-    scratch.write("migrations/1_users.sql", "create table users (id int primary key);");
+    scratch.write(
+        "migrations/1_users.sql",
+        "create table users (id int primary key);",
+    );
     scratch.write("migrations/7_names.sql", "alter table users add name text;");
     let harness = scratch.builder().extension("pg_trgm").build().unwrap();
     let health = harness.health().await;
@@ -18,14 +21,26 @@ async fn a_ready_schema_is_healthy_and_can_be_serialised() {
     assert_eq!(health.backend, Some(server.backend));
     assert_eq!(health.version.as_ref(), Some(&server.version));
     assert_eq!(health.extensions.keys().collect::<Vec<_>>(), ["pg_trgm"]);
-    assert_eq!((health.ledger_current.as_deref(), health.ledger_expected.as_deref()), (Some("7"), Some("7")));
+    assert_eq!(
+        (
+            health.ledger_current.as_deref(),
+            health.ledger_expected.as_deref()
+        ),
+        (Some("7"), Some("7"))
+    );
     let json = serde_json::to_value(&health).unwrap();
     assert_eq!(json["schema_ready"], true);
     assert_eq!(json["ledger_expected"], "7");
     assert_eq!(json["backend"], server.backend.to_string());
     assert_eq!(json["problem"], serde_json::Value::Null);
     let text = health.to_string();
-    assert!(text.starts_with(&format!("healthy\nPostgreSQL {} ({})\n", server.version, server.backend)), "{text}");
+    assert!(
+        text.starts_with(&format!(
+            "healthy\nPostgreSQL {} ({})\n",
+            server.version, server.backend
+        )),
+        "{text}"
+    );
     assert!(text.ends_with("\nledger: current 7, expected 7"), "{text}");
     // A test's own fixtures lie on top, and change nothing about it.
     let fixture = Variant::new().fixture("laura.sql", "insert into users values (1, 'Laura')");
@@ -35,17 +50,33 @@ async fn a_ready_schema_is_healthy_and_can_be_serialised() {
 #[tokio::test]
 async fn a_migration_that_fails_is_the_problem_and_the_rest_is_told_nevertheless() {
     let scratch = Scratch::new();
-    scratch.write("migrations/1_orders.sql", "create table orders (customer int references customers);");
+    scratch.write(
+        "migrations/1_orders.sql",
+        "create table orders (customer int references customers);",
+    );
     let harness = scratch.builder().build().unwrap();
     let health = harness.health().await;
     assert!(!health.is_healthy());
     assert!(health.version.is_some() && health.backend.is_some());
-    assert_eq!((health.ledger_current.as_deref(), health.ledger_expected.as_deref()), (None, Some("1")));
+    assert_eq!(
+        (
+            health.ledger_current.as_deref(),
+            health.ledger_expected.as_deref()
+        ),
+        (None, Some("1"))
+    );
     assert!(!health.schema_ready);
     let problem = health.problem.as_deref().unwrap();
-    assert!(problem.contains("1_orders.sql:1") && problem.contains("\"customers\" does not exist"), "{problem}");
+    assert!(
+        problem.contains("1_orders.sql:1") && problem.contains("\"customers\" does not exist"),
+        "{problem}"
+    );
     let text = health.to_string();
-    assert!(text.starts_with("unhealthy\n") && text.contains("\nproblem: migration 1 (orders) failed at "), "{text}");
+    assert!(
+        text.starts_with("unhealthy\n")
+            && text.contains("\nproblem: migration 1 (orders) failed at "),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -53,7 +84,10 @@ async fn without_migrations_no_version_is_expected() {
     let scratch = Scratch::new();
     let health = scratch.builder().build().unwrap().health().await;
     assert!(health.is_healthy(), "{health}");
-    assert_eq!((health.ledger_current, health.ledger_expected), (None, None));
+    assert_eq!(
+        (health.ledger_current, health.ledger_expected),
+        (None, None)
+    );
 }
 
 #[tokio::test]
@@ -68,5 +102,8 @@ async fn a_server_that_cannot_be_had_is_the_problem() {
     assert!(!health.is_healthy());
     assert_eq!((health.backend, health.version.as_deref()), (None, None));
     let problem = health.problem.unwrap();
-    assert!(problem.contains("no PostgreSQL server binaries found; install them"), "{problem}");
+    assert!(
+        problem.contains("no PostgreSQL server binaries found; install them"),
+        "{problem}"
+    );
 }

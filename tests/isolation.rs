@@ -29,7 +29,10 @@ fn harness(scratch: &Scratch) -> Harness {
 }
 
 async fn count(connection: &mut PgConnection, table: &'static str) -> i64 {
-    sqlx::query_scalar(AssertSqlSafe(format!("select count(*) from {table}"))).fetch_one(connection).await.unwrap()
+    sqlx::query_scalar(AssertSqlSafe(format!("select count(*) from {table}")))
+        .fetch_one(connection)
+        .await
+        .unwrap()
 }
 
 async fn run(connection: &mut PgConnection, sql: &'static str) -> Result<(), sqlx::Error> {
@@ -41,7 +44,11 @@ async fn number(connection: &mut PgConnection, sql: &'static str) -> i64 {
 }
 
 fn code(error: &sqlx::Error) -> String {
-    error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default().into_owned()
+    error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+        .unwrap_or_default()
+        .into_owned()
 }
 
 /// The database that a transaction works on, to see whether the next one gets the same.
@@ -58,8 +65,22 @@ async fn rows_and_ids_are_gone_for_the_next_test() {
     let harness = harness(&scratch);
     for _ in 0..5 {
         let mut tx = harness.tx().await.unwrap();
-        assert_eq!(number(&mut tx, "insert into parents (name) values ('a') returning id").await, 1);
-        assert_eq!(number(&mut tx, "insert into parents (name) values ('b') returning id").await, 2);
+        assert_eq!(
+            number(
+                &mut tx,
+                "insert into parents (name) values ('a') returning id"
+            )
+            .await,
+            1
+        );
+        assert_eq!(
+            number(
+                &mut tx,
+                "insert into parents (name) values ('b') returning id"
+            )
+            .await,
+            2
+        );
         assert_eq!(number(&mut tx, "select nextval('tickets')").await, 101);
         tx.close().await.unwrap();
     }
@@ -71,7 +92,14 @@ async fn dropping_is_as_good_as_closing() {
     let harness = harness(&scratch);
     for _ in 0..20 {
         let mut tx = harness.tx().await.unwrap();
-        assert_eq!(number(&mut tx, "insert into parents (name) values ('a') returning id").await, 1);
+        assert_eq!(
+            number(
+                &mut tx,
+                "insert into parents (name) values ('a') returning id"
+            )
+            .await,
+            1
+        );
         assert_eq!(number(&mut tx, "select nextval('tickets')").await, 101);
     }
 }
@@ -82,11 +110,30 @@ async fn setval_is_undone_also_where_it_was_never_called() {
     let harness = harness(&scratch);
     for _ in 0..3 {
         let mut tx = harness.tx().await.unwrap();
-        run(&mut tx, "select setval('parents_id_seq', 7, false), setval('tickets', 5000)").await.unwrap();
-        assert_eq!(number(&mut tx, "insert into parents (name) values ('a') returning id").await, 7);
+        run(
+            &mut tx,
+            "select setval('parents_id_seq', 7, false), setval('tickets', 5000)",
+        )
+        .await
+        .unwrap();
+        assert_eq!(
+            number(
+                &mut tx,
+                "insert into parents (name) values ('a') returning id"
+            )
+            .await,
+            7
+        );
         tx.close().await.unwrap();
         let mut tx = harness.tx().await.unwrap();
-        assert_eq!(number(&mut tx, "insert into parents (name) values ('a') returning id").await, 1);
+        assert_eq!(
+            number(
+                &mut tx,
+                "insert into parents (name) values ('a') returning id"
+            )
+            .await,
+            1
+        );
         assert_eq!(number(&mut tx, "select nextval('tickets')").await, 101);
         tx.close().await.unwrap();
     }
@@ -96,14 +143,23 @@ async fn setval_is_undone_also_where_it_was_never_called() {
 async fn a_stray_commit_changes_nothing_and_the_test_is_told() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
-    for stray in ["commit", "commit and chain", "end", "insert into parents (name) values ('b'); commit"] {
+    for stray in [
+        "commit",
+        "commit and chain",
+        "end",
+        "insert into parents (name) values ('b'); commit",
+    ] {
         let mut tx = harness.tx().await.unwrap();
-        run(&mut tx, "insert into parents (name) values ('a')").await.unwrap();
+        run(&mut tx, "insert into parents (name) values ('a')")
+            .await
+            .unwrap();
         let refused = run(&mut tx, stray).await.unwrap_err();
         assert_eq!(code(&refused), "25000", "{stray}");
         assert!(refused.to_string().contains("COMMIT refused"), "{refused}");
         // Outside the transaction the connection is read only.
-        let refused = run(&mut tx, "insert into parents (name) values ('c')").await.unwrap_err();
+        let refused = run(&mut tx, "insert into parents (name) values ('c')")
+            .await
+            .unwrap_err();
         assert_eq!(code(&refused), "25006", "{stray}");
         let told = tx.close().await.unwrap_err();
         assert_eq!(told.kind(), ErrorKind::TransactionEscaped, "{stray}");
@@ -147,7 +203,10 @@ async fn whoever_leaves_the_transaction_and_then_fails_is_told_as_well() {
     let mut tx = harness.tx().await.unwrap();
     run(&mut tx, "rollback and chain").await.unwrap();
     run(&mut tx, "select 1/0").await.unwrap_err();
-    assert_eq!(tx.close().await.unwrap_err().kind(), ErrorKind::TransactionEscaped);
+    assert_eq!(
+        tx.close().await.unwrap_err().kind(),
+        ErrorKind::TransactionEscaped
+    );
 }
 
 #[tokio::test]
@@ -156,11 +215,21 @@ async fn a_deferred_constraint_fails_the_test_by_its_name() {
     let harness = harness(&scratch);
     let mut tx = harness.tx().await.unwrap();
     let before = database(&mut tx).await;
-    run(&mut tx, "insert into children (parent) values (42)").await.unwrap();
+    run(&mut tx, "insert into children (parent) values (42)")
+        .await
+        .unwrap();
     let error = tx.close().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConstraintViolated);
-    assert!(error.to_string().contains("children_parent_fkey"), "{error}");
-    assert!(error.to_string().contains("a_deferred_constraint_fails_the_test_by_its_name"), "{error}");
+    assert!(
+        error.to_string().contains("children_parent_fkey"),
+        "{error}"
+    );
+    assert!(
+        error
+            .to_string()
+            .contains("a_deferred_constraint_fails_the_test_by_its_name"),
+        "{error}"
+    );
 
     // Nothing was written, so the lane goes on.
     let mut tx = harness.tx().await.unwrap();
@@ -175,8 +244,12 @@ async fn a_failed_statement_leaves_a_usable_lane() {
     let harness = harness(&scratch);
     let mut tx = harness.tx().await.unwrap();
     let before = database(&mut tx).await;
-    run(&mut tx, "insert into parents (name) values ('a')").await.unwrap();
-    let error = run(&mut tx, "insert into parents (name) values ('a')").await.unwrap_err();
+    run(&mut tx, "insert into parents (name) values ('a')")
+        .await
+        .unwrap();
+    let error = run(&mut tx, "insert into parents (name) values ('a')")
+        .await
+        .unwrap_err();
     assert_eq!(code(&error), "23505");
     assert_eq!(code(&run(&mut tx, "select 1").await.unwrap_err()), "25P02");
     tx.close().await.unwrap();
@@ -194,17 +267,29 @@ async fn application_transactions_are_savepoints() {
     let mut tx = harness.tx().await.unwrap();
     {
         let mut inner = tx.begin().await.unwrap();
-        run(&mut inner, "insert into parents (name) values ('kept')").await.unwrap();
+        run(&mut inner, "insert into parents (name) values ('kept')")
+            .await
+            .unwrap();
         {
             let mut innermost = inner.begin().await.unwrap();
-            run(&mut innermost, "insert into parents (name) values ('undone')").await.unwrap();
+            run(
+                &mut innermost,
+                "insert into parents (name) values ('undone')",
+            )
+            .await
+            .unwrap();
             innermost.rollback().await.unwrap();
         }
         inner.commit().await.unwrap();
     }
     {
         let mut dropped = tx.begin().await.unwrap();
-        run(&mut dropped, "insert into parents (name) values ('dropped')").await.unwrap();
+        run(
+            &mut dropped,
+            "insert into parents (name) values ('dropped')",
+        )
+        .await
+        .unwrap();
     }
     {
         let mut poisoned = tx.begin().await.unwrap();
@@ -224,28 +309,62 @@ async fn session_state_does_not_survive() {
     let harness = harness(&scratch);
     for _ in 0..2 {
         let mut tx = harness.tx().await.unwrap();
-        assert_eq!(number(&mut tx, "select count(*) from pg_prepared_statements where not from_sql").await, 1);
-        assert_eq!(number(&mut tx, "select count(*) from pg_prepared_statements where from_sql").await, 0);
+        assert_eq!(
+            number(
+                &mut tx,
+                "select count(*) from pg_prepared_statements where not from_sql"
+            )
+            .await,
+            1
+        );
+        assert_eq!(
+            number(
+                &mut tx,
+                "select count(*) from pg_prepared_statements where from_sql"
+            )
+            .await,
+            0
+        );
         assert_eq!(
             number(&mut tx, "select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()")
                 .await,
             0
         );
-        assert_eq!(number(&mut tx, "select count(*) from pg_listening_channels()").await, 0);
-        assert_eq!(number(&mut tx, "select count(*) from pg_cursors where is_holdable").await, 0);
-        let search_path: String =
-            sqlx::query_scalar("select current_setting('search_path')").fetch_one(&mut *tx).await.unwrap();
+        assert_eq!(
+            number(&mut tx, "select count(*) from pg_listening_channels()").await,
+            0
+        );
+        assert_eq!(
+            number(&mut tx, "select count(*) from pg_cursors where is_holdable").await,
+            0
+        );
+        let search_path: String = sqlx::query_scalar("select current_setting('search_path')")
+            .fetch_one(&mut *tx)
+            .await
+            .unwrap();
         assert_eq!(search_path, "\"$user\", public");
-        assert_eq!(code(&run(&mut tx, "savepoint a; select currval('tickets')").await.unwrap_err()), "55000");
+        assert_eq!(
+            code(
+                &run(&mut tx, "savepoint a; select currval('tickets')")
+                    .await
+                    .unwrap_err()
+            ),
+            "55000"
+        );
         run(&mut tx, "rollback to savepoint a").await.unwrap();
 
         run(&mut tx, "prepare mine as select 1; select pg_advisory_lock(7); listen news; set search_path = nowhere")
             .await
             .unwrap();
-        run(&mut tx, "create temporary table scratch (id int); declare held cursor with hold for select 1")
+        run(
+            &mut tx,
+            "create temporary table scratch (id int); declare held cursor with hold for select 1",
+        )
+        .await
+        .unwrap();
+        run(&mut tx, "select nextval('public.tickets')")
             .await
             .unwrap();
-        run(&mut tx, "select nextval('public.tickets')").await.unwrap();
         tx.close().await.unwrap();
     }
 }
@@ -256,15 +375,27 @@ async fn ddl_is_undone() {
     let harness = harness(&scratch);
     for _ in 0..3 {
         let mut tx = harness.tx().await.unwrap();
-        let columns = "select count(*) from information_schema.columns where table_name = 'parents'";
+        let columns =
+            "select count(*) from information_schema.columns where table_name = 'parents'";
         assert_eq!(number(&mut tx, columns).await, 2);
         // A statement prepared against the changed table must not haunt the next test.
-        run(&mut tx, "alter table parents add extra int; create table more (id serial)").await.unwrap();
-        sqlx::query("select * from parents").fetch_all(&mut *tx).await.unwrap();
+        run(
+            &mut tx,
+            "alter table parents add extra int; create table more (id serial)",
+        )
+        .await
+        .unwrap();
+        sqlx::query("select * from parents")
+            .fetch_all(&mut *tx)
+            .await
+            .unwrap();
         assert_eq!(number(&mut tx, columns).await, 3);
         tx.close().await.unwrap();
         let mut tx = harness.tx().await.unwrap();
-        sqlx::query("select * from parents").fetch_all(&mut *tx).await.unwrap();
+        sqlx::query("select * from parents")
+            .fetch_all(&mut *tx)
+            .await
+            .unwrap();
         tx.close().await.unwrap();
     }
 }
@@ -277,7 +408,14 @@ async fn tests_at_the_same_time_neither_see_nor_block_each_other() {
     for _ in 0..4 {
         let mut tx = harness.tx().await.unwrap();
         // The same unique value in each: on one database the second would wait for the first.
-        assert_eq!(number(&mut tx, "insert into parents (name) values ('same') returning id").await, 1);
+        assert_eq!(
+            number(
+                &mut tx,
+                "insert into parents (name) values ('same') returning id"
+            )
+            .await,
+            1
+        );
         run(&mut tx, "select pg_advisory_lock(1)").await.unwrap();
         transactions.push(tx);
     }
@@ -294,10 +432,20 @@ fn a_panicking_test_leaves_a_usable_lane() {
     for _ in 0..3 {
         let harness = harness.clone();
         let panicked = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(async {
                 let mut tx = harness.tx().await.unwrap();
-                assert_eq!(number(&mut tx, "insert into parents (name) values ('a') returning id").await, 1);
+                assert_eq!(
+                    number(
+                        &mut tx,
+                        "insert into parents (name) values ('a') returning id"
+                    )
+                    .await,
+                    1
+                );
                 panic!("on purpose");
             });
         });
@@ -311,7 +459,9 @@ fn connections_outlive_the_runtime_that_uses_them() {
     let harness = harness(&scratch);
     let mut databases = std::collections::BTreeSet::new();
     for _ in 0..20 {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
         runtime.block_on(async {
             let mut tx = harness.tx().await.unwrap();
             databases.insert(database(&mut tx).await);
@@ -330,14 +480,25 @@ async fn a_cancelled_opening_costs_nobody_anything() {
         let mut opening = Box::pin(harness.tx());
         for _ in 0..polls {
             let waker = std::task::Waker::noop();
-            if opening.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_ready() {
+            if opening
+                .as_mut()
+                .poll(&mut std::task::Context::from_waker(waker))
+                .is_ready()
+            {
                 break;
             }
             tokio::task::yield_now().await;
         }
         drop(opening);
         let mut tx = harness.tx().await.unwrap();
-        assert_eq!(number(&mut tx, "insert into parents (name) values ('a') returning id").await, 1);
+        assert_eq!(
+            number(
+                &mut tx,
+                "insert into parents (name) values ('a') returning id"
+            )
+            .await,
+            1
+        );
         tx.close().await.unwrap();
     }
 }
@@ -347,7 +508,10 @@ async fn the_session_bears_the_tests_name() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
     let mut tx = harness.tx().await.unwrap();
-    let name: String = sqlx::query_scalar("show application_name").fetch_one(&mut *tx).await.unwrap();
+    let name: String = sqlx::query_scalar("show application_name")
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
     assert_eq!(name, std::thread::current().name().unwrap());
     tx.close().await.unwrap();
 }
@@ -360,10 +524,15 @@ async fn a_test_that_acts_as_another_role_is_guarded_all_the_same() {
     let mut tx = harness.tx().await.unwrap();
     // A role that may not create others may act as this one in every database of its own.
     // https://www.postgresql.org/docs/current/predefined-roles.html
-    run(&mut tx, "grant select, insert on parents to pg_database_owner; set local role pg_database_owner")
+    run(
+        &mut tx,
+        "grant select, insert on parents to pg_database_owner; set local role pg_database_owner",
+    )
+    .await
+    .unwrap();
+    run(&mut tx, "insert into parents (name) values ('a')")
         .await
         .unwrap();
-    run(&mut tx, "insert into parents (name) values ('a')").await.unwrap();
     tx.close().await.unwrap();
     let mut tx = harness.tx().await.unwrap();
     assert_eq!(count(&mut tx, "parents").await, 0);
@@ -376,8 +545,14 @@ async fn the_url_leads_another_client_to_the_same_database() {
     let harness = harness(&scratch);
     let mut tx = harness.tx().await.unwrap();
     let mut other = PgConnection::connect(&tx.url()).await.unwrap();
-    let theirs: String = sqlx::query_scalar("select current_database()").fetch_one(&mut other).await.unwrap();
-    let ours: String = sqlx::query_scalar("select current_database()").fetch_one(&mut *tx).await.unwrap();
+    let theirs: String = sqlx::query_scalar("select current_database()")
+        .fetch_one(&mut other)
+        .await
+        .unwrap();
+    let ours: String = sqlx::query_scalar("select current_database()")
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
     assert_eq!(theirs, ours);
     other.close().await.unwrap();
     tx.close().await.unwrap();
@@ -386,14 +561,32 @@ async fn the_url_leads_another_client_to_the_same_database() {
 #[test]
 fn a_panic_is_reported_also_without_the_attribute() {
     if role().is_none() {
-        let mut child = again_as("panics", here!()).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-        lines.find(|line| line == "ebbtide: a test failed").expect("it is told");
-        assert!(lines.next().unwrap().starts_with("  it had a Tx: ebbtide_l_"));
+        let mut child = again_as("panics", here!())
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap())
+            .lines()
+            .map(Result::unwrap);
+        lines
+            .find(|line| line == "ebbtide: a test failed")
+            .expect("it is told");
+        assert!(
+            lines
+                .next()
+                .unwrap()
+                .starts_with("  it had a Tx: ebbtide_l_")
+        );
         let scratch = Scratch::new();
         if *scratch.builder().build().unwrap().plan().backend == Backend::External {
             // Few roles may read a server's log.
-            assert!(lines.next().unwrap().starts_with("  the server's log cannot be read: "));
+            assert!(
+                lines
+                    .next()
+                    .unwrap()
+                    .starts_with("  the server's log cannot be read: ")
+            );
         } else {
             assert_eq!(lines.next().unwrap(), "  the server refused:");
             assert_eq!(lines.next().unwrap(), "    22012 division by zero");
@@ -405,7 +598,10 @@ fn a_panic_is_reported_also_without_the_attribute() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
     let panicked = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(async {
             let mut tx = harness.tx().await.unwrap();
             run(&mut tx, "select 1 / 0").await.unwrap();

@@ -7,7 +7,9 @@ use ebbtide::Tx;
 use support::salon;
 
 async fn alone(mut tx: Tx) -> ebbtide::Result<()> {
-    let there: i64 = sqlx::query_scalar("select count(*) from customers").fetch_one(&mut *tx).await?;
+    let there: i64 = sqlx::query_scalar("select count(*) from customers")
+        .fetch_one(&mut *tx)
+        .await?;
     assert_eq!(there, 0, "another test's customers");
     let customer: uuid::Uuid = sqlx::query_scalar(
         "insert into customers (phone, first_name, last_name) values ('+34612000001', 'Laura', 'García') returning id",
@@ -27,7 +29,9 @@ async fn alone(mut tx: Tx) -> ebbtide::Result<()> {
         .await?;
         assert_eq!(id, expected, "ids are the same in every test");
     }
-    let services: i64 = sqlx::query_scalar("select count(*) from services").fetch_one(&mut *tx).await?;
+    let services: i64 = sqlx::query_scalar("select count(*) from services")
+        .fetch_one(&mut *tx)
+        .await?;
     assert_eq!(services, 15);
     tx.close().await
 }

@@ -19,7 +19,13 @@ fn files(readme: &str) -> Vec<(&str, &str)> {
     parts
         .chunks_exact(2)
         .map(|pair| {
-            let path = pair[0].trim_end().rsplit_once("In `").unwrap().1.strip_suffix("`:").unwrap();
+            let path = pair[0]
+                .trim_end()
+                .rsplit_once("In `")
+                .unwrap()
+                .1
+                .strip_suffix("`:")
+                .unwrap();
             let (_, text) = pair[1].split_once('\n').unwrap();
             (path, text)
         })
@@ -33,13 +39,24 @@ fn cargo_test(project: &Path) -> Output {
     for (name, _) in std::env::vars_os() {
         // What Cargo and a runner say about this test is not true of the project's, and the contents are the project's.
         let name = name.to_string_lossy();
-        let of_contents = ["EBBTIDE_CONFIG", "EBBTIDE_MIGRATIONS", "EBBTIDE_SEEDS", "EBBTIDE_EXTENSIONS"];
+        let of_contents = [
+            "EBBTIDE_CONFIG",
+            "EBBTIDE_MIGRATIONS",
+            "EBBTIDE_SEEDS",
+            "EBBTIDE_EXTENSIONS",
+        ];
         let of_runner = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "NEXTEST"];
-        if of_contents.contains(&&*name) || of_runner.iter().any(|prefix| name.starts_with(prefix)) {
+        if of_contents.contains(&&*name) || of_runner.iter().any(|prefix| name.starts_with(prefix))
+        {
             cargo.env_remove(&*name);
         }
     }
-    cargo.args(["test", "--offline", "--target-dir"]).arg(target).current_dir(project).output().unwrap()
+    cargo
+        .args(["test", "--offline", "--target-dir"])
+        .arg(target)
+        .current_dir(project)
+        .output()
+        .unwrap()
 }
 
 #[test]
@@ -49,7 +66,11 @@ fn the_first_test_of_the_readme_is_green_as_printed() {
     let files = files(&readme);
     assert_eq!(
         files.iter().map(|(path, _)| *path).collect::<Vec<_>>(),
-        ["Cargo.toml", "migrations/1_customers.sql", "tests/customers.rs"]
+        [
+            "Cargo.toml",
+            "migrations/1_customers.sql",
+            "tests/customers.rs"
+        ]
     );
 
     let scratch = Scratch::new();
@@ -64,12 +85,23 @@ fn the_first_test_of_the_readme_is_green_as_printed() {
         files[0].1, repository
     );
     scratch.write("project/Cargo.toml", &manifest);
-    std::fs::copy(repository.join("Cargo.lock"), scratch.path("project/Cargo.lock")).unwrap();
+    std::fs::copy(
+        repository.join("Cargo.lock"),
+        scratch.path("project/Cargo.lock"),
+    )
+    .unwrap();
 
     let output = cargo_test(&scratch.path("project"));
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("test a_customer_starts_with_nothing ... ok"), "{said}");
+    assert!(
+        output.status.success(),
+        "{said}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        said.contains("test a_customer_starts_with_nothing ... ok"),
+        "{said}"
+    );
 
     // A user who does not copy the migration.
     let migrations = scratch.path("project/migrations");

@@ -10,7 +10,10 @@ use ebbtide::{ErrorKind, Harness, Schema};
 use reports::{assert_tells, nothing_half_built, replacements};
 use support::Scratch;
 
-const USERS: (&str, &str) = ("create table users (id int primary key, name text not null);", "drop table users;");
+const USERS: (&str, &str) = (
+    "create table users (id int primary key, name text not null);",
+    "drop table users;",
+);
 
 fn harness(scratch: &Scratch, migrations: &[(&str, &str, &str)]) -> Harness {
     for (name, up, down) in migrations {
@@ -40,11 +43,32 @@ async fn every_way_down_that_leads_back_is_clean() {
     let harness = harness(&scratch, &migrations);
     let report = harness.check_reversible().await.unwrap();
     assert!(report.is_clean(), "{report}");
-    let seen: Vec<_> = report.steps.iter().map(|step| (&*step.version, &*step.description, step.reversible)).collect();
-    assert_eq!(seen, [("1", "users", true), ("2", "names", true), ("3", "mood", true), ("4", "one way", false)]);
-    assert_eq!(report.to_string(), "3 of 4 migrations have a way down, 0 of them broken");
-    assert_eq!(report.steps[0].to_string(), "migration 1 (users): up, down and up lead back");
-    assert_eq!(report.steps[3].to_string(), "migration 4 (one way): no way down");
+    let seen: Vec<_> = report
+        .steps
+        .iter()
+        .map(|step| (&*step.version, &*step.description, step.reversible))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("1", "users", true),
+            ("2", "names", true),
+            ("3", "mood", true),
+            ("4", "one way", false)
+        ]
+    );
+    assert_eq!(
+        report.to_string(),
+        "3 of 4 migrations have a way down, 0 of them broken"
+    );
+    assert_eq!(
+        report.steps[0].to_string(),
+        "migration 1 (users): up, down and up lead back"
+    );
+    assert_eq!(
+        report.steps[3].to_string(),
+        "migration 4 (one way): no way down"
+    );
     nothing_half_built().await;
 }
 
@@ -59,9 +83,16 @@ async fn what_a_way_down_leaves_and_takes_is_listed() {
             // It forgets the type, and takes the names with it.
             "alter table users drop mood, drop age, drop name;",
         ),
-        ("3_notes", "create table notes (id int);", "drop table notes;"),
+        (
+            "3_notes",
+            "create table notes (id int);",
+            "drop table notes;",
+        ),
     ];
-    let report = harness(&scratch, &migrations).check_reversible().await.unwrap();
+    let report = harness(&scratch, &migrations)
+        .check_reversible()
+        .await
+        .unwrap();
     assert!(!report.is_clean());
     replacements(&scratch).bind(|| {
         insta::assert_snapshot!(report, @r#"
@@ -89,9 +120,16 @@ async fn a_second_way_up_that_leads_elsewhere_is_told_and_the_others_are_looked_
             "alter table users add column if not exists age int default 1;",
             "alter table users alter age drop default;",
         ),
-        ("3_notes", "create table notes (id int);", "drop table notes;"),
+        (
+            "3_notes",
+            "create table notes (id int);",
+            "drop table notes;",
+        ),
     ];
-    let report = harness(&scratch, &migrations).check_reversible().await.unwrap();
+    let report = harness(&scratch, &migrations)
+        .check_reversible()
+        .await
+        .unwrap();
     insta::assert_snapshot!(report, @r"
     3 of 3 migrations have a way down, 1 of them broken
     migration 2 (ages): down does not lead back to what was there before up
@@ -110,13 +148,26 @@ async fn a_second_way_up_that_leads_elsewhere_is_told_and_the_others_are_looked_
 #[tokio::test]
 async fn a_way_down_that_is_refused_is_shown_with_its_place() {
     let scratch = Scratch::new();
-    let migrations =
-        [("1_users", USERS.0, USERS.1), ("2_notes", "create table notes (id int);", "select 1;\ndrop table note;")];
-    let error = harness(&scratch, &migrations).check_reversible().await.unwrap_err();
+    let migrations = [
+        ("1_users", USERS.0, USERS.1),
+        (
+            "2_notes",
+            "create table notes (id int);",
+            "select 1;\ndrop table note;",
+        ),
+    ];
+    let error = harness(&scratch, &migrations)
+        .check_reversible()
+        .await
+        .unwrap_err();
     assert_tells(
         &error,
         ErrorKind::Migration,
-        &["reverting migration 2 (notes) failed at ", "2_notes.down.sql:2", "table \"note\" does not exist"],
+        &[
+            "reverting migration 2 (notes) failed at ",
+            "2_notes.down.sql:2",
+            "table \"note\" does not exist",
+        ],
     );
     nothing_half_built().await;
 }
@@ -124,8 +175,18 @@ async fn a_way_down_that_is_refused_is_shown_with_its_place() {
 #[tokio::test]
 async fn without_migrations_there_is_nothing_to_undo() {
     let scratch = Scratch::new();
-    let error = scratch.builder().build().unwrap().check_reversible().await.unwrap_err();
-    assert_tells(&error, ErrorKind::Config, &["no migrations of sqlx", "name a folder"]);
+    let error = scratch
+        .builder()
+        .build()
+        .unwrap()
+        .check_reversible()
+        .await
+        .unwrap_err();
+    assert_tells(
+        &error,
+        ErrorKind::Config,
+        &["no migrations of sqlx", "name a folder"],
+    );
 }
 
 #[tokio::test]
@@ -134,7 +195,8 @@ async fn fixtures_and_seeds_are_left_out_and_the_template_is_not_touched() {
     scratch.write("seeds/1.sql", "insert into users values (1, 'Laura');");
     let harness = harness(&scratch, &[("1_users", USERS.0, USERS.1)]);
     let before = schema(&harness).await;
-    let fixture = ebbtide::Variant::new().fixture("marta.sql", "insert into users values (2, 'Marta')");
+    let fixture =
+        ebbtide::Variant::new().fixture("marta.sql", "insert into users values (2, 'Marta')");
     let report = harness.variant(fixture).check_reversible().await.unwrap();
     assert!(report.is_clean(), "{report}");
     assert_eq!(schema(&harness).await, before);
@@ -143,7 +205,14 @@ async fn fixtures_and_seeds_are_left_out_and_the_template_is_not_touched() {
 #[tokio::test]
 async fn several_at_once_do_not_disturb_each_other() {
     let scratch = Scratch::new();
-    let migrations = [("1_users", USERS.0, USERS.1), ("2_notes", "create table notes (id int);", "drop table notes;")];
+    let migrations = [
+        ("1_users", USERS.0, USERS.1),
+        (
+            "2_notes",
+            "create table notes (id int);",
+            "drop table notes;",
+        ),
+    ];
     harness(&scratch, &migrations);
     let all = (0..4).map(|_| {
         let harness = scratch.builder().build().unwrap();
@@ -159,18 +228,31 @@ async fn several_at_once_do_not_disturb_each_other() {
 #[tokio::test]
 async fn dropping_the_future_leaves_nothing() {
     let scratch = Scratch::new();
-    let harness = harness(&scratch, &[("1_users", USERS.0, "drop table users; select pg_sleep(2);")]);
+    let harness = harness(
+        &scratch,
+        &[("1_users", USERS.0, "drop table users; select pg_sleep(2);")],
+    );
     harness.provision().await.unwrap();
     {
         let mut checking = Box::pin(harness.check_reversible());
         let mut tx = harness.tx().await.unwrap();
         loop {
             let pause = std::time::Duration::from_millis(5);
-            assert!(tokio::time::timeout(pause, &mut checking).await.is_err(), "it is over before it could be dropped");
+            assert!(
+                tokio::time::timeout(pause, &mut checking).await.is_err(),
+                "it is over before it could be dropped"
+            );
             let building = "select exists (select from pg_stat_activity where datname like 'ebbtide\\_b\\_%' and query like '%pg_sleep%')";
             // What a transaction has seen of other sessions it would see again.
-            sqlx::query("select pg_stat_clear_snapshot()").execute(&mut *tx).await.unwrap();
-            if sqlx::query_scalar(building).fetch_one(&mut *tx).await.unwrap() {
+            sqlx::query("select pg_stat_clear_snapshot()")
+                .execute(&mut *tx)
+                .await
+                .unwrap();
+            if sqlx::query_scalar(building)
+                .fetch_one(&mut *tx)
+                .await
+                .unwrap()
+            {
                 break;
             }
         }
@@ -181,7 +263,9 @@ async fn dropping_the_future_leaves_nothing() {
 
 async fn schema(harness: &Harness) -> Schema {
     let database = harness.database().await.unwrap();
-    let schema = Schema::read(&mut database.pool().acquire().await.unwrap()).await.unwrap();
+    let schema = Schema::read(&mut database.pool().acquire().await.unwrap())
+        .await
+        .unwrap();
     database.close().await.unwrap();
     schema
 }

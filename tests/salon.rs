@@ -35,14 +35,26 @@ async fn both_extensions_are_there_with_their_versions() -> Result {
 #[tokio::test]
 async fn the_seeds_are_there() -> Result {
     let mut tx = salon().await?;
-    let stylists =
-        names(&mut tx, "select first_name || ' ' || category from stylists order by first_name collate \"C\"").await?;
+    let stylists = names(
+        &mut tx,
+        "select first_name || ' ' || category from stylists order by first_name collate \"C\"",
+    )
+    .await?;
     assert_eq!(
         stylists,
-        ["Harol hairdressing", "Marta both", "Pilar hairdressing", "Rosa aesthetics", "Víctor hairdressing"]
+        [
+            "Harol hairdressing",
+            "Marta both",
+            "Pilar hairdressing",
+            "Rosa aesthetics",
+            "Víctor hairdressing"
+        ]
     );
-    let policies =
-        names(&mut tx, "select category || ' ' || count(*) from policies group by category order by 1").await?;
+    let policies = names(
+        &mut tx,
+        "select category || ' ' || count(*) from policies group by category order by 1",
+    )
+    .await?;
     assert_eq!(policies, ["business_rule 5", "faq 2"]);
     tx.close().await
 }
@@ -50,7 +62,9 @@ async fn the_seeds_are_there() -> Result {
 #[tokio::test]
 async fn the_time_zone_is_madrids_although_the_driver_asks_for_utc() -> Result {
     let mut tx = salon().await?;
-    let zone: String = sqlx::query_scalar("show timezone").fetch_one(&mut *tx).await?;
+    let zone: String = sqlx::query_scalar("show timezone")
+        .fetch_one(&mut *tx)
+        .await?;
     assert_eq!(zone, "Europe/Madrid");
     tx.close().await
 }
@@ -74,7 +88,12 @@ async fn a_phone_that_is_not_e164_is_refused() -> Result {
     let mut tx = salon().await?;
     let insert = "insert into customers (phone, first_name, last_name) values ('612 000 001', 'Laura', 'García')";
     let refused = sqlx::query(insert).execute(&mut *tx).await.unwrap_err();
-    assert_eq!(refused.as_database_error().and_then(|error| error.constraint()), Some("customers_phone_check"));
+    assert_eq!(
+        refused
+            .as_database_error()
+            .and_then(|error| error.constraint()),
+        Some("customers_phone_check")
+    );
     tx.close().await
 }
 
@@ -82,11 +101,22 @@ async fn a_phone_that_is_not_e164_is_refused() -> Result {
 async fn a_misspelt_service_is_found_through_the_index() -> Result {
     let mut tx = salon().await?;
     let search = "select id, name from services where name % 'Corte de Cabalero' order by similarity(name, 'Corte de Cabalero') desc";
-    let found: String = sqlx::query(search).fetch_one(&mut *tx).await?.try_get("name")?;
+    let found: String = sqlx::query(search)
+        .fetch_one(&mut *tx)
+        .await?
+        .try_get("name")?;
     assert_eq!(found, "Corte de Caballero");
-    sqlx::raw_sql("set local enable_seqscan = off").execute(&mut *tx).await?;
-    let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!("explain {search}"))).fetch_all(&mut *tx).await?;
-    assert!(plan.iter().any(|line| line.contains("idx_services_name_trgm")), "{plan:#?}");
+    sqlx::raw_sql("set local enable_seqscan = off")
+        .execute(&mut *tx)
+        .await?;
+    let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!("explain {search}")))
+        .fetch_all(&mut *tx)
+        .await?;
+    assert!(
+        plan.iter()
+            .any(|line| line.contains("idx_services_name_trgm")),
+        "{plan:#?}"
+    );
     tx.close().await
 }
 
@@ -102,7 +132,9 @@ async fn a_pack_with_a_missing_service_is_refused_by_name() -> Result {
     .unwrap_err();
     inner.rollback().await?;
     assert!(refused.to_string().contains("Novia"), "{refused}");
-    let packs: i64 = sqlx::query_scalar("select count(*) from packs").fetch_one(&mut *tx).await?;
+    let packs: i64 = sqlx::query_scalar("select count(*) from packs")
+        .fetch_one(&mut *tx)
+        .await?;
     assert_eq!(packs, 2);
     tx.close().await
 }
@@ -119,6 +151,9 @@ async fn an_appointment_for_nobody_fails_the_test_at_its_end() -> Result {
     .await?;
     let error = tx.close().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConstraintViolated);
-    assert!(error.to_string().contains("appointments_customer_fkey"), "{error}");
+    assert!(
+        error.to_string().contains("appointments_customer_fkey"),
+        "{error}"
+    );
     Ok(())
 }

@@ -22,22 +22,36 @@ const MIGRATION: &str = "
 fn harness(scratch: &Scratch) -> Harness {
     scratch.write("migrations/1_shop.sql", MIGRATION);
     // What is kept is looked at right away.
-    scratch.builder().keep_for(Duration::from_secs(30)).build().unwrap()
+    scratch
+        .builder()
+        .keep_for(Duration::from_secs(30))
+        .build()
+        .unwrap()
 }
 
 async fn customers(pool: &PgPool) -> i64 {
-    sqlx::query_scalar("select count(*) from customers").fetch_one(pool).await.unwrap()
+    sqlx::query_scalar("select count(*) from customers")
+        .fetch_one(pool)
+        .await
+        .unwrap()
 }
 
 async fn add(pool: &PgPool, name: &str) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar("insert into customers (name) values ($1) returning id").bind(name).fetch_one(pool).await
+    sqlx::query_scalar("insert into customers (name) values ($1) returning id")
+        .bind(name)
+        .fetch_one(pool)
+        .await
 }
 
 /// The next test sees nothing of the one before.
 async fn assert_nothing_is_left(harness: &Harness) {
     let next = harness.sandbox().await.unwrap();
     assert_eq!(customers(&next).await, 0);
-    assert_eq!(add(&next, "first").await.unwrap(), 1, "the identity starts anew");
+    assert_eq!(
+        add(&next, "first").await.unwrap(),
+        1,
+        "the identity starts anew"
+    );
     next.close().await.unwrap();
 }
 
@@ -48,9 +62,15 @@ async fn what_the_application_commits_is_seen_in_the_same_test_and_gone_after_it
     let sandbox = harness.sandbox().await.unwrap();
     let pool = sandbox.clone();
     let mut transaction = pool.begin().await.unwrap();
-    sqlx::query("insert into customers (name) values ('Laura')").execute(&mut *transaction).await.unwrap();
+    sqlx::query("insert into customers (name) values ('Laura')")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
     let mut nested = transaction.begin().await.unwrap();
-    sqlx::query("insert into customers (name) values ('Marta')").execute(&mut *nested).await.unwrap();
+    sqlx::query("insert into customers (name) values ('Marta')")
+        .execute(&mut *nested)
+        .await
+        .unwrap();
     nested.commit().await.unwrap();
     transaction.commit().await.unwrap();
     assert_eq!(customers(&pool).await, 2);
@@ -64,11 +84,20 @@ async fn what_the_application_rolls_back_or_drops_is_undone() {
     let sandbox = harness(&scratch).sandbox().await.unwrap();
     add(&sandbox, "stays").await.unwrap();
     let mut transaction = sandbox.begin().await.unwrap();
-    sqlx::query("insert into customers (name) values ('Laura')").execute(&mut *transaction).await.unwrap();
+    sqlx::query("insert into customers (name) values ('Laura')")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
     let mut nested = transaction.begin().await.unwrap();
-    sqlx::query("insert into customers (name) values ('Marta')").execute(&mut *nested).await.unwrap();
+    sqlx::query("insert into customers (name) values ('Marta')")
+        .execute(&mut *nested)
+        .await
+        .unwrap();
     nested.rollback().await.unwrap();
-    let inside: i64 = sqlx::query_scalar("select count(*) from customers").fetch_one(&mut *transaction).await.unwrap();
+    let inside: i64 = sqlx::query_scalar("select count(*) from customers")
+        .fetch_one(&mut *transaction)
+        .await
+        .unwrap();
     assert_eq!(inside, 2);
     drop(transaction);
     assert_eq!(customers(&sandbox).await, 1);
@@ -85,9 +114,19 @@ async fn a_statement_that_fails_undoes_itself_alone() {
 
     let mut transaction = sandbox.begin().await.unwrap();
     let again = "insert into customers (name) values ('Laura')";
-    sqlx::query(again).execute(&mut *transaction).await.unwrap_err();
-    let poisoned = sqlx::query("select 1").execute(&mut *transaction).await.unwrap_err();
-    assert_eq!(poisoned.as_database_error().unwrap().code().unwrap(), "25P02", "inside, as in every transaction");
+    sqlx::query(again)
+        .execute(&mut *transaction)
+        .await
+        .unwrap_err();
+    let poisoned = sqlx::query("select 1")
+        .execute(&mut *transaction)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        poisoned.as_database_error().unwrap().code().unwrap(),
+        "25P02",
+        "inside, as in every transaction"
+    );
     transaction.rollback().await.unwrap();
     add(&sandbox, "Marta").await.unwrap();
     assert_eq!(customers(&sandbox).await, 2);
@@ -140,10 +179,17 @@ async fn a_second_connection_is_refused_with_the_remedy() {
     // The five seconds are those in which the connection is in use.
     let began = Instant::now();
     let mut transaction = sandbox.begin().await.unwrap();
-    sqlx::query("insert into customers (name) values ('Laura')").execute(&mut *transaction).await.unwrap();
+    sqlx::query("insert into customers (name) values ('Laura')")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
     // The application's mistake: the pool instead of the transaction.
     let error = add(&sandbox, "Marta").await.unwrap_err();
-    assert!(began.elapsed() >= Duration::from_secs(5), "it waited for its turn: {:?}", began.elapsed());
+    assert!(
+        began.elapsed() >= Duration::from_secs(5),
+        "it waited for its turn: {:?}",
+        began.elapsed()
+    );
     let refused = error.as_database_error().unwrap();
     assert_eq!(refused.code().unwrap(), "53400");
     assert_eq!(
@@ -180,7 +226,12 @@ async fn the_pools_options_are_the_same_at_every_moment() {
         let sandbox = harness.sandbox().await.unwrap();
         let mut names = std::collections::BTreeSet::new();
         for _ in 0..2000 {
-            names.insert(sandbox.connect_options().get_application_name().map(str::to_owned));
+            names.insert(
+                sandbox
+                    .connect_options()
+                    .get_application_name()
+                    .map(str::to_owned),
+            );
         }
         assert_eq!(names.len(), 1, "{names:?}");
         sandbox.close().await.unwrap();
@@ -191,8 +242,13 @@ async fn the_pools_options_are_the_same_at_every_moment() {
 async fn a_connection_by_the_pools_own_options_is_refused_with_the_remedy() {
     let scratch = Scratch::new();
     let sandbox = harness(&scratch).sandbox().await.unwrap();
-    let error = PgConnection::connect_with(&sandbox.connect_options()).await.unwrap_err();
-    assert!(error.to_string().contains("take an `ebbtide::Database`"), "{error}");
+    let error = PgConnection::connect_with(&sandbox.connect_options())
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("take an `ebbtide::Database`"),
+        "{error}"
+    );
     sandbox.close().await.unwrap();
 }
 
@@ -203,7 +259,10 @@ async fn the_application_may_close_the_pool() {
     let sandbox = harness.sandbox().await.unwrap();
     add(&sandbox, "Laura").await.unwrap();
     sandbox.clone().close().await;
-    assert!(matches!(add(&sandbox, "Marta").await, Err(sqlx::Error::PoolClosed)));
+    assert!(matches!(
+        add(&sandbox, "Marta").await,
+        Err(sqlx::Error::PoolClosed)
+    ));
     sandbox.close().await.unwrap();
     assert_nothing_is_left(&harness).await;
 }
@@ -228,7 +287,10 @@ async fn a_pool_that_outlives_its_sandbox_is_closed() {
     let sandbox = harness.sandbox().await.unwrap();
     let leaked = sandbox.clone();
     sandbox.close().await.unwrap();
-    assert!(matches!(add(&leaked, "late").await, Err(sqlx::Error::PoolClosed)));
+    assert!(matches!(
+        add(&leaked, "late").await,
+        Err(sqlx::Error::PoolClosed)
+    ));
     assert_nothing_is_left(&harness).await;
 }
 
@@ -240,8 +302,16 @@ async fn a_connection_that_is_held_beyond_the_end_is_ended_and_told() {
     let mut held = sandbox.acquire().await.unwrap();
     let error = sandbox.close().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::StillInUse);
-    assert!(error.to_string().contains("still uses the sandbox's connection"), "{error}");
-    sqlx::query("insert into customers (name) values ('late')").execute(&mut *held).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("still uses the sandbox's connection"),
+        "{error}"
+    );
+    sqlx::query("insert into customers (name) values ('late')")
+        .execute(&mut *held)
+        .await
+        .unwrap_err();
     assert_nothing_is_left(&harness).await;
 }
 
@@ -250,10 +320,16 @@ async fn deferred_constraints_are_checked_at_the_end() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
     let sandbox = harness.sandbox().await.unwrap();
-    sqlx::query("insert into orders (customer) values (4711)").execute(&*sandbox).await.unwrap();
+    sqlx::query("insert into orders (customer) values (4711)")
+        .execute(&*sandbox)
+        .await
+        .unwrap();
     let error = sandbox.close().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConstraintViolated);
-    assert!(error.to_string().contains("orders_customer_fkey"), "{error}");
+    assert!(
+        error.to_string().contains("orders_customer_fkey"),
+        "{error}"
+    );
     assert_nothing_is_left(&harness).await;
 }
 
@@ -263,10 +339,18 @@ async fn a_commit_in_sql_changes_nothing_and_is_told() {
     let harness = harness(&scratch);
     let sandbox = harness.sandbox().await.unwrap();
     add(&sandbox, "Laura").await.unwrap();
-    let refused = sqlx::raw_sql("commit").execute(&*sandbox).await.unwrap_err();
+    let refused = sqlx::raw_sql("commit")
+        .execute(&*sandbox)
+        .await
+        .unwrap_err();
     assert!(refused.to_string().contains("COMMIT refused"), "{refused}");
     let later = add(&sandbox, "Marta").await.unwrap_err();
-    assert!(later.to_string().contains("has left its transaction by a COMMIT"), "{later}");
+    assert!(
+        later
+            .to_string()
+            .contains("has left its transaction by a COMMIT"),
+        "{later}"
+    );
     let error = sandbox.close().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TransactionEscaped);
     assert_nothing_is_left(&harness).await;
@@ -277,11 +361,20 @@ async fn an_isolation_level_inside_the_transaction_is_refused() {
     let scratch = Scratch::new();
     let sandbox = harness(&scratch).sandbox().await.unwrap();
     add(&sandbox, "Laura").await.unwrap();
-    let error = sandbox.begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE").await.unwrap_err();
-    assert!(matches!(error, sqlx::Error::InvalidSavePointStatement), "{error:?}");
+    let error = sandbox
+        .begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE")
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, sqlx::Error::InvalidSavePointStatement),
+        "{error:?}"
+    );
     assert_eq!(customers(&sandbox).await, 1, "what was there stays");
     let mut transaction = sandbox.begin().await.unwrap();
-    sqlx::query("insert into customers (name) values ('Marta')").execute(&mut *transaction).await.unwrap();
+    sqlx::query("insert into customers (name) values ('Marta')")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
     transaction.rollback().await.unwrap();
     assert_eq!(customers(&sandbox).await, 1);
     sandbox.close().await.unwrap();
@@ -295,7 +388,10 @@ async fn a_sandbox_is_kept_with_what_the_test_wrote() {
     add(&sandbox, "Laura").await.unwrap();
     let kept = sandbox.keep().await.unwrap();
     let mut connection = PgConnection::connect(kept.url()).await.unwrap();
-    let name: String = sqlx::query_scalar("select name from customers").fetch_one(&mut connection).await.unwrap();
+    let name: String = sqlx::query_scalar("select name from customers")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
     assert_eq!(name, "Laura");
     connection.close().await.unwrap();
     assert_nothing_is_left(&harness).await;
@@ -305,7 +401,12 @@ async fn a_sandbox_is_kept_with_what_the_test_wrote() {
 fn a_sandbox_of_a_runtime_that_ended_is_taken_back() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
-    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
     let one = runtime();
     let sandbox: Sandbox = one.block_on(async {
         let sandbox = harness.sandbox().await.unwrap();
@@ -322,7 +423,12 @@ fn a_sandbox_of_a_runtime_that_ended_is_taken_back() {
 async fn settings(pool: &PgPool) -> [String; 3] {
     let query = "select array[current_user::text, current_setting('statement_timeout'), \
                  coalesce(current_setting('app.tenant', true), '')]";
-    sqlx::query_scalar::<_, Vec<String>>(query).fetch_one(pool).await.unwrap().try_into().unwrap()
+    sqlx::query_scalar::<_, Vec<String>>(query)
+        .fetch_one(pool)
+        .await
+        .unwrap()
+        .try_into()
+        .unwrap()
 }
 
 #[tokio::test]
@@ -353,13 +459,21 @@ async fn settings_that_are_local_to_an_inner_transaction_end_with_its_commit() {
     }
     transaction.commit().await.unwrap();
     assert_eq!(settings(&pool).await, before);
-    let cursors: i64 =
-        sqlx::query_scalar("select count(*) from pg_cursors where name = 'c'").fetch_one(&pool).await.unwrap();
+    let cursors: i64 = sqlx::query_scalar("select count(*) from pg_cursors where name = 'c'")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
     assert_eq!(cursors, 0, "a commit closes cursors");
 
     // A setting of the session stays, as it does in a pool with one connection.
-    sqlx::query("set lock_timeout = '3s'").execute(&pool).await.unwrap();
-    let shown: String = sqlx::query_scalar("show lock_timeout").fetch_one(&pool).await.unwrap();
+    sqlx::query("set lock_timeout = '3s'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let shown: String = sqlx::query_scalar("show lock_timeout")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
     assert_eq!(shown, "3s");
     sandbox.close().await.unwrap();
 }

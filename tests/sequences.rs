@@ -179,21 +179,34 @@ const STATE: &str = "
     ]) -- for the state";
 
 async fn state(connection: &mut PgConnection) -> Vec<String> {
-    sqlx::query_scalar(STATE).persistent(false).fetch_all(connection).await.unwrap()
+    sqlx::query_scalar(STATE)
+        .persistent(false)
+        .fetch_all(connection)
+        .await
+        .unwrap()
 }
 
 async fn run(connection: &mut PgConnection, sql: &'static str) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 /// Which physical database this is.
 async fn oid(tx: &mut Tx) -> i64 {
     let oid = "select oid::int8 from pg_database where datname = current_database()";
-    sqlx::query_scalar(oid).persistent(false).fetch_one(&mut **tx).await.unwrap()
+    sqlx::query_scalar(oid)
+        .persistent(false)
+        .fetch_one(&mut **tx)
+        .await
+        .unwrap()
 }
 
 fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok().map(|text| text.parse().unwrap())
+    std::env::var(variable)
+        .ok()
+        .map(|text| text.parse().unwrap())
 }
 
 #[derive(Debug, Default)]
@@ -241,7 +254,9 @@ async fn whatever_a_test_does_the_next_one_finds_the_template() {
 fn sequence(seed: u64) -> Vec<&'static str> {
     let mut random = Random(seed);
     let length = 1 + random.below(8);
-    (0..length).map(|_| STATEMENTS[random.below(STATEMENTS.len())]).collect()
+    (0..length)
+        .map(|_| STATEMENTS[random.below(STATEMENTS.len())])
+        .collect()
 }
 
 async fn play(harness: &Harness, statements: &[&'static str], outcomes: &mut Outcomes, seed: u64) {
@@ -256,7 +271,11 @@ async fn play(harness: &Harness, statements: &[&'static str], outcomes: &mut Out
 }
 
 /// Many statements are refused, and that is a part of it.
-async fn run_and_close(harness: &Harness, statements: &[&'static str], seed: u64) -> Result<(), ebbtide::Error> {
+async fn run_and_close(
+    harness: &Harness,
+    statements: &[&'static str],
+    seed: u64,
+) -> Result<(), ebbtide::Error> {
     let options = match seed % 8 {
         0 | 4 => TxOptions::new().savepoints(),
         2 => return in_a_sandbox(harness, statements, &mut Random(seed)).await,
@@ -293,8 +312,17 @@ async fn in_a_sandbox(
 /// The lines that one of two texts has alone.
 fn difference(wanted: &str, found: &str) -> String {
     let only = |one: &str, other: &str, mark: &str| {
-        let lines = one.lines().filter(|line| !other.lines().any(|its| its == *line));
-        lines.map(|line| format!("{mark} {line}")).collect::<Vec<_>>()
+        let lines = one
+            .lines()
+            .filter(|line| !other.lines().any(|its| its == *line));
+        lines
+            .map(|line| format!("{mark} {line}"))
+            .collect::<Vec<_>>()
     };
-    [only(wanted, found, "missing:"), only(found, wanted, "extra:")].concat().join("\n")
+    [
+        only(wanted, found, "missing:"),
+        only(found, wanted, "extra:"),
+    ]
+    .concat()
+    .join("\n")
 }

@@ -24,31 +24,54 @@ const MIGRATION: &str = "
 fn harness(scratch: &Scratch) -> Harness {
     scratch.write("migrations/1_guests.sql", MIGRATION);
     // What is kept is looked at right away.
-    scratch.builder().keep_for(Duration::from_secs(30)).build().unwrap()
+    scratch
+        .builder()
+        .keep_for(Duration::from_secs(30))
+        .build()
+        .unwrap()
 }
 
 async fn with_savepoints(harness: &Harness) -> Tx {
-    harness.tx_with(TxOptions::new().savepoints()).await.unwrap()
+    harness
+        .tx_with(TxOptions::new().savepoints())
+        .await
+        .unwrap()
 }
 
 /// By the extended protocol, with a statement that is prepared once.
 async fn add(connection: &mut PgConnection, name: &str) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar("insert into guests (name) values ($1) returning id").bind(name).fetch_one(connection).await
+    sqlx::query_scalar("insert into guests (name) values ($1) returning id")
+        .bind(name)
+        .fetch_one(connection)
+        .await
 }
 
 /// By the simple protocol.
 async fn run(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await.map(drop)
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 async fn names(connection: &mut PgConnection) -> Vec<String> {
-    sqlx::query_scalar("select name from guests order by name").fetch_all(connection).await.unwrap()
+    sqlx::query_scalar("select name from guests order by name")
+        .fetch_all(connection)
+        .await
+        .unwrap()
 }
 
 #[track_caller]
 fn assert_refused<T: std::fmt::Debug>(result: Result<T, sqlx::Error>, code: &str) {
     let error = result.expect_err("the server refuses it");
-    assert_eq!(error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref(), Some(code), "{error}");
+    assert_eq!(
+        error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code)
+            .as_deref(),
+        Some(code),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -57,10 +80,26 @@ async fn code_that_has_borrowed_the_connection_goes_on_after_an_error() {
         add(connection, "Laura").await.unwrap();
         assert_refused(add(connection, "Laura").await, "23505");
         add(connection, "Marta").await.unwrap();
-        assert_refused(run(connection, "insert into guests (name) values ('Laura')").await, "23505");
-        run(connection, "insert into guests (name) values ('Nora')").await.unwrap();
-        assert_refused(sqlx::query("select * from nowhere").fetch_all(&mut *connection).await, "42P01");
-        assert_refused(sqlx::query("select 1 / ($1 - 1)").bind(1).fetch_one(&mut *connection).await, "22012");
+        assert_refused(
+            run(connection, "insert into guests (name) values ('Laura')").await,
+            "23505",
+        );
+        run(connection, "insert into guests (name) values ('Nora')")
+            .await
+            .unwrap();
+        assert_refused(
+            sqlx::query("select * from nowhere")
+                .fetch_all(&mut *connection)
+                .await,
+            "42P01",
+        );
+        assert_refused(
+            sqlx::query("select 1 / ($1 - 1)")
+                .bind(1)
+                .fetch_one(&mut *connection)
+                .await,
+            "22012",
+        );
         assert_refused(run(connection, "this is no SQL").await, "42601");
         add(connection, "Olga").await.unwrap();
     }
@@ -123,7 +162,15 @@ async fn transactions_within_transactions_end_one_after_the_other() {
         outer.commit().await.unwrap();
         assert_refused(run(&mut tx, "select 1/0").await, "22012");
     }
-    assert_eq!(names(&mut tx).await, ["first, inner", "first, outer", "second, inner", "second, outer"]);
+    assert_eq!(
+        names(&mut tx).await,
+        [
+            "first, inner",
+            "first, outer",
+            "second, inner",
+            "second, outer"
+        ]
+    );
     tx.close().await.unwrap();
 }
 
@@ -135,21 +182,38 @@ async fn savepoints_in_sql_are_the_applications_too() {
     add(&mut tx, "Laura").await.unwrap();
     for _ in 0..2 {
         // The second time, the driver has them prepared.
-        sqlx::query("savepoint \"of mine\"").execute(&mut *tx).await.unwrap();
+        sqlx::query("savepoint \"of mine\"")
+            .execute(&mut *tx)
+            .await
+            .unwrap();
         add(&mut tx, "undone").await.unwrap();
         assert_refused(run(&mut tx, "select 1/0").await, "22012");
         assert_refused(run(&mut tx, "select 1").await, "25P02");
-        sqlx::query("rollback to \"of mine\"").execute(&mut *tx).await.unwrap();
+        sqlx::query("rollback to \"of mine\"")
+            .execute(&mut *tx)
+            .await
+            .unwrap();
         add(&mut tx, "undone").await.unwrap();
-        sqlx::query("rollback to \"of mine\"").execute(&mut *tx).await.unwrap();
-        sqlx::query("release \"of mine\"").execute(&mut *tx).await.unwrap();
+        sqlx::query("rollback to \"of mine\"")
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        sqlx::query("release \"of mine\"")
+            .execute(&mut *tx)
+            .await
+            .unwrap();
         assert_refused(run(&mut tx, "select 1/0").await, "22012");
     }
     assert_refused(run(&mut tx, "savepoint a; select 1/0").await, "22012");
     assert_refused(run(&mut tx, "select 1").await, "25P02");
     run(&mut tx, "rollback to a; release a").await.unwrap();
     assert_refused(run(&mut tx, "release nothing").await, "3B001");
-    run(&mut tx, "insert into guests (name) values ('Marta'); savepoint b").await.unwrap();
+    run(
+        &mut tx,
+        "insert into guests (name) values ('Marta'); savepoint b",
+    )
+    .await
+    .unwrap();
     run(&mut tx, "release b").await.unwrap();
     assert_eq!(names(&mut tx).await, ["Laura", "Marta"]);
     tx.close().await.unwrap();
@@ -163,7 +227,12 @@ async fn a_string_of_statements_is_one_statement() {
     let sql = "insert into guests (name) values ('Laura'); insert into guests (name) values ('Laura'); select 1";
     assert_refused(run(&mut tx, sql).await, "23505");
     assert_eq!(names(&mut tx).await, [""; 0]);
-    run(&mut tx, "insert into guests (name) values ('Laura'); insert into guests (name) values ('a;b')").await.unwrap();
+    run(
+        &mut tx,
+        "insert into guests (name) values ('Laura'); insert into guests (name) values ('a;b')",
+    )
+    .await
+    .unwrap();
     assert_eq!(names(&mut tx).await, ["Laura", "a;b"]);
     run(&mut tx, " -- nothing\n;").await.unwrap();
     tx.close().await.unwrap();
@@ -177,23 +246,57 @@ async fn prepared_statements_outlive_what_is_undone() {
     let insert = "insert into guests (name) values ($1)";
     for name in ["Laura", "Marta", "Nora"] {
         // Once with a statement that has a name, and once with one that has none.
-        sqlx::query(insert).bind(name).execute(&mut *tx).await.unwrap();
-        assert_refused(sqlx::query(insert).bind(name).execute(&mut *tx).await, "23505");
-        assert_refused(sqlx::query(insert).persistent(false).bind(name).execute(&mut *tx).await, "23505");
+        sqlx::query(insert)
+            .bind(name)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        assert_refused(
+            sqlx::query(insert).bind(name).execute(&mut *tx).await,
+            "23505",
+        );
+        assert_refused(
+            sqlx::query(insert)
+                .persistent(false)
+                .bind(name)
+                .execute(&mut *tx)
+                .await,
+            "23505",
+        );
         let other = format!("{name} too");
         let unnamed = "insert into guests (name) select $1";
-        sqlx::query(unnamed).persistent(false).bind(other).execute(&mut *tx).await.unwrap();
+        sqlx::query(unnamed)
+            .persistent(false)
+            .bind(other)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
     }
     let prepared = "select count(*) from pg_prepared_statements where statement like 'insert%'";
-    assert_eq!(sqlx::query_scalar::<_, i64>(prepared).fetch_one(&mut *tx).await.unwrap(), 1);
+    assert_eq!(
+        sqlx::query_scalar::<_, i64>(prepared)
+            .fetch_one(&mut *tx)
+            .await
+            .unwrap(),
+        1
+    );
     // More than the driver keeps: it closes the oldest.
     for number in 0..150 {
         let sql = format!("select {number}");
-        let one: i32 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *tx).await.unwrap();
+        let one: i32 = sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_one(&mut *tx)
+            .await
+            .unwrap();
         assert_eq!(one, number);
     }
-    sqlx::query("deallocate all").execute(&mut *tx).await.unwrap();
-    assert_refused(sqlx::query(insert).bind("Laura").execute(&mut *tx).await, "23505");
+    sqlx::query("deallocate all")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    assert_refused(
+        sqlx::query(insert).bind("Laura").execute(&mut *tx).await,
+        "23505",
+    );
     assert_eq!(names(&mut tx).await.len(), 6);
     tx.close().await.unwrap();
 }
@@ -205,7 +308,12 @@ async fn a_copy_that_is_refused_is_undone_as_well() {
     let mut tx = with_savepoints(&harness).await;
     let into = "copy guests (name) from stdin";
     let mut copy = tx.copy_in_raw(into).await.unwrap();
-    copy.send(b"Laura\n".as_slice()).await.unwrap().send(b"Marta\n".as_slice()).await.unwrap();
+    copy.send(b"Laura\n".as_slice())
+        .await
+        .unwrap()
+        .send(b"Marta\n".as_slice())
+        .await
+        .unwrap();
     assert_eq!(copy.finish().await.unwrap(), 2);
 
     // Much of it is sent when the server has refused it by then.
@@ -217,7 +325,10 @@ async fn a_copy_that_is_refused_is_undone_as_well() {
     let mut copy = tx.copy_in_raw(into).await.unwrap();
     copy.send(b"Nora\n".as_slice()).await.unwrap();
     copy.abort("not today").await.unwrap();
-    assert_refused(tx.copy_in_raw("copy nowhere from stdin").await.map(drop), "42P01");
+    assert_refused(
+        tx.copy_in_raw("copy nowhere from stdin").await.map(drop),
+        "42P01",
+    );
 
     let mut inner = tx.begin().await.unwrap();
     let mut copy = inner.copy_in_raw(into).await.unwrap();
@@ -238,12 +349,22 @@ async fn a_statement_that_is_given_up_is_finished_or_undone() {
     let mut tx = with_savepoints(&harness).await;
     let give_up = |work: std::pin::Pin<Box<dyn Future<Output = Result<(), sqlx::Error>> + '_>>| {
         let mut work = work;
-        assert!(work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(
+            work.as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+                .is_pending()
+        );
     };
-    give_up(Box::pin(run(&mut tx, "insert into guests (name) select 'Laura' from pg_sleep(0.1)")));
+    give_up(Box::pin(run(
+        &mut tx,
+        "insert into guests (name) select 'Laura' from pg_sleep(0.1)",
+    )));
     assert_eq!(names(&mut tx).await, ["Laura"]);
 
-    give_up(Box::pin(run(&mut tx, "select pg_sleep(0.1); insert into guests (name) values ('Laura')")));
+    give_up(Box::pin(run(
+        &mut tx,
+        "select pg_sleep(0.1); insert into guests (name) values ('Laura')",
+    )));
     // The driver has not read its error, and tells whoever comes next.
     assert_refused(add(&mut tx, "Marta").await, "23505");
     add(&mut tx, "Nora").await.unwrap();
@@ -253,13 +374,20 @@ async fn a_statement_that_is_given_up_is_finished_or_undone() {
     for polls in 1..8 {
         let mut adding = Box::pin(add(&mut tx, "Olga"));
         for _ in 0..polls {
-            if adding.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
+            if adding
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+                .is_ready()
+            {
                 break;
             }
             tokio::task::yield_now().await;
         }
         drop(adding);
-        sqlx::query("delete from guests where name = 'Olga'").execute(&mut *tx).await.unwrap();
+        sqlx::query("delete from guests where name = 'Olga'")
+            .execute(&mut *tx)
+            .await
+            .unwrap();
         assert_eq!(names(&mut tx).await, before);
     }
     tx.close().await.unwrap();
@@ -273,7 +401,12 @@ async fn a_statement_that_runs_on_is_cancelled_at_the_end() {
     add(&mut tx, "Laura").await.unwrap();
     {
         let mut sleeping = Box::pin(run(&mut tx, "select pg_sleep(3600)"));
-        assert!(sleeping.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(
+            sleeping
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+                .is_pending()
+        );
     }
     tx.close().await.unwrap();
     let mut next = harness.tx().await.unwrap();
@@ -286,7 +419,9 @@ async fn a_deferred_constraint_fails_the_test_by_its_name() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
     let mut tx = with_savepoints(&harness).await;
-    run(&mut tx, "insert into visits (guest) values (42)").await.unwrap();
+    run(&mut tx, "insert into visits (guest) values (42)")
+        .await
+        .unwrap();
     assert_refused(run(&mut tx, "select 1/0").await, "22012");
     let error = tx.close().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConstraintViolated);
@@ -297,18 +432,30 @@ async fn a_deferred_constraint_fails_the_test_by_its_name() {
 async fn a_stray_commit_changes_nothing_and_the_test_is_told() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
-    for stray in ["commit", "commit and chain", "end", "insert into guests (name) values ('b'); commit"] {
+    for stray in [
+        "commit",
+        "commit and chain",
+        "end",
+        "insert into guests (name) values ('b'); commit",
+    ] {
         let mut tx = with_savepoints(&harness).await;
         add(&mut tx, "a").await.unwrap();
         assert_refused(run(&mut tx, stray).await, "25000");
         // Outside the transaction the connection is read only.
         assert_refused(add(&mut tx, "c").await, "25006");
-        assert_eq!(tx.close().await.unwrap_err().kind(), ErrorKind::TransactionEscaped, "{stray}");
+        assert_eq!(
+            tx.close().await.unwrap_err().kind(),
+            ErrorKind::TransactionEscaped,
+            "{stray}"
+        );
     }
     // As a prepared statement.
     let mut tx = with_savepoints(&harness).await;
     assert_refused(sqlx::query("commit").execute(&mut *tx).await, "25000");
-    assert_eq!(tx.close().await.unwrap_err().kind(), ErrorKind::TransactionEscaped);
+    assert_eq!(
+        tx.close().await.unwrap_err().kind(),
+        ErrorKind::TransactionEscaped
+    );
 
     let mut next = harness.tx().await.unwrap();
     assert_eq!(names(&mut next).await, [""; 0]);
@@ -329,7 +476,11 @@ async fn whoever_leaves_the_transaction_is_told() {
         let mut tx = with_savepoints(&harness).await;
         run(&mut tx, way_out).await.unwrap();
         assert_refused(run(&mut tx, "select 1/0").await, "22012");
-        assert_eq!(tx.close().await.unwrap_err().kind(), ErrorKind::TransactionEscaped, "{way_out}");
+        assert_eq!(
+            tx.close().await.unwrap_err().kind(),
+            ErrorKind::TransactionEscaped,
+            "{way_out}"
+        );
         let mut next = harness.tx().await.unwrap();
         assert_eq!(names(&mut next).await, [""; 0], "{way_out}");
         next.close().await.unwrap();
@@ -346,7 +497,12 @@ async fn nothing_of_it_reaches_the_next_test() {
         assert_refused(add(&mut tx, "Laura").await, "23505");
         // As without a transaction, the number is lost.
         assert_eq!(add(&mut tx, "Marta").await.unwrap(), 3);
-        run(&mut tx, "select nextval('tickets'); select pg_advisory_lock(1); set search_path = nowhere").await.unwrap();
+        run(
+            &mut tx,
+            "select nextval('tickets'); select pg_advisory_lock(1); set search_path = nowhere",
+        )
+        .await
+        .unwrap();
         tx.close().await.unwrap();
         // One that is dropped, and one without savepoints.
         let mut tx = with_savepoints(&harness).await;
@@ -354,7 +510,10 @@ async fn nothing_of_it_reaches_the_next_test() {
         drop(tx);
         let mut plain = harness.tx().await.unwrap();
         assert_eq!(add(&mut plain, "Laura").await.unwrap(), 1);
-        let ticket: i64 = sqlx::query_scalar("select nextval('tickets')").fetch_one(&mut *plain).await.unwrap();
+        let ticket: i64 = sqlx::query_scalar("select nextval('tickets')")
+            .fetch_one(&mut *plain)
+            .await
+            .unwrap();
         assert_eq!(ticket, 100);
         assert_refused(add(&mut plain, "Laura").await, "23505");
         assert_refused(add(&mut plain, "Marta").await, "25P02");
@@ -381,10 +540,17 @@ async fn much_goes_through_in_both_directions() {
     let harness = harness(&scratch);
     let mut tx = with_savepoints(&harness).await;
     let large = "x".repeat(5_000_000);
-    let returned: String = sqlx::query_scalar("select $1").bind(&large).fetch_one(&mut *tx).await.unwrap();
+    let returned: String = sqlx::query_scalar("select $1")
+        .bind(&large)
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
     assert!(returned == large);
     let sql = format!("select length('{large}')::bigint, g from generate_series(1, 100000) g");
-    let rows: Vec<(i64, i32)> = sqlx::query_as(AssertSqlSafe(sql)).fetch_all(&mut *tx).await.unwrap();
+    let rows: Vec<(i64, i32)> = sqlx::query_as(AssertSqlSafe(sql))
+        .fetch_all(&mut *tx)
+        .await
+        .unwrap();
     assert_eq!((rows.len(), rows[99_999]), (100_000, (5_000_000, 100_000)));
     tx.close().await.unwrap();
 }
@@ -394,9 +560,16 @@ async fn the_end_of_the_session_is_told() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
     let mut tx = with_savepoints(&harness).await;
-    let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *tx).await.unwrap();
+    let pid: i32 = sqlx::query_scalar("select pg_backend_pid()")
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
     let mut other = PgConnection::connect(&tx.url()).await.unwrap();
-    sqlx::query("select pg_terminate_backend($1)").bind(pid).execute(&mut other).await.unwrap();
+    sqlx::query("select pg_terminate_backend($1)")
+        .bind(pid)
+        .execute(&mut other)
+        .await
+        .unwrap();
     assert!(add(&mut tx, "Laura").await.is_err());
     assert_eq!(tx.close().await.unwrap_err().kind(), ErrorKind::ServerLost);
     other.close().await.unwrap();
@@ -410,18 +583,32 @@ async fn the_session_ends_with_the_test() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
     let mut tx = with_savepoints(&harness).await;
-    let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *tx).await.unwrap();
+    let pid: i32 = sqlx::query_scalar("select pg_backend_pid()")
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
     // Outside a transaction, which would go on seeing what it has once seen, and on another database, since the sessions
     // on this one end with the test.
     let options: sqlx::postgres::PgConnectOptions = tx.url().parse().unwrap();
-    let mut witness = PgConnection::connect_with(&options.database("postgres")).await.unwrap();
+    let mut witness = PgConnection::connect_with(&options.database("postgres"))
+        .await
+        .unwrap();
     let there = "select exists (select from pg_stat_activity where pid = $1)";
-    let mut is_there = async || sqlx::query_scalar::<_, bool>(there).bind(pid).fetch_one(&mut witness).await.unwrap();
+    let mut is_there = async || {
+        sqlx::query_scalar::<_, bool>(there)
+            .bind(pid)
+            .fetch_one(&mut witness)
+            .await
+            .unwrap()
+    };
     assert!(is_there().await);
     tx.close().await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
     while is_there().await {
-        assert!(Instant::now() < deadline, "the relayed session is still there");
+        assert!(
+            Instant::now() < deadline,
+            "the relayed session is still there"
+        );
         tokio::task::yield_now().await;
     }
     witness.close().await.unwrap();
@@ -438,15 +625,24 @@ async fn the_transaction_has_the_wanted_level() {
     ];
     for (level, name) in levels {
         for options in [TxOptions::new(), TxOptions::new().savepoints()] {
-            let mut tx = harness.tx_with(options.isolation_level(level)).await.unwrap();
-            let shown: String = sqlx::query_scalar("show transaction_isolation").fetch_one(&mut *tx).await.unwrap();
+            let mut tx = harness
+                .tx_with(options.isolation_level(level))
+                .await
+                .unwrap();
+            let shown: String = sqlx::query_scalar("show transaction_isolation")
+                .fetch_one(&mut *tx)
+                .await
+                .unwrap();
             assert_eq!(shown, name);
             add(&mut tx, "Laura").await.unwrap();
             tx.close().await.unwrap();
         }
     }
     let mut tx = harness.tx().await.unwrap();
-    let shown: String = sqlx::query_scalar("show transaction_isolation").fetch_one(&mut *tx).await.unwrap();
+    let shown: String = sqlx::query_scalar("show transaction_isolation")
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
     assert_eq!(shown, "read committed");
     tx.close().await.unwrap();
 }
@@ -455,18 +651,36 @@ async fn the_transaction_has_the_wanted_level() {
 async fn a_conflict_is_one_at_the_level_that_forbids_it() {
     let scratch = Scratch::new();
     // A template of this test's own, because another connection commits on a copy of it.
-    scratch.write("migrations/1_counters.sql", "create table conflicts as select 1 as id, 0 as value");
+    scratch.write(
+        "migrations/1_counters.sql",
+        "create table conflicts as select 1 as id, 0 as value",
+    );
     let harness = scratch.builder().build().unwrap();
     let read = async |tx: &mut Tx| -> i32 {
-        sqlx::query_scalar("select value from conflicts").fetch_one(&mut **tx).await.unwrap()
+        sqlx::query_scalar("select value from conflicts")
+            .fetch_one(&mut **tx)
+            .await
+            .unwrap()
     };
     let add_one = "update conflicts set value = value + 1";
-    for level in [IsolationLevel::ReadCommitted, IsolationLevel::RepeatableRead, IsolationLevel::Serializable] {
-        let mut tx = harness.tx_with(TxOptions::new().isolation_level(level).savepoints()).await.unwrap();
+    for level in [
+        IsolationLevel::ReadCommitted,
+        IsolationLevel::RepeatableRead,
+        IsolationLevel::Serializable,
+    ] {
+        let mut tx = harness
+            .tx_with(TxOptions::new().isolation_level(level).savepoints())
+            .await
+            .unwrap();
         let before = read(&mut tx).await;
         let mut other = PgConnection::connect(&tx.url()).await.unwrap();
         // A URL's own sessions are read only, unless they insist.
-        run(&mut other, "begin read write; update conflicts set value = value + 1; commit").await.unwrap();
+        run(
+            &mut other,
+            "begin read write; update conflicts set value = value + 1; commit",
+        )
+        .await
+        .unwrap();
         other.close().await.unwrap();
         let update = run(&mut tx, add_one).await;
         if level == IsolationLevel::ReadCommitted {

@@ -11,7 +11,8 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnection;
 use support::{Scratch, here, natively};
 
-const MIGRATION: &str = "create table customers (id serial primary key, name text not null unique);";
+const MIGRATION: &str =
+    "create table customers (id serial primary key, name text not null unique);";
 const FIXTURE: &str = "insert into customers (name) values ('Laura'), ('Marta');";
 
 fn harness(scratch: &Scratch) -> Harness {
@@ -21,12 +22,20 @@ fn harness(scratch: &Scratch) -> Harness {
 }
 
 async fn names(connection: &mut PgConnection) -> Vec<String> {
-    sqlx::query_scalar("select name from customers order by id").fetch_all(connection).await.unwrap()
+    sqlx::query_scalar("select name from customers order by id")
+        .fetch_all(connection)
+        .await
+        .unwrap()
 }
 
 async fn tables(connection: &mut PgConnection) -> BTreeSet<String> {
     let tables = "select tablename::text from pg_tables where schemaname = 'public'";
-    sqlx::query_scalar::<_, String>(tables).fetch_all(connection).await.unwrap().into_iter().collect()
+    sqlx::query_scalar::<_, String>(tables)
+        .fetch_all(connection)
+        .await
+        .unwrap()
+        .into_iter()
+        .collect()
 }
 
 #[tokio::test]
@@ -59,15 +68,26 @@ async fn fixtures_lie_on_top_of_the_plans_own_seeds() {
 #[tokio::test]
 async fn the_same_content_is_built_once_whoever_asks() {
     let scratch = Scratch::new();
-    let one = harness(&scratch).variant(Variant::new().fixture("a.sql", FIXTURE).expect_rows("customers", 3));
+    let one = harness(&scratch).variant(
+        Variant::new()
+            .fixture("a.sql", FIXTURE)
+            .expect_rows("customers", 3),
+    );
     let first = one.provision().await.unwrap();
     // Another harness, as in another process.
-    let two = harness(&scratch).variant(Variant::new().fixture("elsewhere/a.sql", FIXTURE).expect_rows("customers", 3));
+    let two = harness(&scratch).variant(
+        Variant::new()
+            .fixture("elsewhere/a.sql", FIXTURE)
+            .expect_rows("customers", 3),
+    );
     let second = two.provision().await.unwrap();
     assert_eq!(first.fingerprint, second.fingerprint);
     assert!(second.reused);
     let other = harness(&scratch).variant(Variant::new().fixture("a.sql", "select 1"));
-    assert_ne!(other.provision().await.unwrap().fingerprint, first.fingerprint);
+    assert_ne!(
+        other.provision().await.unwrap().fingerprint,
+        first.fingerprint
+    );
 }
 
 #[tokio::test]
@@ -75,10 +95,16 @@ async fn migrations_of_its_own_replace_the_plans_and_its_seeds() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
     scratch.write("other/1_other.sql", "create table other (id int)");
-    let other = harness
-        .variant(Variant::new().migrations(scratch.path("other")).fixture("o.sql", "insert into other values (1)"));
+    let other = harness.variant(
+        Variant::new()
+            .migrations(scratch.path("other"))
+            .fixture("o.sql", "insert into other values (1)"),
+    );
     let mut tx = other.tx().await.unwrap();
-    assert_eq!(tables(&mut tx).await, BTreeSet::from(["_sqlx_migrations".to_owned(), "other".to_owned()]));
+    assert_eq!(
+        tables(&mut tx).await,
+        BTreeSet::from(["_sqlx_migrations".to_owned(), "other".to_owned()])
+    );
     tx.close().await.unwrap();
     let none = harness.variant(Variant::new().no_migrations());
     let mut tx = none.tx().await.unwrap();
@@ -94,16 +120,28 @@ async fn a_migrator_brings_its_own_ledger() {
     scratch.write("embedded/7_first.down.sql", "drop table embedded");
     let migrator = Migrator::new(scratch.path("embedded")).await.unwrap();
     let migrator: &'static Migrator = Box::leak(Box::new(migrator));
-    let database = harness.variant(Variant::new().migrator(migrator)).database().await.unwrap();
+    let database = harness
+        .variant(Variant::new().migrator(migrator))
+        .database()
+        .await
+        .unwrap();
     migrator.run(&database.pool()).await.unwrap();
-    let versions: Vec<i64> =
-        sqlx::query_scalar("select version from _sqlx_migrations").fetch_all(&database.pool()).await.unwrap();
+    let versions: Vec<i64> = sqlx::query_scalar("select version from _sqlx_migrations")
+        .fetch_all(&database.pool())
+        .await
+        .unwrap();
     assert_eq!(versions, [7], "there was nothing left to do");
     // The same version with another content.
-    scratch.write("embedded/7_first.up.sql", "create table embedded (id bigint)");
+    scratch.write(
+        "embedded/7_first.up.sql",
+        "create table embedded (id bigint)",
+    );
     let changed = Migrator::new(scratch.path("embedded")).await.unwrap();
     let error = changed.run(&database.pool()).await.unwrap_err();
-    assert_eq!(error.to_string(), "migration 7 was previously applied but has been modified");
+    assert_eq!(
+        error.to_string(),
+        "migration 7 was previously applied but has been modified"
+    );
     database.close().await.unwrap();
 }
 
@@ -118,8 +156,14 @@ async fn a_fixture_that_fails_is_shown_with_its_line() {
     let error = harness.variant(wrong).tx().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Seed);
     let report = format!("{error:?}");
-    assert!(report.starts_with("a fixture failed at fixtures/vips.sql:2:13"), "{report}");
-    assert!(report.contains("relation \"custmers\" does not exist"), "{report}");
+    assert!(
+        report.starts_with("a fixture failed at fixtures/vips.sql:2:13"),
+        "{report}"
+    );
+    assert!(
+        report.contains("relation \"custmers\" does not exist"),
+        "{report}"
+    );
     let mut tx = harness.tx().await.unwrap();
     assert_eq!(names(&mut tx).await, ["seeded"], "the others go on");
     tx.close().await.unwrap();
@@ -129,20 +173,38 @@ async fn a_fixture_that_fails_is_shown_with_its_line() {
 async fn what_is_expected_and_not_there_is_told() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
-    let wrong = Variant::new().fixture("a.sql", FIXTURE).expect_rows("customers", 2).expect_table("orders");
+    let wrong = Variant::new()
+        .fixture("a.sql", FIXTURE)
+        .expect_rows("customers", 2)
+        .expect_table("orders");
     let error = harness.variant(wrong).tx().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Expectation);
     let report = format!("{error:?}");
-    assert!(report.contains("orders") && report.contains("customers"), "{report}");
+    assert!(
+        report.contains("orders") && report.contains("customers"),
+        "{report}"
+    );
 }
 
 #[tokio::test]
 async fn a_missing_folder_is_named() {
     let scratch = Scratch::new();
-    let error = harness(&scratch).variant(Variant::new().migrations("no/such/folder")).tx().await.unwrap_err();
+    let error = harness(&scratch)
+        .variant(Variant::new().migrations("no/such/folder"))
+        .tx()
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::MigrationSource);
-    assert!(error.to_string().contains("no/such/folder is no folder"), "{error}");
-    assert!(error.help().unwrap().contains("relative to the package's root"));
+    assert!(
+        error.to_string().contains("no/such/folder is no folder"),
+        "{error}"
+    );
+    assert!(
+        error
+            .help()
+            .unwrap()
+            .contains("relative to the package's root")
+    );
 }
 
 #[tokio::test]
@@ -157,7 +219,11 @@ async fn many_variants_do_not_fill_the_server() {
         let fixture = format!("insert into customers (name) values ('customer {number}')");
         // Another harness each time, as in other processes: this one's lanes stay its own.
         let harness = scratch.lonely().build().unwrap();
-        let mut tx = harness.variant(Variant::new().fixture("one.sql", &fixture)).tx().await.unwrap();
+        let mut tx = harness
+            .variant(Variant::new().fixture("one.sql", &fixture))
+            .tx()
+            .await
+            .unwrap();
         assert_eq!(names(&mut tx).await, [format!("customer {number}")]);
         tx.close().await.unwrap();
     }
@@ -168,8 +234,16 @@ async fn many_variants_do_not_fill_the_server() {
     .fetch_all(&mut *tx)
     .await
     .unwrap();
-    let lanes = databases.iter().find(|(kind, _)| kind == "ebbtide_l_").unwrap().1;
-    let templates = databases.iter().find(|(kind, _)| kind == "ebbtide_t_").unwrap().1;
+    let lanes = databases
+        .iter()
+        .find(|(kind, _)| kind == "ebbtide_l_")
+        .unwrap()
+        .1;
+    let templates = databases
+        .iter()
+        .find(|(kind, _)| kind == "ebbtide_t_")
+        .unwrap()
+        .1;
     println!("{databases:?}");
     assert!((2..=64).contains(&lanes), "{databases:?}");
     assert!((2..=26).contains(&templates), "{databases:?}");

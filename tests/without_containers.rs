@@ -15,7 +15,12 @@ use support::{Scratch, here};
 async fn a_container_is_refused_with_the_feature_that_it_needs() {
     if role().is_none() {
         // The variable would beat the builder.
-        passed(&again_as("child", here!()).env_remove("EBBTIDE_BACKEND").output().unwrap());
+        passed(
+            &again_as("child", here!())
+                .env_remove("EBBTIDE_BACKEND")
+                .output()
+                .unwrap(),
+        );
         return;
     }
     let scratch = Scratch::new();
@@ -31,14 +36,22 @@ async fn auto_means_native_and_tells_why() {
     let scratch = Scratch::new();
     if role().is_none() {
         if support::natively(here!()) {
-            passed(&again_as("child", here!()).env_remove("EBBTIDE_BACKEND").output().unwrap());
+            passed(
+                &again_as("child", here!())
+                    .env_remove("EBBTIDE_BACKEND")
+                    .output()
+                    .unwrap(),
+            );
         }
         return;
     }
     let harness = scratch.lonely().backend(Backend::Auto).build().unwrap();
     let server = harness.start().await.unwrap();
     assert_eq!(server.backend, Backend::Native);
-    assert_eq!(server.reason, "auto: this build of ebbtide has no container backend");
+    assert_eq!(
+        server.reason,
+        "auto: this build of ebbtide has no container backend"
+    );
     drop(harness);
     scratch.wait_until_deserted();
 }

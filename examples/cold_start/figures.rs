@@ -20,11 +20,25 @@ struct Line {
 
 impl Figures {
     pub(crate) fn new(rounds: usize) -> Self {
-        Self { rounds, lines: Vec::new(), notes: Vec::new() }
+        Self {
+            rounds,
+            lines: Vec::new(),
+            notes: Vec::new(),
+        }
     }
 
-    pub(crate) fn line(&mut self, key: &'static str, what: &'static str, beside: &'static [&'static str]) {
-        self.lines.push(Line { key, what, beside, times: Vec::new() });
+    pub(crate) fn line(
+        &mut self,
+        key: &'static str,
+        what: &'static str,
+        beside: &'static [&'static str],
+    ) {
+        self.lines.push(Line {
+            key,
+            what,
+            beside,
+            times: Vec::new(),
+        });
     }
 
     pub(crate) fn note(&mut self, note: String) {
@@ -41,11 +55,14 @@ impl Figures {
         let mut object = serde_json::Map::new();
         object.insert("rounds".to_owned(), self.rounds.into());
         for line in &self.lines {
-            let Some([least, median, most]) = line.milliseconds() else { continue };
-            let ratios: serde_json::Map<_, _> =
-                self.ratios(line).map(|(beside, ratio)| (beside.to_owned(), ratio.into())).collect();
-            let figures =
-                serde_json::json!({ "median_ms": median, "least_ms": least, "most_ms": most, "ratios": ratios });
+            let Some([least, median, most]) = line.milliseconds() else {
+                continue;
+            };
+            let ratios: serde_json::Map<_, _> = self
+                .ratios(line)
+                .map(|(beside, ratio)| (beside.to_owned(), ratio.into()))
+                .collect();
+            let figures = serde_json::json!({ "median_ms": median, "least_ms": least, "most_ms": most, "ratios": ratios });
             object.insert(line.key.to_owned(), figures);
         }
         object.insert("notes".to_owned(), self.notes.clone().into());
@@ -53,10 +70,13 @@ impl Figures {
     }
 
     fn ratios<'a>(&'a self, line: &'a Line) -> impl Iterator<Item = (&'static str, f64)> + 'a {
-        self.lines.iter().filter(|other| line.beside.contains(&other.key)).filter_map(|other| {
-            let ([_, ours, _], [_, theirs, _]) = (line.milliseconds()?, other.milliseconds()?);
-            Some((other.key, ours / theirs))
-        })
+        self.lines
+            .iter()
+            .filter(|other| line.beside.contains(&other.key))
+            .filter_map(|other| {
+                let ([_, ours, _], [_, theirs, _]) = (line.milliseconds()?, other.milliseconds()?);
+                Some((other.key, ours / theirs))
+            })
     }
 }
 
@@ -72,10 +92,20 @@ impl Line {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<66}{:>8}{:>8}{:>8}  (ms, {} rounds)", "", "median", "least", "most", self.rounds)?;
+        writeln!(
+            f,
+            "{:<66}{:>8}{:>8}{:>8}  (ms, {} rounds)",
+            "", "median", "least", "most", self.rounds
+        )?;
         for line in &self.lines {
-            let Some([least, median, most]) = line.milliseconds() else { continue };
-            write!(f, "{:<24}{:<42}{median:>8.0}{least:>8.0}{most:>8.0}", line.key, line.what)?;
+            let Some([least, median, most]) = line.milliseconds() else {
+                continue;
+            };
+            write!(
+                f,
+                "{:<24}{:<42}{median:>8.0}{least:>8.0}{most:>8.0}",
+                line.key, line.what
+            )?;
             for (beside, ratio) in self.ratios(line) {
                 write!(f, "  {ratio:.2} x {beside}")?;
             }

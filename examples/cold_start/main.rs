@@ -47,16 +47,25 @@ async fn main() -> Result<(), Error> {
 
 impl Arguments {
     fn read() -> Result<Self, Error> {
-        let mut read = Self { json: false, rounds: 5 };
+        let mut read = Self {
+            json: false,
+            rounds: 5,
+        };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--json" => read.json = true,
-                "--rounds" => read.rounds = words.next().ok_or("--rounds needs a number")?.parse()?,
+                "--rounds" => {
+                    read.rounds = words.next().ok_or("--rounds needs a number")?.parse()?
+                }
                 _ => return Err(format!("{word}? There are --json and --rounds NUMBER").into()),
             }
         }
-        if read.rounds == 0 { Err("one round at least".into()) } else { Ok(read) }
+        if read.rounds == 0 {
+            Err("one round at least".into())
+        } else {
+            Ok(read)
+        }
     }
 }
 
@@ -78,7 +87,10 @@ async fn compare(folder: &Path, rounds: usize) -> Result<Figures, Error> {
 
 /// A server of its own, which ends as soon as the harness is dropped.
 fn lonely(backend: Backend, state: &Path) -> Builder {
-    Harness::builder().backend(backend).state_dir(state).linger(Duration::ZERO)
+    Harness::builder()
+        .backend(backend)
+        .state_dir(state)
+        .linger(Duration::ZERO)
 }
 
 /// The harness, unless a variable has overruled the builder.
@@ -87,7 +99,11 @@ fn build(builder: Builder, backend: Backend) -> Result<Harness, Error> {
     if *harness.plan().backend == backend {
         return Ok(harness);
     }
-    Err(format!("both backends are compared: unset {}", harness.plan().backend.source).into())
+    Err(format!(
+        "both backends are compared: unset {}",
+        harness.plan().backend.source
+    )
+    .into())
 }
 
 /// Waits until no server is left in a state folder.

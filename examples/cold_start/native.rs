@@ -22,7 +22,10 @@ pub(crate) struct Native {
 
 impl Native {
     /// Finds the binaries that ebbtide finds, and fills its cache, which is not what is timed.
-    pub(crate) async fn prepare(folder: &Path, figures: &mut Figures) -> Result<Option<Self>, Error> {
+    pub(crate) async fn prepare(
+        folder: &Path,
+        figures: &mut Figures,
+    ) -> Result<Option<Self>, Error> {
         let folder = folder.join("n");
         std::fs::create_dir(&folder)?;
         std::fs::write(folder.join("ebbtide.toml"), "")?;
@@ -38,19 +41,37 @@ impl Native {
             Err(error) => return Err(error.into()),
         };
         let first = began.elapsed();
-        let binaries = sqlx::query("select setting from pg_config where name = 'BINDIR'").fetch_one(&mut *tx).await?;
+        let binaries = sqlx::query("select setting from pg_config where name = 'BINDIR'")
+            .fetch_one(&mut *tx)
+            .await?;
         let binaries = PathBuf::from(binaries.try_get::<String, _>(0)?);
         tx.close().await?;
         drop(harness);
         crate::until_deserted(&folder.join("s")).await?;
-        figures.note(format!("native: {}; with an empty cache {} ms", binaries.display(), first.as_millis()));
+        figures.note(format!(
+            "native: {}; with an empty cache {} ms",
+            binaries.display(),
+            first.as_millis()
+        ));
         figures.line("native", "initdb and pg_ctl -w start", &[]);
-        figures.line("native.ebbtide", "ebbtide on its cached initdb", &["native"]);
-        Ok(Some(Self { folder, binaries, account }))
+        figures.line(
+            "native.ebbtide",
+            "ebbtide on its cached initdb",
+            &["native"],
+        );
+        Ok(Some(Self {
+            folder,
+            binaries,
+            account,
+        }))
     }
 
     pub(crate) async fn round(&self, round: usize, figures: &mut Figures) -> Result<(), Error> {
-        figures.add("native", self.plain(&self.folder.join(format!("plain-{round}"))).await?);
+        figures.add(
+            "native",
+            self.plain(&self.folder.join(format!("plain-{round}")))
+                .await?,
+        );
         let harness = ours(&self.folder)?;
         let began = Instant::now();
         let server = harness.start().await?;
@@ -65,18 +86,33 @@ impl Native {
         let sockets = data.parent().unwrap_or(data);
         let run = |program: &str, arguments: &[&str]| -> Result<(), Error> {
             let mut command = Command::new(self.binaries.join(program));
-            command.args(arguments).arg("-D").arg(data).current_dir("/").stdout(Stdio::null());
+            command
+                .args(arguments)
+                .arg("-D")
+                .arg(data)
+                .current_dir("/")
+                .stdout(Stdio::null());
             if let Some((uid, gid)) = self.account {
                 command.uid(uid).gid(gid);
             }
-            if command.status()?.success() { Ok(()) } else { Err(format!("{program} failed").into()) }
+            if command.status()?.success() {
+                Ok(())
+            } else {
+                Err(format!("{program} failed").into())
+            }
         };
         let options = format!("-k {} -c listen_addresses=''", sockets.display());
         let log = data.with_extension("log");
         let began = Instant::now();
         run("initdb", &["--auth=trust", "--username=postgres"])?;
-        run("pg_ctl", &["-w", "-l", &log.to_string_lossy(), "-o", &options, "start"])?;
-        let connect = PgConnectOptions::new_without_pgpass().socket(sockets).username("postgres").database("postgres");
+        run(
+            "pg_ctl",
+            &["-w", "-l", &log.to_string_lossy(), "-o", &options, "start"],
+        )?;
+        let connect = PgConnectOptions::new_without_pgpass()
+            .socket(sockets)
+            .username("postgres")
+            .database("postgres");
         let mut connection = PgConnection::connect_with(&connect).await?;
         sqlx::query("select 1").execute(&mut connection).await?;
         let took = began.elapsed();
@@ -88,8 +124,12 @@ impl Native {
 }
 
 fn ours(folder: &Path) -> Result<Harness, Error> {
-    let builder = crate::lonely(Backend::Native, &folder.join("s")).config_file(folder.join("ebbtide.toml"));
-    crate::build(builder.without_migrations().without_seeds(), Backend::Native)
+    let builder =
+        crate::lonely(Backend::Native, &folder.join("s")).config_file(folder.join("ebbtide.toml"));
+    crate::build(
+        builder.without_migrations().without_seeds(),
+        Backend::Native,
+    )
 }
 
 /// The user for a server that root starts; it gets the folder.
@@ -98,9 +138,16 @@ fn server_account(folder: &Path) -> Result<Option<(u32, u32)>, Error> {
         return Ok(None);
     }
     let users = std::fs::read_to_string("/etc/passwd")?;
-    let Some(line) = users.lines().find(|line| line.starts_with("postgres:")) else { return Ok(None) };
+    let Some(line) = users.lines().find(|line| line.starts_with("postgres:")) else {
+        return Ok(None);
+    };
     let mut fields = line.split(':').skip(2);
-    let mut number = || fields.next().and_then(|field| field.parse().ok()).ok_or("an odd line in /etc/passwd");
+    let mut number = || {
+        fields
+            .next()
+            .and_then(|field| field.parse().ok())
+            .ok_or("an odd line in /etc/passwd")
+    };
     let (uid, gid) = (number()?, number()?);
     chown(folder, Some(uid), Some(gid))?;
     Ok(Some((uid, gid)))

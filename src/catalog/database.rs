@@ -96,9 +96,19 @@ impl DatabaseProperties {
         database: &DatabaseName,
         inside: Vec<String>,
     ) -> Result<Self, sqlx::Error> {
-        let rows = sqlx::query(STATEMENTS).bind(database.as_str()).fetch_all(session).await?;
-        let statements = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-        Ok(Self { name: database.as_str().to_owned(), statements, inside })
+        let rows = sqlx::query(STATEMENTS)
+            .bind(database.as_str())
+            .fetch_all(session)
+            .await?;
+        let statements = rows
+            .iter()
+            .map(|row| row.try_get(0))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            name: database.as_str().to_owned(),
+            statements,
+            inside,
+        })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -111,10 +121,17 @@ impl DatabaseProperties {
 
     /// Gives these properties to a database that was created with `ALLOW_CONNECTIONS false`, and opens it, in one
     /// transaction: a database that accepts connections has all of them.
-    pub(crate) async fn apply(&self, session: &mut PgConnection, database: &DatabaseName) -> Result<(), sqlx::Error> {
+    pub(crate) async fn apply(
+        &self,
+        session: &mut PgConnection,
+        database: &DatabaseName,
+    ) -> Result<(), sqlx::Error> {
         let statements = self.renamed(&self.statements, database);
-        let message = format!("begin; {statements}alter database {database} allow_connections true; commit");
-        let applied = sqlx::raw_sql(AssertSqlSafe(message)).execute(&mut *session).await;
+        let message =
+            format!("begin; {statements}alter database {database} allow_connections true; commit");
+        let applied = sqlx::raw_sql(AssertSqlSafe(message))
+            .execute(&mut *session)
+            .await;
         if applied.is_err() {
             // The first error is the one to report.
             let _ = sqlx::raw_sql("rollback").execute(session).await;
@@ -138,10 +155,18 @@ impl DatabaseProperties {
              set local search_path = ''; set local check_function_bodies = off; {statements}\
              update _ebbtide.lane set clean = true; commit"
         );
-        sqlx::raw_sql(AssertSqlSafe(message)).execute(&mut *connection).await?;
-        if connection.server_version_num().is_some_and(|version| version >= 150_000) {
-            sqlx::raw_sql("select pg_stat_force_next_flush()").execute(&mut *connection).await?;
-            let forget = "select pg_stat_reset() from pg_roles where rolname = current_user and rolsuper";
+        sqlx::raw_sql(AssertSqlSafe(message))
+            .execute(&mut *connection)
+            .await?;
+        if connection
+            .server_version_num()
+            .is_some_and(|version| version >= 150_000)
+        {
+            sqlx::raw_sql("select pg_stat_force_next_flush()")
+                .execute(&mut *connection)
+                .await?;
+            let forget =
+                "select pg_stat_reset() from pg_roles where rolname = current_user and rolsuper";
             sqlx::raw_sql(forget).execute(&mut *connection).await?;
             // From here on whatever is written is a test's.
             let begin = "update _ebbtide.baseline set changed = pg_current_xact_id()::xid, counted_since = \
@@ -152,7 +177,9 @@ impl DatabaseProperties {
     }
 
     fn renamed(&self, statements: &[String], database: &DatabaseName) -> String {
-        let text = statements.iter().fold(String::new(), |text, statement| text + statement + "; ");
+        let text = statements
+            .iter()
+            .fold(String::new(), |text, statement| text + statement + "; ");
         text.replace(&self.name, database.as_str())
     }
 }

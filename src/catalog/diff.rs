@@ -51,7 +51,11 @@ impl SchemaDiff {
                 found: is.text.clone(),
             })
         });
-        Self { missing: lacking(found, expected), extra: lacking(expected, found), different: different.collect() }
+        Self {
+            missing: lacking(found, expected),
+            extra: lacking(expected, found),
+            different: different.collect(),
+        }
     }
 
     /// Whether the schemas are the same.
@@ -114,7 +118,11 @@ fn differing<'a>(one: &'a str, other: &'a str) -> (Vec<&'a str>, Vec<&'a str>) {
         one.pop();
         other.pop();
     }
-    let same = one.iter().zip(&other).take_while(|(one, other)| one == other).count();
+    let same = one
+        .iter()
+        .zip(&other)
+        .take_while(|(one, other)| one == other)
+        .count();
     (one.split_off(same), other.split_off(same))
 }
 
@@ -135,7 +143,10 @@ mod tests {
 
     #[test]
     fn only_differing_lines_are_told() {
-        assert_eq!(differing("a\nb\nc", "a\nx\ny\nc"), (vec!["b"], vec!["x", "y"]));
+        assert_eq!(
+            differing("a\nb\nc", "a\nx\ny\nc"),
+            (vec!["b"], vec!["x", "y"])
+        );
         assert_eq!(differing("a", "a\nb"), (vec![], vec!["b"]));
         assert_eq!(differing("a\na", "a"), (vec!["a"], vec![]));
     }

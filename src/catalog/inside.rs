@@ -25,14 +25,13 @@ pub(crate) struct Obstacle {
     pub(crate) remedy: &'static str,
 }
 
-const SUBSCRIBE: &str =
-    "create the subscription with `connect = false` and leave it disabled, or create it in the test that uses it";
+const SUBSCRIBE: &str = "create the subscription with `connect = false` and leave it disabled, or create it in the test that uses it";
 const SUPERUSER: &str = "only a superuser reads where a subscription connects: name one in the URL, or create the subscription in the \
      test that uses it";
-const FINISH: &str = "end the transaction in the migration, with COMMIT PREPARED or ROLLBACK PREPARED";
+const FINISH: &str =
+    "end the transaction in the migration, with COMMIT PREPARED or ROLLBACK PREPARED";
 const SLOT: &str = "create the slot in the test that uses it";
-const NAME: &str =
-    "every lane has a name of its own: call current_database() where the name is used, instead of writing it down";
+const NAME: &str = "every lane has a name of its own: call current_database() where the name is used, instead of writing it down";
 
 /// The subscriptions of the database, and whether each has begun to replicate.
 const SUBSCRIPTIONS: &str = "select subname::text, subenabled or exists (select from pg_subscription_rel where srsubid = s.oid) \
@@ -97,38 +96,59 @@ const STUCK: &str = "select pg_describe_object('pg_class'::regclass, ev_class, 0
 const COMMENTS: &str = "select 'the comment on ' || pg_describe_object(classoid, objoid, objsubid) from pg_description \
      where objoid >= 16384 and strpos(description, $1) > 0";
 
-const PREPARED: &str =
-    "select format('the prepared transaction %L', gid) from pg_prepared_xacts where database = current_database()";
-const SLOTS: &str =
-    "select format('the replication slot %s', slot_name) from pg_replication_slots where database = current_database()";
+const PREPARED: &str = "select format('the prepared transaction %L', gid) from pg_prepared_xacts where database = current_database()";
+const SLOTS: &str = "select format('the replication slot %s', slot_name) from pg_replication_slots where database = current_database()";
 
 impl Inside {
     /// Reads the database that a session is on, which has the name given.
-    pub(crate) async fn read(connection: &mut PgConnection, database: &str) -> Result<Self, sqlx::Error> {
+    pub(crate) async fn read(
+        connection: &mut PgConnection,
+        database: &str,
+    ) -> Result<Self, sqlx::Error> {
         let mut transaction = connection.begin().await?;
         // Every name in a definition is written with its schema then.
-        sqlx::raw_sql("set local search_path = ''").execute(&mut *transaction).await?;
+        sqlx::raw_sql("set local search_path = ''")
+            .execute(&mut *transaction)
+            .await?;
         let mut inside = Self::default();
         for (query, remedy) in [(PREPARED, FINISH), (SLOTS, SLOT)] {
-            inside.refuse(sqlx::query_scalar(query).fetch_all(&mut *transaction).await?, remedy);
+            inside.refuse(
+                sqlx::query_scalar(query)
+                    .fetch_all(&mut *transaction)
+                    .await?,
+                remedy,
+            );
         }
-        let subscriptions = sqlx::query(SUBSCRIPTIONS).fetch_all(&mut *transaction).await?;
+        let subscriptions = sqlx::query(SUBSCRIPTIONS)
+            .fetch_all(&mut *transaction)
+            .await?;
         if !subscriptions.is_empty() {
-            let may_read = "select has_column_privilege('pg_subscription', 'subconninfo', 'select')";
-            let may_read: bool = sqlx::query_scalar(may_read).fetch_one(&mut *transaction).await?;
+            let may_read =
+                "select has_column_privilege('pg_subscription', 'subconninfo', 'select')";
+            let may_read: bool = sqlx::query_scalar(may_read)
+                .fetch_one(&mut *transaction)
+                .await?;
             for row in subscriptions {
                 let (name, replicates): (String, bool) = (row.try_get(0)?, row.try_get(1)?);
                 if replicates {
-                    inside.refuse(vec![format!("the subscription {name}, which replicates")], SUBSCRIBE);
+                    inside.refuse(
+                        vec![format!("the subscription {name}, which replicates")],
+                        SUBSCRIBE,
+                    );
                 } else if !may_read {
                     inside.refuse(vec![format!("the subscription {name}")], SUPERUSER);
                 }
             }
             if inside.obstacles.is_empty() {
-                inside.statements = sqlx::query_scalar(SUBSCRIBING).fetch_all(&mut *transaction).await?;
+                inside.statements = sqlx::query_scalar(SUBSCRIBING)
+                    .fetch_all(&mut *transaction)
+                    .await?;
             }
         }
-        let captured = sqlx::query_scalar(CAPTURED).bind(database).fetch_all(&mut *transaction).await?;
+        let captured = sqlx::query_scalar(CAPTURED)
+            .bind(database)
+            .fetch_all(&mut *transaction)
+            .await?;
         inside.statements.extend(captured);
         inside.refuse(
             sqlx::query_scalar::<_, String>(STUCK)
@@ -136,26 +156,36 @@ impl Inside {
                 .fetch_all(&mut *transaction)
                 .await?
                 .into_iter()
-                .map(|object| format!("{object}, which contains the name of the database that it was made in"))
+                .map(|object| {
+                    format!("{object}, which contains the name of the database that it was made in")
+                })
                 .collect(),
             NAME,
         );
-        inside.remnants = sqlx::query_scalar(COMMENTS).bind(database).fetch_all(&mut *transaction).await?;
+        inside.remnants = sqlx::query_scalar(COMMENTS)
+            .bind(database)
+            .fetch_all(&mut *transaction)
+            .await?;
         let tables = rows::tables_with_text(&mut transaction, database).await?;
-        inside.remnants.extend(tables.into_iter().map(|table| format!("rows of {table}")));
+        inside
+            .remnants
+            .extend(tables.into_iter().map(|table| format!("rows of {table}")));
         transaction.rollback().await?;
         Ok(inside)
     }
 
     fn refuse(&mut self, found: Vec<String>, remedy: &'static str) {
-        self.obstacles.extend(found.into_iter().map(|what| Obstacle { what, remedy }));
+        self.obstacles
+            .extend(found.into_iter().map(|what| Obstacle { what, remedy }));
     }
 }
 
 /// The subscriptions of the database that a session is on, as an expression with all that this role may read of them.
 pub(super) async fn subscriptions(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     let may_read = "select has_column_privilege('pg_subscription', 'subconninfo', 'select')";
-    let may_read: bool = sqlx::query_scalar(AssertSqlSafe(may_read)).fetch_one(connection).await?;
+    let may_read: bool = sqlx::query_scalar(AssertSqlSafe(may_read))
+        .fetch_one(connection)
+        .await?;
     let columns = if may_read {
         "to_jsonb(s) - 'oid' - 'subdbid'"
     } else {

@@ -23,7 +23,12 @@ struct Layout {
 }
 
 const LEDGERS: [Layout; 5] = [
-    Layout { table: LEDGER, latest: "max(version)", counts: "success", dirty: Some("not success") },
+    Layout {
+        table: LEDGER,
+        latest: "max(version)",
+        counts: "success",
+        dirty: Some("not success"),
+    },
     // It holds the heads only.
     Layout {
         table: "alembic_version",
@@ -31,8 +36,18 @@ const LEDGERS: [Layout; 5] = [
         counts: "true",
         dirty: None,
     },
-    Layout { table: "__diesel_schema_migrations", latest: "max(version)", counts: "true", dirty: None },
-    Layout { table: "refinery_schema_history", latest: "max(version)", counts: "true", dirty: None },
+    Layout {
+        table: "__diesel_schema_migrations",
+        latest: "max(version)",
+        counts: "true",
+        dirty: None,
+    },
+    Layout {
+        table: "refinery_schema_history",
+        latest: "max(version)",
+        counts: "true",
+        dirty: None,
+    },
     Layout {
         table: "flyway_schema_history",
         latest: "(array_agg(version order by installed_rank desc))[1]",
@@ -65,26 +80,47 @@ pub struct LedgerClaim {
 impl LedgerClaim {
     /// The claim of the first ledger that there is. At most two queries, of which the last may end the transaction.
     pub(crate) async fn read(connection: &mut PgConnection) -> Result<Option<Self>, sqlx::Error> {
-        let names: Vec<String> = LEDGERS.iter().map(|ledger| Literal(ledger.table).to_string()).collect();
+        let names: Vec<String> = LEDGERS
+            .iter()
+            .map(|ledger| Literal(ledger.table).to_string())
+            .collect();
         let names = names.join(", ");
         let find = format!(
             "select n.nspname::text, c.relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace \
              where c.relkind = 'r' and c.relname in ({names}) order by array_position(array[{names}], c.relname::text), 1 \
              limit 1"
         );
-        let Some(row) = sqlx::raw_sql(AssertSqlSafe(find)).fetch_optional(&mut *connection).await? else {
+        let Some(row) = sqlx::raw_sql(AssertSqlSafe(find))
+            .fetch_optional(&mut *connection)
+            .await?
+        else {
             return Ok(None);
         };
-        let table = RelationName { schema: row.try_get(0)?, name: row.try_get(1)? };
-        let Some(layout) = LEDGERS.iter().find(|ledger| ledger.table == table.name) else { return Ok(None) };
+        let table = RelationName {
+            schema: row.try_get(0)?,
+            name: row.try_get(1)?,
+        };
+        let Some(layout) = LEDGERS.iter().find(|ledger| ledger.table == table.name) else {
+            return Ok(None);
+        };
         let (quoted, Layout { latest, counts, .. }) = (table.quoted(), layout);
         let dirty = layout.dirty.map_or_else(
             || "null".to_owned(),
             |dirty| format!("(select min(version)::text from {quoted} where {dirty})"),
         );
-        let query = format!("select ({latest})::text, count(*)::text, {dirty} from {quoted} where {counts}");
-        let claim = Self { table: table.to_string(), latest: None, applied: None, dirty: None };
-        match sqlx::raw_sql(AssertSqlSafe(query)).fetch_one(connection).await {
+        let query = format!(
+            "select ({latest})::text, count(*)::text, {dirty} from {quoted} where {counts}"
+        );
+        let claim = Self {
+            table: table.to_string(),
+            latest: None,
+            applied: None,
+            dirty: None,
+        };
+        match sqlx::raw_sql(AssertSqlSafe(query))
+            .fetch_one(connection)
+            .await
+        {
             Ok(row) => {
                 let applied: String = row.try_get(1)?;
                 Ok(Some(Self {
@@ -106,11 +142,16 @@ impl fmt::Display for LedgerClaim {
         let table = &self.table;
         match (self.applied, &self.latest) {
             (None, _) => write!(f, "{table} cannot be read"),
-            (Some(applied), Some(latest)) => write!(f, "{table} claims {applied} applied, the latest {latest}"),
+            (Some(applied), Some(latest)) => {
+                write!(f, "{table} claims {applied} applied, the latest {latest}")
+            }
             (Some(_), None) => write!(f, "{table} claims that nothing was applied"),
         }?;
         match &self.dirty {
-            Some(version) => write!(f, "; {version} is dirty: it was begun, and is not said to have succeeded"),
+            Some(version) => write!(
+                f,
+                "; {version} is dirty: it was begun, and is not said to have succeeded"
+            ),
             None => Ok(()),
         }
     }

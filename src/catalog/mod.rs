@@ -20,10 +20,12 @@ pub use ledger::LedgerClaim;
 pub(crate) use ledger::{LEDGER, is_ledger};
 pub use object::{ObjectKind, SchemaObject};
 pub(crate) use relations::{
-    OWN_SCHEMA, RelationName, available_extension, enums, installed_extension, installed_extensions, sequences, tables,
-    unstoppable_trigger,
+    OWN_SCHEMA, RelationName, available_extension, enums, installed_extension,
+    installed_extensions, sequences, tables, unstoppable_trigger,
 };
-pub(crate) use rows::{RowHolder, WITHOUT_SCANS, every_row, every_row_again, row_counts, row_holders};
+pub(crate) use rows::{
+    RowHolder, WITHOUT_SCANS, every_row, every_row_again, row_counts, row_holders,
+};
 pub use schema::Schema;
 pub(crate) use schema::Snapshot;
 pub(crate) use session::{custom_setting, custom_settings, keeps_session_state};

@@ -159,7 +159,9 @@ impl SchemaObject {
             (Database, _) => place.name.to_owned(),
             (Schema | Extension, _) => own,
             (Column, Some(relation)) => format!("{schema}{}.{own}", shown(relation)),
-            (Constraint | Trigger | Policy | Rule, Some(relation)) => format!("{own} on {schema}{}", shown(relation)),
+            (Constraint | Trigger | Policy | Rule, Some(relation)) => {
+                format!("{own} on {schema}{}", shown(relation))
+            }
             _ => format!("{schema}{own}{}", place.arguments),
         };
         Self { kind, name }
@@ -170,8 +172,14 @@ impl SchemaObject {
 /// be the same on both servers.
 fn shown(name: &str) -> String {
     let is_plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if is_plain { name.to_owned() } else { crate::names::Ident(name).to_string() }
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if is_plain {
+        name.to_owned()
+    } else {
+        crate::names::Ident(name).to_string()
+    }
 }
 
 #[cfg(test)]
@@ -188,11 +196,29 @@ mod tests {
     #[test]
     fn names_are_unambiguous() {
         let name = |kind, schema, relation, name| {
-            SchemaObject::at(kind, &Place { schema: Some(schema), relation, name, arguments: "" }).name
+            SchemaObject::at(
+                kind,
+                &Place {
+                    schema: Some(schema),
+                    relation,
+                    name,
+                    arguments: "",
+                },
+            )
+            .name
         };
         assert_eq!(name(ObjectKind::Table, "app", None, "log"), "app.log");
-        assert_eq!(name(ObjectKind::Table, "public", None, "app.log"), r#""app.log""#);
-        assert_eq!(name(ObjectKind::Column, "public", Some("Log"), "at"), r#""Log".at"#);
-        assert_eq!(name(ObjectKind::Policy, "app", Some("log"), "mine"), "mine on app.log");
+        assert_eq!(
+            name(ObjectKind::Table, "public", None, "app.log"),
+            r#""app.log""#
+        );
+        assert_eq!(
+            name(ObjectKind::Column, "public", Some("Log"), "at"),
+            r#""Log".at"#
+        );
+        assert_eq!(
+            name(ObjectKind::Policy, "app", Some("log"), "mine"),
+            "mine on app.log"
+        );
     }
 }

@@ -227,6 +227,10 @@ mod tests {
     fn a_database_is_read_with_at_most_twenty_queries() {
         // BEGIN, the settings, the server's version, the ledger's name and its claim, ROLLBACK.
         let others = 6;
-        assert!(QUERIES.len() + others <= 20, "{} queries", QUERIES.len() + others);
+        assert!(
+            QUERIES.len() + others <= 20,
+            "{} queries",
+            QUERIES.len() + others
+        );
     }
 }

@@ -30,7 +30,11 @@ impl RelationName {
 /// As a person writes it: without the schema where that is `public`.
 impl fmt::Display for RelationName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.schema == "public" { f.write_str(&self.name) } else { write!(f, "{}.{}", self.schema, self.name) }
+        if self.schema == "public" {
+            f.write_str(&self.name)
+        } else {
+            write!(f, "{}.{}", self.schema, self.name)
+        }
     }
 }
 
@@ -46,7 +50,10 @@ pub(crate) async fn sequences(connection: &mut PgConnection) -> Result<Vec<Relat
 
 /// `kinds` are quoted letters of `pg_class.relkind`
 /// (<https://www.postgresql.org/docs/current/catalog-pg-class.html>).
-async fn relations(connection: &mut PgConnection, kinds: &'static str) -> Result<Vec<RelationName>> {
+async fn relations(
+    connection: &mut PgConnection,
+    kinds: &'static str,
+) -> Result<Vec<RelationName>> {
     let query = format!(
         "select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace \
          where c.relkind in ({kinds}) and c.relpersistence <> 't' \
@@ -54,8 +61,17 @@ async fn relations(connection: &mut PgConnection, kinds: &'static str) -> Result
          and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e') \
          order by 1, 2"
     );
-    let rows = sqlx::query(AssertSqlSafe(query)).fetch_all(connection).await?;
-    rows.iter().map(|row| Ok(RelationName { schema: row.try_get(0)?, name: row.try_get(1)? })).collect()
+    let rows = sqlx::query(AssertSqlSafe(query))
+        .fetch_all(connection)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(RelationName {
+                schema: row.try_get(0)?,
+                name: row.try_get(1)?,
+            })
+        })
+        .collect()
 }
 
 /// A trigger or rule of the user's that fires even where ordinary ones are told to rest
@@ -79,12 +95,24 @@ pub(crate) async fn enums(connection: &mut PgConnection) -> Result<BTreeMap<Stri
     .fetch_all(connection)
     .await?;
     rows.iter()
-        .map(|row| Ok((RelationName { schema: row.try_get(0)?, name: row.try_get(1)? }.to_string(), row.try_get(2)?)))
+        .map(|row| {
+            Ok((
+                RelationName {
+                    schema: row.try_get(0)?,
+                    name: row.try_get(1)?,
+                }
+                .to_string(),
+                row.try_get(2)?,
+            ))
+        })
         .collect()
 }
 
 /// The version that an extension is installed with, if it is.
-pub(crate) async fn installed_extension(connection: &mut PgConnection, name: &str) -> Result<Option<String>> {
+pub(crate) async fn installed_extension(
+    connection: &mut PgConnection,
+    name: &str,
+) -> Result<Option<String>> {
     sqlx::query_scalar("select extversion from pg_extension where extname = $1")
         .bind(name)
         .fetch_optional(connection)
@@ -92,14 +120,24 @@ pub(crate) async fn installed_extension(connection: &mut PgConnection, name: &st
 }
 
 /// Every extension with its version, but `plpgsql`, which is in every database.
-pub(crate) async fn installed_extensions(connection: &mut PgConnection) -> Result<BTreeMap<String, String>> {
+pub(crate) async fn installed_extensions(
+    connection: &mut PgConnection,
+) -> Result<BTreeMap<String, String>> {
     let query = "select extname::text, extversion from pg_extension where extname <> 'plpgsql'";
     let rows = sqlx::query(query).fetch_all(connection).await?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    rows.iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .collect()
 }
 
 /// The version that `CREATE EXTENSION` would install, if the server has the extension's files.
-pub(crate) async fn available_extension(connection: &mut PgConnection, name: &str) -> Result<Option<String>> {
+pub(crate) async fn available_extension(
+    connection: &mut PgConnection,
+    name: &str,
+) -> Result<Option<String>> {
     let query = "select default_version from pg_available_extensions where name = $1";
-    sqlx::query_scalar(query).bind(name).fetch_optional(connection).await
+    sqlx::query_scalar(query)
+        .bind(name)
+        .fetch_optional(connection)
+        .await
 }

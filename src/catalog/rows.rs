@@ -52,10 +52,15 @@ pub(crate) async fn row_holders(connection: &mut PgConnection) -> Result<Vec<Row
          where {} order by 1, 2",
         holds_rows()
     );
-    let rows = sqlx::query(AssertSqlSafe(query)).fetch_all(&mut *connection).await?;
+    let rows = sqlx::query(AssertSqlSafe(query))
+        .fetch_all(&mut *connection)
+        .await?;
     let mut holders = Vec::new();
     for row in &rows {
-        let name = RelationName { schema: row.try_get(0)?, name: row.try_get(1)? };
+        let name = RelationName {
+            schema: row.try_get(0)?,
+            name: row.try_get(1)?,
+        };
         holders.push(RowHolder {
             name,
             rows: 0,
@@ -73,7 +78,10 @@ pub(crate) async fn row_holders(connection: &mut PgConnection) -> Result<Vec<Row
 }
 
 /// Tables of up to [`LARGE`] bytes with a row in which the text stands. The session must be within a transaction.
-pub(super) async fn tables_with_text(connection: &mut PgConnection, text: &str) -> Result<Vec<String>> {
+pub(super) async fn tables_with_text(
+    connection: &mut PgConnection,
+    text: &str,
+) -> Result<Vec<String>> {
     // Text in any form: plain, in arrays, in JSON and in types of the user's own.
     let query = format!(
         "select format('%I.%I', n.nspname, c.relname), string_agg(quote_ident(a.attname), ', ' order by a.attnum) \
@@ -84,18 +92,24 @@ pub(super) async fn tables_with_text(connection: &mut PgConnection, text: &str) 
          group by n.nspname, c.relname, c.oid order by 1",
         holds_rows()
     );
-    let tables: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(query)).fetch_all(&mut *connection).await?;
+    let tables: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(query))
+        .fetch_all(&mut *connection)
+        .await?;
     if tables.is_empty() {
         return Ok(Vec::new());
     }
-    sqlx::raw_sql(WITHOUT_SCANS).execute(&mut *connection).await?;
+    sqlx::raw_sql(WITHOUT_SCANS)
+        .execute(&mut *connection)
+        .await?;
     let parts = tables.iter().map(|(table, columns)| {
         let (name, rows) = (Literal(table), every_row(table, columns));
         let text = Literal(text);
         format!("select {name} where exists (select from {rows} where strpos((_ebbtide_fetched.*)::text, {text}) > 0)")
     });
     let query = parts.collect::<Vec<_>>().join(" union all ");
-    sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(connection).await
+    sqlx::query_scalar(AssertSqlSafe(query))
+        .fetch_all(connection)
+        .await
 }
 
 /// Exact row counts, with the rows of partitions and of tables that inherit.
@@ -105,7 +119,11 @@ pub(crate) async fn row_counts(
 ) -> Result<BTreeMap<String, u64>> {
     let names: Vec<String> = tables.iter().map(RelationName::quoted).collect();
     let counts = counted(connection, &names, "true").await?;
-    Ok(tables.iter().map(ToString::to_string).zip(counts.into_iter().map(i64::unsigned_abs)).collect())
+    Ok(tables
+        .iter()
+        .map(ToString::to_string)
+        .zip(counts.into_iter().map(i64::unsigned_abs))
+        .collect())
 }
 
 /// A `FROM` clause with every row of a table in its physical order, for a session without `enable_seqscan`. The fetches go
@@ -133,16 +151,25 @@ pub(crate) fn every_row_again(table: &str, columns: &str, bytes: i64, page: i64)
         return every_row(table, columns);
     }
     let places: Vec<String> = (0..pages)
-        .flat_map(|page_number| (1..=page / 28).map(move |item| format!("\"({page_number},{item})\"")))
+        .flat_map(|page_number| {
+            (1..=page / 28).map(move |item| format!("\"({page_number},{item})\""))
+        })
         .collect();
-    format!("only {table} where ctid = any ('{{{}}}'::tid[])", places.join(","))
+    format!(
+        "only {table} where ctid = any ('{{{}}}'::tid[])",
+        places.join(",")
+    )
 }
 
 /// What a session needs before it reads [`every_row`]: the planner would scan a small table.
 pub(crate) const WITHOUT_SCANS: &str = "set local enable_seqscan = off";
 
 /// The number of rows of each relation. `descend` is an SQL condition: whether relations below one count too.
-async fn counted(connection: &mut PgConnection, names: &[String], descend: &'static str) -> Result<Vec<i64>> {
+async fn counted(
+    connection: &mut PgConnection,
+    names: &[String],
+    descend: &'static str,
+) -> Result<Vec<i64>> {
     if names.is_empty() {
         return Ok(Vec::new());
     }
@@ -157,16 +184,30 @@ async fn counted(connection: &mut PgConnection, names: &[String], descend: &'sta
          left join pg_am on pg_am.oid = relam where relkind in ('r', 'm', 'f')"
     );
     let mut transaction = connection.begin().await?;
-    sqlx::raw_sql(WITHOUT_SCANS).execute(&mut *transaction).await?;
+    sqlx::raw_sql(WITHOUT_SCANS)
+        .execute(&mut *transaction)
+        .await?;
     let mut parts = Vec::new();
-    for row in sqlx::query(AssertSqlSafe(tree)).bind(names).fetch_all(&mut *transaction).await? {
-        let (n, name, is_fetched): (i64, String, Option<bool>) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        let from = if is_fetched == Some(true) { every_row(&name, "") } else { format!("only {name}") };
+    for row in sqlx::query(AssertSqlSafe(tree))
+        .bind(names)
+        .fetch_all(&mut *transaction)
+        .await?
+    {
+        let (n, name, is_fetched): (i64, String, Option<bool>) =
+            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let from = if is_fetched == Some(true) {
+            every_row(&name, "")
+        } else {
+            format!("only {name}")
+        };
         parts.push(format!("select {n}::bigint, count(*) from {from}"));
     }
     let mut counts = vec![0; names.len()];
     if !parts.is_empty() {
-        for row in sqlx::query(AssertSqlSafe(parts.join(" union all "))).fetch_all(&mut *transaction).await? {
+        for row in sqlx::query(AssertSqlSafe(parts.join(" union all ")))
+            .fetch_all(&mut *transaction)
+            .await?
+        {
             let (n, rows): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
             counts[usize::try_from(n - 1).unwrap_or_default()] += rows;
         }

@@ -54,7 +54,8 @@ impl Schema {
     /// ```
     pub async fn read(connection: &mut PgConnection) -> Result<Self> {
         let read = Snapshot::read(connection).await;
-        read.map(|snapshot| snapshot.schema).map_err(|error| sql_error::failed("reading the schema", error))
+        read.map(|snapshot| snapshot.schema)
+            .map_err(|error| sql_error::failed("reading the schema", error))
     }
 
     /// What `found` lacks, has beyond this schema, and has otherwise.
@@ -65,12 +66,19 @@ impl Schema {
 
     /// Every object with its definition, sorted by kind and name.
     pub fn objects(&self) -> impl Iterator<Item = (&SchemaObject, &str)> {
-        self.objects.iter().map(|(object, definition)| (object, definition.text.as_str()))
+        self.objects
+            .iter()
+            .map(|(object, definition)| (object, definition.text.as_str()))
     }
 
     /// The owner of the database, as an object and its definition.
     fn owner(&self) -> Option<(SchemaObject, &str)> {
-        let place = Place { schema: None, relation: None, name: "owner", arguments: "" };
+        let place = Place {
+            schema: None,
+            relation: None,
+            name: "owner",
+            arguments: "",
+        };
         let owner = SchemaObject::at(ObjectKind::Database, &place);
         let role = self.objects.get(&owner)?.text.as_str();
         Some((owner, role))
@@ -79,7 +87,8 @@ impl Schema {
     fn add(&mut self, row: &PgRow) -> Result<(), sqlx::Error> {
         let kind: String = row.try_get(0)?;
         let kind = ObjectKind::named(&kind).ok_or_else(|| sqlx::Error::Decode(kind.into()))?;
-        let (schema, relation): (Option<String>, Option<String>) = (row.try_get(1)?, row.try_get(2)?);
+        let (schema, relation): (Option<String>, Option<String>) =
+            (row.try_get(1)?, row.try_get(2)?);
         let (name, arguments): (String, String) = (row.try_get(4)?, row.try_get(5)?);
         let (text, comment): (Option<String>, Option<String>) = (row.try_get(6)?, row.try_get(7)?);
         let (schema, relation) = (schema.as_deref(), relation.as_deref());
@@ -88,12 +97,36 @@ impl Schema {
             Some("m") => ObjectKind::MaterializedView,
             _ => ObjectKind::Table,
         };
-        let owner =
-            relation.map(|name| SchemaObject::at(owner_kind, &Place { schema, relation: None, name, arguments: "" }));
+        let owner = relation.map(|name| {
+            SchemaObject::at(
+                owner_kind,
+                &Place {
+                    schema,
+                    relation: None,
+                    name,
+                    arguments: "",
+                },
+            )
+        });
         let comment = comment.map(|comment| format!("comment: {comment}"));
-        let parts = [text.as_deref().unwrap_or_default().trim(), comment.as_deref().unwrap_or_default()];
-        let text = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n");
-        let object = SchemaObject::at(kind, &Place { schema, relation, name: &name, arguments: &arguments });
+        let parts = [
+            text.as_deref().unwrap_or_default().trim(),
+            comment.as_deref().unwrap_or_default(),
+        ];
+        let text = parts
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join("\n");
+        let object = SchemaObject::at(
+            kind,
+            &Place {
+                schema,
+                relation,
+                name: &name,
+                arguments: &arguments,
+            },
+        );
         self.objects.insert(object, Definition { text, owner });
         Ok(())
     }
@@ -121,18 +154,23 @@ impl Snapshot {
             && role == self.role
             && found.role != self.role
         {
-            diff.different.retain(|difference| difference.object != owner);
+            diff.different
+                .retain(|difference| difference.object != owner);
         }
         diff
     }
 
     /// Plain statements, because a pooler may stand between us and the server.
     pub(crate) async fn read(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
-        let mut transaction = connection.begin_with("begin isolation level repeatable read read only").await?;
+        let mut transaction = connection
+            .begin_with("begin isolation level repeatable read read only")
+            .await?;
         sqlx::raw_sql(SETTINGS).execute(&mut *transaction).await?;
         let mut schema = Schema::default();
         for query in &QUERIES {
-            let rows = sqlx::raw_sql(AssertSqlSafe(query.sql())).fetch_all(&mut *transaction).await?;
+            let rows = sqlx::raw_sql(AssertSqlSafe(query.sql()))
+                .fetch_all(&mut *transaction)
+                .await?;
             for row in &rows {
                 schema.add(row)?;
             }
@@ -142,6 +180,11 @@ impl Snapshot {
         let (version, role) = (server.try_get(0)?, server.try_get(1)?);
         let ledger = LedgerClaim::read(&mut transaction).await?;
         transaction.rollback().await?;
-        Ok(Self { schema, ledger, version, role })
+        Ok(Self {
+            schema,
+            ledger,
+            version,
+            role,
+        })
     }
 }

@@ -13,7 +13,9 @@ pub(crate) struct CustomSetting {
 /// Custom settings that the database's own objects read or write: functions, policies, views, defaults, checks, triggers.
 /// PostgreSQL lists such settings nowhere, and one that was set once stays in its session with an empty value
 /// (<https://www.postgresql.org/docs/current/runtime-config-custom.html>).
-pub(crate) async fn custom_settings(connection: &mut PgConnection) -> Result<Vec<CustomSetting>, sqlx::Error> {
+pub(crate) async fn custom_settings(
+    connection: &mut PgConnection,
+) -> Result<Vec<CustomSetting>, sqlx::Error> {
     let query = r"
         with texts(text) as (
             select prosrc from pg_proc where oid >= 16384
@@ -34,18 +36,36 @@ pub(crate) async fn custom_settings(connection: &mut PgConnection) -> Result<Vec
         select name, current_setting(name, true) from names
         where name like '%.%' and name !~ '^(ebbtide|plpgsql)\.' order by 1";
     let rows = sqlx::query(query).fetch_all(connection).await?;
-    rows.iter().map(|row| Ok(CustomSetting { name: row.try_get(0)?, value: row.try_get(1)? })).collect()
+    rows.iter()
+        .map(|row| {
+            Ok(CustomSetting {
+                name: row.try_get(0)?,
+                value: row.try_get(1)?,
+            })
+        })
+        .collect()
 }
 
 /// One such setting.
-pub(crate) async fn custom_setting(connection: &mut PgConnection, name: &str) -> Result<CustomSetting, sqlx::Error> {
-    let value = sqlx::query_scalar("select current_setting($1, true)").bind(name).fetch_one(connection).await?;
-    Ok(CustomSetting { name: name.to_owned(), value })
+pub(crate) async fn custom_setting(
+    connection: &mut PgConnection,
+    name: &str,
+) -> Result<CustomSetting, sqlx::Error> {
+    let value = sqlx::query_scalar("select current_setting($1, true)")
+        .bind(name)
+        .fetch_one(connection)
+        .await?;
+    Ok(CustomSetting {
+        name: name.to_owned(),
+        value,
+    })
 }
 
 /// Whether an extension or a language of the database keeps state in a session that no command resets: connections to
 /// other servers (`dblink`, `postgres_fdw` and other wrappers), or an interpreter's variables (PL/Perl, PL/Python, PL/Tcl).
-pub(crate) async fn keeps_session_state(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+pub(crate) async fn keeps_session_state(
+    connection: &mut PgConnection,
+) -> Result<bool, sqlx::Error> {
     let query = "
         select exists (select from pg_language where lanname not in ('internal', 'c', 'sql', 'plpgsql'))
             or exists (select from pg_extension where extname in ('dblink', 'http', 'orafce', 'pg_background', 'plproxy'))

@@ -140,7 +140,9 @@ impl Builder {
     /// such as `port` and `data_directory`.
     pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         let name = name.into().to_ascii_lowercase();
-        self.layer.settings.insert(name, Sourced::new(value.into(), Source::Builder));
+        self.layer
+            .settings
+            .insert(name, Sourced::new(value.into(), Source::Builder));
         self
     }
 
@@ -170,7 +172,12 @@ impl Builder {
     /// More extensions to install before the migrations, in this order. A builder that names any extension
     /// replaces the list of `ebbtide.toml`.
     pub fn extensions(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        let mut all = self.layer.extensions.take().map(|said| said.value).unwrap_or_default();
+        let mut all = self
+            .layer
+            .extensions
+            .take()
+            .map(|said| said.value)
+            .unwrap_or_default();
         all.extend(names.into_iter().map(Into::into));
         self.layer.extensions = said(without_repeats(all));
         self
@@ -203,25 +210,41 @@ impl Builder {
 
     /// Expects a table to exist once the database is provisioned.
     pub fn expect_table(self, name: impl Into<String>) -> Self {
-        self.expecting(Expect { tables: vec![name.into()], ..Expect::default() })
+        self.expecting(Expect {
+            tables: vec![name.into()],
+            ..Expect::default()
+        })
     }
 
     /// Expects a table to hold exactly so many rows once the database is provisioned.
     pub fn expect_rows(self, table: impl Into<String>, count: u64) -> Self {
-        self.expecting(Expect { rows: [(table.into(), count)].into(), ..Expect::default() })
+        self.expecting(Expect {
+            rows: [(table.into(), count)].into(),
+            ..Expect::default()
+        })
     }
 
     /// Expects an enum type to have exactly these labels, in this order.
-    pub fn expect_enum(self, name: impl Into<String>, labels: impl IntoIterator<Item = impl Into<String>>) -> Self {
+    pub fn expect_enum(
+        self,
+        name: impl Into<String>,
+        labels: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
         let labels = labels.into_iter().map(Into::into).collect();
-        self.expecting(Expect { enums: [(name.into(), labels)].into(), ..Expect::default() })
+        self.expecting(Expect {
+            enums: [(name.into(), labels)].into(),
+            ..Expect::default()
+        })
     }
 
     /// Expects an enum type to have the labels of this Rust enum, in any order.
     ///
     /// The error before the first test shows both lists, and what either side lacks.
     pub fn expect_enum_of<T: PgEnum>(self) -> Self {
-        self.expecting(Expect { rust_enums: vec![RustEnum::of::<T>()], ..Expect::default() })
+        self.expecting(Expect {
+            rust_enums: vec![RustEnum::of::<T>()],
+            ..Expect::default()
+        })
     }
 
     /// How long one migration or one seed file may take, more than zero. Default: 120 seconds.
@@ -253,7 +276,10 @@ impl Builder {
         if let Some(url) = &layer.url {
             Given::text(&key::URL, Source::Builder, url.expose()).url()?;
         }
-        for (key, limit) in [(&key::START_TIMEOUT, &layer.start_timeout), (&key::TIMEOUT, &layer.provision_timeout)] {
+        for (key, limit) in [
+            (&key::START_TIMEOUT, &layer.start_timeout),
+            (&key::TIMEOUT, &layer.provision_timeout),
+        ] {
             if limit.as_ref().is_some_and(|limit| limit.is_zero()) {
                 Given::bare(key, Source::Builder, spell(Duration::ZERO)).limit()?;
             }
@@ -265,14 +291,22 @@ impl Builder {
     }
 
     fn expecting(mut self, more: Expect) -> Self {
-        let sofar = self.layer.expect.take().map(|said| said.value).unwrap_or_default();
+        let sofar = self
+            .layer
+            .expect
+            .take()
+            .map(|said| said.value)
+            .unwrap_or_default();
         self.layer.expect = said(more.over(sofar));
         self
     }
 }
 
 // Every field of the layer is optional, so that saying nothing differs from saying the default.
-#[expect(clippy::unnecessary_wraps, reason = "the result goes into an optional field")]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the result goes into an optional field"
+)]
 fn said<T>(value: T) -> Option<Sourced<T>> {
     Some(Sourced::new(value, Source::Builder))
 }

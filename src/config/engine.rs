@@ -4,8 +4,14 @@ use std::path::PathBuf;
 
 /// The variables that Docker's and Podman's own tools go by
 /// (<https://docs.docker.com/reference/cli/docker/#environment-variables>).
-pub(super) const VARIABLES: [&str; 6] =
-    ["DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "CONTAINER_HOST"];
+pub(super) const VARIABLES: [&str; 6] = [
+    "DOCKER_HOST",
+    "DOCKER_CONTEXT",
+    "DOCKER_CONFIG",
+    "DOCKER_TLS_VERIFY",
+    "DOCKER_CERT_PATH",
+    "CONTAINER_HOST",
+];
 
 /// Everything outside the plan that decides which engine is meant; read once, searched when a container is wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -37,7 +43,9 @@ impl EngineHints {
         Self {
             docker_host: host,
             context,
-            config_dir: config.map(PathBuf::from).or_else(|| home.as_ref().map(|home| home.join(".docker"))),
+            config_dir: config
+                .map(PathBuf::from)
+                .or_else(|| home.as_ref().map(|home| home.join(".docker"))),
             tls_verify: verify.is_some(),
             cert_path: certificates.map(PathBuf::from),
             container_host,

@@ -54,7 +54,8 @@ impl Environment {
                 .with_source(error)
                 .with_help("change to a folder that exists")
         })?;
-        let environment = Self::new(std::env::vars_os(), working_dir, std::env::temp_dir(), uid).with_project()?;
+        let environment = Self::new(std::env::vars_os(), working_dir, std::env::temp_dir(), uid)
+            .with_project()?;
         for unknown in environment.unknown_variables() {
             tracing::warn!("{unknown}");
         }
@@ -72,8 +73,9 @@ impl Environment {
         N: Into<OsString>,
         V: Into<OsString>,
     {
-        let named =
-            variables.into_iter().filter_map(|(name, value)| Some((name.into().into_string().ok()?, value.into())));
+        let named = variables
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.into().into_string().ok()?, value.into())));
         Self {
             variables: named.filter(|(name, _)| is_relevant(name)).collect(),
             dot_env: BTreeMap::new(),
@@ -85,7 +87,10 @@ impl Environment {
 
     /// The same environment with the `.env` that lies beside the package or in its root, if there is one.
     pub(super) fn with_project(self) -> Result<Self> {
-        let Some(path) = Project::around(&self.package_root()).beside_package_or_root(DOT_ENV) else { return Ok(self) };
+        let Some(path) = Project::around(&self.package_root()).beside_package_or_root(DOT_ENV)
+        else {
+            return Ok(self);
+        };
         match std::fs::read(&path) {
             Ok(bytes) => self.with_dot_env(&path, &String::from_utf8_lossy(&bytes)),
             Err(error) => {
@@ -97,14 +102,19 @@ impl Environment {
 
     /// The same environment with the text of a `.env` file; no I/O. `path` is for error messages.
     pub(crate) fn with_dot_env(self, path: &Path, text: &str) -> Result<Self> {
-        let dot_env = dot_env::parse(path, text, |name| name.starts_with(OURS) || name == TEST_URL)?;
+        let dot_env = dot_env::parse(path, text, |name| {
+            name.starts_with(OURS) || name == TEST_URL
+        })?;
         Ok(Self { dot_env, ..self })
     }
 
     /// The folder of the package under test: `CARGO_MANIFEST_DIR`, else the current folder.
     pub(super) fn package_root(&self) -> Sourced<PathBuf> {
         match self.real(MANIFEST_DIR) {
-            Some(folder) => Sourced::new(self.working_dir.join(folder), Source::Variable(MANIFEST_DIR)),
+            Some(folder) => Sourced::new(
+                self.working_dir.join(folder),
+                Source::Variable(MANIFEST_DIR),
+            ),
             None => Sourced::by_default(self.working_dir.clone()),
         }
     }
@@ -128,9 +138,15 @@ impl Environment {
             bin: self.path(key::BIN.variable),
             state_dir: self.path(key::STATE_DIR.variable),
             start_timeout: self.read(&key::START_TIMEOUT, Given::limit)?,
-            extensions: self.read(&key::EXTENSIONS, Given::words)?.map(|text| text.map(|text| split(&text))),
-            migrations: self.path(key::MIGRATIONS.variable).map(|said| said.map(Migrations::from_variable)),
-            seeds: self.path(key::SEEDS.variable).map(|path| path.map(|path| Some(path).filter(|path| !is_none(path)))),
+            extensions: self
+                .read(&key::EXTENSIONS, Given::words)?
+                .map(|text| text.map(|text| split(&text))),
+            migrations: self
+                .path(key::MIGRATIONS.variable)
+                .map(|said| said.map(Migrations::from_variable)),
+            seeds: self
+                .path(key::SEEDS.variable)
+                .map(|path| path.map(|path| Some(path).filter(|path| !is_none(path)))),
             expect: None,
             provision_timeout: self.read(&key::TIMEOUT, Given::limit)?,
         })
@@ -138,17 +154,23 @@ impl Environment {
 
     /// `TEST_DATABASE_URL`, which counts for the external backend only.
     pub(super) fn test_url(&self) -> Result<Option<Sourced<ServerUrl>>> {
-        let given = self.text(TEST_URL)?.map(|text| Given::text(&key::URL, text.source, text.value));
+        let given = self
+            .text(TEST_URL)?
+            .map(|text| Given::text(&key::URL, text.source, text.value));
         given.map(Given::url).transpose()
     }
 
     /// The text of a variable that belongs to no key of the file.
     pub(super) fn text(&self, name: &'static str) -> Result<Option<Sourced<String>>> {
-        let Some(found) = self.find(name) else { return Ok(None) };
+        let Some(found) = self.find(name) else {
+            return Ok(None);
+        };
         match found.value.into_string() {
             Ok(text) => Ok(Some(Sourced::new(text, found.source))),
-            Err(_) => Err(Error::new(ErrorKind::Config, format!("{name} is not valid UTF-8"))
-                .with_help(format!("set {name} to plain text, or unset it"))),
+            Err(_) => Err(
+                Error::new(ErrorKind::Config, format!("{name} is not valid UTF-8"))
+                    .with_help(format!("set {name} to plain text, or unset it")),
+            ),
         }
     }
 
@@ -160,11 +182,18 @@ impl Environment {
     /// Where ebbtide's state goes when nobody says: a folder of the user's session, else of the user's own.
     pub(super) fn state_dir(&self) -> Sourced<PathBuf> {
         // Root's session folder is closed to the user that root's servers run as.
-        let session = self.real(RUNTIME_DIR).map(Path::new).filter(|_| self.uid != 0);
+        let session = self
+            .real(RUNTIME_DIR)
+            .map(Path::new)
+            .filter(|_| self.uid != 0);
         let session = session.filter(|folder| folder.is_absolute() && folder.is_dir());
         match session {
             Some(folder) => Sourced::new(folder.join("ebbtide"), Source::Variable(RUNTIME_DIR)),
-            None => Sourced::by_default(self.working_dir.join(&self.temp_dir).join(format!("ebbtide-{}", self.uid))),
+            None => Sourced::by_default(
+                self.working_dir
+                    .join(&self.temp_dir)
+                    .join(format!("ebbtide-{}", self.uid)),
+            ),
         }
     }
 
@@ -178,8 +207,16 @@ impl Environment {
 
     /// Where a container engine may be: what other programs go by, so never from `.env`.
     pub(super) fn engine(&self) -> EngineHints {
-        let folder = |name| self.real(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
-        EngineHints::new(|name| self.real(name)?.to_str().map(str::to_owned), folder(HOME), folder(RUNTIME_DIR))
+        let folder = |name| {
+            self.real(name)
+                .map(PathBuf::from)
+                .filter(|folder| folder.is_absolute())
+        };
+        EngineHints::new(
+            |name| self.real(name)?.to_str().map(str::to_owned),
+            folder(HOME),
+            folder(RUNTIME_DIR),
+        )
     }
 
     /// The number that nextest gives to a test among those that run at once.
@@ -207,7 +244,9 @@ impl Environment {
             // Without the prefix, which they share, the rest has to be near.
             let endings = key::variables().filter_map(|known| known.strip_prefix(OURS));
             match nearest(&name[OURS.len()..], endings) {
-                Some(near) => format!("{name} means nothing to ebbtide: did you mean {OURS}{near}?"),
+                Some(near) => {
+                    format!("{name} means nothing to ebbtide: did you mean {OURS}{near}?")
+                }
                 None => format!("{name} means nothing to ebbtide"),
             }
         };
@@ -219,7 +258,9 @@ impl Environment {
         key: &'static Key,
         parse: impl FnOnce(Given) -> Result<Sourced<T>>,
     ) -> Result<Option<Sourced<T>>> {
-        let given = self.text(key.variable)?.map(|text| Given::text(key, text.source, text.value));
+        let given = self
+            .text(key.variable)?
+            .map(|text| Given::text(key, text.source, text.value));
         given.map(parse).transpose()
     }
 
@@ -250,7 +291,16 @@ impl fmt::Debug for Environment {
 
 fn is_relevant(name: &str) -> bool {
     name.starts_with(OURS)
-        || [MANIFEST_DIR, PACKAGE_NAME, PATH, RUNTIME_DIR, SLOT, TEST_URL, HOME].contains(&name)
+        || [
+            MANIFEST_DIR,
+            PACKAGE_NAME,
+            PATH,
+            RUNTIME_DIR,
+            SLOT,
+            TEST_URL,
+            HOME,
+        ]
+        .contains(&name)
         || engine::VARIABLES.contains(&name)
 }
 
@@ -259,5 +309,12 @@ fn is_none(path: &Path) -> bool {
 }
 
 fn split(names: &str) -> Vec<String> {
-    without_repeats(names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
+    without_repeats(
+        names
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect(),
+    )
 }

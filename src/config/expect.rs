@@ -74,7 +74,11 @@ pub trait PgEnum {
 impl RustEnum {
     pub(crate) fn of<T: PgEnum>() -> Self {
         let labels = T::LABELS.iter().map(ToString::to_string).collect();
-        Self { path: std::any::type_name::<T>().to_owned(), name: T::NAME.to_owned(), labels }
+        Self {
+            path: std::any::type_name::<T>().to_owned(),
+            name: T::NAME.to_owned(),
+            labels,
+        }
     }
 }
 
@@ -82,7 +86,10 @@ impl Expect {
     /// True when nothing is expected.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.tables.is_empty() && self.rows.is_empty() && self.enums.is_empty() && self.rust_enums.is_empty()
+        self.tables.is_empty()
+            && self.rows.is_empty()
+            && self.enums.is_empty()
+            && self.rust_enums.is_empty()
     }
 
     /// Both expectations; on the same table or type `self` decides.
@@ -95,7 +102,12 @@ impl Expect {
         rust_enums.extend(self.rust_enums);
         rust_enums.sort();
         rust_enums.dedup();
-        Expect { tables: without_repeats(tables), rows, enums, rust_enums }
+        Expect {
+            tables: without_repeats(tables),
+            rows,
+            enums,
+            rust_enums,
+        }
     }
 }
 
@@ -106,8 +118,16 @@ mod tests {
     #[test]
     fn expectations_are_put_together_by_name() {
         let rows = |table: &str, count| BTreeMap::from([(table.to_owned(), count)]);
-        let strong = Expect { tables: vec!["a".into(), "b".into()], rows: rows("a", 1), ..Expect::default() };
-        let weak = Expect { tables: vec!["b".into(), "c".into()], rows: rows("a", 2), ..Expect::default() };
+        let strong = Expect {
+            tables: vec!["a".into(), "b".into()],
+            rows: rows("a", 1),
+            ..Expect::default()
+        };
+        let weak = Expect {
+            tables: vec!["b".into(), "c".into()],
+            rows: rows("a", 2),
+            ..Expect::default()
+        };
         let both = strong.over(weak);
         assert_eq!(both.tables, ["b", "c", "a"]);
         assert_eq!(both.rows, rows("a", 1));

@@ -33,19 +33,30 @@ impl ConfigFile {
         let named = named.map(|path| Sourced::new(path.to_owned(), Source::Builder));
         let found = match environment.path(key::CONFIG).or(named) {
             Some(named) => Some(existing(&root, named)?),
-            None => Project::around(&root).nearest(NAME).map(Sourced::by_default),
+            None => Project::around(&root)
+                .nearest(NAME)
+                .map(Sourced::by_default),
         };
         let Some(found) = found else {
-            return Ok(Self { path: Sourced::by_default(None), layer: Layer::default() });
+            return Ok(Self {
+                path: Sourced::by_default(None),
+                layer: Layer::default(),
+            });
         };
         let text = std::fs::read_to_string(found.get()).map_err(|error| {
-            Error::new(ErrorKind::Config, format!("{} cannot be read", found.display()))
-                .with_source(error)
-                .with_help("make it a readable file of UTF-8 text")
+            Error::new(
+                ErrorKind::Config,
+                format!("{} cannot be read", found.display()),
+            )
+            .with_source(error)
+            .with_help("make it a readable file of UTF-8 text")
         })?;
         let shown = found.strip_prefix(root.get()).unwrap_or(&found);
         let layer = parse(shown, found.parent().unwrap_or(&root), &text)?;
-        Ok(Self { path: found.map(Some), layer })
+        Ok(Self {
+            path: found.map(Some),
+            layer,
+        })
     }
 }
 
@@ -59,8 +70,10 @@ fn existing(root: &Path, named: Sourced<PathBuf>) -> Result<Sourced<PathBuf>> {
         _ => format!("{}={:?}", key::CONFIG, named.to_string_lossy()),
     };
     let message = format!("{label} is not a file: there is none at {}", path.display());
-    Err(Error::new(ErrorKind::Config, message)
-        .with_help(format!("create it, or do not name it ({} or `config_file`)", key::CONFIG)))
+    Err(Error::new(ErrorKind::Config, message).with_help(format!(
+        "create it, or do not name it ({} or `config_file`)",
+        key::CONFIG
+    )))
 }
 
 /// What the text of a file says. Relative paths in it are relative to `folder`.
@@ -70,8 +83,16 @@ pub(super) fn parse(shown: &Path, folder: &Path, text: &str) -> Result<Layer> {
     let mut layer = Layer::default();
     for section in document.entries("", table.get_ref()) {
         match section.name {
-            "server" => server(&mut layer, folder, section.table("a table of keys, as in [server]")?)?,
-            "provision" => provision(&mut layer, folder, section.table("a table of keys, as in [provision]")?)?,
+            "server" => server(
+                &mut layer,
+                folder,
+                section.table("a table of keys, as in [server]")?,
+            )?,
+            "provision" => provision(
+                &mut layer,
+                folder,
+                section.table("a table of keys, as in [provision]")?,
+            )?,
             name => return Err(misplaced(&section, name)),
         }
     }
@@ -86,7 +107,10 @@ fn server(layer: &mut Layer, folder: &Path, entries: Vec<Entry<'_>>) -> Result<(
             "image" => layer.image = Some(entry.text(&key::IMAGE)?.words()?),
             "url" => layer.url = Some(entry.text(&key::URL)?.url()?),
             "allow_remote" => {
-                layer.allow_remote = Some(Sourced::new(entry.flag(&key::ALLOW_REMOTE)?, entry.source()));
+                layer.allow_remote = Some(Sourced::new(
+                    entry.flag(&key::ALLOW_REMOTE)?,
+                    entry.source(),
+                ));
             }
             "linger" => layer.linger = Some(entry.text(&key::LINGER)?.duration()?),
             "keep" => layer.keep = Some(entry.text(&key::KEEP)?.choice()?),
@@ -99,12 +123,16 @@ fn server(layer: &mut Layer, folder: &Path, entries: Vec<Entry<'_>>) -> Result<(
                 for setting in entry.table(key::SETTINGS.legal)? {
                     let (name, value) = (setting.name.to_ascii_lowercase(), setting.scalar()?);
                     check_setting(&key::SETTINGS, &setting.source(), &name, &value)?;
-                    layer.settings.insert(name, Sourced::new(value, setting.source()));
+                    layer
+                        .settings
+                        .insert(name, Sourced::new(value, setting.source()));
                 }
             }
             "bin" => layer.bin = Some(path(folder, &key::BIN, &entry)?),
             "state_dir" => layer.state_dir = Some(path(folder, &key::STATE_DIR, &entry)?),
-            "start_timeout" => layer.start_timeout = Some(entry.text(&key::START_TIMEOUT)?.limit()?),
+            "start_timeout" => {
+                layer.start_timeout = Some(entry.text(&key::START_TIMEOUT)?.limit()?)
+            }
             _ => return Err(entry.unknown(&names(key::SERVER))),
         }
     }
@@ -118,7 +146,9 @@ fn provision(layer: &mut Layer, folder: &Path, entries: Vec<Entry<'_>>) -> Resul
                 let names = without_repeats(entry.list(&key::EXTENSIONS)?);
                 layer.extensions = Some(Sourced::new(names, entry.source()));
             }
-            "migrations" => layer.migrations = Some(Sourced::new(migrations(folder, &entry)?, entry.source())),
+            "migrations" => {
+                layer.migrations = Some(Sourced::new(migrations(folder, &entry)?, entry.source()))
+            }
             "seeds" => layer.seeds = Some(seeds(folder, &entry)?),
             "timeout" => layer.provision_timeout = Some(entry.text(&key::TIMEOUT)?.limit()?),
             "expect" => layer.expect = Some(Sourced::new(expect(&entry)?, entry.source())),
@@ -131,7 +161,9 @@ fn provision(layer: &mut Layer, folder: &Path, entries: Vec<Entry<'_>>) -> Resul
 fn migrations(folder: &Path, entry: &Entry<'_>) -> Result<Migrations> {
     match entry.value() {
         DeValue::Boolean(false) => Ok(Migrations::None),
-        DeValue::String(_) => Ok(Migrations::Directory(path(folder, &key::MIGRATIONS, entry)?.value)),
+        DeValue::String(_) => Ok(Migrations::Directory(
+            path(folder, &key::MIGRATIONS, entry)?.value,
+        )),
         DeValue::Table(_) => named(folder, entry),
         _ => Err(entry.is_not("a folder, false or a table", key::MIGRATIONS.legal)),
     }
@@ -142,30 +174,63 @@ fn named(folder: &Path, entry: &Entry<'_>) -> Result<Migrations> {
     let layouts: Vec<&str> = Layout::WORDS.iter().map(|(word, _)| *word).collect();
     let parts = entry.table(key::MIGRATIONS.legal)?;
     let of_layout = |part: &&Entry<'_>| layouts.contains(&part.name);
-    let Some(part) = parts.iter().find(of_layout) else { return command(folder, entry, parts, &layouts) };
+    let Some(part) = parts.iter().find(of_layout) else {
+        return command(folder, entry, parts, &layouts);
+    };
     if let Some(other) = parts.iter().find(|other| other.name != part.name) {
-        let message = format!("provision.migrations has both {} and {}", part.name, other.name);
-        return Err(entry.error(message).with_help("name one folder with one layout, or one command"));
+        let message = format!(
+            "provision.migrations has both {} and {}",
+            part.name, other.name
+        );
+        return Err(entry
+            .error(message)
+            .with_help("name one folder with one layout, or one command"));
     }
-    let (_, layout) = Layout::WORDS.iter().find(|(word, _)| *word == part.name).expect("a layout's word");
-    Ok(Migrations::Files(*layout, path(folder, &key::MIGRATIONS, part)?.value))
+    let (_, layout) = Layout::WORDS
+        .iter()
+        .find(|(word, _)| *word == part.name)
+        .expect("a layout's word");
+    Ok(Migrations::Files(
+        *layout,
+        path(folder, &key::MIGRATIONS, part)?.value,
+    ))
 }
 
-fn command(folder: &Path, entry: &Entry<'_>, parts: Vec<Entry<'_>>, layouts: &[&str]) -> Result<Migrations> {
+fn command(
+    folder: &Path,
+    entry: &Entry<'_>,
+    parts: Vec<Entry<'_>>,
+    layouts: &[&str],
+) -> Result<Migrations> {
     let mut said = MigrationCommand::new(Vec::<String>::new()).directory(folder);
     for part in parts {
         match part.name {
             "command" => said.command = part.list(&key::COMMAND)?,
-            "inputs" => said.inputs = part.list(&key::INPUTS)?.iter().map(|input| folder.join(input)).collect(),
+            "inputs" => {
+                said.inputs = part
+                    .list(&key::INPUTS)?
+                    .iter()
+                    .map(|input| folder.join(input))
+                    .collect()
+            }
             "directory" => said.directory = Some(path(folder, &key::DIRECTORY, &part)?.value),
             "url_variable" => said.url_variable = part.text(&key::URL_VARIABLE)?.words()?.value,
             _ => {
-                let of_commands = names(&[&key::COMMAND, &key::INPUTS, &key::DIRECTORY, &key::URL_VARIABLE]);
+                let of_commands = names(&[
+                    &key::COMMAND,
+                    &key::INPUTS,
+                    &key::DIRECTORY,
+                    &key::URL_VARIABLE,
+                ]);
                 return Err(part.unknown(&[&of_commands, layouts].concat()));
             }
         }
     }
-    if said.command.first().is_none_or(|program| program.trim().is_empty()) {
+    if said
+        .command
+        .first()
+        .is_none_or(|program| program.trim().is_empty())
+    {
         return Err(entry
             .error("provision.migrations names no command")
             .with_help(format!("name {} as command", key::COMMAND.legal)));
@@ -173,7 +238,9 @@ fn command(folder: &Path, entry: &Entry<'_>, parts: Vec<Entry<'_>>, layouts: &[&
     if said.inputs.is_empty() {
         return Err(entry
             .error("provision.migrations has a command and no inputs")
-            .with_help(r#"name the files and folders that decide its outcome, as in inputs = ["alembic"]"#));
+            .with_help(
+                r#"name the files and folders that decide its outcome, as in inputs = ["alembic"]"#,
+            ));
     }
     Ok(Migrations::Command(said))
 }
@@ -209,7 +276,10 @@ fn names(keys: &[&Key]) -> Vec<&'static str> {
 
 /// A key at the top of the file that is no section; perhaps it belongs into one.
 fn misplaced(entry: &Entry<'_>, name: &str) -> Error {
-    let belongs = key::SERVER.iter().chain(key::PROVISION).find(|key| key.name() == name);
+    let belongs = key::SERVER
+        .iter()
+        .chain(key::PROVISION)
+        .find(|key| key.name() == name);
     let error = entry.unknown(&["server", "provision"]);
     match belongs.and_then(|key| key.path.split_once('.')) {
         Some((section, name)) => error.with_help(format!("put {name} below [{section}]")),

@@ -22,13 +22,23 @@ impl Given {
     pub(super) fn text(key: &'static Key, source: Source, text: impl Into<String>) -> Self {
         let text = text.into();
         let shown = format!("{:?}", ServerUrl::new(text.as_str()));
-        Self { key, source, text, shown }
+        Self {
+            key,
+            source,
+            text,
+            shown,
+        }
     }
 
     /// A number or the like, which errors show as it is.
     pub(super) fn bare(key: &'static Key, source: Source, text: impl Into<String>) -> Self {
         let text = text.into();
-        Self { key, source, shown: text.clone(), text }
+        Self {
+            key,
+            source,
+            shown: text.clone(),
+            text,
+        }
     }
 
     pub(super) fn choice<T: Choice>(self) -> Result<Sourced<T>> {
@@ -40,15 +50,23 @@ impl Given {
     pub(super) fn major(self) -> Result<Sourced<u32>> {
         match self.text.parse::<u32>() {
             Ok(major) if major >= 10 => Ok(Sourced::new(major, self.source)),
-            _ => Err(self.is_not("a major version of PostgreSQL: a whole number from 10, such as 17")),
+            _ => {
+                Err(self
+                    .is_not("a major version of PostgreSQL: a whole number from 10, such as 17"))
+            }
         }
     }
 
     pub(super) fn url(self) -> Result<Sourced<ServerUrl>> {
-        if ["postgres://", "postgresql://"].iter().any(|scheme| self.text.starts_with(scheme)) {
+        if ["postgres://", "postgresql://"]
+            .iter()
+            .any(|scheme| self.text.starts_with(scheme))
+        {
             return Ok(Sourced::new(ServerUrl::new(self.text), self.source));
         }
-        Err(self.is_not("the URL of a PostgreSQL server, such as postgres://user@localhost:5432/postgres"))
+        Err(self.is_not(
+            "the URL of a PostgreSQL server, such as postgres://user@localhost:5432/postgres",
+        ))
     }
 
     pub(super) fn flag(self) -> Result<Sourced<bool>> {
@@ -63,7 +81,10 @@ impl Given {
     pub(super) fn duration(self) -> Result<Sourced<Duration>> {
         match duration(&self.text) {
             Some(duration) => Ok(Sourced::new(duration, self.source)),
-            None => Err(self.is_not("a duration: a whole number and a unit, such as 500ms, 30s, 5m, 1h")),
+            None => {
+                Err(self
+                    .is_not("a duration: a whole number and a unit, such as 500ms, 30s, 5m, 1h"))
+            }
         }
     }
 
@@ -71,7 +92,8 @@ impl Given {
     pub(super) fn limit(self) -> Result<Sourced<Duration>> {
         match duration(&self.text) {
             Some(Duration::ZERO) => {
-                Err(self.is_not("a limit that anything could meet: write a longer one, such as 60s"))
+                Err(self
+                    .is_not("a limit that anything could meet: write a longer one, such as 60s"))
             }
             _ => self.duration(),
         }
@@ -80,7 +102,9 @@ impl Given {
     /// A plain text that says something.
     pub(super) fn words(self) -> Result<Sourced<String>> {
         if self.text.trim().is_empty() {
-            return Err(self.is_not("a value").with_help(format!("legal values: {}", self.key.legal)));
+            return Err(self
+                .is_not("a value")
+                .with_help(format!("legal values: {}", self.key.legal)));
         }
         Ok(Sourced::new(self.text, self.source))
     }
@@ -99,7 +123,11 @@ fn duration(text: &str) -> Option<Duration> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(unit_at);
     let (_, milliseconds) = UNITS.iter().find(|(name, _)| *name == unit)?;
-    number.parse::<u64>().ok()?.checked_mul(*milliseconds).map(Duration::from_millis)
+    number
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(*milliseconds)
+        .map(Duration::from_millis)
 }
 
 /// The duration in the largest unit that is exact, so that it reads back as the same.
@@ -107,7 +135,11 @@ pub(crate) fn spell(duration: Duration) -> String {
     if duration.is_zero() {
         return "0s".to_owned();
     }
-    let whole = UNITS.iter().find(|(_, unit)| duration.as_nanos().is_multiple_of(u128::from(*unit) * 1_000_000));
+    let whole = UNITS.iter().find(|(_, unit)| {
+        duration
+            .as_nanos()
+            .is_multiple_of(u128::from(*unit) * 1_000_000)
+    });
     match whole {
         Some((name, unit)) => format!("{}{name}", duration.as_millis() / u128::from(*unit)),
         None => format!("{duration:?}"),
@@ -133,10 +165,13 @@ pub(super) fn check_setting(key: &Key, source: &Source, name: &str, value: &str)
         Source::File { .. } => format!("{source}: {}.{name}", key.path),
         _ => key.label(source, &format!("{name:?}, ..")),
     };
-    let refuse =
-        |reason: &str, help: &str| Err(Error::new(ErrorKind::Config, format!("{} {reason}", place())).with_help(help));
+    let refuse = |reason: &str, help: &str| {
+        Err(Error::new(ErrorKind::Config, format!("{} {reason}", place())).with_help(help))
+    };
     let mut letters = name.chars();
-    let legal = letters.next().is_some_and(|c| c.is_ascii_lowercase() || c == '_')
+    let legal = letters
+        .next()
+        .is_some_and(|c| c.is_ascii_lowercase() || c == '_')
         && letters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '.');
     if !legal {
         return refuse(
@@ -152,7 +187,10 @@ pub(super) fn check_setting(key: &Key, source: &Source, name: &str, value: &str)
         );
     }
     if value.contains('\0') {
-        return refuse("holds a zero byte", "remove the zero byte: no setting of PostgreSQL can hold one");
+        return refuse(
+            "holds a zero byte",
+            "remove the zero byte: no setting of PostgreSQL can hold one",
+        );
     }
     Ok(())
 }
@@ -172,7 +210,17 @@ mod tests {
 
     #[test]
     fn what_is_no_duration_is_refused() {
-        for text in ["", "30", "s", "1.5s", "-1s", "1 s", "30S", "99999999999999999999h", "18446744073709551615h"] {
+        for text in [
+            "",
+            "30",
+            "s",
+            "1.5s",
+            "-1s",
+            "1 s",
+            "30S",
+            "99999999999999999999h",
+            "18446744073709551615h",
+        ] {
             assert_eq!(duration(text), None, "{text}");
         }
     }

@@ -72,7 +72,10 @@ impl Layer {
 
 fn both(strong: Option<Sourced<Expect>>, weak: Option<Sourced<Expect>>) -> Option<Sourced<Expect>> {
     match (strong, weak) {
-        (Some(strong), Some(weak)) => Some(Sourced::new(strong.value.over(weak.value), strong.source.and(weak.source))),
+        (Some(strong), Some(weak)) => Some(Sourced::new(
+            strong.value.over(weak.value),
+            strong.source.and(weak.source),
+        )),
         (one, other) => one.or(other),
     }
 }

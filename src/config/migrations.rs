@@ -113,11 +113,19 @@ impl MigrationCommand {
     pub(crate) fn shown(&self) -> String {
         let mut after_password = false;
         let argument = |argument: &String| {
-            let shown = if after_password { "***".to_owned() } else { redacted(argument) };
+            let shown = if after_password {
+                "***".to_owned()
+            } else {
+                redacted(argument)
+            };
             after_password = argument.to_ascii_lowercase().ends_with("password");
             shown
         };
-        self.command.iter().map(argument).collect::<Vec<_>>().join(" ")
+        self.command
+            .iter()
+            .map(argument)
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 
@@ -133,7 +141,8 @@ impl fmt::Debug for MigrationCommand {
 }
 
 type BoxError = Box<dyn StdError + Send + Sync>;
-type Run = dyn Fn(String) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>> + Send + Sync;
+type Run =
+    dyn Fn(String) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>> + Send + Sync;
 
 /// A function that migrates the database of a URL, and the name that stands for what it does: see
 /// [`Migrations::function`].
@@ -148,7 +157,10 @@ impl MigrationFunction {
         &self.name
     }
 
-    pub(crate) fn run(&self, url: String) -> impl Future<Output = Result<(), BoxError>> + Send + 'static {
+    pub(crate) fn run(
+        &self,
+        url: String,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send + 'static {
         (self.run)(url)
     }
 }
@@ -163,7 +175,9 @@ impl Eq for MigrationFunction {}
 
 impl fmt::Debug for MigrationFunction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("MigrationFunction").field(&self.name).finish()
+        f.debug_tuple("MigrationFunction")
+            .field(&self.name)
+            .finish()
     }
 }
 
@@ -219,17 +233,24 @@ impl Migrations {
     {
         let run = move |url| {
             let running = run(url);
-            Box::pin(async move { running.await.map_err(Into::into) }) as Pin<Box<dyn Future<Output = _> + Send>>
+            Box::pin(async move { running.await.map_err(Into::into) })
+                as Pin<Box<dyn Future<Output = _> + Send>>
         };
-        Self::Function(MigrationFunction { name: name.into(), run: Arc::new(run) })
+        Self::Function(MigrationFunction {
+            name: name.into(),
+            run: Arc::new(run),
+        })
     }
 
     /// What a variable says: `none`, a folder, or a folder with its layout in front, as in `diesel:migrations`.
     pub(super) fn from_variable(text: PathBuf) -> Self {
-        let layout = text.to_str().and_then(|text| text.split_once(':')).and_then(|(word, folder)| {
-            let (_, layout) = Layout::WORDS.iter().find(|(known, _)| *known == word)?;
-            Some(Self::Files(*layout, PathBuf::from(folder)))
-        });
+        let layout = text
+            .to_str()
+            .and_then(|text| text.split_once(':'))
+            .and_then(|(word, folder)| {
+                let (_, layout) = Layout::WORDS.iter().find(|(known, _)| *known == word)?;
+                Some(Self::Files(*layout, PathBuf::from(folder)))
+            });
         match layout {
             Some(layout) => layout,
             None if text == Path::new("none") => Self::None,
@@ -239,8 +260,12 @@ impl Migrations {
 }
 
 impl Choice for Layout {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("sqlx", Layout::Sqlx), ("sql", Layout::Sql), ("refinery", Layout::Refinery), ("diesel", Layout::Diesel)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("sqlx", Layout::Sqlx),
+        ("sql", Layout::Sql),
+        ("refinery", Layout::Refinery),
+        ("diesel", Layout::Diesel),
+    ];
     const SLIPS: &'static [(&'static str, Self)] = &[("plain", Layout::Sql)];
 }
 
@@ -294,7 +319,10 @@ mod tests {
     fn a_variable_names_a_folder_with_or_without_its_layout() {
         let read = |text: &str| Migrations::from_variable(PathBuf::from(text));
         assert_eq!(read("none"), Migrations::None);
-        assert_eq!(read("diesel:db/migrations"), Migrations::diesel("db/migrations"));
+        assert_eq!(
+            read("diesel:db/migrations"),
+            Migrations::diesel("db/migrations")
+        );
         assert_eq!(read("odd:folder"), Migrations::from("odd:folder"));
     }
 }

@@ -98,7 +98,10 @@ impl Plan {
     pub(crate) fn with_contents(&self, said: Migrations) -> Result<Self> {
         let by_test = Source::Builder;
         Ok(Self {
-            migrations: migrations(Some(Sourced::new(said, by_test.clone())), &self.package_root)?,
+            migrations: migrations(
+                Some(Sourced::new(said, by_test.clone())),
+                &self.package_root,
+            )?,
             seeds: Sourced::new(None, by_test.clone()),
             expect: Sourced::new(Expect::default(), by_test),
             ..self.clone()
@@ -107,7 +110,8 @@ impl Plan {
 
     /// The usual directory of migrations, where it does not exist and the plan names no other source.
     pub(crate) fn absent_migrations(&self) -> Option<PathBuf> {
-        let is_absent = self.migrations.source == Source::Default && *self.migrations == Migrations::None;
+        let is_absent =
+            self.migrations.source == Source::Default && *self.migrations == Migrations::None;
         is_absent.then(|| self.package_root.join(USUAL_MIGRATIONS))
     }
 
@@ -121,7 +125,11 @@ impl Plan {
     }
 
     /// Lays the variables over the builder, the builder over the file, and the file over the defaults.
-    pub(super) fn resolve(builder: Layer, config_file: Option<&Path>, environment: &Environment) -> Result<Self> {
+    pub(super) fn resolve(
+        builder: Layer,
+        config_file: Option<&Path>,
+        environment: &Environment,
+    ) -> Result<Self> {
         let file = ConfigFile::read(environment, config_file)?;
         let mut said = environment.layer()?.over(builder).over(file.layer);
         let (backend, url) = server(said.backend.take(), said.url.take(), environment)?;
@@ -140,20 +148,30 @@ impl Plan {
             keep_for: said.keep_for.unwrap_or(Sourced::by_default(KEEP_FOR)),
             storage: said.storage.unwrap_or(Sourced::by_default(Storage::Auto)),
             cache: said.cache.unwrap_or(Sourced::by_default(Cache::Auto)),
-            dedicated: said.dedicated.unwrap_or(Sourced::by_default(Dedicated::Auto)),
+            dedicated: said
+                .dedicated
+                .unwrap_or(Sourced::by_default(Dedicated::Auto)),
             settings,
             setting_sources,
             pg_bin: optional(said.bin.map(absolute)),
-            state_dir: said.state_dir.map_or_else(|| environment.state_dir(), absolute),
-            start_timeout: said.start_timeout.unwrap_or(Sourced::by_default(START_TIMEOUT)),
+            state_dir: said
+                .state_dir
+                .map_or_else(|| environment.state_dir(), absolute),
+            start_timeout: said
+                .start_timeout
+                .unwrap_or(Sourced::by_default(START_TIMEOUT)),
             path: environment.search_path(),
             engine: environment.engine(),
             slot: environment.slot(),
             extensions: said.extensions.unwrap_or(Sourced::by_default(Vec::new())),
             migrations: migrations(said.migrations, &root)?,
             seeds: seeds(said.seeds, &root)?,
-            expect: said.expect.unwrap_or(Sourced::by_default(Expect::default())),
-            provision_timeout: said.provision_timeout.unwrap_or(Sourced::by_default(PROVISION_TIMEOUT)),
+            expect: said
+                .expect
+                .unwrap_or(Sourced::by_default(Expect::default())),
+            provision_timeout: said
+                .provision_timeout
+                .unwrap_or(Sourced::by_default(PROVISION_TIMEOUT)),
             package_name: environment.package_name(),
             config_file: file.path,
             package_root: root,
@@ -168,7 +186,9 @@ fn server(
     environment: &Environment,
 ) -> Result<(Sourced<Backend>, Option<Sourced<ServerUrl>>)> {
     let backend = match (backend, &url) {
-        (Some(backend), Some(url)) if *backend == Backend::Auto => Sourced::new(Backend::External, url.source.clone()),
+        (Some(backend), Some(url)) if *backend == Backend::Auto => {
+            Sourced::new(Backend::External, url.source.clone())
+        }
         (None, Some(url)) => Sourced::new(Backend::External, url.source.clone()),
         (backend, _) => backend.unwrap_or(Sourced::by_default(Backend::Auto)),
     };
@@ -197,7 +217,9 @@ fn server(
 }
 
 /// The settings as the server takes them, and the source of each.
-fn settings(said: BTreeMap<String, Sourced<String>>) -> (Sourced<BTreeMap<String, String>>, BTreeMap<String, Source>) {
+fn settings(
+    said: BTreeMap<String, Sourced<String>>,
+) -> (Sourced<BTreeMap<String, String>>, BTreeMap<String, Source>) {
     let (mut values, mut sources) = (BTreeMap::new(), BTreeMap::new());
     for (name, Sourced { value, source }) in said {
         values.insert(name.clone(), value);
@@ -216,13 +238,21 @@ fn settings(said: BTreeMap<String, Sourced<String>>) -> (Sourced<BTreeMap<String
 fn migrations(said: Option<Sourced<Migrations>>, root: &Path) -> Result<Sourced<Migrations>> {
     let Some(said) = said else {
         let usual = root.join(USUAL_MIGRATIONS);
-        let found = if usual.is_dir() { Migrations::Directory(usual) } else { Migrations::None };
+        let found = if usual.is_dir() {
+            Migrations::Directory(usual)
+        } else {
+            Migrations::None
+        };
         return Ok(Sourced::by_default(found));
     };
     let Sourced { value, source } = said;
     let value = match value {
-        Migrations::Directory(path) => Migrations::Directory(folder(&MIGRATIONS, root.join(path), &source)?),
-        Migrations::Files(layout, path) => Migrations::Files(layout, folder(&MIGRATIONS, root.join(path), &source)?),
+        Migrations::Directory(path) => {
+            Migrations::Directory(folder(&MIGRATIONS, root.join(path), &source)?)
+        }
+        Migrations::Files(layout, path) => {
+            Migrations::Files(layout, folder(&MIGRATIONS, root.join(path), &source)?)
+        }
         Migrations::None => Migrations::None,
         Migrations::Command(said) => Migrations::Command(command(said, root, &source)?),
         Migrations::Function(function) => Migrations::Function(function),
@@ -232,14 +262,27 @@ fn migrations(said: Option<Sourced<Migrations>>, root: &Path) -> Result<Sourced<
 
 /// The command with absolute paths, if it can be run and its outcome be known again.
 fn command(said: MigrationCommand, root: &Path, source: &Source) -> Result<MigrationCommand> {
-    let refused = |message: String, help: &str| Error::new(ErrorKind::MigrationSource, message).with_help(help);
-    if said.command.first().is_none_or(|program| program.trim().is_empty()) {
-        return Err(refused(format!("migrations name no command ({source})"), "name a program and its arguments"));
+    let refused = |message: String, help: &str| {
+        Error::new(ErrorKind::MigrationSource, message).with_help(help)
+    };
+    if said
+        .command
+        .first()
+        .is_none_or(|program| program.trim().is_empty())
+    {
+        return Err(refused(
+            format!("migrations name no command ({source})"),
+            "name a program and its arguments",
+        ));
     }
     // Without inputs a changed migration would go unnoticed, and tests would run on an old template.
     if said.inputs.is_empty() {
-        let help = "name the files and folders that decide its outcome, as in `.input(\"alembic\")`";
-        return Err(refused(format!("the command {} has no inputs ({source})", said.shown()), help));
+        let help =
+            "name the files and folders that decide its outcome, as in `.input(\"alembic\")`";
+        return Err(refused(
+            format!("the command {} has no inputs ({source})", said.shown()),
+            help,
+        ));
     }
     let name = &said.url_variable;
     let first = name.chars().next().unwrap_or('0');
@@ -249,23 +292,43 @@ fn command(said: MigrationCommand, root: &Path, source: &Source) -> Result<Migra
     }
     let inputs: Vec<PathBuf> = said.inputs.iter().map(|input| root.join(input)).collect();
     if let Some(missing) = inputs.iter().find(|input| !input.exists()) {
-        let message = format!("migrations input {} does not exist ({source})", missing.display());
-        return Err(refused(message, "create it, or correct inputs: files and folders, relative to ebbtide.toml"));
+        let message = format!(
+            "migrations input {} does not exist ({source})",
+            missing.display()
+        );
+        return Err(refused(
+            message,
+            "create it, or correct inputs: files and folders, relative to ebbtide.toml",
+        ));
     }
     let directory = root.join(said.directory.unwrap_or_default());
     if !directory.is_dir() {
-        let message = format!("the command's directory {} is not there ({source})", directory.display());
-        return Err(refused(message, "create it, or correct directory, which is relative to ebbtide.toml"));
+        let message = format!(
+            "the command's directory {} is not there ({source})",
+            directory.display()
+        );
+        return Err(refused(
+            message,
+            "create it, or correct directory, which is relative to ebbtide.toml",
+        ));
     }
-    Ok(MigrationCommand { inputs, directory: Some(directory), ..said })
+    Ok(MigrationCommand {
+        inputs,
+        directory: Some(directory),
+        ..said
+    })
 }
 
 fn seeds(said: Option<Sourced<Option<PathBuf>>>, root: &Path) -> Result<Sourced<Option<PathBuf>>> {
     let Some(said) = said else {
-        return Ok(Sourced::by_default(Some(root.join("seeds")).filter(|usual| usual.is_dir())));
+        return Ok(Sourced::by_default(
+            Some(root.join("seeds")).filter(|usual| usual.is_dir()),
+        ));
     };
     let Sourced { value, source } = said;
-    let value = value.map(|path| folder(&SEEDS, root.join(path), &source)).transpose()?;
+    let value = value
+        .map(|path| folder(&SEEDS, root.join(path), &source))
+        .transpose()?;
     Ok(Sourced::new(value, source))
 }
 
@@ -276,8 +339,16 @@ struct Folder {
     kind: ErrorKind,
 }
 
-const MIGRATIONS: Folder = Folder { key: &key::MIGRATIONS, noun: "migrations", kind: ErrorKind::MigrationSource };
-const SEEDS: Folder = Folder { key: &key::SEEDS, noun: "seeds", kind: ErrorKind::Seed };
+const MIGRATIONS: Folder = Folder {
+    key: &key::MIGRATIONS,
+    noun: "migrations",
+    kind: ErrorKind::MigrationSource,
+};
+const SEEDS: Folder = Folder {
+    key: &key::SEEDS,
+    noun: "seeds",
+    kind: ErrorKind::Seed,
+};
 
 /// The path, if it is a folder.
 fn folder(wanted: &Folder, path: PathBuf, source: &Source) -> Result<PathBuf> {
@@ -285,11 +356,17 @@ fn folder(wanted: &Folder, path: PathBuf, source: &Source) -> Result<PathBuf> {
         return Ok(path);
     }
     let Folder { key, noun, kind } = wanted;
-    let fault = if path.exists() { "is not a directory" } else { "does not exist" };
+    let fault = if path.exists() {
+        "is not a directory"
+    } else {
+        "does not exist"
+    };
     let without = match source {
         Source::Variable(name) | Source::DotEnv(name) => format!("set {name}=none to go without"),
         Source::File { .. } => format!("write {} = false to go without", key.name()),
-        Source::Builder | Source::Several(_) | Source::Default => format!("call without_{noun}() to go without"),
+        Source::Builder | Source::Several(_) | Source::Default => {
+            format!("call without_{noun}() to go without")
+        }
     };
     let message = format!("{noun} directory {} {fault} ({source})", path.display());
     Err(Error::new(*kind, message).with_help(format!("create it, correct the path, or {without}")))

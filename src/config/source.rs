@@ -108,12 +108,24 @@ mod tests {
 
     #[test]
     fn every_source_prints_as_a_place() {
-        let file = Source::File { path: PathBuf::from("ebbtide.toml"), line: 3 };
+        let file = Source::File {
+            path: PathBuf::from("ebbtide.toml"),
+            line: 3,
+        };
         assert_eq!(Source::Builder.to_string(), "builder");
-        assert_eq!(Source::Variable("EBBTIDE_IMAGE").to_string(), "EBBTIDE_IMAGE");
-        assert_eq!(Source::DotEnv("EBBTIDE_IMAGE").to_string(), "EBBTIDE_IMAGE in .env");
+        assert_eq!(
+            Source::Variable("EBBTIDE_IMAGE").to_string(),
+            "EBBTIDE_IMAGE"
+        );
+        assert_eq!(
+            Source::DotEnv("EBBTIDE_IMAGE").to_string(),
+            "EBBTIDE_IMAGE in .env"
+        );
         assert_eq!(file.to_string(), "ebbtide.toml:3");
-        assert_eq!(Source::Builder.and(file).to_string(), "builder, ebbtide.toml:3");
+        assert_eq!(
+            Source::Builder.and(file).to_string(),
+            "builder, ebbtide.toml:3"
+        );
         assert_eq!(Source::Default.to_string(), "default");
     }
 

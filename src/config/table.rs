@@ -15,8 +15,16 @@ const WIDEST: usize = 48;
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows = rows(self);
-        let keys = rows.iter().map(|row| row.key.chars().count()).max().unwrap_or(0);
-        let values = rows.iter().map(|row| row.value.chars().count()).filter(|width| *width <= WIDEST).max();
+        let keys = rows
+            .iter()
+            .map(|row| row.key.chars().count())
+            .max()
+            .unwrap_or(0);
+        let values = rows
+            .iter()
+            .map(|row| row.value.chars().count())
+            .filter(|width| *width <= WIDEST)
+            .max();
         let values = values.unwrap_or(0);
         for (index, Row { key, value, source }) in rows.iter().enumerate() {
             let line_feed = if index == 0 { "" } else { "\n" };
@@ -36,7 +44,11 @@ impl<'a> Row<'a> {
     fn new(key: impl Into<String>, value: impl AsRef<str>, source: &'a Source) -> Self {
         // A line feed in a setting must not break the table.
         let value = value.as_ref().replace('\n', "\\n");
-        Self { key: key.into(), value, source }
+        Self {
+            key: key.into(),
+            value,
+            source,
+        }
     }
 
     fn plain<T: ToString>(key: &str, value: &'a Sourced<T>) -> Self {
@@ -44,11 +56,22 @@ impl<'a> Row<'a> {
     }
 
     fn optional<T: ToString>(key: &str, value: &'a Sourced<Option<T>>, absent: &str) -> Self {
-        Self::new(key, value.get().as_ref().map_or(absent.to_owned(), ToString::to_string), &value.source)
+        Self::new(
+            key,
+            value
+                .get()
+                .as_ref()
+                .map_or(absent.to_owned(), ToString::to_string),
+            &value.source,
+        )
     }
 
     fn path(key: &str, value: &'a Sourced<Option<std::path::PathBuf>>, absent: &str) -> Self {
-        Self::new(key, value.get().as_deref().map_or(absent.to_owned(), shown), &value.source)
+        Self::new(
+            key,
+            value.get().as_deref().map_or(absent.to_owned(), shown),
+            &value.source,
+        )
     }
 }
 
@@ -62,25 +85,51 @@ fn rows(plan: &Plan) -> Vec<Row<'_>> {
         Row::plain("allow_remote", &plan.allow_remote),
         Row::new("linger", spell(*plan.linger), &plan.linger.source),
         Row::plain("keep", &plan.keep),
-        Row::new("explain", plan.explain.map_or("no".to_owned(), spell), &plan.explain.source),
+        Row::new(
+            "explain",
+            plan.explain.map_or("no".to_owned(), spell),
+            &plan.explain.source,
+        ),
         Row::new("keep_for", spell(*plan.keep_for), &plan.keep_for.source),
         Row::plain("storage", &plan.storage),
         Row::plain("cache", &plan.cache),
         Row::plain("dedicated", &plan.dedicated),
     ];
     let settings = plan.settings.iter().zip(plan.setting_sources.values());
-    rows.extend(settings.map(|((name, value), source)| Row::new(format!("settings.{name}"), value, source)));
+    rows.extend(
+        settings.map(|((name, value), source)| Row::new(format!("settings.{name}"), value, source)),
+    );
     rows.extend([
         Row::path("bin", &plan.pg_bin, "searched for"),
         Row::new("state_dir", shown(&plan.state_dir), &plan.state_dir.source),
-        Row::new("start_timeout", spell(*plan.start_timeout), &plan.start_timeout.source),
-        Row::new("extensions", list(&plan.extensions), &plan.extensions.source),
-        Row::new("migrations", migrations(&plan.migrations), &plan.migrations.source),
+        Row::new(
+            "start_timeout",
+            spell(*plan.start_timeout),
+            &plan.start_timeout.source,
+        ),
+        Row::new(
+            "extensions",
+            list(&plan.extensions),
+            &plan.extensions.source,
+        ),
+        Row::new(
+            "migrations",
+            migrations(&plan.migrations),
+            &plan.migrations.source,
+        ),
         Row::path("seeds", &plan.seeds, "none"),
         Row::new("expect", expect(&plan.expect), &plan.expect.source),
-        Row::new("provision_timeout", spell(*plan.provision_timeout), &plan.provision_timeout.source),
+        Row::new(
+            "provision_timeout",
+            spell(*plan.provision_timeout),
+            &plan.provision_timeout.source,
+        ),
         Row::optional("package", &plan.package_name, "unknown"),
-        Row::new("package_root", shown(&plan.package_root), &plan.package_root.source),
+        Row::new(
+            "package_root",
+            shown(&plan.package_root),
+            &plan.package_root.source,
+        ),
         Row::path("config_file", &plan.config_file, "none"),
     ]);
     if plan.slot.is_some() {
@@ -94,7 +143,11 @@ fn shown(path: &Path) -> String {
 }
 
 fn list(names: &[String]) -> String {
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
 }
 
 fn migrations(migrations: &Migrations) -> String {
@@ -116,9 +169,13 @@ fn expect(expect: &Expect) -> String {
         ("row count", expect.rows.len()),
         ("enum", expect.enums.len() + expect.rust_enums.len()),
     ];
-    let spoken = counts.into_iter().filter(|(_, count)| *count > 0).map(|(noun, count)| match count {
-        1 => format!("1 {noun}"),
-        _ => format!("{count} {noun}s"),
-    });
+    let spoken =
+        counts
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(noun, count)| match count {
+                1 => format!("1 {noun}"),
+                _ => format!("{count} {noun}s"),
+            });
     spoken.collect::<Vec<_>>().join(", ")
 }

@@ -57,7 +57,10 @@ pub(super) fn redacted(url: &str) -> String {
 pub(super) fn without_secrets(line: &str) -> String {
     // ASCII lower case keeps every byte position.
     let lower = line.to_ascii_lowercase();
-    if !["://", "@", "pass", "secret", "token", "pwd"].iter().any(|sign| lower.contains(sign)) {
+    if !["://", "@", "pass", "secret", "token", "pwd"]
+        .iter()
+        .any(|sign| lower.contains(sign))
+    {
         return line.to_owned();
     }
     match line.split_once('=') {
@@ -84,9 +87,13 @@ fn parameters(url: &str) -> Vec<Range<usize>> {
     while let Some(equals) = url[at..].find('=').map(|found| at + found) {
         at = equals + 1;
         let name = url[..equals].trim_end();
-        let name = &name[name.rfind(|c: char| c == '&' || c == '?' || c.is_whitespace()).map_or(0, |end| end + 1)..];
+        let name = &name[name
+            .rfind(|c: char| c == '&' || c == '?' || c.is_whitespace())
+            .map_or(0, |end| end + 1)..];
         // A name may be written as %XX, too.
-        let decoded = form_urlencoded::parse(name.as_bytes()).next().map(|(name, _)| name.to_ascii_lowercase());
+        let decoded = form_urlencoded::parse(name.as_bytes())
+            .next()
+            .map(|(name, _)| name.to_ascii_lowercase());
         if !decoded.is_some_and(|name| name.ends_with("password")) {
             continue;
         }
@@ -111,21 +118,54 @@ mod tests {
     #[test]
     fn no_password_is_ever_printed() {
         for (url, printed) in [
-            ("postgres://me:secret@db:5432/app", "postgres://me:***@db:5432/app"),
-            ("postgres://me:sec:r@et/x?y@db/app", "postgres://me:***@db/app"),
+            (
+                "postgres://me:secret@db:5432/app",
+                "postgres://me:***@db:5432/app",
+            ),
+            (
+                "postgres://me:sec:r@et/x?y@db/app",
+                "postgres://me:***@db/app",
+            ),
             ("postgres://me@db/app", "postgres://me@db/app"),
             ("postgres://db:5432/app", "postgres://db:5432/app"),
-            ("postgres://db/app?user=me&Password=secret&x=1", "postgres://db/app?user=me&Password=***&x=1"),
-            ("postgres://db/app?sslpassword=secret", "postgres://db/app?sslpassword=***"),
-            ("host=db password=secret user=me", "host=db password=*** user=me"),
-            ("host=db password='my secret' user=me", "host=db password=*** user=me"),
+            (
+                "postgres://db/app?user=me&Password=secret&x=1",
+                "postgres://db/app?user=me&Password=***&x=1",
+            ),
+            (
+                "postgres://db/app?sslpassword=secret",
+                "postgres://db/app?sslpassword=***",
+            ),
+            (
+                "host=db password=secret user=me",
+                "host=db password=*** user=me",
+            ),
+            (
+                "host=db password='my secret' user=me",
+                "host=db password=*** user=me",
+            ),
             ("me:secret@db", "me:***@db"),
-            ("postgres://db/app?user=me&%70assword=secret", "postgres://db/app?user=me&%70assword=***"),
-            ("postgres://db/app?password=se%63ret&x=1", "postgres://db/app?password=***&x=1"),
-            ("postgres://db:5432/app?password=se@cret", "postgres://db:***"),
+            (
+                "postgres://db/app?user=me&%70assword=secret",
+                "postgres://db/app?user=me&%70assword=***",
+            ),
+            (
+                "postgres://db/app?password=se%63ret&x=1",
+                "postgres://db/app?password=***&x=1",
+            ),
+            (
+                "postgres://db:5432/app?password=se@cret",
+                "postgres://db:***",
+            ),
             ("postgres://me:x?password=y@db/app", "postgres://me:***"),
-            ("host=db password = secret user=me", "host=db password = *** user=me"),
-            ("host=db password = 'my secret' user=me", "host=db password = *** user=me"),
+            (
+                "host=db password = secret user=me",
+                "host=db password = *** user=me",
+            ),
+            (
+                "host=db password = 'my secret' user=me",
+                "host=db password = *** user=me",
+            ),
         ] {
             assert_eq!(ServerUrl::new(url).to_string(), printed);
             assert_eq!(format!("{:?}", ServerUrl::new(url)), format!("{printed:?}"));
@@ -139,7 +179,10 @@ mod tests {
             ("backend = = 'auto'", "backend = = 'auto'"),
             ("url = \"postgres://bob:secret@db/app", "url = ***"),
             ("url = postgres://bob:secret", "url = ***"),
-            ("server = { url = 'host=db password=secret }", "server = ***"),
+            (
+                "server = { url = 'host=db password=secret }",
+                "server = ***",
+            ),
             ("bob:secret@db/app\"\"\"", "***"),
             ("app.jwt_secret = 'abc", "app.jwt_secret = ***"),
             ("secret", "***"),

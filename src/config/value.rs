@@ -108,7 +108,9 @@ pub(super) trait Choice: Copy + PartialEq + 'static {
     /// The legal word for this value.
     fn word(self) -> &'static str {
         let known = Self::WORDS.iter().find(|(_, value)| *value == self);
-        known.map(|(word, _)| *word).expect("every value has a word")
+        known
+            .map(|(word, _)| *word)
+            .expect("every value has a word")
     }
 
     /// The value for this word, or an error that begins with `label`.
@@ -117,7 +119,10 @@ pub(super) trait Choice: Copy + PartialEq + 'static {
             return Ok(*value);
         }
         let legal: Vec<&str> = Self::WORDS.iter().map(|(word, _)| *word).collect();
-        let error = Error::new(ErrorKind::Config, format!("{label} is not one of: {}", legal.join(", ")));
+        let error = Error::new(
+            ErrorKind::Config,
+            format!("{label} is not one of: {}", legal.join(", ")),
+        );
         let known = || Self::WORDS.iter().chain(Self::SLIPS);
         let meant = nearest(word, known().map(|(word, _)| *word))
             .and_then(|near| known().find(|(word, _)| *word == near))
@@ -147,21 +152,35 @@ impl Choice for Backend {
 }
 
 impl Choice for Storage {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("auto", Storage::Auto), ("memory", Storage::Memory), ("disk", Storage::Disk)];
-    const SLIPS: &'static [(&'static str, Self)] =
-        &[("ram", Storage::Memory), ("tmpfs", Storage::Memory), ("ssd", Storage::Disk)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("auto", Storage::Auto),
+        ("memory", Storage::Memory),
+        ("disk", Storage::Disk),
+    ];
+    const SLIPS: &'static [(&'static str, Self)] = &[
+        ("ram", Storage::Memory),
+        ("tmpfs", Storage::Memory),
+        ("ssd", Storage::Disk),
+    ];
 }
 
 impl Choice for Cache {
-    const WORDS: &'static [(&'static str, Self)] = &[("auto", Cache::Auto), ("never", Cache::Never)];
-    const SLIPS: &'static [(&'static str, Self)] =
-        &[("off", Cache::Never), ("none", Cache::Never), ("no", Cache::Never), ("on", Cache::Auto)];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("auto", Cache::Auto), ("never", Cache::Never)];
+    const SLIPS: &'static [(&'static str, Self)] = &[
+        ("off", Cache::Never),
+        ("none", Cache::Never),
+        ("no", Cache::Never),
+        ("on", Cache::Auto),
+    ];
 }
 
 impl Choice for Dedicated {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("auto", Dedicated::Auto), ("always", Dedicated::Always), ("never", Dedicated::Never)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("auto", Dedicated::Auto),
+        ("always", Dedicated::Always),
+        ("never", Dedicated::Never),
+    ];
     const SLIPS: &'static [(&'static str, Self)] = &[
         ("true", Dedicated::Always),
         ("yes", Dedicated::Always),
@@ -174,8 +193,11 @@ impl Choice for Dedicated {
 }
 
 impl Choice for Keep {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("never", Keep::Never), ("failed", Keep::Failed), ("always", Keep::Always)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("never", Keep::Never),
+        ("failed", Keep::Failed),
+        ("always", Keep::Always),
+    ];
     const SLIPS: &'static [(&'static str, Self)] = &[
         ("no", Keep::Never),
         ("off", Keep::Never),
@@ -275,15 +297,27 @@ mod tests {
     fn a_slip_is_refused_with_the_word_that_was_meant() {
         let error = "dokcer".parse::<Backend>().expect_err("not legal");
         assert_eq!(error.kind(), ErrorKind::Config);
-        assert_eq!(error.to_string(), r#""dokcer" is not one of: auto, container, native, external"#);
+        assert_eq!(
+            error.to_string(),
+            r#""dokcer" is not one of: auto, container, native, external"#
+        );
         assert_eq!(error.help(), Some("did you mean container?"));
         let error = "Disk".parse::<Storage>().expect_err("not legal");
-        assert_eq!(error.to_string(), r#""Disk" is not one of: auto, memory, disk"#);
+        assert_eq!(
+            error.to_string(),
+            r#""Disk" is not one of: auto, memory, disk"#
+        );
         assert_eq!(error.help(), Some("did you mean disk?"));
     }
 
     #[test]
     fn a_word_that_is_near_to_nothing_gets_no_advice() {
-        assert_eq!("mainframe".parse::<Backend>().expect_err("not legal").help(), None);
+        assert_eq!(
+            "mainframe"
+                .parse::<Backend>()
+                .expect_err("not legal")
+                .help(),
+            None
+        );
     }
 }

@@ -16,7 +16,9 @@ const RESTART: &str = "\0options\0";
 
 /// The value of `PGOPTIONS`, as the driver has read it.
 fn settings() -> Option<String> {
-    PgConnectOptions::new_without_pgpass().get_options().map(str::to_owned)
+    PgConnectOptions::new_without_pgpass()
+        .get_options()
+        .map(str::to_owned)
 }
 
 /// The driver's options without a setting from the environment.
@@ -38,12 +40,21 @@ pub(super) fn none_of() -> PgConnectOptions {
 pub(super) fn only_settings(url: &Url, session: &str) -> Result<PgConnectOptions, sqlx::Error> {
     let restart = if settings().is_some() { RESTART } else { "" };
     let mut url = url.clone();
-    let others = super::pairs(&url).into_iter().filter(|pair| !super::is_setting(pair));
+    let others = super::pairs(&url)
+        .into_iter()
+        .filter(|pair| !super::is_setting(pair));
     let others: Vec<String> = others.map(str::to_owned).collect();
     if restart.is_empty() && session.is_empty() {
-        url.set_query(Some(&others.join("&")).filter(|query| !query.is_empty()).map(String::as_str));
+        url.set_query(
+            Some(&others.join("&"))
+                .filter(|query| !query.is_empty())
+                .map(String::as_str),
+        );
     } else {
-        let ours = format!("options={}", super::percent_encode(&format!("{restart}{session}")));
+        let ours = format!(
+            "options={}",
+            super::percent_encode(&format!("{restart}{session}"))
+        );
         url.set_query(Some(&[others, vec![ours]].concat().join("&")));
     }
     url.as_str().parse()
@@ -52,6 +63,8 @@ pub(super) fn only_settings(url: &Url, session: &str) -> Result<PgConnectOptions
 /// The settings in options that the driver has read from a URL: those of the environment come first.
 pub(super) fn of_url(options: &PgConnectOptions) -> String {
     let all = options.get_options().unwrap_or_default();
-    let own = settings().and_then(|inherited| all.strip_prefix(&inherited)).unwrap_or(all);
+    let own = settings()
+        .and_then(|inherited| all.strip_prefix(&inherited))
+        .unwrap_or(all);
     own.strip_prefix(' ').unwrap_or(own).to_owned()
 }

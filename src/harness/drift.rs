@@ -78,25 +78,39 @@ impl Harness {
 impl DriftReport {
     /// Whether both servers are of one major version, and so write definitions alike.
     fn is_one_version(&self) -> bool {
-        let major = |version: &str| version.chars().take_while(char::is_ascii_digit).collect::<String>();
+        let major = |version: &str| {
+            version
+                .chars()
+                .take_while(char::is_ascii_digit)
+                .collect::<String>()
+        };
         major(&self.expected_version) == major(&self.found_version)
     }
 }
 
 impl fmt::Display for DriftReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (side, claim) in [("expected:", &self.expected_ledger), ("found:   ", &self.found_ledger)] {
+        for (side, claim) in [
+            ("expected:", &self.expected_ledger),
+            ("found:   ", &self.found_ledger),
+        ] {
             match claim {
                 Some(claim) => writeln!(f, "ledger {side} {claim}")?,
                 None => writeln!(f, "ledger {side} none")?,
             }
         }
-        if self.expected_ledger == self.found_ledger && self.expected_ledger.is_some() && !self.diff.is_empty() {
+        if self.expected_ledger == self.found_ledger
+            && self.expected_ledger.is_some()
+            && !self.diff.is_empty()
+        {
             writeln!(f, "the ledgers agree, the schemas do not")?;
         }
         if !self.is_one_version() && !self.diff.is_empty() {
             let (expected, found) = (&self.expected_version, &self.found_version);
-            writeln!(f, "PostgreSQL {expected} and {found} write some definitions differently")?;
+            writeln!(
+                f,
+                "PostgreSQL {expected} and {found} write some definitions differently"
+            )?;
         }
         self.diff.fmt(f)
     }
@@ -117,13 +131,20 @@ impl Candidate {
                 .with_source(error)
                 .with_help(WRITE_URL)
         })?;
-        Ok(Self { url: shown, conn: conn.looking() })
+        Ok(Self {
+            url: shown,
+            conn: conn.looking(),
+        })
     }
 
     async fn read(&self) -> Result<Snapshot> {
-        let options =
-            self.conn.own_options(self.conn.own_database()).options([("default_transaction_read_only", "on")]);
-        let mut connection = conn::open(&options).await.map_err(|error| self.refusal(error))?;
+        let options = self
+            .conn
+            .own_options(self.conn.own_database())
+            .options([("default_transaction_read_only", "on")]);
+        let mut connection = conn::open(&options)
+            .await
+            .map_err(|error| self.refusal(error))?;
         let snapshot = Snapshot::read(&mut connection).await;
         let step = format!("reading the schema of {}", self.url);
         let snapshot = snapshot.map_err(|error| sql_error::failed(&step, error))?;
@@ -143,7 +164,10 @@ impl Candidate {
             // invalid_catalog_name
             refused if sql_error::code(refused) == Some("3D000") => (
                 ErrorKind::Config,
-                format!("the server at {place} has no database {}", self.conn.own_database()),
+                format!(
+                    "the server at {place} has no database {}",
+                    self.conn.own_database()
+                ),
                 "correct the database's name in the URL",
             ),
             refused if sql_error::is_denied(refused) => (
@@ -171,22 +195,44 @@ mod tests {
     fn report(expected: &str, found: &str, is_missing: bool) -> String {
         let mut diff = SchemaDiff::default();
         if is_missing {
-            let object = crate::catalog::SchemaObject { kind: crate::catalog::ObjectKind::Table, name: "a".into() };
+            let object = crate::catalog::SchemaObject {
+                kind: crate::catalog::ObjectKind::Table,
+                name: "a".into(),
+            };
             diff.missing.push(object);
         }
         let (expected_version, found_version) = (expected.to_owned(), found.to_owned());
         let (expected_ledger, found_ledger) = (None, None);
-        DriftReport { diff, expected_ledger, found_ledger, expected_version, found_version }.to_string()
+        DriftReport {
+            diff,
+            expected_ledger,
+            found_ledger,
+            expected_version,
+            found_version,
+        }
+        .to_string()
     }
 
     #[test]
     fn another_major_version_is_told_where_something_differs() {
         let ledgers = "ledger expected: none\nledger found:    none\n";
         let missing = "missing (1):\n  table a";
-        assert_eq!(report("15.18 (Debian)", "15.2", true), format!("{ledgers}{missing}"));
-        assert_eq!(report("18.1", "18beta1", true), format!("{ledgers}{missing}"));
-        assert_eq!(report("17.6", "15.2", false), format!("{ledgers}no difference"));
+        assert_eq!(
+            report("15.18 (Debian)", "15.2", true),
+            format!("{ledgers}{missing}")
+        );
+        assert_eq!(
+            report("18.1", "18beta1", true),
+            format!("{ledgers}{missing}")
+        );
+        assert_eq!(
+            report("17.6", "15.2", false),
+            format!("{ledgers}no difference")
+        );
         let told = "PostgreSQL 17.6 and 18beta1 write some definitions differently";
-        assert_eq!(report("17.6", "18beta1", true), format!("{ledgers}{told}\n{missing}"));
+        assert_eq!(
+            report("17.6", "18beta1", true),
+            format!("{ledgers}{told}\n{missing}")
+        );
     }
 }

@@ -55,7 +55,11 @@ impl Harness {
     pub async fn health(&self) -> Health {
         let mut health = Health::default();
         if let Err(error) = self.examine(&mut health).await {
-            health.problem = Some(error.help().map_or_else(|| error.to_string(), |help| format!("{error}; {help}")));
+            health.problem = Some(
+                error
+                    .help()
+                    .map_or_else(|| error.to_string(), |help| format!("{error}; {help}")),
+            );
         }
         health
     }
@@ -68,12 +72,15 @@ impl Harness {
         stage.template.ensure().await?;
         let mut tx = self.tx().await?;
         let reading = |error| sql_error::failed("reading the extensions", error);
-        health.extensions = catalog::installed_extensions(&mut tx).await.map_err(reading)?;
+        health.extensions = catalog::installed_extensions(&mut tx)
+            .await
+            .map_err(reading)?;
         let reading = |error: sqlx::Error| sql_error::failed("reading the ledger", error);
         let claim = catalog::LedgerClaim::read(&mut tx).await.map_err(reading)?;
         tx.close().await?;
         health.ledger_current = claim.and_then(|claim| claim.latest);
-        health.schema_ready = health.ledger_expected.is_none() || health.ledger_current == health.ledger_expected;
+        health.schema_ready =
+            health.ledger_expected.is_none() || health.ledger_current == health.ledger_expected;
         Ok(())
     }
 }
@@ -89,13 +96,40 @@ impl Health {
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
-        let backend = self.backend.map(|backend| format!(" ({backend})")).unwrap_or_default();
-        let extensions: Vec<String> =
-            self.extensions.iter().map(|(name, version)| format!("{name} {version}")).collect();
-        writeln!(f, "{}", if self.is_healthy() { "healthy" } else { "unhealthy" })?;
+        let backend = self
+            .backend
+            .map(|backend| format!(" ({backend})"))
+            .unwrap_or_default();
+        let extensions: Vec<String> = self
+            .extensions
+            .iter()
+            .map(|(name, version)| format!("{name} {version}"))
+            .collect();
+        writeln!(
+            f,
+            "{}",
+            if self.is_healthy() {
+                "healthy"
+            } else {
+                "unhealthy"
+            }
+        )?;
         writeln!(f, "PostgreSQL {}{backend}", or_none(&self.version))?;
-        writeln!(f, "extensions: {}", if extensions.is_empty() { "none".to_owned() } else { extensions.join(", ") })?;
-        write!(f, "ledger: current {}, expected {}", or_none(&self.ledger_current), or_none(&self.ledger_expected))?;
+        writeln!(
+            f,
+            "extensions: {}",
+            if extensions.is_empty() {
+                "none".to_owned()
+            } else {
+                extensions.join(", ")
+            }
+        )?;
+        write!(
+            f,
+            "ledger: current {}, expected {}",
+            or_none(&self.ledger_current),
+            or_none(&self.ledger_expected)
+        )?;
         match &self.problem {
             Some(problem) => write!(f, "\nproblem: {problem}"),
             None => Ok(()),

@@ -68,7 +68,10 @@ struct Variants {
 impl Variants {
     /// The stage of a variant that a test has applied.
     fn stage(&self, variant: &Variant) -> Option<Result<Stage>> {
-        let (_, cell) = self.applied.iter().find(|(applied, _)| **applied == *variant)?;
+        let (_, cell) = self
+            .applied
+            .iter()
+            .find(|(applied, _)| **applied == *variant)?;
         cell.get().cloned()
     }
 
@@ -122,8 +125,15 @@ impl Builder {
         let environment = Environment::capture(server::own_uid())?;
         let plan = Arc::new(self.plan(&environment)?);
         tracing::debug!(%plan, "plan");
-        let shared = Shared { plan, stage: OnceCell::new(), variants: Mutex::default() };
-        Ok(Harness { shared: Arc::new(shared), variant: None })
+        let shared = Shared {
+            plan,
+            stage: OnceCell::new(),
+            variants: Mutex::default(),
+        };
+        Ok(Harness {
+            shared: Arc::new(shared),
+            variant: None,
+        })
     }
 }
 
@@ -149,7 +159,10 @@ impl Harness {
     #[must_use]
     pub fn variant(&self, variant: Variant) -> Self {
         let variant = (!variant.is_empty()).then(|| Arc::new(variant));
-        Self { shared: Arc::clone(&self.shared), variant }
+        Self {
+            shared: Arc::clone(&self.shared),
+            variant,
+        }
     }
 
     /// What was asked for, with the origin of every value.
@@ -237,7 +250,13 @@ impl Harness {
     /// # }
     /// ```
     pub async fn tx_with(&self, options: TxOptions) -> Result<Tx> {
-        Tx::open(&self.lanes().await?, &current_test(), options, Ending::Background).await
+        Tx::open(
+            &self.lanes().await?,
+            &current_test(),
+            options,
+            Ending::Background,
+        )
+        .await
     }
 
     /// A pool whose one connection sits in a transaction, rolled back when it is closed or dropped.
@@ -291,14 +310,23 @@ impl Harness {
         let server = self.stage().await?.server;
         let work = async move {
             let mut admin = server.admin().await?;
-            reap::everything(&server, &mut admin).await.map_err(|error| server.explain(error))
+            reap::everything(&server, &mut admin)
+                .await
+                .map_err(|error| server.explain(error))
         };
         background()?.spawn(work).await.unwrap_or_else(ended)
     }
 
     async fn stage(&self) -> Result<Stage> {
-        let stage = self.shared.stage.get_or_init(|| self.set_stage()).await.clone()?;
-        let Some(variant) = &self.variant else { return Ok(stage) };
+        let stage = self
+            .shared
+            .stage
+            .get_or_init(|| self.set_stage())
+            .await
+            .clone()?;
+        let Some(variant) = &self.variant else {
+            return Ok(stage);
+        };
         let known = self.variants().stage(variant);
         if let Some(stage) = known {
             return stage;
@@ -309,14 +337,18 @@ impl Harness {
             if varied.sharing == stage.template.sharing {
                 return Ok(Stage::of(varied, stage.runtime));
             }
-            background()?.spawn(Stage::elsewhere(varied)).await.unwrap_or_else(ended)
+            background()?
+                .spawn(Stage::elsewhere(varied))
+                .await
+                .unwrap_or_else(ended)
         };
         cell.get_or_init(set).await.clone()
     }
 
     async fn set_stage(&self) -> Result<Stage> {
         let (plan, variant) = (Arc::clone(&self.shared.plan), self.variant.clone());
-        let setting = background()?.spawn(async move { Stage::set(&plan, variant.as_deref()).await });
+        let setting =
+            background()?.spawn(async move { Stage::set(&plan, variant.as_deref()).await });
         let (stage, varied) = setting.await.unwrap_or_else(ended)?;
         if let (Some(variant), Some(varied)) = (&self.variant, varied) {
             let cell = self.variants().cell(variant, &varied.template.fingerprint);
@@ -327,7 +359,10 @@ impl Harness {
     }
 
     fn variants(&self) -> std::sync::MutexGuard<'_, Variants> {
-        self.shared.variants.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared
+            .variants
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -344,7 +379,10 @@ pub(crate) fn in_background<T: Send + 'static>(
 
 /// The test that runs: the test runner's threads bear the names of their tests.
 fn current_test() -> String {
-    std::thread::current().name().unwrap_or("ebbtide").to_owned()
+    std::thread::current()
+        .name()
+        .unwrap_or("ebbtide")
+        .to_owned()
 }
 
 static SHARED: Lazy<Result<Harness>> = Lazy::new(|| Builder::new().build());

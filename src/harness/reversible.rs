@@ -42,7 +42,8 @@ impl Harness {
         let cell = Arc::clone(self.stage().await?.template.below_fixtures());
         let checking = async move {
             let cell = apart(cell).await?;
-            template::check_reversible(&cell.server, &cell.plan, &cell.inputs, &cell.fingerprint).await
+            template::check_reversible(&cell.server, &cell.plan, &cell.inputs, &cell.fingerprint)
+                .await
         };
         background()?.spawn(checking).await.unwrap_or_else(ended)
     }
@@ -53,6 +54,11 @@ async fn apart(cell: Arc<TemplateCell>) -> Result<Arc<TemplateCell>> {
     if !cell.sharing.is_dedicated() {
         return Ok(cell);
     }
-    let server = Server::start(&cell.plan, &cell.sharing.for_purpose("reversible"), Trust::Answer).await?;
+    let server = Server::start(
+        &cell.plan,
+        &cell.sharing.for_purpose("reversible"),
+        Trust::Answer,
+    )
+    .await?;
     Ok(Arc::new(cell.on(&Arc::new(server))))
 }

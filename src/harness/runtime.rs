@@ -25,10 +25,13 @@ pub(super) fn background() -> Result<&'static Handle> {
             // As above.
             Err(error) => drop(sender.send(Err(error))),
         };
-        let started = std::thread::Builder::new().name("ebbtide".into()).spawn(run);
+        let started = std::thread::Builder::new()
+            .name("ebbtide".into())
+            .spawn(run);
         started.map_err(|error| impossible("the background thread cannot be started", error))?;
-        let made =
-            made.recv().map_err(|error| impossible("the background thread has ended", io::Error::other(error)))?;
+        let made = made.recv().map_err(|error| {
+            impossible("the background thread has ended", io::Error::other(error))
+        })?;
         made.map_err(|error| impossible("the background runtime cannot be made", error))
     })
 }

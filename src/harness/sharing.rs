@@ -12,7 +12,12 @@ pub(super) fn of_contents(plan: &Plan, inputs: &Inputs) -> Sharing {
         Dedicated::Always => Some(Cause::Plan),
         Dedicated::Auto => statement(inputs),
     };
-    cause.map_or(Sharing::Shared, |cause| Sharing::Dedicated(Dedication { contents: versionless(plan, inputs), cause }))
+    cause.map_or(Sharing::Shared, |cause| {
+        Sharing::Dedicated(Dedication {
+            contents: versionless(plan, inputs),
+            cause,
+        })
+    })
 }
 
 /// For what fixtures make of another template. They stay on its server as long as they touch only their own database.
@@ -32,7 +37,10 @@ pub(super) fn of_layer(plan: &Plan, inputs: &Inputs, base: (&Plan, &Inputs, &Sha
 }
 
 fn statement(inputs: &Inputs) -> Option<Cause> {
-    inputs.server_wide().map(|found| Cause::Statement { place: found.place, statement: found.statement })
+    inputs.server_wide().map(|found| Cause::Statement {
+        place: found.place,
+        statement: found.statement,
+    })
 }
 
 /// The server is found by it, so its version is not known yet.

@@ -44,7 +44,10 @@ impl Stage {
     /// The plan's own stage, and the variant's where there is one.
     ///
     /// Believes the registry's files first; when the first connection shows that they are stale, looks closer.
-    pub(super) async fn set(plan: &Arc<Plan>, variant: Option<&Variant>) -> Result<(Self, Option<Self>)> {
+    pub(super) async fn set(
+        plan: &Arc<Plan>,
+        variant: Option<&Variant>,
+    ) -> Result<(Self, Option<Self>)> {
         match Self::set_trusting(plan, variant, Trust::Files).await {
             Err(error) if error.kind() == ErrorKind::ServerLost => {
                 Self::set_trusting(plan, variant, Trust::Answer).await
@@ -54,7 +57,11 @@ impl Stage {
     }
 
     #[tracing::instrument(name = "server.start", level = "debug", skip(plan, variant))]
-    async fn set_trusting(plan: &Arc<Plan>, variant: Option<&Variant>, trust: Trust) -> Result<(Self, Option<Self>)> {
+    async fn set_trusting(
+        plan: &Arc<Plan>,
+        variant: Option<&Variant>,
+        trust: Trust,
+    ) -> Result<(Self, Option<Self>)> {
         let inputs = Inputs::read(plan)?;
         let sharing = sharing::of_contents(plan, &inputs);
         let server = Arc::new(Server::start(plan, &sharing, trust).await?);
@@ -99,7 +106,10 @@ impl Stage {
 
     /// Files may speak of a server that died a moment ago; the first connection shows it.
     async fn see(&self, trust: Trust) -> Result<()> {
-        if trust == Trust::Files && self.server.origin == Origin::Reused && !self.server.outlives_us() {
+        if trust == Trust::Files
+            && self.server.origin == Origin::Reused
+            && !self.server.outlives_us()
+        {
             match self.pool.warm_up().await {
                 Err(error) if error.kind() == ErrorKind::ServerLost => return Err(error),
                 // What is wrong with the template is told to those who ask for it.
@@ -136,7 +146,12 @@ impl Stage {
                 })
             }),
         );
-        Self { server: Arc::clone(&template.server), template, pool, runtime }
+        Self {
+            server: Arc::clone(&template.server),
+            template,
+            pool,
+            runtime,
+        }
     }
 }
 
@@ -150,8 +165,12 @@ impl TemplateCell {
     pub(super) fn on(&self, server: &Arc<Server>) -> Self {
         let base = self.base.as_ref().map(|base| Arc::new(base.on(server)));
         let fingerprint = match &base {
-            Some(base) => self.inputs.layered_fingerprint(&self.plan, &base.fingerprint),
-            None => self.inputs.fingerprint(&self.plan, server.version_num, server.role()),
+            Some(base) => self
+                .inputs
+                .layered_fingerprint(&self.plan, &base.fingerprint),
+            None => self
+                .inputs
+                .fingerprint(&self.plan, server.version_num, server.role()),
         };
         Self {
             plan: Arc::clone(&self.plan),
@@ -171,13 +190,20 @@ impl TemplateCell {
             Some(base) => base.sharing != self.sharing,
             None => true,
         };
-        if touches { Ground::Pristine } else { Ground::AsItIs }
+        if touches {
+            Ground::Pristine
+        } else {
+            Ground::AsItIs
+        }
     }
 
     pub(super) async fn ensure(self: &Arc<Self>) -> Result<Template> {
         let build = || async {
             let this = Arc::clone(self);
-            runtime::background()?.spawn(async move { this.build().await }).await.unwrap_or_else(ended)
+            runtime::background()?
+                .spawn(async move { this.build().await })
+                .await
+                .unwrap_or_else(ended)
         };
         self.cell.get_or_init(build).await.clone()
     }
@@ -195,7 +221,15 @@ impl TemplateCell {
                     }
                 })
             });
-            template::ensure(&self.server, &self.plan, &self.inputs, &self.fingerprint, base, self.ground()).await
+            template::ensure(
+                &self.server,
+                &self.plan,
+                &self.inputs,
+                &self.fingerprint,
+                base,
+                self.ground(),
+            )
+            .await
         })
     }
 }
@@ -216,7 +250,8 @@ fn session_settings(plan: &Plan) -> String {
         .iter()
         .filter(|(name, _)| ["timezone", "datestyle"].contains(&name.to_ascii_lowercase().as_str()))
         .fold(String::new(), |mut sql, (name, value)| {
-            write!(sql, "set {name} = {}; ", Literal(value)).expect("writing to a string does not fail");
+            write!(sql, "set {name} = {}; ", Literal(value))
+                .expect("writing to a string does not fail");
             sql
         })
 }

@@ -60,26 +60,36 @@ impl Variant {
     /// Adds a fixture: SQL statements, and the name that errors show, usually the file's path.
     #[must_use]
     pub fn fixture(mut self, name: &str, sql: &str) -> Self {
-        self.fixtures.push(InputFile::embedded("fixture", name, sql));
+        self.fixtures
+            .push(InputFile::embedded("fixture", name, sql));
         self
     }
 
     /// Migrates with another folder, relative to the package's root, or from another source: see [`Migrations`].
     #[must_use]
     pub fn migrations(self, source: impl Into<Migrations>) -> Self {
-        Self { schema: Schema::Other(source.into()), ..self }
+        Self {
+            schema: Schema::Other(source.into()),
+            ..self
+        }
     }
 
     /// Does not migrate.
     #[must_use]
     pub fn no_migrations(self) -> Self {
-        Self { schema: Schema::Other(Migrations::None), ..self }
+        Self {
+            schema: Schema::Other(Migrations::None),
+            ..self
+        }
     }
 
     /// Migrates with what `sqlx::migrate!` has embedded. The ledger is `_sqlx_migrations`, whatever the migrator calls it.
     #[must_use]
     pub fn migrator(self, migrator: &'static Migrator) -> Self {
-        Self { schema: Schema::Embedded(migrator), ..self }
+        Self {
+            schema: Schema::Embedded(migrator),
+            ..self
+        }
     }
 
     /// Expects a table, schema-qualified where it is not in `public`.
@@ -99,7 +109,10 @@ impl Variant {
     /// Expects these labels of an enum type, in this order.
     #[must_use]
     pub fn expect_enum(mut self, name: &str, labels: &[&str]) -> Self {
-        self.expect.enums.insert(name.to_owned(), labels.iter().map(|label| (*label).to_owned()).collect());
+        self.expect.enums.insert(
+            name.to_owned(),
+            labels.iter().map(|label| (*label).to_owned()).collect(),
+        );
         self
     }
 
@@ -111,14 +124,18 @@ impl Variant {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        matches!(self.schema, Schema::OfThePlan) && self.fixtures.is_empty() && self.expect.is_empty()
+        matches!(self.schema, Schema::OfThePlan)
+            && self.fixtures.is_empty()
+            && self.expect.is_empty()
     }
 
     /// The template that the variant makes of the plan's own.
     pub(super) fn apply(&self, plans: &Arc<TemplateCell>) -> Result<TemplateCell> {
         let base = match &self.schema {
             Schema::OfThePlan => None,
-            Schema::Embedded(migrator) => Some(with_schema(plans, Migrations::None, Some(migrator))?),
+            Schema::Embedded(migrator) => {
+                Some(with_schema(plans, Migrations::None, Some(migrator))?)
+            }
             Schema::Other(migrations) => {
                 if let Migrations::Directory(folder) | Migrations::Files(_, folder) = migrations
                     && let folder = plans.plan.package_root.get().join(folder)
@@ -126,15 +143,25 @@ impl Variant {
                 {
                     return Err(Error::new(
                         ErrorKind::MigrationSource,
-                        format!("a test's migrations are not there: {} is no folder", folder.display()),
+                        format!(
+                            "a test's migrations are not there: {} is no folder",
+                            folder.display()
+                        ),
                     )
-                    .with_help("the folder is relative to the package's root, where its Cargo.toml is"));
+                    .with_help(
+                        "the folder is relative to the package's root, where its Cargo.toml is",
+                    ));
                 }
                 Some(with_schema(plans, migrations.clone(), None)?)
             }
         };
         if self.fixtures.is_empty() && self.expect.is_empty() {
-            return base.ok_or_else(|| Error::new(ErrorKind::Config, "an empty variant has no template of its own"));
+            return base.ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Config,
+                    "an empty variant has no template of its own",
+                )
+            });
         }
         let base = base.map_or_else(|| Arc::clone(plans), Arc::new);
         let inputs = Inputs::of_fixtures(self.fixtures.clone());
@@ -166,7 +193,15 @@ fn with_schema(
     let server = Arc::clone(&plans.server);
     let fingerprint = inputs.fingerprint(&plan, server.version_num, server.role());
     let sharing = sharing::of_contents(&plan, &inputs);
-    Ok(TemplateCell { plan: Arc::new(plan), inputs, fingerprint, server, sharing, base: None, cell: OnceCell::new() })
+    Ok(TemplateCell {
+        plan: Arc::new(plan),
+        inputs,
+        fingerprint,
+        server,
+        sharing,
+        base: None,
+        cell: OnceCell::new(),
+    })
 }
 
 impl fmt::Debug for Variant {
@@ -174,9 +209,15 @@ impl fmt::Debug for Variant {
         let schema = match &self.schema {
             Schema::OfThePlan => "of the plan".to_owned(),
             Schema::Other(migrations) => format!("{migrations:?}"),
-            Schema::Embedded(migrator) => format!("{} embedded migrations", migrator.iter().count()),
+            Schema::Embedded(migrator) => {
+                format!("{} embedded migrations", migrator.iter().count())
+            }
         };
-        let fixtures: Vec<&str> = self.fixtures.iter().map(|fixture| &*fixture.shown).collect();
+        let fixtures: Vec<&str> = self
+            .fixtures
+            .iter()
+            .map(|fixture| &*fixture.shown)
+            .collect();
         f.debug_struct("Variant")
             .field("migrations", &schema)
             .field("fixtures", &fixtures)

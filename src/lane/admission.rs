@@ -113,13 +113,21 @@ impl LanePool {
             wait.pause().await;
         }
         drop(queue);
-        Ok(Admission { permits: collected, turn: Some(turn), waiting: Some(waiting), holding: None })
+        Ok(Admission {
+            permits: collected,
+            turn: Some(turn),
+            waiting: Some(waiting),
+            holding: None,
+        })
     }
 
     /// On the background runtime, because a test's own clock may stand still.
     async fn pause(&self, length: Duration) {
         // A timer belongs to the runtime in whose context it is made: within the task that is the background one.
-        let pause = self.setting().runtime.spawn(async move { tokio::time::sleep(length).await });
+        let pause = self
+            .setting()
+            .runtime
+            .spawn(async move { tokio::time::sleep(length).await });
         // Either way the next look decides.
         let _ = pause.await;
     }
@@ -127,7 +135,8 @@ impl LanePool {
     /// Whether tests that hold connections go on, so that one who waits need not give up.
     pub(super) async fn others_go_on(&self) -> Result<bool> {
         let permits = self.permits();
-        Ok(permits.stalled_for(permits.capacity()) < STALL_TIMEOUT || permits.are_held_elsewhere().await?)
+        Ok(permits.stalled_for(permits.capacity()) < STALL_TIMEOUT
+            || permits.are_held_elsewhere().await?)
     }
 
     /// Gives the connections of idle lanes back while a test of another process waits.
@@ -137,7 +146,9 @@ impl LanePool {
         self.setting().runtime.spawn(async move {
             loop {
                 tokio::time::sleep(interval).await;
-                let Some(pool) = pool.upgrade().map(LanePool::from_inner) else { return };
+                let Some(pool) = pool.upgrade().map(LanePool::from_inner) else {
+                    return;
+                };
                 if !pool.has_idle() {
                     pool.stop_watching_idle();
                     return;
@@ -169,7 +180,13 @@ struct Wait<'a> {
 
 impl<'a> Wait<'a> {
     fn new(lanes: &'a LanePool, test: &'a str, wanted: usize) -> Self {
-        Self { lanes, test, wanted, began: Instant::now(), progress: None }
+        Self {
+            lanes,
+            test,
+            wanted,
+            began: Instant::now(),
+            progress: None,
+        }
     }
 
     async fn pause(&mut self) {
@@ -177,7 +194,10 @@ impl<'a> Wait<'a> {
         self.report();
     }
 
-    #[expect(clippy::print_stderr, reason = "a person who looks at a test that stands still")]
+    #[expect(
+        clippy::print_stderr,
+        reason = "a person who looks at a test that stands still"
+    )]
     fn report(&mut self) {
         if self.progress.is_some() || self.began.elapsed() < REPORT_AFTER {
             return;
@@ -205,7 +225,8 @@ impl<'a> Wait<'a> {
             self.test
         );
         let limits = self.lanes.setting().server.connection_limits();
-        Error::new(ErrorKind::OutOfConnections, message)
-            .with_help(format!("{limits}: raise what is too low, or let each test hold fewer databases at once"))
+        Error::new(ErrorKind::OutOfConnections, message).with_help(format!(
+            "{limits}: raise what is too low, or let each test hold fewer databases at once"
+        ))
     }
 }

@@ -20,7 +20,11 @@ pub(super) struct Copier {
 
 impl Copier {
     pub(super) async fn take(&self, server: &Server) -> Result<PgConnection, sqlx::Error> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some((_, mut connection)) = idle
             && connection.ping().await.is_ok()
         {
@@ -35,8 +39,10 @@ impl Copier {
         let idle = Arc::clone(&self.idle);
         tokio::spawn(async move {
             tokio::time::sleep(IDLE).await;
-            let unused =
-                idle.lock().unwrap_or_else(PoisonError::into_inner).take_if(|(returned, _)| *returned == since);
+            let unused = idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take_if(|(returned, _)| *returned == since);
             if let Some((_, connection)) = unused {
                 // Nobody waits for it.
                 let _ = connection.close().await;

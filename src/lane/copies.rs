@@ -52,7 +52,9 @@ impl LanePool {
         if state == Some(LaneState::Unknown) {
             return Ok(None);
         }
-        let Some(mut database) = lease.database(&self.setting().fingerprint).await? else { return Ok(None) };
+        let Some(mut database) = lease.database(&self.setting().fingerprint).await? else {
+            return Ok(None);
+        };
         if state != Some(LaneState::Lent) {
             lease.forget()?;
         }
@@ -72,7 +74,12 @@ impl LanePool {
         }
         if self.enter(lease, &mut connection).await? {
             let session_database = database.clone();
-            return Ok(Some(Ready { database, uses, connection: Some(connection), session_database }));
+            return Ok(Some(Ready {
+                database,
+                uses,
+                connection: Some(connection),
+                session_database,
+            }));
         }
         // Dropping the database ends it otherwise.
         let _ = connection.close().await;
@@ -84,29 +91,46 @@ impl LanePool {
         let database = self.copy(lease.number()).await?;
         lease.mark(LaneState::Equal, 0, &database)?;
         if lease.holder().is_none() {
-            return Ok(Ready { session_database: database.clone(), database, uses: 0, connection: None });
+            return Ok(Ready {
+                session_database: database.clone(),
+                database,
+                uses: 0,
+                connection: None,
+            });
         }
         let mut connection = self.connect_to_lane(&database, test).await?;
         if self.enter(lease, &mut connection).await? {
             let session_database = database.clone();
-            return Ok(Ready { database, uses: 0, connection: Some(connection), session_database });
+            return Ok(Ready {
+                database,
+                uses: 0,
+                connection: Some(connection),
+                session_database,
+            });
         }
-        Err(Error::new(ErrorKind::ServerLost, format!("another process uses the new copy {database}")))
+        Err(Error::new(
+            ErrorKind::ServerLost,
+            format!("another process uses the new copy {database}"),
+        ))
     }
 
     /// Whether the lane may be used as it is. Where it says so itself, it learns its holder.
     async fn enter(&self, lease: &LaneLease, connection: &mut PgConnection) -> Result<bool> {
         match lease.holder() {
             None => Ok(true),
-            Some(holder) => {
-                guard::take(connection, holder).await.map_err(|error| self.explain("entering a lane", error))
-            }
+            Some(holder) => guard::take(connection, holder)
+                .await
+                .map_err(|error| self.explain("entering a lane", error)),
         }
     }
 
     /// How every session of a test begins: a statement outside the guarded transaction cannot write.
     pub(super) fn guarded_options(&self, database: &DatabaseName, test: &str) -> PgConnectOptions {
-        let options = self.setting().conn.options(database.as_str()).application_name(test);
+        let options = self
+            .setting()
+            .conn
+            .options(database.as_str())
+            .application_name(test);
         let options = options.options([
             ("default_transaction_read_only", "on"),
             // The transaction is ours and lasts as long as the test: a timeout for the application's own must not end it.
@@ -121,16 +145,31 @@ impl LanePool {
     }
 
     /// A connection in place of one that has ended.
-    pub(super) async fn connect_again(&self, database: &DatabaseName, test: &str) -> Result<PgConnection> {
+    pub(super) async fn connect_again(
+        &self,
+        database: &DatabaseName,
+        test: &str,
+    ) -> Result<PgConnection> {
         let (pool, database, test) = (self.clone(), database.clone(), test.to_owned());
-        self.in_background(async move { pool.connect_to_lane(&database, &test).await }).await
+        self.in_background(async move { pool.connect_to_lane(&database, &test).await })
+            .await
     }
 
-    pub(super) async fn connect_to_lane(&self, database: &DatabaseName, test: &str) -> Result<PgConnection> {
-        self.connect(database, test).await.map_err(|error| self.explain("connecting to a lane", error))
+    pub(super) async fn connect_to_lane(
+        &self,
+        database: &DatabaseName,
+        test: &str,
+    ) -> Result<PgConnection> {
+        self.connect(database, test)
+            .await
+            .map_err(|error| self.explain("connecting to a lane", error))
     }
 
-    pub(super) async fn connect(&self, database: &DatabaseName, test: &str) -> Result<PgConnection, sqlx::Error> {
+    pub(super) async fn connect(
+        &self,
+        database: &DatabaseName,
+        test: &str,
+    ) -> Result<PgConnection, sqlx::Error> {
         PgConnection::connect_with(&self.guarded_options(database, test)).await
     }
 
@@ -144,7 +183,13 @@ impl LanePool {
         // Another process has dropped the template as an old one that was not in use.
         let template = self.template(Look::Again).await?;
         self.copy_of(&template, number).await?.ok_or_else(|| {
-            Error::new(ErrorKind::ServerLost, format!("the template {} was dropped while it was in use", template.name))
+            Error::new(
+                ErrorKind::ServerLost,
+                format!(
+                    "the template {} was dropped while it was in use",
+                    template.name
+                ),
+            )
         })
     }
 
@@ -153,16 +198,28 @@ impl LanePool {
         let setting = self.setting();
         let (server, fingerprint) = (&setting.server, &setting.fingerprint);
         let admin = self.copier().take(server).await;
-        let mut admin = admin.map_err(|error| self.explain("connecting to copy the template", error))?;
+        let mut admin =
+            admin.map_err(|error| self.explain("connecting to copy the template", error))?;
         reap::make_room(server, &mut admin, fingerprint, LANES).await?;
         reap::drop_lane(server, &mut admin, fingerprint, number).await?;
         let database = DatabaseName::new_lane(fingerprint, number);
         // Until a copy has all that the server keeps about its template, no session gets in. A copy that its maker did
         // not finish is dropped by the next one.
         let properties = &template.properties;
-        let closed = if properties.is_empty() { "" } else { " allow_connections false" };
-        let create = format!("create database {database} template {}{}{closed}", template.name, server.copy_strategy());
-        match sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut admin).await {
+        let closed = if properties.is_empty() {
+            ""
+        } else {
+            " allow_connections false"
+        };
+        let create = format!(
+            "create database {database} template {}{}{closed}",
+            template.name,
+            server.copy_strategy()
+        );
+        match sqlx::raw_sql(AssertSqlSafe(create))
+            .execute(&mut admin)
+            .await
+        {
             Ok(_) => {}
             Err(error) if is_missing(&error) => return Ok(None),
             Err(error) => return Err(self.explain("copying the template", error)),
@@ -182,7 +239,9 @@ impl LanePool {
         if self.setting().server.outlives_us() {
             return false;
         }
-        let Some(connection) = &mut lane.connection else { return false };
+        let Some(connection) = &mut lane.connection else {
+            return false;
+        };
         match reset::reset(connection.get(), None).await {
             Ok(()) => true,
             Err(error) => {
@@ -226,7 +285,11 @@ impl LanePool {
             match reset::rename_and_reset(&mut connection, &renamed, lease.holder()).await {
                 Ok(is_reset) => {
                     *database = renamed;
-                    if is_reset { Ok(()) } else { self.reset_now(&mut connection, lease.holder()).await }
+                    if is_reset {
+                        Ok(())
+                    } else {
+                        self.reset_now(&mut connection, lease.holder()).await
+                    }
                 }
                 Err(error) => Err(error),
             }
@@ -237,7 +300,11 @@ impl LanePool {
         }
     }
 
-    async fn reset_now(&self, connection: &mut PgConnection, holder: Option<&str>) -> Result<(), sqlx::Error> {
+    async fn reset_now(
+        &self,
+        connection: &mut PgConnection,
+        holder: Option<&str>,
+    ) -> Result<(), sqlx::Error> {
         self.end_others(connection).await?;
         reset::reset(connection, holder).await
     }
@@ -277,13 +344,19 @@ impl LanePool {
         let mut admin = self.setting().server.admin().await?;
         let mut patience = Patience::new(step, ENDING);
         loop {
-            match sqlx::raw_sql(AssertSqlSafe(rename.clone())).execute(&mut admin).await {
+            match sqlx::raw_sql(AssertSqlSafe(rename.clone()))
+                .execute(&mut admin)
+                .await
+            {
                 Ok(_) => break,
                 // object_in_use: a closed session takes a moment to go, and a client of the test may connect again.
                 Err(error) if sql_error::code(&error) == Some("55006") => {
                     let end = "select pg_terminate_backend(pid) from pg_stat_activity \
                                where datname = $1 and backend_type = 'client backend' and pg_has_role(usesysid, 'member')";
-                    let ended = sqlx::query(end).bind(from.as_str()).execute(&mut admin).await;
+                    let ended = sqlx::query(end)
+                        .bind(from.as_str())
+                        .execute(&mut admin)
+                        .await;
                     ended.map_err(|error| self.explain(step, error))?;
                     patience.pause(error).await?;
                 }
@@ -296,7 +369,10 @@ impl LanePool {
     }
 
     /// Ends every other session on the lane, and waits until the server has forgotten them.
-    pub(super) async fn end_others(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    pub(super) async fn end_others(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<(), sqlx::Error> {
         let mut patience = Patience::new("ending a test's sessions", ENDING);
         loop {
             let left = reset::end_others(connection).await?;

@@ -70,8 +70,17 @@ impl Database {
             entered.map_err(|error| lanes.explain("entering a lane", error))?;
         }
         let url = lanes.setting().conn.url(lane.database.as_str());
-        let open = OpenDatabase { lanes: lanes.clone(), lane, test: test.to_owned(), url, pool: OnceLock::new() };
-        Ok(Self { open: Some(open), ending })
+        let open = OpenDatabase {
+            lanes: lanes.clone(),
+            lane,
+            test: test.to_owned(),
+            url,
+            pool: OnceLock::new(),
+        };
+        Ok(Self {
+            open: Some(open),
+            ending,
+        })
     }
 
     /// The database's name.
@@ -94,7 +103,11 @@ impl Database {
     #[must_use]
     pub fn connect_options(&self) -> PgConnectOptions {
         let open = self.get();
-        open.lanes.setting().conn.options(open.lane.database.as_str()).application_name(&open.test)
+        open.lanes
+            .setting()
+            .conn
+            .options(open.lane.database.as_str())
+            .application_name(&open.test)
     }
 
     /// A pool of at most five connections, made when they are needed; fewer where the server has fewer than six for all
@@ -105,7 +118,10 @@ impl Database {
         let make = || {
             let settings = open.lanes.setting().session.clone();
             let connections = open.lane.admission.pool_connections();
-            let options = PgPoolOptions::new().max_connections(connections).idle_timeout(None).max_lifetime(None);
+            let options = PgPoolOptions::new()
+                .max_connections(connections)
+                .idle_timeout(None)
+                .max_lifetime(None);
             options
                 .after_connect(move |connection, _| {
                     let settings = settings.clone();
@@ -113,7 +129,10 @@ impl Database {
                         if settings.is_empty() {
                             return Ok(());
                         }
-                        sqlx::raw_sql(AssertSqlSafe(settings)).execute(connection).await.map(drop)
+                        sqlx::raw_sql(AssertSqlSafe(settings))
+                            .execute(connection)
+                            .await
+                            .map(drop)
                     })
                 })
                 .connect_lazy_with(self.connect_options())
@@ -166,7 +185,11 @@ impl OpenDatabase {
         self.lane.admission.shrink();
         let lanes = self.lanes.clone();
         let is_worn = self.lane.is_worn_by_commits();
-        let reset = if is_worn { Ok(false) } else { self.reset().await };
+        let reset = if is_worn {
+            Ok(false)
+        } else {
+            self.reset().await
+        };
         match reset {
             Ok(true) => {
                 self.lane.committed();
@@ -189,9 +212,14 @@ impl OpenDatabase {
         } else {
             // A new copy was handed out without one.
             lane.session_database = lane.database.clone();
-            self.lanes.connect_to_lane(&lane.database, &self.test).await?
+            self.lanes
+                .connect_to_lane(&lane.database, &self.test)
+                .await?
         };
-        let reset = self.lanes.reset(&lane.lease, connection, &mut lane.database).await?;
+        let reset = self
+            .lanes
+            .reset(&lane.lease, connection, &mut lane.database)
+            .await?;
         lane.connection = reset.map(LaneConnection::New);
         Ok(lane.connection.is_some())
     }
@@ -204,9 +232,16 @@ impl OpenDatabase {
         self.close_pool().await;
         let mut connection = match self.lane.connection.take() {
             Some(connection) => connection.into_inner(),
-            None => self.lanes.connect_to_lane(&self.lane.database, &self.test).await?,
+            None => {
+                self.lanes
+                    .connect_to_lane(&self.lane.database, &self.test)
+                    .await?
+            }
         };
-        self.lanes.end_others(&mut connection).await.map_err(|error| self.lanes.explain(kept::STEP, error))?;
+        self.lanes
+            .end_others(&mut connection)
+            .await
+            .map_err(|error| self.lanes.explain(kept::STEP, error))?;
         kept::keep(&self.lanes, self.lane, connection).await
     }
 
@@ -227,7 +262,10 @@ impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Database")
             .field("test", &self.open.as_ref().map(|open| &open.test))
-            .field("name", &self.open.as_ref().map(|open| open.lane.database.as_str()))
+            .field(
+                "name",
+                &self.open.as_ref().map(|open| open.lane.database.as_str()),
+            )
             .finish_non_exhaustive()
     }
 }

@@ -57,9 +57,16 @@ tokio::task_local! {
 impl Doorman {
     /// Called on the background runtime, where the listener lives.
     pub(super) async fn of_this_process() -> Result<&'static Self> {
-        DOORMAN.get_or_try_init(Self::listen).await.map_err(|error: io::Error| {
-            Error::new(ErrorKind::Io, "no port of the loopback address can be listened on").with_source(error)
-        })
+        DOORMAN
+            .get_or_try_init(Self::listen)
+            .await
+            .map_err(|error: io::Error| {
+                Error::new(
+                    ErrorKind::Io,
+                    "no port of the loopback address can be listened on",
+                )
+                .with_source(error)
+            })
     }
 
     async fn listen() -> io::Result<Self> {
@@ -71,8 +78,12 @@ impl Doorman {
 
     /// Options that lead here, and look like those of the sandbox otherwise.
     pub(super) fn options(&self, real: &PgConnectOptions) -> PgConnectOptions {
-        let options = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(self.port);
-        let options = options.ssl_mode(PgSslMode::Disable).username(real.get_username());
+        let options = PgConnectOptions::new_without_pgpass()
+            .host("127.0.0.1")
+            .port(self.port);
+        let options = options
+            .ssl_mode(PgSslMode::Disable)
+            .username(real.get_username());
         match real.get_database() {
             Some(database) => options.database(database),
             None => options,
@@ -99,7 +110,10 @@ async fn serve(listener: TcpListener) {
 /// <https://www.postgresql.org/docs/current/protocol-message-formats.html>
 async fn answer(mut stream: TcpStream) -> io::Result<()> {
     let startup = startup_message(&mut stream).await?;
-    if startup.windows(KEEPER.len()).any(|part| part == KEEPER.as_bytes()) {
+    if startup
+        .windows(KEEPER.len())
+        .any(|part| part == KEEPER.as_bytes())
+    {
         stream.write_all(LET_IN).await?;
         // Until the pool closes it. Whoever asks for something has not come through the pool.
         if stream.read(&mut [0; 1024]).await? == 0 {
@@ -118,7 +132,9 @@ async fn answer(mut stream: TcpStream) -> io::Result<()> {
 /// the place is kept. Anybody else has read our options, and the pool tries again with what they are then.
 pub(super) async fn receive() -> sqlx::Error {
     let Ok(taken) = TAKEN.try_with(Arc::clone) else {
-        return sqlx::Error::Protocol("this place of a sandbox's pool is kept: trying again".to_owned());
+        return sqlx::Error::Protocol(
+            "this place of a sandbox's pool is kept: trying again".to_owned(),
+        );
     };
     taken.store(true, Ordering::Release);
     std::future::pending().await
@@ -199,14 +215,24 @@ pub(super) struct SecondPlace {
     taken: Arc<AtomicBool>,
 }
 
-type Acquiring = Pin<Box<dyn Future<Output = Result<sqlx::pool::PoolConnection<sqlx::Postgres>, sqlx::Error>> + Send>>;
+type Acquiring = Pin<
+    Box<
+        dyn Future<Output = Result<sqlx::pool::PoolConnection<sqlx::Postgres>, sqlx::Error>> + Send,
+    >,
+>;
 
 impl SecondPlace {
     /// Takes a place of a pool that nobody uses yet. The pool's options lead to the refusal afterwards.
     pub(super) async fn take(pool: &PgPool, refusing: PgConnectOptions) -> Self {
         let ours = refusing.clone().application_name(KEEPER);
         let (acquiring, taken) = Self::acquire(pool);
-        let mut place = Self { pool: pool.clone(), ours, refusing, acquiring, taken };
+        let mut place = Self {
+            pool: pool.clone(),
+            ours,
+            refusing,
+            acquiring,
+            taken,
+        };
         std::future::poll_fn(|waker| Poll::Ready(place.poll(waker).is_ready())).await;
         // Nobody else could have it, and what leads there has been read: the options need not change again.
         place.taken.store(pool.size() == 1, Ordering::Release);
@@ -215,7 +241,10 @@ impl SecondPlace {
 
     fn acquire(pool: &PgPool) -> (Acquiring, Arc<AtomicBool>) {
         let taken = Arc::new(AtomicBool::new(false));
-        (Box::pin(TAKEN.scope(Arc::clone(&taken), pool.acquire())), taken)
+        (
+            Box::pin(TAKEN.scope(Arc::clone(&taken), pool.acquire())),
+            taken,
+        )
     }
 
     fn poll(&mut self, waker: &mut Context<'_>) -> Poll<()> {
@@ -273,7 +302,8 @@ mod tests {
     async fn options() -> (PgConnectOptions, PgConnectOptions) {
         // One of this test's, which goes with its runtime.
         let doorman = Doorman::listen().await.expect("a listener");
-        let refusing = doorman.options(&PgConnectOptions::new_without_pgpass().username("somebody"));
+        let refusing =
+            doorman.options(&PgConnectOptions::new_without_pgpass().username("somebody"));
         (refusing.clone().application_name(KEEPER), refusing)
     }
 
@@ -282,7 +312,9 @@ mod tests {
         let (ours, refusing) = options().await;
         let came = Arc::new(Notify::new());
         let coming = Arc::clone(&came);
-        let pool = PgPoolOptions::new().max_connections(2).acquire_timeout(Duration::from_hours(1));
+        let pool = PgPoolOptions::new()
+            .max_connections(2)
+            .acquire_timeout(Duration::from_hours(1));
         let pool = pool
             .after_connect(move |_, _| {
                 coming.notify_one();
@@ -300,7 +332,10 @@ mod tests {
         });
         came.notified().await;
         pool.set_connect_options(refusing);
-        let refused = stranger.await.expect("no panic").expect_err("the place is taken");
+        let refused = stranger
+            .await
+            .expect("no panic")
+            .expect_err("the place is taken");
         assert_eq!(sql_error::code(&refused), Some(TURNED_AWAY));
         assert_eq!((keeping.is_finished(), pool.size()), (false, 1));
         pool.close().await;
@@ -310,8 +345,13 @@ mod tests {
     #[tokio::test]
     async fn whoever_connects_with_the_keepers_options_is_refused_when_it_asks_for_something() {
         let (ours, _) = options().await;
-        let mut connection = PgConnection::connect_with(&ours).await.expect("it is let in");
-        let refused = sqlx::raw_sql("select 1").execute(&mut connection).await.expect_err("it is refused");
+        let mut connection = PgConnection::connect_with(&ours)
+            .await
+            .expect("it is let in");
+        let refused = sqlx::raw_sql("select 1")
+            .execute(&mut connection)
+            .await
+            .expect_err("it is refused");
         assert_eq!(sql_error::code(&refused), Some(TURNED_AWAY));
     }
 }

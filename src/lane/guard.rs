@@ -19,7 +19,10 @@ pub(super) enum Session<'a> {
     /// Nothing yet: the server that answers must be the one that was leased, where it has an identity, and sqlx is told
     /// of the transaction, so that it counts the user's `begin` as a savepoint from then on. `settings` are `SET`
     /// statements, which outlive the transaction.
-    New { server: Option<&'a str>, settings: &'a str },
+    New {
+        server: Option<&'a str>,
+        settings: &'a str,
+    },
     /// A transaction of ours, at whose end the database had had so many sessions, if that is known.
     Used { sessions: Option<u64> },
 }
@@ -34,7 +37,10 @@ pub(super) struct Closing {
 impl Closing {
     /// What is left is not known.
     fn of(outcome: Outcome) -> Self {
-        Self { outcome, remains: Remains::default() }
+        Self {
+            outcome,
+            remains: Remains::default(),
+        }
     }
 }
 
@@ -55,7 +61,13 @@ pub(super) struct Remains {
 
 impl Default for Remains {
     fn default() -> Self {
-        Self { rows: 0, estimates: true, session: true, intruder: true, sessions: None }
+        Self {
+            rows: 0,
+            estimates: true,
+            session: true,
+            intruder: true,
+            sessions: None,
+        }
     }
 }
 
@@ -68,7 +80,13 @@ impl Remains {
         // More rows than that are too many in any case.
         let rows = field().parse().unwrap_or(u32::MAX);
         let (estimates, session) = (field() != "f", field() != "f");
-        Ok(Self { rows, estimates, session, intruder, sessions: field().parse().ok() })
+        Ok(Self {
+            rows,
+            estimates,
+            session,
+            intruder,
+            sessions: field().parse().ok(),
+        })
     }
 }
 
@@ -98,7 +116,11 @@ pub(super) async fn take(connection: &mut PgConnection, holder: &str) -> Result<
          update _ebbtide.lane set clean = false, holder = {} where clean and uses < {USES}; commit",
         Literal(holder)
     );
-    Ok(sqlx::raw_sql(AssertSqlSafe(message)).execute(connection).await?.rows_affected() == 1)
+    Ok(sqlx::raw_sql(AssertSqlSafe(message))
+        .execute(connection)
+        .await?
+        .rows_affected()
+        == 1)
 }
 
 /// Opens the transaction.
@@ -117,17 +139,30 @@ pub(super) async fn open(
         Session::Used { sessions } => ("", None, sessions),
     };
     // `begin` would take what stands before it in the message along into the transaction.
-    let settings = if settings.is_empty() { String::new() } else { format!("begin; {settings}commit; ") };
+    let settings = if settings.is_empty() {
+        String::new()
+    } else {
+        format!("begin; {settings}commit; ")
+    };
     let identity = server.map_or("null".to_owned(), |identity| Literal(identity).to_string());
     let marked = match sessions {
         // The end of this test detects a session that has begun since then, too.
         Some(sessions) => format!("set local ebbtide.test = '{OPEN}{sessions}'"),
-        None => format!("select pg_catalog.set_config('ebbtide.test', {}, true)", mark(version_num)),
+        None => format!(
+            "select pg_catalog.set_config('ebbtide.test', {}, true)",
+            mark(version_num)
+        ),
     };
-    let name = test.map(|test| format!("set local application_name = {}; ", Literal(test))).unwrap_or_default();
+    let name = test
+        .map(|test| format!("set local application_name = {}; ", Literal(test)))
+        .unwrap_or_default();
     // A commit fires a trigger; every other way out of the transaction loses a local setting and the savepoint.
-    let enter = holder.map(|holder| in_its_own("enter", holder)).unwrap_or_default();
-    let level = level.map(|level| format!("isolation level {} ", level.as_sql())).unwrap_or_default();
+    let enter = holder
+        .map(|holder| in_its_own("enter", holder))
+        .unwrap_or_default();
+    let level = level
+        .map(|level| format!("isolation level {} ", level.as_sql()))
+        .unwrap_or_default();
     let message = format!(
         "{settings}{enter}begin {level}read write; {name}{marked}; \
          insert into _ebbtide.open_test values ({identity}); savepoint _ebbtide"
@@ -136,7 +171,9 @@ pub(super) async fn open(
         // Dropping it would roll back, and the next `begin` would be a real one again.
         std::mem::forget(connection.begin_with(AssertSqlSafe(message)).await?);
     } else {
-        sqlx::raw_sql(AssertSqlSafe(message)).execute(connection).await?;
+        sqlx::raw_sql(AssertSqlSafe(message))
+            .execute(connection)
+            .await?;
     }
     Ok(())
 }
@@ -144,7 +181,10 @@ pub(super) async fn open(
 /// What the transaction's own setting holds, as an expression: a higher count of sessions at the end means that another
 /// client was connected meanwhile.
 fn mark(version_num: u32) -> String {
-    format!("pg_catalog.concat('{OPEN}', {})", template::sessions(version_num))
+    format!(
+        "pg_catalog.concat('{OPEN}', {})",
+        template::sessions(version_num)
+    )
 }
 
 const OPEN: &str = "open ";
@@ -178,15 +218,25 @@ impl Deferrable {
         user: &str,
         is_changed: bool,
     ) -> Result<Option<String>, sqlx::Error> {
-        let known = self.found().clone().filter(|known| !is_changed && known.user == user);
+        let known = self
+            .found()
+            .clone()
+            .filter(|known| !is_changed && known.user == user);
         if let Some(known) = known {
             return Ok(known.names);
         }
-        let row = last_row(connection, "select names from _ebbtide.deferrable".to_owned()).await?;
+        let row = last_row(
+            connection,
+            "select names from _ebbtide.deferrable".to_owned(),
+        )
+        .await?;
         let names: Option<&str> = row.try_get_unchecked(0)?;
         let names = names.map(str::to_owned);
         if !is_changed {
-            *self.found() = Some(Names { user: user.to_owned(), names: names.clone() });
+            *self.found() = Some(Names {
+                user: user.to_owned(),
+                names: names.clone(),
+            });
         }
         Ok(names)
     }
@@ -213,14 +263,27 @@ pub(super) async fn close(
         // The test saw a statement fail and stopped there, or changed what is read: that goes with the savepoint, whose name
         // alone proves nothing. query_canceled may be meant for a statement of the test's.
         Err(error) if is_refusal(&error) && (code(&error) != Some("57014") || has_cancelled()) => {
-            look_and_close(connection, "rollback to savepoint _ebbtide; ", version_num, None).await
+            look_and_close(
+                connection,
+                "rollback to savepoint _ebbtide; ",
+                version_num,
+                None,
+            )
+            .await
         }
         other => other,
     };
-    let closing = closing
-        .unwrap_or_else(|error| Closing::of(if is_outside(&error) { Outcome::Escaped } else { Outcome::Lost(error) }));
+    let closing = closing.unwrap_or_else(|error| {
+        Closing::of(if is_outside(&error) {
+            Outcome::Escaped
+        } else {
+            Outcome::Lost(error)
+        })
+    });
     match forget_statements(connection, log_is_ours).await {
-        Err(error) if matches!(closing.outcome, Outcome::Clean) => Closing::of(Outcome::Lost(error)),
+        Err(error) if matches!(closing.outcome, Outcome::Clean) => {
+            Closing::of(Outcome::Lost(error))
+        }
         _ => closing,
     }
 }
@@ -256,7 +319,10 @@ async fn close_at_once(
     deferrable: &Deferrable,
 ) -> Result<Option<Closing>, sqlx::Error> {
     // Who has none by one role has none by another.
-    let has_none = deferrable.found().as_ref().is_some_and(|known| known.names.is_none());
+    let has_none = deferrable
+        .found()
+        .as_ref()
+        .is_some_and(|known| known.names.is_none());
     if !has_none {
         return Ok(None);
     }
@@ -266,21 +332,30 @@ async fn close_at_once(
              and {CONSTRAINTS_MADE} = 0)::int, {TRANSACTION}); {}",
         rewind(version_num)
     );
-    let rows = sqlx::raw_sql(AssertSqlSafe(message)).fetch_all(connection).await?;
-    let [before, .., after] = rows.as_slice() else { return Err(sqlx::Error::RowNotFound) };
+    let rows = sqlx::raw_sql(AssertSqlSafe(message))
+        .fetch_all(connection)
+        .await?;
+    let [before, .., after] = rows.as_slice() else {
+        return Err(sqlx::Error::RowNotFound);
+    };
     let mut remains = Remains::read(after, false)?;
     let opened: &str = before.try_get_unchecked(0)?;
-    let sessions = remains.sessions.map(|sessions| sessions.to_string()).unwrap_or_default();
+    let sessions = remains
+        .sessions
+        .map(|sessions| sessions.to_string())
+        .unwrap_or_default();
     remains.intruder = opened != format!("1{OPEN}{sessions}");
-    Ok(Some(Closing { outcome: Outcome::Clean, remains }))
+    Ok(Some(Closing {
+        outcome: Outcome::Clean,
+        remains,
+    }))
 }
 
 /// What the transaction's own setting is.
 const TRANSACTION: &str = "pg_catalog.current_setting('ebbtide.test', true)";
 const IS_COUNTED: &str = "pg_catalog.current_setting('track_counts') = 'on'";
 /// Rows of `pg_constraint`, which has this identifier, that the test has written.
-const CONSTRAINTS_MADE: &str =
-    "pg_catalog.pg_stat_get_xact_tuples_inserted(2606) + pg_catalog.pg_stat_get_xact_tuples_updated(2606)";
+const CONSTRAINTS_MADE: &str = "pg_catalog.pg_stat_get_xact_tuples_inserted(2606) + pg_catalog.pg_stat_get_xact_tuples_updated(2606)";
 
 async fn look_and_close(
     connection: &mut PgConnection,
@@ -322,24 +397,39 @@ async fn look(
             deferrable.names(connection, user, !flag(&row, 4)?).await?
         }
     };
-    Ok(Some(Ending { intruder, constraints }))
+    Ok(Some(Ending {
+        intruder,
+        constraints,
+    }))
 }
 
 async fn has_row(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let query = "select exists (select from _ebbtide.open_test where xmin = pg_current_xact_id()::xid)";
+    let query =
+        "select exists (select from _ebbtide.open_test where xmin = pg_current_xact_id()::xid)";
     flag(&last_row(connection, query.to_owned()).await?, 0)
 }
 
 /// Checks what a commit would have checked, and rolls back.
 async fn roll_back(connection: &mut PgConnection, ending: Ending, version_num: u32) -> Closing {
-    let Ending { intruder, constraints } = ending;
-    let check =
-        constraints.map(|names| format!("set local ebbtide.closing = 'on'; set constraints {names} immediate; "));
+    let Ending {
+        intruder,
+        constraints,
+    } = ending;
+    let check = constraints.map(|names| {
+        format!("set local ebbtide.closing = 'on'; set constraints {names} immediate; ")
+    });
     let rewind = rewind(version_num);
     let message = format!("{}{rewind}", check.as_deref().unwrap_or_default());
     let outcome = match send_and_read(connection, message, intruder).await {
-        Ok(remains) => return Closing { outcome: Outcome::Clean, remains },
-        Err(error) if sql_error::is_server_gone(&error) => return Closing::of(Outcome::Lost(error)),
+        Ok(remains) => {
+            return Closing {
+                outcome: Outcome::Clean,
+                remains,
+            };
+        }
+        Err(error) if sql_error::is_server_gone(&error) => {
+            return Closing::of(Outcome::Lost(error));
+        }
         Err(error) if check.is_some() => Outcome::ConstraintViolated(error),
         // Meant for a statement of the test's, such as a cancellation that comes late.
         Err(_) => Outcome::Clean,
@@ -356,7 +446,11 @@ fn rewind(version_num: u32) -> String {
     let (number, _) = Uuid::new_v4().as_u64_pair();
     let seed = f64::from(u32::try_from(number >> 32).unwrap_or_default()) / f64::from(u32::MAX);
     // Otherwise the next test's counts begin with this one's.
-    let flush = if version_num >= 150_000 { ", pg_catalog.pg_stat_force_next_flush()" } else { "" };
+    let flush = if version_num >= 150_000 {
+        ", pg_catalog.pg_stat_force_next_flush()"
+    } else {
+        ""
+    };
     format!(
         "rollback; begin read write; select pg_catalog.concat_ws(' ', rows, estimates, session, {sessions}, restored, \
          pg_catalog.pg_advisory_unlock_all(), pg_catalog.setseed({seed}){flush}) from _ebbtide.rewound; \
@@ -366,19 +460,33 @@ fn rewind(version_num: u32) -> String {
 }
 
 /// Sends a message that ends with [`rewind`].
-async fn send_and_read(connection: &mut PgConnection, message: String, intruder: bool) -> Result<Remains, sqlx::Error> {
+async fn send_and_read(
+    connection: &mut PgConnection,
+    message: String,
+    intruder: bool,
+) -> Result<Remains, sqlx::Error> {
     Remains::read(&last_row(connection, message).await?, intruder)
 }
 
 /// The last row that the statements of a message return.
-pub(super) async fn last_row(connection: &mut PgConnection, message: String) -> Result<PgRow, sqlx::Error> {
-    let mut rows = sqlx::raw_sql(AssertSqlSafe(message)).fetch_all(connection).await?;
+pub(super) async fn last_row(
+    connection: &mut PgConnection,
+    message: String,
+) -> Result<PgRow, sqlx::Error> {
+    let mut rows = sqlx::raw_sql(AssertSqlSafe(message))
+        .fetch_all(connection)
+        .await?;
     rows.pop().ok_or(sqlx::Error::RowNotFound)
 }
 
 /// Whether the planner sees what it sees in the template: if not, only a new copy will do.
 pub(super) async fn proves_estimates(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    match last_row(connection, "select seen from _ebbtide.estimates_seen".to_owned()).await {
+    match last_row(
+        connection,
+        "select seen from _ebbtide.estimates_seen".to_owned(),
+    )
+    .await
+    {
         Ok(row) => Ok(!flag(&row, 0)?),
         Err(error) if sql_error::is_server_gone(&error) => Err(error),
         Err(error) => {
@@ -435,7 +543,11 @@ pub(super) async fn renew(connection: &mut PgConnection) -> Result<(), sqlx::Err
 
 /// Ends what a real COMMIT would have ended.
 async fn end_locals(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let row = last_row(connection, "select statements from _ebbtide.locals".to_owned()).await?;
+    let row = last_row(
+        connection,
+        "select statements from _ebbtide.locals".to_owned(),
+    )
+    .await?;
     let locals: Option<&str> = row.try_get_unchecked(0)?;
     match locals {
         None => Ok(()),
@@ -451,17 +563,29 @@ pub(super) fn is_outside(error: &sqlx::Error) -> bool {
 
 /// A transaction that tells the lane something which the test's own may not undo.
 fn in_its_own(procedure: &str, holder: &str) -> String {
-    format!("begin read write; call _ebbtide.{procedure}({}); commit; ", Literal(holder))
+    format!(
+        "begin read write; call _ebbtide.{procedure}({}); commit; ",
+        Literal(holder)
+    )
 }
 
-pub(super) async fn send(connection: &mut PgConnection, message: String) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(AssertSqlSafe(message)).execute(connection).await.map(drop)
+pub(super) async fn send(
+    connection: &mut PgConnection,
+    message: String,
+) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(AssertSqlSafe(message))
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 /// The server has forgotten the prepared statements; so must the driver. It sends a message about that, and reads the answer
 /// before its next one, for which the end of a test on a server of ours does not wait. The log of the server has a line for
 /// each process that ends without reading it, so where the log is not ours the answer is awaited.
-async fn forget_statements(connection: &mut PgConnection, log_is_ours: bool) -> Result<(), sqlx::Error> {
+async fn forget_statements(
+    connection: &mut PgConnection,
+    log_is_ours: bool,
+) -> Result<(), sqlx::Error> {
     if connection.cached_statements_size() == 0 {
         return Ok(());
     }

@@ -51,8 +51,7 @@ impl fmt::Display for Kept {
 
 pub(super) const STEP: &str = "keeping the test's database";
 
-const COMMIT: &str =
-    "set local ebbtide.closing = 'on'; release savepoint _ebbtide; delete from _ebbtide.open_test; commit";
+const COMMIT: &str = "set local ebbtide.closing = 'on'; release savepoint _ebbtide; delete from _ebbtide.open_test; commit";
 
 /// Commits what was rolled back otherwise.
 pub(super) async fn commit(pool: &LanePool, connection: &mut PgConnection) -> Result<()> {
@@ -73,7 +72,10 @@ pub(super) async fn commit(pool: &LanePool, connection: &mut PgConnection) -> Re
 /// Makes a lane, on which everything is committed, a kept database. The lane stays marked as in use, so that its number
 /// gets a new copy.
 pub(super) async fn keep(pool: &LanePool, lane: Lane, connection: PgConnection) -> Result<Kept> {
-    connection.close().await.map_err(|error| pool.explain(STEP, error))?;
+    connection
+        .close()
+        .await
+        .map_err(|error| pool.explain(STEP, error))?;
     let kept = DatabaseName::kept();
     let keep_for = pool.setting().keep_for;
     let (lanes, name) = (pool.clone(), kept.clone());
@@ -84,7 +86,9 @@ pub(super) async fn keep(pool: &LanePool, lane: Lane, connection: PgConnection) 
             match reap::keep(&mut admin, &lane.database, &name, keep_for).await {
                 Ok(()) => return Ok(()),
                 // object_in_use: a closed session takes a moment to go.
-                Err(error) if sql_error::code(&error) == Some("55006") => patience.pause(error).await?,
+                Err(error) if sql_error::code(&error) == Some("55006") => {
+                    patience.pause(error).await?
+                }
                 Err(error) => return Err(lanes.explain(STEP, error)),
             }
         }
@@ -92,5 +96,9 @@ pub(super) async fn keep(pool: &LanePool, lane: Lane, connection: PgConnection) 
     pool.in_background(renaming).await?;
     let server = &pool.setting().server;
     server.hold_for(keep_for).await?;
-    Ok(Kept { url: server.conn.url(kept.as_str()), name: kept.as_str().to_owned(), stays: keep_for })
+    Ok(Kept {
+        url: server.conn.url(kept.as_str()),
+        name: kept.as_str().to_owned(),
+        stays: keep_for,
+    })
 }

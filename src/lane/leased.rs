@@ -57,17 +57,19 @@ pub(super) enum LaneConnection {
 impl LaneConnection {
     pub(super) fn get(&mut self) -> &mut PgConnection {
         match self {
-            Self::New(connection) | Self::Used(connection) | Self::Nested(connection) | Self::Relayed(connection) => {
-                connection
-            }
+            Self::New(connection)
+            | Self::Used(connection)
+            | Self::Nested(connection)
+            | Self::Relayed(connection) => connection,
         }
     }
 
     pub(super) fn into_inner(self) -> PgConnection {
         match self {
-            Self::New(connection) | Self::Used(connection) | Self::Nested(connection) | Self::Relayed(connection) => {
-                connection
-            }
+            Self::New(connection)
+            | Self::Used(connection)
+            | Self::Nested(connection)
+            | Self::Relayed(connection) => connection,
         }
     }
 }
@@ -100,7 +102,8 @@ impl Lane {
         let before = self.uses;
         self.uses = self.uses.saturating_add(rows.max(1));
         // A lane that records its holder itself does not record rows.
-        before / ROWS_BETWEEN_LOOKS != self.uses / ROWS_BETWEEN_LOOKS || (self.lease.holder().is_some() && rows > 0)
+        before / ROWS_BETWEEN_LOOKS != self.uses / ROWS_BETWEEN_LOOKS
+            || (self.lease.holder().is_some() && rows > 0)
     }
 
     /// Counts a test that committed, and was undone.

@@ -64,8 +64,9 @@ pub(crate) enum Look {
 }
 
 /// Makes sure that the template is there and returns it. Called before a copy, never on the way to a ready lane.
-pub(crate) type TemplateSource =
-    Box<dyn Fn(Look) -> std::pin::Pin<Box<dyn Future<Output = Result<Template>> + Send>> + Send + Sync>;
+pub(crate) type TemplateSource = Box<
+    dyn Fn(Look) -> std::pin::Pin<Box<dyn Future<Output = Result<Template>> + Send>> + Send + Sync,
+>;
 
 /// All lanes of one fingerprint that this process may use.
 #[derive(Clone)]
@@ -90,7 +91,9 @@ pub(super) struct Inner {
 
 impl fmt::Debug for LanePool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LanePool").field("setting", &self.inner.setting).finish_non_exhaustive()
+        f.debug_struct("LanePool")
+            .field("setting", &self.inner.setting)
+            .finish_non_exhaustive()
     }
 }
 
@@ -138,7 +141,9 @@ impl LanePool {
             tenants: Arc::default(),
             deferrable: Deferrable::default(),
         };
-        let pool = Self { inner: Arc::new(inner) };
+        let pool = Self {
+            inner: Arc::new(inner),
+        };
         let idler = Arc::downgrade(&pool.inner);
         pool.permits().add_idle(move || {
             let pool = idler.upgrade().map(Self::from_inner)?;
@@ -238,7 +243,8 @@ impl LanePool {
                             return Ok(self.handed_out(lane));
                         }
                         Err((error, returned)) => {
-                            let may_wait = began.elapsed() < STALL_TIMEOUT || self.others_go_on().await?;
+                            let may_wait =
+                                began.elapsed() < STALL_TIMEOUT || self.others_go_on().await?;
                             if !may_wait || !self.may_pass(&error).await? {
                                 return Err(error);
                             }
@@ -249,7 +255,9 @@ impl LanePool {
                         }
                     }
                 }
-                None if began.elapsed() >= PATIENCE && !self.others_go_on().await? => return Err(none_free(purpose)),
+                None if began.elapsed() >= PATIENCE && !self.others_go_on().await? => {
+                    return Err(none_free(purpose));
+                }
                 None => GLANCE,
             };
             let pool = self.clone();
@@ -271,14 +279,19 @@ impl LanePool {
         lane.tenancy = Some(tenancy);
         if is_first {
             let setting = &self.inner.setting;
-            setting.runtime.spawn(waits::watch(Arc::downgrade(&setting.server), Arc::clone(&self.inner.tenants)));
+            setting.runtime.spawn(waits::watch(
+                Arc::downgrade(&setting.server),
+                Arc::clone(&self.inner.tenants),
+            ));
         }
         lane
     }
 
     fn idle_for(&self, purpose: Purpose) -> Option<Lane> {
         let mut idle = self.idle();
-        let position = idle.iter().rposition(|lane| lane.lease.number() < purpose.limit())?;
+        let position = idle
+            .iter()
+            .rposition(|lane| lane.lease.number() < purpose.limit())?;
         Some(idle.remove(position))
     }
 
@@ -332,9 +345,17 @@ impl LanePool {
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        self.inner.setting.runtime.spawn(work).await.unwrap_or_else(|error| {
-            Err(Error::new(ErrorKind::ServerLost, "the background runtime ended").with_source(error))
-        })
+        self.inner
+            .setting
+            .runtime
+            .spawn(work)
+            .await
+            .unwrap_or_else(|error| {
+                Err(
+                    Error::new(ErrorKind::ServerLost, "the background runtime ended")
+                        .with_source(error),
+                )
+            })
     }
 
     /// The lease of a lane that nobody holds: the slot's own first, then ready ones, then any.
@@ -351,7 +372,11 @@ impl LanePool {
                 return Ok(Some(lease));
             }
         }
-        for number in existing.iter().copied().chain((0..limit).filter(|number| !existing.contains(number))) {
+        for number in existing
+            .iter()
+            .copied()
+            .chain((0..limit).filter(|number| !existing.contains(number)))
+        {
             if let Some(lease) = leases.try_lease(number).await? {
                 return Ok(Some(lease));
             }
@@ -372,21 +397,30 @@ impl LanePool {
             _ => None,
         };
         let mut ready = match as_it_is {
-            Some(database) => {
-                Ready { session_database: database.clone(), database, uses: lease.uses(), connection: None }
-            }
+            Some(database) => Ready {
+                session_database: database.clone(),
+                database,
+                uses: lease.uses(),
+                connection: None,
+            },
             None => self.equal_to_template(lease, test).await?,
         };
         lease.mark(purpose.mark(), ready.uses, &ready.database)?;
         let connection = match ready.connection.take() {
-            None if purpose == Purpose::Transaction => Some(self.connect_to_lane(&ready.database, test).await?),
+            None if purpose == Purpose::Transaction => {
+                Some(self.connect_to_lane(&ready.database, test).await?)
+            }
             other => other,
         };
         Ok((ready, connection.map(LaneConnection::New)))
     }
 
     pub(super) fn explain(&self, step: &str, error: sqlx::Error) -> Error {
-        let error = self.inner.setting.server.explain(sql_error::failed(step, error));
+        let error = self
+            .inner
+            .setting
+            .server
+            .explain(sql_error::failed(step, error));
         if error.kind() != ErrorKind::OutOfConnections {
             return error;
         }
@@ -406,7 +440,8 @@ impl LanePool {
         lane.admission.idle();
         // A void lease may be somebody else's by now.
         if !lane.is_worn() && !lane.lease.is_void() {
-            lane.lease.mark(LaneState::Equal, lane.uses, &lane.database)?;
+            lane.lease
+                .mark(LaneState::Equal, lane.uses, &lane.database)?;
             if lane.is_reusable() {
                 self.idle().push(lane);
                 self.start_watching_idle();
@@ -423,7 +458,10 @@ impl LanePool {
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Lane>> {
-        self.inner.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -433,6 +471,14 @@ fn none_free(purpose: Purpose) -> Error {
         Purpose::Sandbox => (LANES, "`Sandbox`"),
         Purpose::Whole => (DATABASES, "`Database`"),
     };
-    Error::new(ErrorKind::Timeout, format!("lane lease: no lane after {} s (all {limit} are held)", PATIENCE.as_secs()))
-        .with_help(format!("run fewer tests at once, or look for tests that keep their {what} in a static"))
+    Error::new(
+        ErrorKind::Timeout,
+        format!(
+            "lane lease: no lane after {} s (all {limit} are held)",
+            PATIENCE.as_secs()
+        ),
+    )
+    .with_help(format!(
+        "run fewer tests at once, or look for tests that keep their {what} in a static"
+    ))
 }

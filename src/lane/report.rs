@@ -33,15 +33,34 @@ pub(crate) struct Story {
 
 impl Story {
     pub(super) fn of(lanes: &LanePool, lane: &Lane, isolation: Isolation) -> Self {
-        let since = lane.tenancy.as_ref().map_or_else(SystemTime::now, |tenancy| tenancy.since);
-        let waits = lane.tenancy.as_ref().map(Tenancy::waits).unwrap_or_default();
+        let since = lane
+            .tenancy
+            .as_ref()
+            .map_or_else(SystemTime::now, |tenancy| tenancy.since);
+        let waits = lane
+            .tenancy
+            .as_ref()
+            .map(Tenancy::waits)
+            .unwrap_or_default();
         let until = SystemTime::now();
-        Self { lanes: lanes.clone(), isolation, database: lane.database.clone(), since, until, waits }
+        Self {
+            lanes: lanes.clone(),
+            isolation,
+            database: lane.database.clone(),
+            since,
+            until,
+            waits,
+        }
     }
 
     /// What the server's log says of the lane's sessions, or why it cannot be told.
     pub(crate) async fn log(&self) -> Result<Vec<LogEntry>, String> {
-        let mut entries = self.lanes.setting().server.log_of(&self.database, self.since).await?;
+        let mut entries = self
+            .lanes
+            .setting()
+            .server
+            .log_of(&self.database, self.since)
+            .await?;
         entries.retain(|entry| entry.at <= self.until);
         Ok(entries)
     }
@@ -52,7 +71,10 @@ impl Story {
         match log {
             Ok(entries) => self.tell_errors(&mut text, entries),
             Err(reason) => {
-                push_line(&mut text, &format!("  the server's log cannot be read: {reason}"));
+                push_line(
+                    &mut text,
+                    &format!("  the server's log cannot be read: {reason}"),
+                );
             }
         }
         for wait in self.waits.iter().take(WAITS) {
@@ -63,12 +85,17 @@ impl Story {
 
     /// Tells of slow statements, where that was asked for; empty when there were none.
     pub(crate) fn of_slow_statements(&self, log: &Result<Vec<LogEntry>, String>) -> String {
-        let Some(limit) = self.lanes.setting().explain else { return String::new() };
+        let Some(limit) = self.lanes.setting().explain else {
+            return String::new();
+        };
         let mut text = String::new();
         match log {
             Ok(entries) => tell_plans(&mut text, entries, limit),
             Err(reason) => {
-                push_line(&mut text, &format!("  no plans, because the server's log cannot be read: {reason}"));
+                push_line(
+                    &mut text,
+                    &format!("  no plans, because the server's log cannot be read: {reason}"),
+                );
             }
         }
         text
@@ -82,16 +109,24 @@ impl Story {
             Isolation::Database => "a Database",
         };
         let version = server.version.split(' ').next().unwrap_or_default();
-        format!("{isolation}: {} on PostgreSQL {version} ({})", self.database.as_str(), server.backend)
+        format!(
+            "{isolation}: {} on PostgreSQL {version} ({})",
+            self.database.as_str(),
+            server.backend
+        )
     }
 
     fn tell_errors(&self, text: &mut String, entries: &[LogEntry]) {
         let mut errors: Vec<(&LogEntry, usize)> = Vec::new();
-        let of_test = entries.iter().filter(|entry| is_error(entry) && !guard::is_own(&entry.statement));
+        let of_test = entries
+            .iter()
+            .filter(|entry| is_error(entry) && !guard::is_own(&entry.statement));
         for entry in of_test {
             match errors.last_mut() {
                 // The shadows of the first error are many.
-                Some((last, count)) if last.code == entry.code && last.message == entry.message => *count += 1,
+                Some((last, count)) if last.code == entry.code && last.message == entry.message => {
+                    *count += 1
+                }
                 _ => errors.push((entry, 1)),
             }
         }
@@ -101,13 +136,23 @@ impl Story {
         }
         text.push_str("  the server refused:\n");
         for (entry, count) in errors.iter().take(ERRORS) {
-            let times = if *count > 1 { format!(" ({count} times)") } else { String::new() };
-            push(text, "    ", &format!("{} {}{times}", entry.code, entry.message), 2);
+            let times = if *count > 1 {
+                format!(" ({count} times)")
+            } else {
+                String::new()
+            };
+            push(
+                text,
+                "    ",
+                &format!("{} {}{times}", entry.code, entry.message),
+                2,
+            );
             push_part(text, "detail", &entry.detail, DETAIL_LINES);
             push_part(text, "hint", &entry.hint, 2);
             push_part(text, "statement", &entry.statement, STATEMENT_LINES);
             let absent = self.lanes.setting().absent_migrations.as_deref();
-            let of_absence = absent.and_then(|absent| advice::on_absent_migrations(&entry.code, absent));
+            let of_absence =
+                absent.and_then(|absent| advice::on_absent_migrations(&entry.code, absent));
             let help = || advice::on_test_error(&entry.code, &entry.message, self.isolation);
             if let Some(help) = of_absence.or_else(help) {
                 push_line(text, &format!("      help: {help}"));
@@ -120,15 +165,20 @@ impl Story {
 }
 
 fn tell_plans(text: &mut String, entries: &[LogEntry], limit: Duration) {
-    let plans: Vec<_> =
-        entries.iter().filter_map(|entry| Some((entry, entry.message.split_once("  plan:\n")?))).collect();
+    let plans: Vec<_> = entries
+        .iter()
+        .filter_map(|entry| Some((entry, entry.message.split_once("  plan:\n")?)))
+        .collect();
     for (_, (duration, plan)) in plans.iter().take(PLANS) {
         let duration = duration.trim_start_matches("duration: ");
         push_line(text, &format!("  {duration}, more than {}:", spell(limit)));
         push_plan(text, plan);
     }
     if plans.len() > PLANS {
-        push_line(text, &format!("  and {} more statements", plans.len() - PLANS));
+        push_line(
+            text,
+            &format!("  and {} more statements", plans.len() - PLANS),
+        );
     }
 }
 
@@ -157,7 +207,10 @@ fn push_line(text: &mut String, line: &str) {
 fn push(text: &mut String, indent: &str, part: &str, lines: usize) {
     for (number, line) in part.lines().take(lines).enumerate() {
         let more = if number > 0 { "  " } else { "" };
-        push_line(text, &format!("{indent}{more}{}", shortened(line.trim_end())));
+        push_line(
+            text,
+            &format!("{indent}{more}{}", shortened(line.trim_end())),
+        );
     }
     if part.lines().count() > lines {
         push_line(text, &format!("{indent}  ..."));

@@ -55,12 +55,18 @@ pub(super) async fn end_others(connection: &mut PgConnection) -> Result<String, 
 ///
 /// # Errors
 /// EB001: only a new copy will do.
-pub(super) async fn reset(connection: &mut PgConnection, holder: Option<&str>) -> Result<(), sqlx::Error> {
+pub(super) async fn reset(
+    connection: &mut PgConnection,
+    holder: Option<&str>,
+) -> Result<(), sqlx::Error> {
     send_or_roll_back(connection, undo(holder)).await
 }
 
 /// Sends a message with transactions of ours. One that the server refuses does not stay open.
-async fn send_or_roll_back(connection: &mut PgConnection, message: String) -> Result<(), sqlx::Error> {
+async fn send_or_roll_back(
+    connection: &mut PgConnection,
+    message: String,
+) -> Result<(), sqlx::Error> {
     let sent = send(connection, message).await;
     if sent.is_err() {
         // The first error is the one to report.
@@ -70,8 +76,12 @@ async fn send_or_roll_back(connection: &mut PgConnection, message: String) -> Re
 }
 
 fn undo(holder: Option<&str>) -> String {
-    let leave = holder.map(|holder| format!("call _ebbtide.leave({}); ", Literal(holder))).unwrap_or_default();
-    format!("begin read write; set local synchronous_commit = off; {UNTOUCHED}; call _ebbtide.reset(); {leave}commit")
+    let leave = holder
+        .map(|holder| format!("call _ebbtide.leave({}); ", Literal(holder)))
+        .unwrap_or_default();
+    format!(
+        "begin read write; set local synchronous_commit = off; {UNTOUCHED}; call _ebbtide.reset(); {leave}commit"
+    )
 }
 
 /// Fails if a row of `pg_proc`, whose identifier is 1255, was written since the copy: it may be the procedure that judges

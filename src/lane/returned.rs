@@ -17,7 +17,10 @@ impl LanePool {
         let is_worn = lane.is_worn();
         if remains.intruder {
             // It may have left something that tests on other databases see.
-            tracing::debug!(database = lane.database.as_str(), "another client was connected: the lane is given up");
+            tracing::debug!(
+                database = lane.database.as_str(),
+                "another client was connected: the lane is given up"
+            );
             self.refill_or_leave(lane).await;
             return Ok(());
         }
@@ -29,14 +32,18 @@ impl LanePool {
         if let Some(connection) = &mut lane.connection {
             let connection = connection.get();
             if (remains.estimates || may_have_grown)
-                && !guard::proves_estimates(connection).await.map_err(|error| self.explain(STEP, error))?
+                && !guard::proves_estimates(connection)
+                    .await
+                    .map_err(|error| self.explain(STEP, error))?
             {
                 self.empty_later(lane);
                 return Ok(());
             }
             // A worn lane is not called clean, so it is copied again.
             if let Some(holder) = lane.lease.holder().filter(|_| !is_worn) {
-                guard::leave(connection, holder).await.map_err(|error| self.explain(STEP, error))?;
+                guard::leave(connection, holder)
+                    .await
+                    .map_err(|error| self.explain(STEP, error))?;
             }
         }
         if remains.session {
@@ -65,7 +72,9 @@ impl LanePool {
     /// Copies the lane again in the background.
     pub(super) fn refill_later(&self, lane: Lane) {
         let pool = self.clone();
-        self.setting().runtime.spawn(async move { pool.refill_or_leave(lane).await });
+        self.setting()
+            .runtime
+            .spawn(async move { pool.refill_or_leave(lane).await });
     }
 
     /// Copies the lane again. If that fails, the next test does it.

@@ -103,8 +103,13 @@ impl Sandbox {
         let (pool, name) = (lanes.clone(), test.to_owned());
         // On the background runtime, because a connection dies with the runtime that made it, and the test's own may
         // be gone when the transaction is closed.
-        let open = lanes.in_background(OpenSandbox::enter(pool, lane, name)).await?;
-        Ok(Self { open: Some(open), ending })
+        let open = lanes
+            .in_background(OpenSandbox::enter(pool, lane, name))
+            .await?;
+        Ok(Self {
+            open: Some(open),
+            ending,
+        })
     }
 
     /// A URL of the database, for `psql` and other drivers. They do not see what the transaction has not committed, and
@@ -162,9 +167,23 @@ impl OpenSandbox {
                 let (pool, keeper) = Self::connect(&lanes, &lane, &test, &inside)
                     .await
                     .map_err(|error| lanes.explain("opening the test's transaction", error))?;
-                Ok(Self { lanes, lane, test, pool, keeper, inside })
+                Ok(Self {
+                    lanes,
+                    lane,
+                    test,
+                    pool,
+                    keeper,
+                    inside,
+                })
             }
-            Ok((pool, keeper)) => Ok(Self { lanes, lane, test, pool, keeper, inside }),
+            Ok((pool, keeper)) => Ok(Self {
+                lanes,
+                lane,
+                test,
+                pool,
+                keeper,
+                inside,
+            }),
             Err(error) => Err(lanes.explain("opening the test's transaction", error)),
         }
     }
@@ -176,7 +195,9 @@ impl OpenSandbox {
         inside: &Arc<Inside>,
     ) -> Result<(PgPool, JoinHandle<()>), sqlx::Error> {
         let real = lanes.guarded_options(&lane.database, test);
-        let doorman = Doorman::of_this_process().await.map_err(|error| sqlx::Error::Configuration(error.into()))?;
+        let doorman = Doorman::of_this_process()
+            .await
+            .map_err(|error| sqlx::Error::Configuration(error.into()))?;
         let pool = pool_options(lanes, lane, inside).connect_lazy_with(real.clone());
         let refusing = doorman.options(&real);
         let second = SecondPlace::take(&pool, refusing.clone()).await;
@@ -197,7 +218,15 @@ impl OpenSandbox {
 
     async fn give_back(mut self) -> Result<()> {
         match self.take_connection().await {
-            Ok(connection) => tx::close(&self.lanes, self.lane, LaneConnection::Nested(connection), &self.test).await,
+            Ok(connection) => {
+                tx::close(
+                    &self.lanes,
+                    self.lane,
+                    LaneConnection::Nested(connection),
+                    &self.test,
+                )
+                .await
+            }
             Err(Absence::Escaped) => Err(tx::escaped(&self.test)),
             Err(Absence::Closed) => self.prove_unchanged().await,
             Err(Absence::StillInUse) => Err(self.end_session().await),
@@ -219,7 +248,10 @@ impl OpenSandbox {
                 Err(Absence::Escaped) => Err(tx::escaped(&self.test)),
                 Err(Absence::Closed) => Err(Error::new(
                     ErrorKind::TransactionEscaped,
-                    format!("test {} has closed its connection, and with it went what it wrote", self.test),
+                    format!(
+                        "test {} has closed its connection, and with it went what it wrote",
+                        self.test
+                    ),
                 )),
                 Err(Absence::StillInUse) => Err(self.end_session().await),
             }
@@ -256,7 +288,8 @@ impl OpenSandbox {
                 // Whoever keeps the second place has the one connection in hand for a moment, having just lost its own.
                 // Where the test has ended the transaction there is none to wait for.
                 Ok(Err(error))
-                    if sql_error::code(&error) == Some(TURNED_AWAY) && self.inside.escaped.get().is_none() =>
+                    if sql_error::code(&error) == Some(TURNED_AWAY)
+                        && self.inside.escaped.get().is_none() =>
                 {
                     if patience.pause(&error).await.is_err() {
                         return Err(error);
@@ -270,10 +303,18 @@ impl OpenSandbox {
 
     /// The application has closed the connection, and the server rolled back. What else it did cannot be known.
     async fn prove_unchanged(self) -> Result<()> {
-        let Self { lanes, mut lane, test, .. } = self;
+        let Self {
+            lanes,
+            mut lane,
+            test,
+            ..
+        } = self;
         let connected = lanes.connect(&lane.database, &test).await;
         let connection = connected.map_err(|error| lanes.explain("connecting to a lane", error))?;
-        if let Some(connection) = lanes.reset(&lane.lease, connection, &mut lane.database).await? {
+        if let Some(connection) = lanes
+            .reset(&lane.lease, connection, &mut lane.database)
+            .await?
+        {
             lane.connection = Some(LaneConnection::New(connection));
             lanes.put_back(lane)?;
         }
@@ -282,7 +323,9 @@ impl OpenSandbox {
 
     /// Ends what the test left behind. The lane is copied anew before its next use.
     async fn end_session(self) -> Error {
-        let Self { lanes, lane, test, .. } = self;
+        let Self {
+            lanes, lane, test, ..
+        } = self;
         if let Ok(mut connection) = lanes.connect(&lane.database, &test).await {
             // The copy's own preparation ends what is left.
             let _ = lanes.end_others(&mut connection).await;
@@ -320,11 +363,16 @@ fn pool_options(lanes: &LanePool, lane: &Lane, inside: &Arc<Inside>) -> PgPoolOp
                     return Err(doorman::receive().await);
                 }
                 inside.occupancy.begin();
-                open(&lanes, connection, holder.as_deref()).await.map_err(|error| {
-                    *inside.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                    inside.told.notify_one();
-                    sqlx::Error::WorkerCrashed
-                })
+                open(&lanes, connection, holder.as_deref())
+                    .await
+                    .map_err(|error| {
+                        *inside
+                            .refused
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner) = Some(error);
+                        inside.told.notify_one();
+                        sqlx::Error::WorkerCrashed
+                    })
             })
         })
         .before_acquire(move |_, _| {
@@ -351,24 +399,49 @@ fn pool_options(lanes: &LanePool, lane: &Lane, inside: &Arc<Inside>) -> PgPoolOp
         })
 }
 
-async fn open(lanes: &LanePool, connection: &mut PgConnection, holder: Option<&str>) -> Result<(), sqlx::Error> {
+async fn open(
+    lanes: &LanePool,
+    connection: &mut PgConnection,
+    holder: Option<&str>,
+) -> Result<(), sqlx::Error> {
     let setting = lanes.setting();
     let identity = setting.server.identity();
-    let session = Session::New { server: identity.as_deref(), settings: &setting.session };
-    guard::open(connection, session, None, None, holder, setting.server.version_num).await?;
+    let session = Session::New {
+        server: identity.as_deref(),
+        settings: &setting.session,
+    };
+    guard::open(
+        connection,
+        session,
+        None,
+        None,
+        holder,
+        setting.server.version_num,
+    )
+    .await?;
     guard::begin_statements(connection).await
 }
 
 /// The pool would try again and again to open the transaction; its first refusal is final.
-async fn first_connection(pool: &PgPool, inside: &Inside) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+async fn first_connection(
+    pool: &PgPool,
+    inside: &Inside,
+) -> Result<PoolConnection<Postgres>, sqlx::Error> {
     let mut acquiring = Box::pin(tokio::time::timeout(CROWDED, pool.acquire()));
     let mut refused = Box::pin(inside.told.notified());
     std::future::poll_fn(|context| {
         if refused.as_mut().poll(context).is_ready() {
-            let error = inside.refused.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let error = inside
+                .refused
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
             return Poll::Ready(Err(error.unwrap_or(sqlx::Error::PoolTimedOut)));
         }
-        acquiring.as_mut().poll(context).map(|acquired| acquired.unwrap_or(Err(sqlx::Error::PoolTimedOut)))
+        acquiring
+            .as_mut()
+            .poll(context)
+            .map(|acquired| acquired.unwrap_or(Err(sqlx::Error::PoolTimedOut)))
     })
     .await
 }
@@ -385,7 +458,10 @@ impl fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sandbox")
             .field("test", &self.open.as_ref().map(|open| &open.test))
-            .field("database", &self.open.as_ref().map(|open| open.lane.database.as_str()))
+            .field(
+                "database",
+                &self.open.as_ref().map(|open| open.lane.database.as_str()),
+            )
             .finish_non_exhaustive()
     }
 }

@@ -67,11 +67,23 @@ impl Tenants {
         let mut register = self.register();
         let number = register.next;
         register.next += 1;
-        let tenant = Tenant { database: database.clone(), since: Instant::now(), waits: Vec::new(), end: None };
+        let tenant = Tenant {
+            database: database.clone(),
+            since: Instant::now(),
+            waits: Vec::new(),
+            end: None,
+        };
         register.present.insert(number, tenant);
         let is_first = !std::mem::replace(&mut register.is_watched, true);
         drop(register);
-        (Tenancy { since: SystemTime::now(), number, tenants: Arc::clone(self) }, is_first)
+        (
+            Tenancy {
+                since: SystemTime::now(),
+                number,
+                tenants: Arc::clone(self),
+            },
+            is_first,
+        )
     }
 
     /// The databases of those who have been there for so long; none at all when nobody is there, and then nobody watches.
@@ -81,19 +93,34 @@ impl Tenants {
             register.is_watched = false;
             return None;
         }
-        let long = register.present.values().filter(|tenant| tenant.since.elapsed() > time);
-        Some(long.map(|tenant| tenant.database.as_str().to_owned()).collect())
+        let long = register
+            .present
+            .values()
+            .filter(|tenant| tenant.since.elapsed() > time);
+        Some(
+            long.map(|tenant| tenant.database.as_str().to_owned())
+                .collect(),
+        )
     }
 
     /// Notes what was told of a wait on a database.
     pub(super) fn note_wait(&self, database: &str, told: &str) {
-        for tenant in self.register().present.values_mut().filter(|tenant| tenant.database.as_str() == database) {
+        for tenant in self
+            .register()
+            .present
+            .values_mut()
+            .filter(|tenant| tenant.database.as_str() == database)
+        {
             tenant.waits.push(told.to_owned());
         }
     }
 
     /// Starts a task for each test whose end has lasted for so long, once: it gets the test's number and database.
-    pub(super) fn cancel_late(&self, time: Duration, start: impl Fn(u64, DatabaseName) -> AbortHandle) {
+    pub(super) fn cancel_late(
+        &self,
+        time: Duration,
+        start: impl Fn(u64, DatabaseName) -> AbortHandle,
+    ) {
         for (number, tenant) in &mut self.register().present {
             if let Some(end) = &mut tenant.end
                 && end.canceller.is_none()
@@ -106,7 +133,12 @@ impl Tenants {
 
     /// Notes that the server is about to be asked to cancel the statements of a test that is at its end.
     pub(super) fn note_cancel(&self, number: u64) {
-        if let Some(end) = self.register().present.get_mut(&number).and_then(|tenant| tenant.end.as_mut()) {
+        if let Some(end) = self
+            .register()
+            .present
+            .get_mut(&number)
+            .and_then(|tenant| tenant.end.as_mut())
+        {
             end.has_cancelled = true;
         }
     }
@@ -118,12 +150,21 @@ impl Tenants {
 
 impl Tenancy {
     pub(super) fn waits(&self) -> Vec<String> {
-        self.tenants.register().present.get(&self.number).map(|tenant| tenant.waits.clone()).unwrap_or_default()
+        self.tenants
+            .register()
+            .present
+            .get(&self.number)
+            .map(|tenant| tenant.waits.clone())
+            .unwrap_or_default()
     }
 
     /// Begins the test's end. A statement that still runs after a while is cancelled.
     pub(super) fn end(&self) -> EndWatch<'_> {
-        self.set_end(Some(End { since: Instant::now(), canceller: None, has_cancelled: false }));
+        self.set_end(Some(End {
+            since: Instant::now(),
+            canceller: None,
+            has_cancelled: false,
+        }));
         EndWatch(self)
     }
 
@@ -138,7 +179,10 @@ impl EndWatch<'_> {
     /// Whether a statement may have been cancelled.
     pub(super) fn has_cancelled(&self) -> bool {
         let register = self.0.tenants.register();
-        let end = register.present.get(&self.0.number).and_then(|tenant| tenant.end.as_ref());
+        let end = register
+            .present
+            .get(&self.0.number)
+            .and_then(|tenant| tenant.end.as_ref());
         end.is_some_and(|end| end.has_cancelled)
     }
 }

@@ -63,14 +63,22 @@ pub(crate) struct OpenTx {
 impl Tx {
     /// Leases a lane and opens the transaction: one round trip on a warm lane.
     #[tracing::instrument(name = "tx.open", level = "debug", skip_all)]
-    pub(crate) async fn open(pool: &LanePool, test: &str, options: TxOptions, ending: Ending) -> Result<Self> {
+    pub(crate) async fn open(
+        pool: &LanePool,
+        test: &str,
+        options: TxOptions,
+        ending: Ending,
+    ) -> Result<Self> {
         let (mut lane, connection) = if options.has_savepoints() {
             let lane = pool.lease(test, Purpose::Relayed).await?;
             let (lane, connection) = pool.relayed(lane, test).await?;
             (lane, LaneConnection::Relayed(connection))
         } else {
             let mut lane = pool.lease(test, Purpose::Transaction).await?;
-            let mut connection = lane.connection.take().expect("a lane for a transaction comes with its connection");
+            let mut connection = lane
+                .connection
+                .take()
+                .expect("a lane for a transaction comes with its connection");
             if lane.session_database != lane.database {
                 // It was renamed after a test that had it whole, and the report of this one is found in the server's
                 // log by the database's name.
@@ -83,25 +91,57 @@ impl Tx {
         };
         let setting = pool.setting();
         let identity = setting.server.identity();
-        let new = Session::New { server: identity.as_deref(), settings: &setting.session };
+        let new = Session::New {
+            server: identity.as_deref(),
+            settings: &setting.session,
+        };
         let session = match &connection {
             LaneConnection::New(_) | LaneConnection::Relayed(_) => new,
-            LaneConnection::Used(_) | LaneConnection::Nested(_) => Session::Used { sessions: lane.sessions },
+            LaneConnection::Used(_) | LaneConnection::Nested(_) => Session::Used {
+                sessions: lane.sessions,
+            },
         };
         let name = (lane.session_name != test).then_some(test);
         let (holder, version_num) = (lane.lease.holder(), setting.server.version_num);
         let mut connection = connection.into_inner();
-        let mut opened = guard::open(&mut connection, session, options.level(), name, holder, version_num).await;
-        if matches!(session, Session::Used { .. }) && opened.as_ref().is_err_and(sql_error::is_server_gone) {
+        let mut opened = guard::open(
+            &mut connection,
+            session,
+            options.level(),
+            name,
+            holder,
+            version_num,
+        )
+        .await;
+        if matches!(session, Session::Used { .. })
+            && opened.as_ref().is_err_and(sql_error::is_server_gone)
+        {
             // `idle_session_timeout`, or an administrator, has ended the session while no test had it. If the server
             // itself is gone, connecting reports that.
             connection = pool.connect_again(&lane.database, test).await?;
             test.clone_into(&mut lane.session_name);
-            opened = guard::open(&mut connection, new, options.level(), None, holder, version_num).await;
+            opened = guard::open(
+                &mut connection,
+                new,
+                options.level(),
+                None,
+                holder,
+                version_num,
+            )
+            .await;
         }
         opened.map_err(|error| pool.explain("opening the test's transaction", error))?;
-        let open = OpenTx { pool: pool.clone(), lane, connection, options, test: test.to_owned() };
-        Ok(Self { open: Some(open), ending })
+        let open = OpenTx {
+            pool: pool.clone(),
+            lane,
+            connection,
+            options,
+            test: test.to_owned(),
+        };
+        Ok(Self {
+            open: Some(open),
+            ending,
+        })
     }
 
     /// Opens a savepoint, which code under test may commit or roll back like a transaction of its own.
@@ -180,12 +220,24 @@ impl OpenTx {
 }
 
 /// Ends a guarded transaction and returns its lane.
-pub(super) async fn close(pool: &LanePool, mut lane: Lane, mut connection: LaneConnection, test: &str) -> Result<()> {
+pub(super) async fn close(
+    pool: &LanePool,
+    mut lane: Lane,
+    mut connection: LaneConnection,
+    test: &str,
+) -> Result<()> {
     let watch = lane.tenancy.as_ref().map(Tenancy::end);
     let has_cancelled = || watch.as_ref().is_some_and(EndWatch::has_cancelled);
     let server = &pool.setting().server;
     let (version_num, log_is_ours) = (server.version_num, !server.outlives_us());
-    let closing = guard::close(connection.get(), version_num, pool.deferrable(), log_is_ours, has_cancelled).await;
+    let closing = guard::close(
+        connection.get(),
+        version_num,
+        pool.deferrable(),
+        log_is_ours,
+        has_cancelled,
+    )
+    .await;
     let Closing { outcome, remains } = closing;
     drop(watch);
     lane.connection = Some(connection);
@@ -194,10 +246,16 @@ pub(super) async fn close(pool: &LanePool, mut lane: Lane, mut connection: LaneC
         Outcome::Clean => pool.take_back(lane, remains).await,
         Outcome::ConstraintViolated(error) => {
             pool.take_back(lane, remains).await?;
-            let constraint = error.as_database_error().and_then(|error| error.constraint()).map(str::to_owned);
-            let what =
-                constraint.map_or("a deferred trigger".to_owned(), |name| format!("the deferred constraint {name}"));
-            let says = sql_error::refusal(&error).map(sql_error::server_says).unwrap_or_default();
+            let constraint = error
+                .as_database_error()
+                .and_then(|error| error.constraint())
+                .map(str::to_owned);
+            let what = constraint.map_or("a deferred trigger".to_owned(), |name| {
+                format!("the deferred constraint {name}")
+            });
+            let says = sql_error::refusal(&error)
+                .map(sql_error::server_says)
+                .unwrap_or_default();
             Err(Error::new(ErrorKind::ConstraintViolated, format!("{what} does not hold at the end of test {test}"))
                 .with_evidence("the server says", says)
                 .with_source(error)
@@ -241,7 +299,10 @@ impl fmt::Debug for Tx {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tx")
             .field("test", &self.open.as_ref().map(|open| &open.test))
-            .field("database", &self.open.as_ref().map(|open| open.lane.database.as_str()))
+            .field(
+                "database",
+                &self.open.as_ref().map(|open| open.lane.database.as_str()),
+            )
             .finish_non_exhaustive()
     }
 }

@@ -43,7 +43,10 @@ impl TxOptions {
     /// [`Tx::url`](crate::Tx::url), and for code that asks which level it runs at.
     #[must_use]
     pub fn isolation_level(self, level: IsolationLevel) -> Self {
-        Self { isolation_level: Some(level), ..self }
+        Self {
+            isolation_level: Some(level),
+            ..self
+        }
     }
 
     /// Lets a statement that fails undo only itself, as it would without a transaction, so that the next one can follow
@@ -59,7 +62,10 @@ impl TxOptions {
     /// relay's. An encrypted connection cannot be relayed: see [`Harness::tx_with`](crate::Harness::tx_with).
     #[must_use]
     pub fn savepoints(self) -> Self {
-        Self { savepoints: true, ..self }
+        Self {
+            savepoints: true,
+            ..self
+        }
     }
 
     pub(super) fn level(self) -> Option<IsolationLevel> {

@@ -30,7 +30,17 @@ const WAITS: &str = "
     where w.wait_event_type = 'Lock' and w.datname = any($1) and clock_timestamp() - w.query_start > $2 * interval '1 s'
     order by w.pid, h.pid";
 
-type Wait = (String, i32, String, f64, String, Option<i32>, String, String, String);
+type Wait = (
+    String,
+    i32,
+    String,
+    f64,
+    String,
+    Option<i32>,
+    String,
+    String,
+    String,
+);
 
 /// Looks while anybody has a lane. The connection for it is given back at once: on a server that has few, a test may wait
 /// for it.
@@ -38,11 +48,21 @@ pub(super) async fn watch(server: Weak<Server>, tenants: Arc<Tenants>) {
     let mut told = BTreeSet::new();
     loop {
         tokio::time::sleep(LOOK).await;
-        let Some(databases) = tenants.longer_than(TOLERATED) else { return };
-        let Some(server) = server.upgrade() else { return };
+        let Some(databases) = tenants.longer_than(TOLERATED) else {
+            return;
+        };
+        let Some(server) = server.upgrade() else {
+            return;
+        };
         // In a task each: one that waits for the server delays neither the others nor the look, and ends with its test.
         tenants.cancel_late(STATEMENT_GRACE, |number, database| {
-            tokio::spawn(cancel(Arc::clone(&server), Arc::clone(&tenants), number, database)).abort_handle()
+            tokio::spawn(cancel(
+                Arc::clone(&server),
+                Arc::clone(&tenants),
+                number,
+                database,
+            ))
+            .abort_handle()
         });
         if databases.is_empty() {
             continue;
@@ -61,7 +81,10 @@ async fn cancel(server: Arc<Server>, tenants: Arc<Tenants>, number: u64, databas
     // If the server does not answer, closing fails by itself.
     if let Ok(mut admin) = server.admin().await {
         tenants.note_cancel(number);
-        let _ = sqlx::query(cancel).bind(database.as_str()).execute(&mut admin).await;
+        let _ = sqlx::query(cancel)
+            .bind(database.as_str())
+            .execute(&mut admin)
+            .await;
         let _ = admin.close().await;
     }
 }
@@ -75,8 +98,15 @@ async fn look(server: &Server, databases: &[String]) -> Result<Vec<Wait>, sqlx::
     waits
 }
 
-async fn waits(connection: &mut PgConnection, databases: &[String]) -> Result<Vec<Wait>, sqlx::Error> {
-    sqlx::query_as(WAITS).bind(databases).bind(TOLERATED.as_secs_f64()).fetch_all(connection).await
+async fn waits(
+    connection: &mut PgConnection,
+    databases: &[String],
+) -> Result<Vec<Wait>, sqlx::Error> {
+    sqlx::query_as(WAITS)
+        .bind(databases)
+        .bind(TOLERATED.as_secs_f64())
+        .fetch_all(connection)
+        .await
 }
 
 #[expect(clippy::print_stderr, reason = "a report on what hangs")]

@@ -23,7 +23,10 @@ pub(crate) struct LaneFiles {
 
 impl LaneFiles {
     pub(crate) fn of(server_folder: &Path, fingerprint: &str) -> Self {
-        Self { folder: server_folder.join("lanes"), fingerprint: fingerprint.to_owned() }
+        Self {
+            folder: server_folder.join("lanes"),
+            fingerprint: fingerprint.to_owned(),
+        }
     }
 
     /// Takes the lane's lease, unless somebody else holds it.
@@ -33,9 +36,19 @@ impl LaneFiles {
     pub(crate) fn try_lease(&self, number: usize) -> Result<Option<LaneFile>> {
         let path = self.folder.join(format!("{}.{number}", self.fingerprint));
         let lost = |error: std::io::Error| {
-            Error::new(ErrorKind::ServerLost, format!("{} cannot be used", path.display())).with_source(error)
+            Error::new(
+                ErrorKind::ServerLost,
+                format!("{} cannot be used", path.display()),
+            )
+            .with_source(error)
         };
-        let file = File::options().create(true).truncate(false).read(true).write(true).open(&path).map_err(lost)?;
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(lost)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(LaneFile { file, number })),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -46,9 +59,20 @@ impl LaneFiles {
     /// Numbers of the lanes that exist, lowest first.
     pub(crate) fn existing(&self) -> Vec<usize> {
         let prefix = format!("{}.", self.fingerprint);
-        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let mut numbers: Vec<usize> =
-            entries.filter_map(|entry| entry.file_name().to_str()?.strip_prefix(&prefix)?.parse().ok()).collect();
+        let entries = std::fs::read_dir(&self.folder)
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mut numbers: Vec<usize> = entries
+            .filter_map(|entry| {
+                entry
+                    .file_name()
+                    .to_str()?
+                    .strip_prefix(&prefix)?
+                    .parse()
+                    .ok()
+            })
+            .collect();
         numbers.sort_unstable();
         numbers
     }
@@ -65,11 +89,18 @@ impl LaneFile {
     pub(crate) fn state(&self) -> LaneState {
         let said = self.said();
         let first = said.split(' ').next().unwrap_or_default();
-        WORDS.iter().find(|(word, _)| *word == first).map_or(LaneState::Unknown, |(_, state)| *state)
+        WORDS
+            .iter()
+            .find(|(word, _)| *word == first)
+            .map_or(LaneState::Unknown, |(_, state)| *state)
     }
 
     pub(crate) fn uses(&self) -> u32 {
-        self.said().split(' ').nth(1).and_then(|uses| uses.parse().ok()).unwrap_or_default()
+        self.said()
+            .split(' ')
+            .nth(1)
+            .and_then(|uses| uses.parse().ok())
+            .unwrap_or_default()
     }
 
     /// The token in the name of the lane's database, if there is a database.
@@ -93,13 +124,20 @@ impl LaneFile {
 
     fn say(&self, word: &str) -> Result<()> {
         // What stands there between the two is no word.
-        let cut = self.file.set_len(0).and_then(|()| self.file.write_all_at(word.as_bytes(), 0));
+        let cut = self
+            .file
+            .set_len(0)
+            .and_then(|()| self.file.write_all_at(word.as_bytes(), 0));
         cut.map_err(|error| unmarked(&error))
     }
 }
 
 fn unmarked(error: &std::io::Error) -> Error {
-    let kind = if error.kind() == std::io::ErrorKind::StorageFull { ErrorKind::OutOfSpace } else { ErrorKind::Io };
+    let kind = if error.kind() == std::io::ErrorKind::StorageFull {
+        ErrorKind::OutOfSpace
+    } else {
+        ErrorKind::Io
+    };
     Error::new(kind, "a lane's file cannot be written")
         .with_source(error.to_string())
         .with_help(crate::sql_error::MAKE_ROOM)
@@ -111,22 +149,47 @@ mod tests {
 
     #[test]
     fn a_lane_is_leased_to_one_holder_and_remembers_what_its_database_is() {
-        let folder = std::env::temp_dir().join(format!("ebbtide-unit-{}", crate::names::short_id()));
+        let folder =
+            std::env::temp_dir().join(format!("ebbtide-unit-{}", crate::names::short_id()));
         std::fs::create_dir_all(folder.join("lanes")).expect("the temporary folder is writable");
         let files = LaneFiles::of(&folder, "00ff");
-        let lane = files.try_lease(3).expect("the file opens").expect("nobody holds it");
-        assert!(files.try_lease(3).expect("the file opens").is_none(), "a second holder is refused");
-        assert_eq!(lane.state(), LaneState::Unknown, "a new lane has no database");
-        lane.mark(LaneState::Equal, 0, "00ff").expect("the file is writable");
+        let lane = files
+            .try_lease(3)
+            .expect("the file opens")
+            .expect("nobody holds it");
+        assert!(
+            files.try_lease(3).expect("the file opens").is_none(),
+            "a second holder is refused"
+        );
+        assert_eq!(
+            lane.state(),
+            LaneState::Unknown,
+            "a new lane has no database"
+        );
+        lane.mark(LaneState::Equal, 0, "00ff")
+            .expect("the file is writable");
         drop(lane);
-        let again = files.try_lease(3).expect("the file opens").expect("it was released");
+        let again = files
+            .try_lease(3)
+            .expect("the file opens")
+            .expect("it was released");
         assert_eq!(again.state(), LaneState::Equal);
         for state in [LaneState::Lent, LaneState::Equal] {
-            again.mark(state, 4711, "00ff").expect("the file is writable");
-            assert_eq!((again.state(), again.uses(), again.token().as_deref()), (state, 4711, Some("00ff")));
+            again
+                .mark(state, 4711, "00ff")
+                .expect("the file is writable");
+            assert_eq!(
+                (again.state(), again.uses(), again.token().as_deref()),
+                (state, 4711, Some("00ff"))
+            );
         }
-        again.mark(LaneState::Unknown, 4711, "00ff").expect("the file is writable");
-        assert_eq!((again.state(), again.uses(), again.token()), (LaneState::Unknown, 0, None));
+        again
+            .mark(LaneState::Unknown, 4711, "00ff")
+            .expect("the file is writable");
+        assert_eq!(
+            (again.state(), again.uses(), again.token()),
+            (LaneState::Unknown, 0, None)
+        );
         assert_eq!(files.existing(), [3]);
         std::fs::remove_dir_all(&folder).expect("the folder is ours");
     }

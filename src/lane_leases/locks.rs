@@ -86,9 +86,17 @@ impl Locks {
     pub(crate) fn keep(connection: PgConnection) -> Self {
         let (orders, queue) = mpsc::unbounded_channel();
         let lost = Arc::new(OnceLock::new());
-        let task = Keeper { connection, held: HashMap::new(), orders: orders.downgrade() };
+        let task = Keeper {
+            connection,
+            held: HashMap::new(),
+            orders: orders.downgrade(),
+        };
         tokio::spawn(task.serve(queue, Arc::clone(&lost)));
-        Self { orders, holder: uuid::Uuid::new_v4().simple().to_string().into(), lost }
+        Self {
+            orders,
+            holder: uuid::Uuid::new_v4().simple().to_string().into(),
+            lost,
+        }
     }
 
     fn is_lost(&self) -> bool {
@@ -96,8 +104,11 @@ impl Locks {
     }
 
     fn lost(&self) -> Error {
-        let error = Error::new(ErrorKind::ServerLost, "the connection that holds this process's lanes is gone")
-            .with_help("the server's log says why it ended; run the tests again");
+        let error = Error::new(
+            ErrorKind::ServerLost,
+            "the connection that holds this process's lanes is gone",
+        )
+        .with_help("the server's log says why it ended; run the tests again");
         match self.lost.get() {
             Some(why) => error.with_source(why.clone()),
             None => error,
@@ -106,7 +117,12 @@ impl Locks {
 
     /// Locks up to `wanted` of the keys, those that neither this process nor another one holds.
     pub(super) async fn try_any(&self, keys: Vec<i64>, wanted: usize) -> Result<Vec<Lock>> {
-        self.ask(|answer| Order::LockAny { keys, wanted, answer }).await
+        self.ask(|answer| Order::LockAny {
+            keys,
+            wanted,
+            answer,
+        })
+        .await
     }
 
     async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T> {
@@ -131,7 +147,11 @@ struct Keeper {
 impl Keeper {
     /// Until nobody is left to give an order, or the connection breaks: then every waiting question is answered by the
     /// end of its channel.
-    async fn serve(mut self, mut queue: mpsc::UnboundedReceiver<Order>, lost: Arc<OnceLock<String>>) {
+    async fn serve(
+        mut self,
+        mut queue: mpsc::UnboundedReceiver<Order>,
+        lost: Arc<OnceLock<String>>,
+    ) {
         let why = loop {
             let order = match tokio::time::timeout(KEEP_ALIVE, queue.recv()).await {
                 Ok(Some(order)) => Some(order),
@@ -165,31 +185,59 @@ impl Keeper {
                 let _ = answer.send(granted);
             }
             Some(Order::Lock { key, answer }) => {
-                let granted = !self.held.contains_key(&key) && self.take(key, Mode::Exclusive).await?;
+                let granted =
+                    !self.held.contains_key(&key) && self.take(key, Mode::Exclusive).await?;
                 let orders = self.orders.upgrade();
                 // Not received, or received and not looked at, it unlocks itself.
-                let _ = answer.send(orders.filter(|_| granted).map(|orders| Lock { key, orders }));
+                let _ = answer.send(
+                    orders
+                        .filter(|_| granted)
+                        .map(|orders| Lock { key, orders }),
+                );
             }
             Some(Order::Unlock { key }) => {
                 self.held.remove(&key);
-                sqlx::query("select pg_advisory_unlock($1)").bind(key).execute(&mut self.connection).await?;
+                sqlx::query("select pg_advisory_unlock($1)")
+                    .bind(key)
+                    .execute(&mut self.connection)
+                    .await?;
             }
-            Some(Order::LockAny { mut keys, wanted, answer }) => {
+            Some(Order::LockAny {
+                mut keys,
+                wanted,
+                answer,
+            }) => {
                 keys.retain(|key| !self.held.contains_key(key));
                 // The function is evaluated row by row, and not any more when the limit is reached.
                 let sql = "select key from unnest($1::int8[]) key where pg_try_advisory_lock(key) limit $2";
                 let limit = i64::try_from(wanted).unwrap_or(i64::MAX);
-                let taken: Vec<i64> =
-                    sqlx::query_scalar(sql).bind(keys).bind(limit).fetch_all(&mut self.connection).await?;
-                self.held.extend(taken.iter().map(|key| (*key, Mode::Exclusive)));
+                let taken: Vec<i64> = sqlx::query_scalar(sql)
+                    .bind(keys)
+                    .bind(limit)
+                    .fetch_all(&mut self.connection)
+                    .await?;
+                self.held
+                    .extend(taken.iter().map(|key| (*key, Mode::Exclusive)));
                 let orders = self.orders.upgrade();
-                let locks = taken.into_iter().filter_map(|key| Some(Lock { key, orders: orders.clone()? })).collect();
+                let locks = taken
+                    .into_iter()
+                    .filter_map(|key| {
+                        Some(Lock {
+                            key,
+                            orders: orders.clone()?,
+                        })
+                    })
+                    .collect();
                 // As above.
                 let _ = answer.send(locks);
             }
             Some(Order::Databases { prefix, answer }) => {
-                let names = "select datname::text from pg_database where starts_with(datname::text, $1)";
-                let names = sqlx::query_scalar(names).bind(prefix).fetch_all(&mut self.connection).await?;
+                let names =
+                    "select datname::text from pg_database where starts_with(datname::text, $1)";
+                let names = sqlx::query_scalar(names)
+                    .bind(prefix)
+                    .fetch_all(&mut self.connection)
+                    .await?;
                 // As above.
                 let _ = answer.send(names);
             }
@@ -202,7 +250,10 @@ impl Keeper {
             Mode::Shared => "select pg_try_advisory_lock_shared($1)",
             Mode::Exclusive => "select pg_try_advisory_lock($1)",
         };
-        let granted = sqlx::query_scalar(sql).bind(key).fetch_one(&mut self.connection).await?;
+        let granted = sqlx::query_scalar(sql)
+            .bind(key)
+            .fetch_one(&mut self.connection)
+            .await?;
         if granted {
             self.held.insert(key, mode);
         }
@@ -219,7 +270,10 @@ pub(crate) struct LaneLocks {
 
 impl LaneLocks {
     pub(crate) fn of(locks: &Locks, fingerprint: &Fingerprint) -> Self {
-        Self { locks: locks.clone(), fingerprint: fingerprint.clone() }
+        Self {
+            locks: locks.clone(),
+            fingerprint: fingerprint.clone(),
+        }
     }
 
     /// Tells everybody that this process uses the fingerprint, so that nobody drops its template.
@@ -242,13 +296,23 @@ impl LaneLocks {
         self.announce().await?;
         let key = key("lane", &self.fingerprint, number);
         let lock = self.locks.ask(|answer| Order::Lock { key, answer }).await?;
-        Ok(lock.map(|lock| LaneLock { number, locks: self.locks.clone(), _lock: lock }))
+        Ok(lock.map(|lock| LaneLock {
+            number,
+            locks: self.locks.clone(),
+            _lock: lock,
+        }))
     }
 
     /// Numbers of the lanes that have a database, lowest first.
     pub(crate) async fn existing(&self) -> Result<Vec<usize>> {
         let prefix = DatabaseName::lanes(&self.fingerprint);
-        let names = self.locks.ask(|answer| Order::Databases { prefix: prefix.clone(), answer }).await?;
+        let names = self
+            .locks
+            .ask(|answer| Order::Databases {
+                prefix: prefix.clone(),
+                answer,
+            })
+            .await?;
         let number = |name: &String| name.strip_prefix(&prefix)?.split('_').next()?.parse().ok();
         let mut numbers: Vec<usize> = names.iter().filter_map(number).collect();
         numbers.sort_unstable();
@@ -274,7 +338,10 @@ impl LaneLock {
     /// The lane's database, if there is exactly one.
     pub(crate) async fn database(&self, fingerprint: &Fingerprint) -> Result<Option<DatabaseName>> {
         let prefix = DatabaseName::lanes_numbered(fingerprint, self.number);
-        let names = self.locks.ask(|answer| Order::Databases { prefix, answer }).await?;
+        let names = self
+            .locks
+            .ask(|answer| Order::Databases { prefix, answer })
+            .await?;
         match &names[..] {
             [name] => DatabaseName::ours(name).map(Some),
             _ => Ok(None),
@@ -282,7 +349,11 @@ impl LaneLock {
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        if self.is_void() { Err(self.locks.lost()) } else { Ok(()) }
+        if self.is_void() {
+            Err(self.locks.lost())
+        } else {
+            Ok(())
+        }
     }
 
     /// What this process is called in the lanes that it holds.
@@ -308,7 +379,11 @@ fn key(purpose: &str, fingerprint: &Fingerprint, number: usize) -> i64 {
 
 fn hashed(text: &str) -> i64 {
     let hash = Sha256::digest(text);
-    i64::from_be_bytes(hash[..8].try_into().expect("a hash is longer than eight bytes"))
+    i64::from_be_bytes(
+        hash[..8]
+            .try_into()
+            .expect("a hash is longer than eight bytes"),
+    )
 }
 
 #[cfg(test)]
@@ -318,7 +393,9 @@ mod tests {
     #[test]
     fn every_purpose_and_lane_has_a_key_of_its_own() {
         let fingerprint = Fingerprint::from_hash(&[1; 32]);
-        let mut keys: Vec<i64> = (0..64).map(|number| key("lane", &fingerprint, number)).collect();
+        let mut keys: Vec<i64> = (0..64)
+            .map(|number| key("lane", &fingerprint, number))
+            .collect();
         keys.extend([key("use", &fingerprint, 0), fingerprint.build_key()]);
         keys.sort_unstable();
         keys.dedup();

@@ -167,7 +167,9 @@ impl LaneLease {
     /// The lane's database, if there is one that may be used or reset.
     pub(crate) async fn database(&self, fingerprint: &Fingerprint) -> Result<Option<DatabaseName>> {
         match self {
-            Self::File(file) => Ok(file.token().map(|token| DatabaseName::lane(fingerprint, file.number, &token))),
+            Self::File(file) => Ok(file
+                .token()
+                .map(|token| DatabaseName::lane(fingerprint, file.number, &token))),
             Self::Lock(lock) => lock.database(fingerprint).await,
         }
     }

@@ -66,7 +66,11 @@ struct Tests {
 
 impl Default for Tests {
     fn default() -> Self {
-        Self { holding: HashMap::new(), waiting: HashMap::new(), last_change: Instant::now() }
+        Self {
+            holding: HashMap::new(),
+            waiting: HashMap::new(),
+            last_change: Instant::now(),
+        }
     }
 }
 
@@ -97,7 +101,10 @@ enum PermitLock {
 impl Permit {
     fn new(lock: PermitLock, ledger: &Arc<Ledger>) -> Self {
         ledger.held.fetch_add(1, Ordering::Relaxed);
-        Self { _lock: lock, ledger: Arc::clone(ledger) }
+        Self {
+            _lock: lock,
+            ledger: Arc::clone(ledger),
+        }
     }
 }
 
@@ -188,10 +195,14 @@ impl Permits {
     /// The server, or its folder, is gone.
     pub(crate) async fn try_turn(&self) -> Result<Option<CollectingTurn>> {
         let lock = match &self.place {
-            Place::Files(folder) => try_file(&folder.join("turn"))?.map(|file| PermitLock::File { _file: file }),
-            Place::Locks(locks) => {
-                locks.try_any(vec![turn_key()], 1).await?.pop().map(|lock| PermitLock::Advisory { _lock: lock })
+            Place::Files(folder) => {
+                try_file(&folder.join("turn"))?.map(|file| PermitLock::File { _file: file })
             }
+            Place::Locks(locks) => locks
+                .try_any(vec![turn_key()], 1)
+                .await?
+                .pop()
+                .map(|lock| PermitLock::Advisory { _lock: lock }),
         };
         Ok(lock.map(|lock| CollectingTurn { _lock: lock }))
     }
@@ -222,7 +233,10 @@ impl Permits {
             Place::Locks(locks) => {
                 let keys = (0..self.capacity).map(permit_key).collect();
                 for lock in locks.try_any(keys, missing).await? {
-                    permits.push(Permit::new(PermitLock::Advisory { _lock: lock }, &self.ledger));
+                    permits.push(Permit::new(
+                        PermitLock::Advisory { _lock: lock },
+                        &self.ledger,
+                    ));
                 }
             }
         }
@@ -254,24 +268,30 @@ impl Permits {
 
     /// Registers what gives idle permits back.
     pub(crate) fn add_idle(&self, reclaim: impl Fn() -> Option<usize> + Send + Sync + 'static) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(Idle(Box::new(reclaim)));
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Idle(Box::new(reclaim)));
     }
 
     /// Takes one permit from what holds it without need, if anything in this process does.
     pub(crate) fn reclaim_one(&self) {
         let mut reclaimed = 0;
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).retain(|idle| {
-            if reclaimed > 0 {
-                return true;
-            }
-            match (idle.0)() {
-                Some(count) => {
-                    reclaimed += count;
-                    true
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|idle| {
+                if reclaimed > 0 {
+                    return true;
                 }
-                None => false,
-            }
-        });
+                match (idle.0)() {
+                    Some(count) => {
+                        reclaimed += count;
+                        true
+                    }
+                    None => false,
+                }
+            });
     }
 
     pub(crate) fn waiting(&self, test: &str) -> Named {
@@ -283,8 +303,17 @@ impl Permits {
     }
 
     fn named(&self, test: &str, role: Role) -> Named {
-        *self.ledger.tests().of(role).entry(test.to_owned()).or_default() += 1;
-        Named { test: test.to_owned(), role, ledger: Arc::clone(&self.ledger) }
+        *self
+            .ledger
+            .tests()
+            .of(role)
+            .entry(test.to_owned())
+            .or_default() += 1;
+        Named {
+            test: test.to_owned(),
+            role,
+            ledger: Arc::clone(&self.ledger),
+        }
     }
 
     /// For how long no permit has been given back although every test that holds one waits for another, which then never
@@ -294,8 +323,16 @@ impl Permits {
         // The holder of the turn has seen every other permit taken.
         let of_others = self.capacity.saturating_sub(held.max(collected));
         let tests = self.ledger.tests();
-        let is_stalled = of_others == 0 && tests.holding.keys().all(|test| tests.waiting.contains_key(test));
-        if is_stalled { tests.last_change.elapsed() } else { Duration::ZERO }
+        let is_stalled = of_others == 0
+            && tests
+                .holding
+                .keys()
+                .all(|test| tests.waiting.contains_key(test));
+        if is_stalled {
+            tests.last_change.elapsed()
+        } else {
+            Duration::ZERO
+        }
     }
 
     /// Whether this is the first report of this process that a test waits: one line is enough.
@@ -306,9 +343,19 @@ impl Permits {
 
 fn try_file(path: &Path) -> Result<Option<File>> {
     let lost = |error: std::io::Error| {
-        Error::new(ErrorKind::ServerLost, format!("{} cannot be used", path.display())).with_source(error)
+        Error::new(
+            ErrorKind::ServerLost,
+            format!("{} cannot be used", path.display()),
+        )
+        .with_source(error)
     };
-    let file = File::options().create(true).truncate(false).read(true).write(true).open(path).map_err(lost)?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(path)
+        .map_err(lost)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),

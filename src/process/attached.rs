@@ -52,9 +52,15 @@ impl Attached {
         let (watched, alive) = std::io::pipe()?;
         let (output, heard) = std::io::pipe()?;
         let mut command = Command::new("sh");
-        command.args(["-c", WITH_US, "ebbtide"]).arg(errand.program).args(errand.arguments);
+        command
+            .args(["-c", WITH_US, "ebbtide"])
+            .arg(errand.program)
+            .args(errand.arguments);
         command.current_dir(errand.folder).process_group(0);
-        command.stdin(watched).stdout(heard.try_clone()?).stderr(Stdio::from(heard));
+        command
+            .stdin(watched)
+            .stdout(heard.try_clone()?)
+            .stderr(Stdio::from(heard));
         for (name, value) in errand.variables {
             match value {
                 Some(value) => command.env(name, value),
@@ -69,16 +75,26 @@ impl Attached {
         let (exit_sender, exited) = oneshot::channel();
         let (silence_sender, silent) = oneshot::channel();
         let memory = Arc::clone(&said);
-        std::thread::Builder::new().name("ebbtide-output".into()).spawn(move || {
-            listen(output, &memory);
-            // Nobody listens any more when the command was given up.
-            let _ = silence_sender.send(());
-        })?;
-        std::thread::Builder::new().name("ebbtide-child".into()).spawn(move || {
-            // Reaped in any case, so that no zombie stays.
-            let _ = exit_sender.send(child.wait());
-        })?;
-        Ok(Self { group, exited, said, silent, _alive: alive })
+        std::thread::Builder::new()
+            .name("ebbtide-output".into())
+            .spawn(move || {
+                listen(output, &memory);
+                // Nobody listens any more when the command was given up.
+                let _ = silence_sender.send(());
+            })?;
+        std::thread::Builder::new()
+            .name("ebbtide-child".into())
+            .spawn(move || {
+                // Reaped in any case, so that no zombie stays.
+                let _ = exit_sender.send(child.wait());
+            })?;
+        Ok(Self {
+            group,
+            exited,
+            said,
+            silent,
+            _alive: alive,
+        })
     }
 
     /// Waits for the command's end, and ends whatever it has left running in its group.
@@ -137,13 +153,16 @@ fn listen(mut output: PipeReader, said: &Mutex<Vec<u8>>) {
 /// The program that a name means: a path with a slash from `folder`, any other name by the search path.
 pub(crate) fn find_program(name: &str, folder: &Path, search_path: &OsStr) -> Option<PathBuf> {
     let is_program = |path: &PathBuf| {
-        std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+        std::fs::metadata(path)
+            .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
     };
     if name.contains('/') {
         return Some(folder.join(name)).filter(is_program);
     }
     let name = OsString::from(name);
-    std::env::split_paths(search_path).map(|place| folder.join(place).join(&name)).find(is_program)
+    std::env::split_paths(search_path)
+        .map(|place| folder.join(place).join(&name))
+        .find(is_program)
 }
 
 #[cfg(test)]
@@ -154,7 +173,12 @@ mod tests {
         let arguments = ["-c".to_owned(), script.to_owned()];
         let variables = [("EBBTIDE_ATTACHED", Some("yes".to_owned())), ("HOME", None)];
         let folder = Path::new("/");
-        let errand = Errand { program: Path::new("/bin/sh"), arguments: &arguments, folder, variables: &variables };
+        let errand = Errand {
+            program: Path::new("/bin/sh"),
+            arguments: &arguments,
+            folder,
+            variables: &variables,
+        };
         Attached::spawn(&errand).expect("a shell runs")
     }
 
@@ -170,7 +194,11 @@ mod tests {
         let mut command = shell("i=0; while [ $i -lt 30000 ]; do echo line $i; i=$((i+1)); done");
         assert_eq!(command.ended().await, Ok(()));
         let output = command.output().await;
-        assert!(output.len() <= 2 * KEPT && output.ends_with("line 29999\n"), "{}", output.len());
+        assert!(
+            output.len() <= 2 * KEPT && output.ends_with("line 29999\n"),
+            "{}",
+            output.len()
+        );
     }
 
     #[tokio::test]
@@ -178,7 +206,8 @@ mod tests {
         let mut command = shell("sleep 1000 & echo $!");
         assert_eq!(command.ended().await, Ok(()));
         let pid: u32 = command.output().await.trim().parse().expect("a number");
-        let mut patience = crate::wait::Patience::new("the end of what was left running", Duration::from_secs(30));
+        let mut patience =
+            crate::wait::Patience::new("the end of what was left running", Duration::from_secs(30));
         while super::super::started(pid) != Ok(None) {
             patience.pause(pid).await.expect("it ends");
         }
@@ -187,8 +216,14 @@ mod tests {
     #[test]
     fn a_program_is_found_by_its_name_or_its_path() {
         let path = OsStr::new("/nowhere:/bin");
-        assert_eq!(find_program("sh", Path::new("/"), path), Some(PathBuf::from("/bin/sh")));
-        assert_eq!(find_program("bin/sh", Path::new("/"), path), Some(PathBuf::from("/bin/sh")));
+        assert_eq!(
+            find_program("sh", Path::new("/"), path),
+            Some(PathBuf::from("/bin/sh"))
+        );
+        assert_eq!(
+            find_program("bin/sh", Path::new("/"), path),
+            Some(PathBuf::from("/bin/sh"))
+        );
         assert_eq!(find_program("no-such-program", Path::new("/"), path), None);
         assert_eq!(find_program("./bin", Path::new("/"), path), None);
     }

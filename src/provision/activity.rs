@@ -22,10 +22,15 @@ impl Target<'_> {
     /// Replaces a session by a new one, which begins with the settings of the database and of its role there. The old one
     /// ends first: the server may have no further connection for this role.
     pub(crate) async fn new_session(&self, mut old: PgConnection) -> Result<PgConnection> {
-        if old.server_version_num().is_some_and(|version| version >= 150_000) {
+        if old
+            .server_version_num()
+            .is_some_and(|version| version >= 150_000)
+        {
             // The counts of updated and deleted rows decide how a large table is read. A session that cannot report them now
             // does so when it ends.
-            let _ = sqlx::raw_sql("select pg_catalog.pg_stat_force_next_flush()").execute(&mut old).await;
+            let _ = sqlx::raw_sql("select pg_catalog.pg_stat_force_next_flush()")
+                .execute(&mut old)
+                .await;
         }
         // The server drops what a session leaves open; an error here changes nothing about the new one.
         let _ = old.close().await;
@@ -35,7 +40,9 @@ impl Target<'_> {
     /// Cancels what a session executes. What it waited for, if the server could be asked.
     pub(super) async fn cancel(&self, pid: i32) -> Option<String> {
         let look = async {
-            let mut connection = conn::open(&self.conn.own_options(self.database)).await.ok()?;
+            let mut connection = conn::open(&self.conn.own_options(self.database))
+                .await
+                .ok()?;
             let waits: Option<String> = sqlx::query_scalar(
                 "select coalesce(wait_event_type || ': ' || wait_event, 'nothing: it works') || coalesce((\
                  select format(', held by session %s: %s', holder.pid, left(holder.query, 200)) \
@@ -68,7 +75,11 @@ pub(super) async fn seen(connection: &mut PgConnection) -> String {
     let rows = tokio::time::timeout(LOOK, sqlx::raw_sql(query).fetch_all(connection)).await;
     match rows {
         Ok(Ok(rows)) if rows.is_empty() => "nothing".to_owned(),
-        Ok(Ok(rows)) => rows.iter().filter_map(|row| row.try_get(0).ok()).collect::<Vec<String>>().join("\n"),
+        Ok(Ok(rows)) => rows
+            .iter()
+            .filter_map(|row| row.try_get(0).ok())
+            .collect::<Vec<String>>()
+            .join("\n"),
         // An answer that does not come is no reason to hide what went wrong before.
         Ok(Err(_)) | Err(_) => "unknown: the server could not be asked".to_owned(),
     }

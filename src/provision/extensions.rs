@@ -12,13 +12,19 @@ use crate::names::Ident;
 use crate::sql_error;
 
 /// Installs every extension, in the order given, and returns the versions that the server then reports.
-pub(super) async fn install(connection: &mut PgConnection, names: &[String]) -> Result<BTreeMap<String, String>> {
+pub(super) async fn install(
+    connection: &mut PgConnection,
+    names: &[String],
+) -> Result<BTreeMap<String, String>> {
     let mut installed = BTreeMap::new();
     // All of them are looked for before one is installed, so that one run tells everything that is missing.
     let mut missing = Vec::new();
     for name in names {
         let available = catalog::available_extension(connection, name).await;
-        if available.map_err(|error| sql_error::failed("looking for extensions", error))?.is_none() {
+        if available
+            .map_err(|error| sql_error::failed("looking for extensions", error))?
+            .is_none()
+        {
             missing.push(name.as_str());
         }
     }
@@ -39,9 +45,13 @@ pub(super) async fn install(connection: &mut PgConnection, names: &[String]) -> 
                 .with_help("the server's files for it may be incomplete or of another version: reinstall its package")
         })?;
         let version = catalog::installed_extension(connection, name).await;
-        let version =
-            version.map_err(|error| sql_error::failed("reading extensions back", error))?.ok_or_else(|| {
-                Error::new(ErrorKind::ExtensionInstall, format!("the extension {name} was installed and is not there"))
+        let version = version
+            .map_err(|error| sql_error::failed("reading extensions back", error))?
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::ExtensionInstall,
+                    format!("the extension {name} was installed and is not there"),
+                )
             })?;
         installed.insert(name.clone(), version);
     }
@@ -50,7 +60,10 @@ pub(super) async fn install(connection: &mut PgConnection, names: &[String]) -> 
 
 /// Those of the extensions that this role may not install: they are not trusted, and the role is no superuser.
 /// <https://www.postgresql.org/docs/current/view-pg-available-extension-versions.html>
-pub(crate) async fn beyond_rights(connection: &mut PgConnection, names: &[String]) -> Result<Vec<String>> {
+pub(crate) async fn beyond_rights(
+    connection: &mut PgConnection,
+    names: &[String],
+) -> Result<Vec<String>> {
     let query = "select v.name::text from pg_available_extension_versions v \
          join pg_available_extensions a on a.name = v.name and a.default_version = v.version \
          where v.name = any ($1) and v.superuser and not v.trusted \
@@ -64,8 +77,15 @@ pub(crate) async fn beyond_rights(connection: &mut PgConnection, names: &[String
 
 /// The error for extensions that only a superuser may install.
 pub(crate) fn needs_superuser(names: &[String]) -> Error {
-    let (plural, need) = if names.len() == 1 { ("", "needs") } else { ("s", "need") };
-    let create: Vec<String> = names.iter().map(|name| format!("CREATE EXTENSION {};", Ident(name))).collect();
+    let (plural, need) = if names.len() == 1 {
+        ("", "needs")
+    } else {
+        ("s", "need")
+    };
+    let create: Vec<String> = names
+        .iter()
+        .map(|name| format!("CREATE EXTENSION {};", Ident(name)))
+        .collect();
     Error::new(
         ErrorKind::ExtensionInstall,
         format!(
@@ -82,11 +102,14 @@ pub(crate) fn needs_superuser(names: &[String]) -> Error {
 }
 
 async fn unavailable(connection: &mut PgConnection, missing: &[&str]) -> Error {
-    let version: Result<String, _> =
-        sqlx::query_scalar("select current_setting('server_version')").fetch_one(&mut *connection).await;
+    let version: Result<String, _> = sqlx::query_scalar("select current_setting('server_version')")
+        .fetch_one(&mut *connection)
+        .await;
     let major = connection.server_version_num().unwrap_or_default() / 10_000;
-    let remedies: Vec<String> =
-        missing.iter().map(|name| format!("{name}: {}", advice::where_to_get(name, major))).collect();
+    let remedies: Vec<String> = missing
+        .iter()
+        .map(|name| format!("{name}: {}", advice::where_to_get(name, major)))
+        .collect();
     Error::new(
         ErrorKind::ExtensionUnavailable,
         format!(

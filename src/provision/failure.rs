@@ -29,22 +29,31 @@ impl Refusal<'_> {
         let offset = self.offset(refused);
         let position = self.script.position_of_byte(offset);
         let kind = sql_error::kind_of(&error, self.kind);
-        let place = format!("{}:{}:{}", self.script.name(), position.line, position.column);
-        let report = Error::new(kind, format!("{} failed at {place}: {}", self.step, refused.message()))
-            .with_evidence("the statement", self.script.excerpt(offset))
-            .with_evidence("the server says", sql_error::server_says(refused));
+        let place = format!(
+            "{}:{}:{}",
+            self.script.name(),
+            position.line,
+            position.column
+        );
+        let report = Error::new(
+            kind,
+            format!("{} failed at {place}: {}", self.step, refused.message()),
+        )
+        .with_evidence("the statement", self.script.excerpt(offset))
+        .with_evidence("the server says", sql_error::server_says(refused));
         let help = advice::on(refused.code(), refused.message(), self.all);
-        let help =
-            help.unwrap_or_else(|| "mend the file and run the tests again; nothing of this database was kept".into());
+        let help = help.unwrap_or_else(|| {
+            "mend the file and run the tests again; nothing of this database was kept".into()
+        });
         report.with_help(help).with_source(error)
     }
 
     /// Where the server points, else where the statement starts.
     fn offset(&self, refused: &PgDatabaseError) -> usize {
         match refused.position() {
-            Some(PgErrorPosition::Original(position)) if position > self.prefix_characters => {
-                self.script.byte_of_char(self.sent_from, position - self.prefix_characters)
-            }
+            Some(PgErrorPosition::Original(position)) if position > self.prefix_characters => self
+                .script
+                .byte_of_char(self.sent_from, position - self.prefix_characters),
             _ => self.sent_from,
         }
     }
@@ -52,5 +61,6 @@ impl Refusal<'_> {
 
 /// Whether the server pointed at a place in the statement.
 pub(super) fn has_position(error: &sqlx::Error) -> bool {
-    sql_error::refusal(error).is_some_and(|error| matches!(error.position(), Some(PgErrorPosition::Original(_))))
+    sql_error::refusal(error)
+        .is_some_and(|error| matches!(error.position(), Some(PgErrorPosition::Original(_))))
 }

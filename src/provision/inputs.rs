@@ -36,7 +36,11 @@ impl InputFile {
             path: PathBuf::from(path),
             shown: path.to_owned(),
             noun,
-            id: Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            id: Path::new(path)
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
             hash: Sha256::digest(text).into(),
             embedded: Some(text.to_owned()),
         }
@@ -51,9 +55,24 @@ impl InputFile {
         noun: &'static str,
     ) -> Result<Self> {
         let hash = hash_of(&path).map_err(|error| unreadable(kind, &path, error))?;
-        let shown = path.strip_prefix(package_root).unwrap_or(&path).display().to_string();
-        let id = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
-        Ok(Self { path, shown, noun, id, hash, embedded: None })
+        let shown = path
+            .strip_prefix(package_root)
+            .unwrap_or(&path)
+            .display()
+            .to_string();
+        let id = path
+            .strip_prefix(folder)
+            .unwrap_or(&path)
+            .to_string_lossy()
+            .into_owned();
+        Ok(Self {
+            path,
+            shown,
+            noun,
+            id,
+            hash,
+            embedded: None,
+        })
     }
 
     /// The content to be read little by little.
@@ -69,10 +88,13 @@ impl InputFile {
             return Ok(text.clone());
         }
         let unreadable = |what: &str| Error::new(kind, format!("{} {what}", self.shown));
-        let bytes = std::fs::read(&self.path).map_err(|error| unreadable("cannot be read").with_source(error))?;
+        let bytes = std::fs::read(&self.path)
+            .map_err(|error| unreadable("cannot be read").with_source(error))?;
         String::from_utf8(bytes).map_err(|error| {
             let position = error.utf8_error().valid_up_to();
-            let line = error.as_bytes()[..position].split(|byte| *byte == b'\n').count();
+            let line = error.as_bytes()[..position]
+                .split(|byte| *byte == b'\n')
+                .count();
             unreadable("is not UTF-8")
                 .with_source(format!("byte {position}, line {line}"))
                 .with_help("save the file with UTF-8 encoding")
@@ -105,7 +127,9 @@ impl Inputs {
     /// Lists and hashes the files.
     pub(crate) fn read(plan: &Plan) -> Result<Self> {
         let source = match plan.migrations.get() {
-            Migrations::Directory(folder) => MigrationSource::Files(layout::recognise(folder)?, folder.clone()),
+            Migrations::Directory(folder) => {
+                MigrationSource::Files(layout::recognise(folder)?, folder.clone())
+            }
             Migrations::Files(layout, folder) => MigrationSource::Files(*layout, folder.clone()),
             Migrations::None => MigrationSource::None,
             Migrations::Command(command) => MigrationSource::Command(command.clone()),
@@ -113,31 +137,60 @@ impl Inputs {
         };
         // Before anything is looked up: without a migration, a plan has the fingerprint of one that wants none.
         let migrations = match &source {
-            MigrationSource::Files(layout, folder) => layout::list(*layout, folder, &plan.package_root)?,
-            MigrationSource::Command(command) => layout::inputs(&command.inputs, &plan.package_root)?,
-            MigrationSource::None | MigrationSource::Embedded(_) | MigrationSource::Function(_) => Vec::new(),
+            MigrationSource::Files(layout, folder) => {
+                layout::list(*layout, folder, &plan.package_root)?
+            }
+            MigrationSource::Command(command) => {
+                layout::inputs(&command.inputs, &plan.package_root)?
+            }
+            MigrationSource::None | MigrationSource::Embedded(_) | MigrationSource::Function(_) => {
+                Vec::new()
+            }
         };
         let seeds = match plan.seeds.get() {
-            Some(folder) => list(folder, &plan.package_root, &["sql", "csv", "json"], ErrorKind::Seed, "seed")?,
+            Some(folder) => list(
+                folder,
+                &plan.package_root,
+                &["sql", "csv", "json"],
+                ErrorKind::Seed,
+                "seed",
+            )?,
             None => Vec::new(),
         };
-        Ok(Self { source, migrations, seeds })
+        Ok(Self {
+            source,
+            migrations,
+            seeds,
+        })
     }
 
     /// Migrations that the test's binary holds, and nothing else.
     pub(crate) fn of_migrator(migrator: &'static Migrator) -> Self {
         let name = |migration: &Migration| {
             let ending = migration.migration_type.suffix();
-            format!("{}_{}{ending}", migration.version, migration.description.replace(' ', "_"))
+            format!(
+                "{}_{}{ending}",
+                migration.version,
+                migration.description.replace(' ', "_")
+            )
         };
-        let migrations =
-            migrator.iter().map(|migration| InputFile::embedded("migration", &name(migration), migration.sql.as_str()));
-        Self { source: MigrationSource::Embedded(migrator), migrations: migrations.collect(), seeds: Vec::new() }
+        let migrations = migrator.iter().map(|migration| {
+            InputFile::embedded("migration", &name(migration), migration.sql.as_str())
+        });
+        Self {
+            source: MigrationSource::Embedded(migrator),
+            migrations: migrations.collect(),
+            seeds: Vec::new(),
+        }
     }
 
     /// Fixtures of tests, which are applied to a database that has its migrations and seeds.
     pub(crate) fn of_fixtures(fixtures: Vec<InputFile>) -> Self {
-        Self { source: MigrationSource::None, migrations: Vec::new(), seeds: fixtures }
+        Self {
+            source: MigrationSource::None,
+            migrations: Vec::new(),
+            seeds: fixtures,
+        }
     }
 
     /// The SQL of the migrations, as far as it is known.
@@ -147,7 +200,12 @@ impl Inputs {
         self.migrations
             .iter()
             .filter(|file| known && is_sql(file))
-            .map(|file| Ok(Script::new(&file.shown, &file.text(ErrorKind::MigrationSource)?)))
+            .map(|file| {
+                Ok(Script::new(
+                    &file.shown,
+                    &file.text(ErrorKind::MigrationSource)?,
+                ))
+            })
             .collect()
     }
 
@@ -160,8 +218,16 @@ impl Inputs {
         };
         let files = self.migrations.iter().chain(&self.seeds).filter(is_sql);
         files
-            .filter(|file| file.open().is_ok_and(|text| server_wide::may_touch(text).unwrap_or_default()))
-            .filter_map(|file| Some(Script::new(&file.shown, file.text(ErrorKind::MigrationSource).ok()?)))
+            .filter(|file| {
+                file.open()
+                    .is_ok_and(|text| server_wide::may_touch(text).unwrap_or_default())
+            })
+            .filter_map(|file| {
+                Some(Script::new(
+                    &file.shown,
+                    file.text(ErrorKind::MigrationSource).ok()?,
+                ))
+            })
             .find_map(|script| ServerWide::find(&script))
     }
 
@@ -177,7 +243,12 @@ impl Inputs {
 
     /// Two equal fingerprints mean two equal databases. On a server with several roles, each has its own: a database
     /// belongs to the role that made it.
-    pub(crate) fn fingerprint(&self, plan: &Plan, server_version_num: u32, role: Option<&str>) -> Fingerprint {
+    pub(crate) fn fingerprint(
+        &self,
+        plan: &Plan,
+        server_version_num: u32,
+        role: Option<&str>,
+    ) -> Fingerprint {
         let mut hash = Sha256::new();
         let mut part = |text: &[u8]| {
             hash.update((text.len() as u64).to_le_bytes());
@@ -188,18 +259,30 @@ impl Inputs {
             part(sql.as_bytes());
         }
         part(server_version_num.to_string().as_bytes());
-        part(format!("{:?} {:?} {:?}", plan.extensions.get(), plan.settings.get(), plan.expect.get()).as_bytes());
+        part(
+            format!(
+                "{:?} {:?} {:?}",
+                plan.extensions.get(),
+                plan.settings.get(),
+                plan.expect.get()
+            )
+            .as_bytes(),
+        );
         if let Some(role) = role {
             part(format!("role {role}").as_bytes());
         }
         match &self.source {
             // Their files' names and contents say it all; as they are named, so they are read.
-            MigrationSource::None | MigrationSource::Embedded(_) | MigrationSource::Files(Layout::Sqlx, _) => {}
+            MigrationSource::None
+            | MigrationSource::Embedded(_)
+            | MigrationSource::Files(Layout::Sqlx, _) => {}
             MigrationSource::Files(layout, _) => part(format!("layout {layout}").as_bytes()),
             MigrationSource::Command(said) => {
                 part(format!("command {:?} {}", said.command, said.url_variable).as_bytes());
             }
-            MigrationSource::Function(function) => part(format!("function {}", function.name()).as_bytes()),
+            MigrationSource::Function(function) => {
+                part(format!("function {}", function.name()).as_bytes())
+            }
         }
         for (kind, files) in [("migration", &self.migrations), ("seed", &self.seeds)] {
             for file in files {
@@ -221,11 +304,18 @@ fn list(
 ) -> Result<Vec<InputFile>> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(folder).map_err(|error| unreadable(kind, folder, error))? {
-        let path = entry.map_err(|error| unreadable(kind, folder, error))?.path();
-        let wanted = path.extension().is_some_and(|ending| endings.iter().any(|wanted| ending == *wanted));
+        let path = entry
+            .map_err(|error| unreadable(kind, folder, error))?
+            .path();
+        let wanted = path
+            .extension()
+            .is_some_and(|ending| endings.iter().any(|wanted| ending == *wanted));
         if wanted && path.is_file() {
             let name = path.file_name().unwrap_or_default().to_owned();
-            found.insert(name, InputFile::read(path, folder, package_root, kind, noun)?);
+            found.insert(
+                name,
+                InputFile::read(path, folder, package_root, kind, noun)?,
+            );
         }
     }
     Ok(found.into_values().collect())

@@ -19,9 +19,13 @@ const CHOOSE: &str = "migrations = { sqlx = \"FOLDER\" } (or sql, refinery, dies
 pub(super) fn recognise(folder: &Path) -> Result<Layout> {
     let mut found: BTreeMap<&str, (Layout, Vec<String>)> = BTreeMap::new();
     for path in entries(folder)? {
-        let Some(layout) = layout_of(&path) else { continue };
+        let Some(layout) = layout_of(&path) else {
+            continue;
+        };
         let name = name_of(&path).to_owned();
-        let (_, names) = found.entry(said(layout)).or_insert_with(|| (layout, Vec::new()));
+        let (_, names) = found
+            .entry(said(layout))
+            .or_insert_with(|| (layout, Vec::new()));
         names.push(name);
     }
     let mut layouts = found.values();
@@ -29,12 +33,16 @@ pub(super) fn recognise(folder: &Path) -> Result<Layout> {
         (None, _) => Err(no_migration(&folder.display(), None)),
         (Some((layout, _)), None) => Ok(*layout),
         (Some(_), Some(_)) => {
-            let shown: Vec<String> =
-                found.iter().map(|(said, (_, names))| format!("{said}: {}", some(names))).collect();
+            let shown: Vec<String> = found
+                .iter()
+                .map(|(said, (_, names))| format!("{said}: {}", some(names)))
+                .collect();
             let message = format!("{} mixes the layouts of several tools", folder.display());
             Err(Error::new(ErrorKind::MigrationSource, message)
                 .with_evidence("files", shown.join("\n"))
-                .with_help(format!("move what does not belong there, or name the layout: {CHOOSE}")))
+                .with_help(format!(
+                    "move what does not belong there, or name the layout: {CHOOSE}"
+                )))
         }
     }
 }
@@ -44,15 +52,24 @@ pub(super) fn list(layout: Layout, folder: &Path, package_root: &Path) -> Result
     let mut paths = Vec::new();
     match layout {
         Layout::Sqlx | Layout::Sql => {
-            paths.extend(entries(folder)?.into_iter().filter(|path| is_sql(path) && path.is_file()));
+            paths.extend(
+                entries(folder)?
+                    .into_iter()
+                    .filter(|path| is_sql(path) && path.is_file()),
+            );
         }
         Layout::Refinery => {
             files_below(folder, &|path| is_refinery(name_of(path)), &mut paths)?;
             // Rust's own cannot be run from here; that is told when they are applied.
-            paths.sort_by_cached_key(|path| refinery_version(name_of(path)).map(|(version, _)| version));
+            paths.sort_by_cached_key(|path| {
+                refinery_version(name_of(path)).map(|(version, _)| version)
+            });
         }
         Layout::Diesel => {
-            for migration in entries(folder)?.into_iter().filter(|path| path.join("up.sql").is_file()) {
+            for migration in entries(folder)?
+                .into_iter()
+                .filter(|path| path.join("up.sql").is_file())
+            {
                 paths.push(migration.join("up.sql"));
                 paths.extend(Some(migration.join("metadata.toml")).filter(|path| path.is_file()));
             }
@@ -61,7 +78,15 @@ pub(super) fn list(layout: Layout, folder: &Path, package_root: &Path) -> Result
     if paths.is_empty() {
         return Err(no_migration(&folder.display(), Some(layout)));
     }
-    let read = |path: PathBuf| InputFile::read(path, folder, package_root, ErrorKind::MigrationSource, "migration");
+    let read = |path: PathBuf| {
+        InputFile::read(
+            path,
+            folder,
+            package_root,
+            ErrorKind::MigrationSource,
+            "migration",
+        )
+    };
     paths.into_iter().map(read).collect()
 }
 
@@ -71,13 +96,23 @@ pub(super) fn inputs(inputs: &[PathBuf], package_root: &Path) -> Result<Vec<Inpu
     for input in inputs {
         let mut paths = Vec::new();
         if input.is_dir() {
-            files_below(input, &|path| path.extension() != Some(OsStr::new("pyc")), &mut paths)?;
+            files_below(
+                input,
+                &|path| path.extension() != Some(OsStr::new("pyc")),
+                &mut paths,
+            )?;
         } else {
             paths.push(input.clone());
         }
         let parent = input.parent().unwrap_or(input);
         for path in paths {
-            files.push(InputFile::read(path, parent, package_root, ErrorKind::MigrationSource, "input")?);
+            files.push(InputFile::read(
+                path,
+                parent,
+                package_root,
+                ErrorKind::MigrationSource,
+                "input",
+            )?);
         }
     }
     Ok(files)
@@ -86,16 +121,24 @@ pub(super) fn inputs(inputs: &[PathBuf], package_root: &Path) -> Result<Vec<Inpu
 /// A source without a migration, and how they are named.
 pub(super) fn no_migration(source: &dyn std::fmt::Display, layout: Option<Layout>) -> Error {
     let help = match layout {
-        Some(Layout::Sqlx) => "sqlx migrations are named VERSION_description.sql, or .up.sql and .down.sql in pairs",
+        Some(Layout::Sqlx) => {
+            "sqlx migrations are named VERSION_description.sql, or .up.sql and .down.sql in pairs"
+        }
         Some(Layout::Sql) => "every file that ends in .sql is one",
         Some(Layout::Refinery) => "refinery's migrations are named V1__name.sql or U1__name.sql",
-        Some(Layout::Diesel) => "diesel's migrations are folders named VERSION_name with a file up.sql",
+        Some(Layout::Diesel) => {
+            "diesel's migrations are folders named VERSION_name with a file up.sql"
+        }
         None => {
             "sqlx migrations are named VERSION_description.sql, refinery's V1__name.sql, diesel's are folders with up.sql; \
              any other file that ends in .sql is plain SQL"
         }
     };
-    Error::new(ErrorKind::MigrationSource, format!("{source} holds no migration")).with_help(help)
+    Error::new(
+        ErrorKind::MigrationSource,
+        format!("{source} holds no migration"),
+    )
+    .with_help(help)
 }
 
 /// The number in front, and the rest of the name, of a file of sqlx's.
@@ -111,8 +154,12 @@ pub(super) fn refinery_version(name: &str) -> Option<(i64, &str)> {
 }
 
 fn is_refinery(name: &str) -> bool {
-    let stem = name.strip_suffix(".sql").or_else(|| name.strip_suffix(".rs")).unwrap_or_default();
-    let word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || c == '_');
+    let stem = name
+        .strip_suffix(".sql")
+        .or_else(|| name.strip_suffix(".rs"))
+        .unwrap_or_default();
+    let word =
+        |text: &str| !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || c == '_');
     refinery_version(stem).is_some_and(|(_, rest)| word(rest))
 }
 
@@ -154,9 +201,12 @@ fn name_of(path: &Path) -> &str {
 /// What lies in a folder, in the order of the names, without what is hidden.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let unreadable = |error: std::io::Error| {
-        Error::new(ErrorKind::MigrationSource, format!("{} cannot be read", folder.display()))
-            .with_source(error)
-            .with_help("make it readable for the user who runs the tests")
+        Error::new(
+            ErrorKind::MigrationSource,
+            format!("{} cannot be read", folder.display()),
+        )
+        .with_source(error)
+        .with_help("make it readable for the user who runs the tests")
     };
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
@@ -169,7 +219,11 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn files_below(folder: &Path, wanted: &dyn Fn(&Path) -> bool, found: &mut Vec<PathBuf>) -> Result<()> {
+fn files_below(
+    folder: &Path,
+    wanted: &dyn Fn(&Path) -> bool,
+    found: &mut Vec<PathBuf>,
+) -> Result<()> {
     for path in entries(folder)? {
         if path.is_dir() && name_of(&path) != "__pycache__" {
             files_below(&path, wanted, found)?;
@@ -186,10 +240,15 @@ mod tests {
 
     #[test]
     fn names_tell_the_tool() {
-        assert_eq!(sqlx_version("0012_add_users.up.sql"), Some((12, "add_users.up.sql")));
+        assert_eq!(
+            sqlx_version("0012_add_users.up.sql"),
+            Some((12, "add_users.up.sql"))
+        );
         assert_eq!(sqlx_version("readme.sql"), None);
         assert!(is_refinery("V1__users.sql") && is_refinery("U20240101__x.rs"));
-        assert!(!is_refinery("V1_users.sql") && !is_refinery("V1__.sql") && !is_refinery("V1__a-b.sql"));
+        assert!(
+            !is_refinery("V1_users.sql") && !is_refinery("V1__.sql") && !is_refinery("V1__a-b.sql")
+        );
         assert!(!is_refinery("W1__users.sql") && !is_refinery("V1__users.txt"));
     }
 }

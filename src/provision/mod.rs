@@ -60,7 +60,10 @@ pub(crate) async fn provision(
     progress: &Progress,
 ) -> Result<ProvisionReport> {
     let mut report = ProvisionReport::default();
-    let mut clock = PhaseClock { report: &mut report, began: Instant::now() };
+    let mut clock = PhaseClock {
+        report: &mut report,
+        began: Instant::now(),
+    };
 
     progress.say("installing extensions");
     let installed = extensions::install(&mut connection, &plan.extensions).await?;
@@ -69,7 +72,13 @@ pub(crate) async fn provision(
     progress.say("migrating");
     let scripts = inputs.migration_scripts()?;
     let limit = *plan.provision_timeout.get();
-    let site = migrate::Site { connection: &mut connection, target, scripts: &scripts, limit, progress };
+    let site = migrate::Site {
+        connection: &mut connection,
+        target,
+        scripts: &scripts,
+        limit,
+        progress,
+    };
     let applied = migrate::migrate(site, plan, inputs).await?;
     clock.finish("migrations").migrations = applied;
 
@@ -85,14 +94,22 @@ pub(crate) async fn provision(
     connection = target.new_session(connection).await?;
     progress.say("checking what is expected");
     expect::check(&mut connection, &plan.expect).await?;
-    let tables =
-        catalog::tables(&mut connection).await.map_err(|error| sql_error::failed("reading the tables", error))?;
+    let tables = catalog::tables(&mut connection)
+        .await
+        .map_err(|error| sql_error::failed("reading the tables", error))?;
     let rows = catalog::row_counts(&mut connection, &tables)
         .await
         .map_err(|error| sql_error::failed("counting rows", error))?;
     let report = clock.finish("expectations");
-    report.tables = rows.keys().filter(|table| !catalog::is_ledger(table)).cloned().collect();
-    report.rows = rows.into_iter().filter(|(table, _)| !catalog::is_ledger(table)).collect();
+    report.tables = rows
+        .keys()
+        .filter(|table| !catalog::is_ledger(table))
+        .cloned()
+        .collect();
+    report.rows = rows
+        .into_iter()
+        .filter(|(table, _)| !catalog::is_ledger(table))
+        .collect();
     let report = std::mem::take(report);
     // The work is committed.
     let _ = connection.close().await;
@@ -108,7 +125,10 @@ impl PhaseClock<'_> {
     fn finish(&mut self, name: &str) -> &mut ProvisionReport {
         let took = self.began.elapsed();
         tracing::debug!(phase = name, ?took, "provisioned");
-        self.report.phases.push(PhaseReport { name: name.to_owned(), milliseconds: took.as_secs_f64() * 1e3 });
+        self.report.phases.push(PhaseReport {
+            name: name.to_owned(),
+            milliseconds: took.as_secs_f64() * 1e3,
+        });
         self.began = Instant::now();
         self.report
     }

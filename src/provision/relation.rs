@@ -24,7 +24,11 @@ impl<'a> Words<'a> {
 
     /// Steps over these keywords if they come next, all of them.
     pub(super) fn accept(&mut self, keywords: &[&str]) -> bool {
-        self.step(|ahead| keywords.iter().all(|keyword| ahead.next().is_some_and(|token| token.is_word(keyword))))
+        self.step(|ahead| {
+            keywords
+                .iter()
+                .all(|keyword| ahead.next().is_some_and(|token| token.is_word(keyword)))
+        })
     }
 
     pub(super) fn symbol(&mut self, symbol: char) -> bool {
@@ -46,7 +50,9 @@ impl<'a> Words<'a> {
         self.accept(&["unlogged"]);
         let relation = if self.accept(&["table"]) {
             Relation::Table
-        } else if ["materialized", "recursive"].iter().any(|kind| self.accept(&[kind, "view"]))
+        } else if ["materialized", "recursive"]
+            .iter()
+            .any(|kind| self.accept(&[kind, "view"]))
             || self.accept(&["view"])
         {
             Relation::View
@@ -86,7 +92,8 @@ impl<'a> Words<'a> {
         }
         let table = parts.pop()?;
         let schema = parts.pop();
-        let ambiguous = table.contains('.') || schema.as_ref().is_some_and(|schema| schema.contains('.'));
+        let ambiguous =
+            table.contains('.') || schema.as_ref().is_some_and(|schema| schema.contains('.'));
         (!ambiguous).then_some(Name { schema, table })
     }
 
@@ -110,7 +117,8 @@ pub(super) struct Name {
 impl Name {
     /// Whether both could mean one table; which schema an unqualified name finds depends on the session.
     pub(super) fn may_be(&self, other: &Self) -> bool {
-        self.table == other.table && (self.schema.is_none() || other.schema.is_none() || self.schema == other.schema)
+        self.table == other.table
+            && (self.schema.is_none() || other.schema.is_none() || self.schema == other.schema)
     }
 }
 

@@ -52,7 +52,11 @@ pub struct SeedReport {
 
 impl fmt::Display for SeedReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "seeded {} {}, skipped {}", self.inserted, self.table, self.skipped)
+        write!(
+            f,
+            "seeded {} {}, skipped {}",
+            self.inserted, self.table, self.skipped
+        )
     }
 }
 

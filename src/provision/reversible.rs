@@ -75,7 +75,11 @@ impl fmt::Display for ReversibleReport {
             write!(f, "\n{step}")?;
         }
         if self.unchecked > 0 {
-            write!(f, "\nnot looked at, because they come after it: {}", self.unchecked)?;
+            write!(
+                f,
+                "\nnot looked at, because they come after it: {}",
+                self.unchecked
+            )?;
         }
         Ok(())
     }
@@ -85,15 +89,27 @@ impl fmt::Display for ReversibleStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "migration {} ({}): ", self.version, self.description)?;
         if self.is_clean() {
-            return f.write_str(if self.reversible { "up, down and up lead back" } else { "no way down" });
+            return f.write_str(if self.reversible {
+                "up, down and up lead back"
+            } else {
+                "no way down"
+            });
         }
         let mut between = "";
         if !self.after_down.is_empty() {
-            write!(f, "down does not lead back to what was there before up\n{}", indented(&self.after_down))?;
+            write!(
+                f,
+                "down does not lead back to what was there before up\n{}",
+                indented(&self.after_down)
+            )?;
             between = "\n  ";
         }
         if !self.after_up.is_empty() {
-            write!(f, "{between}up leads elsewhere the second time\n{}", indented(&self.after_up))?;
+            write!(
+                f,
+                "{between}up leads elsewhere the second time\n{}",
+                indented(&self.after_up)
+            )?;
             between = "\n  ";
         }
         if let Some(refused) = &self.up_refused {
@@ -104,7 +120,11 @@ impl fmt::Display for ReversibleStep {
 }
 
 fn indented(diff: &SchemaDiff) -> String {
-    diff.to_string().lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+    diff.to_string()
+        .lines()
+        .map(|line| format!("  {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Applies, reverts and applies each migration of an empty database.
@@ -117,12 +137,21 @@ pub(crate) async fn check_reversible(
 ) -> Result<ReversibleReport> {
     let scripts = inputs.migration_scripts()?;
     let Some(migrator) = migrate::resolve(inputs).await? else {
-        return Err(Error::new(ErrorKind::Config, "there are no migrations of sqlx that could be undone")
-            .with_help("name a folder of sqlx migrations as `migrations`"));
+        return Err(Error::new(
+            ErrorKind::Config,
+            "there are no migrations of sqlx that could be undone",
+        )
+        .with_help("name a folder of sqlx migrations as `migrations`"));
     };
     progress.say("installing extensions");
     extensions::install(connection, &plan.extensions).await?;
-    let mut site = Site { connection, target, scripts: &scripts, limit: *plan.provision_timeout.get(), progress };
+    let mut site = Site {
+        connection,
+        target,
+        scripts: &scripts,
+        limit: *plan.provision_timeout.get(),
+        progress,
+    };
     let migrations = migrate::reversals(&mut site, &migrator).await?;
     let mut report = ReversibleReport::default();
     let mut before = read(site.connection).await?;
@@ -145,7 +174,9 @@ pub(crate) async fn check_reversible(
                     step.after_up = now.compare(&again);
                     now = again;
                 }
-                Err(refused) if !step.after_down.is_empty() => step.up_refused = Some(refused.to_string()),
+                Err(refused) if !step.after_down.is_empty() => {
+                    step.up_refused = Some(refused.to_string())
+                }
                 Err(error) => return Err(error),
             }
         }

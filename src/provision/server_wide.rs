@@ -58,7 +58,10 @@ impl ServerWide {
     pub(super) fn find(script: &Script) -> Option<Self> {
         let offset = find(script.text(), Place::Script)?;
         let line = script.position_of_byte(offset).line;
-        Some(Self { place: format!("{}:{line}", script.name()), statement: beginning(&script.text()[offset..]) })
+        Some(Self {
+            place: format!("{}:{line}", script.name()),
+            statement: beginning(&script.text()[offset..]),
+        })
     }
 }
 
@@ -114,14 +117,22 @@ fn may_touch_with_word(text: &[u8], at: usize) -> bool {
         b'o' => &["owned"],
         _ => return false,
     };
-    let Some(object) = objects.iter().find(|object| word.starts_with(object.as_bytes())) else { return false };
+    let Some(object) = objects
+        .iter()
+        .find(|object| word.starts_with(object.as_bytes()))
+    else {
+        return false;
+    };
     let before = text[at.saturating_sub(CONTEXT)..at].trim_ascii_end();
     // A grant begins a statement, and any other of the words follows a verb. A comment may stand before either.
     let allowed: &[&str] = match *object {
         "grant" | "revoke" => &[";", "'", "$", "begin", "then", "else", "loop"],
         _ => &["create", "alter", "drop", "reassign", "on"],
     };
-    let line = before.rsplit(|byte| *byte == b'\n').next().unwrap_or(before);
+    let line = before
+        .rsplit(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or(before);
     // Also behind data, or behind a command of psql's.
     before.is_empty()
         || before.ends_with(b"*/")
@@ -131,7 +142,10 @@ fn may_touch_with_word(text: &[u8], at: usize) -> bool {
 }
 
 fn names_shared(word: &[u8]) -> bool {
-    SHARED_CATALOGS.iter().chain(&FUNCTIONS).any(|name| word.starts_with(name.as_bytes()))
+    SHARED_CATALOGS
+        .iter()
+        .chain(&FUNCTIONS)
+        .any(|name| word.starts_with(name.as_bytes()))
 }
 
 /// Where some SQL stands.
@@ -152,13 +166,17 @@ fn find(text: &str, place: Place) -> Option<usize> {
     while let Some(token) = tokens.next() {
         if token == Token::Symbol('\\') && statement.is_empty() && place == Place::Script {
             // One of psql's own commands, which ends with its line.
-            tokens.end += text[tokens.end..].find('\n').unwrap_or(text.len() - tokens.end);
+            tokens.end += text[tokens.end..]
+                .find('\n')
+                .unwrap_or(text.len() - tokens.end);
         } else if token == Token::Symbol(';') {
             if let Some(offset) = in_statement(&statement, place) {
                 return Some(offset);
             }
             if reads_data(&statement) {
-                tokens.end += text[tokens.end..].find("\n\\.").map_or(0, |at| at + "\n\\.".len());
+                tokens.end += text[tokens.end..]
+                    .find("\n\\.")
+                    .map_or(0, |at| at + "\n\\.".len());
             }
             statement.clear();
         } else {
@@ -178,7 +196,11 @@ fn in_statement(statement: &[Spanned<'_>], place: Place) -> Option<usize> {
     let runs_strings = place == Place::Body || may_run_strings(statement);
     let mut starts = true;
     for (at, (token, offset)) in statement.iter().enumerate() {
-        let is_call = || statement.get(at + 1).is_some_and(|(next, _)| *next == Token::Symbol('('));
+        let is_call = || {
+            statement
+                .get(at + 1)
+                .is_some_and(|(next, _)| *next == Token::Symbol('('))
+        };
         if starts && touches(&statement[at..]) || is(statement, at, &FUNCTIONS) && is_call() {
             return Some(*offset);
         }
@@ -198,8 +220,11 @@ fn in_statement(statement: &[Spanned<'_>], place: Place) -> Option<usize> {
 /// Whether this may execute what stands in its strings.
 fn may_run_strings(statement: &[Spanned<'_>]) -> bool {
     let kind = if is(statement, 1, &["or"]) { 3 } else { 1 };
-    is(statement, 0, &["do", "select", "with", "call", "execute", "prepare"])
-        || is(statement, 0, &["create"]) && is(statement, kind, &["function", "procedure"])
+    is(
+        statement,
+        0,
+        &["do", "select", "with", "call", "execute", "prepare"],
+    ) || is(statement, 0, &["create"]) && is(statement, kind, &["function", "procedure"])
 }
 
 /// What stands between the quotes of a string, and the byte at which it starts.
@@ -211,12 +236,19 @@ fn content(literal: &str) -> Option<(usize, &str)> {
         (literal.find('\'')? + 1, 1)
     };
     // A quote that never ends takes the rest of the text.
-    Some((open, literal.get(open..literal.len().checked_sub(close)?).unwrap_or_default()))
+    Some((
+        open,
+        literal
+            .get(open..literal.len().checked_sub(close)?)
+            .unwrap_or_default(),
+    ))
 }
 
 /// Whether one of these keywords stands there.
 fn is(statement: &[Spanned<'_>], at: usize, keywords: &[&str]) -> bool {
-    statement.get(at).is_some_and(|(token, _)| keywords.iter().any(|keyword| token.is_word(keyword)))
+    statement
+        .get(at)
+        .is_some_and(|(token, _)| keywords.iter().any(|keyword| token.is_word(keyword)))
 }
 
 /// Whether a statement that begins here touches the server. It ends with the tokens, or goes on in a string's parts.
@@ -225,7 +257,8 @@ fn touches(statement: &[Spanned<'_>]) -> bool {
     let makes = word(0, &["create", "alter", "drop"]);
     if makes && (word(1, &["role", "group"]) || word(1, &["user"]) && !word(2, &["mapping"])) {
         // Settings of a role in one database belong to that database.
-        let of_one = (2..statement.len()).find(|at| word(*at, &["in"]) && word(at + 1, &["database"]));
+        let of_one =
+            (2..statement.len()).find(|at| word(*at, &["in"]) && word(at + 1, &["database"]));
         return !word(0, &["alter"]) || of_one.is_none_or(|at| is_fixed(statement, at + 2));
     }
     if makes && word(1, &["database"]) {
@@ -259,7 +292,8 @@ fn grants(statement: &[Spanned<'_>]) -> bool {
 }
 
 fn is_shared_object(statement: &[Spanned<'_>], at: usize) -> bool {
-    is(statement, at, &["role", "tablespace"]) || is(statement, at, &["database"]) && is_fixed(statement, at + 1)
+    is(statement, at, &["role", "tablespace"])
+        || is(statement, at, &["database"]) && is_fixed(statement, at + 1)
 }
 
 /// Whether a subscription says `connect = false`. It belongs to its database alone then; any other makes a slot on another
@@ -268,7 +302,9 @@ fn is_shared_object(statement: &[Spanned<'_>], at: usize) -> bool {
 fn is_unconnected(statement: &[Spanned<'_>]) -> bool {
     (2..statement.len()).any(|at| {
         is(statement, at, &["connect"])
-            && statement.get(at + 1).is_some_and(|(token, _)| *token == Token::Symbol('='))
+            && statement
+                .get(at + 1)
+                .is_some_and(|(token, _)| *token == Token::Symbol('='))
             && is(statement, at + 2, &["false", "off"])
     })
 }
@@ -276,7 +312,10 @@ fn is_unconnected(statement: &[Spanned<'_>]) -> bool {
 /// Whether a database is named by a fixed name. The database that is being built has another name each time, so a fixed
 /// one is another database; a place for a name, as in `format('alter database %I', current_database())`, is taken for it.
 fn is_fixed(statement: &[Spanned<'_>], at: usize) -> bool {
-    matches!(statement.get(at), Some((Token::Word(_) | Token::Quoted(_), _)))
+    matches!(
+        statement.get(at),
+        Some((Token::Word(_) | Token::Quoted(_), _))
+    )
 }
 
 /// The first words of a statement, in one line.
@@ -301,7 +340,12 @@ mod tests {
         assert!(may_touch(text.as_bytes()).expect("it reads"), "{text}");
         let padded = format!("{}\n;{text}", "-- x\n".repeat((CHUNK - 10) / 5));
         assert!(may_touch(padded.as_bytes()).expect("it reads"), "{text}");
-        let line = found.place.strip_prefix("x.sql:").expect("the file's name").parse().expect("a line");
+        let line = found
+            .place
+            .strip_prefix("x.sql:")
+            .expect("the file's name")
+            .parse()
+            .expect("a line");
         Some((line, found.statement))
     }
 
@@ -386,19 +430,34 @@ mod tests {
 
     #[test]
     fn a_report_names_the_line_and_the_statement() {
-        assert_eq!(found("select 1;\n\ncreate  role\n app;"), Some((3, "create role app".to_owned())));
+        assert_eq!(
+            found("select 1;\n\ncreate  role\n app;"),
+            Some((3, "create role app".to_owned()))
+        );
         let body = "do $$\nbegin\n  perform 1;\n  create role app nologin;\nend $$";
         assert_eq!(found(body), Some((4, "create role app nologin".to_owned())));
         let long = format!("create role {}", "é".repeat(80));
-        assert_eq!(found(&long), Some((1, format!("create role {}..", "é".repeat(48)))));
-        assert_eq!(found("copy t from stdin;\nit's\n\\.\ncreate role app"), Some((4, "create role app".to_owned())));
+        assert_eq!(
+            found(&long),
+            Some((1, format!("create role {}..", "é".repeat(48))))
+        );
+        assert_eq!(
+            found("copy t from stdin;\nit's\n\\.\ncreate role app"),
+            Some((4, "create role app".to_owned()))
+        );
     }
 
     #[test]
     fn a_text_that_ends_early_is_read_to_its_end() {
-        for text in
-            ["do $$ begin create role app", "do $$", "do '", "select e'\\", "\\", "copy t from stdin;", "do U&'"]
-        {
+        for text in [
+            "do $$ begin create role app",
+            "do $$",
+            "do '",
+            "select e'\\",
+            "\\",
+            "copy t from stdin;",
+            "do U&'",
+        ] {
             // What counts is that it returns.
             drop(found(text));
         }

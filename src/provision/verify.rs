@@ -16,7 +16,11 @@ use crate::names::hex;
 use crate::sql_error;
 
 /// Compares the ledger with the files, and the files with the catalog.
-pub(super) async fn verify(connection: &mut PgConnection, inputs: &Inputs, scripts: &[Script]) -> Result<()> {
+pub(super) async fn verify(
+    connection: &mut PgConnection,
+    inputs: &Inputs,
+    scripts: &[Script],
+) -> Result<()> {
     // Read again on purpose: a file that changed while the migrations ran differs from what the ledger says.
     let migrator = migrate::resolve(inputs).await?;
     if matches!(inputs.source, MigrationSource::None) {
@@ -29,10 +33,15 @@ pub(super) async fn verify(connection: &mut PgConnection, inputs: &Inputs, scrip
         .map_err(|error| sql_error::failed("resetting the session", error))?;
     let said = match (migrator, migrate::ledger(inputs, scripts)?) {
         (Some(migrator), _) => says(LEDGER, &ledger_against_files(connection, &migrator).await?),
-        (None, Some(ledger)) => says(ledger.table, &tool_against_files(connection, &ledger).await?),
+        (None, Some(ledger)) => says(
+            ledger.table,
+            &tool_against_files(connection, &ledger).await?,
+        ),
         (None, None) => claimed(connection).await?,
     };
-    let tables = catalog::tables(connection).await.map_err(|error| sql_error::failed("reading the tables", error))?;
+    let tables = catalog::tables(connection)
+        .await
+        .map_err(|error| sql_error::failed("reading the tables", error))?;
     let tables: BTreeSet<String> = tables.iter().map(ToString::to_string).collect();
     if tables.iter().all(|table| is_ledger(table)) {
         return Err(Error::new(
@@ -68,63 +77,114 @@ async fn claimed(connection: &mut PgConnection) -> Result<String> {
     let claim = LedgerClaim::read(connection).await;
     let claim = claim.map_err(|error| sql_error::failed("reading the migration ledger", error))?;
     Ok(match claim {
-        Some(LedgerClaim { table, latest: Some(latest), .. }) => says(&table, &latest),
+        Some(LedgerClaim {
+            table,
+            latest: Some(latest),
+            ..
+        }) => says(&table, &latest),
         Some(claim) => format!("the migrations ran, and {claim}"),
         None => "the migrations ran".to_owned(),
     })
 }
 
 /// The same for another tool's ledger, which we have written as the tool does.
-async fn tool_against_files(connection: &mut PgConnection, ledger: &migrate::Ledger) -> Result<String> {
+async fn tool_against_files(
+    connection: &mut PgConnection,
+    ledger: &migrate::Ledger,
+) -> Result<String> {
     let table = ledger.table;
-    let rows = sqlx::raw_sql(ledger.select).fetch_all(connection).await.and_then(|rows| {
-        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<Vec<_>, sqlx::Error>>()
-    });
+    let rows = sqlx::raw_sql(ledger.select)
+        .fetch_all(connection)
+        .await
+        .and_then(|rows| {
+            rows.iter()
+                .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+                .collect::<Result<Vec<_>, sqlx::Error>>()
+        });
     let rows: Vec<(String, Option<String>)> = rows.map_err(|error| {
-        Error::new(ErrorKind::LedgerMismatch, format!("the migration ledger {table} cannot be read"))
-            .with_source(error)
-            .with_help("a migration has dropped or changed it; that table belongs to the migration tool")
+        Error::new(
+            ErrorKind::LedgerMismatch,
+            format!("the migration ledger {table} cannot be read"),
+        )
+        .with_source(error)
+        .with_help(
+            "a migration has dropped or changed it; that table belongs to the migration tool",
+        )
     })?;
     let mut differences = Vec::new();
     for file in &ledger.rows {
         match rows.iter().find(|(version, _)| *version == file.version) {
             None => differences.push(format!("{} is not in the ledger", file.version)),
             Some((_, found)) if *found != file.checksum => {
-                differences.push(format!("{} has another checksum in the ledger", file.version));
+                differences.push(format!(
+                    "{} has another checksum in the ledger",
+                    file.version
+                ));
             }
             Some(_) => {}
         }
     }
-    let unknown = rows.iter().filter(|(version, _)| !ledger.rows.iter().any(|file| file.version == *version));
-    differences
-        .extend(unknown.map(|(version, _)| format!("{version} is in the ledger, and there is no such migration")));
+    let unknown = rows
+        .iter()
+        .filter(|(version, _)| !ledger.rows.iter().any(|file| file.version == *version));
+    differences.extend(
+        unknown.map(|(version, _)| {
+            format!("{version} is in the ledger, and there is no such migration")
+        }),
+    );
     if differences.is_empty() {
-        return Ok(ledger.rows.last().map(|file| file.version.clone()).unwrap_or_default());
+        return Ok(ledger
+            .rows
+            .last()
+            .map(|file| file.version.clone())
+            .unwrap_or_default());
     }
-    Err(Error::new(ErrorKind::LedgerMismatch, format!("the migration ledger {table} does not agree with the files"))
-        .with_evidence("differences", differences.join("\n"))
-        .with_help("a migration writes to the ledger; let the migration tool alone write there"))
+    Err(Error::new(
+        ErrorKind::LedgerMismatch,
+        format!("the migration ledger {table} does not agree with the files"),
+    )
+    .with_evidence("differences", differences.join("\n"))
+    .with_help("a migration writes to the ledger; let the migration tool alone write there"))
 }
 
 /// The latest version, once every version of the files is in the ledger with its checksum, and no other.
-async fn ledger_against_files(connection: &mut PgConnection, migrator: &Migrator) -> Result<String> {
-    let applied = connection.list_applied_migrations(LEDGER).await.map_err(|error| {
-        Error::new(ErrorKind::LedgerMismatch, format!("the migration ledger {LEDGER} cannot be read"))
+async fn ledger_against_files(
+    connection: &mut PgConnection,
+    migrator: &Migrator,
+) -> Result<String> {
+    let applied = connection
+        .list_applied_migrations(LEDGER)
+        .await
+        .map_err(|error| {
+            Error::new(
+                ErrorKind::LedgerMismatch,
+                format!("the migration ledger {LEDGER} cannot be read"),
+            )
             .with_source(error)
             .with_help("a migration has dropped or changed it; that table belongs to sqlx")
-    })?;
-    let dirty = sqlx::query_scalar::<_, i64>(AssertSqlSafe(format!("select version from {LEDGER} where not success")))
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(|error| sql_error::failed("reading the ledger", error))?;
+        })?;
+    let dirty = sqlx::query_scalar::<_, i64>(AssertSqlSafe(format!(
+        "select version from {LEDGER} where not success"
+    )))
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(|error| sql_error::failed("reading the ledger", error))?;
     let mut differences: Vec<String> = dirty
         .iter()
-        .map(|version| format!("{version} is dirty: it was begun, and is not said to have succeeded"))
+        .map(|version| {
+            format!("{version} is dirty: it was begun, and is not said to have succeeded")
+        })
         .collect();
-    let files: Vec<_> = migrator.iter().filter(|migration| !migration.migration_type.is_down_migration()).collect();
+    let files: Vec<_> = migrator
+        .iter()
+        .filter(|migration| !migration.migration_type.is_down_migration())
+        .collect();
     for file in &files {
         match applied.iter().find(|row| row.version == file.version) {
-            None => differences.push(format!("{} ({}) is not in the ledger", file.version, file.description)),
+            None => differences.push(format!(
+                "{} ({}) is not in the ledger",
+                file.version, file.description
+            )),
             Some(row) if row.checksum != file.checksum => differences.push(format!(
                 "{} ({}) has another checksum in the ledger: {} instead of {}",
                 file.version,
@@ -137,11 +197,17 @@ async fn ledger_against_files(connection: &mut PgConnection, migrator: &Migrator
     }
     for row in &applied {
         if !files.iter().any(|file| file.version == row.version) {
-            differences.push(format!("{} is in the ledger, and there is no such file", row.version));
+            differences.push(format!(
+                "{} is in the ledger, and there is no such file",
+                row.version
+            ));
         }
     }
     if differences.is_empty() {
-        return Ok(files.last().map(|file| file.version.to_string()).unwrap_or_default());
+        return Ok(files
+            .last()
+            .map(|file| file.version.to_string())
+            .unwrap_or_default());
     }
     Err(Error::new(ErrorKind::LedgerMismatch, "the migration ledger does not agree with the migration files")
         .with_evidence("differences", differences.join("\n"))
@@ -152,7 +218,9 @@ async fn ledger_against_files(connection: &mut PgConnection, migrator: &Migrator
 
 /// Every table that a migration creates, and none drops or renames, must be there.
 fn claims_against_catalog(tables: &BTreeSet<String>, scripts: &[Script], said: &str) -> Result<()> {
-    let ups = scripts.iter().filter(|script| !script.name().ends_with(".down.sql"));
+    let ups = scripts
+        .iter()
+        .filter(|script| !script.name().ends_with(".down.sql"));
     let missing: Vec<String> = claims::claimed_tables(ups)
         .into_iter()
         .filter(|(table, claim)| !is_there(tables, table, claim.any_schema))
@@ -179,5 +247,10 @@ fn claims_against_catalog(tables: &BTreeSet<String>, scripts: &[Script], said: &
 fn is_there(tables: &BTreeSet<String>, claimed: &str, any_schema: bool) -> bool {
     let claimed = claimed.strip_prefix("public.").unwrap_or(claimed);
     tables.contains(claimed)
-        || (any_schema && tables.iter().any(|table| table.rsplit_once('.').is_some_and(|(_, name)| name == claimed)))
+        || (any_schema
+            && tables.iter().any(|table| {
+                table
+                    .rsplit_once('.')
+                    .is_some_and(|(_, name)| name == claimed)
+            }))
 }

@@ -40,7 +40,10 @@ pub(super) async fn remove(
     let open = format!("alter database {database} allow_connections true connection limit -1");
     sqlx::raw_sql(AssertSqlSafe(open)).execute(admin).await?;
     // Settings of the database may make it read-only, or switch to another role.
-    let options = server.conn.options(database.as_str()).options([("default_transaction_read_only", "off")]);
+    let options = server
+        .conn
+        .options(database.as_str())
+        .options([("default_transaction_read_only", "off")]);
     let mut connection = PgConnection::connect_with(&options).await?;
     let removed = end_inside(&mut connection).await;
     // The drop ends it otherwise.
@@ -49,22 +52,32 @@ pub(super) async fn remove(
 }
 
 /// A walsender is no session that FORCE ends, and holds its slot.
-async fn end_replication(admin: &mut PgConnection, database: &DatabaseName) -> Result<(), sqlx::Error> {
+async fn end_replication(
+    admin: &mut PgConnection,
+    database: &DatabaseName,
+) -> Result<(), sqlx::Error> {
     // Those that this role may end: a refusal would be one for all.
     let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity where pid <> pg_backend_pid() \
                and (datname = $1 or pid in (select active_pid from pg_replication_slots where database = $1)) \
                and pg_has_role(usesysid, 'member')";
-    sqlx::query(end).bind(database.as_str()).execute(&mut *admin).await?;
-    let slots: Vec<String> =
-        sqlx::query_scalar("select slot_name::text from pg_replication_slots where database = $1 and not active")
-            .bind(database.as_str())
-            .fetch_all(&mut *admin)
-            .await?;
+    sqlx::query(end)
+        .bind(database.as_str())
+        .execute(&mut *admin)
+        .await?;
+    let slots: Vec<String> = sqlx::query_scalar(
+        "select slot_name::text from pg_replication_slots where database = $1 and not active",
+    )
+    .bind(database.as_str())
+    .fetch_all(&mut *admin)
+    .await?;
     for slot in slots {
         let drop_slot = format!("select pg_drop_replication_slot({})", Literal(&slot));
-        let dropped = sqlx::raw_sql(AssertSqlSafe(drop_slot)).execute(&mut *admin).await;
+        let dropped = sqlx::raw_sql(AssertSqlSafe(drop_slot))
+            .execute(&mut *admin)
+            .await;
         // object_in_use, undefined_object: a client is back on it, or was quicker. The next round decides.
-        let may_pass = |error: &sqlx::Error| matches!(sql_error::code(error), Some("55006" | "42704"));
+        let may_pass =
+            |error: &sqlx::Error| matches!(sql_error::code(error), Some("55006" | "42704"));
         if let Err(error) = dropped
             && !may_pass(&error)
         {
@@ -81,7 +94,11 @@ async fn end_inside(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
             .fetch_all(&mut *connection)
             .await?;
     for transaction in prepared {
-        run(connection, format!("rollback prepared {}", Literal(&transaction))).await?;
+        run(
+            connection,
+            format!("rollback prepared {}", Literal(&transaction)),
+        )
+        .await?;
     }
     let subscriptions: Vec<String> = sqlx::query_scalar(
         "select subname::text from pg_subscription s join pg_database d on d.oid = s.subdbid \
@@ -94,12 +111,19 @@ async fn end_inside(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         // With a slot, DROP SUBSCRIPTION connects to the publisher to drop the slot there.
         // https://www.postgresql.org/docs/current/sql-dropsubscription.html
         run(connection, format!("alter subscription {name} disable")).await?;
-        run(connection, format!("alter subscription {name} set (slot_name = none)")).await?;
+        run(
+            connection,
+            format!("alter subscription {name} set (slot_name = none)"),
+        )
+        .await?;
         run(connection, format!("drop subscription {name}")).await?;
     }
     Ok(())
 }
 
 async fn run(connection: &mut PgConnection, statement: String) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await.map(drop)
+    sqlx::raw_sql(AssertSqlSafe(statement))
+        .execute(connection)
+        .await
+        .map(drop)
 }

@@ -24,13 +24,19 @@ pub(crate) fn for_server() -> Result<Option<Account>> {
         return Ok(None);
     }
     let users = users(Path::new("/etc/passwd"))?;
-    ["postgres", "nobody"].into_iter().find_map(|name| find(&users, name)).map(Some).ok_or_else(|| {
-        Error::new(
-            ErrorKind::BackendUnavailable,
-            "PostgreSQL refuses to run as root, and there is no user to run it as",
-        )
-        .with_help("create one with `useradd --system postgres`, or run the tests as an ordinary user")
-    })
+    ["postgres", "nobody"]
+        .into_iter()
+        .find_map(|name| find(&users, name))
+        .map(Some)
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::BackendUnavailable,
+                "PostgreSQL refuses to run as root, and there is no user to run it as",
+            )
+            .with_help(
+                "create one with `useradd --system postgres`, or run the tests as an ordinary user",
+            )
+        })
 }
 
 /// The password file. Without one there are no users.
@@ -38,9 +44,11 @@ fn users(file: &Path) -> Result<String> {
     match std::fs::read(file) {
         Ok(users) => Ok(String::from_utf8_lossy(&users).into_owned()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
-        Err(error) => {
-            Err(Error::new(ErrorKind::Io, format!("{} could not be read", file.display())).with_source(error))
-        }
+        Err(error) => Err(Error::new(
+            ErrorKind::Io,
+            format!("{} could not be read", file.display()),
+        )
+        .with_source(error)),
     }
 }
 
@@ -94,9 +102,11 @@ mod tests {
 
     #[test]
     fn the_user_is_read_from_the_password_file_and_is_never_root() {
-        let users =
-            "root:x:0:0::/root:/bin/sh\npostgres:x:101:104:,,,:/var/lib/postgresql:/bin/bash\nevil:x:0:0::/:/bin/sh\n";
-        assert_eq!(find(users, "postgres"), Some(Account { uid: 101, gid: 104 }));
+        let users = "root:x:0:0::/root:/bin/sh\npostgres:x:101:104:,,,:/var/lib/postgresql:/bin/bash\nevil:x:0:0::/:/bin/sh\n";
+        assert_eq!(
+            find(users, "postgres"),
+            Some(Account { uid: 101, gid: 104 })
+        );
         assert_eq!(find(users, "nobody"), None);
         assert_eq!(find(users, "evil"), None);
     }

@@ -29,17 +29,25 @@ pub(super) enum Adoption {
 ///
 /// # Errors
 /// The supervisor cannot be started, or does not begin its work.
-pub(super) async fn adopt(registry: &Registry, instance: &Instance, data: &Path, plan: &Plan) -> Result<Adoption> {
+pub(super) async fn adopt(
+    registry: &Registry,
+    instance: &Instance,
+    data: &Path,
+    plan: &Plan,
+) -> Result<Adoption> {
     if !instance.is_leased() {
         return Ok(Adoption::Refused);
     }
-    let Some(charge) = Charge::read(instance) else { return Ok(Adoption::Refused) };
+    let Some(charge) = Charge::read(instance) else {
+        return Ok(Adoption::Refused);
+    };
     let command = match &charge.backend {
         OrphanBackend::Native { server, bin } => {
             if !server.is_alive() {
                 return Ok(Adoption::Refused);
             }
-            let mut command = supervisor::successor(native::SUPERVISOR, instance, registry, plan, &charge.linger);
+            let mut command =
+                supervisor::successor(native::SUPERVISOR, instance, registry, plan, &charge.linger);
             // It prepares nothing, so it needs no `initdb` cache.
             command.arg(data).arg("").arg(bin);
             command
@@ -47,16 +55,28 @@ pub(super) async fn adopt(registry: &Registry, instance: &Instance, data: &Path,
         #[cfg(feature = "container")]
         OrphanBackend::Container { name, engine } => {
             let script = super::container::KEEPER;
-            let mut command = supervisor::successor(script, instance, registry, plan, &charge.linger);
+            let mut command =
+                supervisor::successor(script, instance, registry, plan, &charge.linger);
             command.arg(name).arg(engine);
             command
         }
     };
-    tracing::info!(instance = instance.name(), "taking over a server without a supervisor");
+    tracing::info!(
+        instance = instance.name(),
+        "taking over a server without a supervisor"
+    );
     let _supervisor = supervisor::spawn(command, owner_of(instance))?;
-    let mut patience = Patience::new("server start: taking over a server without a supervisor", TAKEOVER_TIMEOUT);
+    let mut patience = Patience::new(
+        "server start: taking over a server without a supervisor",
+        TAKEOVER_TIMEOUT,
+    );
     while instance.health() == Health::Orphaned {
-        patience.pause(format!("{} has no living supervisor", instance.folder.display())).await?;
+        patience
+            .pause(format!(
+                "{} has no living supervisor",
+                instance.folder.display()
+            ))
+            .await?;
     }
     Ok(Adoption::Adopted)
 }
@@ -64,7 +84,10 @@ pub(super) async fn adopt(registry: &Registry, instance: &Instance, data: &Path,
 /// The user whose folder it is. Root runs PostgreSQL as another user, and a container's keeper as itself.
 fn owner_of(instance: &Instance) -> Option<Account> {
     let found = std::fs::metadata(&instance.folder).ok()?;
-    (found.uid() != account::own_uid()).then(|| Account { uid: found.uid(), gid: found.gid() })
+    (found.uid() != account::own_uid()).then(|| Account {
+        uid: found.uid(),
+        gid: found.gid(),
+    })
 }
 
 /// The file `server` of an instance.
@@ -91,9 +114,15 @@ impl Charge {
         let mut lines = text.lines().map(str::to_owned);
         let (kind, server, linger) = (lines.next()?, lines.next()?, lines.next()?);
         let backend = match kind.as_str() {
-            "native" => OrphanBackend::Native { server: ProcessMark::parse(&server)?, bin: lines.next()? },
+            "native" => OrphanBackend::Native {
+                server: ProcessMark::parse(&server)?,
+                bin: lines.next()?,
+            },
             #[cfg(feature = "container")]
-            "container" => OrphanBackend::Container { name: lines.next()?, engine: lines.next()? },
+            "container" => OrphanBackend::Container {
+                name: lines.next()?,
+                engine: lines.next()?,
+            },
             _ => return None,
         };
         Some(Self { backend, linger })

@@ -33,11 +33,23 @@ async fn running(plan: &Plan, sharing: &Sharing) -> Result<Option<Server>> {
     };
     let state = StateFolder::open(&plan.state_dir, account)?;
     #[cfg(feature = "container")]
-    let keys = [ServerKey::container(plan, sharing), ServerKey::native(plan, sharing)];
+    let keys = [
+        ServerKey::container(plan, sharing),
+        ServerKey::native(plan, sharing),
+    ];
     #[cfg(not(feature = "container"))]
     let keys = [ServerKey::native(plan, sharing)];
     for key in keys {
-        if let Some(server) = share::attach(&Registry { state: state.clone(), key }, plan, began).await? {
+        if let Some(server) = share::attach(
+            &Registry {
+                state: state.clone(),
+                key,
+            },
+            plan,
+            began,
+        )
+        .await?
+        {
             return Ok(Some(server));
         }
     }
@@ -46,7 +58,13 @@ async fn running(plan: &Plan, sharing: &Sharing) -> Result<Option<Server>> {
 
 #[cfg(not(feature = "container"))]
 async fn choose(plan: &Plan, sharing: &Sharing, trust: Trust) -> Result<Server> {
-    native::start(plan, sharing, trust, "auto: this build of ebbtide has no container backend").await
+    native::start(
+        plan,
+        sharing,
+        trust,
+        "auto: this build of ebbtide has no container backend",
+    )
+    .await
 }
 
 #[cfg(feature = "container")]
@@ -54,10 +72,14 @@ async fn choose(plan: &Plan, sharing: &Sharing, trust: Trust) -> Result<Server> 
     use super::container;
 
     let account = account::for_server().ok().flatten();
-    let registry =
-        Registry { state: StateFolder::open(&plan.state_dir, account)?, key: ServerKey::auto(plan, sharing) };
+    let registry = Registry {
+        state: StateFolder::open(&plan.state_dir, account)?,
+        key: ServerKey::auto(plan, sharing),
+    };
     // So that many processes at once make one choice, and one of them waits for a refused pull.
-    let lock = registry.lock(*plan.start_timeout.get() + container::PULLING).await?;
+    let lock = registry
+        .lock(*plan.start_timeout.get() + container::PULLING)
+        .await?;
     if trust == Trust::Files
         && let Some(server) = running(plan, sharing).await?
     {
@@ -68,7 +90,9 @@ async fn choose(plan: &Plan, sharing: &Sharing, trust: Trust) -> Result<Server> 
         other => return other,
     };
     let reason = format!("auto: no container, because {}", super::in_full(&refused));
-    let server = native::start(plan, sharing, trust, &reason).await.map_err(|error| neither(&refused, &error));
+    let server = native::start(plan, sharing, trust, &reason)
+        .await
+        .map_err(|error| neither(&refused, &error));
     drop(lock);
     server
 }
@@ -76,7 +100,10 @@ async fn choose(plan: &Plan, sharing: &Sharing, trust: Trust) -> Result<Server> 
 /// Whether the error says that there is nothing to start a server from, as opposed to a start that failed.
 #[cfg(feature = "container")]
 fn is_absence(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::BackendUnavailable | ErrorKind::ImageUnavailable | ErrorKind::BinariesNotFound)
+    matches!(
+        error.kind(),
+        ErrorKind::BackendUnavailable | ErrorKind::ImageUnavailable | ErrorKind::BinariesNotFound
+    )
 }
 
 #[cfg(feature = "container")]
@@ -84,8 +111,11 @@ fn neither(container: &Error, native: &Error) -> Error {
     if !is_absence(native) {
         return native.clone();
     }
-    Error::new(ErrorKind::BackendUnavailable, "there is neither a container engine nor PostgreSQL's binaries to use")
-        .with_evidence("container", format!("{container:?}"))
-        .with_evidence("native", format!("{native:?}"))
-        .with_help("mend either of the two, or name a server of yours with EBBTIDE_URL")
+    Error::new(
+        ErrorKind::BackendUnavailable,
+        "there is neither a container engine nor PostgreSQL's binaries to use",
+    )
+    .with_evidence("container", format!("{container:?}"))
+    .with_evidence("native", format!("{native:?}"))
+    .with_help("mend either of the two, or name a server of yours with EBBTIDE_URL")
 }

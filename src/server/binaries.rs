@@ -38,8 +38,15 @@ pub(crate) fn find(plan: &Plan, account: Option<Account>) -> Result<Binaries> {
     let mut tried = String::new();
     for (origin, folder) in candidates(plan) {
         match inspect(&folder, account) {
-            Ok(found) if plan.postgres.is_none_or(|wanted| wanted == found.major) => return Ok(found),
-            Ok(found) => note(&mut tried, &origin, &folder, &format!("is version {}", found.major)),
+            Ok(found) if plan.postgres.is_none_or(|wanted| wanted == found.major) => {
+                return Ok(found);
+            }
+            Ok(found) => note(
+                &mut tried,
+                &origin,
+                &folder,
+                &format!("is version {}", found.major),
+            ),
             Err(reason) => note(&mut tried, &origin, &folder, &reason),
         }
         if plan.pg_bin.is_some() {
@@ -51,11 +58,21 @@ pub(crate) fn find(plan: &Plan, account: Option<Account>) -> Result<Binaries> {
     }
     // Where nothing can be run, installing more does not help.
     if let Some(scarcity) = Scarcity::in_text(&tried) {
-        let message = format!("PostgreSQL's binaries could not be run: {}", scarcity.what());
-        return Err(Error::new(ErrorKind::Io, message).with_evidence("tried", tried).with_help(scarcity.help()));
+        let message = format!(
+            "PostgreSQL's binaries could not be run: {}",
+            scarcity.what()
+        );
+        return Err(Error::new(ErrorKind::Io, message)
+            .with_evidence("tried", tried)
+            .with_help(scarcity.help()));
     }
-    let wanted = plan.postgres.map(|major| format!(" for PostgreSQL {major}")).unwrap_or_default();
-    let package = plan.postgres.map_or("postgresql".to_owned(), |major| format!("postgresql-{major}"));
+    let wanted = plan
+        .postgres
+        .map(|major| format!(" for PostgreSQL {major}"))
+        .unwrap_or_default();
+    let package = plan.postgres.map_or("postgresql".to_owned(), |major| {
+        format!("postgresql-{major}")
+    });
     Err(Error::new(ErrorKind::BinariesNotFound, format!("no PostgreSQL server binaries found{wanted}"))
         .with_evidence("tried", tried)
         .with_help(format!(
@@ -65,7 +82,8 @@ pub(crate) fn find(plan: &Plan, account: Option<Account>) -> Result<Binaries> {
 }
 
 fn note(tried: &mut String, origin: &str, folder: &Path, reason: &str) {
-    writeln!(tried, "{} ({origin}): {reason}", folder.display()).expect("writing to a string does not fail");
+    writeln!(tried, "{} ({origin}): {reason}", folder.display())
+        .expect("writing to a string does not fail");
 }
 
 fn candidates(plan: &Plan) -> Vec<(String, PathBuf)> {
@@ -75,16 +93,28 @@ fn candidates(plan: &Plan) -> Vec<(String, PathBuf)> {
     let search_path = plan.path.as_os_str();
     let mut found: Vec<(String, PathBuf)> = Vec::new();
     if let Some(pg_config) = on_path(search_path, "pg_config")
-        && let Ok(folder) = process::run(&pg_config, &[OsStr::new("--bindir")], None, Some(search_path))
+        && let Ok(folder) = process::run(
+            &pg_config,
+            &[OsStr::new("--bindir")],
+            None,
+            Some(search_path),
+        )
     {
         found.push(("pg_config --bindir".into(), PathBuf::from(folder.trim())));
     }
-    if let Some(folder) = on_path(search_path, "postgres").as_deref().and_then(Path::parent) {
+    if let Some(folder) = on_path(search_path, "postgres")
+        .as_deref()
+        .and_then(Path::parent)
+    {
         found.push(("PATH".into(), folder.to_owned()));
     }
     let mut usual: Vec<PathBuf> = USUAL_FOLDERS.into_iter().flat_map(expand).collect();
     usual.sort_by_key(|folder| std::cmp::Reverse(version_in(folder)));
-    found.extend(usual.into_iter().map(|folder| ("usual folder".into(), folder)));
+    found.extend(
+        usual
+            .into_iter()
+            .map(|folder| ("usual folder".into(), folder)),
+    );
     let mut seen = Vec::new();
     found.retain(|(_, folder)| {
         if seen.contains(folder) {
@@ -100,16 +130,24 @@ fn candidates(plan: &Plan) -> Vec<(String, PathBuf)> {
 fn on_path(search_path: &OsStr, program: &str) -> Option<PathBuf> {
     // An empty entry would be the current folder.
     let folders = std::env::split_paths(search_path).filter(|folder| folder.is_absolute());
-    folders.map(|folder| folder.join(program)).find(|candidate| candidate.is_file())
+    folders
+        .map(|folder| folder.join(program))
+        .find(|candidate| candidate.is_file())
 }
 
 /// The folders that a pattern with one `*` in one of its components stands for.
 fn expand(pattern: &str) -> Vec<PathBuf> {
     let Some((before, after)) = pattern.split_once('*') else {
-        return Path::new(pattern).is_dir().then(|| PathBuf::from(pattern)).into_iter().collect();
+        return Path::new(pattern)
+            .is_dir()
+            .then(|| PathBuf::from(pattern))
+            .into_iter()
+            .collect();
     };
     let (parent, prefix) = before.rsplit_once('/').unwrap_or(("", before));
-    let Ok(entries) = std::fs::read_dir(format!("{parent}/")) else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(format!("{parent}/")) else {
+        return Vec::new();
+    };
     entries
         .flatten()
         .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
@@ -121,7 +159,10 @@ fn expand(pattern: &str) -> Vec<PathBuf> {
 /// The last number in a folder's path, by which newer comes first.
 fn version_in(folder: &Path) -> u32 {
     let text = folder.to_string_lossy();
-    text.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).next_back().unwrap_or(0)
+    text.split(|c: char| !c.is_ascii_digit())
+        .filter_map(|digits| digits.parse().ok())
+        .next_back()
+        .unwrap_or(0)
 }
 
 fn inspect(folder: &Path, account: Option<Account>) -> std::result::Result<Binaries, String> {
@@ -131,14 +172,23 @@ fn inspect(folder: &Path, account: Option<Account>) -> std::result::Result<Binar
         }
     }
     // Run as the server's user, who must be able to reach it.
-    let version = process::run(&folder.join("postgres"), &[OsStr::new("--version")], account, None)
-        .map_err(|error| format!("{error:?}").replace('\n', " "))?;
+    let version = process::run(
+        &folder.join("postgres"),
+        &[OsStr::new("--version")],
+        account,
+        None,
+    )
+    .map_err(|error| format!("{error:?}").replace('\n', " "))?;
     let version = version.trim().to_owned();
     let major = version
         .split(|c: char| !c.is_ascii_digit())
         .find_map(|digits| digits.parse().ok())
         .ok_or_else(|| format!("says {version:?} for its version"))?;
-    Ok(Binaries { folder: folder.to_owned(), major, version })
+    Ok(Binaries {
+        folder: folder.to_owned(),
+        major,
+        version,
+    })
 }
 
 #[cfg(test)]
@@ -148,7 +198,8 @@ mod tests {
     #[test]
     fn newer_versions_sort_first_by_the_last_number_of_the_path() {
         assert!(
-            version_in(Path::new("/usr/lib/postgresql/17/bin")) > version_in(Path::new("/usr/lib/postgresql/9/bin"))
+            version_in(Path::new("/usr/lib/postgresql/17/bin"))
+                > version_in(Path::new("/usr/lib/postgresql/9/bin"))
         );
     }
 

@@ -28,9 +28,21 @@ pub(super) fn all_data(registry: &Registry, account: Option<Account>) -> Vec<(St
         return Vec::new();
     }
     let prefix = format!("{}.", registry.state.mark());
-    let entries = std::fs::read_dir(directory()).into_iter().flatten().flatten();
+    let entries = std::fs::read_dir(directory())
+        .into_iter()
+        .flatten()
+        .flatten();
     entries
-        .filter_map(|entry| Some((entry.file_name().to_str()?.strip_prefix(&prefix)?.to_owned(), entry.path())))
+        .filter_map(|entry| {
+            Some((
+                entry
+                    .file_name()
+                    .to_str()?
+                    .strip_prefix(&prefix)?
+                    .to_owned(),
+                entry.path(),
+            ))
+        })
         .collect()
 }
 
@@ -45,8 +57,11 @@ pub(super) fn prepare(account: Option<Account>) -> Result<()> {
         state::servers_folder(&directory, account)?;
         // Root may write everywhere but on a file system that is mounted read-only.
         access(&directory, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
-            Error::new(ErrorKind::StateFolder, format!("the directory {} cannot be written", directory.display()))
-                .with_source(std::io::Error::from(error))
+            Error::new(
+                ErrorKind::StateFolder,
+                format!("the directory {} cannot be written", directory.display()),
+            )
+            .with_source(std::io::Error::from(error))
         })?;
         match account::barrier(&directory, account) {
             None => Ok(()),
@@ -61,7 +76,10 @@ pub(super) fn prepare(account: Option<Account>) -> Result<()> {
         }
     };
     usable().map_err(|error| {
-        let refused = Error::new(ErrorKind::StateFolder, format!("data cannot be kept in memory: {error}"));
+        let refused = Error::new(
+            ErrorKind::StateFolder,
+            format!("data cannot be kept in memory: {error}"),
+        );
         let refused = match std::error::Error::source(&error) {
             Some(source) => refused.with_source(source.to_string()),
             None => refused,

@@ -125,7 +125,10 @@ impl Server {
         }
     }
 
-    #[cfg_attr(not(feature = "container"), expect(unused_variables, reason = "only a container needs the plan"))]
+    #[cfg_attr(
+        not(feature = "container"),
+        expect(unused_variables, reason = "only a container needs the plan")
+    )]
     fn with_instance(
         plan: &Plan,
         pointer: Pointer,
@@ -134,18 +137,29 @@ impl Server {
         origin: Origin,
         began: Instant,
     ) -> Self {
-        let known = Known { version_num: pointer.version_num, role: RoleKind::Superuser };
+        let known = Known {
+            version_num: pointer.version_num,
+            role: RoleKind::Superuser,
+        };
         let permits = Permits::in_folder(&instance.folder, pointer.connections);
         let (backend, conn, tenure) = match pointer.port {
             #[cfg(feature = "container")]
             Some(port) => {
-                let conn = ConnParams::tcp(&port.host, port.port, SUPERUSER, &port.password).knowing(known);
+                let conn = ConnParams::tcp(&port.host, port.port, SUPERUSER, &port.password)
+                    .knowing(known);
                 let tenure = container::Tenure::new(plan, instance, lease, &conn, port);
                 (Backend::Container, conn, Tenure::Container(tenure))
             }
             _ => {
                 let conn = ConnParams::socket(&instance.folder, SUPERUSER).knowing(known);
-                (Backend::Native, conn, Tenure::Native { instance, _lease: lease })
+                (
+                    Backend::Native,
+                    conn,
+                    Tenure::Native {
+                        instance,
+                        _lease: lease,
+                    },
+                )
             }
         };
         Self {
@@ -186,7 +200,9 @@ impl Server {
         match &self.tenure {
             Tenure::Native { instance, .. } => LaneLeases::in_folder(&instance.folder, fingerprint),
             #[cfg(feature = "container")]
-            Tenure::Container(tenure) => LaneLeases::in_folder(&tenure.instance.folder, fingerprint),
+            Tenure::Container(tenure) => {
+                LaneLeases::in_folder(&tenure.instance.folder, fingerprint)
+            }
             Tenure::External(tenure) => LaneLeases::by_locks(&tenure.locks, fingerprint),
         }
     }
@@ -199,7 +215,8 @@ impl Server {
     /// What was written down of a dedicated server's state before its first build. Before that it is `now`, which is
     /// written down.
     pub(crate) fn first_state(&self, now: &str) -> Result<Option<String>> {
-        self.instance().map_or(Ok(None), |instance| instance.first_state(now))
+        self.instance()
+            .map_or(Ok(None), |instance| instance.first_state(now))
     }
 
     /// Gives up a dedicated server that cannot be made as it was: no process joins it any more, and it ends with those
@@ -208,9 +225,12 @@ impl Server {
         if let Some(instance) = self.instance() {
             instance.spoil();
         }
-        Error::new(ErrorKind::ServerLost, "an earlier build has changed the dedicated server for good")
-            .with_evidence("the changes", differences)
-            .with_help("run the tests again: the next run starts a new server")
+        Error::new(
+            ErrorKind::ServerLost,
+            "an earlier build has changed the dedicated server for good",
+        )
+        .with_evidence("the changes", differences)
+        .with_help("run the tests again: the next run starts a new server")
     }
 
     /// Whether it stays when nobody uses it any more, with whatever was left on it.
@@ -239,7 +259,11 @@ impl Server {
     /// <https://www.postgresql.org/docs/current/sql-createdatabase.html>
     pub(crate) fn copy_strategy(&self) -> &'static str {
         let is_durable = self.external().is_some_and(|tenure| tenure.is_durable);
-        if is_durable || self.version_num < 150_000 { "" } else { " strategy file_copy" }
+        if is_durable || self.version_num < 150_000 {
+            ""
+        } else {
+            " strategy file_copy"
+        }
     }
 
     /// How many connections there are, for people.
@@ -251,11 +275,17 @@ impl Server {
     }
 
     pub(crate) async fn admin(&self) -> Result<PgConnection> {
-        self.conn.connect_own(self.conn.admin()).await.map_err(|error| self.explain(error))
+        self.conn
+            .connect_own(self.conn.admin())
+            .await
+            .map_err(|error| self.explain(error))
     }
 
     /// Keeps the server for a while beyond the life of its users.
-    #[cfg_attr(not(feature = "container"), expect(clippy::unused_async, reason = "only a container is asked"))]
+    #[cfg_attr(
+        not(feature = "container"),
+        expect(clippy::unused_async, reason = "only a container is asked")
+    )]
     pub(crate) async fn hold_for(&self, term: Duration) -> Result<()> {
         match &self.tenure {
             Tenure::Native { instance, .. } => instance.hold_for(term),
@@ -285,12 +315,15 @@ impl Server {
 
     /// Whether the error says that somebody else's container has got the port of ours: passwords are random.
     fn is_another(&self, error: &Error) -> bool {
-        let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<sqlx::Error>());
+        let source = std::error::Error::source(error)
+            .and_then(|source| source.downcast_ref::<sqlx::Error>());
         self.backend == Backend::Container && source.is_some_and(sql_error::is_no_password)
     }
 
     async fn answers(&self) -> bool {
-        let Ok(mut connection) = self.conn.connect_own(ADMIN_DATABASE).await else { return false };
+        let Ok(mut connection) = self.conn.connect_own(ADMIN_DATABASE).await else {
+            return false;
+        };
         let answer = identify(&mut connection).await;
         // The answer counts, not the farewell.
         let _ = connection.close().await;
@@ -312,21 +345,33 @@ impl Server {
 const SUPERUSER: &str = "postgres";
 
 fn lost() -> Error {
-    Error::new(ErrorKind::ServerLost, "the PostgreSQL server went away while it was in use")
-        .with_help("run the tests again: the next run starts a new server")
+    Error::new(
+        ErrorKind::ServerLost,
+        "the PostgreSQL server went away while it was in use",
+    )
+    .with_help("run the tests again: the next run starts a new server")
 }
 
 /// A server that cannot write its log of changes gives up, and its sessions see no more than the end. One that cannot start
 /// a process for a connection closes it without a word, and goes on.
 fn lost_with_log(log: &Path) -> Error {
     let end = process::tail(log, 10);
-    let of_fork: String = end.lines().filter(|line| line.contains("could not fork")).collect();
+    let of_fork: String = end
+        .lines()
+        .filter(|line| line.contains("could not fork"))
+        .collect();
     let error = if let Some(scarcity) = Scarcity::in_text(&of_fork) {
-        let message = format!("the PostgreSQL server could not serve a connection: {}", scarcity.what());
+        let message = format!(
+            "the PostgreSQL server could not serve a connection: {}",
+            scarcity.what()
+        );
         Error::new(ErrorKind::OutOfConnections, message).with_help(scarcity.help())
     } else if native::is_full(&process::tail(log, 50)) {
-        Error::new(ErrorKind::OutOfSpace, "the PostgreSQL server ended because there is no space left for its data")
-            .with_help(sql_error::MAKE_ROOM)
+        Error::new(
+            ErrorKind::OutOfSpace,
+            "the PostgreSQL server ended because there is no space left for its data",
+        )
+        .with_help(sql_error::MAKE_ROOM)
     } else {
         lost()
     };
@@ -345,7 +390,11 @@ fn in_full(error: &Error) -> String {
 
 fn linger_seconds(plan: &Plan) -> u64 {
     // The supervisor looks once a second.
-    plan.linger.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
+    plan.linger
+        .as_millis()
+        .div_ceil(1000)
+        .try_into()
+        .unwrap_or(u64::MAX)
 }
 
 struct Identification {
@@ -358,7 +407,12 @@ struct Identification {
 
 impl Identification {
     /// What other processes need to use the server.
-    fn pointer(self, instance: &Instance, port: Option<registry::PublishedPort>, reason: String) -> Pointer {
+    fn pointer(
+        self,
+        instance: &Instance,
+        port: Option<registry::PublishedPort>,
+        reason: String,
+    ) -> Pointer {
         Pointer {
             instance: instance.name(),
             version_num: self.version_num,

@@ -11,7 +11,9 @@ use super::share::{self, Found};
 use super::sharing::Sharing;
 use super::start_failure::StartFailure;
 use super::state::{self, StateFolder};
-use super::{Identification, Origin, Server, Trust, account, memory, orphans, settings, supervisor};
+use super::{
+    Identification, Origin, Server, Trust, account, memory, orphans, settings, supervisor,
+};
 use crate::config::{Plan, Storage};
 use crate::conn::{ADMIN_DATABASE, ConnParams, PORT};
 use crate::error::{Error, ErrorKind, Result};
@@ -25,9 +27,9 @@ pub(super) const SUPERVISOR: &str = concat!(include_str!("instance.sh"), include
 const ROOM_IN_MEMORY: u64 = 2 << 30;
 /// Bytes that `initdb` and one copy of its output take, each.
 const ROOM_TO_START: u64 = 48 << 20;
-const MAKE_ROOM: &str =
-    "free some space, move the state folder with EBBTIDE_STATE_DIR, or choose EBBTIDE_STORAGE=memory or disk";
-const MAKE_ROOM_IN_MEMORY: &str = "free some space in /dev/shm, or set EBBTIDE_STORAGE=auto or disk";
+const MAKE_ROOM: &str = "free some space, move the state folder with EBBTIDE_STATE_DIR, or choose EBBTIDE_STORAGE=memory or disk";
+const MAKE_ROOM_IN_MEMORY: &str =
+    "free some space in /dev/shm, or set EBBTIDE_STORAGE=auto or disk";
 /// How long the output of `initdb` is kept after its last use.
 const CACHE_KEPT: Duration = Duration::from_hours(30 * 24);
 /// How long a server may be short of processes or files before its start fails.
@@ -38,12 +40,20 @@ const LOG_LINES: usize = 15;
 const START_ATTEMPTS: usize = 3;
 
 /// Finds the running server for this plan, or starts one.
-pub(super) async fn start(plan: &Plan, sharing: &Sharing, trust: Trust, reason: &str) -> Result<Server> {
+pub(super) async fn start(
+    plan: &Plan,
+    sharing: &Sharing,
+    trust: Trust,
+    reason: &str,
+) -> Result<Server> {
     let began = Instant::now();
     let account = account::for_server()?;
     state::check_for_sockets(&plan.state_dir)?;
     let state = StateFolder::open(&plan.state_dir, account)?;
-    let registry = Registry { state, key: ServerKey::native(plan, sharing) };
+    let registry = Registry {
+        state,
+        key: ServerKey::native(plan, sharing),
+    };
     let turn = match share::join(&registry, plan, trust, *plan.start_timeout.get(), began).await? {
         Found::Server(server) => return Ok(*server),
         Found::Turn(turn) => turn,
@@ -59,9 +69,14 @@ pub(super) async fn start(plan: &Plan, sharing: &Sharing, trust: Trust, reason: 
         return Ok(server);
     }
     for _ in 0..START_ATTEMPTS {
-        match Launch::prepare(plan, &registry, account, reason)?.run(began).await? {
+        match Launch::prepare(plan, &registry, account, reason)?
+            .run(began)
+            .await?
+        {
             Attempt::Server(server) => return Ok(*server),
-            Attempt::SupervisorKilled => tracing::warn!("the supervisor of a server was killed while it started"),
+            Attempt::SupervisorKilled => {
+                tracing::warn!("the supervisor of a server was killed while it started")
+            }
         }
         // Its deputy may have been killed too.
         orphans::sweep(&registry, plan, account).await?;
@@ -89,19 +104,34 @@ async fn adopt(registry: &Registry, plan: &Plan, began: Instant) -> Result<Optio
         if !registry.is_of_this_key(&instance) || instance.health() != Health::Serving {
             continue;
         }
-        let Some(lease) = instance.lease().await? else { continue };
-        let Ok(found) = first_row(&instance, None, plan).await else { continue };
+        let Some(lease) = instance.lease().await? else {
+            continue;
+        };
+        let Ok(found) = first_row(&instance, None, plan).await else {
+            continue;
+        };
         let reason = "its starter was killed".to_owned();
         let pointer = found.pointer(&instance, None, reason);
         registry.write_pointer(&pointer)?;
-        return Ok(Some(Server::with_instance(plan, pointer, instance, lease, Origin::Reused, began)));
+        return Ok(Some(Server::with_instance(
+            plan,
+            pointer,
+            instance,
+            lease,
+            Origin::Reused,
+            began,
+        )));
     }
     Ok(None)
 }
 
 /// Removes prepared data folders that nobody has copied for long: those of versions that are gone, mostly.
 async fn prune_cache(state: &StateFolder) -> Result<()> {
-    for entry in std::fs::read_dir(state.cache()).into_iter().flatten().flatten() {
+    for entry in std::fs::read_dir(state.cache())
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
         // The supervisor touches what it copies.
         let used = entry.metadata().and_then(|metadata| metadata.modified());
         if used.is_ok_and(|used| used.elapsed().is_ok_and(|age| age > CACHE_KEPT)) {
@@ -126,19 +156,40 @@ struct Launch<'a> {
 }
 
 impl<'a> Launch<'a> {
-    fn prepare(plan: &'a Plan, registry: &'a Registry, account: Option<Account>, reason: &'a str) -> Result<Self> {
+    fn prepare(
+        plan: &'a Plan,
+        registry: &'a Registry,
+        account: Option<Account>,
+        reason: &'a str,
+    ) -> Result<Self> {
         let binaries = binaries::find(plan, account)?;
         let instance = registry.instance(&registry.key.new_instance());
         let data = data_folder(plan, registry, &instance, account)?;
         let settings = settings::tuned(binaries.major, &plan.settings);
         let arguments = server_arguments(&instance, &settings);
-        let variant = short_hash(&format!("{} {}", binaries.version, binaries.folder.display()), 8);
-        let cache = registry.state.cache().join(format!("initdb-{}-{variant}", binaries.major));
+        let variant = short_hash(
+            &format!("{} {}", binaries.version, binaries.folder.display()),
+            8,
+        );
+        let cache = registry
+            .state
+            .cache()
+            .join(format!("initdb-{}-{variant}", binaries.major));
         if !cache.exists() {
             enough_room(&cache)?;
         }
         enough_room(&data)?;
-        Ok(Self { plan, registry, account, binaries, instance, data, cache, arguments, reason })
+        Ok(Self {
+            plan,
+            registry,
+            account,
+            binaries,
+            instance,
+            data,
+            cache,
+            arguments,
+            reason,
+        })
     }
 
     async fn run(self, began: Instant) -> Result<Attempt> {
@@ -155,9 +206,10 @@ impl<'a> Launch<'a> {
         let found = match first_row(&self.instance, Some(&mut supervisor), self.plan).await {
             Ok(found) => found,
             Err(error) if error.kind() == ErrorKind::Timeout && self.scarcity().is_none() => {
-                return Err(
-                    error.with_evidence("the server's log ends", process::tail(&self.instance.log(), LOG_LINES))
-                );
+                return Err(error.with_evidence(
+                    "the server's log ends",
+                    process::tail(&self.instance.log(), LOG_LINES),
+                ));
             }
             Err(_) if supervisor.was_killed().await => return Ok(Attempt::SupervisorKilled),
             Err(error) => return Err(self.failure(&error.to_string(), said)),
@@ -165,13 +217,25 @@ impl<'a> Launch<'a> {
         let reason = self.reason.to_owned();
         let pointer = found.pointer(&self.instance, None, reason);
         self.registry.write_pointer(&pointer)?;
-        let server = Server::with_instance(self.plan, pointer, self.instance, lease, Origin::Started, began);
+        let server = Server::with_instance(
+            self.plan,
+            pointer,
+            self.instance,
+            lease,
+            Origin::Started,
+            began,
+        );
         Ok(Attempt::Server(Box::new(server)))
     }
 
     fn spawn(&self, lease: &LeaseName) -> Result<Detached> {
-        let mut command = supervisor::command(SUPERVISOR, &self.instance, self.registry, self.plan, lease);
-        command.arg(&self.data).arg(&self.cache).arg(&self.binaries.folder).args(&self.arguments);
+        let mut command =
+            supervisor::command(SUPERVISOR, &self.instance, self.registry, self.plan, lease);
+        command
+            .arg(&self.data)
+            .arg(&self.cache)
+            .arg(&self.binaries.folder)
+            .args(&self.arguments);
         supervisor::spawn(command, self.account)
     }
 
@@ -182,12 +246,29 @@ impl<'a> Launch<'a> {
 
     fn failure(&self, message: &str, output: String) -> Error {
         let log = process::tail(&self.instance.log(), LOG_LINES);
-        let has_no_room = || [self.data.as_path(), &self.instance.folder].map(room).contains(&Some(0));
+        let has_no_room = || {
+            [self.data.as_path(), &self.instance.folder]
+                .map(room)
+                .contains(&Some(0))
+        };
         let full = (is_full(&output) || is_full(&log) || has_no_room()).then(|| {
             let in_memory = self.data.starts_with(memory::FILE_SYSTEM);
-            (if in_memory { memory::FILE_SYSTEM } else { "the state folder" }, room_for(&self.data))
+            (
+                if in_memory {
+                    memory::FILE_SYSTEM
+                } else {
+                    "the state folder"
+                },
+                room_for(&self.data),
+            )
         });
-        StartFailure { message: message.to_owned(), output, log, full }.into_error()
+        StartFailure {
+            message: message.to_owned(),
+            output,
+            log,
+            full,
+        }
+        .into_error()
     }
 }
 
@@ -196,13 +277,19 @@ pub(super) fn is_full(text: &str) -> bool {
 }
 
 /// Waits for a real query's answer.
-async fn first_row(instance: &Instance, mut supervisor: Option<&mut Detached>, plan: &Plan) -> Result<Identification> {
+async fn first_row(
+    instance: &Instance,
+    mut supervisor: Option<&mut Detached>,
+    plan: &Plan,
+) -> Result<Identification> {
     let conn = ConnParams::socket(&instance.folder, SUPERUSER);
     let mut patience = Patience::new("server start: no answer", *plan.start_timeout.get());
     loop {
         // Looked at before the attempt, so that a server which dies after it is asked once more.
         let health = instance.health();
-        let exited = supervisor.as_mut().and_then(|supervisor| supervisor.exit_status());
+        let exited = supervisor
+            .as_mut()
+            .and_then(|supervisor| supervisor.exit_status());
         let seen = match conn.connect_own(ADMIN_DATABASE).await {
             Ok(mut connection) => match super::identify(&mut connection).await {
                 Ok(found) if found.identity.as_deref() == Some(&*instance.name()) => {
@@ -212,13 +299,22 @@ async fn first_row(instance: &Instance, mut supervisor: Option<&mut Detached>, p
                 Err(error) => error.to_string(),
             },
             Err(_) if health != Health::Serving => {
-                let how = exited.map(|status| format!(" ({status})")).unwrap_or_default();
-                return Err(Error::new(ErrorKind::ServerStart, format!("PostgreSQL ended while it started{how}")));
+                let how = exited
+                    .map(|status| format!(" ({status})"))
+                    .unwrap_or_default();
+                return Err(Error::new(
+                    ErrorKind::ServerStart,
+                    format!("PostgreSQL ended while it started{how}"),
+                ));
             }
-            Err(error) => std::error::Error::source(&error).map_or(error.to_string(), ToString::to_string),
+            Err(error) => {
+                std::error::Error::source(&error).map_or(error.to_string(), ToString::to_string)
+            }
         };
         // A postmaster that cannot start a process for a connection goes on without it.
-        if patience.elapsed() > SCARCITY_GRACE && Scarcity::in_text(&process::tail(&instance.log(), 3)).is_some() {
+        if patience.elapsed() > SCARCITY_GRACE
+            && Scarcity::in_text(&process::tail(&instance.log(), 3)).is_some()
+        {
             return Err(Error::new(
                 ErrorKind::ServerStart,
                 format!("PostgreSQL started and gives no connection: {seen}"),
@@ -228,15 +324,24 @@ async fn first_row(instance: &Instance, mut supervisor: Option<&mut Detached>, p
     }
 }
 
-fn data_folder(plan: &Plan, registry: &Registry, instance: &Instance, account: Option<Account>) -> Result<PathBuf> {
+fn data_folder(
+    plan: &Plan,
+    registry: &Registry,
+    instance: &Instance,
+    account: Option<Account>,
+) -> Result<PathBuf> {
     let on_disk = instance.folder.join("data");
     let free = room(Path::new(memory::FILE_SYSTEM));
     let storage = *plan.storage.get();
     let in_memory = match storage {
         Storage::Disk => false,
         Storage::Memory if free.is_none() => {
-            let message = format!("storage = \"memory\", but there is no {} here", memory::FILE_SYSTEM);
-            return Err(Error::new(ErrorKind::Config, message).with_help("set EBBTIDE_STORAGE=auto or disk"));
+            let message = format!(
+                "storage = \"memory\", but there is no {} here",
+                memory::FILE_SYSTEM
+            );
+            return Err(Error::new(ErrorKind::Config, message)
+                .with_help("set EBBTIDE_STORAGE=auto or disk"));
         }
         Storage::Memory => true,
         Storage::Auto => free.is_some_and(|free| free >= ROOM_IN_MEMORY),
@@ -273,7 +378,11 @@ fn enough_room(folder: &Path) -> Result<()> {
 
 /// What to do where a folder has no room.
 fn room_for(folder: &Path) -> &'static str {
-    if folder.starts_with(memory::FILE_SYSTEM) { MAKE_ROOM_IN_MEMORY } else { MAKE_ROOM }
+    if folder.starts_with(memory::FILE_SYSTEM) {
+        MAKE_ROOM_IN_MEMORY
+    } else {
+        MAKE_ROOM
+    }
 }
 
 /// Free bytes for us in a folder's file system.
@@ -286,8 +395,12 @@ fn room(folder: &Path) -> Option<u64> {
 }
 
 fn server_arguments(instance: &Instance, settings: &BTreeMap<String, String>) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> =
-        vec!["-k".into(), list_item(&instance.folder), "-p".into(), PORT.to_string().into()];
+    let mut arguments: Vec<OsString> = vec![
+        "-k".into(),
+        list_item(&instance.folder),
+        "-p".into(),
+        PORT.to_string().into(),
+    ];
     let ours = [
         ("listen_addresses", ""),
         ("logging_collector", "off"),
@@ -295,7 +408,9 @@ fn server_arguments(instance: &Instance, settings: &BTreeMap<String, String>) ->
         // Read back before anything is trusted: the folder's name is the server's identity.
         ("ebbtide.identity", &*instance.name()),
     ];
-    let users = settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let users = settings
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
     for (name, value) in users.chain(ours.iter().map(|(name, value)| (*name, *value))) {
         arguments.push(OsStr::new("-c").to_owned());
         arguments.push(format!("{name}={value}").into());
@@ -306,6 +421,8 @@ fn server_arguments(instance: &Instance, settings: &BTreeMap<String, String>) ->
 /// A directory as one item of `unix_socket_directories`, which is split at commas outside of double quotes.
 /// <https://www.postgresql.org/docs/current/runtime-config-connection.html#GUC-UNIX-SOCKET-DIRECTORIES>
 fn list_item(directory: &Path) -> OsString {
-    let text = directory.to_str().expect("the state folder is checked for sockets");
+    let text = directory
+        .to_str()
+        .expect("the state folder is checked for sockets");
     format!("\"{}\"", text.replace('"', "\"\"")).into()
 }

@@ -23,20 +23,36 @@ const BOOTSTRAP_GRACE: Duration = Duration::from_secs(8);
 
 /// Ends the processes and removes the folders of every orphaned server in the state folder, except of those that are in
 /// use: these get a new supervisor.
-pub(crate) async fn sweep(registry: &Registry, plan: &Plan, account: Option<Account>) -> Result<()> {
+pub(crate) async fn sweep(
+    registry: &Registry,
+    plan: &Plan,
+    account: Option<Account>,
+) -> Result<()> {
     let _lock = registry.sweep_lock(SWEEP_TIMEOUT).await?;
     for instance in registry.instances() {
         if instance.health() != Health::Orphaned {
             continue;
         }
         let in_memory = memory::data(registry, &instance.name());
-        let data = if in_memory.exists() { in_memory } else { instance.folder.join("data") };
+        let data = if in_memory.exists() {
+            in_memory
+        } else {
+            instance.folder.join("data")
+        };
         if adoption::adopt(registry, &instance, &data, plan).await? == Adoption::Adopted {
             continue;
         }
-        tracing::info!(instance = instance.name(), "removing a server without a supervisor");
+        tracing::info!(
+            instance = instance.name(),
+            "removing a server without a supervisor"
+        );
         registry.forget(&instance);
-        Orphan { instance: &instance, data: &data }.end(account).await?;
+        Orphan {
+            instance: &instance,
+            data: &data,
+        }
+        .end(account)
+        .await?;
         remove_tablespaces(&data).await?;
         remove(&data).await?;
         remove(&instance.folder).await?;
@@ -45,7 +61,12 @@ pub(crate) async fn sweep(registry: &Registry, plan: &Plan, account: Option<Acco
     for (name, data) in memory::all_data(registry, account) {
         let instance = registry.instance(&name);
         if !instance.folder.exists() {
-            Orphan { instance: &instance, data: &data }.end(account).await?;
+            Orphan {
+                instance: &instance,
+                data: &data,
+            }
+            .end(account)
+            .await?;
             remove_tablespaces(&data).await?;
             remove(&data).await?;
         }
@@ -79,7 +100,8 @@ enum Duty {
 
 impl Orphan<'_> {
     async fn end(&self, account: Option<Account>) -> Result<()> {
-        let pid_file = std::fs::read_to_string(self.data.join("postmaster.pid")).unwrap_or_default();
+        let pid_file =
+            std::fs::read_to_string(self.data.join("postmaster.pid")).unwrap_or_default();
         let mut lines = pid_file.lines();
         let postmaster: Option<i32> = lines.next().and_then(|line| line.trim().parse().ok());
         let segment = lines.nth(5);
@@ -88,7 +110,9 @@ impl Orphan<'_> {
         loop {
             let strays = self.strays();
             let Some(first) = strays.first() else { break };
-            let leader = strays.iter().find(|stray| Some(stray.pid.as_raw_nonzero().get()) == postmaster);
+            let leader = strays
+                .iter()
+                .find(|stray| Some(stray.pid.as_raw_nonzero().get()) == postmaster);
             for stray in &strays {
                 let signal = match (leader, stray.duty) {
                     (_, Duty::Serve | Duty::Prepare) if began.elapsed() >= COURTESY => Signal::KILL,
@@ -98,7 +122,12 @@ impl Orphan<'_> {
                     // They end with the postmaster or with `initdb`, and give their shared memory back.
                     (Some(_), _) | (None, Duty::Bootstrap) => continue,
                 };
-                tracing::info!(?account, ?stray, ?signal, "ending a process without a supervisor");
+                tracing::info!(
+                    ?account,
+                    ?stray,
+                    ?signal,
+                    "ending a process without a supervisor"
+                );
                 // When it has ended meanwhile, all is well.
                 let _ = kill_process(stray.pid, signal);
             }
@@ -113,7 +142,8 @@ impl Orphan<'_> {
     /// PostgreSQL's processes, which work in their data folder, and what the supervisor had started to prepare it.
     fn strays(&self) -> Vec<Stray> {
         // A working folder is shown without links.
-        let real = |folder: &Path| std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+        let real =
+            |folder: &Path| std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
         let (data, draft) = (real(self.data), real(&self.instance.folder).join("initdb"));
         let supervisor = self.instance.owner().map(|owner| owner.pid);
         let is_named = |argument: &String| {
@@ -125,14 +155,19 @@ impl Orphan<'_> {
             match folder {
                 Some(folder) if folder == data => Some(Duty::Serve),
                 Some(folder) if folder == draft => Some(Duty::Bootstrap),
-                _ if Some(running.group) == supervisor && running.arguments().iter().any(is_named) => {
+                _ if Some(running.group) == supervisor
+                    && running.arguments().iter().any(is_named) =>
+                {
                     Some(Duty::Prepare)
                 }
                 _ => None,
             }
         };
         let strays = process::all().into_iter().filter_map(|running| {
-            Some(Stray { duty: duty(&running)?, pid: Pid::from_raw(running.pid.cast_signed())? })
+            Some(Stray {
+                duty: duty(&running)?,
+                pid: Pid::from_raw(running.pid.cast_signed())?,
+            })
         });
         strays.collect()
     }
@@ -141,7 +176,9 @@ impl Orphan<'_> {
     /// one of the next numbers, and its identifier.
     fn free(&self, line: &str) {
         let mut words = line.split_whitespace();
-        let (Some(key), Some(identifier), None) = (words.next(), words.next(), words.next()) else { return };
+        let (Some(key), Some(identifier), None) = (words.next(), words.next(), words.next()) else {
+            return;
+        };
         // After a reboot the number may be somebody else's; key and number together are not.
         let segments = std::fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
         let is_there = segments.lines().any(|segment| {
@@ -159,11 +196,15 @@ impl Orphan<'_> {
 
 /// Removes what a dead server's tablespaces hold outside its data folder, as `native.sh` does.
 async fn remove_tablespaces(data: &Path) -> Result<()> {
-    let Ok(major) = std::fs::read_to_string(data.join("PG_VERSION")) else { return Ok(()) };
+    let Ok(major) = std::fs::read_to_string(data.join("PG_VERSION")) else {
+        return Ok(());
+    };
     let prefix = format!("PG_{}_", major.trim());
     let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
     for link in entries(&data.join("pg_tblspc")).filter(|entry| entry.path().is_symlink()) {
-        for folder in entries(&link.path()).filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)) {
+        for folder in entries(&link.path())
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
+        {
             remove(&folder.path()).await?;
         }
     }
@@ -178,12 +219,20 @@ pub(super) async fn remove(folder: &Path) -> Result<()> {
             Ok(()) => return Ok(()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
-                patience.pause(format!("{}: {error}", folder.display())).await?;
+                patience
+                    .pause(format!("{}: {error}", folder.display()))
+                    .await?;
             }
             Err(error) => {
-                return Err(Error::new(ErrorKind::StateFolder, format!("{} cannot be removed", folder.display()))
-                    .with_source(error)
-                    .with_help(format!("a dead server left it; remove it with `rm -rf {}`", folder.display())));
+                return Err(Error::new(
+                    ErrorKind::StateFolder,
+                    format!("{} cannot be removed", folder.display()),
+                )
+                .with_source(error)
+                .with_help(format!(
+                    "a dead server left it; remove it with `rm -rf {}`",
+                    folder.display()
+                )));
             }
         }
     }

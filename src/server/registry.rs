@@ -46,7 +46,16 @@ impl ServerKey {
     /// A container. What is not in the plan, such as which of several engines answered, is the same for all.
     #[cfg(feature = "container")]
     pub(crate) fn container(plan: &Plan, sharing: &Sharing) -> Self {
-        Self::of(plan, sharing, &format!("container {:?} {:?} {}", plan.image.get(), plan.engine, plan.cache.get()))
+        Self::of(
+            plan,
+            sharing,
+            &format!(
+                "container {:?} {:?} {}",
+                plan.image.get(),
+                plan.engine,
+                plan.cache.get()
+            ),
+        )
     }
 
     /// The choice between the two.
@@ -135,7 +144,11 @@ impl Registry {
             // A draft that could not be written is of no use; the write's own error is the one to report.
             let _ = std::fs::remove_file(&draft);
             let gone = error.kind() == std::io::ErrorKind::NotFound;
-            let kind = if gone { ErrorKind::ServerLost } else { ErrorKind::Io };
+            let kind = if gone {
+                ErrorKind::ServerLost
+            } else {
+                ErrorKind::Io
+            };
             Error::new(kind, format!("{} could not be written", path.display())).with_source(error)
         })
     }
@@ -150,7 +163,9 @@ impl Registry {
     /// Removes the pointer that names a removed instance. It may already name a successor.
     pub(crate) fn forget(&self, instance: &Instance) {
         let path = self.pointer_path_of(instance);
-        let pointer: Option<Pointer> = std::fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let pointer: Option<Pointer> = std::fs::read(&path)
+            .ok()
+            .and_then(|text| serde_json::from_slice(&text).ok());
         if pointer.is_some_and(|pointer| pointer.instance == instance.name()) {
             // A pointer to an instance that is not there is ignored; the next start replaces it.
             let _ = std::fs::remove_file(path);
@@ -159,29 +174,57 @@ impl Registry {
 
     /// Takes the start-up lock, waiting for another process's start-up to finish.
     pub(crate) async fn lock(&self, limit: Duration) -> Result<StartLock> {
-        self.lock_named(&self.key.0, "server start: another process is starting the server", limit).await
+        self.lock_named(
+            &self.key.0,
+            "server start: another process is starting the server",
+            limit,
+        )
+        .await
     }
 
     /// Takes the lock that one sweep of this state folder holds, whatever its key: two at once could take one server over
     /// twice.
     pub(crate) async fn sweep_lock(&self, limit: Duration) -> Result<StartLock> {
-        self.lock_named("sweep", "server start: another process removes dead servers", limit).await
+        self.lock_named(
+            "sweep",
+            "server start: another process removes dead servers",
+            limit,
+        )
+        .await
     }
 
     async fn lock_named(&self, name: &str, step: &str, limit: Duration) -> Result<StartLock> {
         let path = self.state.locks().join(name);
-        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(|error| {
-            Error::new(ErrorKind::StateFolder, format!("{} could not be opened", path.display())).with_source(error)
-        })?;
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|error| {
+                Error::new(
+                    ErrorKind::StateFolder,
+                    format!("{} could not be opened", path.display()),
+                )
+                .with_source(error)
+            })?;
         // Whatever the umask was: later processes of this user open it, too.
-        file.set_permissions(Permissions::from_mode(0o600)).map_err(|error| {
-            Error::new(ErrorKind::StateFolder, format!("{} is not ours", path.display())).with_source(error)
-        })?;
+        file.set_permissions(Permissions::from_mode(0o600))
+            .map_err(|error| {
+                Error::new(
+                    ErrorKind::StateFolder,
+                    format!("{} is not ours", path.display()),
+                )
+                .with_source(error)
+            })?;
         let mut patience = Patience::new(step, limit);
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(StartLock { _file: file }),
-                Err(TryLockError::WouldBlock) => patience.pause(format!("{} is locked", path.display())).await?,
+                Err(TryLockError::WouldBlock) => {
+                    patience
+                        .pause(format!("{} is locked", path.display()))
+                        .await?
+                }
                 Err(TryLockError::Error(error)) => {
                     let message = format!("{} cannot be locked", path.display());
                     return Err(Error::new(ErrorKind::StateFolder, message).with_source(error));
@@ -191,14 +234,24 @@ impl Registry {
     }
 
     pub(crate) fn instance(&self, name: &str) -> Instance {
-        Instance { folder: self.state.servers().join(name) }
+        Instance {
+            folder: self.state.servers().join(name),
+        }
     }
 
     /// Every instance folder, of this key and of others, also half made and half removed ones.
     pub(crate) fn instances(&self) -> Vec<Instance> {
-        let Ok(entries) = std::fs::read_dir(self.state.servers()) else { return Vec::new() };
-        let folders = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        folders.map(|entry| Instance { folder: entry.path() }).collect()
+        let Ok(entries) = std::fs::read_dir(self.state.servers()) else {
+            return Vec::new();
+        };
+        let folders = entries
+            .flatten()
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        folders
+            .map(|entry| Instance {
+                folder: entry.path(),
+            })
+            .collect()
     }
 
     pub(crate) fn is_of_this_key(&self, instance: &Instance) -> bool {
@@ -243,7 +296,10 @@ fn may_live(mark: std::io::Result<Option<ProcessMark>>) -> bool {
 
 impl Instance {
     pub(crate) fn name(&self) -> String {
-        self.folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+        self.folder
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default()
     }
 
     pub(crate) fn log(&self) -> PathBuf {
@@ -257,14 +313,23 @@ impl Instance {
         // The deputy of a killed supervisor takes over within a second.
         if !may_live(self.mark()) && !may_live(self.mark_in("deputy")) {
             // Removed by its owner between two looks, it is no orphan.
-            return if self.folder.exists() { Health::Orphaned } else { Health::Gone };
+            return if self.folder.exists() {
+                Health::Orphaned
+            } else {
+                Health::Gone
+            };
         }
         let has = |name: &str| self.folder.join(name).exists();
         if has(SPOILT) {
             return Health::ServerDead;
         }
         // A supervisor that changes its mind renames `retiring` back, perhaps between two looks.
-        match (self.is_passing(), has("serving"), has("retiring"), has("serving")) {
+        match (
+            self.is_passing(),
+            has("serving"),
+            has("retiring"),
+            has("serving"),
+        ) {
             (true, ..) => Health::Passing,
             (false, true, ..) | (false, false, false, true) => Health::Serving,
             (false, false, true, _) => Health::Retiring,
@@ -293,7 +358,9 @@ impl Instance {
     pub(crate) fn is_leased(&self) -> bool {
         match std::fs::read_dir(self.folder.join("leases")) {
             Ok(entries) => {
-                let mut names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+                let mut names = entries
+                    .flatten()
+                    .filter_map(|entry| entry.file_name().into_string().ok());
                 names.any(|name| LeaseName(name).is_valid())
             }
             // Its users are not known: it has some.
@@ -309,13 +376,24 @@ impl Instance {
     ///
     /// The lease is written before the look: a supervisor that decides to end afterwards sees it.
     pub(crate) async fn lease(&self) -> Result<Option<Lease>> {
-        let Ok(lease) = Lease::write(&self.folder.join("leases"), &LeaseName::process()) else { return Ok(None) };
-        let mut patience = Patience::new("server start: the previous server is ending", Duration::from_secs(20));
+        let Ok(lease) = Lease::write(&self.folder.join("leases"), &LeaseName::process()) else {
+            return Ok(None);
+        };
+        let mut patience = Patience::new(
+            "server start: the previous server is ending",
+            Duration::from_secs(20),
+        );
         loop {
             match self.health() {
                 Health::Serving => return Ok(Some(lease)),
-                Health::Retiring => patience.pause(format!("{} is retiring", self.folder.display())).await?,
-                Health::ServerDead | Health::Passing | Health::Orphaned | Health::Gone => return Ok(None),
+                Health::Retiring => {
+                    patience
+                        .pause(format!("{} is retiring", self.folder.display()))
+                        .await?
+                }
+                Health::ServerDead | Health::Passing | Health::Orphaned | Health::Gone => {
+                    return Ok(None);
+                }
             }
         }
     }
@@ -330,8 +408,13 @@ impl Instance {
     /// What was written down before the first build, unless that is now.
     pub(super) fn first_state(&self, now: &str) -> Result<Option<String>> {
         let path = self.folder.join("first-state");
-        let failed =
-            |error| Error::new(ErrorKind::ServerLost, format!("{} cannot be used", path.display())).with_source(error);
+        let failed = |error| {
+            Error::new(
+                ErrorKind::ServerLost,
+                format!("{} cannot be used", path.display()),
+            )
+            .with_source(error)
+        };
         match std::fs::read_to_string(&path) {
             Ok(first) => return Ok(Some(first)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -339,7 +422,9 @@ impl Instance {
         }
         // Under its name it is complete, also when this process is killed.
         let draft = self.folder.join(format!("first-state.{}", short_id()));
-        std::fs::write(&draft, now).and_then(|()| std::fs::rename(&draft, &path)).map_err(failed)?;
+        std::fs::write(&draft, now)
+            .and_then(|()| std::fs::rename(&draft, &path))
+            .map_err(failed)?;
         Ok(None)
     }
 
@@ -352,9 +437,15 @@ impl Instance {
 
     /// Keeps the server until a moment, beyond the life of this process.
     pub(crate) fn hold_for(&self, term: Duration) -> Result<()> {
-        let lease = Lease::write(&self.folder.join("leases"), &LeaseName::until(term)).map_err(|error| {
-            Error::new(ErrorKind::ServerLost, "the server is no longer there to be kept").with_source(error)
-        })?;
+        let lease = Lease::write(&self.folder.join("leases"), &LeaseName::until(term)).map_err(
+            |error| {
+                Error::new(
+                    ErrorKind::ServerLost,
+                    "the server is no longer there to be kept",
+                )
+                .with_source(error)
+            },
+        )?;
         // The supervisor removes it when the term is over.
         std::mem::forget(lease);
         Ok(())
@@ -369,12 +460,19 @@ impl LeaseName {
     /// `PID.START.COUNT`, valid while that process lives.
     pub(crate) fn process() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        Self(format!("{}.{}", ProcessMark::own(), COUNT.fetch_add(1, Ordering::Relaxed)))
+        Self(format!(
+            "{}.{}",
+            ProcessMark::own(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        ))
     }
 
     /// `until.SECONDS.ID`, valid until that moment.
     pub(crate) fn until(term: Duration) -> Self {
-        let end = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + term;
+        let end = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            + term;
         Self(format!("until.{}.{}", end.as_secs(), short_id()))
     }
 
@@ -384,10 +482,15 @@ impl LeaseName {
 
     /// As the supervisor decides it.
     fn is_valid(&self) -> bool {
-        let Some((mark, _)) = self.0.rsplit_once('.') else { return false };
+        let Some((mark, _)) = self.0.rsplit_once('.') else {
+            return false;
+        };
         match mark.strip_prefix("until.") {
             Some(end) => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+                let now = SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .unwrap_or_default()
+                    .as_secs();
                 end.parse().is_ok_and(|end: u64| now < end)
             }
             None => ProcessMark::parse(mark).is_some_and(|holder| holder.is_alive()),
@@ -410,7 +513,9 @@ impl Lease {
 
     /// The lease that the supervisor writes in our name when it starts.
     pub(crate) fn written_by_supervisor(instance: &Instance, name: &LeaseName) -> Self {
-        Self { path: instance.folder.join("leases").join(&name.0) }
+        Self {
+            path: instance.folder.join("leases").join(&name.0),
+        }
     }
 }
 

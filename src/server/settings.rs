@@ -48,7 +48,10 @@ mod tests {
 
     #[test]
     fn the_users_settings_win() {
-        let users = BTreeMap::from([("FSYNC".to_owned(), "on".to_owned()), ("timezone".to_owned(), "UTC".to_owned())]);
+        let users = BTreeMap::from([
+            ("FSYNC".to_owned(), "on".to_owned()),
+            ("timezone".to_owned(), "UTC".to_owned()),
+        ]);
         let settings = tuned(15, &users);
         assert_eq!(settings["fsync"], "on");
         assert_eq!(settings["timezone"], "UTC");

@@ -38,13 +38,22 @@ pub(super) async fn join(
     let lock = registry.lock(limit).await?;
     match attach_answering(registry, plan, began).await? {
         Some(server) => Ok(Found::Server(Box::new(server))),
-        None => Ok(Found::Turn(Turn { progress, _lock: lock })),
+        None => Ok(Found::Turn(Turn {
+            progress,
+            _lock: lock,
+        })),
     }
 }
 
 /// Uses the server that the pointer names, if it answers.
-pub(super) async fn attach_answering(registry: &Registry, plan: &Plan, began: Instant) -> Result<Option<Server>> {
-    let Some(server) = attach(registry, plan, began).await? else { return Ok(None) };
+pub(super) async fn attach_answering(
+    registry: &Registry,
+    plan: &Plan,
+    began: Instant,
+) -> Result<Option<Server>> {
+    let Some(server) = attach(registry, plan, began).await? else {
+        return Ok(None);
+    };
     if server.answers().await {
         return Ok(Some(server));
     }
@@ -53,9 +62,24 @@ pub(super) async fn attach_answering(registry: &Registry, plan: &Plan, began: In
 }
 
 /// Uses the server that the pointer names, believing the files alone.
-pub(super) async fn attach(registry: &Registry, plan: &Plan, began: Instant) -> Result<Option<Server>> {
-    let Some(pointer) = registry.read_pointer() else { return Ok(None) };
+pub(super) async fn attach(
+    registry: &Registry,
+    plan: &Plan,
+    began: Instant,
+) -> Result<Option<Server>> {
+    let Some(pointer) = registry.read_pointer() else {
+        return Ok(None);
+    };
     let instance = registry.instance(&pointer.instance);
-    let Some(lease) = instance.lease().await? else { return Ok(None) };
-    Ok(Some(Server::with_instance(plan, pointer, instance, lease, Origin::Reused, began)))
+    let Some(lease) = instance.lease().await? else {
+        return Ok(None);
+    };
+    Ok(Some(Server::with_instance(
+        plan,
+        pointer,
+        instance,
+        lease,
+        Origin::Reused,
+        began,
+    )))
 }

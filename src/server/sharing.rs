@@ -77,12 +77,17 @@ impl Sharing {
 
     /// States in one line, for people, that a dedicated server has been started, and adds the cause to its reason.
     pub(super) fn announce(&self, server: &mut Server, plan: &Plan) {
-        let Self::Dedicated(dedication) = self else { return };
+        let Self::Dedicated(dedication) = self else {
+            return;
+        };
         if server.origin == Origin::Started {
             // Not by `eprintln!`, which a test runner captures for the test that comes first. Without a stderr, the reason
             // remains.
-            let _ =
-                writeln!(std::io::stderr(), "ebbtide: started a dedicated PostgreSQL server: {}", dedication.why(plan));
+            let _ = writeln!(
+                std::io::stderr(),
+                "ebbtide: started a dedicated PostgreSQL server: {}",
+                dedication.why(plan)
+            );
         }
         server.is_dedicated = true;
         server.reason = self.explained(&server.reason, plan);
@@ -90,11 +95,15 @@ impl Sharing {
 
     /// The error for contents that an external server cannot hold: other projects and real databases are on it.
     pub(super) fn refused_by_external(&self, plan: &Plan) -> Option<Error> {
-        let Self::Dedicated(dedication) = self else { return None };
+        let Self::Dedicated(dedication) = self else {
+            return None;
+        };
         let source = &plan.url.source;
         let (message, help) = match &dedication.cause {
             Cause::Statement { place, statement } => (
-                format!("{place}: `{statement}` touches the whole server, and an external server is shared ({source})"),
+                format!(
+                    "{place}: `{statement}` touches the whole server, and an external server is shared ({source})"
+                ),
                 format!(
                     "use the {} or {} backend, which starts a dedicated server for it; or run the statement on that server \
                      once by hand, guard it in the file with DO $$ BEGIN IF NOT EXISTS .. END $$, and set \
@@ -124,8 +133,14 @@ impl Sharing {
 impl Dedication {
     fn why(&self, plan: &Plan) -> String {
         match &self.cause {
-            Cause::Statement { place, statement } => format!("{place}: `{statement}` touches the whole server"),
-            Cause::Plan => format!("dedicated = \"{}\" ({})", Dedicated::Always, plan.dedicated.source),
+            Cause::Statement { place, statement } => {
+                format!("{place}: `{statement}` touches the whole server")
+            }
+            Cause::Plan => format!(
+                "dedicated = \"{}\" ({})",
+                Dedicated::Always,
+                plan.dedicated.source
+            ),
         }
     }
 }

@@ -17,7 +17,12 @@ pub(super) struct StartFailure {
 
 impl StartFailure {
     pub(super) fn into_error(self) -> Error {
-        let Self { message, output, log, full } = self;
+        let Self {
+            message,
+            output,
+            log,
+            full,
+        } = self;
         let scarcity = Scarcity::in_text(&output).or_else(|| Scarcity::in_text(&log));
         let failed = |message: String| Error::new(ErrorKind::ServerStart, message);
         let error = match (scarcity, full) {
@@ -36,6 +41,8 @@ impl StartFailure {
                 "the log says why; settings that the server refuses come from `settings` in ebbtide.toml or the builder",
             ),
         };
-        error.with_evidence("what was said", output).with_evidence("the server's log ends", log)
+        error
+            .with_evidence("what was said", output)
+            .with_evidence("the server's log ends", log)
     }
 }

@@ -28,7 +28,10 @@ impl StateFolder {
     /// [`ErrorKind::StateFolder`]: the folder is a link, belongs to someone else or cannot be written, its parent does not
     /// exist, or another user could put a folder in its place.
     pub(crate) fn open(root: &Path, account: Option<Account>) -> Result<Self> {
-        let state = Self { root: root.to_owned(), mark: String::new() };
+        let state = Self {
+            root: root.to_owned(),
+            mark: String::new(),
+        };
         // Another user must pass through, not look inside.
         let mode = if account.is_some() { 0o711 } else { 0o700 };
         check_parents(root)?;
@@ -44,7 +47,10 @@ impl StateFolder {
         servers_folder(&state.servers(), account)?;
         servers_folder(&state.cache(), account)?;
         let metadata = std::fs::metadata(root).map_err(|error| unusable(root, error))?;
-        Ok(Self { mark: format!("{:x}-{:x}", metadata.dev(), metadata.ino()), ..state })
+        Ok(Self {
+            mark: format!("{:x}-{:x}", metadata.dev(), metadata.ino()),
+            ..state
+        })
     }
 
     /// Names this folder and no other, by whatever path it is reached.
@@ -70,7 +76,9 @@ impl StateFolder {
 /// # Errors
 /// [`ErrorKind::StateFolder`]: a socket's path would be too long, or holds what one of the two cannot read.
 pub(super) fn check_for_sockets(root: &Path) -> Result<()> {
-    let longest = root.join("servers/00000000.00000000").join(format!(".s.PGSQL.{PORT}"));
+    let longest = root
+        .join("servers/00000000.00000000")
+        .join(format!(".s.PGSQL.{PORT}"));
     let length = longest.as_os_str().len();
     if length > SOCKET_PATH_LIMIT {
         let root = root.display();
@@ -83,13 +91,18 @@ pub(super) fn check_for_sockets(root: &Path) -> Result<()> {
     // The driver and URLs take text; the server writes the path as one line of `postmaster.pid`.
     let what = match root.to_str() {
         None => "is not valid UTF-8",
-        Some(text) if text.contains(char::is_control) => "holds a line break or another control character",
+        Some(text) if text.contains(char::is_control) => {
+            "holds a line break or another control character"
+        }
         Some(_) => return Ok(()),
     };
     // Escaped: a line break would break the message's line, and other bytes would be lost.
     let shown = root.as_os_str().as_bytes().escape_ascii();
-    Err(Error::new(ErrorKind::StateFolder, format!("the path of the state directory \"{shown}\" {what}"))
-        .with_help("set EBBTIDE_STATE_DIR to a path of printable characters, for example /tmp/ebbtide"))
+    Err(Error::new(
+        ErrorKind::StateFolder,
+        format!("the path of the state directory \"{shown}\" {what}"),
+    )
+    .with_help("set EBBTIDE_STATE_DIR to a path of printable characters, for example /tmp/ebbtide"))
 }
 
 /// Refuses a folder whose parent does not exist, or that another user could replace.
@@ -97,14 +110,22 @@ fn check_parents(root: &Path) -> Result<()> {
     let parent = root.parent().unwrap_or(root);
     // Created here, a mistyped TMPDIR would work for root and stay.
     let real = std::fs::canonicalize(parent).map_err(|error| {
-        let message = format!("the state directory {} has no parent: {}", root.display(), parent.display());
-        Error::new(ErrorKind::StateFolder, message).with_source(error).with_help(format!(
-            "create {}, or set TMPDIR or EBBTIDE_STATE_DIR to a directory that exists",
+        let message = format!(
+            "the state directory {} has no parent: {}",
+            root.display(),
             parent.display()
-        ))
+        );
+        Error::new(ErrorKind::StateFolder, message)
+            .with_source(error)
+            .with_help(format!(
+                "create {}, or set TMPDIR or EBBTIDE_STATE_DIR to a directory that exists",
+                parent.display()
+            ))
     })?;
     for folder in real.ancestors() {
-        let mode = std::fs::metadata(folder).map_err(|error| unusable(folder, error))?.mode();
+        let mode = std::fs::metadata(folder)
+            .map_err(|error| unusable(folder, error))?
+            .mode();
         // Without the sticky bit, who may write a directory may rename what others have in it.
         if mode & 0o002 != 0 && mode & 0o1000 == 0 {
             let message = format!(
@@ -138,11 +159,17 @@ pub(crate) fn own_folder(folder: &Path, mode: u32, owner: u32) -> Result<()> {
         } else {
             "is a link or no folder".to_owned()
         };
-        return Err(Error::new(ErrorKind::StateFolder, format!("{} {what}", folder.display()))
-            .with_help("remove it if you know whose it is, or set EBBTIDE_STATE_DIR to a folder of your own"));
+        return Err(Error::new(
+            ErrorKind::StateFolder,
+            format!("{} {what}", folder.display()),
+        )
+        .with_help(
+            "remove it if you know whose it is, or set EBBTIDE_STATE_DIR to a folder of your own",
+        ));
     }
     if metadata.mode() & 0o777 != mode {
-        std::fs::set_permissions(folder, Permissions::from_mode(mode)).map_err(|error| unusable(folder, error))?;
+        std::fs::set_permissions(folder, Permissions::from_mode(mode))
+            .map_err(|error| unusable(folder, error))?;
     }
     Ok(())
 }
@@ -151,11 +178,16 @@ pub(crate) fn own_folder(folder: &Path, mode: u32, owner: u32) -> Result<()> {
 pub(crate) fn servers_folder(folder: &Path, account: Option<Account>) -> Result<()> {
     make(folder, 0o700)?;
     // Also after a start that was killed between the two calls.
-    let ours = std::fs::symlink_metadata(folder).is_ok_and(|found| found.is_dir() && found.uid() == account::own_uid());
+    let ours = std::fs::symlink_metadata(folder)
+        .is_ok_and(|found| found.is_dir() && found.uid() == account::own_uid());
     if ours {
         account::hand_over(folder, account).map_err(|error| unusable(folder, error))?;
     }
-    own_folder(folder, 0o700, account.map_or(account::own_uid(), |account| account.uid))
+    own_folder(
+        folder,
+        0o700,
+        account.map_or(account::own_uid(), |account| account.uid),
+    )
 }
 
 fn make(folder: &Path, mode: u32) -> Result<()> {
@@ -167,10 +199,17 @@ fn make(folder: &Path, mode: u32) -> Result<()> {
 }
 
 fn unusable(folder: &Path, error: std::io::Error) -> Error {
-    let kind = if error.kind() == IoErrorKind::StorageFull { ErrorKind::OutOfSpace } else { ErrorKind::StateFolder };
-    Error::new(kind, format!("the folder {} cannot be used", folder.display()))
-        .with_source(error)
-        .with_help("make it writable, or set EBBTIDE_STATE_DIR to a folder of your own")
+    let kind = if error.kind() == IoErrorKind::StorageFull {
+        ErrorKind::OutOfSpace
+    } else {
+        ErrorKind::StateFolder
+    };
+    Error::new(
+        kind,
+        format!("the folder {} cannot be used", folder.display()),
+    )
+    .with_source(error)
+    .with_help("make it writable, or set EBBTIDE_STATE_DIR to a folder of your own")
 }
 
 #[cfg(test)]
@@ -184,10 +223,14 @@ mod tests {
         let link = base.join("link");
         std::os::unix::fs::symlink(&base, &link).expect("links can be made");
         let linked = StateFolder::open(&link, None).expect_err("a link is refused");
-        let long = check_for_sockets(&base.join("x".repeat(100))).expect_err("the path is too long");
+        let long =
+            check_for_sockets(&base.join("x".repeat(100))).expect_err("the path is too long");
         std::fs::remove_dir_all(&base).expect("the folder is ours");
         assert_eq!(linked.kind(), ErrorKind::StateFolder);
-        assert!(linked.to_string().ends_with("is a link or no folder"), "{linked}");
+        assert!(
+            linked.to_string().ends_with("is a link or no folder"),
+            "{linked}"
+        );
         assert!(long.to_string().contains("the system's limit is"), "{long}");
         assert!(!base.exists());
     }

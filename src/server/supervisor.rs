@@ -20,28 +20,63 @@ pub(super) fn command(
     lease: &LeaseName,
 ) -> Command {
     let linger = linger_seconds(plan).to_string();
-    shell(script, instance, &registry.pointer_path(), &linger, lease.as_str(), plan.path.as_os_str())
+    shell(
+        script,
+        instance,
+        &registry.pointer_path(),
+        &linger,
+        lease.as_str(),
+        plan.path.as_os_str(),
+    )
 }
 
 /// The command for a server whose supervisor and deputy were killed: it takes the server over.
-pub(super) fn successor(script: &str, instance: &Instance, registry: &Registry, plan: &Plan, linger: &str) -> Command {
-    shell(script, instance, &registry.pointer_path_of(instance), linger, "-", plan.path.as_os_str())
+pub(super) fn successor(
+    script: &str,
+    instance: &Instance,
+    registry: &Registry,
+    plan: &Plan,
+    linger: &str,
+) -> Command {
+    shell(
+        script,
+        instance,
+        &registry.pointer_path_of(instance),
+        linger,
+        "-",
+        plan.path.as_os_str(),
+    )
 }
 
-fn shell(script: &str, instance: &Instance, pointer: &Path, linger: &str, lease: &str, path: &OsStr) -> Command {
+fn shell(
+    script: &str,
+    instance: &Instance,
+    pointer: &Path,
+    linger: &str,
+    lease: &str,
+    path: &OsStr,
+) -> Command {
     let mut command = Command::new("sh");
     // The script is an argument, so that nothing exists on disk before its supervisor does.
     command.arg("-c").arg(script).arg("ebbtide-supervisor");
-    command.arg(&instance.folder).arg(pointer).arg(linger).arg(lease);
+    command
+        .arg(&instance.folder)
+        .arg(pointer)
+        .arg(linger)
+        .arg(lease);
     command.env_clear().env("PATH", path).env("LC_ALL", "C");
     command
 }
 
 pub(super) fn spawn(command: Command, account: Option<Account>) -> Result<Detached> {
     Detached::spawn(command, account).map_err(|error| {
-        let help = Scarcity::of_start(&error).map_or("ebbtide needs a POSIX `sh` on PATH", Scarcity::help);
-        Error::new(ErrorKind::ServerStart, "the server's supervisor could not be started")
-            .with_source(error)
-            .with_help(help)
+        let help =
+            Scarcity::of_start(&error).map_or("ebbtide needs a POSIX `sh` on PATH", Scarcity::help);
+        Error::new(
+            ErrorKind::ServerStart,
+            "the server's supervisor could not be started",
+        )
+        .with_source(error)
+        .with_help(help)
     })
 }

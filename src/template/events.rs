@@ -25,15 +25,26 @@ pub(super) async fn rest(connection: &mut PgConnection) -> Result<Resting, sqlx:
     if !super::guard::is_superuser(connection).await? {
         return Ok(Resting::default());
     }
-    sqlx::raw_sql("set session_replication_role = replica").execute(&mut *connection).await?;
+    sqlx::raw_sql("set session_replication_role = replica")
+        .execute(&mut *connection)
+        .await?;
     let query = "select evtname::text, evtenabled::text from pg_event_trigger where evtenabled in ('A', 'R')";
     let rows = sqlx::query(query).fetch_all(&mut *connection).await?;
     let mut resting = Resting::default();
     for row in &rows {
         let (name, enabled): (String, String) = (row.try_get(0)?, row.try_get(1)?);
         let sql = format!("alter event trigger {} disable", Ident(&name));
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *connection).await?;
-        resting.disabled.push((name, if enabled == "A" { "enable always" } else { "enable replica" }));
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&mut *connection)
+            .await?;
+        resting.disabled.push((
+            name,
+            if enabled == "A" {
+                "enable always"
+            } else {
+                "enable replica"
+            },
+        ));
     }
     Ok(resting)
 }
@@ -43,7 +54,9 @@ impl Resting {
     pub(super) async fn wake(self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         for (name, enable) in self.disabled {
             let sql = format!("alter event trigger {} {enable}", Ident(&name));
-            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *connection).await?;
+            sqlx::raw_sql(AssertSqlSafe(sql))
+                .execute(&mut *connection)
+                .await?;
         }
         Ok(())
     }

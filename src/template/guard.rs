@@ -31,24 +31,31 @@ const TOUCHING: &str = r#"\mset_config\M|\mset\s+((local|session)\s+)?["\w]+\s*\
 const LIBRARIES: [&str; 2] = ["auto_explain.log_min_duration", "pg_hint_plan.enable_hint"];
 
 /// What a statement sets for its transaction only: `SET LOCAL a`, and `set_config('a', .., true)`.
-const LOCAL_SETTINGS: &str = r#"\mset\s+local\s+"?([a-z_][\w.]*)|\mset_config\s*\(\s*'([\w.]+)'[^)]*,\s*true\s*\)"#;
+const LOCAL_SETTINGS: &str =
+    r#"\mset\s+local\s+"?([a-z_][\w.]*)|\mset_config\s*\(\s*'([\w.]+)'[^)]*,\s*true\s*\)"#;
 
 /// Installs the guard as the last objects of a template, since it remembers where the sequences stand. A copy of a
 /// template has one already, which knows nothing of what was added since.
 pub(super) async fn install(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let resting = events::rest(connection).await?;
-    sqlx::raw_sql("drop schema if exists _ebbtide cascade").execute(&mut *connection).await?;
+    sqlx::raw_sql("drop schema if exists _ebbtide cascade")
+        .execute(&mut *connection)
+        .await?;
     let guard = GUARD
         .replace("{insert_sequences}", &insert_sequences(connection).await?)
         .replace("{local_settings}", &Literal(LOCAL_SETTINGS).to_string());
-    sqlx::raw_sql(AssertSqlSafe(guard)).execute(&mut *connection).await?;
+    sqlx::raw_sql(AssertSqlSafe(guard))
+        .execute(&mut *connection)
+        .await?;
     let look = look(connection).await?;
     reset::install(connection, &look).await?;
     resting.wake(connection).await
 }
 
 pub(super) async fn is_superuser(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("select rolsuper from pg_roles where rolname = current_user").fetch_one(connection).await
+    sqlx::query_scalar("select rolsuper from pg_roles where rolname = current_user")
+        .fetch_one(connection)
+        .await
 }
 
 /// What the end of a test looks at, as the query of a view.
@@ -59,8 +66,14 @@ async fn look(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     }
     // One by one: a subquery would be planned at the end of each test.
     let changed = custom.iter().map(|setting| {
-        let value = setting.value.as_deref().map_or("null".to_owned(), |value| Literal(value).to_string());
-        format!(" or current_setting({}, true) is distinct from {value}", Literal(&setting.name))
+        let value = setting
+            .value
+            .as_deref()
+            .map_or("null".to_owned(), |value| Literal(value).to_string());
+        format!(
+            " or current_setting({}, true) is distinct from {value}",
+            Literal(&setting.name)
+        )
     });
     let custom_settings: String = changed.collect();
     let keeps_state = catalog::keeps_session_state(connection).await?;
@@ -82,10 +95,16 @@ async fn insert_sequences(connection: &mut PgConnection) -> Result<String, sqlx:
     let mut now = Vec::new();
     for sequence in catalog::sequences(connection).await? {
         let name = sequence.quoted();
-        now.push(format!("select {}::regclass, last_value, is_called from {name}", Literal(&name)));
+        now.push(format!(
+            "select {}::regclass, last_value, is_called from {name}",
+            Literal(&name)
+        ));
     }
     if now.is_empty() {
         return Ok(String::new());
     }
-    Ok(format!("insert into _ebbtide.sequences {};", now.join(" union all ")))
+    Ok(format!(
+        "insert into _ebbtide.sequences {};",
+        now.join(" union all ")
+    ))
 }

@@ -56,8 +56,11 @@ pub(crate) struct Template {
 }
 
 /// Makes sure that the template is there which this one is a copy of, if there is one, and says its name.
-pub(crate) type Base =
-    Box<dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = Result<Option<DatabaseName>>> + Send>> + Send + Sync>;
+pub(crate) type Base = Box<
+    dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = Result<Option<DatabaseName>>> + Send>>
+        + Send
+        + Sync,
+>;
 
 /// Finds the template for a fingerprint, or builds it while every other process that wants it waits.
 ///
@@ -74,7 +77,11 @@ pub(crate) async fn ensure(
 ) -> Result<Template> {
     let began = Instant::now();
     let name = DatabaseName::template(fingerprint);
-    server.lanes(fingerprint).announce().await.map_err(|error| server.explain(error))?;
+    server
+        .lanes(fingerprint)
+        .announce()
+        .await
+        .map_err(|error| server.explain(error))?;
     let mut admin = server.admin().await?;
     if server.outlives_us() {
         reap::sweep(server, &mut admin).await?;
@@ -102,14 +109,15 @@ pub(crate) async fn ensure(
     }
     let base = held(&mut admin, &base).await?;
     let build = DatabaseName::build(fingerprint);
-    let (report, properties) = match fill(server, plan, inputs, &mut admin, base, &build, &progress).await {
-        Ok(filled) => filled,
-        Err(error) => {
-            // The build's own error is the one to report; what stays behind is dropped by the next build.
-            let _ = reap::drop_database(server, &mut admin, &build).await;
-            return Err(server.explain(error));
-        }
-    };
+    let (report, properties) =
+        match fill(server, plan, inputs, &mut admin, base, &build, &progress).await {
+            Ok(filled) => filled,
+            Err(error) => {
+                // The build's own error is the one to report; what stays behind is dropped by the next build.
+                let _ = reap::drop_database(server, &mut admin, &build).await;
+                return Err(server.explain(error));
+            }
+        };
     let seal = Seal {
         owner: OWNER.into(),
         format: provision::FORMAT,
@@ -131,10 +139,17 @@ pub(crate) async fn ensure(
 }
 
 /// The template that this one is a copy of. Nobody drops it as long as this session shares its lock.
-async fn held(admin: &mut PgConnection, base: &Base) -> Result<Option<(DatabaseName, DatabaseProperties)>> {
+async fn held(
+    admin: &mut PgConnection,
+    base: &Base,
+) -> Result<Option<(DatabaseName, DatabaseProperties)>> {
     loop {
-        let Some(name) = base().await? else { return Ok(None) };
-        let fingerprint = name.fingerprint().expect("a template's name holds its fingerprint");
+        let Some(name) = base().await? else {
+            return Ok(None);
+        };
+        let fingerprint = name
+            .fingerprint()
+            .expect("a template's name holds its fingerprint");
         let failed = |error| sql_error::failed("locking a template", error);
         let lock = sqlx::query("select pg_advisory_lock_shared($1)").bind(fingerprint.build_key());
         lock.execute(&mut *admin).await.map_err(failed)?;
@@ -142,7 +157,8 @@ async fn held(admin: &mut PgConnection, base: &Base) -> Result<Option<(DatabaseN
             return Ok(Some((name, seal.properties)));
         }
         // It was dropped before the lock was ours, and is built again.
-        let unlock = sqlx::query("select pg_advisory_unlock_shared($1)").bind(fingerprint.build_key());
+        let unlock =
+            sqlx::query("select pg_advisory_unlock_shared($1)").bind(fingerprint.build_key());
         unlock.execute(&mut *admin).await.map_err(failed)?;
     }
 }
@@ -156,7 +172,9 @@ async fn find(admin: &mut PgConnection, name: &DatabaseName) -> Result<Option<Se
     .fetch_optional(admin)
     .await
     .map_err(|error| sql_error::failed("looking for the template", error))?;
-    Ok(comment.flatten().and_then(|comment| serde_json::from_str(&comment).ok()))
+    Ok(comment
+        .flatten()
+        .and_then(|comment| serde_json::from_str(&comment).ok()))
 }
 
 async fn lock(admin: &mut PgConnection, fingerprint: &Fingerprint, limit: Duration) -> Result<()> {
@@ -178,7 +196,11 @@ async fn lock(admin: &mut PgConnection, fingerprint: &Fingerprint, limit: Durati
         .fetch_optional(&mut *admin)
         .await
         .map_err(|error| sql_error::failed("locking the template", error))?;
-        patience.pause(holder.map_or("just released".into(), |pid| format!("held by server process {pid}"))).await?;
+        patience
+            .pause(holder.map_or("just released".into(), |pid| {
+                format!("held by server process {pid}")
+            }))
+            .await?;
     }
 }
 
@@ -192,14 +214,21 @@ async fn origin(server: &Server, plan: &Plan, admin: &mut PgConnection) -> Resul
     if let Ok(mut template1) = server.conn.connect_own("template1").await {
         for name in std::mem::take(&mut missing) {
             let installed = catalog::installed_extension(&mut template1, &name).await;
-            if installed.map_err(|error| sql_error::failed("looking into template1", error))?.is_none() {
+            if installed
+                .map_err(|error| sql_error::failed("looking into template1", error))?
+                .is_none()
+            {
                 missing.push(name);
             }
         }
         // A copy waits for a while for sessions to go.
         let _ = template1.close().await;
     }
-    if missing.is_empty() { Ok("template1") } else { Err(provision::needs_superuser(&missing)) }
+    if missing.is_empty() {
+        Ok("template1")
+    } else {
+        Err(provision::needs_superuser(&missing))
+    }
 }
 
 /// Creates the database that something is to be built in, and connects to it.
@@ -236,19 +265,27 @@ async fn fill(
 ) -> Result<(ProvisionReport, DatabaseProperties)> {
     let connection = create(server, plan, &mut *admin, base, build).await?;
     let conn = server.conn.writing();
-    let target = provision::Target { conn: &conn, database: build.as_str() };
+    let target = provision::Target {
+        conn: &conn,
+        database: build.as_str(),
+    };
     let report = provision::provision(connection, target, plan, inputs, progress).await?;
     progress.say("sealing the template");
     // Ours alone from here on, with the settings of our own sessions.
     let mut connection = server.conn.connect_own(build.as_str()).await?;
-    guard::install(&mut connection).await.map_err(|error| sql_error::failed("installing the guard", error))?;
+    guard::install(&mut connection)
+        .await
+        .map_err(|error| sql_error::failed("installing the guard", error))?;
     let properties = properties::read(admin, &mut connection, build).await?;
     // No VACUUM and no ANALYZE: the copies have the statistics, and the dead rows, that the migrations left.
     // What is left is a farewell.
     let _ = connection.close().await;
     // The first session after the last DDL writes pg_internal.init, which every copy inherits.
     let mut last = server.conn.connect_own(build.as_str()).await?;
-    sqlx::raw_sql("select 1").execute(&mut last).await.map_err(|error| sql_error::failed("the last look", error))?;
+    sqlx::raw_sql("select 1")
+        .execute(&mut last)
+        .await
+        .map_err(|error| sql_error::failed("the last look", error))?;
     let _ = last.close().await;
     Ok((report, properties))
 }
@@ -279,7 +316,9 @@ async fn publish(
         if sessions.is_empty() {
             break;
         }
-        patience.pause(format!("still on it: {}", sessions.join("; "))).await?;
+        patience
+            .pause(format!("still on it: {}", sessions.join("; ")))
+            .await?;
     }
     seal.sealed_at = sqlx::query_scalar("select now()::text")
         .fetch_one(&mut *admin)
@@ -291,7 +330,10 @@ async fn publish(
          alter database {name} is_template true allow_connections false; comment on database {name} is {}; commit",
         Literal(&comment)
     );
-    match sqlx::raw_sql(AssertSqlSafe(publish)).execute(&mut *admin).await {
+    match sqlx::raw_sql(AssertSqlSafe(publish))
+        .execute(&mut *admin)
+        .await
+    {
         Ok(_) => Ok(seal),
         Err(error) => {
             // The publishing transaction is over either way; the build must not stay.

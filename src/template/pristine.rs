@@ -37,7 +37,9 @@ const RELOAD_TIMEOUT: Duration = Duration::from_secs(20);
 /// uses a database. The server is given up.
 pub(super) async fn restore(server: &Server, admin: &mut PgConnection) -> Result<()> {
     let now = state(server, admin).await?;
-    let Some(first) = server.first_state(&now.join("\n"))? else { return Ok(()) };
+    let Some(first) = server.first_state(&now.join("\n"))? else {
+        return Ok(());
+    };
     // A living test may need the roles that an earlier build has made.
     let held = reap::everything(server, admin).await?.held;
     if !held.is_empty() {
@@ -48,13 +50,19 @@ pub(super) async fn restore(server: &Server, admin: &mut PgConnection) -> Result
         tracing::warn!(?error, "a dedicated server cannot be made as it was");
     }
     let now = state(server, admin).await?;
-    let (first, now): (BTreeSet<&str>, BTreeSet<&str>) =
-        (first.lines().collect(), now.iter().map(String::as_str).collect());
+    let (first, now): (BTreeSet<&str>, BTreeSet<&str>) = (
+        first.lines().collect(),
+        now.iter().map(String::as_str).collect(),
+    );
     if first == now {
         return Ok(());
     }
     let differences = now.difference(&first).map(|line| format!("left: {line}"));
-    let differences = differences.chain(first.difference(&now).map(|line| format!("changed: {line}")));
+    let differences = differences.chain(
+        first
+            .difference(&now)
+            .map(|line| format!("changed: {line}")),
+    );
     let differences = differences.collect::<Vec<_>>().join("\n");
     Err(server.give_up_state(differences))
 }
@@ -80,7 +88,10 @@ async fn state(server: &Server, admin: &mut PgConnection) -> Result<Vec<String>>
     if server.version_num >= 150_000 {
         parts.push("select 'parameter', to_jsonb(t) - 'oid' from pg_parameter_acl t");
     }
-    let query = format!("select kind || ' ' || row from ({}) as t(kind, row) order by 1", parts.join(" union all "));
+    let query = format!(
+        "select kind || ' ' || row from ({}) as t(kind, row) order by 1",
+        parts.join(" union all ")
+    );
     sqlx::query_scalar(AssertSqlSafe(query))
         .fetch_all(admin)
         .await
@@ -102,29 +113,34 @@ async fn undo(server: &Server, admin: &mut PgConnection) -> Result<()> {
     }
     drop_roles(admin).await?;
     // The others are reserved, and no statement changes them.
-    let bootstrap = "select 'alter role ' || quote_ident(rolname) || ' reset all' from pg_roles where oid = 10";
+    let bootstrap =
+        "select 'alter role ' || quote_ident(rolname) || ' reset all' from pg_roles where oid = 10";
     each(admin, bootstrap).await?;
     run(admin, "alter role all reset all").await?;
     each(admin, "select 'alter database ' || quote_ident(datname) || ' reset all' from pg_database where oid < 16384")
         .await?;
     if server.version_num >= 150_000 {
-        let revoke =
-            "select 'revoke all on parameter ' || quote_ident(parname) || ' from public' from pg_parameter_acl";
+        let revoke = "select 'revoke all on parameter ' || quote_ident(parname) || ' from public' from pg_parameter_acl";
         each(admin, revoke).await?;
     }
     unconfigure(admin).await
 }
 
 async fn drop_roles(admin: &mut PgConnection) -> Result<()> {
-    let names: Vec<String> = sqlx::query_scalar("select rolname::text from pg_roles where oid >= 16384")
-        .fetch_all(&mut *admin)
-        .await
-        .map_err(|error| sql_error::failed("reading the roles", error))?;
+    let names: Vec<String> =
+        sqlx::query_scalar("select rolname::text from pg_roles where oid >= 16384")
+            .fetch_all(&mut *admin)
+            .await
+            .map_err(|error| sql_error::failed("reading the roles", error))?;
     if names.is_empty() {
         return Ok(());
     }
     // All at once, because a role may have granted another one, or own what depends on it.
-    let names = names.iter().map(|name| Ident(name).to_string()).collect::<Vec<_>>().join(", ");
+    let names = names
+        .iter()
+        .map(|name| Ident(name).to_string())
+        .collect::<Vec<_>>()
+        .join(", ");
     run(admin, &format!("drop owned by {names} cascade")).await?;
     run(admin, &format!("drop role {names}")).await
 }
@@ -143,12 +159,18 @@ async fn unconfigure(admin: &mut PgConnection) -> Result<()> {
         return Ok(());
     }
     let loaded = "select pg_conf_load_time()::text";
-    let before: String = sqlx::query_scalar(loaded).fetch_one(&mut *admin).await.map_err(failed)?;
+    let before: String = sqlx::query_scalar(loaded)
+        .fetch_one(&mut *admin)
+        .await
+        .map_err(failed)?;
     run(admin, "alter system reset all").await?;
     run(admin, "select pg_reload_conf()").await?;
     let mut patience = Patience::new("resetting the server's configuration", RELOAD_TIMEOUT);
     loop {
-        let now: String = sqlx::query_scalar(loaded).fetch_one(&mut *admin).await.map_err(failed)?;
+        let now: String = sqlx::query_scalar(loaded)
+            .fetch_one(&mut *admin)
+            .await
+            .map_err(failed)?;
         if now != before {
             return Ok(());
         }
@@ -170,6 +192,9 @@ async fn each(admin: &mut PgConnection, query: &'static str) -> Result<()> {
 
 async fn run(admin: &mut PgConnection, statement: &str) -> Result<()> {
     tracing::debug!(statement, "making the server as it was");
-    let done = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(admin).await;
-    done.map(drop).map_err(|error| sql_error::failed(statement, error))
+    let done = sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))
+        .execute(admin)
+        .await;
+    done.map(drop)
+        .map_err(|error| sql_error::failed(statement, error))
 }

@@ -44,17 +44,22 @@ const CATALOGS: [(&str, &str); 9] = [
 /// Installs the procedure and the seeds' copies, after the last other object. `look` is the query that tells what a test
 /// has left.
 pub(super) async fn install(connection: &mut PgConnection, look: &str) -> Result<(), sqlx::Error> {
-    let version: i32 =
-        sqlx::query_scalar("select current_setting('server_version_num')::int4").fetch_one(&mut *connection).await?;
+    let version: i32 = sqlx::query_scalar("select current_setting('server_version_num')::int4")
+        .fetch_one(&mut *connection)
+        .await?;
     let mut refusal = String::new();
     if version < EXACT {
         refusal = refuse("the statistics of this version may come late");
     } else if let Some(name) = catalog::unstoppable_trigger(connection).await? {
-        refusal = refuse(&format!("the trigger or rule {name} works in every session"));
+        refusal = refuse(&format!(
+            "the trigger or rule {name} works in every session"
+        ));
     }
     // A scan of a large table may begin in its middle otherwise.
     // https://www.postgresql.org/docs/current/runtime-config-compatible.html#GUC-SYNCHRONIZE-SEQSCANS
-    sqlx::raw_sql("set synchronize_seqscans = off").execute(&mut *connection).await?;
+    sqlx::raw_sql("set synchronize_seqscans = off")
+        .execute(&mut *connection)
+        .await?;
     let holders = catalog::row_holders(connection).await?;
     let rows: i64 = holders.iter().map(|holder| holder.rows).sum();
     let mut contents = Vec::new();
@@ -70,12 +75,19 @@ pub(super) async fn install(connection: &mut PgConnection, look: &str) -> Result
         let source = if let Some(restored) = &restored {
             if !restored.is_empty() {
                 // In one statement, which the session plans once.
-                kept.push(format!("select {}::regclass, {} from only {name}", Literal(&name), unwritten(OLDEST)));
+                kept.push(format!(
+                    "select {}::regclass, {} from only {name}",
+                    Literal(&name),
+                    unwritten(OLDEST)
+                ));
             }
             format!("only {name}")
         } else {
             let size = "select pg_relation_size($1::regclass), current_setting('block_size')::int8";
-            let (bytes, page) = sqlx::query_as(size).bind(&name).fetch_one(&mut *connection).await?;
+            let (bytes, page) = sqlx::query_as(size)
+                .bind(&name)
+                .fetch_one(&mut *connection)
+                .await?;
             catalog::every_row_again(&name, "xmin", bytes, page)
         };
         contents.push(format!(
@@ -101,12 +113,21 @@ pub(super) async fn install(connection: &mut PgConnection, look: &str) -> Result
         .replace("{looked_at}", &ROWS_LOOKED_AT.to_string())
         .replace("{restore_estimates}", RESTORE_ESTIMATES)
         .replace("{estimates_differ}", ESTIMATES_DIFFER)
-        .replace("{database_state}", &catalog::database_state(&mut *connection).await?);
-    sqlx::raw_sql(AssertSqlSafe(reset)).execute(connection).await.map(drop)
+        .replace(
+            "{database_state}",
+            &catalog::database_state(&mut *connection).await?,
+        );
+    sqlx::raw_sql(AssertSqlSafe(reset))
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 fn refuse(why: &str) -> String {
-    format!("raise exception {} using errcode = 'EB001';", Literal(&why.replace('%', "%%")))
+    format!(
+        "raise exception {} using errcode = 'EB001';",
+        Literal(&why.replace('%', "%%"))
+    )
 }
 
 /// The number of rows, or -1 if one was written since a transaction of the age `oldest`, as an expression.
@@ -119,8 +140,12 @@ const OLDEST: &str = "_ebbtide_reset.oldest";
 
 /// The rows of each of the catalogs, counted by [`unwritten`].
 fn objects() -> String {
-    let seen = CATALOGS
-        .map(|(catalog, is_own)| format!("(select {} from pg_catalog.{catalog} where {is_own})", unwritten(OLDEST)));
+    let seen = CATALOGS.map(|(catalog, is_own)| {
+        format!(
+            "(select {} from pg_catalog.{catalog} where {is_own})",
+            unwritten(OLDEST)
+        )
+    });
     format!("array[{}]", seen.join(",\n        "))
 }
 
@@ -132,11 +157,26 @@ async fn keep_rows(
     number: usize,
 ) -> Result<Option<String>, sqlx::Error> {
     let name = holder.name.quoted();
-    let (kept, tried) = (format!("_ebbtide.rows_{number}"), format!("_ebbtide.tried_{number}"));
-    let columns = holder.columns.iter().map(|column| Ident(column).to_string()).collect::<Vec<_>>().join(", ");
-    let options = holder.storage.as_deref().map(|options| format!(" with ({options})")).unwrap_or_default();
-    let refill =
-        |table: &str| format!("insert into {table} ({columns}) overriding system value select {columns} from {kept}");
+    let (kept, tried) = (
+        format!("_ebbtide.rows_{number}"),
+        format!("_ebbtide.tried_{number}"),
+    );
+    let columns = holder
+        .columns
+        .iter()
+        .map(|column| Ident(column).to_string())
+        .collect::<Vec<_>>()
+        .join(", ");
+    let options = holder
+        .storage
+        .as_deref()
+        .map(|options| format!(" with ({options})"))
+        .unwrap_or_default();
+    let refill = |table: &str| {
+        format!(
+            "insert into {table} ({columns}) overriding system value select {columns} from {kept}"
+        )
+    };
     let fill_both = format!(
         "{}; create table {kept} as select {columns} from {}; \
          create table {tried} (like {name} including defaults including generated including identity including storage){options}; \
@@ -145,7 +185,9 @@ async fn keep_rows(
         catalog::every_row(&name, &columns),
         refill(&tried)
     );
-    sqlx::raw_sql(AssertSqlSafe(fill_both)).execute(&mut *connection).await?;
+    sqlx::raw_sql(AssertSqlSafe(fill_both))
+        .execute(&mut *connection)
+        .await?;
     let pages = |table: &str| {
         let rows = catalog::every_row(table, "ctid");
         format!(
@@ -153,11 +195,24 @@ async fn keep_rows(
         )
     };
     let equal = "select not exists ((table a except table b) union all (table b except table a))";
-    let equal = format!("{}; with a as ({}), b as ({}) {equal}", catalog::WITHOUT_SCANS, pages(&name), pages(&tried));
-    let row = sqlx::raw_sql(AssertSqlSafe(equal)).fetch_one(&mut *connection).await?;
+    let equal = format!(
+        "{}; with a as ({}), b as ({}) {equal}",
+        catalog::WITHOUT_SCANS,
+        pages(&name),
+        pages(&tried)
+    );
+    let row = sqlx::raw_sql(AssertSqlSafe(equal))
+        .fetch_one(&mut *connection)
+        .await?;
     let is_same: &str = row.try_get_unchecked(0)?;
     let is_same = is_same == "t";
-    let drop = if is_same { format!("drop table {tried}") } else { format!("drop table {tried}, {kept}") };
-    sqlx::raw_sql(AssertSqlSafe(drop)).execute(connection).await?;
+    let drop = if is_same {
+        format!("drop table {tried}")
+    } else {
+        format!("drop table {tried}, {kept}")
+    };
+    sqlx::raw_sql(AssertSqlSafe(drop))
+        .execute(connection)
+        .await?;
     Ok(is_same.then(|| refill(&name)))
 }

@@ -32,7 +32,10 @@ pub(crate) async fn check_reversible(
     let looked = async {
         let mut connection = create(server, plan, &mut admin, None, &build).await?;
         let conn = server.conn.writing();
-        let target = provision::Target { conn: &conn, database: build.as_str() };
+        let target = provision::Target {
+            conn: &conn,
+            database: build.as_str(),
+        };
         provision::check_reversible(&mut connection, target, plan, inputs, &progress).await
     };
     let looked = looked.await;

@@ -60,8 +60,17 @@ impl TestContext {
     /// The context, and where what was lent comes back.
     pub(crate) fn new(spec: TestSpec) -> (Self, UnboundedReceiver<Loan>) {
         let (collector, collected) = mpsc::unbounded_channel();
-        let inner = Inner { spec, collector: Mutex::new(Some(collector)), shared: Mutex::new(Some(Arc::default())) };
-        (Self { inner: Arc::new(inner) }, collected)
+        let inner = Inner {
+            spec,
+            collector: Mutex::new(Some(collector)),
+            shared: Mutex::new(Some(Arc::default())),
+        };
+        (
+            Self {
+                inner: Arc::new(inner),
+            },
+            collected,
+        )
     }
 
     /// The test's path, such as `customers::starts_empty`.
@@ -91,7 +100,13 @@ impl TestContext {
     /// # Errors
     /// As for [`Harness::tx_with`].
     pub async fn tx_with(&self, options: TxOptions) -> Result<Tx> {
-        Tx::open(&self.harness()?.lanes().await?, self.test_name(), options, self.ending()).await
+        Tx::open(
+            &self.harness()?.lanes().await?,
+            self.test_name(),
+            options,
+            self.ending(),
+        )
+        .await
     }
 
     /// A pool on a transaction that is rolled back.
@@ -99,7 +114,12 @@ impl TestContext {
     /// # Errors
     /// As for [`Harness::sandbox`].
     pub async fn sandbox(&self) -> Result<Sandbox> {
-        Sandbox::open(&self.harness()?.lanes().await?, self.test_name(), self.ending()).await
+        Sandbox::open(
+            &self.harness()?.lanes().await?,
+            self.test_name(),
+            self.ending(),
+        )
+        .await
     }
 
     /// A database of the test's own: another one for each call.
@@ -107,7 +127,12 @@ impl TestContext {
     /// # Errors
     /// As for [`Harness::database`].
     pub async fn database(&self) -> Result<Database> {
-        Database::open(&self.harness()?.lanes().await?, self.test_name(), self.ending()).await
+        Database::open(
+            &self.harness()?.lanes().await?,
+            self.test_name(),
+            self.ending(),
+        )
+        .await
     }
 
     /// A pool on the test's own database, or sandbox: the same one for each call.
@@ -136,7 +161,9 @@ impl TestContext {
 
     /// The person at the keyboard decides before the test's author does, and the author before the project.
     pub(super) fn keep(&self) -> Keep {
-        let Ok(harness) = harness::harness() else { return Keep::Never };
+        let Ok(harness) = harness::harness() else {
+            return Keep::Never;
+        };
         let planned = &harness.plan().keep;
         match (&planned.source, self.inner.spec.keep) {
             (Source::Variable(_) | Source::DotEnv(_), _) | (_, None) => planned.value,
@@ -146,12 +173,29 @@ impl TestContext {
 
     /// Gives up what the context itself holds. What the test still holds comes back when it is dropped.
     pub(super) fn finish(&self) {
-        drop(self.inner.shared.lock().unwrap_or_else(PoisonError::into_inner).take());
-        drop(self.inner.collector.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(
+            self.inner
+                .shared
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        drop(
+            self.inner
+                .collector
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
     }
 
     fn shared(&self) -> Arc<OnceCell<Shared>> {
-        self.inner.shared.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
+        self.inner
+            .shared
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+            .unwrap_or_default()
     }
 
     async fn share<'a>(&self, shared: &'a OnceCell<Shared>) -> Result<&'a Shared> {
@@ -166,13 +210,20 @@ impl TestContext {
 
     /// A thread of the test's that outlives it closes its own.
     fn ending(&self) -> Ending {
-        let collector = self.inner.collector.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let collector = self
+            .inner
+            .collector
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         collector.map_or(Ending::Background, Ending::Collected)
     }
 }
 
 impl fmt::Debug for TestContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TestContext").field("spec", &self.inner.spec).finish_non_exhaustive()
+        f.debug_struct("TestContext")
+            .field("spec", &self.inner.spec)
+            .finish_non_exhaustive()
     }
 }

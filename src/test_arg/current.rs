@@ -31,7 +31,10 @@ pub(crate) fn during<T>(context: &TestContext, work: impl FnOnce() -> T) -> T {
 }
 
 /// Awaits something as a part of a test.
-pub(crate) async fn poll_during<T>(context: &TestContext, mut work: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> T {
+pub(crate) async fn poll_during<T>(
+    context: &TestContext,
+    mut work: Pin<&mut (impl Future<Output = T> + ?Sized)>,
+) -> T {
     std::future::poll_fn(|waker| during(context, || work.as_mut().poll(waker))).await
 }
 

@@ -33,7 +33,11 @@ pub(crate) struct Ended {
 const LONGEST: usize = 36;
 
 /// Closes or keeps what the test was lent.
-pub(crate) async fn end(context: &TestContext, collected: UnboundedReceiver<Loan>, verdict: Verdict) -> Ended {
+pub(crate) async fn end(
+    context: &TestContext,
+    collected: UnboundedReceiver<Loan>,
+    verdict: Verdict,
+) -> Ended {
     context.finish();
     let keeps = match context.keep() {
         Keep::Never => false,
@@ -46,19 +50,31 @@ pub(crate) async fn end(context: &TestContext, collected: UnboundedReceiver<Loan
         Ok(ending) => ending.await,
         Err(error) => Err(error),
     };
-    ending.unwrap_or_else(|error| Ended { outcome: Err(error), report: String::new() })
+    ending.unwrap_or_else(|error| Ended {
+        outcome: Err(error),
+        report: String::new(),
+    })
 }
 
-async fn take_back(mut collected: UnboundedReceiver<Loan>, keeps: bool, verdict: Verdict, test: String) -> Ended {
+async fn take_back(
+    mut collected: UnboundedReceiver<Loan>,
+    keeps: bool,
+    verdict: Verdict,
+    test: String,
+) -> Ended {
     let (mut outcome, mut stories, mut kept) = (Ok(()), Vec::new(), Vec::new());
     loop {
         match tokio::time::timeout(FAREWELL, collected.recv()).await {
             Ok(Some(loan)) => {
-                stories.extend((verdict == Verdict::Failed || loan.is_explained()).then(|| loan.story()));
+                stories.extend(
+                    (verdict == Verdict::Failed || loan.is_explained()).then(|| loan.story()),
+                );
                 let closed = if keeps {
                     loan.keep().await.map(|stays| {
                         let term = spell(stays.stays());
-                        kept.push(format!("ebbtide: the database of {test} is kept for {term}: {stays}\n"));
+                        kept.push(format!(
+                            "ebbtide: the database of {test} is kept for {term}: {stays}\n"
+                        ));
                     })
                 } else {
                     loan.close().await
@@ -89,7 +105,11 @@ async fn tell(stories: &[Story], verdict: Verdict, test: &str) -> String {
     if told.is_empty() {
         return told;
     }
-    let title = if verdict == Verdict::Failed { "test {} failed" } else { "slow statements of test {}" };
+    let title = if verdict == Verdict::Failed {
+        "test {} failed"
+    } else {
+        "slow statements of test {}"
+    };
     let mut report = format!("ebbtide: {}\n", title.replace("{}", test));
     report.extend(told.lines().take(LONGEST).flat_map(|line| [line, "\n"]));
     let left = told.lines().count().saturating_sub(LONGEST);

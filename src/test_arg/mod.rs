@@ -51,7 +51,10 @@ pub trait TestArg: Sized {
     ///
     /// # Errors
     /// The test fails with the error's report.
-    #[expect(async_fn_in_trait, reason = "a test's arguments are made where the test runs, and need not be sent")]
+    #[expect(
+        async_fn_in_trait,
+        reason = "a test's arguments are made where the test runs, and need not be sent"
+    )]
     async fn from_test(context: &TestContext) -> Result<Self>;
 }
 

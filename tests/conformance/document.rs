@@ -27,17 +27,31 @@ fn rendered(columns: &[Vec<Verdict>; 5]) -> String {
         Kind::Plain => kind.to_string(),
         _ => format!("`{kind}`"),
     });
-    let mut table = format!("| | hole | {} | what to do |\n|---|---|---|---|---|---|---|---|\n", kinds.join(" | "));
+    let mut table = format!(
+        "| | hole | {} | what to do |\n|---|---|---|---|---|---|---|---|\n",
+        kinds.join(" | ")
+    );
     for (index, row) in TABLE.iter().enumerate() {
         let shown = |(kind, column): (&Kind, &Vec<Verdict>)| match column[index] {
             Verdict::NotHere => {
-                say(&format!("{SKIPPED} hole {} in {kind}: this server cannot do what it takes", row.number));
+                say(&format!(
+                    "{SKIPPED} hole {} in {kind}: this server cannot do what it takes",
+                    row.number
+                ));
                 row.expected[kind.column()].to_string()
             }
             seen => seen.to_string(),
         };
         let cells: Vec<String> = Kind::ALL.iter().zip(columns).map(shown).collect();
-        writeln!(table, "| {} | {} | {} | {} |", row.number, row.hole, cells.join(" | "), row.remedy).unwrap();
+        writeln!(
+            table,
+            "| {} | {} | {} | {} |",
+            row.number,
+            row.hole,
+            cells.join(" | "),
+            row.remedy
+        )
+        .unwrap();
     }
     table
 }
@@ -70,9 +84,19 @@ async fn the_table_in_the_documentation_is_what_the_probes_say() {
         std::fs::write(&file, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
         return;
     }
-    let seen: Vec<&str> = table.lines().filter(|line| !written.lines().any(|known| known == *line)).collect();
-    assert!(seen.is_empty(), "run this test with {BLESS}=1: docs/isolation.md does not say\n{}", seen.join("\n"));
-    assert_eq!(written, table, "docs/isolation.md says more than the probes, or in another order");
+    let seen: Vec<&str> = table
+        .lines()
+        .filter(|line| !written.lines().any(|known| known == *line))
+        .collect();
+    assert!(
+        seen.is_empty(),
+        "run this test with {BLESS}=1: docs/isolation.md does not say\n{}",
+        seen.join("\n")
+    );
+    assert_eq!(
+        written, table,
+        "docs/isolation.md says more than the probes, or in another order"
+    );
 }
 
 #[test]
@@ -80,7 +104,12 @@ fn nothing_of_ours_is_expected_to_be_silent() {
     let ours = [Kind::Tx, Kind::Sandbox, Kind::Database];
     for row in &TABLE {
         for kind in ours {
-            assert_ne!(row.expected[kind.column()], Verdict::Silent, "hole {} in {kind}", row.number);
+            assert_ne!(
+                row.expected[kind.column()],
+                Verdict::Silent,
+                "hole {} in {kind}",
+                row.number
+            );
         }
         assert!(!row.remedy.is_empty(), "hole {} has no remedy", row.number);
     }

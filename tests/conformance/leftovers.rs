@@ -22,8 +22,15 @@ pub(crate) async fn row_order(world: &World) -> Verdict {
     let mut wanted = Vec::new();
     for hundred in 1..=3 {
         let numbers = (hundred * 100)..((hundred + 1) * 100);
-        let insert = "insert into parents (name) select n || repeat('y', n * 37 % 700) from generate_series";
-        next.run(&format!("{insert}({}, {}) n", numbers.start, numbers.end - 1)).await.unwrap();
+        let insert =
+            "insert into parents (name) select n || repeat('y', n * 37 % 700) from generate_series";
+        next.run(&format!(
+            "{insert}({}, {}) n",
+            numbers.start,
+            numbers.end - 1
+        ))
+        .await
+        .unwrap();
         wanted.extend(numbers.map(|number| number.to_string()));
     }
     let found = text(&mut *next.session().await, NAMES).await;
@@ -49,13 +56,21 @@ pub(crate) async fn estimates(world: &World) -> Verdict {
 
 /// What the planner expects of tables that look empty.
 async fn expected(session: &mut PgConnection) -> Vec<String> {
-    let queries =
-        ["select * from parents", "select * from parents where name = 'a'", "select distinct parent from children"];
+    let queries = [
+        "select * from parents",
+        "select * from parents where name = 'a'",
+        "select distinct parent from children",
+    ];
     let mut plans = Vec::new();
     for query in queries {
         let explain = sqlx::AssertSqlSafe(format!("explain {query}"));
-        plans
-            .extend(sqlx::query_scalar::<_, String>(explain).persistent(false).fetch_all(&mut *session).await.unwrap());
+        plans.extend(
+            sqlx::query_scalar::<_, String>(explain)
+                .persistent(false)
+                .fetch_all(&mut *session)
+                .await
+                .unwrap(),
+        );
     }
     plans
 }
@@ -72,13 +87,18 @@ async fn first(world: &World) -> Lent {
 pub(crate) async fn custom_settings(world: &World) -> Verdict {
     let mut test = world.next().await;
     let database = test.database().await;
-    test.run("select set_config('app.tenant', '1', true)").await.unwrap();
+    test.run("select set_config('app.tenant', '1', true)")
+        .await
+        .unwrap();
     test.end().await.unwrap();
 
     let mut next = world.next_on(&database).await;
     let is_same = next.database().await == database;
-    let is_left =
-        number(&mut *next.session().await, "select (current_setting('app.tenant', true) is not null)::int::int8").await;
+    let is_left = number(
+        &mut *next.session().await,
+        "select (current_setting('app.tenant', true) is not null)::int::int8",
+    )
+    .await;
     next.end().await.unwrap();
     match is_left {
         // A statement of the simple protocol leaves no trace in the session but the setting itself.
@@ -94,7 +114,13 @@ pub(crate) async fn loopback(world: &World) -> Verdict {
         'insert into parents (name) values (''by a link'')')";
     let mut test = world.next().await;
     let database = test.database().await;
-    if number(&mut *test.session().await, "select count(*) from pg_extension where extname = 'dblink'").await == 0 {
+    if number(
+        &mut *test.session().await,
+        "select count(*) from pg_extension where extname = 'dblink'",
+    )
+    .await
+        == 0
+    {
         test.end().await.unwrap();
         return Verdict::NotHere;
     }
@@ -123,7 +149,11 @@ pub(crate) async fn stale_url(world: &World) -> Verdict {
     // Between two tests, and in a transaction that may write whatever the session's default is.
     if let Ok(mut late) = PgConnection::connect_with(&options).await {
         // Refused or not: the next test looks.
-        let _ = run(&mut late, "begin read write; insert into parents (name) values ('late'); commit").await;
+        let _ = run(
+            &mut late,
+            "begin read write; insert into parents (name) values ('late'); commit",
+        )
+        .await;
         // Its session may have been ended.
         let _ = late.close().await;
     }
@@ -164,7 +194,10 @@ pub(crate) async fn beyond_reset(world: &World) -> Verdict {
         }
         run(&mut session, "select setseed(0.42)").await.unwrap();
         let random = "select random()::text from generate_series(1, 100)";
-        let repeated = sqlx::query_scalar(random).fetch_all(&mut *session).await.unwrap();
+        let repeated = sqlx::query_scalar(random)
+            .fetch_all(&mut *session)
+            .await
+            .unwrap();
         run(&mut session, "select setseed(0.42)").await.unwrap();
         repeated
     };

@@ -23,8 +23,7 @@ use table::{Kind, TABLE, Verdict};
 use world::World;
 
 /// Where the server has it and lets this role install it.
-const DBLINK: &str =
-    "do $$ begin create extension dblink; exception when others then raise notice '%', sqlerrm; end $$;";
+const DBLINK: &str = "do $$ begin create extension dblink; exception when others then raise notice '%', sqlerrm; end $$;";
 
 /// What a hole looks like from inside a kind of test. Worlds of one name share their lanes.
 async fn probe(hole: u8, kind: Kind, name: &str) -> Verdict {
@@ -73,14 +72,26 @@ async fn check(hole: u8, kind: Kind, test: &'static str) {
     }
     let seen = match kind {
         Kind::SqlxTest => parts::with_sqlx(&[hole], test).await[0],
-        _ => parts::IN.scope(test, probe(hole, kind, &world_of(hole, kind))).await,
+        _ => {
+            parts::IN
+                .scope(test, probe(hole, kind, &world_of(hole, kind)))
+                .await
+        }
     };
     let row = TABLE.iter().find(|row| row.number == hole).unwrap();
     if seen == Verdict::NotHere {
-        support::skip::say(&format!("{} {test}: this server cannot do what hole {hole} takes", support::skip::SKIPPED));
+        support::skip::say(&format!(
+            "{} {test}: this server cannot do what hole {hole} takes",
+            support::skip::SKIPPED
+        ));
         return;
     }
-    assert_eq!(seen, row.expected[kind.column()], "hole {hole} ({}) in {kind}", row.hole);
+    assert_eq!(
+        seen,
+        row.expected[kind.column()],
+        "hole {hole} ({}) in {kind}",
+        row.hole
+    );
 }
 
 /// A lane that a probe gives up is anybody's. Where it wants to see that one again, nobody else may be there: a sandbox
@@ -91,7 +102,11 @@ fn world_of(hole: u8, kind: Kind) -> String {
         1 | 5 | 7 | 13 | 17 => kind == Kind::Sandbox,
         _ => false,
     };
-    if is_given_up { format!("hole {hole} in {kind}") } else { "every other hole".to_owned() }
+    if is_given_up {
+        format!("hole {hole} in {kind}")
+    } else {
+        "every other hole".to_owned()
+    }
 }
 
 macro_rules! holes {

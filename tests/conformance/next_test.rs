@@ -24,13 +24,19 @@ pub(crate) fn judged(is_left: bool, is_same_database: bool) -> Verdict {
 pub(crate) async fn sequences(world: &World) -> Verdict {
     async fn drawn(test: &mut Lent) -> (i64, i64) {
         let mut session = test.session().await;
-        let id = number(&mut session, "insert into parents (name) values ('a') returning id").await;
+        let id = number(
+            &mut session,
+            "insert into parents (name) values ('a') returning id",
+        )
+        .await;
         (id, number(&mut session, "select nextval('tickets')").await)
     }
     let mut test = world.next().await;
     let database = test.database().await;
     assert_eq!(drawn(&mut test).await, (1, 100));
-    test.run("insert into parents (name) values ('b'); select setval('tickets', 5000)").await.unwrap();
+    test.run("insert into parents (name) values ('b'); select setval('tickets', 5000)")
+        .await
+        .unwrap();
     test.end().await.unwrap();
 
     let mut next = world.next_on(&database).await;
@@ -52,7 +58,11 @@ pub(crate) async fn advisory_locks(world: &World) -> Verdict {
     // Another session: the one that has the lock would get it again. It may wait, because a session that was told to
     // end takes a moment.
     let mut other = next.second().await;
-    let got = run(&mut other, "set lock_timeout = '2s'; select pg_advisory_lock(7)").await;
+    let got = run(
+        &mut other,
+        "set lock_timeout = '2s'; select pg_advisory_lock(7)",
+    )
+    .await;
     sqlx::Connection::close(other).await.unwrap();
     next.end().await.unwrap();
     match got {
@@ -68,10 +78,18 @@ pub(crate) async fn session_state(world: &World) -> Verdict {
     let before = state(&mut *test.session().await).await;
     {
         let mut session = test.session().await;
-        run(&mut session, "prepare mine as select 1; listen news; declare held cursor with hold for select 1")
-            .await
-            .unwrap();
-        run(&mut session, "create temporary table scratch (id int); set search_path = nowhere").await.unwrap();
+        run(
+            &mut session,
+            "prepare mine as select 1; listen news; declare held cursor with hold for select 1",
+        )
+        .await
+        .unwrap();
+        run(
+            &mut session,
+            "create temporary table scratch (id int); set search_path = nowhere",
+        )
+        .await
+        .unwrap();
         assert_ne!(state(&mut session).await, before);
     }
     test.end().await.unwrap();
@@ -116,12 +134,21 @@ pub(crate) async fn wear(world: &World) -> Verdict {
         let mut test = world.next_on(&database).await;
         let is_same_lane = test.database().await == database;
         let is_same_copy = test.oid().await == copy;
-        last_size = number(&mut *test.session().await, "select pg_relation_size('parents')").await;
-        test.run("insert into parents (name) values ('a')").await.unwrap();
+        last_size = number(
+            &mut *test.session().await,
+            "select pg_relation_size('parents')",
+        )
+        .await;
+        test.run("insert into parents (name) values ('a')")
+            .await
+            .unwrap();
         test.end().await.unwrap();
         if !is_same_copy {
             // The tests before this loop may have worn it out, and have left dead rows in the copy that followed.
-            assert!(round == 0 || last_size == 0, "there are no dead rows in a new copy: {last_size}");
+            assert!(
+                round == 0 || last_size == 0,
+                "there are no dead rows in a new copy: {last_size}"
+            );
             return judged(false, is_same_lane);
         }
     }
@@ -133,7 +160,10 @@ pub(crate) async fn on_a_new_copy(world: &World) -> Lent {
     let mut tx = world.harness().tx().await.unwrap();
     let database = lane_of(text(&mut tx, "select current_database()::text").await);
     run(&mut tx, "rollback").await.unwrap();
-    assert_eq!(tx.close().await.unwrap_err().kind(), ErrorKind::TransactionEscaped);
+    assert_eq!(
+        tx.close().await.unwrap_err().kind(),
+        ErrorKind::TransactionEscaped
+    );
     world.next_on(&database).await
 }
 
@@ -143,7 +173,8 @@ async fn use_often(world: &World, database: &str, times: usize) {
     let mut done = 0;
     while done < times {
         let mut tx = world.harness().tx().await.unwrap();
-        let inserting = "insert into parents (name) values ('a') returning current_database()::text";
+        let inserting =
+            "insert into parents (name) values ('a') returning current_database()::text";
         if lane_of(text(&mut tx, inserting).await) == database {
             tx.close().await.unwrap();
             done += 1;
@@ -166,7 +197,10 @@ pub(crate) async fn late_work(world: &World) -> Verdict {
     let is_same = next.database().await == database;
     let is_left = number(&mut *next.session().await, "select count(*) from parents").await > 0;
     next.end().await.unwrap();
-    assert!(is_left || is_refused || !is_same, "what came late went nowhere");
+    assert!(
+        is_left || is_refused || !is_same,
+        "what came late went nowhere"
+    );
     judged(is_left, is_same)
 }
 
@@ -175,11 +209,16 @@ const LATE: &str = "insert into parents (name) values ('late')";
 /// The test gives up waiting for a statement, and the server goes on with it.
 async fn leave_a_statement(mut test: Lent) -> bool {
     // On another database, since the sessions on this one are ended with the test.
-    let mut watcher = PgConnection::connect_with(&test.second_options().database("postgres")).await.unwrap();
+    let mut watcher = PgConnection::connect_with(&test.second_options().database("postgres"))
+        .await
+        .unwrap();
     let mut session = test.session().await;
     let pid = number(&mut session, "select pg_backend_pid()::int8").await;
     {
-        let mut late = pin!(run(&mut session, "insert into parents (name) select 'late' from pg_sleep(600)"));
+        let mut late = pin!(run(
+            &mut session,
+            "insert into parents (name) select 'late' from pg_sleep(600)"
+        ));
         loop {
             tokio::select! {
                 _ = &mut late => panic!("the statement takes minutes"),
@@ -196,8 +235,13 @@ async fn leave_a_statement(mut test: Lent) -> bool {
 }
 
 async fn is_asleep(watcher: &mut PgConnection, pid: i64) -> bool {
-    let asleep = "select exists (select from pg_stat_activity where pid = $1 and wait_event = 'PgSleep')";
-    sqlx::query_scalar(asleep).bind(pid).fetch_one(watcher).await.unwrap()
+    let asleep =
+        "select exists (select from pg_stat_activity where pid = $1 and wait_event = 'PgSleep')";
+    sqlx::query_scalar(asleep)
+        .bind(pid)
+        .fetch_one(watcher)
+        .await
+        .unwrap()
 }
 
 /// A task of the test's still has a connection of the pool.

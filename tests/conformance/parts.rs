@@ -1,6 +1,9 @@
 //! What another process plays: tests of sqlx's, which read `DATABASE_URL`, and tests that fail on purpose, whose report
 //! is wanted.
-#![expect(unnameable_test_items, reason = "they are called by a child, not collected")]
+#![expect(
+    unnameable_test_items,
+    reason = "they are called by a child, not collected"
+)]
 
 use std::panic::resume_unwind;
 use std::process::Output;
@@ -41,7 +44,9 @@ pub(crate) async fn play() -> bool {
             }
         }
         // The attribute has a runtime of its own.
-        FAIL => tokio::task::spawn_blocking(fail).await.unwrap_or_else(|failed| resume_unwind(failed.into_panic())),
+        FAIL => tokio::task::spawn_blocking(fail)
+            .await
+            .unwrap_or_else(|failed| resume_unwind(failed.into_panic())),
         _ => panic!("no such part: {part}"),
     }
     true
@@ -54,11 +59,16 @@ pub(crate) async fn with_sqlx(holes: &[u8], test: &'static str) -> Vec<Verdict> 
     let numbers: Vec<String> = holes.iter().map(u8::to_string).collect();
     let mut child = again_as(&format!("{SQLX}\n{}", numbers.join("\n")), test);
     child.env(MAIN, main.url());
-    let output = tokio::task::spawn_blocking(move || child.output().unwrap()).await.unwrap();
+    let output = tokio::task::spawn_blocking(move || child.output().unwrap())
+        .await
+        .unwrap();
     let said = passed(&output);
     let verdict = |hole: &u8| {
-        let line = said.lines().find_map(|line| line.strip_prefix(&format!("{VERDICT}{hole} ")));
-        Verdict::named(line.unwrap_or_else(|| panic!("nothing was said of hole {hole}: {said}"))).unwrap()
+        let line = said
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("{VERDICT}{hole} ")));
+        Verdict::named(line.unwrap_or_else(|| panic!("nothing was said of hole {hole}: {said}")))
+            .unwrap()
     };
     let verdicts = holes.iter().map(verdict).collect();
     main.close().await.unwrap();
@@ -70,10 +80,15 @@ pub(crate) async fn drop_databases(names: &[String]) {
     if names.is_empty() {
         return;
     }
-    let mut main = PgConnection::connect(&std::env::var(MAIN).unwrap()).await.unwrap();
+    let mut main = PgConnection::connect(&std::env::var(MAIN).unwrap())
+        .await
+        .unwrap();
     for name in names {
         let drop = format!("drop database if exists \"{name}\" with (force)");
-        sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut main).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(drop))
+            .execute(&mut main)
+            .await
+            .unwrap();
     }
     main.close().await.unwrap();
 }
@@ -98,14 +113,29 @@ pub(crate) async fn is_told(world: &World, statements: &[&str], words: &[&str]) 
 /// [`ELSEWHERE`] goes through a second connection.
 async fn report_of(world: &World, statements: &[&str]) -> String {
     let test = IN.get();
-    let mut child = again_as(&format!("{FAIL}\n{}\n{}", world.kind, statements.join("\n")), test);
+    let mut child = again_as(
+        &format!("{FAIL}\n{}\n{}", world.kind, statements.join("\n")),
+        test,
+    );
     child.env("EBBTIDE_CONFIG", world.scratch().path("ebbtide.toml"));
     child.env("EBBTIDE_MIGRATIONS", world.scratch().path("migrations"));
     child.env("EBBTIDE_SEEDS", "none");
     child.env("EBBTIDE_EXTENSIONS", "");
-    let Output { status, stdout, stderr } = tokio::task::spawn_blocking(move || child.output().unwrap()).await.unwrap();
-    let (said, complained) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    assert!(!status.success() && complained.contains("on purpose"), "{said}\n{complained}");
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = tokio::task::spawn_blocking(move || child.output().unwrap())
+        .await
+        .unwrap();
+    let (said, complained) = (
+        String::from_utf8_lossy(&stdout),
+        String::from_utf8_lossy(&stderr),
+    );
+    assert!(
+        !status.success() && complained.contains("on purpose"),
+        "{said}\n{complained}"
+    );
     complained.into_owned()
 }
 
@@ -132,7 +162,10 @@ fn fail() {
                     // As above.
                     let _ = match statement.strip_prefix(ELSEWHERE) {
                         Some(statement) => elsewhere(&sandbox.url(), statement).await,
-                        None => sqlx::raw_sql(AssertSqlSafe(statement)).execute(&*sandbox).await.map(drop),
+                        None => sqlx::raw_sql(AssertSqlSafe(statement))
+                            .execute(&*sandbox)
+                            .await
+                            .map(drop),
                     };
                 }
                 panic!("on purpose");

@@ -29,13 +29,17 @@ pub(crate) async fn frozen_clock(world: &World) -> Verdict {
 /// Hole 4.
 pub(crate) async fn notifications(world: &World) -> Verdict {
     let mut test = world.next().await;
-    let listening = PgPoolOptions::new().max_connections(1).connect_lazy_with(test.second_options());
+    let listening = PgPoolOptions::new()
+        .max_connections(1)
+        .connect_lazy_with(test.second_options());
     let mut listener = PgListener::connect_with(&listening).await.unwrap();
     listener.listen("news").await.unwrap();
     test.run("notify news, 'of the test'").await.unwrap();
     // Notifications come in the order of their commits: what was sent before and is not here by then never comes.
     let mut other = test.second().await;
-    run(&mut other, "notify news, 'of another session'").await.unwrap();
+    run(&mut other, "notify news, 'of another session'")
+        .await
+        .unwrap();
     let heard = listener.recv().await.unwrap().payload().to_owned();
     sqlx::Connection::close(other).await.unwrap();
     drop(listener);
@@ -52,9 +56,12 @@ pub(crate) async fn outside_transactions(world: &World) -> Verdict {
     let made = format!("conformance_{}", uuid::Uuid::new_v4().simple());
     let create = format!("create database {made} template template0");
     let mut refused = Vec::new();
-    for statement in
-        ["vacuum parents", "create index concurrently on parents (name)", &create, "alter system reset work_mem"]
-    {
+    for statement in [
+        "vacuum parents",
+        "create index concurrently on parents (name)",
+        &create,
+        "alter system reset work_mem",
+    ] {
         // Each in a test of its own: the first refusal would be that of all.
         let mut test = world.next().await;
         let outcome = test.run(statement).await;
@@ -77,8 +84,17 @@ pub(crate) async fn outside_transactions(world: &World) -> Verdict {
     if world.kind == Kind::Plain {
         return Verdict::Refused;
     }
-    let is_told = parts::is_told(world, &["vacuum parents"], &["25001 VACUUM cannot run", "`ebbtide::Database`"]).await;
-    if is_told { Verdict::Refused } else { Verdict::Silent }
+    let is_told = parts::is_told(
+        world,
+        &["vacuum parents"],
+        &["25001 VACUUM cannot run", "`ebbtide::Database`"],
+    )
+    .await;
+    if is_told {
+        Verdict::Refused
+    } else {
+        Verdict::Silent
+    }
 }
 
 /// Hole 15.
@@ -88,10 +104,16 @@ pub(crate) async fn new_enum_value(world: &World) -> Verdict {
     let mut test = world.next().await;
     test.run(ADD).await.unwrap();
     let used = test.run(USE).await;
-    let listed =
-        text(&mut *world.next().await.session().await, "select array_to_string(enum_range(null::mood), ', ')").await;
+    let listed = text(
+        &mut *world.next().await.session().await,
+        "select array_to_string(enum_range(null::mood), ', ')",
+    )
+    .await;
     test.end().await.unwrap();
-    assert_eq!(listed, "calm, stormy", "another test's type has no such value");
+    assert_eq!(
+        listed, "calm, stormy",
+        "another test's type has no such value"
+    );
     match used {
         Ok(()) => Verdict::Same,
         Err(error) => {
@@ -103,10 +125,17 @@ pub(crate) async fn new_enum_value(world: &World) -> Verdict {
             let is_told = parts::is_told(
                 world,
                 &[ADD, USE],
-                &["55P04", "in a migration, or let the test take an `ebbtide::Database`"],
+                &[
+                    "55P04",
+                    "in a migration, or let the test take an `ebbtide::Database`",
+                ],
             )
             .await;
-            if is_told { Verdict::Refused } else { Verdict::Silent }
+            if is_told {
+                Verdict::Refused
+            } else {
+                Verdict::Silent
+            }
         }
     }
 }
@@ -117,10 +146,17 @@ pub(crate) async fn write_ahead_log(world: &World) -> Verdict {
     let mut test = world.next().await;
     let before = number(&mut *test.session().await, POSITION).await;
     let mut neighbour = world.next().await;
-    neighbour.run("insert into parents (name) values ('of another test')").await.unwrap();
+    neighbour
+        .run("insert into parents (name) values ('of another test')")
+        .await
+        .unwrap();
     neighbour.end().await.unwrap();
     let after = number(&mut *test.session().await, POSITION).await;
     test.end().await.unwrap();
     // A log of the test's own would stand where it stood.
-    if after == before { Verdict::Same } else { world.kind.difference() }
+    if after == before {
+        Verdict::Same
+    } else {
+        world.kind.difference()
+    }
 }

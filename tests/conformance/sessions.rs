@@ -9,14 +9,18 @@ use crate::world::{Lent, World, code, number, run, text};
 /// Whether this is how a sandbox refuses a second connection.
 fn is_turned_away(error: &sqlx::Error) -> bool {
     let said = error.to_string();
-    code(error) == "53400" && said.contains("wants another") && said.contains("take an `ebbtide::Database`")
+    code(error) == "53400"
+        && said.contains("wants another")
+        && said.contains("take an `ebbtide::Database`")
 }
 
 /// Hole 7.
 pub(crate) async fn second_connection(world: &World) -> Verdict {
     let mut test = world.next().await;
     let database = test.database().await;
-    test.run("insert into parents (name) values ('by the first')").await.unwrap();
+    test.run("insert into parents (name) values ('by the first')")
+        .await
+        .unwrap();
     let is_refused = match test.pool() {
         // The application asks its pool for another while it has one.
         Some(pool) => {
@@ -39,9 +43,15 @@ pub(crate) async fn second_connection(world: &World) -> Verdict {
         Ok(()) if seen == 1 && !is_refused => Verdict::Same,
         // read_only_sql_transaction
         Err(error) if is_refused && code(&error) == "25006" => {
-            let statement = format!("{ELSEWHERE}insert into parents (name) values ('by the second')");
-            let is_told = parts::is_told(world, &[&statement], &["25006", "`ebbtide::Database`"]).await;
-            if is_told { Verdict::Refused } else { Verdict::Silent }
+            let statement =
+                format!("{ELSEWHERE}insert into parents (name) values ('by the second')");
+            let is_told =
+                parts::is_told(world, &[&statement], &["25006", "`ebbtide::Database`"]).await;
+            if is_told {
+                Verdict::Refused
+            } else {
+                Verdict::Silent
+            }
         }
         Ok(()) | Err(_) => world.kind.difference(),
     }
@@ -51,7 +61,11 @@ pub(crate) async fn second_connection(world: &World) -> Verdict {
 async fn by_itself(test: &Lent) -> (i64, Result<(), sqlx::Error>) {
     let mut second = test.second().await;
     let seen = number(&mut second, "select count(*) from parents").await;
-    let written = run(&mut second, "insert into parents (name) values ('by the second')").await;
+    let written = run(
+        &mut second,
+        "insert into parents (name) values ('by the second')",
+    )
+    .await;
     second.close().await.unwrap();
     (seen, written)
 }
@@ -64,18 +78,34 @@ pub(crate) async fn interleaved_transactions(world: &World) -> Verdict {
         None => Verdict::NotApplicable,
         Some(pool) => {
             let mut one = pool.begin().await.unwrap();
-            run(&mut one, "insert into parents (name) values ('one')").await.unwrap();
+            run(&mut one, "insert into parents (name) values ('one')")
+                .await
+                .unwrap();
             match pool.begin().await {
                 Ok(mut two) => {
-                    run(&mut two, "insert into parents (name) values ('two')").await.unwrap();
+                    run(&mut two, "insert into parents (name) values ('two')")
+                        .await
+                        .unwrap();
                     two.commit().await.unwrap();
                     one.rollback().await.unwrap();
-                    let left = text(&mut *test.session().await, "select string_agg(name, ', ') from parents").await;
-                    if left == "two" { Verdict::Same } else { Verdict::Silent }
+                    let left = text(
+                        &mut *test.session().await,
+                        "select string_agg(name, ', ') from parents",
+                    )
+                    .await;
+                    if left == "two" {
+                        Verdict::Same
+                    } else {
+                        Verdict::Silent
+                    }
                 }
                 Err(error) => {
                     one.rollback().await.unwrap();
-                    if is_turned_away(&error) { Verdict::Refused } else { Verdict::Silent }
+                    if is_turned_away(&error) {
+                        Verdict::Refused
+                    } else {
+                        Verdict::Silent
+                    }
                 }
             }
         }
@@ -87,11 +117,20 @@ pub(crate) async fn interleaved_transactions(world: &World) -> Verdict {
 /// Hole 12.
 pub(crate) async fn row_locks(world: &World) -> Verdict {
     async fn picked(worker: &mut PgConnection) -> i64 {
-        number(worker, "select id from parents order by id for update skip locked limit 1").await
+        number(
+            worker,
+            "select id from parents order by id for update skip locked limit 1",
+        )
+        .await
     }
     let mut test = world.next().await;
-    test.run("insert into parents (name) values ('a'), ('b')").await.unwrap();
-    let picks = if let Some(pool) = test.pool().filter(|pool| pool.options().get_max_connections() > 2) {
+    test.run("insert into parents (name) values ('a'), ('b')")
+        .await
+        .unwrap();
+    let picks = if let Some(pool) = test
+        .pool()
+        .filter(|pool| pool.options().get_max_connections() > 2)
+    {
         let (mut one, mut two) = (pool.begin().await.unwrap(), pool.begin().await.unwrap());
         (picked(&mut one).await, picked(&mut two).await)
     } else {
@@ -132,12 +171,18 @@ pub(crate) async fn blocked_by_others(world: &World) -> Verdict {
     let is_free = added(&mut *other.session().await).await;
     transaction.rollback().await.unwrap();
     drop(session);
-    test.run("insert into parents (name) values ('to the end')").await.unwrap();
+    test.run("insert into parents (name) values ('to the end')")
+        .await
+        .unwrap();
     test.end().await.unwrap();
     other.end().await.unwrap();
 
     let mut next = world.next_on(&database).await;
     let is_free = is_free && added(&mut *next.session().await).await;
     next.end().await.unwrap();
-    if is_free { Verdict::Closed } else { Verdict::Silent }
+    if is_free {
+        Verdict::Closed
+    } else {
+        Verdict::Silent
+    }
 }

@@ -19,7 +19,9 @@ pub(crate) async fn server_objects(world: &World) -> Verdict {
         // insufficient_privilege: a database is the server's as well.
         Err(error) if code(&error) == "42501" => {
             // A transaction refuses it, and nothing is left.
-            let _ = test.run(&format!("create database {name} template template0")).await;
+            let _ = test
+                .run(&format!("create database {name} template template0"))
+                .await;
             "database"
         }
         made => {
@@ -33,12 +35,19 @@ pub(crate) async fn server_objects(world: &World) -> Verdict {
     let count = format!(
         "select (select count(*) from pg_roles where rolname = '{name}') + (select count(*) from pg_database where datname = '{name}')"
     );
-    let left: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(count)).fetch_one(&mut *next.session().await).await.unwrap();
+    let left: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(count))
+        .fetch_one(&mut *next.session().await)
+        .await
+        .unwrap();
     if left > 0 {
         next.run(&format!("drop {made} {name}")).await.unwrap();
     }
     next.end().await.unwrap();
-    if left > 0 { world.kind.difference() } else { judged(false, true) }
+    if left > 0 {
+        world.kind.difference()
+    } else {
+        judged(false, true)
+    }
 }
 
 /// Hole 29.
@@ -99,7 +108,12 @@ pub(crate) async fn inner_locks(world: &World) -> Verdict {
     {
         let mut session = test.session().await;
         let mut transaction = session.begin().await.unwrap();
-        run(&mut transaction, &format!("select pg_advisory_xact_lock({key})")).await.unwrap();
+        run(
+            &mut transaction,
+            &format!("select pg_advisory_xact_lock({key})"),
+        )
+        .await
+        .unwrap();
         transaction.commit().await.unwrap();
     }
     let mut other: PgConnection = test.second().await;

@@ -22,12 +22,21 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
-    const ALL: [Self; 7] =
-        [Self::Closed, Self::Refused, Self::Same, Self::Documented, Self::Silent, Self::NotApplicable, Self::NotHere];
+    const ALL: [Self; 7] = [
+        Self::Closed,
+        Self::Refused,
+        Self::Same,
+        Self::Documented,
+        Self::Silent,
+        Self::NotApplicable,
+        Self::NotHere,
+    ];
 
     /// The verdict that is written so.
     pub(crate) fn named(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|verdict| verdict.to_string() == word)
+        Self::ALL
+            .into_iter()
+            .find(|verdict| verdict.to_string() == word)
     }
 }
 
@@ -58,7 +67,13 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 5] = [Self::Tx, Self::Sandbox, Self::Database, Self::SqlxTest, Self::Plain];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Tx,
+        Self::Sandbox,
+        Self::Database,
+        Self::SqlxTest,
+        Self::Plain,
+    ];
 
     pub(crate) fn column(self) -> usize {
         self as usize
@@ -97,7 +112,12 @@ pub(crate) struct Row {
 }
 
 const fn row(number: u8, expected: [Verdict; 5], hole: &'static str, remedy: &'static str) -> Row {
-    Row { number, hole, expected, remedy }
+    Row {
+        number,
+        hole,
+        expected,
+        remedy,
+    }
 }
 
 use Verdict::{Closed, Documented, NotApplicable, Refused, Same, Silent};

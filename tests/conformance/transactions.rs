@@ -43,9 +43,13 @@ async fn strayed(world: &World, stray: &str) -> Verdict {
     let mut test = world.next().await;
     let (database, copy) = (test.database().await, test.oid().await);
     let is_wrapped = test.is_wrapped().await;
-    test.run("insert into parents (name) values ('before')").await.unwrap();
+    test.run("insert into parents (name) values ('before')")
+        .await
+        .unwrap();
     let done = test.run(stray).await;
-    let after = test.run("insert into parents (name) values ('after')").await;
+    let after = test
+        .run("insert into parents (name) values ('after')")
+        .await;
     let ended = test.end().await;
 
     let mut next = world.next_on(&database).await;
@@ -72,7 +76,11 @@ async fn strayed(world: &World, stray: &str) -> Verdict {
         }
         (Ok(()), Ok(())) => false,
     };
-    if is_told { Verdict::Closed } else { Verdict::Silent }
+    if is_told {
+        Verdict::Closed
+    } else {
+        Verdict::Silent
+    }
 }
 
 /// Hole 9.
@@ -82,8 +90,14 @@ pub(crate) async fn poison(world: &World) -> Verdict {
     let is_wrapped = test.is_wrapped().await;
     test.run(ADD).await.unwrap();
     assert_eq!(code(&test.run(ADD).await.unwrap_err()), "23505");
-    let later = test.run("insert into parents (name) values ('Marta')").await;
-    let names = if later.is_ok() { text(&mut *test.session().await, NAMES).await } else { String::new() };
+    let later = test
+        .run("insert into parents (name) values ('Marta')")
+        .await;
+    let names = if later.is_ok() {
+        text(&mut *test.session().await, NAMES).await
+    } else {
+        String::new()
+    };
     test.end().await.unwrap();
     match later {
         Ok(()) if names != "Laura, Marta" => Verdict::Silent,
@@ -95,8 +109,17 @@ pub(crate) async fn poison(world: &World) -> Verdict {
                 return Verdict::Refused;
             }
             // The first error before its shadow.
-            let is_told = parts::is_told(world, &[ADD, ADD, "select 1"], &["23505", "25P02", "`Sandbox`"]).await;
-            if is_told { world.kind.difference() } else { Verdict::Silent }
+            let is_told = parts::is_told(
+                world,
+                &[ADD, ADD, "select 1"],
+                &["23505", "25P02", "`Sandbox`"],
+            )
+            .await;
+            if is_told {
+                world.kind.difference()
+            } else {
+                Verdict::Silent
+            }
         }
     }
 }
@@ -112,7 +135,10 @@ pub(crate) async fn isolation_level(world: &World) -> Verdict {
     }
     let verdict = {
         let mut session = test.session().await;
-        match session.begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE").await {
+        match session
+            .begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE")
+            .await
+        {
             Ok(mut transaction) => match &*text(&mut transaction, LEVEL).await {
                 "serializable" => Verdict::Same,
                 _ => Verdict::Silent,
@@ -126,7 +152,9 @@ pub(crate) async fn isolation_level(world: &World) -> Verdict {
         return verdict;
     }
     // What the driver refuses it may also roll back, all of it: is this still in the test's transaction?
-    let written = test.run("insert into parents (name) values ('after the refusal')").await;
+    let written = test
+        .run("insert into parents (name) values ('after the refusal')")
+        .await;
     match test.end().await {
         Ok(()) => assert!(written.is_ok(), "{written:?}"),
         Err(told) => {
@@ -149,7 +177,11 @@ pub(crate) async fn isolation_level(world: &World) -> Verdict {
             &["25001", "`ebbtide::Database`"],
         )
         .await;
-        return if is_told { Verdict::Refused } else { Verdict::Silent };
+        return if is_told {
+            Verdict::Refused
+        } else {
+            Verdict::Silent
+        };
     }
     verdict
 }
@@ -164,8 +196,15 @@ pub(crate) async fn on_commit(world: &World) -> Verdict {
                       create temporary table emptied (id int) on commit delete rows; insert into emptied values (1)";
         run(&mut transaction, tables).await.unwrap();
         transaction.commit().await.unwrap();
-        let dropped = number(&mut session, "select (to_regclass('pg_temp.dropped') is not null)::int::int8").await;
-        (dropped, number(&mut session, "select count(*) from emptied").await)
+        let dropped = number(
+            &mut session,
+            "select (to_regclass('pg_temp.dropped') is not null)::int::int8",
+        )
+        .await;
+        (
+            dropped,
+            number(&mut session, "select count(*) from emptied").await,
+        )
     };
     test.end().await.unwrap();
     match left {
@@ -183,13 +222,23 @@ pub(crate) async fn broken_rollback(world: &World) -> Verdict {
     let seen = {
         let mut session = test.session().await;
         let mut sound = session.begin().await.unwrap();
-        run(&mut sound, "insert into parents (name) values ('undone')").await.unwrap();
+        run(&mut sound, "insert into parents (name) values ('undone')")
+            .await
+            .unwrap();
         sound.rollback().await.unwrap();
         // Code that commits where it should have rolled back: its test must be able to see that.
         let mut broken = session.begin().await.unwrap();
-        run(&mut broken, "insert into parents (name) values ('half done')").await.unwrap();
+        run(
+            &mut broken,
+            "insert into parents (name) values ('half done')",
+        )
+        .await
+        .unwrap();
         let mut nested = broken.begin().await.unwrap();
-        assert_eq!(code(&run(&mut nested, "select 1/0").await.unwrap_err()), "22012");
+        assert_eq!(
+            code(&run(&mut nested, "select 1/0").await.unwrap_err()),
+            "22012"
+        );
         nested.rollback().await.unwrap();
         broken.commit().await.unwrap();
         text(&mut session, NAMES).await

@@ -54,13 +54,24 @@ impl World {
         // Another text is another template, with lanes of its own.
         let ours = matches!(kind, Kind::Tx | Kind::Sandbox | Kind::Database);
         let name_of_text = if ours { name } else { "every other hole" };
-        scratch.write("migrations/1_family.sql", &format!("-- {name_of_text}\n{MIGRATION}{more}"));
+        scratch.write(
+            "migrations/1_family.sql",
+            &format!("-- {name_of_text}\n{MIGRATION}{more}"),
+        );
         let harness = (kind != Kind::SqlxTest).then(|| scratch.builder().build().unwrap());
         let shared = match &harness {
             Some(harness) if kind == Kind::Plain => Some(harness.database().await.unwrap()),
             _ => None,
         };
-        Self { kind, name: name.to_owned(), more: more.to_owned(), scratch, harness, shared, made: Mutex::default() }
+        Self {
+            kind,
+            name: name.to_owned(),
+            more: more.to_owned(),
+            scratch,
+            harness,
+            shared,
+            made: Mutex::default(),
+        }
     }
 
     /// What the next test gets.
@@ -72,9 +83,17 @@ impl World {
             Kind::SqlxTest => self.next_of_sqlx().await,
             Kind::Plain => {
                 let url = self.shared.as_ref().unwrap().url().to_owned();
-                let pool = PgPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
+                let pool = PgPoolOptions::new()
+                    .max_connections(1)
+                    .connect(&url)
+                    .await
+                    .unwrap();
                 let transaction = pool.begin().await.unwrap();
-                Lent::Plain { transaction, pool, url }
+                Lent::Plain {
+                    transaction,
+                    pool,
+                    url,
+                }
             }
         }
     }
@@ -82,7 +101,12 @@ impl World {
     /// A test that wants to go on after a statement that failed.
     pub(crate) async fn next_with_savepoints(&self) -> Lent {
         if self.kind == Kind::Tx {
-            return Lent::Tx(self.harness().tx_with(TxOptions::new().savepoints()).await.unwrap());
+            return Lent::Tx(
+                self.harness()
+                    .tx_with(TxOptions::new().savepoints())
+                    .await
+                    .unwrap(),
+            );
         }
         self.next().await
     }
@@ -125,13 +149,26 @@ impl World {
     /// As `#[sqlx::test]` does it.
     async fn next_of_sqlx(&self) -> Lent {
         let path = format!("{} {}", self.name, self.made.lock().unwrap().len());
-        let context = Postgres::test_context(&TestArgs::new(path.leak())).await.unwrap();
+        let context = Postgres::test_context(&TestArgs::new(path.leak()))
+            .await
+            .unwrap();
         self.made.lock().unwrap().push(context.db_name.clone());
         let options = context.connect_opts.clone();
-        let pool = context.pool_opts.connect_with(context.connect_opts).await.unwrap();
+        let pool = context
+            .pool_opts
+            .connect_with(context.connect_opts)
+            .await
+            .unwrap();
         sqlx::raw_sql(MIGRATION).execute(&pool).await.unwrap();
-        sqlx::raw_sql(AssertSqlSafe(self.more.clone())).execute(&pool).await.unwrap();
-        Lent::SqlxTest { pool, options, database: context.db_name }
+        sqlx::raw_sql(AssertSqlSafe(self.more.clone()))
+            .execute(&pool)
+            .await
+            .unwrap();
+        Lent::SqlxTest {
+            pool,
+            options,
+            database: context.db_name,
+        }
     }
 
     /// Leaves nothing behind.
@@ -148,8 +185,16 @@ pub(crate) enum Lent {
     Tx(Tx),
     Sandbox(Sandbox),
     Database(Database),
-    SqlxTest { pool: PgPool, options: PgConnectOptions, database: String },
-    Plain { transaction: Transaction<'static, Postgres>, pool: PgPool, url: String },
+    SqlxTest {
+        pool: PgPool,
+        options: PgConnectOptions,
+        database: String,
+    },
+    Plain {
+        transaction: Transaction<'static, Postgres>,
+        pool: PgPool,
+        url: String,
+    },
 }
 
 impl Lent {
@@ -180,7 +225,9 @@ impl Lent {
 
     /// A second connection that code under test makes by itself.
     pub(crate) async fn second(&self) -> PgConnection {
-        PgConnection::connect_with(&self.second_options()).await.unwrap()
+        PgConnection::connect_with(&self.second_options())
+            .await
+            .unwrap()
     }
 
     /// How code under test connects by itself.
@@ -196,7 +243,13 @@ impl Lent {
 
     /// The database's name. That of a lane is its number alone: what follows it may change from test to test.
     pub(crate) async fn database(&mut self) -> String {
-        lane_of(text(&mut *self.session().await, "select current_database()::text").await)
+        lane_of(
+            text(
+                &mut *self.session().await,
+                "select current_database()::text",
+            )
+            .await,
+        )
     }
 
     /// Which physical database it is: another one after a copy.
@@ -230,7 +283,9 @@ impl Lent {
                 let _ = Postgres::cleanup_test(&database).await;
                 Ok(())
             }
-            Self::Plain { transaction, pool, .. } => {
+            Self::Plain {
+                transaction, pool, ..
+            } => {
                 // Where the code under test has ended the transaction, the server warns and goes on.
                 transaction.rollback().await?;
                 pool.close().await;
@@ -275,7 +330,10 @@ pub(crate) fn lane_of(name: String) -> String {
 }
 
 pub(crate) async fn run(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await.map(drop)
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 pub(crate) async fn number(connection: &mut PgConnection, sql: &'static str) -> i64 {
@@ -288,5 +346,9 @@ pub(crate) async fn text(connection: &mut PgConnection, sql: &'static str) -> St
 
 /// The SQLSTATE of a refusal.
 pub(crate) fn code(error: &sqlx::Error) -> String {
-    error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default().into_owned()
+    error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+        .unwrap_or_default()
+        .into_owned()
 }

@@ -16,14 +16,23 @@ struct Image<'a> {
 impl<'a> Image<'a> {
     fn derived(stage: &'a Stage, from: &str) -> Self {
         let label = uuid::Uuid::new_v4().simple().to_string();
-        let source = stage.daemon.must("POST", "/containers/create", Some(&json!({ "Image": from })));
+        let source = stage.daemon.must(
+            "POST",
+            "/containers/create",
+            Some(&json!({ "Image": from })),
+        );
         let source = source["Id"].as_str().unwrap().to_owned();
         let tag = &label[..8];
-        let commit =
-            format!("/commit?container={source}&repo=ebbtide-cachetest&tag={tag}&changes=LABEL%20test={label}");
+        let commit = format!(
+            "/commit?container={source}&repo=ebbtide-cachetest&tag={tag}&changes=LABEL%20test={label}"
+        );
         stage.daemon.must("POST", &commit, None);
         stage.daemon.remove(&source);
-        Self { stage, name: format!("ebbtide-cachetest:{tag}"), volume: None }
+        Self {
+            stage,
+            name: format!("ebbtide-cachetest:{tag}"),
+            volume: None,
+        }
     }
 
     /// A puppet on a new container.
@@ -36,7 +45,9 @@ impl<'a> Image<'a> {
         let mut puppet = self.stage.puppet_with(&variables);
         puppet.ask("start");
         let volumes = self.stage.container().volumes;
-        self.volume = volumes.into_iter().find(|name| name.starts_with("ebbtide-cache-"));
+        self.volume = volumes
+            .into_iter()
+            .find(|name| name.starts_with("ebbtide-cache-"));
         puppet
     }
 
@@ -90,8 +101,14 @@ fn the_next_container_has_the_templates_of_the_one_before() {
     any.ask("start");
     let from = stage.daemon.image_of(&stage.container());
     end(&stage, any);
-    stage.scene.write("one/things.sql", "insert into things (name) values ('one');");
-    stage.scene.write("two/things.sql", "insert into things (name) values ('one'), ('two');");
+    stage.scene.write(
+        "one/things.sql",
+        "insert into things (name) values ('one');",
+    );
+    stage.scene.write(
+        "two/things.sql",
+        "insert into things (name) values ('one'), ('two');",
+    );
     let mut image = Image::derived(&stage, &from);
     let assert_provisions = |puppet: &mut Puppet, how: &str, count: &str| {
         assert_eq!(puppet.ask("provision"), how);
@@ -102,9 +119,17 @@ fn the_next_container_has_the_templates_of_the_one_before() {
 
     let mut first = image.puppet("one");
     assert_provisions(&mut first, "built", "1");
-    let volume: Value = stage.daemon.must("GET", &format!("/volumes/{}", image.volume()), None);
+    let volume: Value = stage
+        .daemon
+        .must("GET", &format!("/volumes/{}", image.volume()), None);
     assert_eq!(volume["Labels"]["ebbtide.role"], "cache", "{volume}");
-    assert!(volume["Labels"]["ebbtide.owner"].as_str().unwrap().contains('/'), "{volume}");
+    assert!(
+        volume["Labels"]["ebbtide.owner"]
+            .as_str()
+            .unwrap()
+            .contains('/'),
+        "{volume}"
+    );
     end(&stage, first);
 
     let mut second = image.puppet("one");
@@ -144,8 +169,12 @@ fn a_dedicated_container_neither_fills_the_volume_nor_starts_from_it() {
     any.ask("start");
     let from = stage.daemon.image_of(&stage.container());
     end(&stage, any);
-    stage.scene.write("one/things.sql", "insert into things (name) values ('one');");
-    let roles = "create role app; alter role all set work_mem = '5MB'; create table things (name text);";
+    stage.scene.write(
+        "one/things.sql",
+        "insert into things (name) values ('one');",
+    );
+    let roles =
+        "create role app; alter role all set work_mem = '5MB'; create table things (name text);";
     stage.scene.write("roles/1_roles.sql", roles);
     let mut image = Image::derived(&stage, &from);
     let plain = |image: &mut Image<'_>, how: &str| {
@@ -165,10 +194,22 @@ fn a_dedicated_container_neither_fills_the_volume_nor_starts_from_it() {
             ("EBBTIDE_MIGRATIONS", stage.scene.path("roles")),
         ];
         let mut puppet = stage.puppet_with(&variables);
-        assert_eq!([puppet.ask("start"), puppet.ask("provision")], ["started", "built"]);
-        assert!(stage.container().volumes.iter().all(|name| !name.starts_with("ebbtide-cache-")));
+        assert_eq!(
+            [puppet.ask("start"), puppet.ask("provision")],
+            ["started", "built"]
+        );
+        assert!(
+            stage
+                .container()
+                .volumes
+                .iter()
+                .all(|name| !name.starts_with("ebbtide-cache-"))
+        );
         puppet.ask("open");
-        assert_eq!(puppet.ask("query select string_agg(rolname, ' ') from pg_roles where oid >= 16384"), "app");
+        assert_eq!(
+            puppet.ask("query select string_agg(rolname, ' ') from pg_roles where oid >= 16384"),
+            "app"
+        );
         assert_eq!(puppet.ask("query show work_mem"), "5MB");
         assert_eq!(
             puppet

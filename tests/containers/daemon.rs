@@ -32,8 +32,12 @@ pub(crate) struct Container {
 impl Daemon {
     /// The one that ebbtide finds first on most machines.
     pub(crate) fn of_this_machine() -> Self {
-        let named = std::env::var("DOCKER_HOST").ok().filter(|url| !url.is_empty());
-        Self { url: named.unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned()) }
+        let named = std::env::var("DOCKER_HOST")
+            .ok()
+            .filter(|url| !url.is_empty());
+        Self {
+            url: named.unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned()),
+        }
     }
 
     pub(crate) fn connect(&self) -> std::io::Result<Box<dyn Stream>> {
@@ -46,22 +50,34 @@ impl Daemon {
     /// A request's status and answer.
     pub(crate) fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, String) {
         let body = body.map(ToString::to_string).unwrap_or_default();
-        let mut stream = self.connect().unwrap_or_else(|error| panic!("set DOCKER_HOST: {}: {error}", self.url));
+        let mut stream = self
+            .connect()
+            .unwrap_or_else(|error| panic!("set DOCKER_HOST: {}: {error}", self.url));
         // The old version, so that the answer ends with the connection.
-        let head = format!("{method} {path} HTTP/1.0\r\nHost: engine\r\nContent-Type: application/json\r\n");
+        let head = format!(
+            "{method} {path} HTTP/1.0\r\nHost: engine\r\nContent-Type: application/json\r\n"
+        );
         write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         let answer = String::from_utf8_lossy(&answer);
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{method} {path}: {answer}"));
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+        let (head, body) = answer
+            .split_once("\r\n\r\n")
+            .unwrap_or_else(|| panic!("{method} {path}: {answer}"));
+        (
+            head.split(' ').nth(1).unwrap().parse().unwrap(),
+            body.to_owned(),
+        )
     }
 
     /// The answer to a request that must succeed.
     #[track_caller]
     pub(crate) fn must(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
         let (status, answer) = self.ask(method, path, body);
-        assert!((200..400).contains(&status), "{method} {path}: {status} {answer}");
+        assert!(
+            (200..400).contains(&status),
+            "{method} {path}: {status} {answer}"
+        );
         serde_json::from_str(&answer).unwrap_or_default()
     }
 
@@ -77,9 +93,20 @@ impl Daemon {
         let container = |found: &Value| Container {
             id: text(&found["Id"]),
             state: text(&found["State"]),
-            volumes: found["Mounts"].as_array().into_iter().flatten().map(|mount| text(&mount["Name"])).collect(),
+            volumes: found["Mounts"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|mount| text(&mount["Name"]))
+                .collect(),
         };
-        let mut found: Vec<_> = self.list("containers/json", label).as_array().unwrap().iter().map(container).collect();
+        let mut found: Vec<_> = self
+            .list("containers/json", label)
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(container)
+            .collect();
         for container in &mut found {
             container.volumes.retain(|name| !name.is_empty());
         }
@@ -89,7 +116,11 @@ impl Daemon {
     /// Volumes and networks with this label.
     pub(crate) fn others(&self, label: &str) -> Vec<String> {
         let (volumes, networks) = (self.list("volumes", label), self.list("networks", label));
-        let all = volumes["Volumes"].as_array().into_iter().chain(networks.as_array()).flatten();
+        let all = volumes["Volumes"]
+            .as_array()
+            .into_iter()
+            .chain(networks.as_array())
+            .flatten();
         all.map(|found| format!("{found}")).collect()
     }
 
@@ -99,7 +130,11 @@ impl Daemon {
 
     #[track_caller]
     pub(crate) fn kill(&self, container: &Container, signal: &str) {
-        self.must("POST", &format!("/containers/{}/kill?signal={signal}", container.id), None);
+        self.must(
+            "POST",
+            &format!("/containers/{}/kill?signal={signal}", container.id),
+            None,
+        );
     }
 
     #[track_caller]
@@ -116,7 +151,11 @@ impl Daemon {
 
     /// Removes it whatever its state. Nobody minds when it is gone.
     pub(crate) fn remove(&self, container: &str) {
-        self.ask("DELETE", &format!("/containers/{container}?force=true&v=true"), None);
+        self.ask(
+            "DELETE",
+            &format!("/containers/{container}?force=true&v=true"),
+            None,
+        );
     }
 }
 

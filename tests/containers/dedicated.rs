@@ -22,26 +22,52 @@ async fn a_template_with_a_role_is_built_again_in_the_same_dedicated_container()
         return;
     }
     let stage = Stage::new();
-    stage.scene.write("roles/1_roles.sql", "create role app; create table things (id int);");
-    let builder = || stage.builder().migrations(stage.scene.path("roles")).linger(Duration::from_secs(10));
-    let plain = stage.builder().linger(Duration::from_secs(10)).build().unwrap();
+    stage.scene.write(
+        "roles/1_roles.sql",
+        "create role app; create table things (id int);",
+    );
+    let builder = || {
+        stage
+            .builder()
+            .migrations(stage.scene.path("roles"))
+            .linger(Duration::from_secs(10))
+    };
+    let plain = stage
+        .builder()
+        .linger(Duration::from_secs(10))
+        .build()
+        .unwrap();
     let first = builder().build().unwrap();
     assert_eq!([roles(&first).await, roles(&plain).await], ["app", ""]);
     assert_eq!(stage.containers().len(), 2);
 
     // A lane is copied again in the background after its URL was asked for, unless a test had it whole.
     let database = first.database().await.unwrap();
-    let server = database.url().rsplit_once("/ebbtide_").unwrap().0.to_owned();
+    let server = database
+        .url()
+        .rsplit_once("/ebbtide_")
+        .unwrap()
+        .0
+        .to_owned();
     database.close().await.unwrap();
     drop(first);
-    let mut admin = PgConnection::connect(&format!("{server}/postgres")).await.unwrap();
+    let mut admin = PgConnection::connect(&format!("{server}/postgres"))
+        .await
+        .unwrap();
     let names = "select datname::text from pg_database where datname ~ '^ebbtide_'";
-    let names: Vec<String> = sqlx::query_scalar(names).fetch_all(&mut admin).await.unwrap();
+    let names: Vec<String> = sqlx::query_scalar(names)
+        .fetch_all(&mut admin)
+        .await
+        .unwrap();
     for name in names {
-        for statement in
-            [format!("alter database {name} is_template false"), format!("drop database {name} with (force)")]
-        {
-            sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut admin).await.unwrap();
+        for statement in [
+            format!("alter database {name} is_template false"),
+            format!("drop database {name} with (force)"),
+        ] {
+            sqlx::raw_sql(AssertSqlSafe(statement))
+                .execute(&mut admin)
+                .await
+                .unwrap();
         }
     }
     admin.close().await.unwrap();

@@ -39,7 +39,11 @@ fn a_client_killed_between_creating_and_starting_leaves_no_container() {
     }
     let (stage, relay) = watched(Watch::Withhold("/start HTTP"));
     let made = killed_at(&stage, &relay);
-    assert_eq!((made.len(), &*made[0].state, made[0].volumes.len()), (1, "created", 1), "{made:?}");
+    assert_eq!(
+        (made.len(), &*made[0].state, made[0].volumes.len()),
+        (1, "created", 1),
+        "{made:?}"
+    );
     assert_nothing_is_left(&stage, &made);
 }
 
@@ -101,7 +105,12 @@ fn where_nothing_can_talk_to_the_engine_the_next_start_removes_what_never_ran() 
 
     let mut next = stage.puppet_with(&[("DOCKER_HOST", stage.daemon.url.clone().into())]);
     assert_eq!(next.ask("start"), "started");
-    wait_until("the first container is gone", || stage.containers().iter().all(|found| found.id != made[0].id));
+    wait_until("the first container is gone", || {
+        stage
+            .containers()
+            .iter()
+            .all(|found| found.id != made[0].id)
+    });
     assert_eq!(next.end().code(), Some(0));
     assert_nothing_is_left(&stage, &made);
 }

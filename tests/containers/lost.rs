@@ -17,14 +17,24 @@ async fn a_test_whose_container_is_killed_is_told_and_the_next_harness_starts_an
     let mut tx = harness.tx().await.unwrap();
     let lost = stage.container();
     stage.daemon.kill(&lost, "KILL");
-    let failed = sqlx::raw_sql("insert into things (name) values ('the one')").execute(&mut *tx).await;
+    let failed = sqlx::raw_sql("insert into things (name) values ('the one')")
+        .execute(&mut *tx)
+        .await;
     assert!(failed.is_err());
-    for error in [tx.close().await.unwrap_err(), harness.tx().await.unwrap_err()] {
+    for error in [
+        tx.close().await.unwrap_err(),
+        harness.tx().await.unwrap_err(),
+    ] {
         let report = format!("{error:?}");
         assert_eq!(error.kind(), ErrorKind::ServerLost, "{report}");
         let beginning = "the PostgreSQL server went away while it was in use\n  caused by: ";
         assert!(report.starts_with(beginning), "{report}");
-        for text in ["\n  the container:\n    ebbtide-", &stage.daemon.url, "killed from outside", "\n  help: run "] {
+        for text in [
+            "\n  the container:\n    ebbtide-",
+            &stage.daemon.url,
+            "killed from outside",
+            "\n  help: run ",
+        ] {
             assert!(report.contains(text), "{text:?} is missing in {report}");
         }
     }
@@ -32,7 +42,10 @@ async fn a_test_whose_container_is_killed_is_told_and_the_next_harness_starts_an
     let next = stage.builder().build().unwrap();
     assert!(!next.start().await.unwrap().reused);
     let mut tx = next.tx().await.unwrap();
-    let count: i64 = sqlx::query_scalar("select count(*) from things").fetch_one(&mut *tx).await.unwrap();
+    let count: i64 = sqlx::query_scalar("select count(*) from things")
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
     assert_eq!(count, 0);
     assert_ne!(stage.container().id, lost.id);
     tx.close().await.unwrap();
@@ -41,7 +54,8 @@ async fn a_test_whose_container_is_killed_is_told_and_the_next_harness_starts_an
 }
 
 #[test]
-fn without_its_keeper_a_container_serves_on_and_goes_by_itself_and_the_next_start_sweeps_the_folder() {
+fn without_its_keeper_a_container_serves_on_and_goes_by_itself_and_the_next_start_sweeps_the_folder()
+ {
     if !contained(here!()) {
         return;
     }
@@ -81,7 +95,11 @@ fn a_keeper_that_is_told_to_end_leaves_the_container_to_its_users() {
     let stage = Stage::new();
     let mut first = stage.puppet();
     first.ask("open");
-    stage.scene.supervisors().iter().for_each(|keeper| keeper.signal(rustix::process::Signal::TERM));
+    stage
+        .scene
+        .supervisors()
+        .iter()
+        .for_each(|keeper| keeper.signal(rustix::process::Signal::TERM));
     wait_until("the folder is gone", || stage.scene.instances().is_empty());
     assert_eq!(first.ask("query select count(*)::text from things"), "0");
     let mut next = stage.puppet();

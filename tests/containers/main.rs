@@ -4,7 +4,11 @@
 //! left. Its actors are [`puppet::Puppet`]s, as in `tests/processes`; the engine is asked by [`daemon::Daemon`].
 // What is left is read from `/proc`.
 #![cfg(all(target_os = "linux", feature = "container"))]
-#![allow(dead_code, clippy::allow_attributes, reason = "the modules of `tests/processes` have more than is used here")]
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "the modules of `tests/processes` have more than is used here"
+)]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod cache;

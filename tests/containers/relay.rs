@@ -48,19 +48,31 @@ impl Relay {
     /// Listens on a socket of this name.
     pub(crate) fn on_socket(path: &Path, watch: Watch) -> Self {
         let listener = UnixListener::bind(path).unwrap();
-        Self::new(format!("unix://{}", path.display()), watch, move || Ok(Box::new(listener.accept()?.0)))
+        Self::new(format!("unix://{}", path.display()), watch, move || {
+            Ok(Box::new(listener.accept()?.0))
+        })
     }
 
     /// Listens on a port of this machine.
     pub(crate) fn on_port() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("tcp://{}", listener.local_addr().unwrap());
-        Self::new(url, Watch::Nothing, move || Ok(Box::new(listener.accept()?.0)))
+        Self::new(url, Watch::Nothing, move || {
+            Ok(Box::new(listener.accept()?.0))
+        })
     }
 
-    fn new(url: String, watch: Watch, accept: impl Fn() -> std::io::Result<Box<dyn Stream>> + Send + 'static) -> Self {
-        let line =
-            Line { engine: Daemon::of_this_machine(), watch, is_cut: AtomicBool::new(false), ends: Mutex::default() };
+    fn new(
+        url: String,
+        watch: Watch,
+        accept: impl Fn() -> std::io::Result<Box<dyn Stream>> + Send + 'static,
+    ) -> Self {
+        let line = Line {
+            engine: Daemon::of_this_machine(),
+            watch,
+            is_cut: AtomicBool::new(false),
+            ends: Mutex::default(),
+        };
         let line = Arc::new(line);
         let (tell, seen) = channel();
         let lines = Arc::clone(&line);
@@ -73,13 +85,19 @@ impl Relay {
                 lines.connect(client.as_ref(), &tell);
             }
         });
-        Self { daemon: Daemon { url }, seen, line }
+        Self {
+            daemon: Daemon { url },
+            seen,
+            line,
+        }
     }
 
     /// Waits until the watched request has come.
     #[track_caller]
     pub(crate) fn wait_until_seen(&self) {
-        self.seen.recv_timeout(Duration::from_secs(30)).expect("the request comes");
+        self.seen
+            .recv_timeout(Duration::from_secs(30))
+            .expect("the request comes");
     }
 
     /// Ends all connections, and takes no more.
@@ -102,10 +120,14 @@ impl Drop for Relay {
 impl Line {
     fn connect(self: &Arc<Self>, client: &dyn Stream, tell: &Sender<()>) {
         let engine = self.engine.connect().unwrap();
-        self.ends.lock().unwrap().extend([client.another(), engine.another()]);
-        for (from, to, tell) in
-            [(client.another(), engine.another(), Some(tell.clone())), (engine.another(), client.another(), None)]
-        {
+        self.ends
+            .lock()
+            .unwrap()
+            .extend([client.another(), engine.another()]);
+        for (from, to, tell) in [
+            (client.another(), engine.another(), Some(tell.clone())),
+            (engine.another(), client.another(), None),
+        ] {
             let line = Arc::clone(self);
             std::thread::spawn(move || line.pass(from, to, tell.as_ref()));
         }
@@ -115,7 +137,10 @@ impl Line {
         let mut buffer = vec![0; 1 << 16];
         while let Ok(length @ 1..) = from.read(&mut buffer) {
             let bytes = &buffer[..length];
-            let is_watched = self.watch.text().is_some_and(|text| String::from_utf8_lossy(bytes).contains(text));
+            let is_watched = self
+                .watch
+                .text()
+                .is_some_and(|text| String::from_utf8_lossy(bytes).contains(text));
             let told = tell.filter(|_| is_watched);
             let is_withheld = told.is_some() && matches!(self.watch, Watch::Withhold(_));
             if !is_withheld && to.write_all(bytes).is_err() {

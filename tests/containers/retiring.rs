@@ -42,7 +42,9 @@ fn join_at_retirement(first: First, steps: [u64; 3]) {
         for joiner in &mut joiners {
             joiner.ask("wait");
         }
-        wait_until("there is one instance", || stage.scene.instances().len() == 1);
+        wait_until("there is one instance", || {
+            stage.scene.instances().len() == 1
+        });
         let serving = stage.scene.instances()[0].join("serving");
         let container = stage.container();
         holder.kill();
@@ -64,7 +66,11 @@ fn join_at_retirement(first: First, steps: [u64; 3]) {
         }
         for joiner in &mut joiners {
             joiner.answer().unwrap();
-            assert_eq!(joiner.ask("query select count(*)::text from things"), "0", "{first:?} {step}");
+            assert_eq!(
+                joiner.ask("query select count(*)::text from things"),
+                "0",
+                "{first:?} {step}"
+            );
         }
         holder = joiners.swap_remove(0);
     }
@@ -82,7 +88,10 @@ fn processes_that_come_and_go_all_the_time_never_lose_their_container() {
     for puppet in &mut puppets {
         puppet.tell("joins 40");
     }
-    let started: Vec<String> = puppets.iter().map(|puppet| puppet.answer().unwrap()).collect();
+    let started: Vec<String> = puppets
+        .iter()
+        .map(|puppet| puppet.answer().unwrap())
+        .collect();
     println!("containers started: {started:?}");
     drop(puppets);
     stage.wait_until_nothing_is_left();

@@ -18,7 +18,10 @@ fn sixteen_processes_at_once_start_one_container_and_build_one_template() {
     let puppets = sixteen_at_once(|| stage.puppet());
     assert_eq!(stage.containers().len(), 1);
     assert_eq!(stage.scene.supervisors().len(), 1);
-    assert_eq!(names_in(&stage.scene.instances()[0].join("leases")).len(), 16);
+    assert_eq!(
+        names_in(&stage.scene.instances()[0].join("leases")).len(),
+        16
+    );
     drop(puppets);
     stage.wait_until_nothing_is_left();
 }
@@ -30,19 +33,35 @@ fn two_projects_share_a_container_if_they_want_the_same_settings() {
     }
     let stage = Stage::new();
     let mut first = stage.puppet();
-    assert_eq!([first.ask("start"), first.ask("provision")], ["started", "built"]);
+    assert_eq!(
+        [first.ask("start"), first.ask("provision")],
+        ["started", "built"]
+    );
     let container = stage.container();
 
-    let migrations = stage.scene.write("other/1_other.sql", "create table other ();").parent().unwrap().to_owned();
+    let migrations = stage
+        .scene
+        .write("other/1_other.sql", "create table other ();")
+        .parent()
+        .unwrap()
+        .to_owned();
     let mut second = stage.puppet_with(&[("EBBTIDE_MIGRATIONS", migrations)]);
-    assert_eq!([second.ask("start"), second.ask("provision")], ["reused", "built"]);
+    assert_eq!(
+        [second.ask("start"), second.ask("provision")],
+        ["reused", "built"]
+    );
     second.ask("open");
     assert_eq!(second.ask("query select count(*)::text from other"), "0");
     assert_eq!(stage.container(), container);
 
-    let config = stage.scene.write("other.toml", "[server]\nsettings = { work_mem = \"5MB\" }");
+    let config = stage
+        .scene
+        .write("other.toml", "[server]\nsettings = { work_mem = \"5MB\" }");
     let mut third = stage.puppet_with(&[("EBBTIDE_CONFIG", config)]);
-    assert_eq!([third.ask("start"), third.ask("provision")], ["started", "built"]);
+    assert_eq!(
+        [third.ask("start"), third.ask("provision")],
+        ["started", "built"]
+    );
     third.ask("open");
     assert_eq!(third.ask("query select current_setting('work_mem')"), "5MB");
     assert_eq!(stage.containers().len(), 2);
@@ -61,10 +80,18 @@ fn a_process_that_does_nothing_keeps_the_container_past_the_linger() {
     idler.ask("start");
     let container = stage.container();
     let began = Instant::now();
-    wait_until("three times the linger and the container's grace are over", || {
-        assert_eq!(stage.containers(), std::slice::from_ref(&container), "after {:?}", began.elapsed());
-        began.elapsed() > 3 * (linger + GRACE)
-    });
+    wait_until(
+        "three times the linger and the container's grace are over",
+        || {
+            assert_eq!(
+                stage.containers(),
+                std::slice::from_ref(&container),
+                "after {:?}",
+                began.elapsed()
+            );
+            began.elapsed() > 3 * (linger + GRACE)
+        },
+    );
     assert_eq!(stage.scene.instances().len(), 1);
     idler.ask("open");
     idler.end();
@@ -86,13 +113,24 @@ fn a_kept_database_can_be_read_later_and_holds_its_container() {
     let container = stage.container();
     let began = Instant::now();
     wait_until("the container has had the time to go", || {
-        assert_eq!(stage.containers(), std::slice::from_ref(&container), "after {:?}", began.elapsed());
+        assert_eq!(
+            stage.containers(),
+            std::slice::from_ref(&container),
+            "after {:?}",
+            began.elapsed()
+        );
         began.elapsed() > 3 * GRACE
     });
     let leases = names_in(&stage.scene.instances()[0].join("leases"));
-    assert!(leases.len() == 1 && leases[0].starts_with("until."), "{leases:?}");
+    assert!(
+        leases.len() == 1 && leases[0].starts_with("until."),
+        "{leases:?}"
+    );
     let mut reader = stage.puppet();
-    assert_eq!(reader.ask(&format!("read {url} select name from things")), "a thing to look at");
+    assert_eq!(
+        reader.ask(&format!("read {url} select name from things")),
+        "a thing to look at"
+    );
     assert_eq!(reader.ask("start"), "reused");
     reader.end();
 

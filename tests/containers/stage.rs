@@ -37,7 +37,10 @@ impl Stage {
 
     pub(crate) fn with_linger(linger: Duration) -> Self {
         let scene = Scene::cold().linger(linger);
-        std::fs::DirBuilder::new().mode(0o700).create(scene.state()).unwrap();
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(scene.state())
+            .unwrap();
         let state = std::fs::metadata(scene.state()).unwrap();
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
         let boot = boot.split('-').next().unwrap();
@@ -51,7 +54,12 @@ impl Stage {
         if daemon.ask("GET", &format!("/images/{IMAGE}/json"), None).0 == 200 {
             variables.push(("EBBTIDE_IMAGE", IMAGE.into()));
         }
-        Self { scene, daemon, label, variables }
+        Self {
+            scene,
+            daemon,
+            label,
+            variables,
+        }
     }
 
     /// Something else for all puppets.
@@ -76,15 +84,27 @@ impl Stage {
 
     /// A puppet for which some variables are different.
     pub(crate) fn puppet_with(&self, variables: &[(&str, PathBuf)]) -> Puppet {
-        let all: Vec<_> = self.variables.iter().chain(variables).map(|(name, value)| (*name, value.clone())).collect();
+        let all: Vec<_> = self
+            .variables
+            .iter()
+            .chain(variables)
+            .map(|(name, value)| (*name, value.clone()))
+            .collect();
         self.scene.puppet_with(&all)
     }
 
     /// For a harness of this very process.
     pub(crate) fn builder(&self) -> Builder {
-        let builder = Harness::builder().backend(Backend::Container).cache(Cache::Never).linger(Duration::ZERO);
-        let builder = builder.state_dir(self.scene.state()).config_file(self.scene.path("ebbtide.toml"));
-        builder.migrations(self.scene.path("migrations")).without_seeds()
+        let builder = Harness::builder()
+            .backend(Backend::Container)
+            .cache(Cache::Never)
+            .linger(Duration::ZERO);
+        let builder = builder
+            .state_dir(self.scene.state())
+            .config_file(self.scene.path("ebbtide.toml"));
+        builder
+            .migrations(self.scene.path("migrations"))
+            .without_seeds()
     }
 
     pub(crate) fn containers(&self) -> Vec<Container> {
@@ -104,13 +124,22 @@ impl Stage {
 
     #[track_caller]
     pub(crate) fn wait_until_gone(&self, container: &Container) {
-        wait_until("the container is gone", || !self.containers().iter().any(|found| found.id == container.id));
+        wait_until("the container is gone", || {
+            !self
+                .containers()
+                .iter()
+                .any(|found| found.id == container.id)
+        });
     }
 
     /// What is there of servers: files, processes, and whatever the engine has with our label.
     pub(crate) fn left(&self) -> Vec<String> {
         let mut left = self.scene.left();
-        left.extend(self.containers().iter().map(|container| format!("{container:?}")));
+        left.extend(
+            self.containers()
+                .iter()
+                .map(|container| format!("{container:?}")),
+        );
         if left.is_empty() {
             left.extend(self.daemon.others(&self.label));
         }
@@ -126,7 +155,10 @@ impl Stage {
             if left.is_empty() {
                 return began.elapsed();
             }
-            assert!(began.elapsed() < Duration::from_secs(40), "left after 40 s: {left:#?}");
+            assert!(
+                began.elapsed() < Duration::from_secs(40),
+                "left after 40 s: {left:#?}"
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -143,6 +175,10 @@ impl Drop for Stage {
 
 fn program(name: &str) -> PathBuf {
     let folders = std::env::var_os("PATH").unwrap();
-    let all: Vec<PathBuf> = std::env::split_paths(&folders).map(|folder| folder.join(name)).collect();
-    all.into_iter().find(|path| path.is_file()).unwrap_or_else(|| panic!("{name} is not on PATH"))
+    let all: Vec<PathBuf> = std::env::split_paths(&folders)
+        .map(|folder| folder.join(name))
+        .collect();
+    all.into_iter()
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| panic!("{name} is not on PATH"))
 }

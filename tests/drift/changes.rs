@@ -9,33 +9,73 @@ use super::{changed, harness};
 pub(super) const CHANGES: [(&str, &[&str]); 61] = [
     ("create schema app", &["extra schema app"]),
     ("drop schema archive", &["missing schema archive"]),
-    ("comment on schema archive is 'old'", &["different schema archive"]),
+    (
+        "comment on schema archive is 'old'",
+        &["different schema archive"],
+    ),
     ("create extension pg_trgm", &["extra extension pg_trgm"]),
-    ("alter type mood add value 'windy'", &["different enum mood"]),
+    (
+        "alter type mood add value 'windy'",
+        &["different enum mood"],
+    ),
     ("create type size as enum ('s', 'm')", &["extra enum size"]),
     ("create domain zip as text", &["extra domain zip"]),
-    ("alter domain phone set not null", &["different domain phone"]),
-    ("alter domain phone drop constraint phone_check", &["different domain phone"]),
-    ("alter type span add attribute step int", &["different composite type span"]),
+    (
+        "alter domain phone set not null",
+        &["different domain phone"],
+    ),
+    (
+        "alter domain phone drop constraint phone_check",
+        &["different domain phone"],
+    ),
+    (
+        "alter type span add attribute step int",
+        &["different composite type span"],
+    ),
     ("drop type span", &["missing composite type span"]),
-    ("create type floats as range (subtype = float8)", &["extra range type floats"]),
-    ("alter sequence tickets increment 5", &["different sequence tickets"]),
+    (
+        "create type floats as range (subtype = float8)",
+        &["extra range type floats"],
+    ),
+    (
+        "alter sequence tickets increment 5",
+        &["different sequence tickets"],
+    ),
     ("drop sequence tickets", &["missing sequence tickets"]),
     ("create sequence seats", &["extra sequence seats"]),
-    ("create table visits (id int primary key, at date)", &["extra table visits"]),
-    ("drop table orders cascade", &["missing table orders", "missing materialized view totals"]),
+    (
+        "create table visits (id int primary key, at date)",
+        &["extra table visits"],
+    ),
+    (
+        "drop table orders cascade",
+        &["missing table orders", "missing materialized view totals"],
+    ),
     ("alter table notes set unlogged", &["different table notes"]),
-    ("alter table customers enable row level security", &["different table customers"]),
-    ("alter table customers force row level security", &["different table customers"]),
+    (
+        "alter table customers enable row level security",
+        &["different table customers"],
+    ),
+    (
+        "alter table customers force row level security",
+        &["different table customers"],
+    ),
     (
         "create table ledger_2027 partition of ledger for values from ('2027-01-01') to ('2028-01-01')",
         &["extra table ledger_2027"],
     ),
     (
         "alter table ledger detach partition ledger_2026",
-        &["extra column ledger_2026.amount", "extra column ledger_2026.day", "different table ledger_2026"],
+        &[
+            "extra column ledger_2026.amount",
+            "extra column ledger_2026.day",
+            "different table ledger_2026",
+        ],
     ),
-    ("alter table ledger add column note text", &["extra column ledger.note"]),
+    (
+        "alter table ledger add column note text",
+        &["extra column ledger.note"],
+    ),
     (
         "create table p (id int primary key) partition by list (id); create table p1 partition of p for values in (1); \
       create trigger never before update on p for each row execute function forbid(); drop table p1",
@@ -43,26 +83,84 @@ pub(super) const CHANGES: [(&str, &[&str]); 61] = [
     ),
     (
         "drop schema archive; drop policy everything on customers; create policy mine on customers for select using (true)",
-        &["missing schema archive", "missing policy everything on customers", "extra policy mine on customers"],
+        &[
+            "missing schema archive",
+            "missing policy everything on customers",
+            "extra policy mine on customers",
+        ],
     ),
-    ("comment on table orders is null", &["different table orders"]),
-    ("alter table notes add column body text", &["extra column notes.body"]),
-    ("alter table notes drop column at", &["missing column notes.at"]),
-    ("alter table notes rename column at to day", &["missing column notes.at", "extra column notes.day"]),
-    ("alter table orders alter column cents type bigint", &["different column orders.cents"]),
-    ("alter table customers alter column email type varchar(40)", &["different column customers.email"]),
-    ("alter table orders alter column placed set default now()", &["different column orders.placed"]),
-    ("alter table orders alter column placed drop default", &["different column orders.placed"]),
-    ("alter table customers alter column name drop not null", &["different column customers.name"]),
-    ("alter table customers alter column id set generated by default", &["different column customers.id"]),
-    ("alter table customers alter column id set increment by 2", &["different column customers.id"]),
-    ("alter table customers alter column id drop identity", &["different column customers.id"]),
-    ("alter table customers alter column shown drop expression", &["different column customers.shown"]),
-    ("alter table notes add column code text collate \"C\"", &["extra column notes.code"]),
-    ("alter table customers alter column email type text collate \"C\"", &["different column customers.email"]),
-    ("comment on column notes.at is 'when'", &["different column notes.at"]),
-    ("alter table orders drop constraint orders_pkey", &["missing constraint orders_pkey on orders"]),
-    ("alter table orders drop constraint orders_customer_fkey", &["missing constraint orders_customer_fkey on orders"]),
+    (
+        "comment on table orders is null",
+        &["different table orders"],
+    ),
+    (
+        "alter table notes add column body text",
+        &["extra column notes.body"],
+    ),
+    (
+        "alter table notes drop column at",
+        &["missing column notes.at"],
+    ),
+    (
+        "alter table notes rename column at to day",
+        &["missing column notes.at", "extra column notes.day"],
+    ),
+    (
+        "alter table orders alter column cents type bigint",
+        &["different column orders.cents"],
+    ),
+    (
+        "alter table customers alter column email type varchar(40)",
+        &["different column customers.email"],
+    ),
+    (
+        "alter table orders alter column placed set default now()",
+        &["different column orders.placed"],
+    ),
+    (
+        "alter table orders alter column placed drop default",
+        &["different column orders.placed"],
+    ),
+    (
+        "alter table customers alter column name drop not null",
+        &["different column customers.name"],
+    ),
+    (
+        "alter table customers alter column id set generated by default",
+        &["different column customers.id"],
+    ),
+    (
+        "alter table customers alter column id set increment by 2",
+        &["different column customers.id"],
+    ),
+    (
+        "alter table customers alter column id drop identity",
+        &["different column customers.id"],
+    ),
+    (
+        "alter table customers alter column shown drop expression",
+        &["different column customers.shown"],
+    ),
+    (
+        "alter table notes add column code text collate \"C\"",
+        &["extra column notes.code"],
+    ),
+    (
+        "alter table customers alter column email type text collate \"C\"",
+        &["different column customers.email"],
+    ),
+    (
+        "comment on column notes.at is 'when'",
+        &["different column notes.at"],
+    ),
+    (
+        "alter table orders drop constraint orders_pkey",
+        &["missing constraint orders_pkey on orders"],
+    ),
+    (
+        "alter table orders drop constraint orders_customer_fkey",
+        &["missing constraint orders_customer_fkey on orders"],
+    ),
     (
         "alter table customers drop constraint customers_email_key",
         &["missing constraint customers_email_key on customers"],
@@ -71,20 +169,41 @@ pub(super) const CHANGES: [(&str, &[&str]); 61] = [
         "alter table customers drop constraint customers_age_check",
         &["missing constraint customers_age_check on customers"],
     ),
-    ("alter table rooms drop constraint rooms_during_excl", &["missing constraint rooms_during_excl on rooms"]),
-    ("alter table notes add constraint late check (at > '2026-01-01') not valid", &["extra constraint late on notes"]),
-    ("alter table ledger add constraint positive check (amount > 0)", &["extra constraint positive on ledger"]),
+    (
+        "alter table rooms drop constraint rooms_during_excl",
+        &["missing constraint rooms_during_excl on rooms"],
+    ),
+    (
+        "alter table notes add constraint late check (at > '2026-01-01') not valid",
+        &["extra constraint late on notes"],
+    ),
+    (
+        "alter table ledger add constraint positive check (amount > 0)",
+        &["extra constraint positive on ledger"],
+    ),
     (
         "alter table ledger add primary key (day)",
-        &["extra constraint ledger_pkey on ledger", "different column ledger.day"],
+        &[
+            "extra constraint ledger_pkey on ledger",
+            "different column ledger.day",
+        ],
     ),
-    ("drop index orders_placed_idx", &["missing index orders_placed_idx"]),
-    ("create index on ledger (day)", &["extra index ledger_day_idx"]),
+    (
+        "drop index orders_placed_idx",
+        &["missing index orders_placed_idx"],
+    ),
+    (
+        "create index on ledger (day)",
+        &["extra index ledger_day_idx"],
+    ),
     (
         "drop index orders_placed_idx; create unique index orders_placed_idx on orders (placed)",
         &["different index orders_placed_idx"],
     ),
-    ("create or replace view adults as select name from customers where age > 20", &["different view adults"]),
+    (
+        "create or replace view adults as select name from customers where age > 20",
+        &["different view adults"],
+    ),
     (
         "drop materialized view totals; create materialized view totals as select sum(cents) as orders from orders",
         &["different materialized view totals"],
@@ -93,24 +212,39 @@ pub(super) const CHANGES: [(&str, &[&str]); 61] = [
         "create or replace function plus(a int) returns int language sql as 'select a + 2'",
         &["different function plus(a integer)"],
     ),
-    ("create procedure rest() language sql as 'select 1'", &["extra procedure rest()"]),
+    (
+        "create procedure rest() language sql as 'select 1'",
+        &["extra procedure rest()"],
+    ),
     (
         "create or replace aggregate largest(int) (sfunc = int4smaller, stype = int)",
         &["different aggregate largest(integer)"],
     ),
-    ("alter table orders disable trigger forbid", &["different trigger forbid on orders"]),
+    (
+        "alter table orders disable trigger forbid",
+        &["different trigger forbid on orders"],
+    ),
     (
         "create trigger never before update on orders for each row execute function forbid()",
         &["extra trigger never on orders"],
     ),
-    ("alter policy everything on customers using (age > 1)", &["different policy everything on customers"]),
+    (
+        "alter policy everything on customers using (age > 1)",
+        &["different policy everything on customers"],
+    ),
     ("drop rule quiet on notes", &["missing rule quiet on notes"]),
 ];
 
 fn told(diff: &SchemaDiff) -> Vec<String> {
-    let missing = diff.missing.iter().map(|object| format!("missing {object}"));
+    let missing = diff
+        .missing
+        .iter()
+        .map(|object| format!("missing {object}"));
     let extra = diff.extra.iter().map(|object| format!("extra {object}"));
-    let different = diff.different.iter().map(|difference| format!("different {}", difference.object));
+    let different = diff
+        .different
+        .iter()
+        .map(|difference| format!("different {}", difference.object));
     missing.chain(extra).chain(different).collect()
 }
 
@@ -125,7 +259,9 @@ async fn every_change_is_found_as_itself() {
         database.close().await.unwrap();
         let told = told(&report.diff);
         if told != expected {
-            wrong.push(format!("{sql}\n  expected {expected:?}\n  told     {told:?}"));
+            wrong.push(format!(
+                "{sql}\n  expected {expected:?}\n  told     {told:?}"
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -30,7 +30,9 @@ async fn pg_dump_sees_a_difference_where_the_comparison_does() {
         let dumped = dump(&database).await != expected;
         database.close().await.unwrap();
         if told != dumped {
-            wrong.push(format!("{sql}: we tell a difference: {told}, pg_dump: {dumped}"));
+            wrong.push(format!(
+                "{sql}: we tell a difference: {told}, pg_dump: {dumped}"
+            ));
         }
     }
     reference.close().await.unwrap();
@@ -53,9 +55,15 @@ async fn the_five_systems_are_the_same_to_both_when_sqlx_migrates_them() {
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for (system, migrations) in SYSTEMS {
-        let (migrations, file) = (root.join(migrations), root.join("examples").join(system).join("ebbtide.toml"));
+        let (migrations, file) = (
+            root.join(migrations),
+            root.join("examples").join(system).join("ebbtide.toml"),
+        );
         let seeds = migrations.with_file_name("seeds");
-        let builder = Harness::builder().config_file(file).migrations(&migrations).seeds(seeds);
+        let builder = Harness::builder()
+            .config_file(file)
+            .migrations(&migrations)
+            .seeds(seeds);
         let harness = builder.build().unwrap();
         let reference = match harness.database().await {
             // A server can be built without uuid-ossp.
@@ -65,13 +73,36 @@ async fn the_five_systems_are_the_same_to_both_when_sqlx_migrates_them() {
             }
             other => other.unwrap(),
         };
-        let by_sqlx = harness.variant(Variant::new().no_migrations()).database().await.unwrap();
-        Migrator::new(migrations).await.unwrap().run(&by_sqlx.pool()).await.unwrap();
-        for (change, is_same) in [("select 1", true), ("create table intruders (id int)", false)] {
-            sqlx::raw_sql(change).execute(&by_sqlx.pool()).await.unwrap();
+        let by_sqlx = harness
+            .variant(Variant::new().no_migrations())
+            .database()
+            .await
+            .unwrap();
+        Migrator::new(migrations)
+            .await
+            .unwrap()
+            .run(&by_sqlx.pool())
+            .await
+            .unwrap();
+        for (change, is_same) in [
+            ("select 1", true),
+            ("create table intruders (id int)", false),
+        ] {
+            sqlx::raw_sql(change)
+                .execute(&by_sqlx.pool())
+                .await
+                .unwrap();
             let report = harness.diff(by_sqlx.url()).await.unwrap();
-            assert_eq!(report.diff.is_empty(), is_same, "{system}, {change}: {report}");
-            assert_eq!(dump(&reference).await == dump(&by_sqlx).await, is_same, "{system}, {change}");
+            assert_eq!(
+                report.diff.is_empty(),
+                is_same,
+                "{system}, {change}: {report}"
+            );
+            assert_eq!(
+                dump(&reference).await == dump(&by_sqlx).await,
+                is_same,
+                "{system}, {change}"
+            );
         }
         by_sqlx.close().await.unwrap();
         reference.close().await.unwrap();
@@ -81,11 +112,24 @@ async fn the_five_systems_are_the_same_to_both_when_sqlx_migrates_them() {
 /// The schema in the words of the server's own `pg_dump`, without what a comparison leaves out.
 async fn dump(database: &Database) -> String {
     let find = "select setting from pg_config where name = 'BINDIR'";
-    let folder: String = sqlx::query_scalar(find).fetch_one(&database.pool()).await.unwrap();
+    let folder: String = sqlx::query_scalar(find)
+        .fetch_one(&database.pool())
+        .await
+        .unwrap();
     let mut pg_dump = Command::new(Path::new(&folder).join("pg_dump"));
-    pg_dump.args(["--schema-only", "--no-owner", "--no-privileges", "--exclude-schema=_ebbtide", "--dbname"]);
+    pg_dump.args([
+        "--schema-only",
+        "--no-owner",
+        "--no-privileges",
+        "--exclude-schema=_ebbtide",
+        "--dbname",
+    ]);
     let output = pg_dump.arg(database.url()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let text = String::from_utf8(output.stdout).unwrap();
     // Each dump has another key, against statements that a dumped name could smuggle in.
     text.lines()

@@ -20,16 +20,32 @@ const SUBSCRIPTION: &str = "
 
 /// A server that allows all of this, and has a role of another database's.
 fn lonely(scratch: &Scratch) -> Harness {
-    let settings = [("max_prepared_transactions", "8"), ("wal_level", "logical"), ("max_wal_senders", "4")];
-    settings.iter().fold(scratch.lonely(), |builder, (name, value)| builder.setting(*name, *value)).build().unwrap()
+    let settings = [
+        ("max_prepared_transactions", "8"),
+        ("wal_level", "logical"),
+        ("max_wal_senders", "4"),
+    ];
+    settings
+        .iter()
+        .fold(scratch.lonely(), |builder, (name, value)| {
+            builder.setting(*name, *value)
+        })
+        .build()
+        .unwrap()
 }
 
 async fn text(pool: &PgPool, sql: &str) -> String {
-    sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(pool).await.unwrap()
+    sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
+        .fetch_one(pool)
+        .await
+        .unwrap()
 }
 
 async fn run(pool: &PgPool, sql: &str) {
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(pool).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(pool)
+        .await
+        .unwrap();
 }
 
 const SUBSCRIPTIONS: &str = "select string_agg(concat(to_jsonb(s) - 'oid' - 'subdbid', obj_description(s.oid, 'pg_subscription')), \
@@ -43,16 +59,33 @@ async fn a_subscription_that_does_not_connect_is_in_every_lane() {
     let scratch = Scratch::new();
     scratch.write("migrations/1_news.sql", SUBSCRIPTION);
     let harness = scratch.builder().build().unwrap();
-    let plain = harness.variant(ebbtide::Variant::new().no_migrations()).database().await.unwrap();
+    let plain = harness
+        .variant(ebbtide::Variant::new().no_migrations())
+        .database()
+        .await
+        .unwrap();
     run(&plain.pool(), SUBSCRIPTION).await;
     let expected = text(&plain.pool(), SUBSCRIPTIONS).await;
-    assert!(expected.contains("a_slot") && expected.contains("what is new"), "{expected}");
+    assert!(
+        expected.contains("a_slot") && expected.contains("what is new"),
+        "{expected}"
+    );
     for _ in 0..2 {
-        let (one, other) = (harness.database().await.unwrap(), harness.database().await.unwrap());
+        let (one, other) = (
+            harness.database().await.unwrap(),
+            harness.database().await.unwrap(),
+        );
         for lane in [one, other] {
             assert_eq!(text(&lane.pool(), SUBSCRIPTIONS).await, expected);
-            assert_eq!(text(&lane.pool(), "select count(*)::text from t").await, "0");
-            run(&lane.pool(), "insert into t values (1); alter subscription news set (binary = false)").await;
+            assert_eq!(
+                text(&lane.pool(), "select count(*)::text from t").await,
+                "0"
+            );
+            run(
+                &lane.pool(),
+                "insert into t values (1); alter subscription news set (binary = false)",
+            )
+            .await;
             lane.close().await.unwrap();
         }
     }
@@ -72,7 +105,10 @@ async fn a_lane_with_a_subscription_is_used_again_after_rows_were_written() {
     let before = text(&lane.pool(), oid).await;
     run(&lane.pool(), "insert into t values (1)").await;
     lane.close().await.unwrap();
-    let (one, other) = (harness.database().await.unwrap(), harness.database().await.unwrap());
+    let (one, other) = (
+        harness.database().await.unwrap(),
+        harness.database().await.unwrap(),
+    );
     let after = [text(&one.pool(), oid).await, text(&other.pool(), oid).await];
     assert!(after.contains(&before), "{before} is not among {after:?}");
     one.close().await.unwrap();
@@ -109,15 +145,24 @@ async fn what_no_copy_can_have_is_refused_with_the_remedy() {
         ),
     ];
     for (number, (sql, left, remedy)) in cases.into_iter().enumerate() {
-        scratch.write("migrations/1_left.sql", &format!("-- no-transaction\ncreate table t{number} (id int)"));
-        scratch.write("migrations/2_left.sql", &format!("-- no-transaction\n{sql}"));
+        scratch.write(
+            "migrations/1_left.sql",
+            &format!("-- no-transaction\ncreate table t{number} (id int)"),
+        );
+        scratch.write(
+            "migrations/2_left.sql",
+            &format!("-- no-transaction\n{sql}"),
+        );
         let harness = lonely(&scratch);
         // The second build has to remove what the first one left, and gives the same reason.
         for _ in 0..2 {
             let error = harness.database().await.expect_err(sql);
             assert_eq!(error.kind(), ErrorKind::Migration, "{error:?}");
             assert!(error.to_string().contains(left), "{error:?}");
-            assert!(error.help().unwrap_or_default().contains(remedy), "{error:?}");
+            assert!(
+                error.help().unwrap_or_default().contains(remedy),
+                "{error:?}"
+            );
         }
         let report = harness.reap().await.unwrap();
         assert_eq!(report.held, Vec::<String>::new(), "{sql}");
@@ -135,14 +180,26 @@ async fn a_build_that_fails_with_leftovers_gives_its_own_error_each_time() {
         "migrations/3_prepared.sql",
         "-- no-transaction\nbegin; insert into t values (1); prepare transaction 'left'",
     );
-    scratch.write("migrations/2_slot.sql", "select pg_create_logical_replication_slot('stray', 'pgoutput')");
+    scratch.write(
+        "migrations/2_slot.sql",
+        "select pg_create_logical_replication_slot('stray', 'pgoutput')",
+    );
     scratch.write("migrations/4_wrong.sql", "select 1 / 0");
     for _ in 0..2 {
         // Another process would build again.
-        let error = lonely(&scratch).database().await.expect_err("the last migration divides by zero");
-        assert!(format!("{error:?}").contains("division by zero"), "{error:?}");
+        let error = lonely(&scratch)
+            .database()
+            .await
+            .expect_err("the last migration divides by zero");
+        assert!(
+            format!("{error:?}").contains("division by zero"),
+            "{error:?}"
+        );
     }
-    assert_eq!(lonely(&scratch).reap().await.unwrap().held, Vec::<String>::new());
+    assert_eq!(
+        lonely(&scratch).reap().await.unwrap().held,
+        Vec::<String>::new()
+    );
 }
 
 #[tokio::test]
@@ -157,7 +214,11 @@ async fn whatever_a_test_leaves_behind_its_lane_can_be_used_by_the_next_one() {
         let lane = harness.database().await.unwrap();
         let pool = lane.pool();
         // A slot waits for transactions that are prepared before it.
-        run(&pool, &format!("select pg_create_logical_replication_slot('stray_{round}', 'pgoutput')")).await;
+        run(
+            &pool,
+            &format!("select pg_create_logical_replication_slot('stray_{round}', 'pgoutput')"),
+        )
+        .await;
         for number in 0..2 {
             run(
                 &pool,
@@ -167,7 +228,10 @@ async fn whatever_a_test_leaves_behind_its_lane_can_be_used_by_the_next_one() {
         }
         run(&pool, &format!("create subscription s connection 'dbname=x' publication p with (connect = false, slot_name = 'other_{round}')")).await;
         lane.close().await.unwrap();
-        let (one, other) = (harness.database().await.unwrap(), harness.database().await.unwrap());
+        let (one, other) = (
+            harness.database().await.unwrap(),
+            harness.database().await.unwrap(),
+        );
         for next in [one, other] {
             let left = "select concat((select count(*) from t), ' ', \
                 (select count(*) from pg_prepared_xacts where database = current_database()), ' ', \
@@ -188,7 +252,10 @@ async fn a_walsender_does_not_keep_a_lane_from_the_next_test() {
     scratch.write("migrations/1_t.sql", "create table t (id int)");
     let harness = lonely(&scratch);
     let lane = harness.database().await.unwrap();
-    let (pool, name) = (lane.pool(), text(&lane.pool(), "select current_database()::text").await);
+    let (pool, name) = (
+        lane.pool(),
+        text(&lane.pool(), "select current_database()::text").await,
+    );
     // Its number: the end of the name changes after each test.
     let name = format!("{}_", name.rsplit_once('_').unwrap().0);
     run(
@@ -198,8 +265,18 @@ async fn a_walsender_does_not_keep_a_lane_from_the_next_test() {
     .await;
     let folder = text(&pool, "select setting from pg_config where name = 'BINDIR'").await;
     let mut follower = Command::new(Path::new(&folder).join("pg_recvlogical"))
-        .args(["--start", "--no-loop", "--slot=followed", "--file=/dev/null"])
-        .args(["--option=proto_version=1", "--option=publication_names=p", "--dbname", lane.url()])
+        .args([
+            "--start",
+            "--no-loop",
+            "--slot=followed",
+            "--file=/dev/null",
+        ])
+        .args([
+            "--option=proto_version=1",
+            "--option=publication_names=p",
+            "--dbname",
+            lane.url(),
+        ])
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
@@ -207,18 +284,25 @@ async fn a_walsender_does_not_keep_a_lane_from_the_next_test() {
     let mut rounds = 0;
     while text(&pool, active).await != "1" {
         rounds += 1;
-        assert!(rounds < 1000 && follower.try_wait().unwrap().is_none(), "the walsender has not begun");
+        assert!(
+            rounds < 1000 && follower.try_wait().unwrap().is_none(),
+            "the walsender has not begun"
+        );
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     lane.close().await.unwrap();
     // The lane comes back a moment later than the next test asks for one, which gets another lane meanwhile.
     let mut all = Vec::new();
-    while !all.iter().any(|next: &ebbtide::Database| next.url().contains(&name)) {
+    while !all
+        .iter()
+        .any(|next: &ebbtide::Database| next.url().contains(&name))
+    {
         assert!(all.len() < 25, "the lane itself is used again");
         all.push(harness.database().await.unwrap());
     }
     for next in all {
-        let left = "select count(*)::text from pg_replication_slots where database = current_database()";
+        let left =
+            "select count(*)::text from pg_replication_slots where database = current_database()";
         assert_eq!(text(&next.pool(), left).await, "0");
         next.close().await.unwrap();
     }
@@ -246,7 +330,10 @@ async fn names_that_a_migration_wrote_down_are_those_of_the_lane() {
          end $$;",
     );
     let harness = scratch.builder().build().unwrap();
-    let (one, other) = (harness.database().await.unwrap(), harness.database().await.unwrap());
+    let (one, other) = (
+        harness.database().await.unwrap(),
+        harness.database().await.unwrap(),
+    );
     for lane in [one, other] {
         let pool = lane.pool();
         let name = text(&pool, "select current_database()::text").await;
@@ -274,14 +361,19 @@ async fn a_session_that_a_migration_leaves_behind_does_not_keep_the_template_fro
         let keep = std::sync::Arc::clone(&keep);
         async move {
             let mut connection = PgConnection::connect(&url).await?;
-            sqlx::raw_sql("create table t (id int)").execute(&mut connection).await?;
+            sqlx::raw_sql("create table t (id int)")
+                .execute(&mut connection)
+                .await?;
             *keep.lock().await = Some(connection);
             Ok::<(), sqlx::Error>(())
         }
     });
     let harness = scratch.builder().migrations(migrations).build().unwrap();
     let lane = harness.database().await.unwrap();
-    assert_eq!(text(&lane.pool(), "select count(*)::text from t").await, "0");
+    assert_eq!(
+        text(&lane.pool(), "select count(*)::text from t").await,
+        "0"
+    );
     lane.close().await.unwrap();
     let mut session = left.lock().await.take().unwrap();
     assert!(session.ping().await.is_err(), "the session was ended");

@@ -52,6 +52,9 @@ fn harness(scratch: &Scratch) -> Harness {
 
 async fn changed(harness: &Harness, sql: &str) -> Database {
     let database = harness.database().await.unwrap();
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&database.pool()).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .execute(&database.pool())
+        .await
+        .unwrap();
     database
 }

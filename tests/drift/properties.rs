@@ -40,11 +40,17 @@ const KEPT: &str = "select concat_ws(e'\\n', pg_get_userbyid(datdba), datacl::te
      from pg_database d where datname = current_database()";
 
 async fn text(pool: &PgPool, sql: &str) -> String {
-    sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(pool).await.unwrap()
+    sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
+        .fetch_one(pool)
+        .await
+        .unwrap()
 }
 
 async fn run(pool: &PgPool, sql: &str) {
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(pool).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(pool)
+        .await
+        .unwrap();
 }
 
 fn harness(scratch: &Scratch) -> Harness {
@@ -59,10 +65,20 @@ fn harness(scratch: &Scratch) -> Harness {
 
 /// An empty database, migrated by the files as they are.
 async fn migrated(harness: &Harness) -> Database {
-    let database = harness.variant(Variant::new().no_migrations()).database().await.unwrap();
+    let database = harness
+        .variant(Variant::new().no_migrations())
+        .database()
+        .await
+        .unwrap();
     let mut connection = database.pool().acquire().await.unwrap();
-    sqlx::raw_sql(ROLES).execute(&mut *connection).await.unwrap();
-    sqlx::raw_sql(MIGRATION).execute(&mut *connection).await.unwrap();
+    sqlx::raw_sql(ROLES)
+        .execute(&mut *connection)
+        .await
+        .unwrap();
+    sqlx::raw_sql(MIGRATION)
+        .execute(&mut *connection)
+        .await
+        .unwrap();
     database
 }
 
@@ -76,16 +92,33 @@ async fn every_lane_has_what_the_migrations_set_for_the_database() {
     let (one, plain) = (harness.database().await.unwrap(), migrated(&harness).await);
     let expected = text(&plain.pool(), KEPT).await;
     assert_eq!(text(&one.pool(), KEPT).await, expected);
-    assert_eq!(text(&one.pool(), "select work_mem from public.seen").await, "5MB", "a seed sees the settings");
-    assert_eq!(text(&one.pool(), "select current_setting('search_path')").await, "app, \"My Schema\", public");
-    assert_eq!(text(&one.pool(), "select current_setting('app.tenant')").await, "it's \\ = \"5\"");
+    assert_eq!(
+        text(&one.pool(), "select work_mem from public.seen").await,
+        "5MB",
+        "a seed sees the settings"
+    );
+    assert_eq!(
+        text(&one.pool(), "select current_setting('search_path')").await,
+        "app, \"My Schema\", public"
+    );
+    assert_eq!(
+        text(&one.pool(), "select current_setting('app.tenant')").await,
+        "it's \\ = \"5\""
+    );
     let report = harness.diff(one.url()).await.unwrap();
     assert!(report.diff.is_empty(), "{report}");
     one.close().await.unwrap();
     // A template on top of another one, and its lane.
-    let above = harness.variant(Variant::new().fixture("more", "insert into t values (2)")).database().await.unwrap();
+    let above = harness
+        .variant(Variant::new().fixture("more", "insert into t values (2)"))
+        .database()
+        .await
+        .unwrap();
     assert_eq!(text(&above.pool(), KEPT).await, expected);
-    assert_eq!(text(&above.pool(), "select count(*)::text from t").await, "2");
+    assert_eq!(
+        text(&above.pool(), "select count(*)::text from t").await,
+        "2"
+    );
     above.close().await.unwrap();
     plain.close().await.unwrap();
     let mut tx = harness.tx().await.unwrap();
@@ -96,9 +129,18 @@ async fn every_lane_has_what_the_migrations_set_for_the_database() {
 
 /// A change, and what the comparison reports.
 const CHANGES: [(&str, &str); 13] = [
-    ("alter database %I set work_mem = '6MB'", "different database setting work_mem"),
-    ("alter database %I set lock_timeout = '6s'", "extra database setting lock_timeout"),
-    ("alter database %I reset work_mem", "missing database setting work_mem"),
+    (
+        "alter database %I set work_mem = '6MB'",
+        "different database setting work_mem",
+    ),
+    (
+        "alter database %I set lock_timeout = '6s'",
+        "extra database setting lock_timeout",
+    ),
+    (
+        "alter database %I reset work_mem",
+        "missing database setting work_mem",
+    ),
     (
         "alter role ebbtide_reader in database %I set statement_timeout = '8s'",
         "different database setting statement_timeout of role ebbtide_reader",
@@ -107,14 +149,35 @@ const CHANGES: [(&str, &str); 13] = [
         "alter role ebbtide_owner in database %I set statement_timeout = '8s'",
         "extra database setting statement_timeout of role ebbtide_owner",
     ),
-    ("grant temporary on database %I to public", "different database privileges"),
-    ("revoke create on database %I from ebbtide_reader", "different database privileges"),
-    ("alter database %I owner to current_user", "different database owner"),
+    (
+        "grant temporary on database %I to public",
+        "different database privileges",
+    ),
+    (
+        "revoke create on database %I from ebbtide_reader",
+        "different database privileges",
+    ),
+    (
+        "alter database %I owner to current_user",
+        "different database owner",
+    ),
     ("comment on database %I is null", "missing database comment"),
-    ("comment on database %I is 'other'", "different database comment"),
-    ("alter database %I connection limit 41", "different database connection limit"),
-    ("alter database %I connection limit -1", "missing database connection limit"),
-    ("alter database %I is_template true", "extra database is_template"),
+    (
+        "comment on database %I is 'other'",
+        "different database comment",
+    ),
+    (
+        "alter database %I connection limit 41",
+        "different database connection limit",
+    ),
+    (
+        "alter database %I connection limit -1",
+        "missing database connection limit",
+    ),
+    (
+        "alter database %I is_template true",
+        "extra database is_template",
+    ),
 ];
 
 #[tokio::test]
@@ -129,18 +192,31 @@ async fn what_a_test_changes_is_reported_by_a_comparison_and_restored_for_the_ne
     first.close().await.unwrap();
     for (change, reported) in CHANGES {
         let database = harness.database().await.unwrap();
-        run(&database.pool(), &format!("do $$ begin execute format($f${change}$f$, current_database()); end $$")).await;
+        run(
+            &database.pool(),
+            &format!("do $$ begin execute format($f${change}$f$, current_database()); end $$"),
+        )
+        .await;
         let diff = harness.diff(database.url()).await.unwrap().diff;
         let lists = [("missing", &diff.missing), ("extra", &diff.extra)];
         let mut all: Vec<String> = lists
             .iter()
-            .flat_map(|(list, objects)| objects.iter().map(move |object| format!("{list} {object}")))
+            .flat_map(|(list, objects)| {
+                objects.iter().map(move |object| format!("{list} {object}"))
+            })
             .collect();
-        all.extend(diff.different.iter().map(|difference| format!("different {}", difference.object)));
+        all.extend(
+            diff.different
+                .iter()
+                .map(|difference| format!("different {}", difference.object)),
+        );
         assert_eq!(all, [reported], "{change}");
         database.close().await.unwrap();
         // The lane comes back a moment later than the next test asks for one.
-        let (one, other) = (harness.database().await.unwrap(), harness.database().await.unwrap());
+        let (one, other) = (
+            harness.database().await.unwrap(),
+            harness.database().await.unwrap(),
+        );
         for next in [one, other] {
             assert_eq!(text(&next.pool(), KEPT).await, expected, "after {change}");
             next.close().await.unwrap();
@@ -160,11 +236,17 @@ async fn a_lane_that_equals_its_template_is_used_again_although_the_database_has
     let before = text(&one.pool(), oid).await;
     run(&one.pool(), "insert into app.t values (7)").await;
     one.close().await.unwrap();
-    let (one, other) = (harness.database().await.unwrap(), harness.database().await.unwrap());
+    let (one, other) = (
+        harness.database().await.unwrap(),
+        harness.database().await.unwrap(),
+    );
     let after = [text(&one.pool(), oid).await, text(&other.pool(), oid).await];
     assert!(after.contains(&before), "{before} is not among {after:?}");
     for next in [one, other] {
-        assert_eq!(text(&next.pool(), "select count(*)::text from app.t").await, "1");
+        assert_eq!(
+            text(&next.pool(), "select count(*)::text from app.t").await,
+            "1"
+        );
         next.close().await.unwrap();
     }
 }

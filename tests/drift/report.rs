@@ -66,7 +66,10 @@ async fn a_dirty_version_in_the_ledger_is_told() {
     let harness = harness(&scratch);
     let database = changed(&harness, "update _sqlx_migrations set success = false").await;
     let report = harness.diff(database.url()).await.unwrap();
-    assert_eq!(report.found_ledger.as_ref().unwrap().dirty.as_deref(), Some("1"));
+    assert_eq!(
+        report.found_ledger.as_ref().unwrap().dirty.as_deref(),
+        Some("1")
+    );
     insta::assert_snapshot!(report, @r"
     ledger expected: _sqlx_migrations claims 1 applied, the latest 1
     ledger found:    _sqlx_migrations claims that nothing was applied; 1 is dirty: it was begun, and is not said to have succeeded
@@ -79,7 +82,11 @@ async fn a_dirty_version_in_the_ledger_is_told() {
 async fn the_json_holds_whole_definitions() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
-    let database = changed(&harness, "drop table rooms; create sequence seats; comment on table orders is null").await;
+    let database = changed(
+        &harness,
+        "drop table rooms; create sequence seats; comment on table orders is null",
+    )
+    .await;
     let report = harness.diff(database.url()).await.unwrap();
     insta::assert_snapshot!(report.diff.to_json(), @r#"
     {
@@ -153,7 +160,10 @@ async fn ledgers_of_other_tools_are_read_too() {
             "flyway_schema_history claims 2 applied, the latest 10; 11 is dirty: it was begun, and is not said to have \
              succeeded",
         ),
-        ("create table _sqlx_migrations (id int)", "_sqlx_migrations cannot be read"),
+        (
+            "create table _sqlx_migrations (id int)",
+            "_sqlx_migrations cannot be read",
+        ),
     ] {
         let database = changed(&harness, sql).await;
         let report = harness.diff(database.url()).await.unwrap();
@@ -166,9 +176,17 @@ async fn ledgers_of_other_tools_are_read_too() {
 #[tokio::test]
 async fn a_migration_may_create_another_tools_ledger() {
     let scratch = Scratch::new();
-    let created = "create table alembic_version (version_num varchar(32)); create table users (id int)";
+    let created =
+        "create table alembic_version (version_num varchar(32)); create table users (id int)";
     scratch.write("migrations/1_taken_over.sql", created);
-    let built = scratch.builder().expect_table("alembic_version").build().unwrap().provision().await.unwrap();
+    let built = scratch
+        .builder()
+        .expect_table("alembic_version")
+        .build()
+        .unwrap()
+        .provision()
+        .await
+        .unwrap();
     // It says nothing about the application, which has one table.
     assert_eq!(built.provisioned.tables, ["users"]);
 }
@@ -178,7 +196,10 @@ async fn urls_that_lead_nowhere_are_told_with_a_remedy_and_without_the_password(
     let scratch = Scratch::new();
     let harness = harness(&scratch);
     let mut said = String::new();
-    for url in ["postgres://me:s3cret@[::1/app", "postgres://me:s3cret@127.0.0.1:1/app?sslmode=disable"] {
+    for url in [
+        "postgres://me:s3cret@[::1/app",
+        "postgres://me:s3cret@127.0.0.1:1/app?sslmode=disable",
+    ] {
         let error = harness.diff(url).await.expect_err("nobody is there");
         assert!(error.help().is_some(), "{error:?}");
         assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
@@ -186,8 +207,14 @@ async fn urls_that_lead_nowhere_are_told_with_a_remedy_and_without_the_password(
     }
     let database = harness.database().await.unwrap();
     let url = database.url().replace(database.name(), "nowhere");
-    let error = harness.diff(&url).await.expect_err("there is no such database");
-    assert!(error.to_string().ends_with("has no database nowhere"), "{error}");
+    let error = harness
+        .diff(&url)
+        .await
+        .expect_err("there is no such database");
+    assert!(
+        error.to_string().ends_with("has no database nowhere"),
+        "{error}"
+    );
     writeln!(said, "{:?}: {}", error.kind(), error.help().unwrap()).unwrap();
     database.close().await.unwrap();
     insta::assert_snapshot!(said, @r#"
@@ -209,11 +236,19 @@ async fn a_schema_of_500_tables_is_read_in_a_moment() {
     let began = Instant::now();
     let schema = Schema::read(&mut connection).await.unwrap();
     let took = began.elapsed();
-    let count = |kind| schema.objects().filter(|(object, _)| object.kind == kind).count();
+    let count = |kind| {
+        schema
+            .objects()
+            .filter(|(object, _)| object.kind == kind)
+            .count()
+    };
     assert_eq!(count(ObjectKind::Table), 500);
     assert_eq!(count(ObjectKind::Column), 2000);
     assert_eq!(count(ObjectKind::Constraint), 1500);
-    assert_eq!((count(ObjectKind::Index), count(ObjectKind::Sequence)), (500, 500));
+    assert_eq!(
+        (count(ObjectKind::Index), count(ObjectKind::Sequence)),
+        (500, 500)
+    );
     println!("500 tables read in {took:?}");
     assert_eq!(schema.compare(&schema.clone()).to_string(), "no difference");
     drop(connection);

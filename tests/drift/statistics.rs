@@ -56,13 +56,25 @@ const FIRST: &str = "
 ";
 
 async fn by_sqlx(harness: &Harness, scratch: &Scratch) -> Database {
-    let database = harness.variant(Variant::new().no_migrations()).database().await.unwrap();
-    Migrator::new(scratch.path("migrations")).await.unwrap().run(&database.pool()).await.unwrap();
+    let database = harness
+        .variant(Variant::new().no_migrations())
+        .database()
+        .await
+        .unwrap();
+    Migrator::new(scratch.path("migrations"))
+        .await
+        .unwrap()
+        .run(&database.pool())
+        .await
+        .unwrap();
     database
 }
 
 async fn text(pool: &PgPool, sql: &str) -> String {
-    sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(pool).await.unwrap()
+    sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
+        .fetch_one(pool)
+        .await
+        .unwrap()
 }
 
 /// Everything that a test could see, in order.
@@ -75,7 +87,13 @@ async fn seen(database: &Database) -> Vec<String> {
     }
     sqlx::raw_sql(FIRST).execute(&pool).await.unwrap();
     for table in ["moved", "seeded", "family"] {
-        all.push(text(&pool, &format!("select string_agg(format('%s %s', ctid, id), ', ') from {table}")).await);
+        all.push(
+            text(
+                &pool,
+                &format!("select string_agg(format('%s %s', ctid, id), ', ') from {table}"),
+            )
+            .await,
+        );
     }
     all
 }
@@ -89,7 +107,10 @@ async fn a_lane_has_the_statistics_and_the_row_order_that_sqlx_would_have_left()
     scratch.write("migrations/1_tables.sql", MIGRATION);
     scratch.write("migrations/2_changes.sql", CHANGES);
     // What is expected is counted, which reads every row.
-    scratch.write("ebbtide.toml", "[provision.expect.rows]\nempty = 0\nmoved = 128\nseeded = 500\nfamily = 225\n");
+    scratch.write(
+        "ebbtide.toml",
+        "[provision.expect.rows]\nempty = 0\nmoved = 128\nseeded = 500\nfamily = 225\n",
+    );
     let harness = scratch.builder().build().unwrap();
     let expected = by_sqlx(&harness, &scratch).await;
     let lane = harness.database().await.unwrap();

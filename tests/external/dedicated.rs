@@ -10,7 +10,9 @@ async fn a_migration_that_makes_a_role_is_refused_unless_the_key_allows_it() {
     if !undisturbed(here!()) {
         return;
     }
-    let Some(outside) = Outside::start().await else { return };
+    let Some(outside) = Outside::start().await else {
+        return;
+    };
     let url = outside.role("app", "createdb createrole").await;
     outside.scratch.write(
         "migrations/2_roles.sql",
@@ -28,7 +30,11 @@ async fn a_migration_that_makes_a_role_is_refused_unless_the_key_allows_it() {
     });
     assert_eq!(outside.databases("").await, [""; 0]);
 
-    let allowed = outside.builder(&url).dedicated(Dedicated::Never).build().unwrap();
+    let allowed = outside
+        .builder(&url)
+        .dedicated(Dedicated::Never)
+        .build()
+        .unwrap();
     for _ in 0..2 {
         let mut tx = allowed.tx().await.unwrap();
         let query = sqlx::query_scalar("select count(*) from pg_roles where rolname = 'reader'");
@@ -43,18 +49,20 @@ async fn a_fixture_or_a_test_of_another_database_is_refused_and_the_others_are_n
     if !undisturbed(here!()) {
         return;
     }
-    let Some(outside) = Outside::start().await else { return };
+    let Some(outside) = Outside::start().await else {
+        return;
+    };
     let url = outside.role("app", "createdb").await;
     let harness = outside.builder(&url).build().unwrap();
     harness.tx().await.unwrap().close().await.unwrap();
-    let poisoned = harness.variant(Variant::new().fixture("shop.sql", "alter database shop set timezone = 'UTC'"));
+    let poisoned = harness
+        .variant(Variant::new().fixture("shop.sql", "alter database shop set timezone = 'UTC'"));
     let error = poisoned.tx().await.expect_err("the fixture is refused");
     insta::assert_snapshot!(format!("{error:?}"), @r#"
     shop.sql:1: `alter database shop set timezone = 'UTC'` touches the whole server, and an external server is shared (builder)
       help: use the native or container backend, which starts a dedicated server for it; or run the statement on that server once by hand, guard it in the file with DO $$ BEGIN IF NOT EXISTS .. END $$, and set EBBTIDE_DEDICATED=never (dedicated = "never" below [server] in ebbtide.toml); for the database that is being built, write EXECUTE format('ALTER DATABASE %I ..', current_database()) in a DO block
     "#);
-    let current =
-        "do $$ begin execute format('alter database %I set timezone = %L', current_database(), 'UTC'); end $$";
+    let current = "do $$ begin execute format('alter database %I set timezone = %L', current_database(), 'UTC'); end $$";
     let fine = harness.variant(Variant::new().fixture("current.sql", current));
     fine.tx().await.unwrap().close().await.unwrap();
 }
@@ -64,9 +72,15 @@ async fn a_dedicated_server_and_an_external_one_exclude_each_other() {
     if !undisturbed(here!()) {
         return;
     }
-    let Some(outside) = Outside::start().await else { return };
+    let Some(outside) = Outside::start().await else {
+        return;
+    };
     let url = outside.role("app", "createdb").await;
-    let harness = outside.builder(&url).dedicated(Dedicated::Always).build().unwrap();
+    let harness = outside
+        .builder(&url)
+        .dedicated(Dedicated::Always)
+        .build()
+        .unwrap();
     let error = harness.start().await.expect_err("it cannot be both");
     insta::assert_snapshot!(format!("{error:?}"), @r#"
     dedicated = "always" (builder), and an external server is shared (builder)

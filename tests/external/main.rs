@@ -1,7 +1,10 @@
 //! Servers that ebbtide did not start: every test has one of its own, with roles, passwords and limits, which plays the
 //! server that somebody else runs.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
-#![expect(unnameable_test_items, reason = "what is expected to fail is called by the test around it")]
+#![expect(
+    unnameable_test_items,
+    reason = "what is expected to fail is called by the test around it"
+)]
 
 #[macro_use]
 #[path = "../support/reports.rs"]

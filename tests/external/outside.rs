@@ -14,13 +14,22 @@ use super::support::again::{again, passed, role};
 use super::support::skip::{SKIPPED, say, skip};
 
 /// Variables that would lead a test elsewhere than to the server it names.
-const ELSEWHERE: [&str; 5] =
-    ["EBBTIDE_BACKEND", "EBBTIDE_URL", "TEST_DATABASE_URL", "EBBTIDE_POSTGRES", "EBBTIDE_ALLOW_REMOTE"];
+const ELSEWHERE: [&str; 5] = [
+    "EBBTIDE_BACKEND",
+    "EBBTIDE_URL",
+    "TEST_DATABASE_URL",
+    "EBBTIDE_POSTGRES",
+    "EBBTIDE_ALLOW_REMOTE",
+];
 
 /// Whether this process goes on with a test, or a child has run it already, without variables that beat the builder.
 /// `test` is [`here!`](super::support::here).
 pub(crate) fn undisturbed(test: &str) -> bool {
-    if role().is_some() || ELSEWHERE.iter().all(|name| std::env::var_os(name).is_none()) {
+    if role().is_some()
+        || ELSEWHERE
+            .iter()
+            .all(|name| std::env::var_os(name).is_none())
+    {
         return true;
     }
     let mut child = again(test);
@@ -28,7 +37,9 @@ pub(crate) fn undisturbed(test: &str) -> bool {
         child.env_remove(name);
     }
     let said = passed(&child.output().unwrap());
-    said.lines().filter(|line| line.starts_with(SKIPPED)).for_each(say);
+    said.lines()
+        .filter(|line| line.starts_with(SKIPPED))
+        .for_each(say);
     false
 }
 
@@ -75,14 +86,29 @@ impl Outside {
             command
         };
         let made = run("initdb")
-            .args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "-D"])
+            .args([
+                "--no-sync",
+                "--auth=trust",
+                "--username=postgres",
+                "--encoding=UTF8",
+                "--locale=C",
+                "-D",
+            ])
             .arg(&data)
             .output()
             .unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
         let hba = "local all postgres trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
         std::fs::write(data.join("pg_hba.conf"), hba).unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let ours = format!(
             "port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\n{configuration}\n",
             folder.display()
@@ -94,10 +120,22 @@ impl Outside {
             shell.uid(uid).gid(gid);
         }
         let log = std::fs::File::create(folder.join("log")).unwrap();
-        shell.args(["-c", UNTIL_WE_END, "sh"]).arg(binaries.join("postgres")).arg("-D").arg(&data).current_dir(&folder);
-        shell.stdin(Stdio::piped()).stdout(log.try_clone().unwrap()).stderr(log);
+        shell
+            .args(["-c", UNTIL_WE_END, "sh"])
+            .arg(binaries.join("postgres"))
+            .arg("-D")
+            .arg(&data)
+            .current_dir(&folder);
+        shell
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
         let server = shell.spawn().unwrap();
-        let outside = Self { scratch, port, server };
+        let outside = Self {
+            scratch,
+            port,
+            server,
+        };
         // Waits for it.
         outside.admin().await.close().await.unwrap();
         Some(outside)
@@ -105,8 +143,13 @@ impl Outside {
 
     /// A superuser's connection, through the socket.
     pub(crate) async fn admin(&self) -> PgConnection {
-        let options = PgConnectOptions::new_without_pgpass().socket(self.scratch.path("outside")).port(self.port);
-        let options = options.username("postgres").database("postgres").ssl_mode(PgSslMode::Disable);
+        let options = PgConnectOptions::new_without_pgpass()
+            .socket(self.scratch.path("outside"))
+            .port(self.port);
+        let options = options
+            .username("postgres")
+            .database("postgres")
+            .ssl_mode(PgSslMode::Disable);
         let mut refused = None;
         for _ in 0..1500 {
             match PgConnection::connect_with(&options).await {
@@ -126,14 +169,20 @@ impl Outside {
     /// Runs statements as the superuser.
     pub(crate) async fn run(&self, sql: &str) {
         let mut admin = self.admin().await;
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut admin).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&mut admin)
+            .await
+            .unwrap();
         admin.close().await.unwrap();
     }
 
     /// A list of texts, as the superuser reads it.
     pub(crate) async fn list(&self, sql: &str) -> Vec<String> {
         let mut admin = self.admin().await;
-        let found = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut admin).await.unwrap();
+        let found = sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_all(&mut admin)
+            .await
+            .unwrap();
         admin.close().await.unwrap();
         found
     }
@@ -146,25 +195,35 @@ impl Outside {
             if holds(&found) {
                 return;
             }
-            assert!(std::time::Instant::now() < deadline, "not within 30 s: {what}: {found:?}");
+            assert!(
+                std::time::Instant::now() < deadline,
+                "not within 30 s: {what}: {found:?}"
+            );
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     }
 
     /// Names of databases that begin with `ebbtide_` and this.
     pub(crate) async fn databases(&self, kind: &str) -> Vec<String> {
-        let names = "select datname::text from pg_database where starts_with(datname::text, 'ebbtide_";
+        let names =
+            "select datname::text from pg_database where starts_with(datname::text, 'ebbtide_";
         self.list(&format!("{names}{kind}') order by 1")).await
     }
 
     /// Makes a role that may log in, and what its attributes say.
     pub(crate) async fn role(&self, name: &str, attributes: &str) -> String {
-        self.run(&format!("create role {name} login password '{PASSWORD}' {attributes}")).await;
+        self.run(&format!(
+            "create role {name} login password '{PASSWORD}' {attributes}"
+        ))
+        .await;
         self.url(name)
     }
 
     pub(crate) fn url(&self, role: &str) -> String {
-        format!("postgres://{role}:{PASSWORD}@127.0.0.1:{}/postgres", self.port)
+        format!(
+            "postgres://{role}:{PASSWORD}@127.0.0.1:{}/postgres",
+            self.port
+        )
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -181,8 +240,12 @@ impl Outside {
         for name in ELSEWHERE {
             command.env_remove(name);
         }
-        command.env("EBBTIDE_URL", url).env("EBBTIDE_STATE_DIR", self.scratch.path(machine));
-        command.env("EBBTIDE_CONFIG", self.scratch.path("ebbtide.toml")).env("EBBTIDE_SEEDS", "none");
+        command
+            .env("EBBTIDE_URL", url)
+            .env("EBBTIDE_STATE_DIR", self.scratch.path(machine));
+        command
+            .env("EBBTIDE_CONFIG", self.scratch.path("ebbtide.toml"))
+            .env("EBBTIDE_SEEDS", "none");
         command.env("EBBTIDE_MIGRATIONS", self.scratch.path("migrations"));
     }
 }
@@ -201,8 +264,10 @@ pub(crate) fn account() -> Option<(u32, u32)> {
         return None;
     }
     let users = std::fs::read_to_string("/etc/passwd").unwrap();
-    let line =
-        users.lines().find(|line| line.starts_with("postgres:")).or(users.lines().find(|l| l.starts_with("nobody:")));
+    let line = users
+        .lines()
+        .find(|line| line.starts_with("postgres:"))
+        .or(users.lines().find(|l| l.starts_with("nobody:")));
     let fields: Vec<&str> = line.unwrap().split(':').collect();
     Some((fields[2].parse().unwrap(), fields[3].parse().unwrap()))
 }
@@ -212,9 +277,17 @@ fn binaries() -> Option<PathBuf> {
     let given = std::env::var_os("EBBTIDE_PG_BIN").map(PathBuf::from);
     let told = Command::new("pg_config").arg("--bindir").output().ok();
     let told = told.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
-    let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let installed = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
     let mut installed: Vec<PathBuf> = installed.map(|entry| entry.path().join("bin")).collect();
     installed.sort();
-    let is_whole = |folder: &PathBuf| folder.join("initdb").is_file() && folder.join("postgres").is_file();
-    given.into_iter().chain(installed.into_iter().rev()).chain(told).find(is_whole)
+    let is_whole =
+        |folder: &PathBuf| folder.join("initdb").is_file() && folder.join("postgres").is_file();
+    given
+        .into_iter()
+        .chain(installed.into_iter().rev())
+        .chain(told)
+        .find(is_whole)
 }

@@ -11,7 +11,13 @@ use super::support::here;
 
 /// The error of a start, in which no password is told.
 async fn refused(outside: &Outside, url: &str) -> Error {
-    let error = outside.builder(url).build().unwrap().start().await.expect_err("the start is refused");
+    let error = outside
+        .builder(url)
+        .build()
+        .unwrap()
+        .start()
+        .await
+        .expect_err("the start is refused");
     assert!(!format!("{error:?}").contains(PASSWORD), "{error:?}");
     error
 }
@@ -31,8 +37,13 @@ async fn a_wrong_password_is_refused_and_not_told() {
     if !undisturbed(here!()) {
         return;
     }
-    let Some(outside) = Outside::start().await else { return };
-    let url = outside.role("app", "createdb").await.replace(PASSWORD, "wr0ng");
+    let Some(outside) = Outside::start().await else {
+        return;
+    };
+    let url = outside
+        .role("app", "createdb")
+        .await
+        .replace(PASSWORD, "wr0ng");
     let error = refused(&outside, &url).await;
     assert!(!format!("{error:?}").contains("wr0ng"), "{error:?}");
     assert_refused!(outside, error, AccessDenied, @r#"
@@ -47,7 +58,9 @@ async fn a_role_without_createdb_learns_who_may_change_that() {
     if !undisturbed(here!()) {
         return;
     }
-    let Some(outside) = Outside::start().await else { return };
+    let Some(outside) = Outside::start().await else {
+        return;
+    };
     let url = outside.role("reader", "").await;
     assert_refused!(outside, refused(&outside, &url).await, AccessDenied, @r#"
     the role reader may not create databases on the server at 127.0.0.1:[PORT]
@@ -61,7 +74,12 @@ async fn a_server_that_ebbtide_has_started_is_refused() {
     if !undisturbed(here!()) {
         return;
     }
-    let Some(outside) = Outside::with("fsync = off\nebbtide.identity = '00c0ffee.00c0ffee'", |_| ()).await else {
+    let Some(outside) = Outside::with(
+        "fsync = off\nebbtide.identity = '00c0ffee.00c0ffee'",
+        |_| (),
+    )
+    .await
+    else {
         return;
     };
     let url = outside.role("app", "createdb").await;
@@ -76,9 +94,15 @@ async fn plans_are_for_superusers() {
     if !undisturbed(here!()) {
         return;
     }
-    let Some(outside) = Outside::start().await else { return };
+    let Some(outside) = Outside::start().await else {
+        return;
+    };
     let url = outside.role("app", "createdb").await;
-    let harness = outside.builder(&url).explain(Duration::from_millis(50)).build().unwrap();
+    let harness = outside
+        .builder(&url)
+        .explain(Duration::from_millis(50))
+        .build()
+        .unwrap();
     let error = harness.start().await.expect_err("it may not");
     assert_refused!(outside, error, AccessDenied, @"
     the role app may not ask the server at 127.0.0.1:[PORT] for plans of slow statements (builder)
@@ -91,25 +115,43 @@ async fn a_setting_that_no_session_may_change_belongs_to_the_server() {
     if !undisturbed(here!()) {
         return;
     }
-    let Some(outside) = Outside::start().await else { return };
+    let Some(outside) = Outside::start().await else {
+        return;
+    };
     let url = outside.role("app", "createdb").await;
-    let harness = outside.builder(&url).setting("work_mem", "5MB").setting("shared_buffers", "1GB").build().unwrap();
+    let harness = outside
+        .builder(&url)
+        .setting("work_mem", "5MB")
+        .setting("shared_buffers", "1GB")
+        .build()
+        .unwrap();
     let error = harness.start().await.expect_err("it needs a restart");
     assert_refused!(outside, error, Config, @r#"
     the server at 127.0.0.1:[PORT] does not let a session set shared_buffers (builder)
       caused by: parameter "shared_buffers" cannot be changed without restarting the server
       help: an external server has its own configuration, where settings of this kind belong: take it out of `settings`, correct its value, or have the server's administrator set it
     "#);
-    let harness = outside.builder(&url).setting("log_statement", "all").build().unwrap();
+    let harness = outside
+        .builder(&url)
+        .setting("log_statement", "all")
+        .build()
+        .unwrap();
     let error = harness.start().await.expect_err("it needs a superuser");
     assert_refused!(outside, error, Config, @r#"
     the server at 127.0.0.1:[PORT] does not let a session set log_statement (builder)
       caused by: permission denied to set parameter "log_statement"
       help: an external server has its own configuration, where settings of this kind belong: take it out of `settings`, correct its value, or have the server's administrator set it
     "#);
-    let harness = outside.builder(&url).setting("work_mem", "5MB").build().unwrap();
+    let harness = outside
+        .builder(&url)
+        .setting("work_mem", "5MB")
+        .build()
+        .unwrap();
     let mut tx = harness.tx().await.unwrap();
-    let set: String = sqlx::query_scalar("show work_mem").fetch_one(&mut *tx).await.unwrap();
+    let set: String = sqlx::query_scalar("show work_mem")
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
     assert_eq!(set, "5MB");
     tx.close().await.unwrap();
 }
@@ -119,10 +161,18 @@ async fn another_version_than_the_wanted_one_is_refused() {
     if !undisturbed(here!()) {
         return;
     }
-    let Some(outside) = Outside::start().await else { return };
+    let Some(outside) = Outside::start().await else {
+        return;
+    };
     let url = outside.role("app", "createdb").await;
-    let error =
-        outside.builder(&url).postgres(99).build().unwrap().start().await.expect_err("there is no such version");
+    let error = outside
+        .builder(&url)
+        .postgres(99)
+        .build()
+        .unwrap()
+        .start()
+        .await
+        .expect_err("there is no such version");
     assert_refused!(outside, error, Config, @r"
     the server at 127.0.0.1:[PORT] is PostgreSQL [VERSION], and 99 is wanted (builder)
       help: name a server of that version in the URL, or ask for this one's
@@ -135,10 +185,22 @@ async fn a_standby_is_refused() {
         return;
     }
     let standby = |data: &Path| std::fs::write(data.join("standby.signal"), "").unwrap();
-    let Some(outside) = Outside::with("", standby).await else { return };
+    let Some(outside) = Outside::with("", standby).await else {
+        return;
+    };
     let socket = outside.scratch.path("outside");
-    let url = format!("postgres:///?host={}&port={}&user=postgres", socket.display(), outside.port());
-    let error = outside.builder(&url).build().unwrap().start().await.expect_err("nothing can be written there");
+    let url = format!(
+        "postgres:///?host={}&port={}&user=postgres",
+        socket.display(),
+        outside.port()
+    );
+    let error = outside
+        .builder(&url)
+        .build()
+        .unwrap()
+        .start()
+        .await
+        .expect_err("nothing can be written there");
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(&outside.port().to_string(), "[PORT]");
     settings.bind(|| {
@@ -157,7 +219,14 @@ async fn where_no_server_answers_a_server_of_our_own_would() {
     let scratch = Scratch::new();
     // Nobody listens there: the port is for the system's own tools.
     let url = format!("postgres://app:{PASSWORD}@127.0.0.1:1/postgres");
-    let error = scratch.builder().url(url).build().unwrap().start().await.expect_err("nobody is there");
+    let error = scratch
+        .builder()
+        .url(url)
+        .build()
+        .unwrap()
+        .start()
+        .await
+        .expect_err("nobody is there");
     assert!(!format!("{error:?}").contains(PASSWORD), "{error:?}");
     assert_report!(scratch, error, BackendUnavailable, @r"
     no server answers at 127.0.0.1:1 (builder)
@@ -174,7 +243,14 @@ async fn a_server_elsewhere_has_to_be_allowed() {
     let scratch = Scratch::new();
     // An address for documentation: nothing is ever there.
     let url = format!("postgres://app:{PASSWORD}@192.0.2.1/postgres");
-    let error = scratch.builder().url(url).build().unwrap().start().await.expect_err("it is not allowed");
+    let error = scratch
+        .builder()
+        .url(url)
+        .build()
+        .unwrap()
+        .start()
+        .await
+        .expect_err("it is not allowed");
     assert_report!(scratch, error, Config, @r"
     the server at 192.0.2.1 is not on this machine, and ebbtide creates and drops databases there
       caused by: the URL is postgres://app:***@192.0.2.1/postgres (builder)
@@ -189,9 +265,19 @@ async fn a_host_without_an_address_is_told() {
     }
     let scratch = Scratch::new();
     let url = format!("postgres://app:{PASSWORD}@no-such-host.invalid/postgres");
-    let error = scratch.builder().url(url).build().unwrap().start().await.expect_err("there is no such host");
+    let error = scratch
+        .builder()
+        .url(url)
+        .build()
+        .unwrap()
+        .start()
+        .await
+        .expect_err("there is no such host");
     let mut settings = insta::Settings::clone_current();
-    settings.add_filter("failed to lookup address information: .*", "[THE SYSTEM'S WORDS]");
+    settings.add_filter(
+        "failed to lookup address information: .*",
+        "[THE SYSTEM'S WORDS]",
+    );
     settings.bind(|| {
         assert_report!(scratch, error, BackendUnavailable, @r"
     the host no-such-host.invalid of postgres://app:***@no-such-host.invalid/postgres (builder) has no address
@@ -208,7 +294,14 @@ async fn a_url_that_cannot_be_read_is_told_without_its_password() {
     }
     let scratch = Scratch::new();
     let url = format!("postgres://app:{PASSWORD}@127.0.0.1:port/postgres");
-    let error = scratch.builder().url(url).build().unwrap().start().await.expect_err("that is no port");
+    let error = scratch
+        .builder()
+        .url(url)
+        .build()
+        .unwrap()
+        .start()
+        .await
+        .expect_err("that is no port");
     assert!(!format!("{error:?}").contains(PASSWORD), "{error:?}");
     assert_report!(scratch, error, Config, @r"
     the URL postgres://app:***@127.0.0.1:port/postgres (builder) cannot be read
@@ -216,7 +309,14 @@ async fn a_url_that_cannot_be_read_is_told_without_its_password() {
       help: it reads like postgres://user:password@host:5432/database?sslmode=require; write special characters of a password as %XX
     ");
     let url = "postgres://app@127.0.0.1/postgres?sslmode=perhaps";
-    let error = scratch.builder().url(url).build().unwrap().start().await.expect_err("there is no such mode");
+    let error = scratch
+        .builder()
+        .url(url)
+        .build()
+        .unwrap()
+        .start()
+        .await
+        .expect_err("there is no such mode");
     assert_report!(scratch, error, Config, @r#"
     the URL postgres://app@127.0.0.1/postgres?sslmode=perhaps (builder) cannot be read
       caused by: error with configuration: error with configuration: unknown value "perhaps" for `ssl_mode`
@@ -229,7 +329,9 @@ async fn encryption_that_a_server_lacks_is_told() {
     if !undisturbed(here!()) {
         return;
     }
-    let Some(outside) = Outside::start().await else { return };
+    let Some(outside) = Outside::start().await else {
+        return;
+    };
     let url = outside.role("app", "createdb").await + "?sslmode=require";
     #[cfg(feature = "tls")]
     assert_refused!(outside, refused(&outside, &url).await, BackendUnavailable, @r"

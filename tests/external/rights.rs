@@ -14,12 +14,20 @@ async fn a_role_with_createdb_alone_gets_the_salon_on_a_durable_server() {
         return;
     }
     // Copies take another strategy where data is made safe.
-    let Some(outside) = Outside::with("fsync = on", |_| ()).await else { return };
+    let Some(outside) = Outside::with("fsync = on", |_| ()).await else {
+        return;
+    };
     let url = outside.role("app", "createdb").await;
     let salon = Path::new(env!("CARGO_MANIFEST_DIR"));
     let build = || {
-        let builder = Harness::builder().config_file(salon.join("ebbtide.toml")).url(&url);
-        builder.migrations(salon.join("migrations")).seeds(salon.join("seeds")).build().unwrap()
+        let builder = Harness::builder()
+            .config_file(salon.join("ebbtide.toml"))
+            .url(&url);
+        builder
+            .migrations(salon.join("migrations"))
+            .seeds(salon.join("seeds"))
+            .build()
+            .unwrap()
     };
     let harness = build();
     let server = harness.start().await.unwrap();
@@ -30,11 +38,20 @@ async fn a_role_with_createdb_alone_gets_the_salon_on_a_durable_server() {
     assert_eq!(template.provisioned.extensions.len(), 2);
 
     let mut tx = harness.tx().await.unwrap();
-    let zone: String = sqlx::query_scalar("show timezone").fetch_one(&mut *tx).await.unwrap();
+    let zone: String = sqlx::query_scalar("show timezone")
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
     assert_eq!(zone, "Europe/Madrid");
-    sqlx::query("delete from packs").execute(&mut *tx).await.unwrap();
+    sqlx::query("delete from packs")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
     let mut other = PgConnection::connect(&tx.url()).await.unwrap();
-    let packs: i64 = sqlx::query_scalar("select count(*) from packs").fetch_one(&mut other).await.unwrap();
+    let packs: i64 = sqlx::query_scalar("select count(*) from packs")
+        .fetch_one(&mut other)
+        .await
+        .unwrap();
     assert_eq!(packs, 2, "nobody else sees it");
     other.close().await.unwrap();
     tx.close().await.unwrap();
@@ -42,7 +59,10 @@ async fn a_role_with_createdb_alone_gets_the_salon_on_a_durable_server() {
     let again = build();
     assert!(again.provision().await.unwrap().reused);
     let mut tx = again.tx().await.unwrap();
-    let packs: i64 = sqlx::query_scalar("select count(*) from packs").fetch_one(&mut *tx).await.unwrap();
+    let packs: i64 = sqlx::query_scalar("select count(*) from packs")
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
     assert_eq!(packs, 2);
     tx.close().await.unwrap();
     let owners = "select distinct rolname::text from pg_database join pg_roles on pg_roles.oid = datdba \
@@ -56,11 +76,16 @@ async fn two_roles_have_databases_of_their_own() {
     if !undisturbed(here!()) {
         return;
     }
-    let Some(outside) = Outside::start().await else { return };
+    let Some(outside) = Outside::start().await else {
+        return;
+    };
     for role in ["one", "two"] {
         let url = outside.role(role, "createdb").await;
         let harness = outside.builder(&url).build().unwrap();
-        assert!(!harness.provision().await.unwrap().reused, "{role} builds its own");
+        assert!(
+            !harness.provision().await.unwrap().reused,
+            "{role} builds its own"
+        );
         harness.tx().await.unwrap().close().await.unwrap();
     }
     assert_eq!(outside.databases("t_").await.len(), 2);
@@ -71,10 +96,21 @@ async fn extensions_beyond_a_roles_rights_are_told_at_once_and_taken_from_templa
     if !undisturbed(here!()) {
         return;
     }
-    let Some(outside) = Outside::start().await else { return };
+    let Some(outside) = Outside::start().await else {
+        return;
+    };
     let url = outside.role("app", "createdb").await;
-    let build = || outside.builder(&url).extensions(["pg_trgm", "dblink", "pageinspect"]).build().unwrap();
-    let error = build().tx().await.expect_err("two of the three need a superuser");
+    let build = || {
+        outside
+            .builder(&url)
+            .extensions(["pg_trgm", "dblink", "pageinspect"])
+            .build()
+            .unwrap()
+    };
+    let error = build()
+        .tx()
+        .await
+        .expect_err("two of the three need a superuser");
     assert!(outside.databases("b_").await.is_empty());
     assert_report!(outside.scratch, error, ExtensionInstall, @r#"
     the extensions dblink, pageinspect need a superuser: this role is none, and the server does not trust them
@@ -83,15 +119,26 @@ async fn extensions_beyond_a_roles_rights_are_told_at_once_and_taken_from_templa
 
     let mut template1 = PgConnection::connect(&format!(
         "postgres://postgres@{}:{}/template1",
-        outside.scratch.path("outside").display().to_string().replace('/', "%2F"),
+        outside
+            .scratch
+            .path("outside")
+            .display()
+            .to_string()
+            .replace('/', "%2F"),
         outside.port()
     ))
     .await
     .unwrap();
-    sqlx::raw_sql("create extension dblink; create extension pageinspect").execute(&mut template1).await.unwrap();
+    sqlx::raw_sql("create extension dblink; create extension pageinspect")
+        .execute(&mut template1)
+        .await
+        .unwrap();
     template1.close().await.unwrap();
     let extensions = build().provision().await.unwrap().provisioned.extensions;
-    assert_eq!(extensions.keys().collect::<Vec<_>>(), ["dblink", "pageinspect", "pg_trgm"]);
+    assert_eq!(
+        extensions.keys().collect::<Vec<_>>(),
+        ["dblink", "pageinspect", "pg_trgm"]
+    );
 }
 
 #[tokio::test]
@@ -99,11 +146,21 @@ async fn the_urls_own_database_will_do_where_postgres_is_closed() {
     if !undisturbed(here!()) {
         return;
     }
-    let Some(outside) = Outside::start().await else { return };
+    let Some(outside) = Outside::start().await else {
+        return;
+    };
     let url = outside.role("app", "createdb").await;
     outside.run("create database door").await;
-    outside.run("revoke connect on database postgres from public").await;
-    let closed = outside.builder(&url).build().unwrap().start().await.expect_err("this URL names postgres itself");
+    outside
+        .run("revoke connect on database postgres from public")
+        .await;
+    let closed = outside
+        .builder(&url)
+        .build()
+        .unwrap()
+        .start()
+        .await
+        .expect_err("this URL names postgres itself");
     assert_eq!(closed.kind(), ErrorKind::AccessDenied, "{closed:?}");
     let url = url.replace("/postgres", "/door");
     let harness = outside.builder(&url).build().unwrap();
@@ -112,8 +169,16 @@ async fn the_urls_own_database_will_do_where_postgres_is_closed() {
                  where locktype = 'advisory' group by 1";
     assert_eq!(outside.list(locks).await, ["door"]);
 
-    outside.run("revoke connect on database door from public").await;
-    let error = outside.builder(&url).build().unwrap().start().await.expect_err("no door is open");
+    outside
+        .run("revoke connect on database door from public")
+        .await;
+    let error = outside
+        .builder(&url)
+        .build()
+        .unwrap()
+        .start()
+        .await
+        .expect_err("no door is open");
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(&format!(":{}", outside.port()), ":[PORT]");
     settings.bind(|| {
@@ -134,7 +199,9 @@ async fn hostile_settings_of_a_role_change_nothing_for_our_own_sessions() {
         return;
     }
     let configuration = "fsync = off\ndefault_transaction_isolation = 'serializable'";
-    let Some(outside) = Outside::with(configuration, |_| ()).await else { return };
+    let Some(outside) = Outside::with(configuration, |_| ()).await else {
+        return;
+    };
     let url = outside.role("app", "createdb").await;
     outside
         .run(
@@ -146,20 +213,38 @@ async fn hostile_settings_of_a_role_change_nothing_for_our_own_sessions() {
         .await;
     let harness = outside.builder(&url).build().unwrap();
     let mut tx = harness.tx().await.unwrap();
-    sqlx::query("insert into things (name) values ('one')").execute(&mut *tx).await.unwrap();
-    let shown: String = sqlx::query_scalar("show search_path").fetch_one(&mut *tx).await.unwrap();
+    sqlx::query("insert into things (name) values ('one')")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    let shown: String = sqlx::query_scalar("show search_path")
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
     assert_eq!(shown, "app, public");
     // Idle for longer than the role's limit, and there: a lease would be void without it.
     let idle = "select (now() - state_change > interval '2 s')::text from pg_stat_activity \
                 where datname = 'postgres' and usename = 'app' and state = 'idle'";
     let is_there = |found: &[String]| found.iter().any(|is_idle| is_idle == "true");
-    outside.until("a session of ours has been idle for longer", idle, is_there).await;
+    outside
+        .until("a session of ours has been idle for longer", idle, is_there)
+        .await;
     tx.close().await.unwrap();
     let database = harness.database().await.unwrap();
-    let mut writing = database.pool().begin_with("begin read write").await.unwrap();
-    sqlx::query("insert into things (name) values ('one')").execute(&mut *writing).await.unwrap();
+    let mut writing = database
+        .pool()
+        .begin_with("begin read write")
+        .await
+        .unwrap();
+    sqlx::query("insert into things (name) values ('one')")
+        .execute(&mut *writing)
+        .await
+        .unwrap();
     writing.commit().await.unwrap();
-    let drift = harness.diff(&url.replace("/postgres", &format!("/{}", database.name()))).await.unwrap();
+    let drift = harness
+        .diff(&url.replace("/postgres", &format!("/{}", database.name())))
+        .await
+        .unwrap();
     assert!(drift.diff.is_empty(), "{drift}");
     database.close().await.unwrap();
 }
@@ -169,7 +254,9 @@ async fn a_database_that_its_migrations_give_to_another_role_is_still_ours_to_dr
     if !undisturbed(here!()) {
         return;
     }
-    let Some(outside) = Outside::start().await else { return };
+    let Some(outside) = Outside::start().await else {
+        return;
+    };
     let url = outside.role("app", "createdb").await;
     outside.role("holder", "").await;
     outside.run("grant holder to app").await;
@@ -180,26 +267,45 @@ async fn a_database_that_its_migrations_give_to_another_role_is_still_ours_to_dr
              execute format('alter database %I set work_mem = ''5MB''', current_database());
              execute format('revoke temporary on database %I from public', current_database()); end $$;",
     );
-    let build = || outside.builder(&url).migrations(outside.scratch.path("given")).build().unwrap();
+    let build = || {
+        outside
+            .builder(&url)
+            .migrations(outside.scratch.path("given"))
+            .build()
+            .unwrap()
+    };
     let harness = build();
     for _ in 0..2 {
         let database = harness.database().await.unwrap();
         let seen = "select concat(pg_get_userbyid(datdba), ' ', current_setting('work_mem'), ' ', datacl) from pg_database \
                     where datname = current_database()";
-        let seen: String = sqlx::query_scalar(seen).fetch_one(&database.pool()).await.unwrap();
+        let seen: String = sqlx::query_scalar(seen)
+            .fetch_one(&database.pool())
+            .await
+            .unwrap();
         assert_eq!(seen, "holder 5MB {=c/holder,holder=CTc/holder}");
-        sqlx::raw_sql("insert into t values (1)").execute(&database.pool()).await.unwrap();
+        sqlx::raw_sql("insert into t values (1)")
+            .execute(&database.pool())
+            .await
+            .unwrap();
         database.close().await.unwrap();
     }
-    let owners =
-        "select distinct pg_get_userbyid(datdba)::text from pg_database where datname like 'ebbtide%' order by 1";
-    assert_eq!(outside.list(owners).await, ["app", "holder"], "the template stays with the role that built it");
+    let owners = "select distinct pg_get_userbyid(datdba)::text from pg_database where datname like 'ebbtide%' order by 1";
+    assert_eq!(
+        outside.list(owners).await,
+        ["app", "holder"],
+        "the template stays with the role that built it"
+    );
     drop(harness);
     // What a killed build leaves belongs to the other role too.
     let template = outside.databases("t_").await.remove(0);
     let left = template.replace("ebbtide_t_", "ebbtide_b_") + "_00000000";
-    outside.run(&format!("create database {left} owner holder")).await;
-    outside.run(&format!("alter database {template} is_template false")).await;
+    outside
+        .run(&format!("create database {left} owner holder"))
+        .await;
+    outside
+        .run(&format!("alter database {template} is_template false"))
+        .await;
     outside.run(&format!("drop database {template}")).await;
     let again = build();
     assert!(!again.provision().await.unwrap().reused);

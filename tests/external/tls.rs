@@ -16,10 +16,15 @@ fn certify(folder: &Path) -> bool {
          openssl req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=localhost && \
          printf 'subjectAltName=DNS:localhost\\nbasicConstraints=CA:FALSE\\n' > server.ext && \
          openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile server.ext -out server.crt";
-    Command::new("sh").args(["-c", script]).current_dir(folder).output().is_ok_and(|output| output.status.success())
+    Command::new("sh")
+        .args(["-c", script])
+        .current_dir(folder)
+        .output()
+        .is_ok_and(|output| output.status.success())
 }
 
-const ENCRYPTED_ONLY: &str = "local all postgres trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n";
+const ENCRYPTED_ONLY: &str =
+    "local all postgres trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n";
 
 /// A file that the server may read, and that it takes for a key.
 fn secret(path: &Path) {
@@ -63,20 +68,32 @@ async fn every_mode_connects_that_the_certificate_allows() {
     if !is_there() {
         return;
     }
-    let Some(outside) = encrypted().await else { return };
+    let Some(outside) = encrypted().await else {
+        return;
+    };
     let root = outside.scratch.path("outside/data/ca.crt");
     for (host, query) in [
         ("127.0.0.1", "sslmode=require".to_owned()),
-        ("127.0.0.1", format!("sslmode=verify-ca&sslrootcert={}", root.display())),
-        ("localhost", format!("sslmode=verify-full&sslrootcert={}", root.display())),
+        (
+            "127.0.0.1",
+            format!("sslmode=verify-ca&sslrootcert={}", root.display()),
+        ),
+        (
+            "localhost",
+            format!("sslmode=verify-full&sslrootcert={}", root.display()),
+        ),
     ] {
-        let url = format!("postgres://app:{PASSWORD}@{host}:{}/postgres?{query}", outside.port());
+        let url = format!(
+            "postgres://app:{PASSWORD}@{host}:{}/postgres?{query}",
+            outside.port()
+        );
         let mut tx = outside.builder(&url).build().unwrap().tx().await.unwrap();
-        let version: String =
-            sqlx::query_scalar("select version from pg_stat_ssl where pid = pg_backend_pid() and ssl")
-                .fetch_one(&mut *tx)
-                .await
-                .unwrap();
+        let version: String = sqlx::query_scalar(
+            "select version from pg_stat_ssl where pid = pg_backend_pid() and ssl",
+        )
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
         assert!(version.starts_with("TLSv1."), "{version}");
         tx.close().await.unwrap();
     }
@@ -90,17 +107,33 @@ async fn a_certificate_that_is_not_what_was_asked_for_is_told() {
     if !is_there() {
         return;
     }
-    let Some(outside) = encrypted().await else { return };
-    let elsewhere = outside.scratch.write("elsewhere/note", "").parent().unwrap().to_owned();
+    let Some(outside) = encrypted().await else {
+        return;
+    };
+    let elsewhere = outside
+        .scratch
+        .write("elsewhere/note", "")
+        .parent()
+        .unwrap()
+        .to_owned();
     assert!(certify(&elsewhere));
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(&format!(":{}", outside.port()), ":[PORT]");
     let url = |host: &str, root: &Path| {
         let root = root.display();
-        format!("postgres://app:{PASSWORD}@{host}:{}/postgres?sslmode=verify-full&sslrootcert={root}", outside.port())
+        format!(
+            "postgres://app:{PASSWORD}@{host}:{}/postgres?sslmode=verify-full&sslrootcert={root}",
+            outside.port()
+        )
     };
-    let wrong = outside.builder(&url("localhost", &elsewhere.join("ca.crt"))).build().unwrap();
-    let error = wrong.start().await.expect_err("another authority has signed it");
+    let wrong = outside
+        .builder(&url("localhost", &elsewhere.join("ca.crt")))
+        .build()
+        .unwrap();
+    let error = wrong
+        .start()
+        .await
+        .expect_err("another authority has signed it");
     settings.bind(|| {
         assert_report!(outside.scratch, error, AccessDenied, @r"
     the certificate of the server at localhost:[PORT] is not what postgres://app:***@localhost:[PORT]/postgres?sslmode=verify-full&sslrootcert=[SCRATCH]/elsewhere/ca.crt asks for
@@ -108,7 +141,13 @@ async fn a_certificate_that_is_not_what_was_asked_for_is_told() {
       help: name the certificate of its authority with sslrootcert=FILE; sslmode=verify-ca accepts any host name, and sslmode=require any certificate
     ");
     });
-    let name = outside.builder(&url("127.0.0.1", &outside.scratch.path("outside/data/ca.crt"))).build().unwrap();
+    let name = outside
+        .builder(&url(
+            "127.0.0.1",
+            &outside.scratch.path("outside/data/ca.crt"),
+        ))
+        .build()
+        .unwrap();
     let error = name.start().await.expect_err("it is for another name");
     assert_eq!(error.kind(), ErrorKind::AccessDenied, "{error:?}");
 }
@@ -121,13 +160,24 @@ async fn a_savepoint_for_each_statement_is_refused() {
     if !is_there() {
         return;
     }
-    let Some(outside) = encrypted().await else { return };
+    let Some(outside) = encrypted().await else {
+        return;
+    };
     for mode in ["require", "prefer"] {
-        let url = format!("postgres://app:{PASSWORD}@127.0.0.1:{}/postgres?sslmode={mode}", outside.port());
+        let url = format!(
+            "postgres://app:{PASSWORD}@127.0.0.1:{}/postgres?sslmode={mode}",
+            outside.port()
+        );
         let harness = outside.builder(&url).build().unwrap();
-        let error = harness.tx_with(TxOptions::new().savepoints()).await.expect_err("it is encrypted");
+        let error = harness
+            .tx_with(TxOptions::new().savepoints())
+            .await
+            .expect_err("it is encrypted");
         assert_eq!(error.kind(), ErrorKind::Config, "{error:?}");
-        assert!(error.help().unwrap().contains("sslmode=disable"), "{error:?}");
+        assert!(
+            error.help().unwrap().contains("sslmode=disable"),
+            "{error:?}"
+        );
         // The lane is free again.
         harness.tx().await.unwrap().close().await.unwrap();
     }

@@ -9,9 +9,14 @@ use super::outside::{Outside, undisturbed};
 use super::support::again::{again_as, role};
 use super::support::here;
 
-async fn session(options: &PgConnectOptions, sql: &'static str) -> Result<PgConnection, sqlx::Error> {
+async fn session(
+    options: &PgConnectOptions,
+    sql: &'static str,
+) -> Result<PgConnection, sqlx::Error> {
     let mut connection = PgConnection::connect_with(options).await?;
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await?;
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .execute(&mut connection)
+        .await?;
     Ok(connection)
 }
 
@@ -19,9 +24,18 @@ async fn session(options: &PgConnectOptions, sql: &'static str) -> Result<PgConn
 fn a_lock_that_another_test_has_is_told_by_that_tests_name() {
     #[ebbtide::test]
     async fn subject(database: Database) {
-        session(&database.connect_options(), "insert into things (name) values ('one')").await.unwrap();
-        let other = database.connect_options().application_name("orders::another_test");
-        let _other = session(&other, "begin; update things set name = 'two'").await.unwrap();
+        session(
+            &database.connect_options(),
+            "insert into things (name) values ('one')",
+        )
+        .await
+        .unwrap();
+        let other = database
+            .connect_options()
+            .application_name("orders::another_test");
+        let _other = session(&other, "begin; update things set name = 'two'")
+            .await
+            .unwrap();
         let own = "set lock_timeout = '3s'; update things set name = 'three'";
         session(&database.connect_options(), own).await.unwrap();
     }
@@ -32,14 +46,19 @@ fn a_lock_that_another_test_has_is_told_by_that_tests_name() {
         return;
     }
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    let Some(outside) = runtime.block_on(Outside::start()) else { return };
+    let Some(outside) = runtime.block_on(Outside::start()) else {
+        return;
+    };
     let url = runtime.block_on(outside.role("app", "superuser"));
     let mut child = again_as("subject", here!());
     outside.environment(&mut child, &url, "here");
     let output = child.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "{said}");
-    let report: Vec<&str> = said.lines().skip_while(|line| !line.starts_with("ebbtide: test ")).collect();
+    let report: Vec<&str> = said
+        .lines()
+        .skip_while(|line| !line.starts_with("ebbtide: test "))
+        .collect();
     assert!(report.len() < 40, "{said}");
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"ebbtide_l_\w+", "[DATABASE]");

@@ -23,7 +23,11 @@ async fn a_docker_host_that_is_no_url_is_a_fault_of_the_configuration() {
       help: correct DOCKER_HOST, or unset it to have the usual sockets searched
     "#);
     let error = not_started(&scratch, scratch.lonely().backend(Backend::Auto)).await;
-    assert_eq!(error.kind(), ErrorKind::Config, "what is said wrong is no reason to go on without it");
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Config,
+        "what is said wrong is no reason to go on without it"
+    );
 }
 
 #[tokio::test]
@@ -96,12 +100,23 @@ async fn auto_goes_on_without_an_engine_that_one_may_not_use() {
         return;
     }
     let scratch = Scratch::new();
-    let harness = scratch.lonely().backend(Backend::Auto).storage(Storage::Disk).build().unwrap();
+    let harness = scratch
+        .lonely()
+        .backend(Backend::Auto)
+        .storage(Storage::Disk)
+        .build()
+        .unwrap();
     let server = harness.start().await.unwrap();
     assert_eq!(server.backend, Backend::Native);
     let beginning = "auto: no container, because the container engine that DOCKER_HOST names does not answer: unix://";
     assert!(server.reason.starts_with(beginning), "{}", server.reason);
-    assert!(server.reason.contains(" (DOCKER_HOST): permission denied: add yourself "), "{}", server.reason);
+    assert!(
+        server
+            .reason
+            .contains(" (DOCKER_HOST): permission denied: add yourself "),
+        "{}",
+        server.reason
+    );
     drop(harness);
     scratch.wait_until_deserted();
 }
@@ -110,7 +125,9 @@ async fn auto_goes_on_without_an_engine_that_one_may_not_use() {
 async fn without_an_engine_and_without_binaries_both_are_told_with_what_would_mend_them() {
     if role().is_none() {
         return play(
-            child(here!()).env("DOCKER_HOST", "unix:///nowhere/docker.sock").env("EBBTIDE_PG_BIN", "/nowhere"),
+            child(here!())
+                .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
+                .env("EBBTIDE_PG_BIN", "/nowhere"),
         );
     }
     let scratch = Scratch::new();

@@ -14,13 +14,18 @@ const REFUSED: &str = "localhost:1/postgres:17";
 
 #[tokio::test]
 async fn a_refused_pull_lists_the_images_that_are_there() {
-    let Some(engine) = Engine::of_this_machine(here!()) else { return };
+    let Some(engine) = Engine::of_this_machine(here!()) else {
+        return;
+    };
     if role().is_none() {
         return play(engine.child(here!()).env("EBBTIDE_IMAGE", REFUSED));
     }
     let scratch = Scratch::new();
     let error = engine.not_started(&scratch).await;
-    assert!(format!("{error:?}").contains(&format!("\n    {}\n", engine.image)), "{error:?}");
+    assert!(
+        format!("{error:?}").contains(&format!("\n    {}\n", engine.image)),
+        "{error:?}"
+    );
     engine.replacements().bind(|| {
         assert_report!(scratch, error, ImageUnavailable, @r"
         image localhost:1/postgres:17 is not on the engine and cannot be pulled
@@ -34,7 +39,9 @@ async fn a_refused_pull_lists_the_images_that_are_there() {
 
 #[tokio::test]
 async fn auto_goes_on_without_an_image_that_cannot_be_pulled() {
-    let Some(engine) = Engine::of_this_machine(here!()) else { return };
+    let Some(engine) = Engine::of_this_machine(here!()) else {
+        return;
+    };
     if role().is_none() {
         return play(engine.child(here!()).env("EBBTIDE_IMAGE", REFUSED));
     }
@@ -69,10 +76,16 @@ async fn start(scratch: &Scratch, backend: Backend) -> (ServerReport, f64) {
 
 #[tokio::test]
 async fn an_image_of_another_major_version_is_refused() {
-    let Some(engine) = Engine::of_this_machine(here!()) else { return };
+    let Some(engine) = Engine::of_this_machine(here!()) else {
+        return;
+    };
     let wanted = engine.major() + 1;
     if role().is_none() {
-        return play(engine.child(here!()).env("EBBTIDE_POSTGRES", wanted.to_string()));
+        return play(
+            engine
+                .child(here!())
+                .env("EBBTIDE_POSTGRES", wanted.to_string()),
+        );
     }
     let scratch = Scratch::new();
     let error = engine.not_started(&scratch).await;
@@ -88,10 +101,17 @@ async fn an_image_of_another_major_version_is_refused() {
 
 #[tokio::test]
 async fn an_image_that_does_not_tell_its_version_is_refused_for_what_it_holds() {
-    let Some(engine) = Engine::of_this_machine(here!()) else { return };
+    let Some(engine) = Engine::of_this_machine(here!()) else {
+        return;
+    };
     if role().is_none() {
         let image = DerivedImage::new(&engine, "silent", "PG_MAJOR=");
-        return play(engine.child(here!()).env("EBBTIDE_IMAGE", &image.name).env("EBBTIDE_POSTGRES", "99"));
+        return play(
+            engine
+                .child(here!())
+                .env("EBBTIDE_IMAGE", &image.name)
+                .env("EBBTIDE_POSTGRES", "99"),
+        );
     }
     let scratch = Scratch::new();
     let error = engine.not_started(&scratch).await;
@@ -105,7 +125,9 @@ async fn an_image_that_does_not_tell_its_version_is_refused_for_what_it_holds() 
 
 #[tokio::test]
 async fn an_image_without_the_official_entrypoint_is_refused() {
-    let Some(engine) = Engine::of_this_machine(here!()) else { return };
+    let Some(engine) = Engine::of_this_machine(here!()) else {
+        return;
+    };
     if role().is_none() {
         // The entrypoint lies where nobody looks for it any more.
         let image = DerivedImage::new(&engine, "other", "PATH=/usr/bin:/bin");
@@ -123,7 +145,9 @@ async fn an_image_without_the_official_entrypoint_is_refused() {
 
 #[tokio::test]
 async fn an_image_without_a_shell_is_refused() {
-    let Some(engine) = Engine::of_this_machine(here!()) else { return };
+    let Some(engine) = Engine::of_this_machine(here!()) else {
+        return;
+    };
     if role().is_none() {
         let image = DerivedImage::new(&engine, "bare", "PATH=/nowhere");
         return play(engine.child(here!()).env("EBBTIDE_IMAGE", &image.name));

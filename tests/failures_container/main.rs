@@ -2,7 +2,11 @@
 //!
 //! Variables beat the builder and cannot be changed within a process, so the tests play in children of theirs.
 #![cfg(all(target_os = "linux", feature = "container"))]
-#![allow(dead_code, clippy::allow_attributes, reason = "the modules of `tests/containers` have more than is used here")]
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "the modules of `tests/containers` have more than is used here"
+)]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
 
 #[macro_use]

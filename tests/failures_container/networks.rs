@@ -14,7 +14,9 @@ use crate::support::{Scratch, here};
 
 #[tokio::test]
 async fn a_container_that_cannot_be_reached_is_a_timeout_with_every_address_that_was_tried() {
-    let Some(engine) = Engine::of_this_machine(here!()) else { return };
+    let Some(engine) = Engine::of_this_machine(here!()) else {
+        return;
+    };
     if role().is_none() {
         match cut_off(&engine.child(here!())) {
             Ok(mut child) => play(&mut child),
@@ -36,7 +38,9 @@ async fn a_container_that_cannot_be_reached_is_a_timeout_with_every_address_that
 
 #[tokio::test]
 async fn beside_the_engine_the_containers_own_address_serves() {
-    let Some(engine) = Engine::of_this_machine(here!()) else { return };
+    let Some(engine) = Engine::of_this_machine(here!()) else {
+        return;
+    };
     if role().is_none() {
         if let Some(neighbour) = Neighbour::start(&engine, here!()) {
             play(&mut neighbour.within(&engine.child(here!())));
@@ -46,8 +50,15 @@ async fn beside_the_engine_the_containers_own_address_serves() {
     let scratch = Scratch::new();
     let harness = contained(&scratch).build().unwrap();
     let mut tx = harness.tx().await.unwrap();
-    let address: String = sqlx::query_scalar("select host(inet_server_addr())").fetch_one(&mut *tx).await.unwrap();
-    assert!(tx.url().contains(&format!("@{address}:5432/")), "{address} is not in {}", tx.url());
+    let address: String = sqlx::query_scalar("select host(inet_server_addr())")
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
+    assert!(
+        tx.url().contains(&format!("@{address}:5432/")),
+        "{address} is not in {}",
+        tx.url()
+    );
     tx.close().await.unwrap();
     drop(harness);
     engine.wait_until_deserted(&scratch);
@@ -57,11 +68,15 @@ async fn beside_the_engine_the_containers_own_address_serves() {
 async fn an_engine_behind_an_address_that_it_does_not_have_publishes_on_all_of_its_own() {
     // Of a network that is meant for documentation (RFC 5737).
     const ELSEWHERE: &str = "198.51.100.7";
-    let Some(engine) = Engine::of_this_machine(here!()) else { return };
+    let Some(engine) = Engine::of_this_machine(here!()) else {
+        return;
+    };
     if role().is_none() {
         if let Some(neighbour) = Neighbour::start(&engine, here!()) {
             let mut child = engine.child(here!());
-            child.env("DOCKER_HOST", format!("tcp://{ELSEWHERE}:2375")).env(GATEWAY, &neighbour.gateway);
+            child
+                .env("DOCKER_HOST", format!("tcp://{ELSEWHERE}:2375"))
+                .env(GATEWAY, &neighbour.gateway);
             play(&mut neighbour.within(&child));
         }
         return;
@@ -71,8 +86,17 @@ async fn an_engine_behind_an_address_that_it_does_not_have_publishes_on_all_of_i
     for (port, target) in [("2375", relay.as_str()), ("1024:65535", &gateway)] {
         // In the neighbour's network alone, with which it goes.
         let mut rule = Command::new("iptables");
-        rule.args(["-t", "nat", "-A", "OUTPUT", "-p", "tcp", "-d", ELSEWHERE, "--dport", port, "-j", "DNAT"]);
-        assert!(rule.args(["--to-destination", target]).status().unwrap().success(), "{rule:?}");
+        rule.args([
+            "-t", "nat", "-A", "OUTPUT", "-p", "tcp", "-d", ELSEWHERE, "--dport", port, "-j",
+            "DNAT",
+        ]);
+        assert!(
+            rule.args(["--to-destination", target])
+                .status()
+                .unwrap()
+                .success(),
+            "{rule:?}"
+        );
     }
     let scratch = Scratch::new();
     let harness = contained(&scratch).build().unwrap();
@@ -93,7 +117,8 @@ fn forward(socket: &str) -> SocketAddr {
     std::thread::spawn(move || {
         for client in listener.incoming() {
             let (mut client, mut engine) = (client.unwrap(), UnixStream::connect(&socket).unwrap());
-            let (mut back, mut answers) = (client.try_clone().unwrap(), engine.try_clone().unwrap());
+            let (mut back, mut answers) =
+                (client.try_clone().unwrap(), engine.try_clone().unwrap());
             std::thread::spawn(move || std::io::copy(&mut client, &mut engine));
             std::thread::spawn(move || std::io::copy(&mut answers, &mut back));
         }
@@ -118,21 +143,40 @@ impl<'a> Neighbour<'a> {
         }
         let body = json!({ "Image": engine.image, "Entrypoint": ["sleep", "100"], "Cmd": [],
             "HostConfig": { "AutoRemove": true } });
-        let container =
-            engine.daemon.must("POST", "/containers/create", Some(&body))["Id"].as_str().unwrap().to_owned();
+        let container = engine
+            .daemon
+            .must("POST", "/containers/create", Some(&body))["Id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         // From here on, it goes with the value.
-        let mut neighbour = Self { engine, container, pid: String::new(), gateway: String::new() };
+        let mut neighbour = Self {
+            engine,
+            container,
+            pid: String::new(),
+            gateway: String::new(),
+        };
         let path = format!("/containers/{}", neighbour.container);
         engine.daemon.must("POST", &format!("{path}/start"), None);
         let inspected = engine.daemon.must("GET", &format!("{path}/json"), None);
-        let network = inspected["NetworkSettings"]["Networks"].as_object().and_then(|all| all.values().next()).unwrap();
-        network["Gateway"].as_str().unwrap().clone_into(&mut neighbour.gateway);
+        let network = inspected["NetworkSettings"]["Networks"]
+            .as_object()
+            .and_then(|all| all.values().next())
+            .unwrap();
+        network["Gateway"]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut neighbour.gateway);
         neighbour.pid = inspected["State"]["Pid"].to_string();
         Some(neighbour)
     }
 
     fn within(&self, command: &Command) -> Command {
-        through(&["nsenter", "--target", &self.pid, "--net"], command.get_program(), command)
+        through(
+            &["nsenter", "--target", &self.pid, "--net"],
+            command.get_program(),
+            command,
+        )
     }
 }
 

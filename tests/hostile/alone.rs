@@ -43,19 +43,31 @@ impl Wanted {
     /// The kinds of a body's tests, each with that of the next test.
     fn plays(&self, number: usize, body: &Body) -> Vec<(Kind, Kind)> {
         let next = |at: usize| Kind::ALL[(number + at) % Kind::ALL.len()];
-        let (own, others): (Vec<Kind>, Vec<Kind>) = body.kinds.iter().partition(|kind| **kind == Kind::Tx);
+        let (own, others): (Vec<Kind>, Vec<Kind>) =
+            body.kinds.iter().partition(|kind| **kind == Kind::Tx);
         let has_own = !own.is_empty();
         let session = own.into_iter().map(|kind| (kind, kind));
         match self {
-            Self::Suite if others.is_empty() || (number.is_multiple_of(2) && has_own) => session.collect(),
+            Self::Suite if others.is_empty() || (number.is_multiple_of(2) && has_own) => {
+                session.collect()
+            }
             Self::Suite => vec![(others[number / 2 % others.len()], next(0))],
             Self::Named(name) if !body.name.contains(name.as_str()) => Vec::new(),
             // All of them.
-            Self::Named(name) if name.is_empty() => {
-                session.chain(body.kinds.iter().enumerate().map(|(at, kind)| (*kind, next(at)))).collect()
-            }
+            Self::Named(name) if name.is_empty() => session
+                .chain(
+                    body.kinds
+                        .iter()
+                        .enumerate()
+                        .map(|(at, kind)| (*kind, next(at))),
+                )
+                .collect(),
             // Few, and so in every way.
-            Self::Named(_) => body.kinds.iter().flat_map(|kind| Kind::ALL.map(|next| (*kind, next))).collect(),
+            Self::Named(_) => body
+                .kinds
+                .iter()
+                .flat_map(|kind| Kind::ALL.map(|next| (*kind, next)))
+                .collect(),
         }
     }
 }
@@ -82,19 +94,31 @@ async fn every_hostile_test_alone_leaves_nothing_to_the_next() {
     for setup in Setup::ALL {
         play_all(setup, &wanted, &mut outcome).await;
     }
-    let Outcome { plays, leaks, missing, harmless } = outcome;
+    let Outcome {
+        plays,
+        leaks,
+        missing,
+        harmless,
+    } = outcome;
     println!(
         "{plays} plays in {:?}; this server lacks what {} bodies need: {missing:?}",
         began.elapsed(),
         missing.len()
     );
     assert!(leaks.is_empty(), "{}", table(&leaks));
-    assert!(harmless.is_empty(), "every line of these is refused: {harmless:?}");
+    assert!(
+        harmless.is_empty(),
+        "every line of these is refused: {harmless:?}"
+    );
 }
 
 async fn play_all(setup: Setup, wanted: &Wanted, outcome: &mut Outcome) {
     let mut world = None;
-    for (number, body) in bodies::all().into_iter().enumerate().filter(|(_, body)| body.setup() == setup) {
+    for (number, body) in bodies::all()
+        .into_iter()
+        .enumerate()
+        .filter(|(_, body)| body.setup() == setup)
+    {
         let mut plays = VecDeque::from(wanted.plays(number, body));
         if plays.is_empty() {
             continue;
@@ -112,7 +136,13 @@ async fn play_all(setup: Setup, wanted: &Wanted, outcome: &mut Outcome) {
         while let Some((kind, next)) = plays.pop_front() {
             outcome.plays += 1;
             untried.retain(|other| *other != kind);
-            let mut leak = Leak { body: body.name, kind, next, closed: String::new(), findings: Vec::new() };
+            let mut leak = Leak {
+                body: body.name,
+                kind,
+                next,
+                closed: String::new(),
+                findings: Vec::new(),
+            };
             does_something |= leak.look_for(&mut world, body).await;
             if plays.is_empty() && !does_something {
                 plays.extend(untried.pop().map(|other| (other, other)));
@@ -122,7 +152,10 @@ async fn play_all(setup: Setup, wanted: &Wanted, outcome: &mut Outcome) {
                 continue;
             }
             println!("{leak}");
-            let is_of_the_server = leak.findings.iter().any(|finding| is_of_the_server(&finding.part));
+            let is_of_the_server = leak
+                .findings
+                .iter()
+                .any(|finding| is_of_the_server(&finding.part));
             outcome.leaks.push(leak);
             if let Some(leaking) = &world
                 && (is_of_the_server || !leaking.renew().await)
@@ -146,7 +179,10 @@ impl Leak {
         if let Ok(does_something) = tokio::time::timeout(STANDSTILL, self.play(world, body)).await {
             return does_something;
         }
-        self.found("the next test does not open", format!("not within {STANDSTILL:?}"));
+        self.found(
+            "the next test does not open",
+            format!("not within {STANDSTILL:?}"),
+        );
         true
     }
 
@@ -164,14 +200,20 @@ impl Leak {
             Some(Err(error)) => format!("{:?}", error.kind()),
         };
         if std::env::var_os("EBBTIDE_REFUSED").is_some() {
-            println!("refused in {} in a {}: {:?}", body.name, self.kind, played.left.refused);
+            println!(
+                "refused in {} in a {}: {:?}",
+                body.name, self.kind, played.left.refused
+            );
         }
         self.findings.extend(world.look(self.next, &played).await);
         played.left.refused.is_some()
     }
 
     fn found(&mut self, part: &str, difference: String) {
-        self.findings.push(Finding { part: part.to_owned(), difference });
+        self.findings.push(Finding {
+            part: part.to_owned(),
+            difference,
+        });
     }
 }
 
@@ -184,13 +226,30 @@ fn is_of_the_server(part: &str) -> bool {
 fn table(leaks: &[Leak]) -> String {
     let bodies: BTreeSet<&str> = leaks.iter().map(|leak| leak.body).collect();
     let rows: Vec<String> = leaks.iter().map(Leak::to_string).collect();
-    format!("{} bodies leak, in {} plays\n{}", bodies.len(), leaks.len(), rows.join("\n"))
+    format!(
+        "{} bodies leak, in {} plays\n{}",
+        bodies.len(),
+        leaks.len(),
+        rows.join("\n")
+    )
 }
 
 impl fmt::Display for Leak {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts: Vec<&str> = self.findings.iter().map(|finding| finding.part.as_str()).collect();
-        write!(f, "{} | {} -> {} | {} | {}", self.body, self.kind, self.next, self.closed, parts.join(", "))?;
+        let parts: Vec<&str> = self
+            .findings
+            .iter()
+            .map(|finding| finding.part.as_str())
+            .collect();
+        write!(
+            f,
+            "{} | {} -> {} | {} | {}",
+            self.body,
+            self.kind,
+            self.next,
+            self.closed,
+            parts.join(", ")
+        )?;
         for finding in &self.findings {
             for line in finding.difference.lines().take(SHOWN_LINES) {
                 let shown: String = line.chars().take(SHOWN_WIDTH).collect();

@@ -60,11 +60,27 @@ pub(crate) const GUARDED: &[Kind] = &[Kind::Tx, Kind::Sandbox];
 pub(crate) const WHOLE: &[Kind] = &[Kind::Database];
 
 pub(crate) const fn sql(name: &'static str, kinds: &'static [Kind], script: &'static str) -> Body {
-    Body { name, kinds, needs: Needs::Nothing, pace: Pace::Quick, act: Act::Sql(script) }
+    Body {
+        name,
+        kinds,
+        needs: Needs::Nothing,
+        pace: Pace::Quick,
+        act: Act::Sql(script),
+    }
 }
 
-pub(crate) const fn code(name: &'static str, kinds: &'static [Kind], code: fn(Given) -> Ending) -> Body {
-    Body { name, kinds, needs: Needs::Nothing, pace: Pace::Quick, act: Act::Code(code) }
+pub(crate) const fn code(
+    name: &'static str,
+    kinds: &'static [Kind],
+    code: fn(Given) -> Ending,
+) -> Body {
+    Body {
+        name,
+        kinds,
+        needs: Needs::Nothing,
+        pace: Pace::Quick,
+        act: Act::Code(code),
+    }
 }
 
 impl Body {
@@ -73,7 +89,10 @@ impl Body {
     }
 
     pub(crate) const fn slow(self) -> Self {
-        Self { pace: Pace::Slow, ..self }
+        Self {
+            pace: Pace::Slow,
+            ..self
+        }
     }
 
     /// The world that it is played in.
@@ -106,11 +125,21 @@ pub(crate) struct Left {
 
 impl Left {
     pub(crate) fn closed(result: Result<(), Error>) -> Self {
-        Self { closed: Some(result), connections: Vec::new(), haunt: None, refused: Some(Vec::new()) }
+        Self {
+            closed: Some(result),
+            connections: Vec::new(),
+            haunt: None,
+            refused: Some(Vec::new()),
+        }
     }
 
     pub(crate) fn dropped() -> Self {
-        Self { closed: None, connections: Vec::new(), haunt: None, refused: Some(Vec::new()) }
+        Self {
+            closed: None,
+            connections: Vec::new(),
+            haunt: None,
+            refused: Some(Vec::new()),
+        }
     }
 }
 
@@ -124,7 +153,10 @@ async fn play_script(mut given: Given, script: &'static str) -> Left {
         refused: Vec::new(),
         accepted: 0,
     };
-    let mut lines = script.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut lines = script
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty());
     if let Ok(mut session) = given.session().await {
         play_lines(session.get(), &mut lines, &mut others).await;
     }
@@ -133,7 +165,12 @@ async fn play_script(mut given: Given, script: &'static str) -> Left {
         let _ = second.close().await;
     }
     let refused = (others.accepted > 0).then_some(others.refused);
-    Left { closed: Some(given.close().await), connections: others.left, haunt: None, refused }
+    Left {
+        closed: Some(given.close().await),
+        connections: others.left,
+        haunt: None,
+        refused,
+    }
 }
 
 /// The connections of a script beside the test's own.
@@ -158,7 +195,9 @@ fn play_lines<'a>(
             match line {
                 "<commit>" | "<rollback>" => return Some(line),
                 "<begin>" => {
-                    let Ok(mut transaction) = own.begin().await else { continue };
+                    let Ok(mut transaction) = own.begin().await else {
+                        continue;
+                    };
                     let ending = play_lines(&mut transaction, lines, others).await;
                     // Refused or not: what matters is what the next test finds.
                     let _ = match ending {
@@ -181,24 +220,38 @@ fn play_lines<'a>(
     })
 }
 
-async fn play_line(own: &mut PgConnection, line: &str, others: &mut Others) -> Result<(), sqlx::Error> {
+async fn play_line(
+    own: &mut PgConnection,
+    line: &str,
+    others: &mut Others,
+) -> Result<(), sqlx::Error> {
     let database = others.options.get_database().unwrap();
-    let line = line.replace("{db}", database).replace("{role}", others.options.get_username());
+    let line = line
+        .replace("{db}", database)
+        .replace("{role}", others.options.get_username());
     match line.split_once(": ") {
-        Some(("prepared", sql)) => sqlx::query(AssertSqlSafe(sql.to_owned())).execute(own).await.map(drop),
+        Some(("prepared", sql)) => sqlx::query(AssertSqlSafe(sql.to_owned()))
+            .execute(own)
+            .await
+            .map(drop),
         Some(("elsewhere", sql)) => {
             let second = match &mut others.second {
                 Some(second) => second,
-                None => others.second.insert(PgConnection::connect_with(&others.options).await?),
+                None => others
+                    .second
+                    .insert(PgConnection::connect_with(&others.options).await?),
             };
             run(second, sql).await
         }
         Some(("left", sql)) => {
-            others.left.push(PgConnection::connect_with(&others.options).await?);
+            others
+                .left
+                .push(PgConnection::connect_with(&others.options).await?);
             run(others.left.last_mut().unwrap(), sql).await
         }
         Some(("admin", sql)) => {
-            let mut admin = PgConnection::connect_with(&others.options.clone().database("postgres")).await?;
+            let mut admin =
+                PgConnection::connect_with(&others.options.clone().database("postgres")).await?;
             // For itself, because what follows may not be allowed in a transaction.
             run(&mut admin, "set default_transaction_read_only = off").await?;
             let mut ran = Ok(());
@@ -214,5 +267,8 @@ async fn play_line(own: &mut PgConnection, line: &str, others: &mut Others) -> R
 }
 
 pub(crate) async fn run(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await.map(drop)
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(connection)
+        .await
+        .map(drop)
 }

@@ -35,7 +35,10 @@ impl Haunt {
         let shared = Arc::<Shared>::default();
         let its = Arc::clone(&shared);
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(async {
                 while !its.is_over.load(Ordering::Acquire) {
                     round(&its, &options).await;
@@ -43,7 +46,10 @@ impl Haunt {
                 }
             });
         });
-        let haunt = Self { shared, thread: Some(thread) };
+        let haunt = Self {
+            shared,
+            thread: Some(thread),
+        };
         haunt.wait();
         haunt
     }
@@ -60,7 +66,13 @@ impl Haunt {
 
     /// What it has received since the last time.
     pub(crate) fn received(&self) -> Vec<String> {
-        std::mem::take(&mut *self.shared.received.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(
+            &mut *self
+                .shared
+                .received
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 }
 
@@ -76,17 +88,24 @@ impl Drop for Haunt {
 
 /// A stale URL leads nowhere: each of these may fail.
 async fn round(shared: &Shared, options: &PgConnectOptions) {
-    let Ok(mut connection) = PgConnection::connect_with(options).await else { return };
+    let Ok(mut connection) = PgConnection::connect_with(options).await else {
+        return;
+    };
     // Not allowed everywhere.
     let _ = run(&mut connection, WRITE).await;
     let _ = connection.close().await;
     let pool = lazily(options.clone());
     if let Ok(mut listener) = PgListener::connect_with(&pool).await
         && listener.listen("tides").await.is_ok()
-        && let Ok(Ok(Some(notification))) = tokio::time::timeout(LISTENING, listener.try_recv()).await
+        && let Ok(Ok(Some(notification))) =
+            tokio::time::timeout(LISTENING, listener.try_recv()).await
     {
         let payload = notification.payload().to_owned();
-        shared.received.lock().unwrap_or_else(PoisonError::into_inner).push(payload);
+        shared
+            .received
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(payload);
     }
     pool.close().await;
 }

@@ -24,14 +24,36 @@ async fn a_test_that_is_killed_or_forgotten_leaves_nothing_to_the_next() {
     let mut hindered = Vec::new();
     for (number, kind) in Kind::ALL.into_iter().enumerate() {
         for (at, ending) in ENDINGS.into_iter().enumerate() {
-            let mut child = again_as(&format!("{}\n{kind}\n{ending}", world.root().display()), here!());
-            let output = tokio::task::spawn_blocking(move || child.output().unwrap()).await.unwrap();
+            let mut child = again_as(
+                &format!("{}\n{kind}\n{ending}", world.root().display()),
+                here!(),
+            );
+            let output = tokio::task::spawn_blocking(move || child.output().unwrap())
+                .await
+                .unwrap();
             let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-            let mark = printed.lines().find_map(|line| line.strip_prefix(MARK)).and_then(Mark::read);
-            let mark = mark.unwrap_or_else(|| panic!("{printed}\n{}", String::from_utf8_lossy(&output.stderr)));
+            let mark = printed
+                .lines()
+                .find_map(|line| line.strip_prefix(MARK))
+                .and_then(Mark::read);
+            let mark = mark.unwrap_or_else(|| {
+                panic!("{printed}\n{}", String::from_utf8_lossy(&output.stderr))
+            });
             let next = Kind::ALL[(number + at) % 3];
-            for finding in world.look(next, &Played { mark, left: Left::dropped() }).await {
-                hindered.push(format!("{ending} in a {kind}, then {next}: {}: {}", finding.part, finding.difference));
+            for finding in world
+                .look(
+                    next,
+                    &Played {
+                        mark,
+                        left: Left::dropped(),
+                    },
+                )
+                .await
+            {
+                hindered.push(format!(
+                    "{ending} in a {kind}, then {next}: {}: {}",
+                    finding.part, finding.difference
+                ));
             }
         }
     }
@@ -40,8 +62,13 @@ async fn a_test_that_is_killed_or_forgotten_leaves_nothing_to_the_next() {
 
 /// Does what it is to do, and never returns.
 async fn child(part: &str) {
-    let [root, kind, ending] = part.split('\n').collect::<Vec<_>>()[..] else { panic!("{part}") };
-    let kind = Kind::ALL.into_iter().find(|it| it.to_string() == kind).unwrap();
+    let [root, kind, ending] = part.split('\n').collect::<Vec<_>>()[..] else {
+        panic!("{part}")
+    };
+    let kind = Kind::ALL
+        .into_iter()
+        .find(|it| it.to_string() == kind)
+        .unwrap();
     let harness = builder_in(root.as_ref(), Setup::Plain).build().unwrap();
     let mut given = Given::open(&harness, kind).await.unwrap();
     let mark = Mark::of(&mut given).await;

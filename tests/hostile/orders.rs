@@ -36,20 +36,32 @@ impl Sequence {
             1 => Setup::Replicating,
             _ => Setup::Plain,
         };
-        let quick = bodies::all().into_iter().filter(|body| body.pace == Pace::Quick);
+        let quick = bodies::all()
+            .into_iter()
+            .filter(|body| body.pace == Pace::Quick);
         let (common, own): (Vec<&Body>, Vec<&Body>) = quick
             .filter(|body| body.setup() == Setup::Plain || body.setup() == setup)
             .partition(|body| body.setup() == Setup::Plain);
         let length = 1 + random.below(LONGEST);
         let step = |number| {
             // Every second one where a world has bodies of its own.
-            let body =
-                if own.is_empty() || random.below(2) == 0 { random.one_of(&common) } else { random.one_of(&own) };
+            let body = if own.is_empty() || random.below(2) == 0 {
+                random.one_of(&common)
+            } else {
+                random.one_of(&own)
+            };
             let kind = random.one_of(body.kinds);
             let looks = number + 1 == length || random.below(2) == 0;
-            Step { body, kind, look: looks.then(|| random.one_of(&Kind::ALL)) }
+            Step {
+                body,
+                kind,
+                look: looks.then(|| random.one_of(&Kind::ALL)),
+            }
         };
-        Self { setup, steps: (0..length).map(step).collect() }
+        Self {
+            setup,
+            steps: (0..length).map(step).collect(),
+        }
     }
 
     /// The first step after which the next test found something, and what. What is left goes on until the end.
@@ -63,7 +75,13 @@ impl Sequence {
                 Ok(played) => left.push(played),
                 Err(error) => {
                     let part = "the test does not open".to_owned();
-                    return Some((number, vec![Finding { part, difference: describe(&error) }]));
+                    return Some((
+                        number,
+                        vec![Finding {
+                            part,
+                            difference: describe(&error),
+                        }],
+                    ));
                 }
             }
             if let (Some(kind), Some(played)) = (step.look, left.last()) {
@@ -78,7 +96,9 @@ impl Sequence {
 }
 
 fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok().map(|text| text.parse().unwrap())
+    std::env::var(variable)
+        .ok()
+        .map(|text| text.parse().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,7 +106,10 @@ async fn in_whatever_order_hostile_tests_come_the_next_finds_a_new_copy() {
     if !natively(here!()) {
         return;
     }
-    let (count, first) = (number("EBBTIDE_SEQUENCES").unwrap_or(SEQUENCES), number("EBBTIDE_SEED").unwrap_or(0));
+    let (count, first) = (
+        number("EBBTIDE_SEQUENCES").unwrap_or(SEQUENCES),
+        number("EBBTIDE_SEED").unwrap_or(0),
+    );
     let began = Instant::now();
     let (mut worlds, mut played) = (HashMap::new(), 0);
     for seed in first..first + count {
@@ -98,18 +121,30 @@ async fn in_whatever_order_hostile_tests_come_the_next_finds_a_new_copy() {
         let found = tokio::time::timeout(STANDSTILL * 2, sequence.play(world)).await;
         let found = found.unwrap_or_else(|_| {
             let difference = format!("not within {:?}", STANDSTILL * 2);
-            Some((sequence.steps.len() - 1, vec![Finding { part: "a test stands still".into(), difference }]))
+            Some((
+                sequence.steps.len() - 1,
+                vec![Finding {
+                    part: "a test stands still".into(),
+                    difference,
+                }],
+            ))
         });
         if let Some((at, findings)) = found {
             panic!("{}", failure(seed, first, &sequence, at, &findings));
         }
         played += sequence.steps.len();
     }
-    println!("{count} orders of {played} hostile tests from seed {first} in {:?}", began.elapsed());
+    println!(
+        "{count} orders of {played} hostile tests from seed {first} in {:?}",
+        began.elapsed()
+    );
 }
 
 fn failure(seed: u64, first: u64, sequence: &Sequence, at: usize, findings: &[Finding]) -> String {
-    let mut lines = vec![format!("EBBTIDE_SEED={seed} EBBTIDE_SEQUENCES=1, on the server {:?}", sequence.setup)];
+    let mut lines = vec![format!(
+        "EBBTIDE_SEED={seed} EBBTIDE_SEQUENCES=1, on the server {:?}",
+        sequence.setup
+    )];
     if seed != first {
         lines.push(format!(
             "or, if it takes what came before: EBBTIDE_SEED={first} EBBTIDE_SEQUENCES={}",
@@ -117,9 +152,21 @@ fn failure(seed: u64, first: u64, sequence: &Sequence, at: usize, findings: &[Fi
         ));
     }
     for (number, step) in sequence.steps.iter().enumerate().take(at + 1) {
-        let look = step.look.map(|kind| format!(", then a look by a {kind}")).unwrap_or_default();
-        lines.push(format!("{}. {} in a {}{look}", number + 1, step.body.name, step.kind));
+        let look = step
+            .look
+            .map(|kind| format!(", then a look by a {kind}"))
+            .unwrap_or_default();
+        lines.push(format!(
+            "{}. {} in a {}{look}",
+            number + 1,
+            step.body.name,
+            step.kind
+        ));
     }
-    lines.extend(findings.iter().map(|finding| format!("{}:\n{}", finding.part, finding.difference)));
+    lines.extend(
+        findings
+            .iter()
+            .map(|finding| format!("{}:\n{}", finding.part, finding.difference)),
+    );
     lines.join("\n")
 }

@@ -29,13 +29,19 @@ async fn what_a_test_leaves_in_the_server_does_not_hinder_the_next() {
                 for finding in world.look(next, &played).await {
                     // Settings of the server and of a role reach every session.
                     if finding.part != "server" && finding.part != "session" {
-                        hindered.push(format!("{}, then {next}: {}: {}", body.name, finding.part, finding.difference));
+                        hindered.push(format!(
+                            "{}, then {next}: {}: {}",
+                            body.name, finding.part, finding.difference
+                        ));
                     }
                 }
             }
             remove(&world, body.name, removal).await;
             for finding in world.look(Kind::Database, &played).await {
-                hindered.push(format!("{}, removed: {}: {}", body.name, finding.part, finding.difference));
+                hindered.push(format!(
+                    "{}, removed: {}: {}",
+                    body.name, finding.part, finding.difference
+                ));
             }
         }
     }
@@ -47,7 +53,9 @@ async fn remove(world: &World, name: &str, removal: &str) {
     let options = given.options();
     close(given).await;
     let removal = removal.replace("{role}", options.get_username());
-    let mut admin = PgConnection::connect_with(&options.database("postgres")).await.unwrap();
+    let mut admin = PgConnection::connect_with(&options.database("postgres"))
+        .await
+        .unwrap();
     let deadline = Instant::now() + DEPENDENT;
     for statement in removal.split("; ") {
         while let Err(error) = run(&mut admin, statement).await {

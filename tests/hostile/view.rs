@@ -36,35 +36,70 @@ const ORDERS: [(&str, &str); 5] = [
     ("notes by scan", "by_scan('notes')"),
     ("entries by scan", "by_scan('entries')"),
     ("entries by index", "by_index('entries where shelf = 2')"),
-    ("entries by index, all", "by_index('entries where shelf >= 0')"),
+    (
+        "entries by index, all",
+        "by_index('entries where shelf >= 0')",
+    ),
     ("counted by scan", "by_scan('counted')"),
 ];
 
 /// What a test sees that does not know of the others.
-pub(crate) async fn view(given: &mut Given, kind: Kind, seeded: &Seeded) -> Result<View, sqlx::Error> {
+pub(crate) async fn view(
+    given: &mut Given,
+    kind: Kind,
+    seeded: &Seeded,
+) -> Result<View, sqlx::Error> {
     let mut session = given.session().await?;
     let connection = session.get();
     let mut parts = Vec::new();
     for row in sqlx::raw_sql(STATE).fetch_all(&mut *connection).await? {
-        let (name, lines) = (row.try_get_unchecked::<String, _>(0)?, row.try_get_unchecked::<String, _>(1)?);
+        let (name, lines) = (
+            row.try_get_unchecked::<String, _>(0)?,
+            row.try_get_unchecked::<String, _>(1)?,
+        );
         parts.push(Part { name, lines });
     }
     parts.sort_by(|one, other| one.name.cmp(&other.name));
-    parts.push(Part { name: "plans".into(), lines: plans(connection).await? });
-    let random = texts(connection, "select random()::text from generate_series(1, 3)").await?;
-    let repeated: Vec<String> = random.into_iter().filter(|number| seeded.contains(number)).collect();
-    parts.push(Part { name: "random".into(), lines: repeated.join("\n") });
+    parts.push(Part {
+        name: "plans".into(),
+        lines: plans(connection).await?,
+    });
+    let random = texts(
+        connection,
+        "select random()::text from generate_series(1, 3)",
+    )
+    .await?;
+    let repeated: Vec<String> = random
+        .into_iter()
+        .filter(|number| seeded.contains(number))
+        .collect();
+    parts.push(Part {
+        name: "random".into(),
+        lines: repeated.join("\n"),
+    });
     for insert in INSERTS {
         run(connection, insert).await?;
     }
     let mut orders = Vec::new();
     for (name, call) in ORDERS {
-        orders.push(format!("{name}: {}", texts(connection, &format!("select {call}")).await?.concat()));
+        orders.push(format!(
+            "{name}: {}",
+            texts(connection, &format!("select {call}")).await?.concat()
+        ));
     }
-    parts.push(Part { name: "order".into(), lines: orders.join("\n") });
-    parts.push(Part { name: "plans with rows".into(), lines: plans(connection).await? });
+    parts.push(Part {
+        name: "order".into(),
+        lines: orders.join("\n"),
+    });
+    parts.push(Part {
+        name: "plans with rows".into(),
+        lines: plans(connection).await?,
+    });
     if kind == Kind::Tx {
-        parts.push(Part { name: "driver".into(), lines: types(connection).await?.join("\n") });
+        parts.push(Part {
+            name: "driver".into(),
+            lines: types(connection).await?.join("\n"),
+        });
     }
     Ok(View(parts))
 }
@@ -72,7 +107,11 @@ pub(crate) async fn view(given: &mut Given, kind: Kind, seeded: &Seeded) -> Resu
 /// What the planner expects: each node's rows, width and costs, in one line for each query.
 async fn plans(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     let plans = texts(connection, PLANS).await?;
-    Ok(plans.iter().map(|plan| estimates(plan)).collect::<Vec<_>>().join("\n"))
+    Ok(plans
+        .iter()
+        .map(|plan| estimates(plan))
+        .collect::<Vec<_>>()
+        .join("\n"))
 }
 
 fn estimates(explained: &str) -> String {
@@ -91,15 +130,29 @@ fn gather(node: &Value, nodes: &mut Vec<String>) {
     let on = [text("Relation Name"), text("Index Name")].concat();
     let (rows, width) = (&node["Plan Rows"], &node["Plan Width"]);
     let (startup, total) = (&node["Startup Cost"], &node["Total Cost"]);
-    nodes.push(format!("{} {on} {rows} rows of {width} for {startup}..{total}", text("Node Type")));
+    nodes.push(format!(
+        "{} {on} {rows} rows of {width} for {startup}..{total}",
+        text("Node Type")
+    ));
     for inner in node["Plans"].as_array().into_iter().flatten() {
         gather(inner, nodes);
     }
 }
 
-pub(crate) async fn texts(connection: &mut PgConnection, sql: &str) -> Result<Vec<String>, sqlx::Error> {
-    let rows = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).fetch_all(connection).await?;
-    rows.iter().map(|row| Ok(row.try_get_unchecked::<Option<String>, _>(0)?.unwrap_or_default())).collect()
+pub(crate) async fn texts(
+    connection: &mut PgConnection,
+    sql: &str,
+) -> Result<Vec<String>, sqlx::Error> {
+    let rows = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))
+        .fetch_all(connection)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(row
+                .try_get_unchecked::<Option<String>, _>(0)?
+                .unwrap_or_default())
+        })
+        .collect()
 }
 
 /// A type of the test's own, which the driver knows by name.
@@ -124,7 +177,10 @@ impl sqlx::Encode<'_, sqlx::Postgres> for Weather {
 /// What a value of a new type, and of one that another test may have had by this name, comes back as.
 pub(crate) async fn types(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
     run(connection, "create type weather as enum ('sun', 'rain')").await?;
-    let back = sqlx::query("select ($1)::text").bind(Weather("rain")).fetch_one(connection).await?;
+    let back = sqlx::query("select ($1)::text")
+        .bind(Weather("rain"))
+        .fetch_one(connection)
+        .await?;
     Ok(vec![back.try_get::<String, _>(0)?])
 }
 
@@ -132,7 +188,11 @@ pub(crate) async fn types(connection: &mut PgConnection) -> Result<Vec<String>, 
 pub(crate) fn differences(wanted: &View, found: &View) -> Vec<(String, String)> {
     let mut differences = Vec::new();
     for part in &wanted.0 {
-        let lines = found.0.iter().find(|other| other.name == part.name).map_or("", |other| other.lines.as_str());
+        let lines = found
+            .0
+            .iter()
+            .find(|other| other.name == part.name)
+            .map_or("", |other| other.lines.as_str());
         if lines != part.lines {
             differences.push((part.name.clone(), difference(&part.lines, lines)));
         }
@@ -143,13 +203,24 @@ pub(crate) fn differences(wanted: &View, found: &View) -> Vec<(String, String)> 
 /// The lines that one of two texts has alone.
 fn difference(wanted: &str, found: &str) -> String {
     let only = |one: &str, other: &str, mark: &str| {
-        let lines = one.lines().filter(|line| !other.lines().any(|its| its == *line));
-        lines.map(|line| format!("{mark} {line}")).collect::<Vec<_>>()
+        let lines = one
+            .lines()
+            .filter(|line| !other.lines().any(|its| its == *line));
+        lines
+            .map(|line| format!("{mark} {line}"))
+            .collect::<Vec<_>>()
     };
-    [only(wanted, found, "missing:"), only(found, wanted, "extra:")].concat().join("\n")
+    [
+        only(wanted, found, "missing:"),
+        only(found, wanted, "extra:"),
+    ]
+    .concat()
+    .join("\n")
 }
 
 /// Options for a pool of one connection that is made when it is needed.
 pub(crate) fn lazily(options: sqlx::postgres::PgConnectOptions) -> sqlx::PgPool {
-    PgPoolOptions::new().max_connections(1).connect_lazy_with(options)
+    PgPoolOptions::new()
+        .max_connections(1)
+        .connect_lazy_with(options)
 }

@@ -56,23 +56,47 @@ pub(crate) struct Finding {
 impl World {
     pub(crate) async fn new(setup: Setup) -> Self {
         let scratch = Scratch::new();
-        let extensions = if setup == Setup::Linked { "'dblink', 'postgres_fdw'" } else { "" };
-        scratch.write("migrations/1_hostile.sql", &MIGRATION.replace("/* extensions */", extensions));
+        let extensions = if setup == Setup::Linked {
+            "'dblink', 'postgres_fdw'"
+        } else {
+            ""
+        };
+        scratch.write(
+            "migrations/1_hostile.sql",
+            &MIGRATION.replace("/* extensions */", extensions),
+        );
         let harness = builder_in(&scratch.path(""), setup).build().unwrap();
         let mut database = Given::open(&harness, Kind::Database).await.unwrap();
         let mut session = database.session().await.unwrap();
         let random = "select setseed(0.42)::text union all select random()::text from generate_series(1, 1000)";
-        let seeded = texts(session.get(), random).await.unwrap().into_iter().filter(|text| !text.is_empty()).collect();
-        let available = texts(session.get(), "select name from pg_available_extensions").await.unwrap();
+        let seeded = texts(session.get(), random)
+            .await
+            .unwrap()
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .collect();
+        let available = texts(session.get(), "select name from pg_available_extensions")
+            .await
+            .unwrap();
         drop(session);
         database.close().await.unwrap();
-        let mut world =
-            Self { harness, references: Vec::new(), seeded, available: available.into_iter().collect(), scratch };
-        assert!(world.renew().await, "a test that has ended its transaction is reported");
+        let mut world = Self {
+            harness,
+            references: Vec::new(),
+            seeded,
+            available: available.into_iter().collect(),
+            scratch,
+        };
+        assert!(
+            world.renew().await,
+            "a test that has ended its transaction is reported"
+        );
         let mut first = Vec::new();
         for kind in Kind::ALL {
             let mut given = world.open(kind).await.unwrap();
-            world.references.push(view(&mut given, kind, &world.seeded).await.unwrap());
+            world
+                .references
+                .push(view(&mut given, kind, &world.seeded).await.unwrap());
             first.push(given);
         }
         for given in first {
@@ -130,25 +154,37 @@ impl World {
         let mut given = match self.next_on(kind, &played.mark).await {
             Ok(given) => given,
             Err(error) => {
-                return vec![Finding { part: "the next test does not open".into(), difference: describe(&error) }];
+                return vec![Finding {
+                    part: "the next test does not open".into(),
+                    difference: describe(&error),
+                }];
             }
         };
         let mut findings = Vec::new();
         match view(&mut given, kind, &self.seeded).await {
             Ok(view) => {
                 let different = differences(&self.references[kind as usize], &view);
-                findings.extend(different.into_iter().map(|(part, difference)| Finding { part, difference }));
+                findings.extend(
+                    different
+                        .into_iter()
+                        .map(|(part, difference)| Finding { part, difference }),
+                );
             }
             Err(error) => {
-                findings
-                    .push(Finding { part: "the next test's statement fails".into(), difference: error.to_string() });
+                findings.push(Finding {
+                    part: "the next test's statement fails".into(),
+                    difference: error.to_string(),
+                });
             }
         }
         if let Some(haunt) = &played.left.haunt {
             findings.extend(haunted(&mut given, haunt).await);
         }
         if let Err(error) = given.close().await {
-            findings.push(Finding { part: "the next test does not close".into(), difference: describe(&error) });
+            findings.push(Finding {
+                part: "the next test does not close".into(),
+                difference: describe(&error),
+            });
         }
         findings
     }
@@ -183,7 +219,9 @@ pub(crate) fn builder_in(root: &Path, setup: Setup) -> Builder {
         .setting("max_prepared_transactions", "8");
     match setup {
         Setup::Plain | Setup::Linked => builder,
-        Setup::Replicating => builder.setting("wal_level", "logical").setting("max_wal_senders", "4"),
+        Setup::Replicating => builder
+            .setting("wal_level", "logical")
+            .setting("max_wal_senders", "4"),
     }
 }
 
@@ -203,12 +241,23 @@ pub(crate) struct Mark {
 impl Mark {
     pub(crate) async fn of(given: &mut Given) -> Self {
         let sql = "select unnest(array[current_database(), (select oid::text from pg_database where datname = current_database())])";
-        let Ok(mut session) = given.session().await else { return Self::default() };
-        let mut texts = texts(session.get(), sql).await.unwrap_or_default().into_iter();
+        let Ok(mut session) = given.session().await else {
+            return Self::default();
+        };
+        let mut texts = texts(session.get(), sql)
+            .await
+            .unwrap_or_default()
+            .into_iter();
         let name = texts.next().unwrap_or_default();
         // A lane keeps its number, and each use may change what follows.
-        let lane = name.rsplit_once('_').map(|(lane, _)| lane.to_owned()).unwrap_or_default();
-        Self { lane, oid: texts.next().unwrap_or_default() }
+        let lane = name
+            .rsplit_once('_')
+            .map(|(lane, _)| lane.to_owned())
+            .unwrap_or_default();
+        Self {
+            lane,
+            oid: texts.next().unwrap_or_default(),
+        }
     }
 }
 
@@ -216,7 +265,10 @@ impl Mark {
     /// From another process.
     pub(crate) fn read(text: &str) -> Option<Self> {
         let (lane, oid) = text.split_once(' ')?;
-        Some(Self { lane: lane.to_owned(), oid: oid.to_owned() })
+        Some(Self {
+            lane: lane.to_owned(),
+            oid: oid.to_owned(),
+        })
     }
 }
 
@@ -234,7 +286,9 @@ async fn haunted(given: &mut Given, haunt: &Haunt) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut connection = match given {
         Given::Tx(_) | Given::Sandbox(_) => None,
-        Given::Database(database) => PgConnection::connect_with(&database.connect_options()).await.ok(),
+        Given::Database(database) => PgConnection::connect_with(&database.connect_options())
+            .await
+            .ok(),
     };
     for _ in 0..5 {
         if let Some(connection) = &mut connection {
@@ -249,14 +303,20 @@ async fn haunted(given: &mut Given, haunt: &Haunt) -> Vec<Finding> {
     }
     if !haunt.received().is_empty() {
         let difference = "a thread of an earlier test received this test's NOTIFY".to_owned();
-        findings.push(Finding { part: "a stale URL".into(), difference });
+        findings.push(Finding {
+            part: "a stale URL".into(),
+            difference,
+        });
     }
     if let Ok(mut session) = given.session().await
         && let Ok(late) = texts(session.get(), "select n::text from notes where n = -1").await
         && !late.is_empty()
     {
         let difference = "a thread of an earlier test wrote into this test's database".to_owned();
-        findings.push(Finding { part: "a stale URL".into(), difference });
+        findings.push(Finding {
+            part: "a stale URL".into(),
+            difference,
+        });
     }
     findings
 }

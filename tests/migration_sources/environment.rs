@@ -39,17 +39,28 @@ const HOSTILE: [(&str, &str); 22] = [
 ];
 
 async fn state(connection: &mut PgConnection) -> String {
-    sqlx::query_scalar(STATE).fetch_one(connection).await.unwrap()
+    sqlx::query_scalar(STATE)
+        .fetch_one(connection)
+        .await
+        .unwrap()
 }
 
 /// The state of a session of every kind, that of a migration's command first.
 async fn states(harness: &Harness) -> Vec<String> {
     let mut states = Vec::new();
     let mut tx = harness.tx().await.unwrap();
-    states.push(sqlx::query_scalar("select state from seen").fetch_one(&mut *tx).await.unwrap());
+    states.push(
+        sqlx::query_scalar("select state from seen")
+            .fetch_one(&mut *tx)
+            .await
+            .unwrap(),
+    );
     states.push(state(&mut tx).await);
     tx.close().await.unwrap();
-    let mut tx = harness.tx_with(TxOptions::new().savepoints()).await.unwrap();
+    let mut tx = harness
+        .tx_with(TxOptions::new().savepoints())
+        .await
+        .unwrap();
     states.push(state(&mut tx).await);
     tx.close().await.unwrap();
     let sandbox = harness.sandbox().await.unwrap();
@@ -60,7 +71,11 @@ async fn states(harness: &Harness) -> Vec<String> {
     let options = database.connect_options();
     assert!(!options.to_url_lossy().as_str().contains("another-secret"));
     // What the test adds holds.
-    let mut connection = options.options([("work_mem", "8MB")]).connect().await.unwrap();
+    let mut connection = options
+        .options([("work_mem", "8MB")])
+        .connect()
+        .await
+        .unwrap();
     states.push(state(&mut connection).await);
     connection.close().await.unwrap();
     database.close().await.unwrap();
@@ -79,7 +94,11 @@ async fn variables_for_another_server_change_no_session_and_no_command() {
                 child.env_remove(name);
             }
             let said = passed(&child.envs(variables.iter().copied()).output().unwrap());
-            let states: Vec<String> = said.lines().filter(|line| line.contains("STATE ")).map(str::to_owned).collect();
+            let states: Vec<String> = said
+                .lines()
+                .filter(|line| line.contains("STATE "))
+                .map(str::to_owned)
+                .collect();
             assert_eq!(states.len(), 6, "{said}");
             states
         };
@@ -89,8 +108,14 @@ async fn variables_for_another_server_change_no_session_and_no_command() {
         return;
     }
     let scratch = Scratch::new();
-    fake_program(&scratch, "db/migrate", &format!("psql -X -v ON_ERROR_STOP=1 -c \"create table seen as {STATE}\""));
-    let command = MigrationCommand::new(["./migrate"]).input(scratch.path("db")).directory(scratch.path("db"));
+    fake_program(
+        &scratch,
+        "db/migrate",
+        &format!("psql -X -v ON_ERROR_STOP=1 -c \"create table seen as {STATE}\""),
+    );
+    let command = MigrationCommand::new(["./migrate"])
+        .input(scratch.path("db"))
+        .directory(scratch.path("db"));
     let harness = scratch.lonely().migrations(command).build().unwrap();
     for state in states(&harness).await {
         println!("\nSTATE {state}");

@@ -20,17 +20,25 @@ impl Project {
     #[track_caller]
     pub(crate) fn copied() -> Option<Self> {
         let Some(alembic) = alembic() else {
-            skip("alembic", "there is no Alembic: EBBTIDE_TEST_ALEMBIC does not name one, nor does PATH hold one");
+            skip(
+                "alembic",
+                "there is no Alembic: EBBTIDE_TEST_ALEMBIC does not name one, nor does PATH hold one",
+            );
             return None;
         };
         let scratch = Scratch::new();
         let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/alembic");
         for folder in ["", "versions"] {
-            for entry in
-                std::fs::read_dir(original.join(folder)).unwrap().flatten().filter(|entry| entry.path().is_file())
+            for entry in std::fs::read_dir(original.join(folder))
+                .unwrap()
+                .flatten()
+                .filter(|entry| entry.path().is_file())
             {
                 let name = Path::new("alembic").join(folder).join(entry.file_name());
-                scratch.write(name.to_str().unwrap(), &std::fs::read_to_string(entry.path()).unwrap());
+                scratch.write(
+                    name.to_str().unwrap(),
+                    &std::fs::read_to_string(entry.path()).unwrap(),
+                );
             }
         }
         Some(Self { scratch, alembic })
@@ -39,8 +47,9 @@ impl Project {
     /// A builder that migrates with these words of Alembic's.
     pub(crate) fn builder(&self, words: &[&str]) -> Builder {
         let command = std::iter::once(self.alembic.as_str()).chain(words.iter().copied());
-        let command =
-            MigrationCommand::new(command).input(self.scratch.path("alembic")).directory(self.scratch.path("alembic"));
+        let command = MigrationCommand::new(command)
+            .input(self.scratch.path("alembic"))
+            .directory(self.scratch.path("alembic"));
         self.scratch.builder().migrations(command)
     }
 
@@ -59,16 +68,25 @@ impl Project {
 
 /// The program that the tests use.
 fn alembic() -> Option<String> {
-    let named = std::env::var("EBBTIDE_TEST_ALEMBIC").ok().filter(|path| !path.is_empty());
+    let named = std::env::var("EBBTIDE_TEST_ALEMBIC")
+        .ok()
+        .filter(|path| !path.is_empty());
     let program = named.unwrap_or_else(|| "alembic".to_owned());
-    Command::new(&program).arg("--version").output().ok().filter(|output| output.status.success())?;
+    Command::new(&program)
+        .arg("--version")
+        .output()
+        .ok()
+        .filter(|output| output.status.success())?;
     Some(program)
 }
 
 /// Whether there is psql; if not, the test is skipped.
 #[track_caller]
 pub(crate) fn has_psql() -> bool {
-    let found = Command::new("psql").arg("--version").output().is_ok_and(|output| output.status.success());
+    let found = Command::new("psql")
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| output.status.success());
     if !found {
         skip("psql", "there is no psql in PATH");
     }

@@ -27,14 +27,26 @@ async fn a_drop_that_was_interrupted_is_finished_by_the_next_process() {
     let mut puppet = scene.puppet();
     puppet.ask("open");
     assert_eq!(puppet.ask("query select count(*)::text from things"), "0");
-    assert_eq!(connection_limit(&mut admin, &lane).await, None, "{lane} is gone");
+    assert_eq!(
+        connection_limit(&mut admin, &lane).await,
+        None,
+        "{lane} is gone"
+    );
     puppet.ask("close");
     assert!(puppet.end().success());
 
     // A template, and one that is being built.
-    let named = "select datname::text from pg_database where starts_with(datname::text, 'ebbtide_t_')";
-    let template: String = sqlx::query_scalar(named).fetch_one(&mut admin).await.unwrap();
-    run(&mut admin, &format!("alter database {template} is_template false")).await;
+    let named =
+        "select datname::text from pg_database where starts_with(datname::text, 'ebbtide_t_')";
+    let template: String = sqlx::query_scalar(named)
+        .fetch_one(&mut admin)
+        .await
+        .unwrap();
+    run(
+        &mut admin,
+        &format!("alter database {template} is_template false"),
+    )
+    .await;
     let build = template.replace("_t_", "_b_") + "_0";
     run(&mut admin, &format!("create database {build}")).await;
     for name in [&template, &build] {
@@ -43,7 +55,11 @@ async fn a_drop_that_was_interrupted_is_finished_by_the_next_process() {
     let mut puppet = scene.puppet();
     assert_eq!(puppet.ask("provision"), "built");
     assert_eq!(connection_limit(&mut admin, &template).await, Some(-1));
-    assert_eq!(connection_limit(&mut admin, &build).await, None, "{build} is gone");
+    assert_eq!(
+        connection_limit(&mut admin, &build).await,
+        None,
+        "{build} is gone"
+    );
 
     drop(puppet);
     admin.close().await.unwrap();
@@ -58,24 +74,47 @@ async fn interrupt_drop(scene: &Scene, admin: &mut PgConnection, name: &str) {
     kill_process(stopped_pid, Signal::STOP).unwrap();
     let drop = AssertSqlSafe(format!("drop database {name} with (force)"));
     let dropped = tokio::spawn(async move { sqlx::raw_sql(drop).execute(&mut dropping).await });
-    wait_for(admin, "select count(*) from pg_stat_activity where wait_event = 'ProcSignalBarrier'", 1).await;
-    run(admin, &format!("select pg_terminate_backend({dropping_pid})")).await;
+    wait_for(
+        admin,
+        "select count(*) from pg_stat_activity where wait_event = 'ProcSignalBarrier'",
+        1,
+    )
+    .await;
+    run(
+        admin,
+        &format!("select pg_terminate_backend({dropping_pid})"),
+    )
+    .await;
     assert!(dropped.await.unwrap().is_err());
     kill_process(stopped_pid, Signal::CONT).unwrap();
     stopped.close().await.unwrap();
-    assert_eq!(connection_limit(admin, name).await, Some(INVALID), "{name} is invalid");
+    assert_eq!(
+        connection_limit(admin, name).await,
+        Some(INVALID),
+        "{name} is invalid"
+    );
 }
 
 async fn pid(connection: &mut PgConnection) -> i32 {
-    sqlx::query_scalar("select pg_backend_pid()").fetch_one(connection).await.unwrap()
+    sqlx::query_scalar("select pg_backend_pid()")
+        .fetch_one(connection)
+        .await
+        .unwrap()
 }
 
 async fn run(connection: &mut PgConnection, sql: &str) {
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(connection)
+        .await
+        .unwrap();
 }
 
 /// Nothing where there is no such database.
 async fn connection_limit(connection: &mut PgConnection, name: &str) -> Option<i32> {
     let limit = "select datconnlimit from pg_database where datname = $1";
-    sqlx::query_scalar(limit).bind(name).fetch_optional(connection).await.unwrap()
+    sqlx::query_scalar(limit)
+        .bind(name)
+        .fetch_optional(connection)
+        .await
+        .unwrap()
 }

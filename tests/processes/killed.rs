@@ -19,7 +19,10 @@ fn what_a_killed_test_wrote_is_gone_and_so_is_the_server_after_the_linger() {
     let mut killed = scene.puppet();
     killed.ask("open");
     killed.ask("run insert into things (name) values ('one'), ('two')");
-    assert_eq!(killed.ask("query select nextval('things_id_seq')::text"), "3");
+    assert_eq!(
+        killed.ask("query select nextval('things_id_seq')::text"),
+        "3"
+    );
     let server = scene.server();
     killed.kill();
 
@@ -28,7 +31,10 @@ fn what_a_killed_test_wrote_is_gone_and_so_is_the_server_after_the_linger() {
     next.ask("open");
     assert_eq!(next.ask("query select count(*)::text from things"), "0");
     assert_eq!(next.ask("query select nextval('things_id_seq')::text"), "1");
-    assert_eq!(next.ask("query select current_setting('ebbtide.identity')"), server.identity());
+    assert_eq!(
+        next.ask("query select current_setting('ebbtide.identity')"),
+        server.identity()
+    );
     next.kill();
     server.wait_until_gone();
     scene.wait_until_nothing_is_left();
@@ -49,7 +55,12 @@ async fn a_build_whose_process_was_killed_is_done_again_by_the_next() {
     scene.write("migrations/2_slow.sql", &sleep);
     let mut killed = scene.puppet();
     killed.tell("open");
-    wait_until("there is a server", || scene.instances().iter().any(|folder| folder.join(".s.PGSQL.5432").exists()));
+    wait_until("there is a server", || {
+        scene
+            .instances()
+            .iter()
+            .any(|folder| folder.join(".s.PGSQL.5432").exists())
+    });
     let mut admin = scene.admin().await;
     let count = "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and datname like 'ebbtide\\_b\\_%'";
     wait_for(&mut admin, count, 1).await;
@@ -57,11 +68,19 @@ async fn a_build_whose_process_was_killed_is_done_again_by_the_next() {
     std::fs::remove_file(slow).unwrap();
 
     let mut next = scene.puppet();
-    assert_eq!([next.ask("start"), next.ask("provision")], ["reused", "built"]);
+    assert_eq!(
+        [next.ask("start"), next.ask("provision")],
+        ["reused", "built"]
+    );
     next.ask("open");
     assert_eq!(next.ask("query select count(*)::text from things"), "0");
     wait_for(&mut admin, count, 0).await;
-    wait_for(&mut admin, "select count(*) from pg_database where datname like 'ebbtide\\_b\\_%'", 0).await;
+    wait_for(
+        &mut admin,
+        "select count(*) from pg_database where datname like 'ebbtide\\_b\\_%'",
+        0,
+    )
+    .await;
     admin.close().await.unwrap();
     drop(next);
     scene.dismiss();
@@ -86,7 +105,11 @@ fn kill_at(moment: u64, scene: &Scene, another: bool) {
     if another {
         let mut next = scene.puppet();
         next.ask("open");
-        assert_eq!(next.ask("query select count(*)::text from things"), "0", "after {moment} ms");
+        assert_eq!(
+            next.ask("query select count(*)::text from things"),
+            "0",
+            "after {moment} ms"
+        );
         assert_eq!(next.end().code(), Some(0), "after {moment} ms");
     }
     scene.wait_until_nothing_is_left();

@@ -15,7 +15,9 @@ fn nothing_is_left_whichever_way_and_whenever_a_process_ends() {
         return;
     }
     rounds::play(6, LATEST, |round| {
-        let scene = Scene::cold().linger(Duration::from_secs(1)).storage(round.storage);
+        let scene = Scene::cold()
+            .linger(Duration::from_secs(1))
+            .storage(round.storage);
         let mut puppet = scene.puppet();
         puppet.tell(&round.order());
         let mut workers: Vec<Seen> = Vec::new();

@@ -22,8 +22,14 @@ const PLACE: &str = "PLACE_OF_TEST";
 #[expect(clippy::print_stdout, reason = "the test around it reads it")]
 async fn start() {
     let place = PathBuf::from(std::env::var_os(PLACE).unwrap());
-    let builder = Harness::builder().config_file(place.join("ebbtide.toml")).without_migrations().without_seeds();
-    let builder = builder.backend(Backend::Native).state_dir(place.join("state")).linger(Duration::ZERO);
+    let builder = Harness::builder()
+        .config_file(place.join("ebbtide.toml"))
+        .without_migrations()
+        .without_seeds();
+    let builder = builder
+        .backend(Backend::Native)
+        .state_dir(place.join("state"))
+        .linger(Duration::ZERO);
     // In memory, an empty directory of each user would stay.
     let builder = builder.storage(Storage::Disk);
     let harness = builder.build().unwrap();
@@ -51,19 +57,30 @@ fn as_user(scratch: &Scratch, test: &str, starter: &[&str], uid: Option<u32>) ->
             command
         }
     };
-    command.args(child.get_args()).envs(child.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.args(child.get_args()).envs(
+        child
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
     scratch.write("place/ebbtide.toml", "");
     let place = scratch.path("place");
-    command.env(PLACE, &place).env("CARGO_MANIFEST_DIR", &place).env("RUST_BACKTRACE", "0").current_dir("/");
+    command
+        .env(PLACE, &place)
+        .env("CARGO_MANIFEST_DIR", &place)
+        .env("RUST_BACKTRACE", "0")
+        .current_dir("/");
     if let Some(uid) = uid {
         chown(&place, Some(uid), Some(uid)).unwrap();
         command.uid(uid).gid(uid);
         wait_until("the user has no process", || !has_processes(uid));
     }
     let output = command.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    wait_until("the server is gone", || names_in(&place.join("state/servers")).is_empty());
+    wait_until("the server is gone", || {
+        names_in(&place.join("state/servers")).is_empty()
+    });
     std::fs::remove_dir_all(&place).unwrap();
     said
 }
@@ -72,13 +89,17 @@ fn as_user(scratch: &Scratch, test: &str, starter: &[&str], uid: Option<u32>) ->
 fn has_processes(uid: u32) -> bool {
     names_in(Path::new("/proc")).iter().any(|name| {
         let is_process = name.bytes().all(|byte| byte.is_ascii_digit());
-        is_process && std::fs::metadata(Path::new("/proc").join(name)).is_ok_and(|found| found.uid() == uid)
+        is_process
+            && std::fs::metadata(Path::new("/proc").join(name))
+                .is_ok_and(|found| found.uid() == uid)
     })
 }
 
 fn user(name: &str) -> Option<u32> {
     let users = std::fs::read_to_string("/etc/passwd").unwrap();
-    let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
+    let line = users
+        .lines()
+        .find(|line| line.split(':').next() == Some(name))?;
     line.split(':').nth(2)?.parse().ok()
 }
 
@@ -107,9 +128,20 @@ async fn a_limit_of_processes_is_named_wherever_it_is_met() {
     }
     let scratch = Scratch::new();
     // Limits do not hold for root, who runs the child as a user without other processes.
-    let uid = if rustix::process::geteuid().is_root() { user("daemon") } else { None };
-    let limits = if uid.is_some() { [1, 2, 3, 4, 5, 7, 8, 10].as_slice() } else { &[1] };
-    let limits: Vec<String> = limits.iter().map(|limit| format!("--nproc={limit}:{limit}")).collect();
+    let uid = if rustix::process::geteuid().is_root() {
+        user("daemon")
+    } else {
+        None
+    };
+    let limits = if uid.is_some() {
+        [1, 2, 3, 4, 5, 7, 8, 10].as_slice()
+    } else {
+        &[1]
+    };
+    let limits: Vec<String> = limits
+        .iter()
+        .map(|limit| format!("--nproc={limit}:{limit}"))
+        .collect();
     each_is_named(&limits, "raise the limit of processes", |limit| {
         as_user(&scratch, here!(), &["prlimit", limit], uid)
     });
@@ -125,7 +157,10 @@ async fn a_limit_of_open_files_is_named_wherever_it_is_met() {
         return;
     }
     let scratch = Scratch::new();
-    let limits: Vec<_> = (10..=16).chain([20, 30]).map(|limit| format!("--nofile={limit}:{limit}")).collect();
+    let limits: Vec<_> = (10..=16)
+        .chain([20, 30])
+        .map(|limit| format!("--nofile={limit}:{limit}"))
+        .collect();
     each_is_named(&limits, "raise the limit of open files", |limit| {
         as_user(&scratch, here!(), &["prlimit", limit], None)
     });
@@ -143,8 +178,10 @@ async fn a_limit_of_memory_is_named() {
     let scratch = Scratch::new();
     let binaries = scratch.path("bin");
     let mut tx = scratch.builder().build().unwrap().tx().await.unwrap();
-    let bin: String =
-        sqlx::query_scalar("select setting from pg_config where name = 'BINDIR'").fetch_one(&mut *tx).await.unwrap();
+    let bin: String = sqlx::query_scalar("select setting from pg_config where name = 'BINDIR'")
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
     tx.close().await.unwrap();
     let limits = ["60000", "100000"].map(str::to_owned);
     each_is_named(&limits, "free memory, or raise the limit", |limit| {
@@ -154,7 +191,12 @@ async fn a_limit_of_memory_is_named() {
             let path = scratch.write(&format!("bin/{program}"), &script);
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
         }
-        as_user(&scratch, here!(), &["env", &format!("EBBTIDE_PG_BIN={}", binaries.display())], None)
+        as_user(
+            &scratch,
+            here!(),
+            &["env", &format!("EBBTIDE_PG_BIN={}", binaries.display())],
+            None,
+        )
     });
 }
 
@@ -173,7 +215,10 @@ async fn a_user_without_a_name_is_told_where_one_is_looked_up() {
     }
     let scratch = Scratch::new();
     let said = as_user(&scratch, here!(), &[], Some(4_000_123));
-    assert!(said.contains("this user has no entry in the password file"), "{said}");
+    assert!(
+        said.contains("this user has no entry in the password file"),
+        "{said}"
+    );
     assert!(said.contains("  help: add a line to /etc/passwd"), "{said}");
 }
 

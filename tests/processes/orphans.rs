@@ -44,18 +44,26 @@ fn the_next_process_joins_after(storage: &'static str, disaster: impl FnOnce(&Ru
     let mut next = scene.puppet();
     assert_eq!(next.ask("start"), "reused");
     next.ask("open");
-    assert_eq!(next.ask("query select current_setting('ebbtide.identity')"), server.identity());
+    assert_eq!(
+        next.ask("query select current_setting('ebbtide.identity')"),
+        server.identity()
+    );
     assert_eq!(first.ask("query select count(*)::text from things"), "1");
     first.ask("close");
     drop(next);
-    wait_until("two living shells look after it", || is_looked_after(&server.instance));
+    wait_until("two living shells look after it", || {
+        is_looked_after(&server.instance)
+    });
     assert!(server.lives());
     first.end();
     server.wait_until_gone();
     scene.wait_until_nothing_is_left();
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "one of several disasters, after some of which there is no test")]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "one of several disasters, after some of which there is no test"
+)]
 fn kill_all(server: &Running, puppet: Puppet, _: &Scene) -> Option<Puppet> {
     server.kill_shells();
     server.postmaster.kill();
@@ -96,8 +104,10 @@ fn a_process_with_other_settings_takes_over_what_others_use_and_starts_its_own()
     let server = scene.server();
     server.kill_shells();
     let config = scene.write("other.toml", "[server]\nsettings = { work_mem = \"5MB\" }");
-    let mut others =
-        [scene.puppet_with(&[("EBBTIDE_CONFIG", config.clone())]), scene.puppet_with(&[("EBBTIDE_CONFIG", config)])];
+    let mut others = [
+        scene.puppet_with(&[("EBBTIDE_CONFIG", config.clone())]),
+        scene.puppet_with(&[("EBBTIDE_CONFIG", config)]),
+    ];
     for other in &mut others {
         other.tell("start");
     }
@@ -105,7 +115,9 @@ fn a_process_with_other_settings_takes_over_what_others_use_and_starts_its_own()
         other.answer().unwrap();
     }
     assert_eq!(first.ask("query select count(*)::text from things"), "0");
-    wait_until("each server has one supervisor and one deputy", || scene.shells().len() == 4);
+    wait_until("each server has one supervisor and one deputy", || {
+        scene.shells().len() == 4
+    });
     assert_eq!(scene.supervisors().len(), 2);
     drop((first, others));
     server.wait_until_gone();
@@ -200,7 +212,9 @@ fn a_server_that_is_killed_while_it_computes_leaves_no_process() {
         // Nothing in such a statement looks whether the postmaster is still there.
         puppet.tell("run select from generate_series(1, 30000) a, generate_series(1, 30000) b where a + b < 0");
         let computes = |seen: &Seen| seen.words[0].trim_end().ends_with("SELECT");
-        wait_until("the statement runs", || scene.processes().iter().any(computes));
+        wait_until("the statement runs", || {
+            scene.processes().iter().any(computes)
+        });
         server.postmaster.kill();
         assert!(scene.processes().iter().any(computes));
         Some(puppet)
@@ -247,7 +261,11 @@ fn a_process_whose_supervisor_is_killed_while_it_prepares_a_server_gets_one_neve
                 std::thread::sleep(Duration::from_millis(moment));
                 scene.supervisors().iter().for_each(Seen::kill);
                 first.answer().unwrap();
-                assert_eq!(first.ask("query select count(*)::text from things"), "0", "after {moment} ms");
+                assert_eq!(
+                    first.ask("query select count(*)::text from things"),
+                    "0",
+                    "after {moment} ms"
+                );
                 first.end();
                 scene.wait_until_nothing_is_left();
             });
@@ -274,7 +292,11 @@ fn supervisor_killed_after(moment: u64) {
 
     let mut next = scene.puppet();
     next.ask("open");
-    assert_eq!(next.ask("query select count(*)::text from things"), "0", "after {moment} ms");
+    assert_eq!(
+        next.ask("query select count(*)::text from things"),
+        "0",
+        "after {moment} ms"
+    );
     drop((first, next));
     scene.wait_until_nothing_is_left();
     let segments: Vec<String> = workers.iter().flat_map(Seen::segments).collect();

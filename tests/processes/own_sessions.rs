@@ -11,25 +11,45 @@ async fn everything_works(harness: &Harness) {
     assert_eq!(provisioned.provisioned.rows["things"], 1);
     for _ in 0..2 {
         let mut tx = harness.tx().await.unwrap();
-        sqlx::query("insert into things (name) values ('two')").execute(&mut *tx).await.unwrap();
+        sqlx::query("insert into things (name) values ('two')")
+            .execute(&mut *tx)
+            .await
+            .unwrap();
         tx.close().await.unwrap();
         let sandbox = harness.sandbox().await.unwrap();
-        sqlx::query("insert into things (name) values ('two')").execute(&*sandbox).await.unwrap();
+        sqlx::query("insert into things (name) values ('two')")
+            .execute(&*sandbox)
+            .await
+            .unwrap();
         sandbox.close().await.unwrap();
         let database = harness.database().await.unwrap();
         // The settings may say that a session of the user's only reads.
-        let mut writing = database.pool().begin_with("begin read write").await.unwrap();
-        sqlx::query("insert into things (name) values ('two')").execute(&mut *writing).await.unwrap();
+        let mut writing = database
+            .pool()
+            .begin_with("begin read write")
+            .await
+            .unwrap();
+        sqlx::query("insert into things (name) values ('two')")
+            .execute(&mut *writing)
+            .await
+            .unwrap();
         writing.commit().await.unwrap();
-        let count = sqlx::query("select count(*) from things").fetch_one(&database.pool()).await.unwrap();
+        let count = sqlx::query("select count(*) from things")
+            .fetch_one(&database.pool())
+            .await
+            .unwrap();
         assert_eq!(count.get::<i64, _>(0), 2);
         let drift = harness.diff(database.url()).await.unwrap();
         assert!(drift.diff.is_empty(), "{drift}");
         database.close().await.unwrap();
     }
-    let layered = harness.variant(Variant::new().fixture("more.sql", "insert into things (name) values ('more')"));
+    let layered = harness
+        .variant(Variant::new().fixture("more.sql", "insert into things (name) values ('more')"));
     let mut tx = layered.tx().await.unwrap();
-    let count: i64 = sqlx::query_scalar("select count(*) from things").fetch_one(&mut *tx).await.unwrap();
+    let count: i64 = sqlx::query_scalar("select count(*) from things")
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
     assert_eq!(count, 2);
     tx.close().await.unwrap();
     let report = harness.check_reversible().await.unwrap();
@@ -43,8 +63,14 @@ fn scratch() -> Scratch {
     let scratch = Scratch::new();
     let up = "create schema app; create table public.things (id bigserial primary key, name text);";
     scratch.write("migrations/1_things.up.sql", up);
-    scratch.write("migrations/1_things.down.sql", "drop table public.things; drop schema app;");
-    scratch.write("seeds/things.sql", "insert into public.things (name) values ('one');");
+    scratch.write(
+        "migrations/1_things.down.sql",
+        "drop table public.things; drop schema app;",
+    );
+    scratch.write(
+        "seeds/things.sql",
+        "insert into public.things (name) values ('one');",
+    );
     scratch
 }
 
@@ -74,21 +100,32 @@ async fn hostile_settings_of_the_server_change_nothing_for_our_own_sessions() {
         ("exit_on_error", "off"),
         ("stats_fetch_consistency", "snapshot"),
     ];
-    let builder = hostile.iter().fold(scratch.lonely(), |builder, (name, value)| builder.setting(*name, *value));
+    let builder = hostile
+        .iter()
+        .fold(scratch.lonely(), |builder, (name, value)| {
+            builder.setting(*name, *value)
+        });
     let harness = builder.build().unwrap();
     everything_works(&harness).await;
     // A test's own session begins with them.
     let mut tx = harness.tx().await.unwrap();
-    let shown: String = sqlx::query_scalar("show search_path").fetch_one(&mut *tx).await.unwrap();
+    let shown: String = sqlx::query_scalar("show search_path")
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
     assert_eq!(shown, "app, public");
-    let shown: String = sqlx::query_scalar("show lock_timeout").fetch_one(&mut *tx).await.unwrap();
+    let shown: String = sqlx::query_scalar("show lock_timeout")
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
     assert_eq!(shown, "20ms");
     tx.close().await.unwrap();
     drop(harness);
 }
 
 #[tokio::test]
-async fn what_migrations_leave_for_roles_databases_and_the_system_changes_nothing_for_our_own_sessions() {
+async fn what_migrations_leave_for_roles_databases_and_the_system_changes_nothing_for_our_own_sessions()
+ {
     if !natively(here!()) {
         return;
     }
@@ -108,8 +145,13 @@ async fn what_migrations_leave_for_roles_databases_and_the_system_changes_nothin
     scratch.write("migrations/2_settings.up.sql", up);
     let down = "alter database postgres reset all; alter role all reset all; alter role current_user reset all; drop role weak;";
     scratch.write("migrations/2_settings.down.sql", down);
-    for (number, setting) in
-        ["row_security = off", "bytea_output = 'escape'", "standard_conforming_strings = off"].iter().enumerate()
+    for (number, setting) in [
+        "row_security = off",
+        "bytea_output = 'escape'",
+        "standard_conforming_strings = off",
+    ]
+    .iter()
+    .enumerate()
     {
         let system = format!("-- no-transaction\nalter system set {setting}");
         scratch.write(&format!("migrations/{}_system.sql", number + 3), &system);

@@ -18,27 +18,39 @@ use super::support::{Scratch, here, names_in, natively, wait_until};
 async fn data_directory(builder: Builder, state: &Path) -> PathBuf {
     let harness = builder.state_dir(state).build().unwrap();
     let mut tx = harness.tx().await.unwrap();
-    let data: String = sqlx::query_scalar("show data_directory").fetch_one(&mut *tx).await.unwrap();
+    let data: String = sqlx::query_scalar("show data_directory")
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
     tx.close().await.unwrap();
     let database = harness.database().await.unwrap();
     let pool = sqlx::PgPool::connect(database.url()).await.unwrap();
     pool.close().await;
     database.close().await.unwrap();
     drop(harness);
-    wait_until("the server is gone, with its pointer", || names_in(&state.join("servers")).is_empty());
+    wait_until("the server is gone, with its pointer", || {
+        names_in(&state.join("servers")).is_empty()
+    });
     PathBuf::from(data)
 }
 
 /// A command that another one starts.
 fn behind(mut starter: Command, command: &Command) -> Command {
     starter.arg(command.get_program()).args(command.get_args());
-    starter.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    starter.envs(
+        command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
     starter
 }
 
 /// What may stand at the place of our directory in memory, as a shell makes it.
 const TAKEN: [(&str, &str); 4] = [
-    ("another user's", "mkdir -m 777 \"$ours\" && chown 65534 \"$ours\""),
+    (
+        "another user's",
+        "mkdir -m 777 \"$ours\" && chown 65534 \"$ours\"",
+    ),
     ("linked", "mkdir /dev/shm/theirs && ln -s theirs \"$ours\""),
     ("a file", ": > \"$ours\""),
     ("read-only", "mount -o remount,ro /dev/shm"),
@@ -50,15 +62,24 @@ async fn a_directory_in_memory_that_cannot_be_ours_means_disk() {
         return;
     }
     let Some(taken) = role() else {
-        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let (uid, gid) = (
+            rustix::process::geteuid().as_raw(),
+            rustix::process::getegid().as_raw(),
+        );
         // An ordinary user is root in a first user namespace, to mount, and themselves again in a second.
         let (first, then) = match uid {
             0 => ("-m", String::new()),
-            _ => ("-Urm", format!("unshare -U --map-user={uid} --map-group={gid} ")),
+            _ => (
+                "-Urm",
+                format!("unshare -U --map-user={uid} --map-group={gid} "),
+            ),
         };
         // A user namespace has no other user to give a directory to, and does not remount.
         let needs_root = |script: &str| script.contains("chown") || script.contains("remount");
-        for (name, script) in TAKEN.iter().filter(|(_, script)| uid == 0 || !needs_root(script)) {
+        for (name, script) in TAKEN
+            .iter()
+            .filter(|(_, script)| uid == 0 || !needs_root(script))
+        {
             let mut child = again_as(name, here!());
             child.env("EBBTIDE_BACKEND", "native");
             let script = format!(
@@ -72,11 +93,25 @@ async fn a_directory_in_memory_that_cannot_be_ours_means_disk() {
         return;
     };
     let scratch = Scratch::new();
-    let data = data_directory(scratch.lonely().storage(Storage::Auto), &scratch.state_dir()).await;
-    assert!(data.starts_with(scratch.state_dir()), "{taken}: {}", data.display());
+    let data = data_directory(
+        scratch.lonely().storage(Storage::Auto),
+        &scratch.state_dir(),
+    )
+    .await;
+    assert!(
+        data.starts_with(scratch.state_dir()),
+        "{taken}: {}",
+        data.display()
+    );
     let error = not_started(&scratch, scratch.lonely().storage(Storage::Memory)).await;
     assert_eq!(error.kind(), ErrorKind::StateFolder, "{error:?}");
-    assert!(error.help().unwrap().starts_with("set EBBTIDE_STORAGE=auto or disk"), "{error:?}");
+    assert!(
+        error
+            .help()
+            .unwrap()
+            .starts_with("set EBBTIDE_STORAGE=auto or disk"),
+        "{error:?}"
+    );
     if taken == "linked" {
         let mut settings = super::reports::replacements(&scratch);
         settings.add_filter(r"ebbtide-\d+", "ebbtide-[UID]");
@@ -111,8 +146,13 @@ async fn a_state_directory_that_no_socket_can_be_named_in_is_refused() {
     the path of the state directory "[SCRATCH]/a\nb" holds a line break or another control character
       help: set EBBTIDE_STATE_DIR to a path of printable characters, for example /tmp/ebbtide
     "#);
-    let error =
-        not_started(&scratch, scratch.lonely().state_dir(scratch.path("").join(OsStr::from_bytes(b"a\xff")))).await;
+    let error = not_started(
+        &scratch,
+        scratch
+            .lonely()
+            .state_dir(scratch.path("").join(OsStr::from_bytes(b"a\xff"))),
+    )
+    .await;
     assert_report!(scratch, error, StateFolder, @r#"
     the path of the state directory "[SCRATCH]/a\xff" is not valid UTF-8
       help: set EBBTIDE_STATE_DIR to a path of printable characters, for example /tmp/ebbtide
@@ -126,12 +166,18 @@ async fn a_state_directory_that_no_socket_can_be_named_in_is_refused() {
 async fn a_long_path_is_no_reason_against_a_container() {
     if role().is_none() {
         let mut child = again_as("without an engine", here!());
-        child.env("EBBTIDE_BACKEND", "container").env("DOCKER_HOST", "unix:///nowhere/docker.sock");
+        child
+            .env("EBBTIDE_BACKEND", "container")
+            .env("DOCKER_HOST", "unix:///nowhere/docker.sock");
         passed(&child.output().unwrap());
         return;
     }
     let scratch = Scratch::new();
-    let harness = scratch.builder().state_dir(scratch.path(&"x".repeat(200))).build().unwrap();
+    let harness = scratch
+        .builder()
+        .state_dir(scratch.path(&"x".repeat(200)))
+        .build()
+        .unwrap();
     let error = harness.start().await.expect_err("there is no engine");
     assert_eq!(error.kind(), ErrorKind::BackendUnavailable, "{error:?}");
 }
@@ -143,7 +189,11 @@ async fn a_state_directory_without_a_parent_is_not_made_up() {
     }
     let scratch = Scratch::new();
     // A mistyped TMPDIR, for example.
-    let error = not_started(&scratch, scratch.lonely().state_dir(scratch.path("tpm/ebbtide-0"))).await;
+    let error = not_started(
+        &scratch,
+        scratch.lonely().state_dir(scratch.path("tpm/ebbtide-0")),
+    )
+    .await;
     assert!(!scratch.path("tpm").exists());
     assert_report!(scratch, error, StateFolder, @"
     the state directory [SCRATCH]/tpm/ebbtide-0 has no parent: [SCRATCH]/tpm
@@ -159,7 +209,9 @@ async fn a_parent_that_every_user_may_write_needs_the_sticky_bit() {
     }
     let scratch = Scratch::new();
     std::fs::create_dir_all(scratch.path("open/inner")).unwrap();
-    let mode = |mode| std::fs::set_permissions(scratch.path("open"), Permissions::from_mode(mode)).unwrap();
+    let mode = |mode| {
+        std::fs::set_permissions(scratch.path("open"), Permissions::from_mode(mode)).unwrap()
+    };
     let state = scratch.path("open/inner/state");
     mode(0o777);
     let error = not_started(&scratch, scratch.lonely().state_dir(&state)).await;
@@ -179,7 +231,11 @@ async fn no_umask_keeps_the_servers_user_from_our_files() {
     }
     if role().is_none() {
         // Without rights for its owner, only root can use what it creates.
-        let umasks: &[&str] = if rustix::process::geteuid().is_root() { &["077", "777"] } else { &["077"] };
+        let umasks: &[&str] = if rustix::process::geteuid().is_root() {
+            &["077", "777"]
+        } else {
+            &["077"]
+        };
         for umask in umasks {
             let mut shell = Command::new("sh");
             shell.args(["-c", &format!("umask {umask} && exec \"$@\""), "sh"]);

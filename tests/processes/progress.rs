@@ -9,7 +9,9 @@ use super::support::{Scratch, here, natively};
 
 /// In a child: the directory of the test that started it.
 fn root_of_child() -> Option<PathBuf> {
-    role().and(std::env::var_os("SCRATCH_OF_TEST")).map(PathBuf::from)
+    role()
+        .and(std::env::var_os("SCRATCH_OF_TEST"))
+        .map(PathBuf::from)
 }
 
 /// Runs until a file exists, which the server's user can see.
@@ -29,30 +31,53 @@ async fn a_pipe_gets_a_line_for_each_step_that_takes_long() {
     }
     if let Some(root) = root_of_child() {
         let scratch = Scratch::new();
-        let harness = scratch.lonely().migrations(root.join("migrations")).build().unwrap();
+        let harness = scratch
+            .lonely()
+            .migrations(root.join("migrations"))
+            .build()
+            .unwrap();
         harness.tx().await.unwrap().close().await.unwrap();
         return;
     }
     let scratch = Scratch::new();
     for (number, name) in ["first", "second"].into_iter().enumerate() {
-        scratch.write(&format!("migrations/{}_{name}.sql", number + 1), &waiting_for(&scratch, name));
+        scratch.write(
+            &format!("migrations/{}_{name}.sql", number + 1),
+            &waiting_for(&scratch, name),
+        );
     }
     let mut child = again_natively(here!());
-    child.env("SCRATCH_OF_TEST", scratch.path("")).stdout(Stdio::null()).stderr(Stdio::piped());
+    child
+        .env("SCRATCH_OF_TEST", scratch.path(""))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     let mut child = child.spawn().unwrap();
     let mut lines = Vec::new();
     // A step ends when its line has been read: without the line, the migration waits until its limit and the child fails.
-    for line in BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok) {
+    for line in BufReader::new(child.stderr.take().unwrap())
+        .lines()
+        .map_while(Result::ok)
+    {
         if let Some(step) = line.strip_prefix("ebbtide: migrating ") {
-            let name = if step.starts_with("1 of 2: ") { "first" } else { "second" };
+            let name = if step.starts_with("1 of 2: ") {
+                "first"
+            } else {
+                "second"
+            };
             scratch.write(name, "");
         }
         lines.push(line);
     }
     assert!(child.wait().unwrap().success(), "{lines:#?}");
-    let migrating: Vec<&String> = lines.iter().filter(|line| line.starts_with("ebbtide: migrating ")).collect();
+    let migrating: Vec<&String> = lines
+        .iter()
+        .filter(|line| line.starts_with("ebbtide: migrating "))
+        .collect();
     assert_eq!(migrating.len(), 2, "each is written once: {lines:#?}");
-    assert!(migrating[0].contains("first") && migrating[1].contains("second"), "{lines:#?}");
+    assert!(
+        migrating[0].contains("first") && migrating[1].contains("second"),
+        "{lines:#?}"
+    );
 }
 
 #[tokio::test]
@@ -62,7 +87,11 @@ async fn the_name_of_the_database_of_the_migrations_is_reported_where_it_stays()
     }
     if let Some(root) = root_of_child() {
         let scratch = Scratch::new();
-        let harness = scratch.builder().migrations(root.join("migrations")).build().unwrap();
+        let harness = scratch
+            .builder()
+            .migrations(root.join("migrations"))
+            .build()
+            .unwrap();
         harness.tx().await.unwrap().close().await.unwrap();
         return;
     }
@@ -83,10 +112,18 @@ async fn the_name_of_the_database_of_the_migrations_is_reported_where_it_stays()
             .map(str::to_owned)
             .collect()
     };
-    let run = || again_natively(here!()).env("SCRATCH_OF_TEST", scratch.path("")).output().unwrap();
+    let run = || {
+        again_natively(here!())
+            .env("SCRATCH_OF_TEST", scratch.path(""))
+            .output()
+            .unwrap()
+    };
     let first: Vec<String> = reports(run());
     assert_eq!(first.len(), 1, "{first:#?}");
-    assert!(first[0].contains("stands in the comment on table public.quiet, rows of public.jobs: call"), "{first:#?}");
+    assert!(
+        first[0].contains("stands in the comment on table public.quiet, rows of public.jobs: call"),
+        "{first:#?}"
+    );
     // The template is there, and nothing is built.
     let second: Vec<String> = reports(run());
     assert_eq!(second.len(), 0, "{second:#?}");

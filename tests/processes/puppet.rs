@@ -36,10 +36,18 @@ impl Puppet {
     /// Starts a puppet whose environment is prepared; what it prints for people goes to `errors`.
     pub(crate) fn start(environment: impl FnOnce(&mut Command), errors: PathBuf) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "puppet::a_puppet_does_what_it_is_told", "--nocapture", "--test-threads=1"]);
+        command.args([
+            "--exact",
+            "puppet::a_puppet_does_what_it_is_told",
+            "--nocapture",
+            "--test-threads=1",
+        ]);
         command.env(STRINGS, "pulled").env_remove("RUST_BACKTRACE");
         environment(&mut command);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(std::fs::File::create(&errors).unwrap());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(&errors).unwrap());
         let mut child = command.spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         let (sender, answers) = channel();
@@ -53,7 +61,12 @@ impl Puppet {
                 }
             }
         });
-        Self { orders: child.stdin.take(), child, answers, errors }
+        Self {
+            orders: child.stdin.take(),
+            child,
+            answers,
+            errors,
+        }
     }
 
     /// Gives an order. Nobody minds when the puppet is gone: the answer will be missing.
@@ -66,10 +79,13 @@ impl Puppet {
     /// The answer to the order before, or what went wrong.
     pub(crate) fn answer(&self) -> Result<String, String> {
         let said = || std::fs::read_to_string(&self.errors).unwrap_or_default();
-        let line = self.answers.recv_timeout(PATIENCE).map_err(|error| match error {
-            RecvTimeoutError::Timeout => format!("no answer after {PATIENCE:?}: {}", said()),
-            RecvTimeoutError::Disconnected => format!("the puppet has ended: {}", said()),
-        })?;
+        let line = self
+            .answers
+            .recv_timeout(PATIENCE)
+            .map_err(|error| match error {
+                RecvTimeoutError::Timeout => format!("no answer after {PATIENCE:?}: {}", said()),
+                RecvTimeoutError::Disconnected => format!("the puppet has ended: {}", said()),
+            })?;
         match line.split_once(' ') {
             Some(("ok", answer)) => Ok(answer.to_owned()),
             _ => Err(line),
@@ -80,7 +96,8 @@ impl Puppet {
     #[track_caller]
     pub(crate) fn ask(&mut self, order: &str) -> String {
         self.tell(order);
-        self.answer().unwrap_or_else(|error| panic!("{order}: {error}"))
+        self.answer()
+            .unwrap_or_else(|error| panic!("{order}: {error}"))
     }
 
     pub(crate) fn kill(mut self) {
@@ -114,7 +131,12 @@ impl Puppet {
 pub(crate) fn sixteen_at_once(puppet: impl FnMut() -> Puppet) -> Vec<Puppet> {
     let mut puppets: Vec<Puppet> = std::iter::repeat_with(puppet).take(16).collect();
     for puppet in &mut puppets {
-        for order in ["start", "provision", "open", "query select count(*)::text from things"] {
+        for order in [
+            "start",
+            "provision",
+            "open",
+            "query select count(*)::text from things",
+        ] {
             puppet.tell(order);
         }
     }
@@ -122,9 +144,26 @@ pub(crate) fn sixteen_at_once(puppet: impl FnMut() -> Puppet) -> Vec<Puppet> {
     for puppet in &puppets {
         answers.push((0..4).map(|_| puppet.answer().unwrap()).collect());
     }
-    assert_eq!(answers.iter().filter(|answers| answers[0] == "started").count(), 1, "{answers:?}");
-    assert_eq!(answers.iter().filter(|answers| answers[1] == "built").count(), 1, "{answers:?}");
-    assert!(answers.iter().all(|answers| answers[3] == "0"), "{answers:?}");
+    assert_eq!(
+        answers
+            .iter()
+            .filter(|answers| answers[0] == "started")
+            .count(),
+        1,
+        "{answers:?}"
+    );
+    assert_eq!(
+        answers
+            .iter()
+            .filter(|answers| answers[1] == "built")
+            .count(),
+        1,
+        "{answers:?}"
+    );
+    assert!(
+        answers.iter().all(|answers| answers[3] == "0"),
+        "{answers:?}"
+    );
     puppets
 }
 
@@ -142,7 +181,10 @@ fn a_puppet_does_what_it_is_told() {
     if std::env::var_os(STRINGS).is_none() {
         return;
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let mut tx = None;
     for order in std::io::stdin().lines() {
         let order = order.unwrap();
@@ -162,7 +204,10 @@ fn a_puppet_does_what_it_is_told() {
 }
 
 /// Uses the server from its start on and ends after so many milliseconds, wherever it is then.
-#[expect(clippy::print_stderr, reason = "it is kept for whoever asks why the test failed")]
+#[expect(
+    clippy::print_stderr,
+    reason = "it is kept for whoever asks why the test failed"
+)]
 fn doomed(runtime: &Runtime, object: &str) {
     let (ending, moment) = object.split_once(' ').expect("an ending and a moment");
     let moment = Duration::from_millis(moment.parse().unwrap());
@@ -191,7 +236,9 @@ fn doomed(runtime: &Runtime, object: &str) {
 async fn use_it() -> Result<Infallible, Box<dyn Error>> {
     loop {
         let mut tx = ebbtide::tx().await?;
-        sqlx::query("insert into things (name) values ('the one')").execute(&mut *tx).await?;
+        sqlx::query("insert into things (name) values ('the one')")
+            .execute(&mut *tx)
+            .await?;
         tx.close().await?;
     }
 }
@@ -201,17 +248,31 @@ async fn obey(tx: &mut Option<Tx>, verb: &str, object: &str) -> Result<String, B
     let done = || Ok(String::new());
     match verb {
         "wait" => done(),
-        "start" => Ok(if ebbtide::harness()?.start().await?.reused { "reused" } else { "started" }.into()),
-        "provision" => Ok(if ebbtide::harness()?.provision().await?.reused { "reused" } else { "built" }.into()),
+        "start" => Ok(if ebbtide::harness()?.start().await?.reused {
+            "reused"
+        } else {
+            "started"
+        }
+        .into()),
+        "provision" => Ok(if ebbtide::harness()?.provision().await?.reused {
+            "reused"
+        } else {
+            "built"
+        }
+        .into()),
         "open" => {
             *tx = Some(ebbtide::tx().await?);
             done()
         }
         "run" => {
-            sqlx::raw_sql(AssertSqlSafe(object)).execute(&mut **tx.as_mut().ok_or(CLOSED)?).await?;
+            sqlx::raw_sql(AssertSqlSafe(object))
+                .execute(&mut **tx.as_mut().ok_or(CLOSED)?)
+                .await?;
             done()
         }
-        "query" => Ok(sqlx::query_scalar(AssertSqlSafe(object)).fetch_one(&mut **tx.as_mut().ok_or(CLOSED)?).await?),
+        "query" => Ok(sqlx::query_scalar(AssertSqlSafe(object))
+            .fetch_one(&mut **tx.as_mut().ok_or(CLOSED)?)
+            .await?),
         "close" => {
             tx.take().ok_or(CLOSED)?.close().await?;
             done()
@@ -220,7 +281,9 @@ async fn obey(tx: &mut Option<Tx>, verb: &str, object: &str) -> Result<String, B
         "read" => {
             let (url, sql) = object.split_once(' ').expect("a URL and a query");
             let mut connection = PgConnection::connect(url).await?;
-            Ok(sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut connection).await?)
+            Ok(sqlx::query_scalar(AssertSqlSafe(sql))
+                .fetch_one(&mut connection)
+                .await?)
         }
         "transactions" => transactions(object.parse()?).await,
         "joins" => joins(object.parse()?).await,
@@ -232,11 +295,15 @@ async fn obey(tx: &mut Option<Tx>, verb: &str, object: &str) -> Result<String, B
 async fn transactions(count: u32) -> Result<String, Box<dyn Error>> {
     for number in 0..count {
         let mut tx = ebbtide::tx().await?;
-        let alone: bool = sqlx::query_scalar("select pg_try_advisory_lock(4711)").fetch_one(&mut *tx).await?;
+        let alone: bool = sqlx::query_scalar("select pg_try_advisory_lock(4711)")
+            .fetch_one(&mut *tx)
+            .await?;
         if !alone {
             return Err(format!("somebody else holds the lock of {}", tx.url()).into());
         }
-        sqlx::query("insert into things (name) values ('the one')").execute(&mut *tx).await?;
+        sqlx::query("insert into things (name) values ('the one')")
+            .execute(&mut *tx)
+            .await?;
         if number % 2 == 0 {
             tx.close().await?;
         }
@@ -251,9 +318,10 @@ async fn joins(count: u32) -> Result<String, Box<dyn Error>> {
         let harness = Builder::new().build()?;
         started += u32::from(!harness.start().await?.reused);
         let mut tx = harness.tx().await?;
-        let name: String = sqlx::query_scalar("insert into things (name) values ('the one') returning name")
-            .fetch_one(&mut *tx)
-            .await?;
+        let name: String =
+            sqlx::query_scalar("insert into things (name) values ('the one') returning name")
+                .fetch_one(&mut *tx)
+                .await?;
         assert_eq!(name, "the one");
         tx.close().await?;
         drop(harness);

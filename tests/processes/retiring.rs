@@ -62,7 +62,10 @@ fn processes_that_come_and_go_all_the_time_never_lose_their_server() {
     for puppet in &mut puppets {
         puppet.tell("joins 100");
     }
-    let started: Vec<String> = puppets.iter().map(|puppet| puppet.answer().unwrap()).collect();
+    let started: Vec<String> = puppets
+        .iter()
+        .map(|puppet| puppet.answer().unwrap())
+        .collect();
     println!("servers started: {started:?}");
     drop(puppets);
     scene.wait_until_nothing_is_left();

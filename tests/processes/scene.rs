@@ -30,11 +30,23 @@ impl Scene {
     /// A scene whose servers go as soon as nobody uses them, and start quickly if other tests have run before.
     pub(crate) fn new() -> Self {
         let scene = Self::cold();
-        let cache = scene.scratch.builder().build().unwrap().plan().state_dir.join("cache");
+        let cache = scene
+            .scratch
+            .builder()
+            .build()
+            .unwrap()
+            .plan()
+            .state_dir
+            .join("cache");
         if cache.is_dir() {
             std::fs::create_dir(scene.state()).unwrap();
             // Links, because the prepared data is only ever read, and writing it takes as long as making it.
-            let linked = Command::new("cp").arg("-al").arg(cache).arg(scene.state()).output().unwrap();
+            let linked = Command::new("cp")
+                .arg("-al")
+                .arg(cache)
+                .arg(scene.state())
+                .output()
+                .unwrap();
             if !linked.status.success() {
                 std::fs::remove_dir_all(scene.state()).unwrap();
             }
@@ -45,8 +57,16 @@ impl Scene {
     /// A scene whose first server has to prepare everything.
     pub(crate) fn cold() -> Self {
         let scratch = Scratch::new();
-        scratch.write("migrations/1_things.sql", "create table things (id bigserial primary key, name text unique);");
-        Self { scratch, linger: Duration::ZERO, storage: None, puppets: AtomicU32::new(0) }
+        scratch.write(
+            "migrations/1_things.sql",
+            "create table things (id bigserial primary key, name text unique);",
+        );
+        Self {
+            scratch,
+            linger: Duration::ZERO,
+            storage: None,
+            puppets: AtomicU32::new(0),
+        }
     }
 
     pub(crate) fn linger(self, linger: Duration) -> Self {
@@ -54,7 +74,10 @@ impl Scene {
     }
 
     pub(crate) fn storage(self, storage: &'static str) -> Self {
-        Self { storage: Some(storage), ..self }
+        Self {
+            storage: Some(storage),
+            ..self
+        }
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
@@ -78,7 +101,9 @@ impl Scene {
             command.env("EBBTIDE_STATE_DIR", self.state());
             command.env("EBBTIDE_CONFIG", self.path("ebbtide.toml"));
             command.env("EBBTIDE_LINGER", format!("{}ms", self.linger.as_millis()));
-            command.env("EBBTIDE_MIGRATIONS", self.path("migrations")).env("EBBTIDE_SEEDS", "none");
+            command
+                .env("EBBTIDE_MIGRATIONS", self.path("migrations"))
+                .env("EBBTIDE_SEEDS", "none");
             if let Some(storage) = self.storage {
                 command.env("EBBTIDE_STORAGE", storage);
             }
@@ -95,17 +120,32 @@ impl Scene {
         let id = |at: usize| user.split(':').nth(at)?.parse().ok();
         let (uid, gid): (u32, u32) = (id(2)?, id(3)?);
         let executable = std::env::current_exe().unwrap();
-        let may_run = Command::new(&executable).arg("--list").uid(uid).gid(gid).output();
-        if !rustix::process::geteuid().is_root() || !may_run.is_ok_and(|output| output.status.success()) {
+        let may_run = Command::new(&executable)
+            .arg("--list")
+            .uid(uid)
+            .gid(gid)
+            .output();
+        if !rustix::process::geteuid().is_root()
+            || !may_run.is_ok_and(|output| output.status.success())
+        {
             return None;
         }
         let home = self.path("other");
         std::fs::create_dir(&home).unwrap();
         std::os::unix::fs::chown(&home, Some(uid), Some(gid)).unwrap();
         let environment = |command: &mut Command| {
-            command.uid(uid).gid(gid).current_dir("/").env("EBBTIDE_BACKEND", "native").env("EBBTIDE_LINGER", "0s");
-            command.env("EBBTIDE_STATE_DIR", home.join("state")).env("EBBTIDE_CONFIG", self.path("ebbtide.toml"));
-            command.env("EBBTIDE_MIGRATIONS", self.path("migrations")).env("EBBTIDE_SEEDS", "none");
+            command
+                .uid(uid)
+                .gid(gid)
+                .current_dir("/")
+                .env("EBBTIDE_BACKEND", "native")
+                .env("EBBTIDE_LINGER", "0s");
+            command
+                .env("EBBTIDE_STATE_DIR", home.join("state"))
+                .env("EBBTIDE_CONFIG", self.path("ebbtide.toml"));
+            command
+                .env("EBBTIDE_MIGRATIONS", self.path("migrations"))
+                .env("EBBTIDE_SEEDS", "none");
             command.env_remove("XDG_RUNTIME_DIR");
         };
         Some((uid, Puppet::start(environment, self.path("puppet.other"))))
@@ -122,7 +162,11 @@ impl Scene {
     /// Everything in the folder of servers that is a folder.
     pub(crate) fn instances(&self) -> Vec<PathBuf> {
         let servers = self.servers();
-        names_in(&servers).into_iter().map(|name| servers.join(name)).filter(|path| path.is_dir()).collect()
+        names_in(&servers)
+            .into_iter()
+            .map(|name| servers.join(name))
+            .filter(|path| path.is_dir())
+            .collect()
     }
 
     /// The one server, while it runs and when the one before has gone.
@@ -140,14 +184,19 @@ impl Scene {
         let state = self.state();
         let ours = |seen: &Seen| {
             let below = |text: &str| text.starts_with(&*state.to_string_lossy());
-            seen.words.iter().any(|word| below(word)) || below(&seen.folder) || self.memory_holds(&seen.folder)
+            seen.words.iter().any(|word| below(word))
+                || below(&seen.folder)
+                || self.memory_holds(&seen.folder)
         };
         processes().into_iter().filter(ours).collect()
     }
 
     /// PostgreSQL's first processes: the others have another command line.
     pub(crate) fn postmasters(&self) -> Vec<Seen> {
-        self.processes().into_iter().filter(|seen| seen.words[0].ends_with("/postgres")).collect()
+        self.processes()
+            .into_iter()
+            .filter(|seen| seen.words[0].ends_with("/postgres"))
+            .collect()
     }
 
     /// Shells that look after this scene's servers: the supervisors and their deputies.
@@ -167,12 +216,18 @@ impl Scene {
             Some(owner.split('.').next()?.to_owned())
         });
         let owners: Vec<String> = owners.collect();
-        self.shells().into_iter().filter(|seen| owners.contains(&seen.pid)).collect()
+        self.shells()
+            .into_iter()
+            .filter(|seen| owners.contains(&seen.pid))
+            .collect()
     }
 
     /// Data folders of this scene in memory.
     fn data_in_memory(&self) -> Vec<String> {
-        names_in(&memory()).into_iter().filter(|name| name.starts_with(&self.mark())).collect()
+        names_in(&memory())
+            .into_iter()
+            .filter(|name| name.starts_with(&self.mark()))
+            .collect()
     }
 
     fn memory_holds(&self, folder: &str) -> bool {
@@ -207,7 +262,10 @@ impl Scene {
             if left.is_empty() {
                 return;
             }
-            assert!(began.elapsed() < Duration::from_secs(30), "left after 30 s: {left:#?}");
+            assert!(
+                began.elapsed() < Duration::from_secs(30),
+                "left after 30 s: {left:#?}"
+            );
             std::thread::sleep(Duration::from_millis(25));
         }
     }
@@ -215,7 +273,10 @@ impl Scene {
     /// A superuser's session on the server, as soon as it answers.
     pub(crate) async fn admin(&self) -> PgConnection {
         let folder = self.instances().remove(0);
-        let options = PgConnectOptions::new_without_pgpass().socket(folder).port(5432).ssl_mode(PgSslMode::Disable);
+        let options = PgConnectOptions::new_without_pgpass()
+            .socket(folder)
+            .port(5432)
+            .ssl_mode(PgSslMode::Disable);
         let options = options.username("postgres").database("postgres");
         for _ in 0..500 {
             if let Ok(connection) = PgConnection::connect_with(&options).await {
@@ -239,7 +300,10 @@ impl Scene {
 pub(crate) async fn wait_for(admin: &mut PgConnection, query: &'static str, wanted: i64) {
     let mut found = None;
     for _ in 0..1500 {
-        let count: i64 = sqlx::query_scalar(query).fetch_one(&mut *admin).await.unwrap();
+        let count: i64 = sqlx::query_scalar(query)
+            .fetch_one(&mut *admin)
+            .await
+            .unwrap();
         if count == wanted {
             return;
         }
@@ -259,7 +323,10 @@ pub(crate) fn is_looked_after(instance: &Path) -> bool {
 }
 
 fn memory() -> PathBuf {
-    PathBuf::from(format!("/dev/shm/ebbtide-{}", rustix::process::geteuid().as_raw()))
+    PathBuf::from(format!(
+        "/dev/shm/ebbtide-{}",
+        rustix::process::geteuid().as_raw()
+    ))
 }
 
 /// A running server: all that has to go with it.
@@ -281,7 +348,11 @@ impl Running {
             let mark = std::fs::read_to_string(instance.join(file)).unwrap();
             Seen::of(mark.split('.').next().unwrap()).unwrap()
         };
-        let data = std::fs::read_link(instance.join("lanes")).unwrap().parent().unwrap().to_owned();
+        let data = std::fs::read_link(instance.join("lanes"))
+            .unwrap()
+            .parent()
+            .unwrap()
+            .to_owned();
         let pid_file = std::fs::read_to_string(data.join("postmaster.pid")).unwrap();
         let lines: Vec<&str> = pid_file.lines().collect();
         let segment = lines[6].split_whitespace().nth(1).unwrap().to_owned();
@@ -293,17 +364,29 @@ impl Running {
             data,
             segment,
         };
-        assert_eq!(running.left().len(), 6, "all of it can be seen: {running:?}");
+        assert_eq!(
+            running.left().len(),
+            6,
+            "all of it can be seen: {running:?}"
+        );
         running
     }
 
     pub(crate) fn identity(&self) -> String {
-        self.instance.file_name().unwrap().to_string_lossy().into_owned()
+        self.instance
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+            .into_owned()
     }
 
     pub(crate) fn left(&self) -> Vec<String> {
-        let paths = [&self.instance, &self.data].into_iter().filter(|path| path.symlink_metadata().is_ok());
-        let processes = [&self.supervisor, &self.deputy, &self.postmaster].into_iter().filter(|seen| seen.lives());
+        let paths = [&self.instance, &self.data]
+            .into_iter()
+            .filter(|path| path.symlink_metadata().is_ok());
+        let processes = [&self.supervisor, &self.deputy, &self.postmaster]
+            .into_iter()
+            .filter(|seen| seen.lives());
         paths
             .map(|path| path.display().to_string())
             .chain(processes.map(|seen| format!("{seen:?}")))
@@ -315,7 +398,9 @@ impl Running {
     pub(crate) fn kill_shells(&self) {
         self.supervisor.signal(Signal::KILL);
         self.deputy.signal(Signal::KILL);
-        wait_until("the killed shells have ended", || !self.supervisor.lives() && !self.deputy.lives());
+        wait_until("the killed shells have ended", || {
+            !self.supervisor.lives() && !self.deputy.lives()
+        });
     }
 
     pub(crate) fn lives(&self) -> bool {
@@ -343,21 +428,37 @@ impl Seen {
         let folder = Path::new("/proc").join(pid);
         let started = started(pid)?;
         let words = std::fs::read(folder.join("cmdline")).ok()?;
-        let words = words.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        let words = words
+            .split(|byte| *byte == 0)
+            .map(|word| String::from_utf8_lossy(word).into_owned())
+            .collect();
         let folder = std::fs::read_link(folder.join("cwd")).unwrap_or_default();
-        Some(Self { pid: pid.to_owned(), started, words, folder: folder.to_string_lossy().into_owned() })
+        Some(Self {
+            pid: pid.to_owned(),
+            started,
+            words,
+            folder: folder.to_string_lossy().into_owned(),
+        })
     }
 
     /// System V segments that it made. An older one is of an earlier process with the same number.
     pub(crate) fn segments(&self) -> Vec<String> {
         let stat = std::fs::read_to_string("/proc/stat").unwrap();
-        let booted: u64 = stat.lines().find_map(|line| line.strip_prefix("btime ")).unwrap().parse().unwrap();
+        let booted: u64 = stat
+            .lines()
+            .find_map(|line| line.strip_prefix("btime "))
+            .unwrap()
+            .parse()
+            .unwrap();
         let began = booted + self.started.parse::<u64>().unwrap() / USER_HZ - 1;
         let made = |segment: &String| {
             let words: Vec<&str> = segment.split_whitespace().collect();
             words[14].parse::<u64>().unwrap() >= began
         };
-        segments_with(4, &self.pid).into_iter().filter(made).collect()
+        segments_with(4, &self.pid)
+            .into_iter()
+            .filter(made)
+            .collect()
     }
 
     pub(crate) fn lives(&self) -> bool {
@@ -382,7 +483,9 @@ impl Seen {
 /// System V segments by a column of the system's table: 1 is the number, 4 the process that made it.
 fn segments_with(column: usize, value: &str) -> Vec<String> {
     let segments = std::fs::read_to_string("/proc/sysvipc/shm").unwrap();
-    let wanted = segments.lines().filter(|line| line.split_whitespace().nth(column) == Some(value));
+    let wanted = segments
+        .lines()
+        .filter(|line| line.split_whitespace().nth(column) == Some(value));
     wanted.map(|line| format!("segment {line}")).collect()
 }
 
@@ -394,7 +497,8 @@ fn started(pid: &str) -> Option<String> {
 }
 
 fn processes() -> Vec<Seen> {
-    let numbers =
-        names_in(Path::new("/proc")).into_iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+    let numbers = names_in(Path::new("/proc"))
+        .into_iter()
+        .filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
     numbers.filter_map(|pid| Seen::of(&pid)).collect()
 }

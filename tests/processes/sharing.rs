@@ -38,24 +38,40 @@ fn the_next_process_reuses_server_and_template_if_it_wants_the_same() {
     }
     let scene = Scene::new().linger(LONG);
     let mut first = scene.puppet();
-    assert_eq!([first.ask("start"), first.ask("provision")], ["started", "built"]);
+    assert_eq!(
+        [first.ask("start"), first.ask("provision")],
+        ["started", "built"]
+    );
     let server = identity(&mut first);
     assert_eq!(server, scene.server().identity());
     first.end();
 
     let mut second = scene.puppet();
-    assert_eq!([second.ask("start"), second.ask("provision")], ["reused", "reused"]);
+    assert_eq!(
+        [second.ask("start"), second.ask("provision")],
+        ["reused", "reused"]
+    );
     assert_eq!(identity(&mut second), server);
     second.end();
 
-    let migrations = scene.write("other/1_other.sql", "create table other ();").parent().unwrap().to_owned();
+    let migrations = scene
+        .write("other/1_other.sql", "create table other ();")
+        .parent()
+        .unwrap()
+        .to_owned();
     let mut third = scene.puppet_with(&[("EBBTIDE_MIGRATIONS", migrations)]);
-    assert_eq!([third.ask("start"), third.ask("provision")], ["reused", "built"]);
+    assert_eq!(
+        [third.ask("start"), third.ask("provision")],
+        ["reused", "built"]
+    );
     assert_eq!(identity(&mut third), server);
 
     let config = scene.write("other.toml", "[server]\nsettings = { work_mem = \"5MB\" }");
     let mut fourth = scene.puppet_with(&[("EBBTIDE_CONFIG", config)]);
-    assert_eq!([fourth.ask("start"), fourth.ask("provision")], ["started", "built"]);
+    assert_eq!(
+        [fourth.ask("start"), fourth.ask("provision")],
+        ["started", "built"]
+    );
     assert_ne!(identity(&mut fourth), server);
     assert_eq!(scene.postmasters().len(), 2);
     drop((third, fourth));
@@ -98,12 +114,17 @@ fn a_kept_database_can_be_read_later_and_holds_its_server() {
     let server = scene.server();
     keeper.end();
     let leases = server.instance.join("leases");
-    wait_until("the supervisor has seen that the process is gone", || names_in(&leases).len() == 1);
+    wait_until("the supervisor has seen that the process is gone", || {
+        names_in(&leases).len() == 1
+    });
     let lease = names_in(&leases).remove(0);
     assert!(lease.starts_with("until."), "{lease}");
 
     let mut reader = scene.puppet();
-    assert_eq!(reader.ask(&format!("read {url} select name from things")), "a thing to look at");
+    assert_eq!(
+        reader.ask(&format!("read {url} select name from things")),
+        "a thing to look at"
+    );
     reader.end();
     assert!(server.lives());
     std::fs::remove_file(leases.join(lease)).unwrap();

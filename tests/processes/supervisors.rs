@@ -16,7 +16,9 @@ fn nothing_is_left_and_no_test_is_harmed_whenever_supervisors_are_killed() {
     }
     rounds::play(6, LATEST, |round| {
         // What is killed while it prepares the first server is tried by `orphans` and `killed`.
-        let scene = Scene::new().linger(Duration::from_secs(1)).storage(round.storage);
+        let scene = Scene::new()
+            .linger(Duration::from_secs(1))
+            .storage(round.storage);
         let mut workers: Vec<Seen> = Vec::new();
         let ended = match round.ending {
             "kill" | "abort" | "panic" => under_a_living_test(round, &scene, &mut workers),
@@ -37,18 +39,31 @@ fn under_a_living_test(round: &Round, scene: &Scene, workers: &mut Vec<Seen>) ->
     if round.ending == "kill" {
         kill_after(round.moment, scene);
     }
-    test.answer().unwrap_or_else(|error| panic!("{round:?}: {error}"));
+    test.answer()
+        .unwrap_or_else(|error| panic!("{round:?}: {error}"));
     for victim in ["owner", "deputy", "owner"] {
         let server = scene.server();
         workers.extend(scene.processes());
         let next = Instant::now() + round.moment / 3;
         while Instant::now() < next {
-            assert_eq!(test.ask("query select count(*)::text from things"), "0", "{round:?}");
+            assert_eq!(
+                test.ask("query select count(*)::text from things"),
+                "0",
+                "{round:?}"
+            );
         }
-        let victim = if victim == "owner" { &server.supervisor } else { &server.deputy };
+        let victim = if victim == "owner" {
+            &server.supervisor
+        } else {
+            &server.deputy
+        };
         victim.kill();
         wait_until("two living shells look after it", || {
-            assert_eq!(test.ask("query select count(*)::text from things"), "0", "{round:?}");
+            assert_eq!(
+                test.ask("query select count(*)::text from things"),
+                "0",
+                "{round:?}"
+            );
             is_looked_after(&server.instance)
         });
         assert!(server.postmaster.lives(), "{round:?}");

@@ -17,7 +17,9 @@ pub(crate) use here;
 /// The test in the path of an item within it, which begins with the executable's name.
 pub fn test_around(item: &'static str) -> &'static str {
     let (_, path) = item.split_once("::").expect("an item of a crate");
-    path.strip_suffix("::mark").expect("the macro's item").trim_end_matches("::{{closure}}")
+    path.strip_suffix("::mark")
+        .expect("the macro's item")
+        .trim_end_matches("::{{closure}}")
 }
 
 /// The part that this process plays, when it is a child.
@@ -42,13 +44,23 @@ pub fn again_as(role: &str, test: &str) -> Command {
 /// The same on this machine's binaries, without the variables that would choose them in the builder's place.
 pub fn again_natively(test: &str) -> Command {
     let mut child = again_as("without variables", test);
-    child.env("EBBTIDE_BACKEND", "native").env_remove("EBBTIDE_PG_BIN").env_remove("EBBTIDE_POSTGRES");
+    child
+        .env("EBBTIDE_BACKEND", "native")
+        .env_remove("EBBTIDE_PG_BIN")
+        .env_remove("EBBTIDE_POSTGRES");
     child
 }
 
 /// Asserts that the child has run its test, and that it passed. Returns what it said.
 pub fn passed(output: &Output) -> String {
-    let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && said.contains("1 passed"), "{}\n{said}\n{complained}", output.status);
+    let (said, complained) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{}\n{said}\n{complained}",
+        output.status
+    );
     said.into_owned()
 }

@@ -37,7 +37,9 @@ pub fn only_on(backend: Backend, test: &str) -> bool {
         child.env_remove(variable);
     }
     let said = passed(&child.output().unwrap());
-    said.lines().filter(|line| line.starts_with(SKIPPED)).for_each(say);
+    said.lines()
+        .filter(|line| line.starts_with(SKIPPED))
+        .for_each(say);
     false
 }
 
@@ -45,7 +47,11 @@ pub fn only_on(backend: Backend, test: &str) -> bool {
 fn needs(backend: Backend, test: &str) -> bool {
     static MISSING: Mutex<Option<HashMap<Backend, Option<String>>>> = Mutex::new(None);
     let mut known = MISSING.lock().unwrap_or_else(PoisonError::into_inner);
-    let reason = known.get_or_insert_default().entry(backend).or_insert_with(|| missing(backend)).clone();
+    let reason = known
+        .get_or_insert_default()
+        .entry(backend)
+        .or_insert_with(|| missing(backend))
+        .clone();
     drop(known);
     if let Some(reason) = &reason {
         skip_test(test, &backend.to_string(), reason);
@@ -58,11 +64,18 @@ fn missing(backend: Backend) -> Option<String> {
     // A thread of its own, because the test's may run a runtime already.
     let started = std::thread::spawn(move || {
         let harness = on(&Scratch::new(), backend).build()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(harness.start()).map(drop)
     });
     let error = started.join().unwrap().err()?;
-    let kinds = [ErrorKind::BackendUnavailable, ErrorKind::BinariesNotFound, ErrorKind::ImageUnavailable];
+    let kinds = [
+        ErrorKind::BackendUnavailable,
+        ErrorKind::BinariesNotFound,
+        ErrorKind::ImageUnavailable,
+    ];
     kinds.contains(&error.kind()).then(|| error.to_string())
 }
 

@@ -6,7 +6,12 @@
     clippy::allow_attributes,
     reason = "every test binary uses a part of it"
 )]
-#![allow(unreachable_pub, missing_docs, clippy::unwrap_used, reason = "it is code of tests")]
+#![allow(
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "it is code of tests"
+)]
 
 pub mod again;
 mod backend;
@@ -58,14 +63,25 @@ impl Scratch {
     pub fn builder(&self) -> Builder {
         let builder = Harness::builder().config_file(self.path("ebbtide.toml"));
         let migrations = self.path("migrations");
-        let builder = if migrations.is_dir() { builder.migrations(migrations) } else { builder.without_migrations() };
+        let builder = if migrations.is_dir() {
+            builder.migrations(migrations)
+        } else {
+            builder.without_migrations()
+        };
         let seeds = self.path("seeds");
-        if seeds.is_dir() { builder.seeds(seeds) } else { builder.without_seeds() }
+        if seeds.is_dir() {
+            builder.seeds(seeds)
+        } else {
+            builder.without_seeds()
+        }
     }
 
     /// The same on a server of its own, from this machine's binaries, that goes as soon as nobody uses it.
     pub fn lonely(&self) -> Builder {
-        self.builder().backend(Backend::Native).state_dir(self.state_dir()).linger(Duration::ZERO)
+        self.builder()
+            .backend(Backend::Native)
+            .state_dir(self.state_dir())
+            .linger(Duration::ZERO)
     }
 
     pub fn state_dir(&self) -> PathBuf {
@@ -100,7 +116,9 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 
 pub fn names_in(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
 }
 
 /// For the server's user, where the tests run as root.

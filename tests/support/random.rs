@@ -1,6 +1,15 @@
 //! Random numbers by a seed, for tests that put together what they run.
-#![allow(dead_code, clippy::allow_attributes, reason = "every test binary uses a part of it")]
-#![allow(unreachable_pub, missing_docs, clippy::unwrap_used, reason = "it is code of tests")]
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "every test binary uses a part of it"
+)]
+#![allow(
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "it is code of tests"
+)]
 
 /// Sebastiano Vigna's `SplitMix64`: every seed gives numbers of its own.
 pub struct Random(pub u64);

@@ -1,6 +1,16 @@
 //! Failures and their reports, with everything replaced that differs from run to run and from machine to machine.
-#![allow(dead_code, unused_macros, clippy::allow_attributes, reason = "every test binary uses a part of it")]
-#![allow(unreachable_pub, missing_docs, clippy::unwrap_used, reason = "it is code of tests")]
+#![allow(
+    dead_code,
+    unused_macros,
+    clippy::allow_attributes,
+    reason = "every test binary uses a part of it"
+)]
+#![allow(
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "it is code of tests"
+)]
 
 use std::time::{Duration, Instant};
 
@@ -28,13 +38,25 @@ pub fn replacements(scratch: &Scratch) -> insta::Settings {
     }
     settings.add_filter(root.to_str().unwrap().trim_end_matches('/'), "[SCRATCH]");
     settings.add_filter(r"servers/[0-9a-f]{8}\.[0-9a-f]{8}", "servers/[INSTANCE]");
-    settings.add_filter(r"PostgreSQL \d+(\.\d+|\w+\d+)( \([^)]*\))?", "PostgreSQL [VERSION]");
+    settings.add_filter(
+        r"PostgreSQL \d+(\.\d+|\w+\d+)( \([^)]*\))?",
+        "PostgreSQL [VERSION]",
+    );
     settings.add_filter(r"postgresql-\d+", "postgresql-[MAJOR]");
-    settings.add_filter(r"belongs to user \d+, not \d+", "belongs to user [THEIRS], not [OURS]");
+    settings.add_filter(
+        r"belongs to user \d+, not \d+",
+        "belongs to user [THEIRS], not [OURS]",
+    );
     settings.add_filter(r"initdb-\d+-[0-9a-f]{8}", "initdb-[VERSION]");
     settings.add_filter(r"\d+ MB are free", "[SOME] MB are free");
-    settings.add_filter("error communicating with database: .*", "[THE DRIVER'S WORDS]");
-    settings.add_filter(r"(?m)^  (what was said|the server's log ends):\n(?:    .*(?:\n|$))+", "  $1:\n    [LOG]\n");
+    settings.add_filter(
+        "error communicating with database: .*",
+        "[THE DRIVER'S WORDS]",
+    );
+    settings.add_filter(
+        r"(?m)^  (what was said|the server's log ends):\n(?:    .*(?:\n|$))+",
+        "  $1:\n    [LOG]\n",
+    );
     settings
 }
 
@@ -45,7 +67,12 @@ pub fn unplanned(builder: Builder) -> Error {
 
 /// The error of provisioning on the server that all tests share, once nothing half-built is left there.
 pub async fn refused(builder: Builder) -> Error {
-    let error = builder.build().unwrap().tx().await.expect_err("provisioning is refused");
+    let error = builder
+        .build()
+        .unwrap()
+        .tx()
+        .await
+        .expect_err("provisioning is refused");
     nothing_half_built().await;
     error
 }
@@ -56,7 +83,11 @@ pub async fn nothing_half_built() {
     let mut tx = scratch.builder().build().unwrap().tx().await.unwrap();
     let seen = builds(&mut tx).await;
     let deadline = Instant::now() + Duration::from_mins(1);
-    while let Some(left) = builds(&mut tx).await.into_iter().find(|name| seen.contains(name)) {
+    while let Some(left) = builds(&mut tx)
+        .await
+        .into_iter()
+        .find(|name| seen.contains(name))
+    {
         assert!(Instant::now() < deadline, "{left} is still there");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -64,15 +95,22 @@ pub async fn nothing_half_built() {
 }
 
 async fn builds(tx: &mut Tx) -> Vec<String> {
-    sqlx::query_scalar("select datname::text from pg_database where starts_with(datname::text, 'ebbtide_b_')")
-        .fetch_all(&mut **tx)
-        .await
-        .unwrap()
+    sqlx::query_scalar(
+        "select datname::text from pg_database where starts_with(datname::text, 'ebbtide_b_')",
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .unwrap()
 }
 
 /// The error of a start on a server of the test's own, which has left no instance behind.
 pub async fn not_started(scratch: &Scratch, builder: Builder) -> Error {
-    let error = builder.build().unwrap().tx().await.expect_err("the start is refused");
+    let error = builder
+        .build()
+        .unwrap()
+        .tx()
+        .await
+        .expect_err("the start is refused");
     scratch.wait_until_deserted();
     error
 }

@@ -1,6 +1,15 @@
 //! Processes that end at random moments, in whichever way, round after round.
-#![allow(unreachable_pub, missing_docs, clippy::allow_attributes, clippy::unwrap_used, reason = "it is code of tests")]
-#![expect(clippy::print_stdout, reason = "a seed repeats a run, and the times are worth knowing")]
+#![allow(
+    unreachable_pub,
+    missing_docs,
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    reason = "it is code of tests"
+)]
+#![expect(
+    clippy::print_stdout,
+    reason = "a seed repeats a run, and the times are worth knowing"
+)]
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
@@ -42,14 +51,23 @@ impl Round {
             "panic" => (Some(101), None),
             _ => (Some(0), None),
         };
-        assert_eq!(ended, expected, "{self:?}: {}", std::fs::read_to_string(said).unwrap());
+        assert_eq!(
+            ended,
+            expected,
+            "{self:?}: {}",
+            std::fs::read_to_string(said).unwrap()
+        );
     }
 }
 
 /// Plays `few` rounds, or as many as the environment says, with moments up to `latest`. Each tells how long it took until
 /// nothing was left; the longest time is printed, and the seed.
 pub fn play(few: usize, latest: Duration, round: impl Fn(&Round) -> Duration + Sync) {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .map(|text| text.parse::<u64>().expect(name))
+    };
     let seed = number(SEED).unwrap_or_else(|| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         now.as_secs() << 30 ^ u64::from(now.subsec_nanos()) ^ u64::from(std::process::id())
@@ -70,7 +88,10 @@ pub fn play(few: usize, latest: Duration, round: impl Fn(&Round) -> Duration + S
             scope.spawn(|| {
                 while let Some(one) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let took = round(one);
-                    times.lock().unwrap_or_else(PoisonError::into_inner).push((took, one));
+                    times
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push((took, one));
                 }
             });
         }
@@ -78,7 +99,9 @@ pub fn play(few: usize, latest: Duration, round: impl Fn(&Round) -> Duration + S
     let mut times = times.into_inner().unwrap();
     times.sort_by_key(|(took, _)| *took);
     if let (Some((median, _)), Some((longest, one))) = (times.get(times.len() / 2), times.last()) {
-        println!("{count} rounds; nothing was left after {median:.1?} (median) and {longest:.1?} (longest, {one:?})");
+        println!(
+            "{count} rounds; nothing was left after {median:.1?} (median) and {longest:.1?} (longest, {one:?})"
+        );
     }
 }
 

@@ -12,7 +12,8 @@ use tokio::sync::OnceCell;
 
 use super::{Scratch, names_in};
 
-const SUBSTITUTE: &str = "create function uuid_generate_v4() returns uuid language sql as 'select gen_random_uuid()';";
+const SUBSTITUTE: &str =
+    "create function uuid_generate_v4() returns uuid language sql as 'select gen_random_uuid()';";
 
 /// A transaction on the salon's database, as [`ebbtide::tx`] gives it wherever it can.
 pub async fn salon() -> Result<Tx> {
@@ -30,12 +31,17 @@ pub async fn given(fixture: impl Future<Output = Tx>) -> Option<Tx> {
     let mut fixture = pin!(fixture);
     let awaited = std::future::poll_fn(|context| {
         let polled = catch_unwind(AssertUnwindSafe(|| fixture.as_mut().poll(context)));
-        polled.map_or_else(|panic| std::task::Poll::Ready(Err(panic)), |polled| polled.map(Ok))
+        polled.map_or_else(
+            |panic| std::task::Poll::Ready(Err(panic)),
+            |polled| polled.map(Ok),
+        )
     });
     match awaited.await {
         Ok(tx) => Some(tx),
         Err(panic) => {
-            let report = panic.downcast_ref::<String>().expect("the panic has a report");
+            let report = panic
+                .downcast_ref::<String>()
+                .expect("the panic has a report");
             assert_lacks_uuid_ossp(report).await.unwrap();
             None
         }
@@ -44,13 +50,17 @@ pub async fn given(fixture: impl Future<Output = Tx>) -> Option<Tx> {
 
 /// Asserts that this is what is said of a missing uuid-ossp, and that it is true.
 pub async fn assert_lacks_uuid_ossp(report: &str) -> Result<()> {
-    assert!(report.contains(" does not have the extension uuid-ossp\n"), "{report}");
+    assert!(
+        report.contains(" does not have the extension uuid-ossp\n"),
+        "{report}"
+    );
     assert!(report.contains("\n  help: uuid-ossp: "), "{report}");
     let mut tx = substitute().await?.tx().await?;
-    let known: bool =
-        sqlx::query_scalar("select exists (select from pg_available_extensions where name = 'uuid-ossp')")
-            .fetch_one(&mut *tx)
-            .await?;
+    let known: bool = sqlx::query_scalar(
+        "select exists (select from pg_available_extensions where name = 'uuid-ossp')",
+    )
+    .fetch_one(&mut *tx)
+    .await?;
     assert!(!known, "the server has it: {report}");
     tx.close().await
 }
@@ -63,9 +73,16 @@ async fn substitute() -> Result<&'static Harness, Error> {
         let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
         scratch.write("migrations/1_uuid.up.sql", SUBSTITUTE);
         for name in names_in(&migrations) {
-            std::fs::copy(migrations.join(&name), scratch.path("migrations").join(&name)).unwrap();
+            std::fs::copy(
+                migrations.join(&name),
+                scratch.path("migrations").join(&name),
+            )
+            .unwrap();
         }
-        let harness = Harness::builder().extensions(["pg_trgm"]).migrations(scratch.path("migrations")).build()?;
+        let harness = Harness::builder()
+            .extensions(["pg_trgm"])
+            .migrations(scratch.path("migrations"))
+            .build()?;
         // The folder is read here, and not needed any more.
         harness.provision().await?;
         Ok(harness)

@@ -1,6 +1,10 @@
 //! What a test does that needs something this machine does not have: it says that it was skipped and why, or fails
 //! where `EBBTIDE_REQUIRE=container,native,external,alembic` names what it needs.
-#![allow(dead_code, clippy::allow_attributes, reason = "every test binary uses a part of it")]
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "every test binary uses a part of it"
+)]
 #![allow(unreachable_pub, missing_docs, reason = "it is code of tests")]
 
 use std::io::Write as _;
@@ -19,7 +23,10 @@ pub fn skip(need: &str, why: &str) {
 #[track_caller]
 pub fn skip_test(test: &str, need: &str, why: &str) {
     let required = std::env::var("EBBTIDE_REQUIRE").unwrap_or_default();
-    assert!(!required.split(',').any(|word| word.trim() == need), "EBBTIDE_REQUIRE={required}, and {why}");
+    assert!(
+        !required.split(',').any(|word| word.trim() == need),
+        "EBBTIDE_REQUIRE={required}, and {why}"
+    );
     say(&format!("{SKIPPED}{test}: {why}"));
 }
 

@@ -1,7 +1,10 @@
 //! All of the grammar at once, outside a test: the attribute reads its options here, too. What it writes for a test is
 //! compiled in `tests/attribute`. An example, because one program to run makes trybuild generate code for every
 //! dependency, where checking is enough for the programs that the compiler refuses.
-#![expect(unused_imports, reason = "outside a test the attribute leaves nothing that needs them")]
+#![expect(
+    unused_imports,
+    reason = "outside a test the attribute leaves nothing that needs them"
+)]
 
 use sqlx::Postgres;
 use sqlx::migrate::Migrator;
@@ -22,7 +25,13 @@ pub enum Mood {
 fn nothing() {}
 
 #[ebbtide::test()]
-async fn sqlx_arguments(_: PgPool, _: PoolConnection<Postgres>, _: PgPoolOptions, _: PgConnectOptions) {}
+async fn sqlx_arguments(
+    _: PgPool,
+    _: PoolConnection<Postgres>,
+    _: PgPoolOptions,
+    _: PgConnectOptions,
+) {
+}
 
 #[ebbtide::test(
     migrator = "crate::MIGRATOR",

@@ -33,11 +33,18 @@ struct Order {
     quantity: i32,
 }
 
-async fn order(State(pool): State<PgPool>, Json(order): Json<Order>) -> Result<(StatusCode, Json<i32>), Refusal> {
+async fn order(
+    State(pool): State<PgPool>,
+    Json(order): Json<Order>,
+) -> Result<(StatusCode, Json<i32>), Refusal> {
     let mut transaction = pool.begin().await?;
     let insert = "insert into orders (product, customer, quantity)
                   select id, $1, $2 from products where sku = 'TEA-1' returning id";
-    let id = sqlx::query_scalar(insert).bind(order.customer).bind(order.quantity).fetch_one(&mut *transaction).await?;
+    let id = sqlx::query_scalar(insert)
+        .bind(order.customer)
+        .bind(order.quantity)
+        .fetch_one(&mut *transaction)
+        .await?;
     sqlx::query("update products set stock = stock - $1 where sku = 'TEA-1'")
         .bind(order.quantity)
         .execute(&mut *transaction)
@@ -69,8 +76,15 @@ impl From<sqlx::Error> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let refused = self.0.as_database_error().is_some_and(sqlx::error::DatabaseError::is_check_violation);
-        let status = if refused { StatusCode::CONFLICT } else { StatusCode::INTERNAL_SERVER_ERROR };
+        let refused = self
+            .0
+            .as_database_error()
+            .is_some_and(sqlx::error::DatabaseError::is_check_violation);
+        let status = if refused {
+            StatusCode::CONFLICT
+        } else {
+            StatusCode::INTERNAL_SERVER_ERROR
+        };
         (status, self.0.to_string()).into_response()
     }
 }
@@ -93,14 +107,26 @@ impl TestArg for App {
 
 impl App {
     async fn start(database: Sandbox) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("some port is free");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .expect("some port is free");
         let address = listener.local_addr().expect("it is bound");
         let stuck = Arc::new(Notify::new());
         let router = shop(database.clone(), Arc::clone(&stuck));
-        let server = tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
+        let server =
+            tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
         // Whatever proxy the machine has is not for us.
-        let client = reqwest::Client::builder().no_proxy().build().expect("the client has no options that may fail");
-        Self { address, client, server, stuck, database }
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .expect("the client has no options that may fail");
+        Self {
+            address,
+            client,
+            server,
+            stuck,
+            database,
+        }
     }
 
     fn get(&self, path: &str) -> reqwest::RequestBuilder {
@@ -108,12 +134,22 @@ impl App {
     }
 
     fn order(&self, customer: &str, quantity: i32) -> reqwest::RequestBuilder {
-        let order = Order { customer: customer.to_owned(), quantity };
-        self.client.post(format!("http://{}/orders", self.address)).json(&order)
+        let order = Order {
+            customer: customer.to_owned(),
+            quantity,
+        };
+        self.client
+            .post(format!("http://{}/orders", self.address))
+            .json(&order)
     }
 
     async fn state(&self) -> reqwest::Result<(i64, i32)> {
-        self.get("/state").send().await?.error_for_status()?.json().await
+        self.get("/state")
+            .send()
+            .await?
+            .error_for_status()?
+            .json()
+            .await
     }
 
     /// Sends a request that has the connection and never ends.
@@ -128,7 +164,11 @@ impl App {
 async fn a_whole_test(app: &App) -> Outcome {
     assert_eq!(app.state().await?, (0, 100));
     for number in 1..=10 {
-        let response = app.order(&format!("customer {number}"), 1).send().await?.error_for_status()?;
+        let response = app
+            .order(&format!("customer {number}"), 1)
+            .send()
+            .await?
+            .error_for_status()?;
         assert_eq!(response.status(), StatusCode::CREATED);
         assert_eq!(response.json::<i32>().await?, number, "ids begin anew");
     }
@@ -143,13 +183,27 @@ async fn a_whole_test(app: &App) -> Outcome {
     while let Some(answered) = requests.join_next().await {
         let (quantity, response) = answered?;
         let response = response?;
-        let wanted = if quantity == 1 { StatusCode::CREATED } else { StatusCode::CONFLICT };
+        let wanted = if quantity == 1 {
+            StatusCode::CREATED
+        } else {
+            StatusCode::CONFLICT
+        };
         assert_eq!(response.status(), wanted, "{}", response.text().await?);
-        *(if quantity == 1 { &mut ordered } else { &mut refused }) += 1;
+        *(if quantity == 1 {
+            &mut ordered
+        } else {
+            &mut refused
+        }) += 1;
     }
     assert_eq!((ordered, refused), (30, 10));
-    assert_eq!(app.state().await?, (40, 60), "those that were refused have left nothing");
-    let orders: i64 = sqlx::query_scalar("select count(*) from orders").fetch_one(&*app.database).await?;
+    assert_eq!(
+        app.state().await?,
+        (40, 60),
+        "those that were refused have left nothing"
+    );
+    let orders: i64 = sqlx::query_scalar("select count(*) from orders")
+        .fetch_one(&*app.database)
+        .await?;
     assert_eq!(orders, 40, "the test sees what the application sees");
     Ok(())
 }
@@ -170,10 +224,18 @@ async fn the_next_test_sees_nothing_of_it() -> Outcome {
     for _ in 0..5 {
         let app = App::start(ebbtide::sandbox().await?).await;
         a_whole_test(&app).await?;
-        names.insert(sqlx::query_scalar::<_, String>("select current_database()").fetch_one(&*app.database).await?);
+        names.insert(
+            sqlx::query_scalar::<_, String>("select current_database()")
+                .fetch_one(&*app.database)
+                .await?,
+        );
         // The server is left running.
         app.database.close().await?;
-        let late = app.client.get(format!("http://{}/state", app.address)).send().await?;
+        let late = app
+            .client
+            .get(format!("http://{}/state", app.address))
+            .send()
+            .await?;
         assert_eq!(late.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert!(late.text().await?.contains("closed pool"));
     }
@@ -183,10 +245,23 @@ async fn the_next_test_sees_nothing_of_it() -> Outcome {
 
 #[ebbtide::test]
 async fn a_server_that_is_aborted_ends_well(app: App) -> Outcome {
-    assert_eq!(app.order("Laura", 3).send().await?.status(), StatusCode::CREATED);
+    assert_eq!(
+        app.order("Laura", 3).send().await?.status(),
+        StatusCode::CREATED
+    );
     app.server.abort();
-    assert!(app.server.await.expect_err("it serves for ever").is_cancelled());
-    assert_eq!(sqlx::query_scalar::<_, i64>("select count(*) from orders").fetch_one(&*app.database).await?, 1);
+    assert!(
+        app.server
+            .await
+            .expect_err("it serves for ever")
+            .is_cancelled()
+    );
+    assert_eq!(
+        sqlx::query_scalar::<_, i64>("select count(*) from orders")
+            .fetch_one(&*app.database)
+            .await?,
+        1
+    );
     Ok(())
 }
 
@@ -195,7 +270,10 @@ async fn a_request_that_its_client_gives_up_ends_well(app: App) -> Outcome {
     let request = app.get_stuck().await;
     request.abort();
     // hyper ends the handler, and the transaction with it.
-    assert_eq!(app.order("Laura", 3).send().await?.status(), StatusCode::CREATED);
+    assert_eq!(
+        app.order("Laura", 3).send().await?.status(),
+        StatusCode::CREATED
+    );
     assert_eq!(app.state().await?, (1, 97));
     Ok(())
 }

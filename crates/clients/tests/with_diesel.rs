@@ -42,7 +42,10 @@ struct NewOrder<'a> {
 /// How many orders there are, and how much green tea.
 fn state(connection: &mut PgConnection) -> QueryResult<(i64, i32)> {
     let orders = orders::table.count().get_result(connection)?;
-    let stock = products::table.filter(products::sku.eq("TEA-1")).select(products::stock).first(connection)?;
+    let stock = products::table
+        .filter(products::sku.eq("TEA-1"))
+        .select(products::stock)
+        .first(connection)?;
     Ok((orders, stock))
 }
 
@@ -50,9 +53,18 @@ fn order_tea(connection: &mut PgConnection, customer: &str, quantity: i32) -> Qu
     connection.transaction(|connection| {
         let tea = products::table.filter(products::sku.eq("TEA-1"));
         let product = tea.select(products::id).first(connection)?;
-        let order = NewOrder { product, customer, quantity };
-        let id = diesel::insert_into(orders::table).values(order).returning(orders::id).get_result(connection)?;
-        diesel::update(tea).set(products::stock.eq(products::stock - quantity)).execute(connection)?;
+        let order = NewOrder {
+            product,
+            customer,
+            quantity,
+        };
+        let id = diesel::insert_into(orders::table)
+            .values(order)
+            .returning(orders::id)
+            .get_result(connection)?;
+        diesel::update(tea)
+            .set(products::stock.eq(products::stock - quantity))
+            .execute(connection)?;
         Ok(id)
     })
 }
@@ -63,7 +75,11 @@ fn a_whole_test(database: &Database) -> Outcome {
     assert_eq!(state(&mut connection)?, (0, 100));
     assert_eq!(order_tea(&mut connection, "Laura", 3)?, 1, "the first id");
     let mut other = PgConnection::establish(database.url())?;
-    assert_eq!(state(&mut other)?, (1, 97), "another connection sees the commit");
+    assert_eq!(
+        state(&mut other)?,
+        (1, 97),
+        "another connection sees the commit"
+    );
     Ok(())
 }
 
@@ -86,7 +102,9 @@ async fn in_an_asynchronous_test_it_has_a_thread_of_its_own(database: Database) 
         order_tea(&mut connection, "Laura", 3)
     });
     assert_eq!(ordering.await??, 1, "the first id");
-    let orders: i64 = sqlx::query_scalar("select count(*) from orders").fetch_one(&database.pool()).await?;
+    let orders: i64 = sqlx::query_scalar("select count(*) from orders")
+        .fetch_one(&database.pool())
+        .await?;
     assert_eq!(orders, 1, "another driver sees it");
     Ok(())
 }
@@ -96,11 +114,25 @@ fn an_order_that_fails_is_rolled_back(database: Database) -> Outcome {
     let mut connection = PgConnection::establish(database.url())?;
     assert_eq!(order_tea(&mut connection, "Laura", 1)?, 1, "the first id");
     let error = order_tea(&mut connection, "Marta", 1000).expect_err("there is not so much");
-    assert!(matches!(error, Error::DatabaseError(DatabaseErrorKind::CheckViolation, _)), "{error}");
+    assert!(
+        matches!(
+            error,
+            Error::DatabaseError(DatabaseErrorKind::CheckViolation, _)
+        ),
+        "{error}"
+    );
     let error = order_tea(&mut connection, "Laura", 1).expect_err("she has ordered");
-    assert!(matches!(error, Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _)), "{error}");
-    let bought: Vec<(String, String)> =
-        orders::table.inner_join(products::table).select((orders::customer, products::name)).load(&mut connection)?;
+    assert!(
+        matches!(
+            error,
+            Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _)
+        ),
+        "{error}"
+    );
+    let bought: Vec<(String, String)> = orders::table
+        .inner_join(products::table)
+        .select((orders::customer, products::name))
+        .load(&mut connection)?;
     assert_eq!(bought, [("Laura".to_owned(), "Green tea".to_owned())]);
     assert_eq!(state(&mut connection)?, (1, 99));
     Ok(())

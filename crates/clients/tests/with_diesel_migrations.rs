@@ -35,7 +35,11 @@ async fn diesel_finds_nothing_pending_after_its_folder() -> Result<(), Failure> 
 #[tokio::test]
 async fn the_folder_is_recognised_and_makes_what_diesel_makes() -> Result<(), Failure> {
     let empty = from(Migrations::None)?.database().await?;
-    assert_eq!(run_diesel(empty.url()).await?, (3, 3), "diesel has something to do where nothing was done");
+    assert_eq!(
+        run_diesel(empty.url()).await?,
+        (3, 3),
+        "diesel has something to do where nothing was done"
+    );
     let report = from("diesel".into())?.diff(empty.url()).await?;
     assert!(report.diff.is_empty(), "{report}");
     assert_eq!(report.expected_ledger, report.found_ledger, "{report}");
@@ -45,7 +49,9 @@ async fn the_folder_is_recognised_and_makes_what_diesel_makes() -> Result<(), Fa
 #[tokio::test]
 async fn embedded_migrations_are_a_function() -> Result<(), Failure> {
     let run = |url: String| async move { run_diesel(&url).await.map(drop) };
-    let database = from(Migrations::function("diesel with 3 migrations", run))?.database().await?;
+    let database = from(Migrations::function("diesel with 3 migrations", run))?
+        .database()
+        .await?;
     assert_eq!(run_diesel(database.url()).await?, (0, 3));
     Ok(database.close().await?)
 }

@@ -27,8 +27,13 @@ fn order_tea(client: &mut Client, customer: &str, quantity: i32) -> Result<i32, 
     let mut transaction = client.transaction()?;
     let insert = "insert into orders (product, customer, quantity)
                   select id, $1, $2 from products where sku = 'TEA-1' returning id";
-    let id = transaction.query_one(insert, &[&customer, &quantity])?.get(0);
-    transaction.execute("update products set stock = stock - $1 where sku = 'TEA-1'", &[&quantity])?;
+    let id = transaction
+        .query_one(insert, &[&customer, &quantity])?
+        .get(0);
+    transaction.execute(
+        "update products set stock = stock - $1 where sku = 'TEA-1'",
+        &[&quantity],
+    )?;
     transaction.commit()?;
     Ok(id)
 }
@@ -38,7 +43,11 @@ fn a_whole_test(database: &Database) -> Result<(), Error> {
     let mut client = connect(database)?;
     assert_eq!(state(&mut client)?, (0, 100));
     assert_eq!(order_tea(&mut client, "Laura", 3)?, 1, "the first id");
-    assert_eq!(state(&mut connect(database)?)?, (1, 97), "another connection sees the commit");
+    assert_eq!(
+        state(&mut connect(database)?)?,
+        (1, 97),
+        "another connection sees the commit"
+    );
     Ok(())
 }
 
@@ -64,7 +73,10 @@ fn a_notification_reaches_another_connection(database: Database) -> Outcome {
     listener.batch_execute("listen orders")?;
     speaker.execute("select pg_notify('orders', 'tea')", &[])?;
     let mut notifications = listener.notifications();
-    let heard = notifications.timeout_iter(Duration::from_secs(30)).next()?.expect("it arrives");
+    let heard = notifications
+        .timeout_iter(Duration::from_secs(30))
+        .next()?
+        .expect("it arrives");
     assert_eq!((heard.channel(), heard.payload()), ("orders", "tea"));
     Ok(())
 }

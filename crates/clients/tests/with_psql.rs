@@ -11,14 +11,20 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 /// Says that a test is skipped, on a line that `.ci/run` looks for; fails where `EBBTIDE_REQUIRE` names `psql`.
 fn skip(why: &str) {
     let required = std::env::var("EBBTIDE_REQUIRE").unwrap_or_default();
-    assert!(!required.split(',').any(|word| word.trim() == "psql"), "EBBTIDE_REQUIRE={required}, and {why}");
+    assert!(
+        !required.split(',').any(|word| word.trim() == "psql"),
+        "EBBTIDE_REQUIRE={required}, and {why}"
+    );
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     // Past the runner, which keeps to itself what a test prints that passes. Nobody may be listening.
     let _ = writeln!(std::io::stdout(), "\nSKIPPED: {test}: {why}");
 }
 
 fn has_psql() -> bool {
-    let found = Command::new("psql").arg("--version").stdout(Stdio::null()).status();
+    let found = Command::new("psql")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status();
     match found {
         Ok(status) => status.success(),
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -32,7 +38,14 @@ fn has_psql() -> bool {
 /// What a script of SQL prints. `psql` reads it as a person's file.
 fn psql(database: &Database, script: &str) -> std::io::Result<Output> {
     let mut child = Command::new("psql")
-        .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", database.url()])
+        .args([
+            "--no-psqlrc",
+            "--quiet",
+            "--tuples-only",
+            "--no-align",
+            "--set=ON_ERROR_STOP=1",
+            database.url(),
+        ])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -47,10 +60,13 @@ fn psql(database: &Database, script: &str) -> std::io::Result<Output> {
 fn said(database: &Database, script: &str) -> std::io::Result<String> {
     let output = psql(database, script)?;
     assert!(output.status.success(), "{output:?}");
-    Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+    Ok(String::from_utf8_lossy(&output.stdout)
+        .trim_end()
+        .to_owned())
 }
 
-const STATE: &str = "select count(*), (select stock from products where sku = 'TEA-1') from orders;";
+const STATE: &str =
+    "select count(*), (select stock from products where sku = 'TEA-1') from orders;";
 
 const ORDER: &str = "
     begin;
@@ -63,7 +79,11 @@ const ORDER: &str = "
 fn a_whole_test(database: &Database) -> std::io::Result<()> {
     assert_eq!(said(database, STATE)?, "0|100");
     assert_eq!(said(database, ORDER)?, "1", "the first id");
-    assert_eq!(said(database, STATE)?, "1|97", "another session sees the commit");
+    assert_eq!(
+        said(database, STATE)?,
+        "1|97",
+        "another session sees the commit"
+    );
     Ok(())
 }
 
@@ -83,7 +103,10 @@ fn a_script_that_fails_leaves_its_transaction_undone(database: Database) -> Outc
     let failing = ORDER.replace("stock - 3", "stock - 1000");
     let output = psql(&database, &failing)?;
     assert_eq!(output.status.code(), Some(3), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("products_stock_check"), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("products_stock_check"),
+        "{output:?}"
+    );
     assert_eq!(said(&database, STATE)?, "0|100");
     Ok(())
 }
@@ -98,7 +121,12 @@ async fn the_next_test_sees_nothing_of_it() -> Outcome {
         let database = ebbtide::database().await?;
         a_whole_test(&database)?;
         // Its number: the end of the name changes after each test.
-        names.insert(database.name().rsplit_once('_').map(|(lane, _)| lane.to_owned()));
+        names.insert(
+            database
+                .name()
+                .rsplit_once('_')
+                .map(|(lane, _)| lane.to_owned()),
+        );
         database.close().await?;
     }
     assert!(names.len() < 5, "none of them was used twice: {names:?}");

@@ -24,8 +24,12 @@ async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {
 /// Runs refinery itself. How many it applied, and how many are applied then.
 async fn run_refinery(url: &str) -> Result<(usize, usize), Box<dyn Error + Send + Sync>> {
     let mut client = connect(url).await?;
-    let report = embedded::migrations::runner().run_async(&mut client).await?;
-    let applied = embedded::migrations::runner().get_applied_migrations_async(&mut client).await?;
+    let report = embedded::migrations::runner()
+        .run_async(&mut client)
+        .await?;
+    let applied = embedded::migrations::runner()
+        .get_applied_migrations_async(&mut client)
+        .await?;
     Ok((report.applied_migrations().len(), applied.len()))
 }
 
@@ -39,7 +43,11 @@ async fn refinery_finds_nothing_to_do_after_its_folder() -> Outcome {
 #[tokio::test]
 async fn the_folder_is_recognised_and_makes_what_refinery_makes() -> Outcome {
     let empty: Database = from(Migrations::None)?.database().await?;
-    assert_eq!(run_refinery(empty.url()).await?, (3, 3), "refinery has something to do where nothing was done");
+    assert_eq!(
+        run_refinery(empty.url()).await?,
+        (3, 3),
+        "refinery has something to do where nothing was done"
+    );
     let report = from("refinery".into())?.diff(empty.url()).await?;
     assert!(report.diff.is_empty(), "{report}");
     assert_eq!(report.expected_ledger, report.found_ledger, "{report}");

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 
 use ebbtide::{Database, Sandbox};
 use sea_orm::prelude::*;
-use sea_orm::{ActiveValue, DatabaseTransaction, IsolationLevel, SqlxPostgresConnector, TransactionTrait as _};
+use sea_orm::{
+    ActiveValue, DatabaseTransaction, IsolationLevel, SqlxPostgresConnector, TransactionTrait as _,
+};
 use sqlx::PgPool;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -50,23 +52,37 @@ mod order {
 }
 
 async fn tea(connection: &impl ConnectionTrait) -> Result<product::Model, DbErr> {
-    let found = product::Entity::find().filter(product::Column::Sku.eq("TEA-1")).one(connection).await?;
+    let found = product::Entity::find()
+        .filter(product::Column::Sku.eq("TEA-1"))
+        .one(connection)
+        .await?;
     found.ok_or_else(|| DbErr::RecordNotFound("TEA-1".to_owned()))
 }
 
 /// How many orders there are, and how much green tea.
 async fn state(connection: &impl ConnectionTrait) -> Result<(u64, i32), DbErr> {
-    Ok((order::Entity::find().count(connection).await?, tea(connection).await?.stock))
+    Ok((
+        order::Entity::find().count(connection).await?,
+        tea(connection).await?.stock,
+    ))
 }
 
-async fn order_tea(connection: &DatabaseConnection, customer: &str, quantity: i32) -> Result<i32, DbErr> {
+async fn order_tea(
+    connection: &DatabaseConnection,
+    customer: &str,
+    quantity: i32,
+) -> Result<i32, DbErr> {
     let transaction = connection.begin().await?;
     let id = order_within(&transaction, customer, quantity).await?;
     transaction.commit().await?;
     Ok(id)
 }
 
-async fn order_within(transaction: &DatabaseTransaction, customer: &str, quantity: i32) -> Result<i32, DbErr> {
+async fn order_within(
+    transaction: &DatabaseTransaction,
+    customer: &str,
+    quantity: i32,
+) -> Result<i32, DbErr> {
     let product = tea(transaction).await?;
     let order = order::ActiveModel {
         product: ActiveValue::Set(product.id),
@@ -76,7 +92,12 @@ async fn order_within(transaction: &DatabaseTransaction, customer: &str, quantit
     };
     let id = order.insert(transaction).await?.id;
     let stock = ActiveValue::Set(product.stock - quantity);
-    product::ActiveModel { stock, ..product.into() }.update(transaction).await?;
+    product::ActiveModel {
+        stock,
+        ..product.into()
+    }
+    .update(transaction)
+    .await?;
     Ok(id)
 }
 
@@ -84,11 +105,25 @@ async fn order_within(transaction: &DatabaseTransaction, customer: &str, quantit
 async fn a_whole_test(connection: &DatabaseConnection) -> Result<(), DbErr> {
     assert_eq!(state(connection).await?, (0, 100));
     assert_eq!(order_tea(connection, "Laura", 3).await?, 1, "the first id");
-    let error = order_tea(connection, "Marta", 1000).await.expect_err("there is not so much");
-    assert!(error.to_string().contains("products_stock_check"), "{error}");
-    let error = order_tea(connection, "Laura", 1).await.expect_err("she has ordered");
-    assert!(matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))), "{error}");
-    assert_eq!(state(connection).await?, (1, 97), "the first is committed, the others are rolled back");
+    let error = order_tea(connection, "Marta", 1000)
+        .await
+        .expect_err("there is not so much");
+    assert!(
+        error.to_string().contains("products_stock_check"),
+        "{error}"
+    );
+    let error = order_tea(connection, "Laura", 1)
+        .await
+        .expect_err("she has ordered");
+    assert!(
+        matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))),
+        "{error}"
+    );
+    assert_eq!(
+        state(connection).await?,
+        (1, 97),
+        "the first is committed, the others are rolled back"
+    );
     Ok(())
 }
 
@@ -99,7 +134,9 @@ fn on(pool: &PgPool) -> DatabaseConnection {
 #[ebbtide::test]
 async fn orders_are_committed_and_rolled_back_in_a_sandbox(sandbox: Sandbox) -> Outcome {
     a_whole_test(&on(&sandbox)).await?;
-    let orders: i64 = sqlx::query_scalar("select count(*) from orders").fetch_one(&*sandbox).await?;
+    let orders: i64 = sqlx::query_scalar("select count(*) from orders")
+        .fetch_one(&*sandbox)
+        .await?;
     assert_eq!(orders, 1, "sqlx itself sees it");
     Ok(())
 }
@@ -121,13 +158,26 @@ async fn a_nested_transaction_is_undone_alone(sandbox: Sandbox) -> Outcome {
 #[ebbtide::test]
 async fn an_isolation_level_needs_a_database(sandbox: Sandbox, database: Database) -> Outcome {
     let connection = on(&sandbox);
-    let error = connection.begin_with_config(Some(IsolationLevel::Serializable), None).await;
+    let error = connection
+        .begin_with_config(Some(IsolationLevel::Serializable), None)
+        .await;
     let error = error.expect_err("it cannot be changed within the sandbox's transaction");
-    assert!(error.to_string().contains("SET TRANSACTION ISOLATION LEVEL"), "{error}");
-    assert_eq!(order_tea(&connection, "Laura", 3).await?, 1, "the sandbox goes on");
+    assert!(
+        error
+            .to_string()
+            .contains("SET TRANSACTION ISOLATION LEVEL"),
+        "{error}"
+    );
+    assert_eq!(
+        order_tea(&connection, "Laura", 3).await?,
+        1,
+        "the sandbox goes on"
+    );
 
     let connection = on(&database.pool());
-    let transaction = connection.begin_with_config(Some(IsolationLevel::Serializable), None).await?;
+    let transaction = connection
+        .begin_with_config(Some(IsolationLevel::Serializable), None)
+        .await?;
     order_within(&transaction, "Laura", 3).await?;
     transaction.commit().await?;
     assert_eq!(state(&connection).await?, (1, 97));
@@ -138,7 +188,11 @@ async fn an_isolation_level_needs_a_database(sandbox: Sandbox, database: Databas
 async fn a_database_is_reached_by_its_url(database: Database) -> Outcome {
     let connection = sea_orm::Database::connect(database.url()).await?;
     a_whole_test(&connection).await?;
-    assert_eq!(state(&on(&database.pool())).await?, (1, 97), "other connections see the commit");
+    assert_eq!(
+        state(&on(&database.pool())).await?,
+        (1, 97),
+        "other connections see the commit"
+    );
     connection.close().await?;
     Ok(())
 }
@@ -149,7 +203,11 @@ async fn the_next_test_sees_nothing_of_a_sandbox() -> Outcome {
     for _ in 0..5 {
         let sandbox = ebbtide::sandbox().await?;
         a_whole_test(&on(&sandbox)).await?;
-        names.insert(sqlx::query_scalar::<_, String>("select current_database()").fetch_one(&*sandbox).await?);
+        names.insert(
+            sqlx::query_scalar::<_, String>("select current_database()")
+                .fetch_one(&*sandbox)
+                .await?,
+        );
         sandbox.close().await?;
     }
     assert!(names.len() < 5, "none of them was used twice: {names:?}");
@@ -165,7 +223,12 @@ async fn the_next_test_sees_nothing_of_a_database() -> Outcome {
         a_whole_test(&connection).await?;
         connection.close().await?;
         // Its number: the end of the name changes after each test.
-        names.insert(database.name().rsplit_once('_').map(|(lane, _)| lane.to_owned()));
+        names.insert(
+            database
+                .name()
+                .rsplit_once('_')
+                .map(|(lane, _)| lane.to_owned()),
+        );
         database.close().await?;
     }
     assert!(names.len() < 5, "none of them was used twice: {names:?}");

@@ -25,8 +25,16 @@ async fn order_tea(client: &mut Client, customer: &str, quantity: i32) -> Result
     let transaction = client.transaction().await?;
     let insert = "insert into orders (product, customer, quantity)
                   select id, $1, $2 from products where sku = 'TEA-1' returning id";
-    let id = transaction.query_one(insert, &[&customer, &quantity]).await?.get(0);
-    transaction.execute("update products set stock = stock - $1 where sku = 'TEA-1'", &[&quantity]).await?;
+    let id = transaction
+        .query_one(insert, &[&customer, &quantity])
+        .await?
+        .get(0);
+    transaction
+        .execute(
+            "update products set stock = stock - $1 where sku = 'TEA-1'",
+            &[&quantity],
+        )
+        .await?;
     transaction.commit().await?;
     Ok(id)
 }
@@ -36,7 +44,11 @@ async fn a_whole_test(database: &Database) -> Result<(), Error> {
     let mut client = connect(database).await?;
     assert_eq!(state(&client).await?, (0, 100));
     assert_eq!(order_tea(&mut client, "Laura", 3).await?, 1, "the first id");
-    assert_eq!(state(&connect(database).await?).await?, (1, 97), "another connection sees the commit");
+    assert_eq!(
+        state(&connect(database).await?).await?,
+        (1, 97),
+        "another connection sees the commit"
+    );
     Ok(())
 }
 
@@ -49,7 +61,9 @@ async fn an_order_is_committed_and_seen_by_other_connections(database: Database)
 async fn an_order_that_fails_is_rolled_back(database: Database) -> Outcome {
     let mut client = connect(&database).await?;
     assert_eq!(order_tea(&mut client, "Laura", 1).await?, 1, "the first id");
-    let error = order_tea(&mut client, "Marta", 1000).await.expect_err("there is not so much");
+    let error = order_tea(&mut client, "Marta", 1000)
+        .await
+        .expect_err("there is not so much");
     assert_eq!(error.code(), Some(&SqlState::CHECK_VIOLATION), "{error}");
     assert_eq!(state(&client).await?, (1, 99));
     Ok(())
@@ -73,7 +87,12 @@ async fn the_next_test_sees_nothing_of_it() -> Outcome {
         let database = ebbtide::database().await?;
         a_whole_test(&database).await?;
         // Its number: the end of the name changes after each test.
-        names.insert(database.name().rsplit_once('_').map(|(lane, _)| lane.to_owned()));
+        names.insert(
+            database
+                .name()
+                .rsplit_once('_')
+                .map(|(lane, _)| lane.to_owned()),
+        );
         database.close().await?;
     }
     assert!(names.len() < 5, "none of them was used twice: {names:?}");

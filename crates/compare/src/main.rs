@@ -14,7 +14,10 @@ type Error = Box<dyn std::error::Error>;
 const SIDES: [(&str, &str); 5] = [
     ("sqlx_test", "#[sqlx::test], PgPool"),
     ("pool", "#[ebbtide::test], PgPool"),
-    ("rollback", "#[ebbtide::test(isolation = \"rollback\")], PgPool"),
+    (
+        "rollback",
+        "#[ebbtide::test(isolation = \"rollback\")], PgPool",
+    ),
     ("transaction", "#[ebbtide::test], Tx"),
     ("bare", "bare connection, BEGIN and ROLLBACK"),
 ];
@@ -25,7 +28,9 @@ async fn main() -> Result<(), Error> {
     let rounds: usize = std::env::args().nth(1).map_or(Ok(1), |text| text.parse())?;
     let fixture = include_str!("../tests/fixtures/customers.sql");
     let folder = env!("CARGO_MANIFEST_DIR");
-    let harness = ebbtide::Harness::builder().config_file(format!("{folder}/ebbtide.toml")).build()?;
+    let harness = ebbtide::Harness::builder()
+        .config_file(format!("{folder}/ebbtide.toml"))
+        .build()?;
     let harness = harness.variant(ebbtide::Variant::new().fixture("customers.sql", fixture));
     let server = harness.start().await?;
     println!(
@@ -35,8 +40,14 @@ async fn main() -> Result<(), Error> {
     // Held to the end: the database of the bare side, and with it the server.
     let database = harness.database().await?;
     let admin = harness.database().await?;
-    for (runner, run) in [("cargo test", cargo_test as Run), ("cargo nextest run", nextest as Run)] {
-        println!("\n{runner}\n{:>9} {:>10} {:>9}  side", "seconds", "ms a test", "faster by");
+    for (runner, run) in [
+        ("cargo test", cargo_test as Run),
+        ("cargo nextest run", nextest as Run),
+    ] {
+        println!(
+            "\n{runner}\n{:>9} {:>10} {:>9}  side",
+            "seconds", "ms a test", "faster by"
+        );
         let mut times = vec![Vec::new(); SIDES.len()];
         for _ in 0..rounds {
             for ((side, _), times) in SIDES.iter().zip(&mut times) {
@@ -61,7 +72,20 @@ async fn main() -> Result<(), Error> {
 type Run = fn(&str, &str, &str) -> Result<Duration, Error>;
 
 fn cargo_test(side: &str, bare: &str, admin: &str) -> Result<Duration, Error> {
-    timed(side, bare, admin, &["test", "--package", "ebbtide-compare", "--test", side, "--", "--quiet"])
+    timed(
+        side,
+        bare,
+        admin,
+        &[
+            "test",
+            "--package",
+            "ebbtide-compare",
+            "--test",
+            side,
+            "--",
+            "--quiet",
+        ],
+    )
 }
 
 fn nextest(side: &str, bare: &str, admin: &str) -> Result<Duration, Error> {
@@ -69,7 +93,16 @@ fn nextest(side: &str, bare: &str, admin: &str) -> Result<Duration, Error> {
         side,
         bare,
         admin,
-        &["nextest", "run", "--package", "ebbtide-compare", "--test", side, "--show-progress", "none"],
+        &[
+            "nextest",
+            "run",
+            "--package",
+            "ebbtide-compare",
+            "--test",
+            side,
+            "--show-progress",
+            "none",
+        ],
     )
 }
 
@@ -77,8 +110,22 @@ fn nextest(side: &str, bare: &str, admin: &str) -> Result<Duration, Error> {
 fn timed(side: &str, bare: &str, admin: &str, arguments: &[&str]) -> Result<Duration, Error> {
     let variables = [("DATABASE_URL", admin), ("COMPARE_URL", bare)];
     let without_tests: &[&str] = match arguments[0] {
-        "nextest" => &["nextest", "list", "--package", "ebbtide-compare", "--test", side],
-        _ => &["test", "--package", "ebbtide-compare", "--test", side, "--no-run"],
+        "nextest" => &[
+            "nextest",
+            "list",
+            "--package",
+            "ebbtide-compare",
+            "--test",
+            side,
+        ],
+        _ => &[
+            "test",
+            "--package",
+            "ebbtide-compare",
+            "--test",
+            side,
+            "--no-run",
+        ],
     };
     let run = |arguments: &[&str]| {
         let began = Instant::now();
@@ -102,7 +149,10 @@ fn passed(command: &mut Command, what: &str) -> Result<(), Error> {
     if output.status.success() {
         return Ok(());
     }
-    let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (said, complained) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
     Err(format!("{what}: {}\n{said}\n{complained}", output.status).into())
 }
 

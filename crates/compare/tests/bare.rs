@@ -10,7 +10,9 @@ macro_rules! test {
         async fn $name() {
             use sqlx::Connection as _;
             // Given by the comparison; without it there is nothing to compare with.
-            let Ok(url) = std::env::var("COMPARE_URL") else { return };
+            let Ok(url) = std::env::var("COMPARE_URL") else {
+                return;
+            };
             let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
             let mut transaction = connection.begin().await.unwrap();
             crate::support::book(&mut transaction).await;

@@ -43,6 +43,10 @@ impl Errors {
 #[cfg(test)]
 impl Errors {
     pub(crate) fn texts(self) -> Vec<String> {
-        self.0.into_iter().flatten().map(|error| error.to_string()).collect()
+        self.0
+            .into_iter()
+            .flatten()
+            .map(|error| error.to_string())
+            .collect()
     }
 }

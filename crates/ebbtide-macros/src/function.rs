@@ -36,7 +36,10 @@ impl Function {
     pub(crate) fn check(&self) -> Errors {
         let mut errors = Errors::default();
         for attr in self.attrs.iter().filter(|attr| is_called(attr, "test")) {
-            errors.add(attr, "remove this attribute: ebbtide::test makes a test of its own");
+            errors.add(
+                attr,
+                "remove this attribute: ebbtide::test makes a test of its own",
+            );
         }
         let sig = &self.sig;
         let mut refuse = |tokens: Option<&dyn ToTokens>, message: &str| {
@@ -44,23 +47,52 @@ impl Function {
                 errors.add(tokens, message);
             }
         };
-        refuse(sig.constness.as_ref().map(|it| it as _), "a test is not `const`");
-        refuse(sig.unsafety.as_ref().map(|it| it as _), "a test is not `unsafe`");
+        refuse(
+            sig.constness.as_ref().map(|it| it as _),
+            "a test is not `const`",
+        );
+        refuse(
+            sig.unsafety.as_ref().map(|it| it as _),
+            "a test is not `unsafe`",
+        );
         refuse(sig.abi.as_ref().map(|it| it as _), "a test is not `extern`");
-        refuse(sig.variadic.as_ref().map(|it| it as _), "a test has no variable arguments");
+        refuse(
+            sig.variadic.as_ref().map(|it| it as _),
+            "a test has no variable arguments",
+        );
         let generics = &sig.generics;
-        refuse((!generics.params.is_empty()).then_some(&generics.params as _), "a test has no generic parameters");
-        refuse(generics.where_clause.as_ref().map(|it| it as _), "a test has no `where` clause");
-        refuse(sig.receiver().map(|it| it as _), "a test is a free function: it has no `self`");
-        for ty in self.argument_types().filter(|ty| says_impl(ty.to_token_stream())) {
-            refuse(Some(ty), "name the type: `impl Trait` does not say which value to make");
+        refuse(
+            (!generics.params.is_empty()).then_some(&generics.params as _),
+            "a test has no generic parameters",
+        );
+        refuse(
+            generics.where_clause.as_ref().map(|it| it as _),
+            "a test has no `where` clause",
+        );
+        refuse(
+            sig.receiver().map(|it| it as _),
+            "a test is a free function: it has no `self`",
+        );
+        for ty in self
+            .argument_types()
+            .filter(|ty| says_impl(ty.to_token_stream()))
+        {
+            refuse(
+                Some(ty),
+                "name the type: `impl Trait` does not say which value to make",
+            );
         }
         errors
     }
 
     /// Something to put beside errors: with the function gone, its imports would count as unused.
     pub(crate) fn as_dead_code(&self) -> TokenStream {
-        let Self { attrs, vis, sig, body } = self;
+        let Self {
+            attrs,
+            vis,
+            sig,
+            body,
+        } = self;
         let cfgs = attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
         quote!(#(#cfgs)* #[allow(dead_code)] #vis #sig #body)
     }
@@ -87,18 +119,26 @@ impl Parse for Function {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         let attrs = input.call(Attribute::parse_outer)?;
         let vis = input.parse()?;
-        let sig = input
-            .parse()
-            .map_err(|error: syn::Error| syn::Error::new(error.span(), format!("this is not a function: {error}")))?;
+        let sig = input.parse().map_err(|error: syn::Error| {
+            syn::Error::new(error.span(), format!("this is not a function: {error}"))
+        })?;
         if !input.peek(token::Brace) {
             return Err(input.error("a test has a body"));
         }
-        Ok(Self { attrs, vis, sig, body: input.parse()? })
+        Ok(Self {
+            attrs,
+            vis,
+            sig,
+            body: input.parse()?,
+        })
     }
 }
 
 fn is_called(attr: &Attribute, name: &str) -> bool {
-    attr.path().segments.last().is_some_and(|segment| segment.ident == name)
+    attr.path()
+        .segments
+        .last()
+        .is_some_and(|segment| segment.ident == name)
 }
 
 fn says_impl(tokens: TokenStream) -> bool {
@@ -114,21 +154,28 @@ mod tests {
     use super::*;
 
     fn complaints(function: &str) -> Vec<String> {
-        syn::parse_str::<Function>(function).expect("the test's own text is a function").check().texts()
+        syn::parse_str::<Function>(function)
+            .expect("the test's own text is a function")
+            .check()
+            .texts()
     }
 
     #[test]
     fn a_plain_function_is_fine_with_any_argument_and_result() {
         assert!(
-            complaints("pub async fn a(mut tx: Tx, Wrapper(x): Wrapper, n: &str) -> Result<(), Error> {}").is_empty()
+            complaints(
+                "pub async fn a(mut tx: Tx, Wrapper(x): Wrapper, n: &str) -> Result<(), Error> {}"
+            )
+            .is_empty()
         );
         assert!(complaints("#[should_panic] #[ignore] #[cfg(unix)] fn a() {}").is_empty());
     }
 
     #[test]
     fn everything_wrong_with_a_signature_is_said_at_once() {
-        let said =
-            complaints("const unsafe extern \"C\" fn a<'a, T>(self, it: Vec<impl Copy>, x: ...) where T: Copy {}");
+        let said = complaints(
+            "const unsafe extern \"C\" fn a<'a, T>(self, it: Vec<impl Copy>, x: ...) where T: Copy {}",
+        );
         let expected = [
             "a test is not `const`",
             "a test is not `unsafe`",
@@ -144,22 +191,40 @@ mod tests {
 
     #[test]
     fn other_test_attributes_are_refused() {
-        let said = complaints("#[test] #[tokio::test(start_paused = true)] #[sqlx::test] #[ignore] fn a() {}");
-        assert_eq!(said, ["remove this attribute: ebbtide::test makes a test of its own"; 3]);
+        let said = complaints(
+            "#[test] #[tokio::test(start_paused = true)] #[sqlx::test] #[ignore] fn a() {}",
+        );
+        assert_eq!(
+            said,
+            ["remove this attribute: ebbtide::test makes a test of its own"; 3]
+        );
     }
 
     #[test]
     fn what_is_not_a_function_is_refused() {
-        let error = |text: &str| syn::parse_str::<Function>(text).err().map(|error| error.to_string());
-        assert_eq!(error("struct A;").as_deref(), Some("this is not a function: expected `fn`"));
+        let error = |text: &str| {
+            syn::parse_str::<Function>(text)
+                .err()
+                .map(|error| error.to_string())
+        };
+        assert_eq!(
+            error("struct A;").as_deref(),
+            Some("this is not a function: expected `fn`")
+        );
         assert_eq!(error("fn a();").as_deref(), Some("a test has a body"));
     }
 
     #[test]
     fn rstest_is_found_by_its_last_word() {
-        let awaits = |text: &str| syn::parse_str::<Function>(text).expect("a function").awaits_rstest();
+        let awaits = |text: &str| {
+            syn::parse_str::<Function>(text)
+                .expect("a function")
+                .awaits_rstest()
+        };
         assert!(
-            awaits("#[rstest] fn a() {}") && awaits("#[rstest::rstest] fn a() {}") && !awaits("#[other] fn a() {}")
+            awaits("#[rstest] fn a() {}")
+                && awaits("#[rstest::rstest] fn a() {}")
+                && !awaits("#[other] fn a() {}")
         );
     }
 }

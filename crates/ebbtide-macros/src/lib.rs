@@ -95,7 +95,10 @@ use function::Function;
 /// What is wrong with the options or the function is reported all at once. A missing file of a fixture is an error at
 /// its name, a missing folder of migrations likewise, a type that is no argument at the type.
 #[proc_macro_attribute]
-pub fn test(options: proc_macro::TokenStream, function: proc_macro::TokenStream) -> proc_macro::TokenStream {
+pub fn test(
+    options: proc_macro::TokenStream,
+    function: proc_macro::TokenStream,
+) -> proc_macro::TokenStream {
     expand(&options.into(), function.into()).into()
 }
 
@@ -125,7 +128,11 @@ pub fn pg_enum(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
 
 fn expand(options: &TokenStream, function: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
-    let args = args::parse(options.clone(), krate::package_root().as_deref(), &mut errors);
+    let args = args::parse(
+        options.clone(),
+        krate::package_root().as_deref(),
+        &mut errors,
+    );
     let Some(function) = errors.note(syn::parse2::<Function>(function)) else {
         return errors.into_compile_errors().unwrap_or_default();
     };

@@ -7,23 +7,34 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{LitStr, Path};
 
-use crate::args::{Args, Expectation, Flavor, Isolation, IsolationLevel, Keep, Migrations, Runtime, RustType};
+use crate::args::{
+    Args, Expectation, Flavor, Isolation, IsolationLevel, Keep, Migrations, Runtime, RustType,
+};
 use crate::function::Function;
 
 /// A test that takes no arguments, around the function as it was written.
 pub(crate) fn test(function: &Function, args: &Args, krate: &Path) -> TokenStream {
-    let Function { attrs, vis, sig, body } = function;
+    let Function {
+        attrs,
+        vis,
+        sig,
+        body,
+    } = function;
     let (name, output) = (&sig.ident, function.output());
     let inner = function.inner_signature();
     let calls = calls(args, krate);
     let acquire = acquire(function, krate);
-    let values: Vec<_> = (0..sig.inputs.len()).map(|n| format_ident!("a{n}", span = Span::mixed_site())).collect();
+    let values: Vec<_> = (0..sig.inputs.len())
+        .map(|n| format_ident!("a{n}", span = Span::mixed_site()))
+        .collect();
     let (run, runtime) = if function.is_async() {
         (quote!(run), Some(runtime(&args.runtime, krate)))
     } else {
         (quote!(run_blocking), None)
     };
-    let passed = runtime.as_ref().map(|_| quote_spanned!(Span::mixed_site()=> runtime,));
+    let passed = runtime
+        .as_ref()
+        .map(|_| quote_spanned!(Span::mixed_site()=> runtime,));
     quote_spanned! {Span::mixed_site()=>
         #[::core::prelude::v1::test]
         #(#attrs)*
@@ -48,8 +59,17 @@ pub(crate) fn test(function: &Function, args: &Args, krate: &Path) -> TokenStrea
 }
 
 /// The function with our attribute last, so that `#[rstest]` expands first and hands it on to every case.
-pub(crate) fn below_rstest(function: &Function, options: &TokenStream, krate: &Path) -> TokenStream {
-    let Function { attrs, vis, sig, body } = function;
+pub(crate) fn below_rstest(
+    function: &Function,
+    options: &TokenStream,
+    krate: &Path,
+) -> TokenStream {
+    let Function {
+        attrs,
+        vis,
+        sig,
+        body,
+    } = function;
     quote!(#(#attrs)* #[#krate::test(#options)] #vis #sig #body)
 }
 
@@ -83,7 +103,9 @@ fn calls(args: &Args, krate: &Path) -> TokenStream {
         };
         quote_spanned!(site=> .isolation_level(#krate::macro_support::IsolationLevel::#variant))
     });
-    let savepoints = args.savepoints.map(|()| quote_spanned!(site=> .savepoints()));
+    let savepoints = args
+        .savepoints
+        .map(|()| quote_spanned!(site=> .savepoints()));
     let keep = args.keep.map(|keep| {
         let variant = match keep {
             Keep::Always => quote!(Always),
@@ -94,7 +116,9 @@ fn calls(args: &Args, krate: &Path) -> TokenStream {
     let expect = args.expect.iter().map(|expectation| match expectation {
         Expectation::Table(name) => quote_spanned!(site=> .expect_table(#name)),
         Expectation::Rows(name, count) => quote_spanned!(site=> .expect_rows(#name, #count)),
-        Expectation::Enum(name, labels) => quote_spanned!(site=> .expect_enum(#name, &[#(#labels),*])),
+        Expectation::Enum(name, labels) => {
+            quote_spanned!(site=> .expect_enum(#name, &[#(#labels),*]))
+        }
         Expectation::EnumOf(RustType(path)) => quote_spanned!(site=> .expect_enum_of::<#path>()),
     });
     quote!(#(#fixtures)* #migrations #isolation #isolation_level #savepoints #keep #(#expect)*)
@@ -117,7 +141,9 @@ fn runtime(runtime: &Runtime, krate: &Path) -> TokenStream {
         Some(Flavor::MultiThread) => quote!(new_multi_thread),
         Some(Flavor::CurrentThread) | None => quote!(new_current_thread),
     };
-    let worker_threads = runtime.worker_threads.map(|number| quote_spanned!(site=> .worker_threads(#number)));
+    let worker_threads = runtime
+        .worker_threads
+        .map(|number| quote_spanned!(site=> .worker_threads(#number)));
     let start_paused = runtime.start_paused.filter(|paused| *paused);
     let start_paused = start_paused.map(|paused| quote_spanned!(site=> .start_paused(#paused)));
     quote_spanned! {site=>
@@ -133,7 +159,11 @@ fn acquire(function: &Function, krate: &Path) -> TokenStream {
         quote_spanned!(site=> #krate::macro_support::argument::<#ty>(context).await?,)
     });
     let arguments: TokenStream = arguments.collect();
-    let context = if arguments.is_empty() { "_context" } else { "context" };
+    let context = if arguments.is_empty() {
+        "_context"
+    } else {
+        "context"
+    };
     let context = syn::Ident::new(context, Span::mixed_site()).into_token_stream();
     quote_spanned! {Span::mixed_site()=>
         async |#context: &#krate::TestContext| -> ::core::result::Result<_, #krate::Error> {

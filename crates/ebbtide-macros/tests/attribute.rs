@@ -1,6 +1,9 @@
 //! What the attribute renders, compiled and run against a stand-in for ebbtide.
 
-#![expect(unnameable_test_items, reason = "what is expected to fail is called by the test around it")]
+#![expect(
+    unnameable_test_items,
+    reason = "what is expected to fail is called by the test around it"
+)]
 
 mod stand_in;
 
@@ -33,7 +36,12 @@ fn the_name_has_its_module(Notes(notes): Notes) {
 }
 
 #[stand_in::test(crate = "crate::stand_in")]
-async fn arguments_come_in_any_number_and_pattern(mut one: Notes, Wrapper(two): Wrapper<u32>, _: Notes, four: Notes) {
+async fn arguments_come_in_any_number_and_pattern(
+    mut one: Notes,
+    Wrapper(two): Wrapper<u32>,
+    _: Notes,
+    four: Notes,
+) {
     one.0.push('!');
     tokio::task::yield_now().await;
     assert_eq!((one.0, two), (format!("{}!", four.0), 7));
@@ -84,8 +92,14 @@ fn an_error_is_told_from_success() {
         FAILED.take()
     };
     assert_eq!(judged(|| assert!(fails_softly().is_err())), Some(true));
-    assert_eq!(judged(|| assert!(fails_softly_without_waiting().is_err())), Some(true));
-    assert_eq!(judged(|| assert!(a_result_is_returned().is_ok())), Some(false));
+    assert_eq!(
+        judged(|| assert!(fails_softly_without_waiting().is_err())),
+        Some(true)
+    );
+    assert_eq!(
+        judged(|| assert!(a_result_is_returned().is_ok())),
+        Some(false)
+    );
     assert_eq!(judged(a_plain_function_is_a_test), Some(false));
 }
 
@@ -115,17 +129,34 @@ fn fixtures_are_read_in_their_order(notes: Notes) {
     assert_eq!(options(&notes), expected);
 }
 
-#[stand_in::test(crate = "crate::stand_in", migrations = "tests/migrations", isolation = "rollback", keep)]
+#[stand_in::test(
+    crate = "crate::stand_in",
+    migrations = "tests/migrations",
+    isolation = "rollback",
+    keep
+)]
 fn a_folder_of_migrations(notes: Notes) {
-    assert_eq!(options(&notes), "migrations tests/migrations; Rollback; Always");
+    assert_eq!(
+        options(&notes),
+        "migrations tests/migrations; Rollback; Always"
+    );
 }
 
-#[stand_in::test(crate = "crate::stand_in", migrations = false, isolation = "database", keep = "failed")]
+#[stand_in::test(
+    crate = "crate::stand_in",
+    migrations = false,
+    isolation = "database",
+    keep = "failed"
+)]
 fn no_migrations(notes: Notes) {
     assert_eq!(options(&notes), "no migrations; Database; Failed");
 }
 
-#[stand_in::test(crate = "crate::stand_in", migrator = "crate::MIGRATOR", keep = "always")]
+#[stand_in::test(
+    crate = "crate::stand_in",
+    migrator = "crate::MIGRATOR",
+    keep = "always"
+)]
 fn a_migrator(notes: Notes) {
     assert_eq!(options(&notes), "migrator ours; Always");
 }
@@ -135,15 +166,17 @@ fn a_migrator(notes: Notes) {
     expect(tables(a, "s.b"), rows(customers = 2, "s.t" = 3), enums(userrole("writer", "editor"), "s.mood"("sad")))
 )]
 fn expectations(notes: Notes) {
-    let expected =
-        r#"table a; table s.b; customers has 2; s.t has 3; userrole is ["writer", "editor"]; s.mood is ["sad"]"#;
+    let expected = r#"table a; table s.b; customers has 2; s.t has 3; userrole is ["writer", "editor"]; s.mood is ["sad"]"#;
     assert_eq!(options(&notes), expected);
 }
 
 #[stand_in::test(crate = "crate::stand_in")]
 async fn one_thread_unless_said_otherwise() {
     tokio::task::yield_now().await;
-    assert_eq!(tokio::runtime::Handle::current().runtime_flavor(), tokio::runtime::RuntimeFlavor::CurrentThread);
+    assert_eq!(
+        tokio::runtime::Handle::current().runtime_flavor(),
+        tokio::runtime::RuntimeFlavor::CurrentThread
+    );
 }
 
 #[stand_in::test(crate = "crate::stand_in", flavor = "multi_thread", worker_threads = 3)]
@@ -152,7 +185,11 @@ async fn several_threads() {
     assert_eq!(tokio::runtime::Handle::current().metrics().num_workers(), 3);
 }
 
-#[stand_in::test(crate = "crate::stand_in", flavor = "current_thread", start_paused = true)]
+#[stand_in::test(
+    crate = "crate::stand_in",
+    flavor = "current_thread",
+    start_paused = true
+)]
 async fn a_clock_that_stands_still() {
     tokio::time::sleep(Duration::from_hours(1)).await;
 }
@@ -167,7 +204,9 @@ macro_rules! with_values {
         }
     };
 }
-with_values!(by_a_macro, "a", false, Notes, { tokio::task::yield_now().await });
+with_values!(by_a_macro, "a", false, Notes, {
+    tokio::task::yield_now().await
+});
 
 macro_rules! with_lists {
     ($name:ident, $folder:expr, $file:literal, $count:literal) => {
@@ -195,7 +234,13 @@ passed_on! {
 #[stand_in::test(crate = "crate::stand_in", fixtures("a"))]
 async fn rstest_above(#[ignore] notes: Notes, #[case] number: usize, #[case] word: &str) {
     tokio::task::yield_now().await;
-    assert_eq!((number, options(&notes)), (1 + usize::from(word == "two"), "fixtures/a.sql: SELECT 'a';"));
+    assert_eq!(
+        (number, options(&notes)),
+        (
+            1 + usize::from(word == "two"),
+            "fixtures/a.sql: SELECT 'a';"
+        )
+    );
     assert!(notes.0.contains("::rstest_above::case_"));
 }
 
@@ -208,13 +253,26 @@ async fn rstest_above(#[ignore] notes: Notes, #[case] number: usize, #[case] wor
 async fn rstest_below(#[ignore] notes: Notes, #[case] number: usize, #[case] word: &str) {
     tokio::task::yield_now().await;
     assert_ne!(number, 3, "three");
-    assert_eq!((number, options(&notes)), (1 + usize::from(word == "two"), "fixtures/a.sql: SELECT 'a';"));
+    assert_eq!(
+        (number, options(&notes)),
+        (
+            1 + usize::from(word == "two"),
+            "fixtures/a.sql: SELECT 'a';"
+        )
+    );
 }
 
 #[rstest]
 #[stand_in::test(crate = "crate::stand_in")]
-fn rstest_without_cases(#[ignore] notes: Notes, #[values(1, 2)] number: usize) -> Result<(), String> {
-    notes.0.contains(&number.to_string()).then_some(()).ok_or(notes.0)
+fn rstest_without_cases(
+    #[ignore] notes: Notes,
+    #[values(1, 2)] number: usize,
+) -> Result<(), String> {
+    notes
+        .0
+        .contains(&number.to_string())
+        .then_some(())
+        .ok_or(notes.0)
 }
 
 #[stand_in::test(crate = "crate::stand_in")]

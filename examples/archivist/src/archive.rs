@@ -6,9 +6,18 @@ use sqlx::postgres::PgConnection;
 ///
 /// # Errors
 /// The database refuses the search.
-pub async fn documents_by_title(connection: &mut PgConnection, words: &str) -> Result<Vec<String>, sqlx::Error> {
+pub async fn documents_by_title(
+    connection: &mut PgConnection,
+    words: &str,
+) -> Result<Vec<String>, sqlx::Error> {
     // What the reader typed is no pattern.
-    let pattern = format!("%{}%", words.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
+    let pattern = format!(
+        "%{}%",
+        words
+            .replace('\\', "\\\\")
+            .replace('%', "\\%")
+            .replace('_', "\\_")
+    );
     sqlx::query_scalar("select title from documents where title ilike $1 order by title")
         .bind(pattern)
         .fetch_all(connection)
@@ -19,7 +28,10 @@ pub async fn documents_by_title(connection: &mut PgConnection, words: &str) -> R
 ///
 /// # Errors
 /// The database refuses the search.
-pub async fn documents_of(connection: &mut PgConnection, funder: &str) -> Result<Vec<String>, sqlx::Error> {
+pub async fn documents_of(
+    connection: &mut PgConnection,
+    funder: &str,
+) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar(
         "select title from documents where metadata @> jsonb_build_object('funder', $1::text) order by fiscal_year desc",
     )

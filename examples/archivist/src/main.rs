@@ -29,15 +29,26 @@ async fn show_where(harness: &Harness) -> Result<(), Error> {
         Some(folder) => format!("a socket in {}", folder.display()),
         None => format!("{}:{}", options.get_host(), options.get_port()),
     };
-    println!("tests get the database {} of {} at {place}", database.name(), options.get_username());
+    println!(
+        "tests get the database {} of {} at {place}",
+        database.name(),
+        options.get_username()
+    );
     database.close().await?;
     Ok(())
 }
 
 async fn show_the_failure() -> Result<(), Error> {
-    match plan().expect_enum_of::<before::UserRole>().build()?.provision().await {
+    match plan()
+        .expect_enum_of::<before::UserRole>()
+        .build()?
+        .provision()
+        .await
+    {
         Err(error) if error.kind() == ErrorKind::Expectation => println!("\nbefore:\n{error:?}"),
-        other => return Err(format!("the labels differ, and that was not found: {other:?}").into()),
+        other => {
+            return Err(format!("the labels differ, and that was not found: {other:?}").into());
+        }
     }
     Ok(())
 }
@@ -45,19 +56,35 @@ async fn show_the_failure() -> Result<(), Error> {
 async fn show_the_way_of_an_output(harness: &Harness) -> Result<(), Error> {
     let sandbox = harness.sandbox().await?;
     let (writer, editor) = ("writer@archive.example", "editor@archive.example");
-    let create = Request::Create { kind: OutputType::GrantProposal, title: "Books for Everyone".into() };
+    let create = Request::Create {
+        kind: OutputType::GrantProposal,
+        title: "Books for Everyone".into(),
+    };
     let output = handle(&sandbox, writer, &create).await?;
     let id = output.id;
-    let award = Request::Award { id, amount: "25000.00".into(), decided_on: "2026-03-02".into() };
+    let award = Request::Award {
+        id,
+        amount: "25000.00".into(),
+        decided_on: "2026-03-02".into(),
+    };
     println!("\nafter:");
     for (who, request) in [
-        (writer, Request::Edit { id, content: "Every branch library lends books.".into() }),
+        (
+            writer,
+            Request::Edit {
+                id,
+                content: "Every branch library lends books.".into(),
+            },
+        ),
         (writer, award.clone()),
         (writer, Request::Submit { id }),
         (editor, award),
     ] {
         match handle(&sandbox, who, &request).await {
-            Ok(output) => println!("{who}: {request:?}\n  200 {:?}, {:?}", output.status, output.amount_awarded),
+            Ok(output) => println!(
+                "{who}: {request:?}\n  200 {:?}, {:?}",
+                output.status, output.amount_awarded
+            ),
             Err(refusal) => println!("{who}: {request:?}\n  {} {refusal}", refusal.status()),
         }
     }

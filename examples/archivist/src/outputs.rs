@@ -103,7 +103,9 @@ impl Refusal {
 
 impl From<sqlx::Error> for Refusal {
     fn from(error: sqlx::Error) -> Self {
-        let refusal = error.as_database_error().filter(|refusal| refusal.is_check_violation());
+        let refusal = error
+            .as_database_error()
+            .filter(|refusal| refusal.is_check_violation());
         match refusal.and_then(|refusal| refusal.constraint()) {
             Some(rule) => Self::Invalid(rule.to_owned()),
             None => Self::Database(error),
@@ -119,12 +121,17 @@ pub async fn handle(pool: &PgPool, email: &str, request: &Request) -> Result<Out
     let mut transaction = pool.begin().await?;
     let caller = Caller::find(&mut transaction, email).await?;
     let (id, action) = match request {
-        Request::Create { kind, title } => (create(&mut transaction, caller.id, *kind, title).await?, "create"),
+        Request::Create { kind, title } => (
+            create(&mut transaction, caller.id, *kind, title).await?,
+            "create",
+        ),
         Request::Edit { id, content } => {
             let output = Held::find(&mut transaction, *id).await?;
             caller.must(output.owner_id == caller.id || caller.is_editor())?;
             output.must_be(&[OutputStatus::Draft])?;
-            let edit = sqlx::query("update outputs set content = $2 where id = $1").bind(id).bind(content);
+            let edit = sqlx::query("update outputs set content = $2 where id = $1")
+                .bind(id)
+                .bind(content);
             edit.execute(&mut *transaction).await?;
             (*id, "edit")
         }
@@ -133,10 +140,17 @@ pub async fn handle(pool: &PgPool, email: &str, request: &Request) -> Result<Out
             caller.must(output.owner_id == caller.id || caller.is_editor())?;
             output.must_be(&[OutputStatus::Draft])?;
             let submit = sqlx::query("update outputs set status = $2 where id = $1").bind(id);
-            submit.bind(OutputStatus::Submitted).execute(&mut *transaction).await?;
+            submit
+                .bind(OutputStatus::Submitted)
+                .execute(&mut *transaction)
+                .await?;
             (*id, "submit")
         }
-        Request::Award { id, amount, decided_on } => {
+        Request::Award {
+            id,
+            amount,
+            decided_on,
+        } => {
             let output = Held::find(&mut transaction, *id).await?;
             caller.must(caller.is_editor())?;
             output.must_be(&[OutputStatus::Submitted, OutputStatus::Pending])?;
@@ -144,9 +158,13 @@ pub async fn handle(pool: &PgPool, email: &str, request: &Request) -> Result<Out
             (*id, "award")
         }
     };
-    let entry =
-        "insert into audit_log (user_id, action, details) values ($1, $2, jsonb_build_object('output', $3::bigint))";
-    sqlx::query(entry).bind(caller.id).bind(action).bind(id).execute(&mut *transaction).await?;
+    let entry = "insert into audit_log (user_id, action, details) values ($1, $2, jsonb_build_object('output', $3::bigint))";
+    sqlx::query(entry)
+        .bind(caller.id)
+        .bind(action)
+        .bind(id)
+        .execute(&mut *transaction)
+        .await?;
     let output = shown(&mut transaction, id).await?;
     transaction.commit().await?;
     Ok(output)
@@ -167,8 +185,11 @@ struct Held {
 
 impl Caller {
     async fn find(connection: &mut PgConnection, email: &str) -> Result<Self, Refusal> {
-        let find = sqlx::query_as("select id, role from users where email = $1 and is_active").bind(email);
-        find.fetch_optional(connection).await?.ok_or_else(|| Refusal::Unknown(email.to_owned()))
+        let find =
+            sqlx::query_as("select id, role from users where email = $1 and is_active").bind(email);
+        find.fetch_optional(connection)
+            .await?
+            .ok_or_else(|| Refusal::Unknown(email.to_owned()))
     }
 
     fn is_editor(&self) -> bool {
@@ -179,32 +200,57 @@ impl Caller {
     }
 
     fn must(&self, be_allowed: bool) -> Result<(), Refusal> {
-        if be_allowed { Ok(()) } else { Err(Refusal::Forbidden { role: self.role }) }
+        if be_allowed {
+            Ok(())
+        } else {
+            Err(Refusal::Forbidden { role: self.role })
+        }
     }
 }
 
 impl Held {
     /// The output, which nobody else changes until the transaction ends.
     async fn find(connection: &mut PgConnection, id: i64) -> Result<Self, Refusal> {
-        let find = sqlx::query_as("select owner_id, status from outputs where id = $1 for update").bind(id);
-        find.fetch_optional(connection).await?.ok_or(Refusal::NotFound(id))
+        let find = sqlx::query_as("select owner_id, status from outputs where id = $1 for update")
+            .bind(id);
+        find.fetch_optional(connection)
+            .await?
+            .ok_or(Refusal::NotFound(id))
     }
 
     fn must_be(&self, statuses: &[OutputStatus]) -> Result<(), Refusal> {
-        if statuses.contains(&self.status) { Ok(()) } else { Err(Refusal::Conflict { status: self.status }) }
+        if statuses.contains(&self.status) {
+            Ok(())
+        } else {
+            Err(Refusal::Conflict {
+                status: self.status,
+            })
+        }
     }
 }
 
-async fn create(connection: &mut PgConnection, owner: i64, kind: OutputType, title: &str) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar("insert into outputs (owner_id, kind, title) values ($1, $2, $3) returning id")
-        .bind(owner)
-        .bind(kind)
-        .bind(title)
-        .fetch_one(connection)
-        .await
+async fn create(
+    connection: &mut PgConnection,
+    owner: i64,
+    kind: OutputType,
+    title: &str,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(
+        "insert into outputs (owner_id, kind, title) values ($1, $2, $3) returning id",
+    )
+    .bind(owner)
+    .bind(kind)
+    .bind(title)
+    .fetch_one(connection)
+    .await
 }
 
-async fn award(connection: &mut PgConnection, id: i64, amount: &str, decided_on: &str) -> Result<(), sqlx::Error> {
+async fn award(
+    connection: &mut PgConnection,
+    id: i64,
+    amount: &str,
+    decided_on: &str,
+) -> Result<(), sqlx::Error> {
     sqlx::query(
         "update outputs set status = $2, amount_awarded = $3::text::numeric, decided_on = $4::text::date where id = $1",
     )

@@ -5,7 +5,9 @@ use std::net::TcpListener;
 use std::process::Command;
 
 use ebbtide::{Database, ErrorKind, Harness, PgEnum as _, Sandbox, Tx, Variant};
-use ebbtide_example_archivist::{Output, OutputStatus, OutputType, Refusal, Request, StyleType, UserRole};
+use ebbtide_example_archivist::{
+    Output, OutputStatus, OutputType, Refusal, Request, StyleType, UserRole,
+};
 use ebbtide_example_archivist::{before, documents_by_title, documents_of, handle, resubmittable};
 use sqlx::PgPool;
 
@@ -31,43 +33,75 @@ const TABLES: [&str; 13] = [
 ];
 
 async fn drafted(pool: &PgPool) -> Output {
-    let create = Request::Create { kind: OutputType::GrantProposal, title: "Books for Everyone".into() };
+    let create = Request::Create {
+        kind: OutputType::GrantProposal,
+        title: "Books for Everyone".into(),
+    };
     handle(pool, WRITER, &create).await.unwrap()
 }
 
 async fn submitted(pool: &PgPool) -> Output {
     let draft = drafted(pool).await;
-    handle(pool, WRITER, &Request::Submit { id: draft.id }).await.unwrap()
+    handle(pool, WRITER, &Request::Submit { id: draft.id })
+        .await
+        .unwrap()
 }
 
 fn edit(output: &Output) -> Request {
-    Request::Edit { id: output.id, content: "Every branch library lends books.".into() }
+    Request::Edit {
+        id: output.id,
+        content: "Every branch library lends books.".into(),
+    }
 }
 
 fn award(output: &Output) -> Request {
-    Request::Award { id: output.id, amount: "25000.00".into(), decided_on: "2026-03-02".into() }
+    Request::Award {
+        id: output.id,
+        amount: "25000.00".into(),
+        decided_on: "2026-03-02".into(),
+    }
 }
 
 /// The status of the response.
 async fn status(pool: &PgPool, email: &str, request: &Request) -> u16 {
-    handle(pool, email, request).await.map_or_else(|refusal| refusal.status(), |_| 200)
+    handle(pool, email, request)
+        .await
+        .map_or_else(|refusal| refusal.status(), |_| 200)
 }
 
 #[ebbtide::test(savepoints)]
 async fn the_database_refuses_a_role_that_is_sent_by_its_name(mut tx: Tx) {
     let insert = "insert into users (email, role) values ('new@archive.example', $1)";
-    let refusal = sqlx::query(insert).bind(before::UserRole::Admin).execute(&mut *tx).await.unwrap_err();
+    let refusal = sqlx::query(insert)
+        .bind(before::UserRole::Admin)
+        .execute(&mut *tx)
+        .await
+        .unwrap_err();
     let said = refusal.as_database_error().unwrap().message();
     assert_eq!(said, "invalid input value for enum userrole: \"ADMIN\"");
-    sqlx::query(insert).bind(UserRole::Admin).execute(&mut *tx).await.unwrap();
+    sqlx::query(insert)
+        .bind(UserRole::Admin)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
 async fn a_rust_enum_whose_labels_differ_is_found_before_any_test_runs_with_both_lists() {
-    let harness = Harness::builder().expect_enum_of::<before::UserRole>().build().unwrap();
+    let harness = Harness::builder()
+        .expect_enum_of::<before::UserRole>()
+        .build()
+        .unwrap();
     // There is no database for a test, of any kind.
     let error = harness.tx().await.expect_err("the labels differ");
-    assert_eq!(harness.database().await.expect_err("the labels differ").kind(), ErrorKind::Expectation);
+    assert_eq!(
+        harness
+            .database()
+            .await
+            .expect_err("the labels differ")
+            .kind(),
+        ErrorKind::Expectation
+    );
     assert_eq!(error.kind(), ErrorKind::Expectation);
     let report = format!("{error:?}");
     for line in [
@@ -76,7 +110,10 @@ async fn a_rust_enum_whose_labels_differ_is_found_before_any_test_runs_with_both
         "the database has: writer, editor, admin",
         "spelt differently: WRITER / writer, EDITOR / editor, ADMIN / admin",
     ] {
-        assert!(report.lines().any(|found| found.trim() == line), "{line}: {report}");
+        assert!(
+            report.lines().any(|found| found.trim() == line),
+            "{line}: {report}"
+        );
     }
 }
 
@@ -103,19 +140,26 @@ async fn the_four_rust_enums_have_the_databases_labels(mut tx: Tx) {
         .unwrap();
         assert_eq!(found, labels, "{name}");
     }
-    let enums: i64 =
-        sqlx::query_scalar("select count(*) from pg_type where typtype = 'e'").fetch_one(&mut *tx).await.unwrap();
+    let enums: i64 = sqlx::query_scalar("select count(*) from pg_type where typtype = 'e'")
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
     assert_eq!(enums, 4);
 }
 
 #[tokio::test]
 async fn enums_are_created_once_however_often_their_migration_runs() {
     let enums = include_str!("../migrations/20251002090000_enums.sql");
-    let harness = ebbtide::harness().unwrap().variant(Variant::new().no_migrations());
+    let harness = ebbtide::harness()
+        .unwrap()
+        .variant(Variant::new().no_migrations());
     let database = harness.database().await.unwrap();
     let pool = database.pool();
     // A half-restored database: one enum is there, and keeps its labels.
-    sqlx::raw_sql("create type userrole as enum ('writer', 'editor', 'admin')").execute(&pool).await.unwrap();
+    sqlx::raw_sql("create type userrole as enum ('writer', 'editor', 'admin')")
+        .execute(&pool)
+        .await
+        .unwrap();
     for _ in 0..3 {
         sqlx::raw_sql(enums).execute(&pool).await.unwrap();
     }
@@ -135,7 +179,10 @@ async fn enums_are_created_once_however_often_their_migration_runs() {
             "userrole writer,editor,admin",
         ]
     );
-    let versions: i64 = sqlx::query_scalar("select count(*) from alembic_version").fetch_one(&pool).await.unwrap();
+    let versions: i64 = sqlx::query_scalar("select count(*) from alembic_version")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
     assert_eq!(versions, 1);
     database.close().await.unwrap();
 }
@@ -149,65 +196,117 @@ async fn thirteen_tables_are_there_and_alembics_revision_is_recorded(mut tx: Tx)
     .await
     .unwrap();
     assert_eq!(tables, TABLES);
-    let revision: String =
-        sqlx::query_scalar("select version_num from alembic_version").fetch_one(&mut *tx).await.unwrap();
+    let revision: String = sqlx::query_scalar("select version_num from alembic_version")
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
     assert_eq!(revision, "a90e3c68f7b2");
 }
 
 #[ebbtide::test]
 async fn titles_are_found_in_any_case_and_funders_in_jsonb(mut tx: Tx) {
-    assert_eq!(documents_by_title(&mut tx, "wAtEr").await.unwrap(), ["Letter to the Water Trust"]);
+    assert_eq!(
+        documents_by_title(&mut tx, "wAtEr").await.unwrap(),
+        ["Letter to the Water Trust"]
+    );
     assert_eq!(documents_by_title(&mut tx, "%").await.unwrap(), [""; 0]);
     let found = documents_of(&mut tx, "Water Trust").await.unwrap();
-    assert_eq!(found, ["Letter to the Water Trust", "River Clean-up Proposal"]);
-    assert_eq!(resubmittable(&mut tx).await.unwrap(), ["River Clean-up Proposal"]);
+    assert_eq!(
+        found,
+        ["Letter to the Water Trust", "River Clean-up Proposal"]
+    );
+    assert_eq!(
+        resubmittable(&mut tx).await.unwrap(),
+        ["River Clean-up Proposal"]
+    );
 }
 
 #[ebbtide::test(savepoints)]
 async fn a_fiscal_year_that_is_too_far_away_breaks_the_check_with_extract(mut tx: Tx) {
     let insert = "insert into documents (title, fiscal_year, received_at) values ($1, $2, '2025-06-01 12:00+00')";
-    sqlx::query(insert).bind("Next year's").bind(2026).execute(&mut *tx).await.unwrap();
-    let refusal = sqlx::query(insert).bind("Too early").bind(2027).execute(&mut *tx).await.unwrap_err();
-    assert_eq!(refusal.as_database_error().unwrap().constraint(), Some("documents_fiscal_year_check"));
+    sqlx::query(insert)
+        .bind("Next year's")
+        .bind(2026)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    let refusal = sqlx::query(insert)
+        .bind("Too early")
+        .bind(2027)
+        .execute(&mut *tx)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        refusal.as_database_error().unwrap().constraint(),
+        Some("documents_fiscal_year_check")
+    );
 }
 
 #[ebbtide::test]
 async fn an_output_is_created_edited_and_awarded(sandbox: Sandbox) {
     let draft = drafted(&sandbox).await;
-    assert_eq!((draft.id, draft.owner.as_str(), draft.status), (1, WRITER, OutputStatus::Draft));
+    assert_eq!(
+        (draft.id, draft.owner.as_str(), draft.status),
+        (1, WRITER, OutputStatus::Draft)
+    );
     assert_eq!(draft.kind, OutputType::GrantProposal);
     let edited = handle(&sandbox, WRITER, &edit(&draft)).await.unwrap();
     assert_eq!(edited.content, "Every branch library lends books.");
-    let sent = handle(&sandbox, WRITER, &Request::Submit { id: draft.id }).await.unwrap();
+    let sent = handle(&sandbox, WRITER, &Request::Submit { id: draft.id })
+        .await
+        .unwrap();
     assert_eq!(sent.status, OutputStatus::Submitted);
     let awarded = handle(&sandbox, EDITOR, &award(&draft)).await.unwrap();
-    assert_eq!((awarded.status, awarded.amount_awarded.as_deref()), (OutputStatus::Awarded, Some("25000.00")));
+    assert_eq!(
+        (awarded.status, awarded.amount_awarded.as_deref()),
+        (OutputStatus::Awarded, Some("25000.00"))
+    );
 
-    let log: Vec<String> =
-        sqlx::query_scalar("select action || ' ' || (details ->> 'output') from audit_log order by id")
-            .fetch_all(&*sandbox)
-            .await
-            .unwrap();
+    let log: Vec<String> = sqlx::query_scalar(
+        "select action || ' ' || (details ->> 'output') from audit_log order by id",
+    )
+    .fetch_all(&*sandbox)
+    .await
+    .unwrap();
     assert_eq!(log, ["create 1", "edit 1", "submit 1", "award 1"]);
 }
 
 #[ebbtide::test]
 async fn who_may_edit_depends_on_role_and_owner(sandbox: Sandbox) {
     let draft = drafted(&sandbox).await;
-    for (email, expected) in
-        [(WRITER, 200), (SECOND_WRITER, 403), (EDITOR, 200), (ADMIN, 200), ("nobody@archive.example", 401)]
-    {
-        assert_eq!(status(&sandbox, email, &edit(&draft)).await, expected, "{email}");
+    for (email, expected) in [
+        (WRITER, 200),
+        (SECOND_WRITER, 403),
+        (EDITOR, 200),
+        (ADMIN, 200),
+        ("nobody@archive.example", 401),
+    ] {
+        assert_eq!(
+            status(&sandbox, email, &edit(&draft)).await,
+            expected,
+            "{email}"
+        );
     }
-    let refusal = handle(&sandbox, SECOND_WRITER, &edit(&draft)).await.unwrap_err();
+    let refusal = handle(&sandbox, SECOND_WRITER, &edit(&draft))
+        .await
+        .unwrap_err();
     assert_eq!(refusal.to_string(), "a Writer may not do that");
 }
 
 #[ebbtide::test]
 async fn who_may_award_depends_on_the_role_alone(sandbox: Sandbox) {
-    for (email, expected) in [(WRITER, 403), (SECOND_WRITER, 403), (EDITOR, 200), (ADMIN, 200)] {
+    for (email, expected) in [
+        (WRITER, 403),
+        (SECOND_WRITER, 403),
+        (EDITOR, 200),
+        (ADMIN, 200),
+    ] {
         let output = submitted(&sandbox).await;
-        assert_eq!(status(&sandbox, email, &award(&output)).await, expected, "{email}");
+        assert_eq!(
+            status(&sandbox, email, &award(&output)).await,
+            expected,
+            "{email}"
+        );
     }
 }
 
@@ -217,15 +316,25 @@ async fn what_was_submitted_is_edited_no_more_and_a_draft_is_not_awarded(sandbox
     assert_eq!(status(&sandbox, EDITOR, &award(&draft)).await, 409);
     let sent = submitted(&sandbox).await;
     assert_eq!(status(&sandbox, WRITER, &edit(&sent)).await, 409);
-    assert_eq!(status(&sandbox, EDITOR, &Request::Submit { id: 999 }).await, 404);
+    assert_eq!(
+        status(&sandbox, EDITOR, &Request::Submit { id: 999 }).await,
+        404
+    );
 }
 
 #[ebbtide::test]
 async fn a_decision_at_a_weekend_is_no_award_and_leaves_no_trace(sandbox: Sandbox) {
     let sent = submitted(&sandbox).await;
-    let sunday = Request::Award { id: sent.id, amount: "25000.00".into(), decided_on: "2026-03-01".into() };
+    let sunday = Request::Award {
+        id: sent.id,
+        amount: "25000.00".into(),
+        decided_on: "2026-03-01".into(),
+    };
     let refusal = handle(&sandbox, EDITOR, &sunday).await.unwrap_err();
-    assert!(matches!(&refusal, Refusal::Invalid(rule) if rule == "outputs_decided_on_check"), "{refusal:?}");
+    assert!(
+        matches!(&refusal, Refusal::Invalid(rule) if rule == "outputs_decided_on_check"),
+        "{refusal:?}"
+    );
     assert_eq!(refusal.status(), 422);
     let row: (OutputStatus, i64) = sqlx::query_as(
         "select status, (select count(*) from audit_log where action = 'award') from outputs where id = $1",
@@ -242,7 +351,10 @@ async fn each_test_is_rolled_back() {
     let harness = ebbtide::harness().unwrap();
     for _ in 0..3 {
         let sandbox = harness.sandbox().await.unwrap();
-        let outputs: i64 = sqlx::query_scalar("select count(*) from outputs").fetch_one(&*sandbox).await.unwrap();
+        let outputs: i64 = sqlx::query_scalar("select count(*) from outputs")
+            .fetch_one(&*sandbox)
+            .await
+            .unwrap();
         assert_eq!(outputs, 0);
         // The application has committed, and the next has the first id again.
         assert_eq!(submitted(&sandbox).await.id, 1);
@@ -257,23 +369,46 @@ fn production_hears_nothing_of_a_test_and_lends_it_nothing() {
     production.set_nonblocking(true).unwrap();
     let port = production.local_addr().unwrap().port();
     let output = Command::new(env!("CARGO_BIN_EXE_ebbtide-example-archivist"))
-        .env("DATABASE_URL", format!("postgres://archivist:pr0duction@127.0.0.1:{port}/archive"))
+        .env(
+            "DATABASE_URL",
+            format!("postgres://archivist:pr0duction@127.0.0.1:{port}/archive"),
+        )
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{said}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let place = said.lines().next().unwrap();
-    assert!(place.starts_with("tests get the database ebbtide_"), "{place}");
-    assert!(!place.contains(" archivist ") && !place.contains(&format!(":{port}")), "{place}");
-    assert!(!said.contains("pr0duction") && !said.contains("/archive"), "{said}");
-    assert_eq!(production.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    assert!(
+        place.starts_with("tests get the database ebbtide_"),
+        "{place}"
+    );
+    assert!(
+        !place.contains(" archivist ") && !place.contains(&format!(":{port}")),
+        "{place}"
+    );
+    assert!(
+        !said.contains("pr0duction") && !said.contains("/archive"),
+        "{said}"
+    );
+    assert_eq!(
+        production.accept().unwrap_err().kind(),
+        std::io::ErrorKind::WouldBlock
+    );
 }
 
 #[ebbtide::test]
 async fn a_test_database_has_a_name_and_credentials_of_its_own(database: Database) {
-    let production = url::Url::parse("postgres://archivist:pr0duction@127.0.0.1:5432/archive").unwrap();
+    let production =
+        url::Url::parse("postgres://archivist:pr0duction@127.0.0.1:5432/archive").unwrap();
     let test = url::Url::parse(database.url()).unwrap();
     assert!(test.path().starts_with("/ebbtide_"), "{test}");
     assert_ne!(test.path(), production.path());
-    assert_ne!((test.username(), test.password()), (production.username(), production.password()));
+    assert_ne!(
+        (test.username(), test.password()),
+        (production.username(), production.password())
+    );
 }

@@ -16,13 +16,17 @@ pub struct Drift {
 /// # Errors
 /// As for [`ebbtide::Builder::build`].
 pub fn harness() -> Result<Harness> {
-    Harness::builder().config_file(Path::new(env!("CARGO_MANIFEST_DIR")).join("ebbtide.toml")).build()
+    Harness::builder()
+        .config_file(Path::new(env!("CARGO_MANIFEST_DIR")).join("ebbtide.toml"))
+        .build()
 }
 
 /// The pipeline's own name of a migration. Its revisions are hexadecimal numbers, sqlx's versions the same in decimal.
 #[must_use]
 pub fn revision(version: &str) -> String {
-    version.parse::<i64>().map_or_else(|_| version.to_owned(), |version| format!("{version:012x}"))
+    version
+        .parse::<i64>()
+        .map_or_else(|_| version.to_owned(), |version| format!("{version:012x}"))
 }
 
 impl Drift {
@@ -31,7 +35,9 @@ impl Drift {
     /// # Errors
     /// As for [`Harness::diff`].
     pub async fn of(harness: &Harness, url: &str) -> Result<Self> {
-        Ok(Self { report: harness.diff(url).await? })
+        Ok(Self {
+            report: harness.diff(url).await?,
+        })
     }
 
     /// Whether the schemas are the same.
@@ -49,7 +55,8 @@ impl Drift {
     /// The revision that the ledger claims, if it is the head's.
     #[must_use]
     pub fn claimed_head(&self) -> Option<String> {
-        let latest = |claim: &Option<LedgerClaim>| claim.as_ref().and_then(|claim| claim.latest.clone());
+        let latest =
+            |claim: &Option<LedgerClaim>| claim.as_ref().and_then(|claim| claim.latest.clone());
         let claimed = latest(&self.report.found_ledger)?;
         (latest(&self.report.expected_ledger)? == claimed).then(|| revision(&claimed))
     }
@@ -59,7 +66,8 @@ impl Drift {
     /// # Errors
     /// Never, as long as the report's own JSON is an object.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
-        let mut json: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&self.report.diff.to_json())?;
+        let mut json: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(&self.report.diff.to_json())?;
         let said = |claim: &Option<LedgerClaim>| claim.as_ref().map(ToString::to_string);
         let ledger = serde_json::json!({
             "expected": said(&self.report.expected_ledger),
@@ -75,7 +83,9 @@ impl fmt::Display for Drift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.claimed_head(), self.is_none()) {
             (Some(head), true) => writeln!(f, "the ledger claims head ({head}), and so it is")?,
-            (Some(head), false) => writeln!(f, "the ledger claims head ({head}), and that is not true")?,
+            (Some(head), false) => {
+                writeln!(f, "the ledger claims head ({head}), and that is not true")?
+            }
             (None, _) => writeln!(f, "the ledger does not claim head")?,
         }
         self.report.fmt(f)

@@ -13,7 +13,8 @@ use ebbtide_example_drift::{Drift, harness, replay};
 
 type Error = Box<dyn std::error::Error>;
 
-const USAGE: &str = "usage: ebbtide-example-drift [--json] [URL]\n       ebbtide-example-drift [--json] --replay";
+const USAGE: &str =
+    "usage: ebbtide-example-drift [--json] [URL]\n       ebbtide-example-drift [--json] --replay";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -62,7 +63,15 @@ async fn run(arguments: &Arguments) -> Result<Drift, Error> {
         None => of_a_drifted_copy(arguments.replay).await?,
     };
     // Whoever reads may stop early, and `println!` would panic.
-    writeln!(std::io::stdout(), "{}", if arguments.json { drift.to_json()? } else { drift.to_string() })?;
+    writeln!(
+        std::io::stdout(),
+        "{}",
+        if arguments.json {
+            drift.to_json()?
+        } else {
+            drift.to_string()
+        }
+    )?;
     Ok(drift)
 }
 
@@ -70,9 +79,15 @@ async fn of_a_drifted_copy(mend: bool) -> Result<Drift, Error> {
     let harness = harness()?;
     let database = harness.database().await?;
     let mut connection = database.pool().acquire().await?;
-    sqlx::raw_sql(include_str!("../drifted.sql")).execute(&mut *connection).await?;
+    sqlx::raw_sql(include_str!("../drifted.sql"))
+        .execute(&mut *connection)
+        .await?;
     if mend {
-        replay(&mut connection, &Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations")).await?;
+        replay(
+            &mut connection,
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations"),
+        )
+        .await?;
     }
     drop(connection);
     let drift = Drift::of(&harness, database.url()).await?;

@@ -47,18 +47,27 @@ pub async fn replay(connection: &mut PgConnection, migrations: &Path) -> Result<
     for extension in extensions {
         connection.execute(AssertSqlSafe(extension)).await?;
     }
-    migrator.run(&mut *connection).await.map_err(|error| explained(error, &migrator))
+    migrator
+        .run(&mut *connection)
+        .await
+        .map_err(|error| explained(error, &migrator))
 }
 
 fn explained(error: MigrateError, migrator: &Migrator) -> ReplayError {
-    let MigrateError::ExecuteMigration(cause, version) = &error else { return error.into() };
+    let MigrateError::ExecuteMigration(cause, version) = &error else {
+        return error.into();
+    };
     let refusal = cause.as_database_error();
     // undefined_table (https://www.postgresql.org/docs/current/errcodes-appendix.html)
     let relation = refusal
         .filter(|refusal| refusal.code().as_deref() == Some("42P01"))
         .and_then(|refusal| refusal.message().split('"').nth(1));
-    let Some(relation) = relation else { return error.into() };
-    let migration = migrator.iter().find(|migration| migration.version == *version);
+    let Some(relation) = relation else {
+        return error.into();
+    };
+    let migration = migrator
+        .iter()
+        .find(|migration| migration.version == *version);
     ReplayError::Needs {
         revision: revision(&version.to_string()),
         name: migration.map_or_else(String::new, |migration| migration.description.to_string()),

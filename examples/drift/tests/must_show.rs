@@ -32,39 +32,93 @@ const MISSING: [&str; 16] = [
 /// One difference of every kind in turn, and all that is said of it.
 const DIFFERENCES: [(&str, &[&str]); 24] = [
     ("drop table user_usage", &["missing table user_usage"]),
-    ("create table leftovers (id int)", &["extra table leftovers"]),
-    ("alter table code_files set unlogged", &["different table code_files"]),
-    ("alter table users drop column is_active", &["missing column users.is_active"]),
-    ("alter table users add column nickname text", &["extra column users.nickname"]),
-    ("alter table users alter column is_active drop default", &["different column users.is_active"]),
+    (
+        "create table leftovers (id int)",
+        &["extra table leftovers"],
+    ),
+    (
+        "alter table code_files set unlogged",
+        &["different table code_files"],
+    ),
+    (
+        "alter table users drop column is_active",
+        &["missing column users.is_active"],
+    ),
+    (
+        "alter table users add column nickname text",
+        &["extra column users.nickname"],
+    ),
+    (
+        "alter table users alter column is_active drop default",
+        &["different column users.is_active"],
+    ),
     (
         "alter table atom_retry_history alter column attempt type integer",
         &["different column atom_retry_history.attempt"],
     ),
-    ("create type span as (low int, high int)", &["extra composite type span"]),
+    (
+        "create type span as (low int, high int)",
+        &["extra composite type span"],
+    ),
     ("create domain email as text", &["extra domain email"]),
-    ("drop index idx_users_email", &["missing index idx_users_email"]),
-    ("create index idx_users_role on users (role)", &["extra index idx_users_role"]),
+    (
+        "drop index idx_users_email",
+        &["missing index idx_users_email"],
+    ),
+    (
+        "create index idx_users_role on users (role)",
+        &["extra index idx_users_role"],
+    ),
     (
         "drop index idx_users_email; create unique index idx_users_email on users (email)",
         &["different index idx_users_email"],
     ),
-    ("alter table users drop constraint users_email_check", &["missing constraint users_email_check on users"]),
-    ("alter table users add constraint never check (false)", &["extra constraint never on users"]),
-    ("alter type user_role add value 'owner'", &["different enum user_role"]),
+    (
+        "alter table users drop constraint users_email_check",
+        &["missing constraint users_email_check on users"],
+    ),
+    (
+        "alter table users add constraint never check (false)",
+        &["extra constraint never on users"],
+    ),
+    (
+        "alter type user_role add value 'owner'",
+        &["different enum user_role"],
+    ),
     ("create type mood as enum ('calm')", &["extra enum mood"]),
-    ("drop extension pg_trgm cascade", &["missing extension pg_trgm", "missing index idx_code_files_path_trgm"]),
-    ("drop function is_over_quota(uuid, date)", &["missing function is_over_quota(wanted uuid, in_month date)"]),
-    ("create function one() returns int language sql as 'select 1'", &["extra function one()"]),
+    (
+        "drop extension pg_trgm cascade",
+        &[
+            "missing extension pg_trgm",
+            "missing index idx_code_files_path_trgm",
+        ],
+    ),
+    (
+        "drop function is_over_quota(uuid, date)",
+        &["missing function is_over_quota(wanted uuid, in_month date)"],
+    ),
+    (
+        "create function one() returns int language sql as 'select 1'",
+        &["extra function one()"],
+    ),
     (
         "create or replace function is_over_quota(wanted uuid, in_month date) returns boolean language sql stable \
          as 'select false'",
         &["different function is_over_quota(wanted uuid, in_month date)"],
     ),
-    ("drop trigger users_touch on users", &["missing trigger users_touch on users"]),
-    ("alter table users disable trigger users_touch", &["different trigger users_touch on users"]),
+    (
+        "drop trigger users_touch on users",
+        &["missing trigger users_touch on users"],
+    ),
+    (
+        "alter table users disable trigger users_touch",
+        &["different trigger users_touch on users"],
+    ),
     ("create sequence spare", &["extra sequence spare"]),
-    ("alter sequence pipeline_run_number increment 10", &["different sequence pipeline_run_number"]),
+    (
+        "alter sequence pipeline_run_number increment 10",
+        &["different sequence pipeline_run_number"],
+    ),
 ];
 
 async fn changed(harness: &Harness, sql: &'static str) -> Database {
@@ -80,19 +134,29 @@ fn program() -> Command {
 /// The exit code, and what was said.
 fn told(output: &Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code(), text(&output.stdout), text(&output.stderr))
+    (
+        output.status.code(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
 }
 
 fn tables(drift: &Drift) -> Vec<String> {
     let missing = drift.report().diff.missing.iter();
-    missing.filter(|object| object.kind == ObjectKind::Table).map(|object| object.name.clone()).collect()
+    missing
+        .filter(|object| object.kind == ObjectKind::Table)
+        .map(|object| object.name.clone())
+        .collect()
 }
 
 #[tokio::test]
 async fn head_has_22_tables_and_its_revision_is_the_last_of_the_chain() {
     let built = harness().unwrap().provision().await.unwrap().provisioned;
     assert_eq!(built.tables.len(), 22, "{:?}", built.tables);
-    assert_eq!(revision(&built.migrations.last().unwrap().version), "66518741fa75");
+    assert_eq!(
+        revision(&built.migrations.last().unwrap().version),
+        "66518741fa75"
+    );
     for table in MISSING {
         assert!(built.tables.iter().any(|found| found == table), "{table}");
     }
@@ -137,21 +201,32 @@ async fn the_drifted_copys_ledger_claims_head_and_lacks_exactly_the_sixteen() {
     assert_eq!(drift.claimed_head().as_deref(), Some("66518741fa75"));
     assert_eq!(tables(&drift), MISSING);
     let diff = &drift.report().diff;
-    assert_eq!((diff.missing.len(), diff.extra.len(), diff.different.len()), (16, 0, 0), "{diff}");
+    assert_eq!(
+        (diff.missing.len(), diff.extra.len(), diff.different.len()),
+        (16, 0, 0),
+        "{diff}"
+    );
     database.close().await.unwrap();
 }
 
 #[tokio::test]
 async fn the_program_has_the_same_as_json() {
     let database = changed(&harness().unwrap(), DRIFTED).await;
-    let (code, said, complained) = told(&program().args(["--json", database.url()]).output().unwrap());
+    let (code, said, complained) =
+        told(&program().args(["--json", database.url()]).output().unwrap());
     assert_eq!((code, complained.as_str()), (Some(1), ""));
     let json: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!(json["ledger"]["claimed_head"], "66518741fa75");
     let missing = json["missing"].as_array().unwrap();
-    let names: Vec<&str> = missing.iter().map(|object| object["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> = missing
+        .iter()
+        .map(|object| object["name"].as_str().unwrap())
+        .collect();
     assert_eq!(names, MISSING);
-    assert!(json["extra"].as_array().unwrap().is_empty() && json["different"].as_array().unwrap().is_empty());
+    assert!(
+        json["extra"].as_array().unwrap().is_empty()
+            && json["different"].as_array().unwrap().is_empty()
+    );
     database.close().await.unwrap();
 }
 
@@ -159,7 +234,10 @@ async fn the_program_has_the_same_as_json() {
 fn without_a_url_the_program_compares_a_drifted_copy_of_its_own() {
     let (code, said, complained) = told(&program().output().unwrap());
     assert_eq!((code, complained.as_str()), (Some(1), ""));
-    assert!(said.starts_with("the ledger claims head (66518741fa75), and that is not true\n"), "{said}");
+    assert!(
+        said.starts_with("the ledger claims head (66518741fa75), and that is not true\n"),
+        "{said}"
+    );
     assert!(said.contains("\nmissing (16):\n"), "{said}");
 }
 
@@ -168,7 +246,10 @@ async fn an_unchanged_copy_differs_in_nothing() {
     let database = harness().unwrap().database().await.unwrap();
     let (code, said, complained) = told(&program().arg(database.url()).output().unwrap());
     assert_eq!((code, complained.as_str()), (Some(0), ""));
-    assert!(said.starts_with("the ledger claims head (66518741fa75), and so it is\n"), "{said}");
+    assert!(
+        said.starts_with("the ledger claims head (66518741fa75), and so it is\n"),
+        "{said}"
+    );
     assert!(said.ends_with("\nno difference\n"), "{said}");
     database.close().await.unwrap();
 }
@@ -189,15 +270,25 @@ async fn every_kind_of_difference_is_shown_as_itself() {
         let drift = Drift::of(&harness, database.url()).await.unwrap();
         database.close().await.unwrap();
         let diff = &drift.report().diff;
-        let missing = diff.missing.iter().map(|object| format!("missing {object}"));
+        let missing = diff
+            .missing
+            .iter()
+            .map(|object| format!("missing {object}"));
         let extra = diff.extra.iter().map(|object| format!("extra {object}"));
-        let different = diff.different.iter().map(|difference| format!("different {}", difference.object));
+        let different = diff
+            .different
+            .iter()
+            .map(|difference| format!("different {}", difference.object));
         let found: Vec<String> = missing.chain(extra).chain(different).collect();
         // What the program prints names each.
         let text = drift.to_string();
-        let is_printed = expected.iter().all(|line| text.contains(&format!("\n  {}", line.split_once(' ').unwrap().1)));
+        let is_printed = expected
+            .iter()
+            .all(|line| text.contains(&format!("\n  {}", line.split_once(' ').unwrap().1)));
         if found != expected || !is_printed {
-            wrong.push(format!("{sql}\n  expected {expected:?}\n  found    {found:?}\n{text}"));
+            wrong.push(format!(
+                "{sql}\n  expected {expected:?}\n  found    {found:?}\n{text}"
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -206,14 +297,20 @@ async fn every_kind_of_difference_is_shown_as_itself() {
 #[test]
 fn what_cannot_be_told_exits_with_2() {
     for (arguments, complaint) in [
-        (["postgres://me:s3cret@127.0.0.1:1/app?sslmode=disable"].as_slice(), "no server answers at 127.0.0.1:1"),
+        (
+            ["postgres://me:s3cret@127.0.0.1:1/app?sslmode=disable"].as_slice(),
+            "no server answers at 127.0.0.1:1",
+        ),
         (&["postgres://me:s3cret@[::1/app"], "cannot be read"),
         (&["--fast"], "usage: "),
         (&["--replay", "postgres://127.0.0.1/app"], "usage: "),
     ] {
         let (code, said, complained) = told(&program().args(arguments).output().unwrap());
         assert_eq!((code, said.as_str()), (Some(2), ""), "{complained}");
-        assert!(complained.contains(complaint) && !complained.contains("s3cret"), "{complained}");
+        assert!(
+            complained.contains(complaint) && !complained.contains("s3cret"),
+            "{complained}"
+        );
     }
 }
 
@@ -222,14 +319,22 @@ fn a_harness_pointed_at_a_server_elsewhere_refuses() {
     // 192.0.2.0/24 is for documentation (RFC 5737): the refusal comes before anybody would have to answer.
     let elsewhere = "postgres://app:s3cret@192.0.2.1:5432/devmatrix";
     let mut program = program();
-    program.env("EBBTIDE_BACKEND", "external").env("EBBTIDE_URL", elsewhere);
+    program
+        .env("EBBTIDE_BACKEND", "external")
+        .env("EBBTIDE_URL", elsewhere);
     for name in ["EBBTIDE_ALLOW_REMOTE", "EBBTIDE_POSTGRES"] {
         program.env_remove(name);
     }
     let (code, said, complained) = told(&program.output().unwrap());
     assert_eq!((code, said.as_str()), (Some(2), ""), "{complained}");
-    assert!(complained.contains("the server at 192.0.2.1 is not on this machine"), "{complained}");
-    assert!(complained.contains("allow_remote = true") && !complained.contains("s3cret"), "{complained}");
+    assert!(
+        complained.contains("the server at 192.0.2.1 is not on this machine"),
+        "{complained}"
+    );
+    assert!(
+        complained.contains("allow_remote = true") && !complained.contains("s3cret"),
+        "{complained}"
+    );
 }
 
 #[tokio::test]
@@ -237,7 +342,9 @@ async fn dropping_the_schema_and_replaying_the_chain_mends_it() {
     let harness = harness().unwrap();
     let database = changed(&harness, DRIFTED).await;
     let mut connection = database.pool().acquire().await.unwrap();
-    replay(&mut connection, Path::new("migrations")).await.unwrap();
+    replay(&mut connection, Path::new("migrations"))
+        .await
+        .unwrap();
     drop(connection);
     let drift = Drift::of(&harness, database.url()).await.unwrap();
     assert!(drift.is_none(), "{drift}");
@@ -263,23 +370,44 @@ fn without_users() -> tempfile::TempDir {
 async fn a_replay_without_users_names_the_first_that_cannot_apply_and_what_it_needs() {
     let database = harness().unwrap().database().await.unwrap();
     let mut connection = database.pool().acquire().await.unwrap();
-    let error = replay(&mut connection, without_users().path()).await.expect_err("users is missing");
+    let error = replay(&mut connection, without_users().path())
+        .await
+        .expect_err("users is missing");
     drop(connection);
-    assert_eq!(error.to_string(), "5ff1d84c7a02 (conversations) is the first that cannot be applied: it needs users");
-    assert!(matches!(&error, ReplayError::Needs { relation, .. } if relation == "users"), "{error:?}");
+    assert_eq!(
+        error.to_string(),
+        "5ff1d84c7a02 (conversations) is the first that cannot be applied: it needs users"
+    );
+    assert!(
+        matches!(&error, ReplayError::Needs { relation, .. } if relation == "users"),
+        "{error:?}"
+    );
     database.close().await.unwrap();
 }
 
 #[tokio::test]
 async fn provisioning_without_users_names_the_same_migration_and_relation() {
     let folder = without_users();
-    let harness = Harness::builder().extension("pg_trgm").migrations(folder.path()).build().unwrap();
+    let harness = Harness::builder()
+        .extension("pg_trgm")
+        .migrations(folder.path())
+        .build()
+        .unwrap();
     let error = harness.provision().await.expect_err("users is missing");
     assert_eq!(error.kind(), ErrorKind::Migration, "{error:?}");
     let said = error.to_string();
-    assert!(said.starts_with("migration 105492320647682 (conversations) failed at "), "{said}");
-    assert!(said.ends_with("relation \"users\" does not exist"), "{said}");
-    assert_eq!(error.help(), Some("no migration creates users; is a file missing, or the name misspelt?"));
+    assert!(
+        said.starts_with("migration 105492320647682 (conversations) failed at "),
+        "{said}"
+    );
+    assert!(
+        said.ends_with("relation \"users\" does not exist"),
+        "{said}"
+    );
+    assert_eq!(
+        error.help(),
+        Some("no migration creates users; is a file missing, or the name misspelt?")
+    );
 }
 
 #[tokio::test]
@@ -291,7 +419,10 @@ async fn nothing_of_what_stays_refers_to_what_is_missing() {
          and conrelid::regclass::text not in ('{0}')",
         MISSING.join("', '")
     );
-    let found: Vec<String> = sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(&database.pool()).await.unwrap();
+    let found: Vec<String> = sqlx::query_scalar(AssertSqlSafe(query))
+        .fetch_all(&database.pool())
+        .await
+        .unwrap();
     assert!(found.is_empty(), "{found:?}");
     database.close().await.unwrap();
 }

@@ -34,13 +34,21 @@ impl<M: LanguageModel> Assistant<M> {
         write_down(&mut transaction, &id, "user", words).await?;
         let reply = match intent {
             Intent::Chat { reply } => reply,
-            Intent::Ask { service } => match booking::find_service(&mut transaction, &service).await? {
-                Some(found) => format!("{}: {} €, {} minutos.", found.name, found.price, found.duration_minutes),
-                None => format!("No tenemos nada como «{service}»."),
-            },
+            Intent::Ask { service } => {
+                match booking::find_service(&mut transaction, &service).await? {
+                    Some(found) => format!(
+                        "{}: {} €, {} minutos.",
+                        found.name, found.price, found.duration_minutes
+                    ),
+                    None => format!("No tenemos nada como «{service}»."),
+                }
+            }
             Intent::Book(wish) => match booking::book(&mut transaction, customer, &wish).await {
                 Ok(booked) => {
-                    format!("Reservado: {} con {}, {}.", booked.service.name, wish.stylist, wish.start)
+                    format!(
+                        "Reservado: {} con {}, {}.",
+                        booked.service.name, wish.stylist, wish.start
+                    )
                 }
                 Err(Error::Database(error)) => return Err(error.into()),
                 Err(_) => format!("No puede ser con {} a esa hora. ¿Otra?", wish.stylist),
@@ -52,7 +60,12 @@ impl<M: LanguageModel> Assistant<M> {
     }
 }
 
-async fn write_down(connection: &mut PgConnection, customer: &str, role: &str, words: &str) -> Result<(), sqlx::Error> {
+async fn write_down(
+    connection: &mut PgConnection,
+    customer: &str,
+    role: &str,
+    words: &str,
+) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into conversation_history (customer_id, role, content) \
          values ($1::text::uuid, $2::text::message_role, $3)",

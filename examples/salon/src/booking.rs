@@ -78,17 +78,33 @@ pub enum Error {
 ///
 /// # Errors
 /// The database refuses the search.
-pub async fn find_service(connection: &mut PgConnection, asked: &str) -> Result<Option<Service>, sqlx::Error> {
-    let row = sqlx::query(FIND_SERVICE).bind(asked).fetch_optional(connection).await?;
-    row.map(|row| Ok(Service { name: row.try_get(0)?, price: row.try_get(1)?, duration_minutes: row.try_get(2)? }))
-        .transpose()
+pub async fn find_service(
+    connection: &mut PgConnection,
+    asked: &str,
+) -> Result<Option<Service>, sqlx::Error> {
+    let row = sqlx::query(FIND_SERVICE)
+        .bind(asked)
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| {
+        Ok(Service {
+            name: row.try_get(0)?,
+            price: row.try_get(1)?,
+            duration_minutes: row.try_get(2)?,
+        })
+    })
+    .transpose()
 }
 
 /// Books all of it or nothing, in a transaction of its own.
 ///
 /// # Errors
 /// Nobody can do that, or not then; nothing was written.
-pub async fn book(connection: &mut PgConnection, customer: &Customer, wish: &Wish) -> Result<Appointment, Error> {
+pub async fn book(
+    connection: &mut PgConnection,
+    customer: &Customer,
+    wish: &Wish,
+) -> Result<Appointment, Error> {
     let mut transaction = connection.begin().await?;
     let service = find_service(&mut transaction, &wish.service)
         .await?
@@ -111,15 +127,25 @@ pub async fn book(connection: &mut PgConnection, customer: &Customer, wish: &Wis
     .await
     .map_err(|error| refused(error, &wish.stylist))?;
     let Some(row) = booked else {
-        return Err(Error::NotTheirTrade { stylist: wish.stylist.clone(), service: service.name });
+        return Err(Error::NotTheirTrade {
+            stylist: wish.stylist.clone(),
+            service: service.name,
+        });
     };
-    let appointment = Appointment { id: row.try_get(0)?, service, end: row.try_get(1)? };
+    let appointment = Appointment {
+        id: row.try_get(0)?,
+        service,
+        end: row.try_get(1)?,
+    };
     transaction.commit().await?;
     Ok(appointment)
 }
 
 /// The customer's id. Who is known by their phone is not written down twice.
-pub(crate) async fn remember(connection: &mut PgConnection, customer: &Customer) -> Result<String, sqlx::Error> {
+pub(crate) async fn remember(
+    connection: &mut PgConnection,
+    customer: &Customer,
+) -> Result<String, sqlx::Error> {
     sqlx::query_scalar(
         "insert into customers (phone, first_name, last_name) values ($1, $2, $3) \
          on conflict (phone) do update set first_name = excluded.first_name, last_name = excluded.last_name \
@@ -133,7 +159,10 @@ pub(crate) async fn remember(connection: &mut PgConnection, customer: &Customer)
 }
 
 fn refused(error: sqlx::Error, stylist: &str) -> Error {
-    match error.as_database_error().and_then(|refusal| refusal.constraint()) {
+    match error
+        .as_database_error()
+        .and_then(|refusal| refusal.constraint())
+    {
         Some("appointments_stylist_slot_key") => Error::Taken(stylist.to_owned()),
         _ => Error::Database(error),
     }

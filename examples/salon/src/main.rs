@@ -15,7 +15,11 @@ async fn main() -> Result<(), Error> {
     let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("ebbtide.toml");
     let harness = Harness::builder().config_file(config).build()?;
     let built = harness.provision().await?.provisioned;
-    println!("{} tables, after {} migrations", built.tables.len(), built.migrations.len());
+    println!(
+        "{} tables, after {} migrations",
+        built.tables.len(),
+        built.migrations.len()
+    );
     for seeds in &built.seeds {
         println!("{seeds}");
     }
@@ -26,25 +30,49 @@ async fn main() -> Result<(), Error> {
     sandbox.close().await?;
 
     let next = harness.sandbox().await?;
-    println!("appointments that the next test sees: {}", appointments(&next).await?);
+    println!(
+        "appointments that the next test sees: {}",
+        appointments(&next).await?
+    );
     next.close().await?;
     Ok(())
 }
 
 async fn converse(pool: &PgPool) -> Result<(), Error> {
-    let laura = Customer { phone: "+34612000001".into(), first_name: "Laura".into(), last_name: "García".into() };
+    let laura = Customer {
+        phone: "+34612000001".into(),
+        first_name: "Laura".into(),
+        last_name: "García".into(),
+    };
     let cut = "Corte de Cabalero";
-    let wish = Wish { service: cut.into(), stylist: "Marta".into(), start: "2026-03-02 10:00".into() };
-    let model = Scripted::new([Intent::Ask { service: cut.into() }, Intent::Book(wish.clone()), Intent::Book(wish)]);
+    let wish = Wish {
+        service: cut.into(),
+        stylist: "Marta".into(),
+        start: "2026-03-02 10:00".into(),
+    };
+    let model = Scripted::new([
+        Intent::Ask {
+            service: cut.into(),
+        },
+        Intent::Book(wish.clone()),
+        Intent::Book(wish),
+    ]);
     let mut assistant = Assistant::new(pool.clone(), model);
-    for words in
-        ["¿Cuánto cuesta un corte de cabalero?", "El lunes a las diez, con Marta.", "Y otro a la misma hora, con ella."]
-    {
-        println!("\nLaura: {words}\nsalon: {}", assistant.answer(&laura, words).await?);
+    for words in [
+        "¿Cuánto cuesta un corte de cabalero?",
+        "El lunes a las diez, con Marta.",
+        "Y otro a la misma hora, con ella.",
+    ] {
+        println!(
+            "\nLaura: {words}\nsalon: {}",
+            assistant.answer(&laura, words).await?
+        );
     }
     Ok(())
 }
 
 async fn appointments(pool: &PgPool) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar("select count(*) from appointments").fetch_one(pool).await
+    sqlx::query_scalar("select count(*) from appointments")
+        .fetch_one(pool)
+        .await
 }

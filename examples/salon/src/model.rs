@@ -37,7 +37,10 @@ pub struct Scripted {
 impl Scripted {
     /// A model for a conversation of so many turns.
     pub fn new(intents: impl IntoIterator<Item = Intent>) -> Self {
-        Self { intents: intents.into_iter().collect(), heard: Vec::new() }
+        Self {
+            intents: intents.into_iter().collect(),
+            heard: Vec::new(),
+        }
     }
 
     /// What was said to it.
@@ -50,6 +53,8 @@ impl Scripted {
 impl LanguageModel for Scripted {
     async fn understand(&mut self, words: &str) -> Intent {
         self.heard.push(words.to_owned());
-        self.intents.pop_front().unwrap_or_else(|| Intent::Chat { reply: "¿Algo más?".to_owned() })
+        self.intents.pop_front().unwrap_or_else(|| Intent::Chat {
+            reply: "¿Algo más?".to_owned(),
+        })
     }
 }

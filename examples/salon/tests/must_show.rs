@@ -4,7 +4,9 @@
 mod support;
 
 use ebbtide::{Builder, Error, ErrorKind};
-use ebbtide_example_salon::{Assistant, Customer, Error as NotBooked, FIND_SERVICE, Intent, Scripted, Wish};
+use ebbtide_example_salon::{
+    Assistant, Customer, Error as NotBooked, FIND_SERVICE, Intent, Scripted, Wish,
+};
 use ebbtide_example_salon::{book, find_service};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 use support::{Files, Salon, has_uuid_ossp, paths_in};
@@ -13,19 +15,35 @@ use support::{Files, Salon, has_uuid_ossp, paths_in};
 const CATALOGUE: &str = "20250303090000_catalogue.up.sql";
 
 fn laura() -> Customer {
-    Customer { phone: "+34612000001".into(), first_name: "Laura".into(), last_name: "García".into() }
+    Customer {
+        phone: "+34612000001".into(),
+        first_name: "Laura".into(),
+        last_name: "García".into(),
+    }
 }
 
 fn wish(service: &str, stylist: &str) -> Wish {
-    Wish { service: service.into(), stylist: stylist.into(), start: "2026-03-02 10:00".into() }
+    Wish {
+        service: service.into(),
+        stylist: stylist.into(),
+        start: "2026-03-02 10:00".into(),
+    }
 }
 
 async fn appointments(pool: &PgPool) -> i64 {
-    sqlx::query_scalar("select count(*) from appointments").fetch_one(pool).await.unwrap()
+    sqlx::query_scalar("select count(*) from appointments")
+        .fetch_one(pool)
+        .await
+        .unwrap()
 }
 
 async fn refused(builder: Builder) -> Error {
-    builder.build().unwrap().provision().await.expect_err("it is refused")
+    builder
+        .build()
+        .unwrap()
+        .provision()
+        .await
+        .expect_err("it is refused")
 }
 
 #[tokio::test]
@@ -34,8 +52,14 @@ async fn an_undeclared_pg_trgm_is_an_error_at_the_index_that_says_to_declare_it(
     let error = refused(files.builder()).await;
     let (said, help) = (error.to_string(), error.help().unwrap());
     assert_eq!(error.kind(), ErrorKind::Migration, "{error:?}");
-    assert!(said.contains(CATALOGUE) && said.contains("\"gin_trgm_ops\" does not exist"), "{said}");
-    assert!(format!("{error:?}").contains("CREATE INDEX idx_services_name_trgm"), "{error:?}");
+    assert!(
+        said.contains(CATALOGUE) && said.contains("\"gin_trgm_ops\" does not exist"),
+        "{said}"
+    );
+    assert!(
+        format!("{error:?}").contains("CREATE INDEX idx_services_name_trgm"),
+        "{error:?}"
+    );
     assert!(help.contains("extensions = [\"pg_trgm\"]"), "{help}");
 }
 
@@ -77,9 +101,17 @@ async fn an_extension_that_the_server_lacks_names_its_package() {
     let files = Files::copied().await;
     let error = refused(files.builder().extensions(["pg_trgm", "no_such_extension"])).await;
     assert_eq!(error.kind(), ErrorKind::ExtensionUnavailable, "{error:?}");
-    assert!(error.to_string().ends_with("does not have the extension no_such_extension"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .ends_with("does not have the extension no_such_extension"),
+        "{error}"
+    );
     let help = error.help().unwrap();
-    assert!(help.contains("a package like `postgresql-") && help.contains("-no_such_extension`"), "{help}");
+    assert!(
+        help.contains("a package like `postgresql-") && help.contains("-no_such_extension`"),
+        "{help}"
+    );
 }
 
 #[tokio::test]
@@ -92,7 +124,10 @@ async fn both_extensions_are_read_back_or_the_missing_one_names_its_package() {
             assert_eq!(found["uuid-ossp"], "1.1");
             assert!(found["pg_trgm"].starts_with("1."), "{found:?}");
         }
-        Err(error) => assert!(!is_whole && error.kind() == ErrorKind::ExtensionUnavailable, "{error:?}"),
+        Err(error) => assert!(
+            !is_whole && error.kind() == ErrorKind::ExtensionUnavailable,
+            "{error:?}"
+        ),
     }
 }
 
@@ -111,8 +146,14 @@ async fn migrated_with_zero_tables_is_an_error() {
     files.write("migrations/1_salon.sql", &whole);
     let error = refused(files.builder().extensions(["pg_trgm"])).await;
     assert_eq!(error.kind(), ErrorKind::NothingMigrated, "{error:?}");
-    assert_eq!(error.to_string(), "the ledger says that 1 is applied, but the database has no table");
-    assert!(error.help().unwrap().contains("ends its own transaction"), "{error:?}");
+    assert_eq!(
+        error.to_string(),
+        "the ledger says that 1 is applied, but the database has no table"
+    );
+    assert!(
+        error.help().unwrap().contains("ends its own transaction"),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
@@ -139,7 +180,14 @@ async fn seeds_that_run_twice_add_nothing_and_say_so() {
             "seeded 0 policies, skipped 7",
         ]
     );
-    assert_eq!((built.tables.len(), built.rows["services"], built.rows["packs"]), (7, 15, 2));
+    assert_eq!(
+        (
+            built.tables.len(),
+            built.rows["services"],
+            built.rows["packs"]
+        ),
+        (7, 15, 2)
+    );
 }
 
 #[tokio::test]
@@ -149,8 +197,15 @@ async fn a_pack_whose_services_are_missing_is_reported_and_not_half_inserted() {
     let error = refused(files.builder().extensions(["pg_trgm"])).await;
     let report = format!("{error:?}");
     assert_eq!(error.kind(), ErrorKind::Seed, "{report}");
-    assert!(report.contains("030_packs.sql") && report.contains("includes a service that does not exist"), "{report}");
-    assert!(report.contains("Insert the services before the packs"), "{report}");
+    assert!(
+        report.contains("030_packs.sql")
+            && report.contains("includes a service that does not exist"),
+        "{report}"
+    );
+    assert!(
+        report.contains("Insert the services before the packs"),
+        "{report}"
+    );
 }
 
 #[ebbtide::test]
@@ -165,34 +220,72 @@ async fn a_good_pack_beside_a_bad_one_is_not_inserted_either(salon: Salon) {
     .await
     .unwrap_err();
     transaction.rollback().await.unwrap();
-    assert!(refusal.to_string().contains("pack \"Novia\" includes a service that does not exist"), "{refusal}");
-    let packs: i64 = sqlx::query_scalar("select count(*) from packs").fetch_one(&*salon).await.unwrap();
+    assert!(
+        refusal
+            .to_string()
+            .contains("pack \"Novia\" includes a service that does not exist"),
+        "{refusal}"
+    );
+    let packs: i64 = sqlx::query_scalar("select count(*) from packs")
+        .fetch_one(&*salon)
+        .await
+        .unwrap();
     assert_eq!(packs, 2);
 }
 
 #[ebbtide::test]
 async fn a_misspelt_service_is_found_through_the_index(salon: Salon) {
     let mut connection = salon.acquire().await.unwrap();
-    let found = find_service(&mut connection, "Corte de Cabalero").await.unwrap().unwrap();
-    assert_eq!((found.name.as_str(), found.price.as_str()), ("Corte de Caballero", "15.00"));
-    assert_eq!(find_service(&mut connection, "Reparación de coches").await.unwrap(), None);
+    let found = find_service(&mut connection, "Corte de Cabalero")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (found.name.as_str(), found.price.as_str()),
+        ("Corte de Caballero", "15.00")
+    );
+    assert_eq!(
+        find_service(&mut connection, "Reparación de coches")
+            .await
+            .unwrap(),
+        None
+    );
 
     // Fifteen rows fit one page, which the planner would rather read whole.
-    sqlx::raw_sql("set local enable_seqscan = off").execute(&mut *connection).await.unwrap();
+    sqlx::raw_sql("set local enable_seqscan = off")
+        .execute(&mut *connection)
+        .await
+        .unwrap();
     let explain = AssertSqlSafe(format!("explain {FIND_SERVICE}"));
-    let plan: Vec<String> =
-        sqlx::query_scalar(explain).bind("Corte de Cabalero").fetch_all(&mut *connection).await.unwrap();
-    assert!(plan.iter().any(|line| line.contains("Index Scan on idx_services_name_trgm")), "{plan:#?}");
+    let plan: Vec<String> = sqlx::query_scalar(explain)
+        .bind("Corte de Cabalero")
+        .fetch_all(&mut *connection)
+        .await
+        .unwrap();
+    assert!(
+        plan.iter()
+            .any(|line| line.contains("Index Scan on idx_services_name_trgm")),
+        "{plan:#?}"
+    );
 }
 
 #[ebbtide::test]
 async fn a_test_books_an_appointment_and_sees_it(salon: Salon) {
     assert_eq!(appointments(&salon).await, 0);
     let mut connection = salon.acquire().await.unwrap();
-    let booked = book(&mut connection, &laura(), &wish("corte de cabalero", "Marta")).await.unwrap();
+    let booked = book(
+        &mut connection,
+        &laura(),
+        &wish("corte de cabalero", "Marta"),
+    )
+    .await
+    .unwrap();
     drop(connection);
     // An identity column starts where it started in every test.
-    assert_eq!((booked.id, booked.service.name.as_str()), (1, "Corte de Caballero"));
+    assert_eq!(
+        (booked.id, booked.service.name.as_str()),
+        (1, "Corte de Caballero")
+    );
     assert_eq!(booked.end, "2026-03-02 10:30");
     assert_eq!(appointments(&salon).await, 1);
 }
@@ -200,9 +293,14 @@ async fn a_test_books_an_appointment_and_sees_it(salon: Salon) {
 #[ebbtide::test]
 async fn the_next_test_sees_none(salon: Salon, next: Salon) {
     let mut connection = salon.acquire().await.unwrap();
-    book(&mut connection, &laura(), &wish("Manicura", "Rosa")).await.unwrap();
+    book(&mut connection, &laura(), &wish("Manicura", "Rosa"))
+        .await
+        .unwrap();
     drop(connection);
-    assert_eq!((appointments(&salon).await, appointments(&next).await), (1, 0));
+    assert_eq!(
+        (appointments(&salon).await, appointments(&next).await),
+        (1, 0)
+    );
 }
 
 #[tokio::test]
@@ -213,7 +311,9 @@ async fn what_one_test_booked_is_gone_in_the_same_database() {
         let sandbox = harness.sandbox().await.unwrap();
         assert_eq!(appointments(&sandbox).await, 0);
         let mut connection = sandbox.acquire().await.unwrap();
-        book(&mut connection, &laura(), &wish("Tinte Completo", "Harol")).await.unwrap();
+        book(&mut connection, &laura(), &wish("Tinte Completo", "Harol"))
+            .await
+            .unwrap();
         drop(connection);
         assert_eq!(appointments(&sandbox).await, 1);
         sandbox.close().await.unwrap();
@@ -223,27 +323,48 @@ async fn what_one_test_booked_is_gone_in_the_same_database() {
 #[ebbtide::test]
 async fn a_taken_slot_and_another_trade_leave_nothing_behind(salon: Salon) {
     let mut connection = salon.acquire().await.unwrap();
-    book(&mut connection, &laura(), &wish("Manicura", "Rosa")).await.unwrap();
-    let ana = Customer { phone: "+34612000002".into(), first_name: "Ana".into(), last_name: "Ruiz".into() };
-    let taken = book(&mut connection, &ana, &wish("Pedicura", "Rosa")).await.unwrap_err();
-    assert!(matches!(&taken, NotBooked::Taken(stylist) if stylist == "Rosa"), "{taken:?}");
-    let other = book(&mut connection, &ana, &wish("Manicura", "Pilar")).await.unwrap_err();
+    book(&mut connection, &laura(), &wish("Manicura", "Rosa"))
+        .await
+        .unwrap();
+    let ana = Customer {
+        phone: "+34612000002".into(),
+        first_name: "Ana".into(),
+        last_name: "Ruiz".into(),
+    };
+    let taken = book(&mut connection, &ana, &wish("Pedicura", "Rosa"))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&taken, NotBooked::Taken(stylist) if stylist == "Rosa"),
+        "{taken:?}"
+    );
+    let other = book(&mut connection, &ana, &wish("Manicura", "Pilar"))
+        .await
+        .unwrap_err();
     assert_eq!(other.to_string(), "Pilar does not do Manicura");
-    let customers: i64 =
-        sqlx::query_scalar("select count(*) from customers").fetch_one(&mut *connection).await.unwrap();
+    let customers: i64 = sqlx::query_scalar("select count(*) from customers")
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap();
     assert_eq!(customers, 1, "who could not book is not written down");
 }
 
 #[ebbtide::test]
 async fn the_assistant_books_by_a_scripted_model_without_a_key(salon: Salon) {
     let model = Scripted::new([
-        Intent::Ask { service: "manicura semipermanent".into() },
+        Intent::Ask {
+            service: "manicura semipermanent".into(),
+        },
         Intent::Book(wish("Manicura Semipermanente", "Rosa")),
         Intent::Book(wish("Pedicura", "Rosa")),
     ]);
     let mut assistant = Assistant::new(salon.clone(), model);
     let mut replies = Vec::new();
-    for words in ["¿Cuánto cuesta?", "El lunes a las diez.", "Y la pedicura también."] {
+    for words in [
+        "¿Cuánto cuesta?",
+        "El lunes a las diez.",
+        "Y la pedicura también.",
+    ] {
         replies.push(assistant.answer(&laura(), words).await.unwrap());
     }
     assert_eq!(
@@ -262,30 +383,49 @@ async fn the_assistant_books_by_a_scripted_model_without_a_key(salon: Salon) {
             .unwrap();
     assert_eq!(messages.len(), 6);
     assert_eq!(messages[0], "user ¿Cuánto cuesta?");
-    assert_eq!(messages[5], "assistant No puede ser con Rosa a esa hora. ¿Otra?");
+    assert_eq!(
+        messages[5],
+        "assistant No puede ser con Rosa a esa hora. ¿Otra?"
+    );
 }
 
 #[ebbtide::test]
 async fn the_test_customer_has_spent_nothing_and_has_no_metadata(salon: Salon) {
     let mut connection = salon.acquire().await.unwrap();
-    book(&mut connection, &laura(), &wish("Corte de Señora", "Pilar")).await.unwrap();
-    let row = sqlx::query("select phone, first_name, last_name, total_spent::text, metadata::text from customers")
-        .fetch_one(&mut *connection)
+    book(&mut connection, &laura(), &wish("Corte de Señora", "Pilar"))
         .await
         .unwrap();
+    let row = sqlx::query(
+        "select phone, first_name, last_name, total_spent::text, metadata::text from customers",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .unwrap();
     let values: Vec<String> = (0..row.len()).map(|column| row.get(column)).collect();
     assert_eq!(values, ["+34612000001", "Laura", "García", "0.00", "{}"]);
 }
 
 #[ebbtide::test]
 async fn the_seeds_and_the_time_zone_are_the_salons(salon: Salon) {
-    let names = async |query| -> Vec<String> { sqlx::query_scalar(query).fetch_all(&*salon).await.unwrap() };
+    let names = async |query| -> Vec<String> {
+        sqlx::query_scalar(query).fetch_all(&*salon).await.unwrap()
+    };
     assert_eq!(
-        names("select first_name || ' ' || category from stylists order by first_name collate \"C\"").await,
-        ["Harol hairdressing", "Marta both", "Pilar hairdressing", "Rosa aesthetics", "Víctor hairdressing"]
+        names(
+            "select first_name || ' ' || category from stylists order by first_name collate \"C\""
+        )
+        .await,
+        [
+            "Harol hairdressing",
+            "Marta both",
+            "Pilar hairdressing",
+            "Rosa aesthetics",
+            "Víctor hairdressing"
+        ]
     );
     assert_eq!(
-        names("select category || ' ' || count(*) from policies group by category order by 1").await,
+        names("select category || ' ' || count(*) from policies group by category order by 1")
+            .await,
         ["business_rule 5", "faq 2"]
     );
     assert_eq!(names("show timezone").await, ["Europe/Madrid"]);

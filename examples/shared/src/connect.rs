@@ -19,7 +19,10 @@ pub struct Patience {
 impl Default for Patience {
     /// Half a minute, ten attempts in a second.
     fn default() -> Self {
-        Self { within: Duration::from_secs(30), pause: Duration::from_millis(100) }
+        Self {
+            within: Duration::from_secs(30),
+            pause: Duration::from_millis(100),
+        }
     }
 }
 
@@ -65,13 +68,22 @@ pub async fn connect(
         match tokio::time::timeout_at(deadline, PgConnection::connect_with(options)).await {
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(error)) if is_too_early(&error) => last = error.to_string(),
-            Ok(Err(source)) => return Err(ConnectError::Refused { server: name(options), source }),
+            Ok(Err(source)) => {
+                return Err(ConnectError::Refused {
+                    server: name(options),
+                    source,
+                });
+            }
             // The attempts before it may have been answered.
             Err(_) => {}
         }
         told(&last);
         if Instant::now() + patience.pause >= deadline {
-            return Err(ConnectError::NoServer { server: name(options), within: patience.within, last });
+            return Err(ConnectError::NoServer {
+                server: name(options),
+                within: patience.within,
+                last,
+            });
         }
         tokio::time::sleep(patience.pause).await;
     }
@@ -102,6 +114,10 @@ fn is_too_early(error: &sqlx::Error) -> bool {
 fn name(options: &PgConnectOptions) -> String {
     match options.get_socket() {
         Some(folder) => format!("PostgreSQL at {}", folder.display()),
-        None => format!("PostgreSQL at {}:{}", options.get_host(), options.get_port()),
+        None => format!(
+            "PostgreSQL at {}:{}",
+            options.get_host(),
+            options.get_port()
+        ),
     }
 }

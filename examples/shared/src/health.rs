@@ -46,7 +46,11 @@ impl Health {
     pub async fn of(pool: &PgPool, shipped: &Migrator) -> Self {
         match SchemaState::read(pool, shipped).await {
             Ok(state) => Self {
-                status: if state.problem.is_none() { Status::Healthy } else { Status::Unhealthy },
+                status: if state.problem.is_none() {
+                    Status::Healthy
+                } else {
+                    Status::Unhealthy
+                },
                 database: "connected".to_owned(),
                 schema: state.to_string(),
             },

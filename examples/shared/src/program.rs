@@ -34,8 +34,14 @@ pub fn variable<T: FromStr>(
     name: &'static str,
     wanted: &'static str,
 ) -> Result<Option<T>, SettingError> {
-    let Some(value) = variables(name) else { return Ok(None) };
-    value.parse().map(Some).map_err(|_| SettingError::Illegal { name, value, wanted })
+    let Some(value) = variables(name) else {
+        return Ok(None);
+    };
+    value.parse().map(Some).map_err(|_| SettingError::Illegal {
+        name,
+        value,
+        wanted,
+    })
 }
 
 /// Reads a `.env` file of the working folder or one above it, if there is one. What is set already stays.
@@ -76,7 +82,9 @@ pub fn interruption() -> io::Result<impl Future<Output = ()>> {
 /// How a program ends: an error goes to the log, with what caused it.
 #[must_use]
 pub fn exit_code(outcome: Result<(), Box<dyn Error>>) -> ExitCode {
-    let Err(error) = outcome else { return ExitCode::SUCCESS };
+    let Err(error) = outcome else {
+        return ExitCode::SUCCESS;
+    };
     let mut said = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

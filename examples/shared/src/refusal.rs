@@ -16,13 +16,19 @@ pub struct Refusal {
 impl Refusal {
     /// For what the caller can mend.
     pub fn new(status: StatusCode, error: impl Into<String>) -> Self {
-        Self { status, error: error.into() }
+        Self {
+            status,
+            error: error.into(),
+        }
     }
 
     /// For what the caller cannot mend: the reason goes to the log, and nowhere else.
     pub fn internal(reason: &dyn std::error::Error) -> Self {
         tracing::error!("{reason}");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong here; the log has the reason")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "something went wrong here; the log has the reason",
+        )
     }
 }
 
@@ -31,7 +37,10 @@ impl From<sqlx::Error> for Refusal {
     fn from(error: sqlx::Error) -> Self {
         if matches!(error, sqlx::Error::PoolTimedOut) {
             tracing::warn!("{error}");
-            return Self::new(StatusCode::SERVICE_UNAVAILABLE, "no database connection came free in time; try again");
+            return Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "no database connection came free in time; try again",
+            );
         }
         Self::internal(&error)
     }

@@ -43,7 +43,9 @@ impl SchemaState {
     pub async fn read(pool: &PgPool, shipped: &Migrator) -> Result<Self, sqlx::Error> {
         let mut connection = pool.acquire().await?;
         let is_there = "select to_regclass('_sqlx_migrations') is not null";
-        let is_there: bool = sqlx::query_scalar(is_there).fetch_one(&mut *connection).await?;
+        let is_there: bool = sqlx::query_scalar(is_there)
+            .fetch_one(&mut *connection)
+            .await?;
         let applied: Vec<(i64, Vec<u8>)> = if is_there {
             let ledger = "select version, checksum from _sqlx_migrations where success";
             sqlx::query_as(ledger).fetch_all(&mut *connection).await?
@@ -56,7 +58,11 @@ impl SchemaState {
             .filter(|migration| !migration.migration_type.is_down_migration())
             .map(|migration| (migration.version, &*migration.checksum))
             .collect();
-        let problem = if is_there { compare(&applied, &shipped) } else { Some(Problem::NeverMigrated) };
+        let problem = if is_there {
+            compare(&applied, &shipped)
+        } else {
+            Some(Problem::NeverMigrated)
+        };
         Ok(Self {
             current: applied.last_key_value().map(|(version, _)| *version),
             expected: shipped.last_key_value().map(|(version, _)| *version),
@@ -69,7 +75,11 @@ impl SchemaState {
     /// # Errors
     /// Ledger and program disagree.
     pub fn ensure_current(self) -> Result<(), OutOfDate> {
-        if self.problem.is_none() { Ok(()) } else { Err(OutOfDate(self)) }
+        if self.problem.is_none() {
+            Ok(())
+        } else {
+            Err(OutOfDate(self))
+        }
     }
 }
 
@@ -77,18 +87,31 @@ fn compare(applied: &BTreeMap<i64, Vec<u8>>, shipped: &BTreeMap<i64, &[u8]>) -> 
     for (version, checksum) in applied {
         match shipped.get(version) {
             None => return Some(Problem::Unknown(*version)),
-            Some(wanted) if *wanted != checksum.as_slice() => return Some(Problem::Changed(*version)),
+            Some(wanted) if *wanted != checksum.as_slice() => {
+                return Some(Problem::Changed(*version));
+            }
             Some(_) => {}
         }
     }
-    let pending: Vec<i64> = shipped.keys().filter(|version| !applied.contains_key(version)).copied().collect();
+    let pending: Vec<i64> = shipped
+        .keys()
+        .filter(|version| !applied.contains_key(version))
+        .copied()
+        .collect();
     (!pending.is_empty()).then_some(Problem::Pending(pending))
 }
 
 impl fmt::Display for SchemaState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named = |version: Option<i64>| version.map_or_else(|| "none".to_owned(), |version| version.to_string());
-        write!(f, "current {}, expected {}", named(self.current), named(self.expected))?;
+        let named = |version: Option<i64>| {
+            version.map_or_else(|| "none".to_owned(), |version| version.to_string())
+        };
+        write!(
+            f,
+            "current {}, expected {}",
+            named(self.current),
+            named(self.expected)
+        )?;
         match &self.problem {
             None => Ok(()),
             Some(problem) => write!(f, ": {problem}"),
@@ -100,8 +123,13 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NeverMigrated => f.write_str("no migration has ever run here"),
-            Self::Changed(version) => write!(f, "migration {version} was changed after it had run here"),
-            Self::Unknown(version) => write!(f, "migration {version} has run here, and this program does not know it"),
+            Self::Changed(version) => {
+                write!(f, "migration {version} was changed after it had run here")
+            }
+            Self::Unknown(version) => write!(
+                f,
+                "migration {version} has run here, and this program does not know it"
+            ),
             Self::Pending(versions) => {
                 let versions: Vec<String> = versions.iter().map(i64::to_string).collect();
                 write!(f, "not run yet: {}", versions.join(", "))

@@ -33,7 +33,11 @@ pub async fn start(address: SocketAddr, router: Router) -> io::Result<Running> {
     };
     let serving = axum::serve(listener, router).with_graceful_shutdown(until);
     tracing::info!("serving on {address}");
-    Ok(Running { address, stop, server: tokio::spawn(serving.into_future()) })
+    Ok(Running {
+        address,
+        stop,
+        server: tokio::spawn(serving.into_future()),
+    })
 }
 
 impl Running {

@@ -21,8 +21,16 @@ impl DatabaseUrl {
     ///
     /// # Errors
     /// The server's name has characters that a name cannot have.
-    pub fn assemble(user: &str, password: Option<&str>, server: &str, port: u16, name: &str) -> Result<Self, NotAUrl> {
-        let password = password.map(|password| format!(":{}", encode(password))).unwrap_or_default();
+    pub fn assemble(
+        user: &str,
+        password: Option<&str>,
+        server: &str,
+        port: u16,
+        name: &str,
+    ) -> Result<Self, NotAUrl> {
+        let password = password
+            .map(|password| format!(":{}", encode(password)))
+            .unwrap_or_default();
         let (host, query) = if server.starts_with('/') {
             ("localhost".to_owned(), format!("?host={}", encode(server)))
         } else if server.contains(':') {
@@ -31,7 +39,12 @@ impl DatabaseUrl {
         } else {
             (server.to_owned(), String::new())
         };
-        format!("postgres://{}{password}@{host}:{port}/{}{query}", encode(user), encode(name)).parse()
+        format!(
+            "postgres://{}{password}@{host}:{port}/{}{query}",
+            encode(user),
+            encode(name)
+        )
+        .parse()
     }
 
     /// The whole URL, with the password.
@@ -43,7 +56,9 @@ impl DatabaseUrl {
     /// The database's name.
     #[must_use]
     pub fn name(&self) -> String {
-        percent_decode_str(self.0.path().trim_start_matches('/')).decode_utf8_lossy().into_owned()
+        percent_decode_str(self.0.path().trim_start_matches('/'))
+            .decode_utf8_lossy()
+            .into_owned()
     }
 
     /// Another database of the same server.
@@ -57,7 +72,11 @@ impl DatabaseUrl {
     /// Whether both lead to the same database, whoever connects and however.
     pub(crate) fn is_same_database(&self, other: &Self) -> bool {
         let place = |url: &Self| {
-            let parameter = url.0.query_pairs().find(|(name, _)| name == "host").map(|(_, host)| host.into_owned());
+            let parameter = url
+                .0
+                .query_pairs()
+                .find(|(name, _)| name == "host")
+                .map(|(_, host)| host.into_owned());
             let host = parameter.or_else(|| url.0.host_str().map(str::to_owned));
             (host, url.0.port().unwrap_or(5432), url.name())
         };
@@ -98,7 +117,12 @@ impl FromStr for DatabaseUrl {
 
 impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DatabaseUrl({} on {})", self.name(), self.0.host_str().unwrap_or("localhost"))
+        write!(
+            f,
+            "DatabaseUrl({} on {})",
+            self.name(),
+            self.0.host_str().unwrap_or("localhost")
+        )
     }
 }
 
@@ -116,7 +140,11 @@ pub struct PoolSettings {
 impl Default for PoolSettings {
     /// Five, ten more, half a minute.
     fn default() -> Self {
-        Self { size: 5, overflow: 10, timeout: Duration::from_secs(30) }
+        Self {
+            size: 5,
+            overflow: 10,
+            timeout: Duration::from_secs(30),
+        }
     }
 }
 
@@ -139,7 +167,11 @@ impl PoolSettings {
 ///
 /// # Errors
 /// The server does not come, or refuses the connection.
-pub async fn open(url: &DatabaseUrl, pool: PoolSettings, patience: Patience) -> Result<PgPool, Error> {
+pub async fn open(
+    url: &DatabaseUrl,
+    pool: PoolSettings,
+    patience: Patience,
+) -> Result<PgPool, Error> {
     wait(url, patience).await?.close().await?;
     Ok(pool.options().connect_with(url.options()?).await?)
 }

@@ -60,7 +60,9 @@ pub enum Conflict {
         description: String,
     },
     /// It has run and is not shipped.
-    #[error("migration {version} has run on this database, and this program does not have it: use a newer program")]
+    #[error(
+        "migration {version} has run on this database, and this program does not have it: use a newer program"
+    )]
     Unknown {
         /// Its number.
         version: i64,
@@ -72,9 +74,14 @@ impl Error {
     pub(crate) fn no_connection(pool: &PgPool, error: sqlx::Error) -> Self {
         let options = pool.options();
         // The driver says the same when it was refused a connection again and again: then the pool is not full.
-        if matches!(error, sqlx::Error::PoolTimedOut) && pool.size() >= options.get_max_connections() {
+        if matches!(error, sqlx::Error::PoolTimedOut)
+            && pool.size() >= options.get_max_connections()
+        {
             let connections = options.get_max_connections();
-            return Self::PoolExhausted { connections, waited: options.get_acquire_timeout() };
+            return Self::PoolExhausted {
+                connections,
+                waited: options.get_acquire_timeout(),
+            };
         }
         Self::Unreachable(error)
     }
@@ -84,9 +91,16 @@ impl From<MigrateError> for Error {
     fn from(error: MigrateError) -> Self {
         match error {
             MigrateError::VersionMismatch(version) => {
-                let ours = crate::MIGRATOR.iter().find(|migration| migration.version == version);
-                let description = ours.map(|migration| migration.description.to_string()).unwrap_or_default();
-                Self::Conflict(Conflict::Changed { version, description })
+                let ours = crate::MIGRATOR
+                    .iter()
+                    .find(|migration| migration.version == version);
+                let description = ours
+                    .map(|migration| migration.description.to_string())
+                    .unwrap_or_default();
+                Self::Conflict(Conflict::Changed {
+                    version,
+                    description,
+                })
             }
             MigrateError::VersionMissing(version) => Self::Conflict(Conflict::Unknown { version }),
             error => Self::Migrate(error),

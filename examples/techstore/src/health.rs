@@ -57,12 +57,19 @@ pub(crate) async fn ready(State(app): State<App>) -> Readiness {
         Ok(state) => Some(state.to_string()),
         Err(error) => Some(Error::no_connection(&app.pool, error).to_string()),
     };
-    Readiness { ready: reason.is_none(), reason }
+    Readiness {
+        ready: reason.is_none(),
+        reason,
+    }
 }
 
 impl IntoResponse for Readiness {
     fn into_response(self) -> Response {
-        let status = if self.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let status = if self.ready {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
         (status, Json(self)).into_response()
     }
 }

@@ -24,16 +24,30 @@ pub struct Prepared {
 /// # Errors
 /// No server, no right to create databases, or migrations that conflict or fail.
 pub async fn init(settings: &Settings, patience: Patience) -> Result<[Prepared; 2], Error> {
-    Ok([prepare(&settings.database, patience).await?, prepare(&settings.test_database, patience).await?])
+    Ok([
+        prepare(&settings.database, patience).await?,
+        prepare(&settings.test_database, patience).await?,
+    ])
 }
 
 async fn prepare(url: &DatabaseUrl, patience: Patience) -> Result<Prepared, Error> {
     let is_new = create(url, patience).await?;
-    let pool = PgPoolOptions::new().max_connections(1).connect_with(url.options()?).await?;
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .connect_with(url.options()?)
+        .await?;
     let schema = up(&pool).await;
     pool.close().await;
-    let prepared = Prepared { name: url.name(), is_new, schema: schema? };
-    let how = if is_new { "created and migrated" } else { "there already, migrated" };
+    let prepared = Prepared {
+        name: url.name(),
+        is_new,
+        schema: schema?,
+    };
+    let how = if is_new {
+        "created and migrated"
+    } else {
+        "there already, migrated"
+    };
     tracing::info!("database {}: {how}, {}", prepared.name, prepared.schema);
     Ok(prepared)
 }
@@ -51,7 +65,10 @@ async fn create(url: &DatabaseUrl, patience: Patience) -> Result<bool, Error> {
     let known = sqlx::query_scalar("select exists (select from pg_database where datname = $1)");
     let is_new = !known.bind(&name).fetch_one(&mut connection).await? && {
         let create = format!("create database \"{}\"", name.replace('"', "\"\""));
-        match sqlx::query(AssertSqlSafe(create)).execute(&mut connection).await {
+        match sqlx::query(AssertSqlSafe(create))
+            .execute(&mut connection)
+            .await
+        {
             // duplicate_database, unique_violation: somebody else was quicker.
             Err(error) if is_code(&error, "42P04") || is_code(&error, "23505") => false,
             created => created.map(|_| true)?,
@@ -62,5 +79,8 @@ async fn create(url: &DatabaseUrl, patience: Patience) -> Result<bool, Error> {
 }
 
 fn is_code(error: &sqlx::Error, code: &str) -> bool {
-    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|found| found == code)
+    error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+        .is_some_and(|found| found == code)
 }

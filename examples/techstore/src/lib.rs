@@ -41,11 +41,17 @@ impl App {
             .route("/health", get(health::health))
             .route("/health/db", get(health::database))
             .route("/health/ready", get(health::ready))
-            .route("/api/v1/products", get(products::list).post(products::create))
+            .route(
+                "/api/v1/products",
+                get(products::list).post(products::create),
+            )
             .with_state(self)
     }
 
     pub(crate) async fn connection(&self) -> Result<PoolConnection<Postgres>, Error> {
-        self.pool.acquire().await.map_err(|error| Error::no_connection(&self.pool, error))
+        self.pool
+            .acquire()
+            .await
+            .map_err(|error| Error::no_connection(&self.pool, error))
     }
 }

@@ -3,7 +3,9 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use ebbtide_example_shared::{Patience, SchemaState, exit_code, interruption, log_to_stderr, read_dot_env, start};
+use ebbtide_example_shared::{
+    Patience, SchemaState, exit_code, interruption, log_to_stderr, read_dot_env, start,
+};
 use ebbtide_example_techstore::{self as techstore, App, MIGRATOR, Settings, down, init, open};
 
 #[tokio::main]
@@ -23,7 +25,10 @@ async fn run() -> Result<(), Box<dyn Error>> {
         }
         ["serve"] => {
             let pool = open(&settings.database, settings.pool, Patience::default()).await?;
-            SchemaState::read(&pool, &MIGRATOR).await?.ensure_current().map_err(techstore::Error::from)?;
+            SchemaState::read(&pool, &MIGRATOR)
+                .await?
+                .ensure_current()
+                .map_err(techstore::Error::from)?;
             let interruption = interruption()?;
             let running = start(settings.address, App::new(pool).router()).await?;
             interruption.await;

@@ -30,12 +30,19 @@ pub(crate) async fn list(State(app): State<App>) -> Result<Json<Vec<Product>>, E
     let products = "select sku, categories.name as category, products.name, price::text, stock
                     from products join categories on categories.id = category_id
                     where products.is_active order by sku";
-    Ok(Json(sqlx::query_as(products).fetch_all(&mut *connection).await?))
+    Ok(Json(
+        sqlx::query_as(products).fetch_all(&mut *connection).await?,
+    ))
 }
 
-pub(crate) async fn create(State(app): State<App>, body: Result<Json<Product>, JsonRejection>) -> Response {
+pub(crate) async fn create(
+    State(app): State<App>,
+    body: Result<Json<Product>, JsonRejection>,
+) -> Response {
     match body {
-        Ok(Json(product)) => insert(&app, product).await.unwrap_or_else(IntoResponse::into_response),
+        Ok(Json(product)) => insert(&app, product)
+            .await
+            .unwrap_or_else(IntoResponse::into_response),
         Err(rejection) => Refusal::from(rejection).into_response(),
     }
 }
@@ -53,14 +60,20 @@ async fn insert(app: &App, product: Product) -> Result<Response, Error> {
         .execute(&mut *connection)
         .await;
     let refusal = match inserted {
-        Ok(done) if done.rows_affected() == 1 => return Ok((StatusCode::CREATED, Json(product)).into_response()),
-        Ok(_) => Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "category: there is none of this name"),
+        Ok(done) if done.rows_affected() == 1 => {
+            return Ok((StatusCode::CREATED, Json(product)).into_response());
+        }
+        Ok(_) => Refusal::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "category: there is none of this name",
+        ),
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
             Refusal::new(StatusCode::CONFLICT, "sku: it is there already")
         }
         // Class 22, data exceptions: a price that is no number, for example.
         Err(sqlx::Error::Database(error))
-            if error.is_check_violation() || error.code().is_some_and(|code| code.starts_with("22")) =>
+            if error.is_check_violation()
+                || error.code().is_some_and(|code| code.starts_with("22")) =>
         {
             Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.message())
         }

@@ -34,7 +34,10 @@ pub async fn down(pool: &PgPool, to: i64) -> Result<SchemaState, Error> {
 
 /// A migrator that fails does not give back the advisory lock that keeps others from migrating meanwhile: it ends with
 /// the session.
-async fn end(connection: PoolConnection<Postgres>, outcome: Result<(), MigrateError>) -> Result<(), Error> {
+async fn end(
+    connection: PoolConnection<Postgres>,
+    outcome: Result<(), MigrateError>,
+) -> Result<(), Error> {
     if outcome.is_err() {
         connection.close().await?;
     }

@@ -47,11 +47,16 @@ impl Settings {
             pool: PoolSettings {
                 size: variable(&variables, "POSTGRES_POOL_SIZE", "a number from 1")?
                     .map_or(default.size, NonZeroU32::get),
-                overflow: variable(&variables, "POSTGRES_MAX_OVERFLOW", "a number")?.unwrap_or(default.overflow),
+                overflow: variable(&variables, "POSTGRES_MAX_OVERFLOW", "a number")?
+                    .unwrap_or(default.overflow),
                 timeout: timeout.map_or(default.timeout, Duration::from_secs),
             },
-            address: variable(&variables, "TECHSTORE_ADDRESS", "an address with a port, such as 127.0.0.1:8080")?
-                .unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
+            address: variable(
+                &variables,
+                "TECHSTORE_ADDRESS",
+                "an address with a port, such as 127.0.0.1:8080",
+            )?
+            .unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
         })
     }
 }
@@ -62,9 +67,11 @@ fn assemble(variables: &impl Fn(&str) -> Option<String>) -> Result<DatabaseUrl, 
     let port = variable(variables, "POSTGRES_PORT", "a port")?.unwrap_or(5432);
     let password = variables("POSTGRES_PASSWORD");
     let (user, name) = (needed("POSTGRES_USER")?, needed("POSTGRES_DB")?);
-    DatabaseUrl::assemble(&user, password.as_deref(), &server, port, &name).map_err(|_| SettingError::Illegal {
-        name: "POSTGRES_SERVER",
-        value: server,
-        wanted: "the name or address of a server, or the folder of a socket",
+    DatabaseUrl::assemble(&user, password.as_deref(), &server, port, &name).map_err(|_| {
+        SettingError::Illegal {
+            name: "POSTGRES_SERVER",
+            value: server,
+            wanted: "the name or address of a server, or the folder of a socket",
+        }
     })
 }

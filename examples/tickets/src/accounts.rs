@@ -51,7 +51,11 @@ pub(crate) async fn register(
     check(&wanted)?;
     // Before the hash is paid for. Two at the same time are told apart by the index below.
     let known = "select exists (select from users where lower(email) = lower($1))";
-    if sqlx::query_scalar(known).bind(&wanted.email).fetch_one(&app.pool).await? {
+    if sqlx::query_scalar(known)
+        .bind(&wanted.email)
+        .fetch_one(&app.pool)
+        .await?
+    {
         return Err(registered_already());
     }
     let hash = app.passwords.hash(wanted.password).await?;
@@ -59,8 +63,10 @@ pub(crate) async fn register(
     // "do update" only to get the id of an organization that is there.
     let organization = "insert into organizations (name) values ($1)
                         on conflict (name) do update set name = excluded.name returning id";
-    let organization_id: i64 =
-        sqlx::query_scalar(organization).bind(&wanted.organization).fetch_one(&mut *transaction).await?;
+    let organization_id: i64 = sqlx::query_scalar(organization)
+        .bind(&wanted.organization)
+        .fetch_one(&mut *transaction)
+        .await?;
     let user = "insert into users (organization_id, email, password_hash) values ($1, $2, $3) returning id";
     let inserted = sqlx::query_scalar(user)
         .bind(organization_id)
@@ -75,7 +81,14 @@ pub(crate) async fn register(
         inserted => inserted?,
     };
     transaction.commit().await?;
-    Ok((StatusCode::CREATED, Json(Account { id, email: wanted.email, organization: wanted.organization })))
+    Ok((
+        StatusCode::CREATED,
+        Json(Account {
+            id,
+            email: wanted.email,
+            organization: wanted.organization,
+        }),
+    ))
 }
 
 pub(crate) async fn login(
@@ -90,11 +103,17 @@ pub(crate) async fn login(
     }
 
     let Json(given) = body?;
-    let user = "select users.id, users.email, organizations.name as organization, users.password_hash
+    let user =
+        "select users.id, users.email, organizations.name as organization, users.password_hash
                 from users join organizations on organizations.id = users.organization_id
                 where lower(users.email) = lower($1)";
-    let found: Option<Found> = sqlx::query_as(user).bind(&given.email).fetch_optional(&app.pool).await?;
-    let (hash, account) = found.map(|found| (found.password_hash, found.account)).unzip();
+    let found: Option<Found> = sqlx::query_as(user)
+        .bind(&given.email)
+        .fetch_optional(&app.pool)
+        .await?;
+    let (hash, account) = found
+        .map(|found| (found.password_hash, found.account))
+        .unzip();
     let matches = app.passwords.verify(given.password, hash).await?;
     // The same answer whether address or password is wrong: it tells nobody who has an account.
     let refused = || Refusal::new(StatusCode::UNAUTHORIZED, "wrong address or password");
@@ -107,7 +126,11 @@ fn registered_already() -> Refusal {
 
 fn check(wanted: &Registration) -> Result<(), Refusal> {
     let refuse = |error| Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error));
-    if !wanted.email.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty()) {
+    if !wanted
+        .email
+        .split_once('@')
+        .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
+    {
         return refuse("email: this is no address".to_owned());
     }
     if wanted.password.chars().count() < SHORTEST_PASSWORD {

@@ -34,7 +34,10 @@ impl App {
     /// On a pool, whoever made it.
     #[must_use]
     pub fn new(pool: PgPool, passwords: Passwords) -> Self {
-        Self { pool, passwords: Arc::new(passwords) }
+        Self {
+            pool,
+            passwords: Arc::new(passwords),
+        }
     }
 
     /// All routes.

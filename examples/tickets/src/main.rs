@@ -3,7 +3,9 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use ebbtide_example_shared::{Patience, exit_code, interruption, log_to_stderr, read_dot_env, start};
+use ebbtide_example_shared::{
+    Patience, exit_code, interruption, log_to_stderr, read_dot_env, start,
+};
 use ebbtide_example_tickets::{App, Passwords, Settings, migrate, open};
 
 #[tokio::main]

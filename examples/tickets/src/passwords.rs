@@ -17,7 +17,10 @@ pub struct PasswordCost {
 impl Default for PasswordCost {
     /// What the `argon2` crate recommends.
     fn default() -> Self {
-        Self { memory_kib: Params::DEFAULT_M_COST, passes: Params::DEFAULT_T_COST }
+        Self {
+            memory_kib: Params::DEFAULT_M_COST,
+            passes: Params::DEFAULT_T_COST,
+        }
     }
 }
 
@@ -45,10 +48,16 @@ impl Passwords {
     pub(crate) async fn hash(&self, password: String) -> Result<String, Refusal> {
         let argon2 = self.argon2.clone();
         let hashing = tokio::task::spawn_blocking(move || hash(&argon2, &password)).await;
-        hashing.map_err(|error| Refusal::internal(&error))?.map_err(|error| Refusal::internal(&error))
+        hashing
+            .map_err(|error| Refusal::internal(&error))?
+            .map_err(|error| Refusal::internal(&error))
     }
 
-    pub(crate) async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Refusal> {
+    pub(crate) async fn verify(
+        &self,
+        password: String,
+        hash: Option<String>,
+    ) -> Result<bool, Refusal> {
         let argon2 = self.argon2.clone();
         let is_anybodys = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.nobodys.clone());
@@ -59,11 +68,15 @@ impl Passwords {
             }
         });
         let matches = verifying.await.map_err(|error| Refusal::internal(&error))?;
-        matches.map(|matches| matches && is_anybodys).map_err(|error| Refusal::internal(&error))
+        matches
+            .map(|matches| matches && is_anybodys)
+            .map_err(|error| Refusal::internal(&error))
     }
 }
 
 fn hash(argon2: &Argon2<'_>, password: &str) -> Result<String, argon2::password_hash::Error> {
     let salt = SaltString::generate(&mut OsRng);
-    Ok(argon2.hash_password(password.as_bytes(), &salt)?.to_string())
+    Ok(argon2
+        .hash_password(password.as_bytes(), &salt)?
+        .to_string())
 }

@@ -26,12 +26,17 @@ impl Settings {
         let default = PasswordCost::default();
         Ok(Self {
             database_url: variables("DATABASE_URL").ok_or(SettingError::Missing("DATABASE_URL"))?,
-            address: variable(&variables, "TICKETS_ADDRESS", "an address with a port, such as 127.0.0.1:8080")?
-                .unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
+            address: variable(
+                &variables,
+                "TICKETS_ADDRESS",
+                "an address with a port, such as 127.0.0.1:8080",
+            )?
+            .unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
             cost: PasswordCost {
                 memory_kib: variable(&variables, "TICKETS_ARGON2_MEMORY_KIB", "a number of KiB")?
                     .unwrap_or(default.memory_kib),
-                passes: variable(&variables, "TICKETS_ARGON2_PASSES", "a number")?.unwrap_or(default.passes),
+                passes: variable(&variables, "TICKETS_ARGON2_PASSES", "a number")?
+                    .unwrap_or(default.passes),
             },
         })
     }

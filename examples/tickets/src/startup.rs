@@ -36,7 +36,9 @@ pub enum StartError {
 pub async fn open(url: &str, patience: Patience) -> Result<PgPool, StartError> {
     let options = wait(url, patience).await?;
     let pool = PgPoolOptions::new().connect_with(options).await?;
-    SchemaState::read(&pool, &MIGRATOR).await?.ensure_current()?;
+    SchemaState::read(&pool, &MIGRATOR)
+        .await?
+        .ensure_current()?;
     Ok(pool)
 }
 
@@ -46,7 +48,10 @@ pub async fn open(url: &str, patience: Patience) -> Result<PgPool, StartError> {
 /// No connection, or a migration that fails.
 pub async fn migrate(url: &str, patience: Patience) -> Result<SchemaState, StartError> {
     let options = wait(url, patience).await?;
-    let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .connect_with(options)
+        .await?;
     MIGRATOR.run(&pool).await?;
     let state = SchemaState::read(&pool, &MIGRATOR).await?;
     pool.close().await;

@@ -7,12 +7,19 @@ use super::{ErrorKind, Package, refused_file, told};
 fn refused(text: &str) -> (String, String) {
     let error = refused_file(text);
     assert_eq!(error.kind(), ErrorKind::Config);
-    (error.to_string(), error.help().unwrap_or_default().to_owned())
+    (
+        error.to_string(),
+        error.help().unwrap_or_default().to_owned(),
+    )
 }
 
 fn check(cases: &[(&str, &str, &str)]) {
     for (text, message, help) in cases {
-        assert_eq!(refused(text), ((*message).to_owned(), (*help).to_owned()), "{text}");
+        assert_eq!(
+            refused(text),
+            ((*message).to_owned(), (*help).to_owned()),
+            "{text}"
+        );
     }
 }
 
@@ -82,7 +89,11 @@ fn unknown_keys_are_refused_with_the_nearest_and_all_legal_ones() {
             "ebbtide.toml:4: unknown key server.bakend",
             &format!("did you mean backend? {SERVER}"),
         ),
-        ("[server]\ncolour = 1", "ebbtide.toml:2: unknown key server.colour", SERVER),
+        (
+            "[server]\ncolour = 1",
+            "ebbtide.toml:2: unknown key server.colour",
+            SERVER,
+        ),
         (
             "[provision]\nmigration = 'x'",
             "ebbtide.toml:2: unknown key provision.migration",
@@ -98,15 +109,30 @@ fn unknown_keys_are_refused_with_the_nearest_and_all_legal_ones() {
             "ebbtide.toml:1: unknown key provision.migrations.comand",
             "did you mean command? legal keys: command, inputs, directory, url_variable, sqlx, sql, refinery, diesel",
         ),
-        ("\n[servr]", "ebbtide.toml:2: unknown key servr", "did you mean server? legal keys: server, provision"),
-        ("backend = 'auto'", "ebbtide.toml:1: unknown key backend", "put backend below [server]"),
-        ("seeds = 'seeds'", "ebbtide.toml:1: unknown key seeds", "put seeds below [provision]"),
+        (
+            "\n[servr]",
+            "ebbtide.toml:2: unknown key servr",
+            "did you mean server? legal keys: server, provision",
+        ),
+        (
+            "backend = 'auto'",
+            "ebbtide.toml:1: unknown key backend",
+            "put backend below [server]",
+        ),
+        (
+            "seeds = 'seeds'",
+            "ebbtide.toml:1: unknown key seeds",
+            "put seeds below [provision]",
+        ),
     ]);
 }
 
 #[test]
 fn the_first_mistake_in_the_file_is_told() {
-    assert_eq!(refused("[server]\nzebra = 1\napple = 1").0, "ebbtide.toml:2: unknown key server.zebra");
+    assert_eq!(
+        refused("[server]\nzebra = 1\napple = 1").0,
+        "ebbtide.toml:2: unknown key server.zebra"
+    );
 }
 
 #[test]
@@ -177,9 +203,21 @@ fn settings_of_the_file_are_checked_by_name() {
                 as in work_mem or pg_trgm.similarity_threshold";
     let zero = "remove the zero byte: no setting of PostgreSQL can hold one";
     check(&[
-        ("[server]\nsettings = { port = 1 }", "ebbtide.toml:2: server.settings.port is not yours to set", owned),
-        ("[server.settings]\n1a = 1", "ebbtide.toml:2: server.settings.1a is not the name of a setting", name),
-        ("[server.settings]\na = \"\\u0000\"", "ebbtide.toml:2: server.settings.a holds a zero byte", zero),
+        (
+            "[server]\nsettings = { port = 1 }",
+            "ebbtide.toml:2: server.settings.port is not yours to set",
+            owned,
+        ),
+        (
+            "[server.settings]\n1a = 1",
+            "ebbtide.toml:2: server.settings.1a is not the name of a setting",
+            name,
+        ),
+        (
+            "[server.settings]\na = \"\\u0000\"",
+            "ebbtide.toml:2: server.settings.a holds a zero byte",
+            zero,
+        ),
     ]);
 }
 
@@ -200,12 +238,17 @@ fn a_command_needs_a_program_and_inputs_that_exist() {
     let text = "[provision]\nmigrations = { command = ['x', 'y'], inputs = ['alembic'] }";
     let package = Package::with_file(text);
     let error = package.plan(&Builder::new(), &[]).expect_err("no inputs");
-    let message = format!("migrations input {} does not exist (ebbtide.toml:2)", package.path("alembic").display());
+    let message = format!(
+        "migrations input {} does not exist (ebbtide.toml:2)",
+        package.path("alembic").display()
+    );
     let help = "create it, or correct inputs: files and folders, relative to ebbtide.toml";
     assert_eq!(told(&error), (ErrorKind::MigrationSource, message, help));
     let package = package.folder("alembic");
     let plan = package.plan(&Builder::new(), &[]).expect("legal");
-    let command = MigrationCommand::new(["x", "y"]).input(package.path("alembic")).directory(&package.root);
+    let command = MigrationCommand::new(["x", "y"])
+        .input(package.path("alembic"))
+        .directory(&package.root);
     assert_eq!(*plan.migrations, Migrations::Command(command));
 }
 
@@ -231,16 +274,32 @@ fn migrations_of_a_named_layout_are_a_table_of_one_folder() {
 #[test]
 fn a_command_is_checked_on_the_builder_too() {
     let package = Package::with_file("").folder("alembic");
-    let refused =
-        |command: MigrationCommand| package.plan(&Builder::new().migrations(command), &[]).expect_err("refused");
+    let refused = |command: MigrationCommand| {
+        package
+            .plan(&Builder::new().migrations(command), &[])
+            .expect_err("refused")
+    };
     let nothing = MigrationCommand::new([""]).input("alembic");
-    assert_eq!(refused(nothing).to_string(), "migrations name no command (builder)");
+    assert_eq!(
+        refused(nothing).to_string(),
+        "migrations name no command (builder)"
+    );
     let blind = MigrationCommand::new(["alembic", "upgrade"]);
-    assert_eq!(refused(blind.clone()).to_string(), "the command alembic upgrade has no inputs (builder)");
+    assert_eq!(
+        refused(blind.clone()).to_string(),
+        "the command alembic upgrade has no inputs (builder)"
+    );
     let odd = blind.clone().input("alembic").url_variable("MY-URL");
-    assert_eq!(refused(odd).to_string(), r#"url_variable "MY-URL" is no name of a variable (builder)"#);
+    assert_eq!(
+        refused(odd).to_string(),
+        r#"url_variable "MY-URL" is no name of a variable (builder)"#
+    );
     let lost = refused(blind.input("alembic").directory("nowhere"));
-    assert!(lost.to_string().ends_with("/nowhere is not there (builder)"), "{lost}");
+    assert!(
+        lost.to_string()
+            .ends_with("/nowhere is not there (builder)"),
+        "{lost}"
+    );
 }
 
 #[test]
@@ -248,11 +307,27 @@ fn broken_toml_is_shown_with_line_column_and_excerpt() {
     let error = refused_file("[server]\nbackend = = 'auto'\n");
     let report = format!("{error:?}");
     assert_eq!(error.kind(), ErrorKind::Config);
-    assert!(error.to_string().starts_with("ebbtide.toml:2:11: not valid TOML: "), "{error}");
-    assert!(report.contains("\n  line 2:\n    backend = = 'auto'\n              ^\n"), "{report}");
-    assert!(report.ends_with("\n  help: correct the line; toml.io explains the format"), "{report}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("ebbtide.toml:2:11: not valid TOML: "),
+        "{error}"
+    );
+    assert!(
+        report.contains("\n  line 2:\n    backend = = 'auto'\n              ^\n"),
+        "{report}"
+    );
+    assert!(
+        report.ends_with("\n  help: correct the line; toml.io explains the format"),
+        "{report}"
+    );
     let error = refused_file("[server]\nimage = 'a'\nimage = 'b'\n");
-    assert!(error.to_string().starts_with("ebbtide.toml:3:1: not valid TOML: "), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("ebbtide.toml:3:1: not valid TOML: "),
+        "{error}"
+    );
     let error = refused_file("[server]\nimage = 'a");
     assert!(error.to_string().starts_with("ebbtide.toml:2:"), "{error}");
 }
@@ -271,7 +346,10 @@ fn a_line_with_a_password_is_named_and_not_shown() {
         ("url = \"\"\"postgres://\\\nbob:hunter2@db/app", "***"),
         ("url = \"postgres://bob:hunter2@db/app\" x", "url = ***"),
         ("url = \"postgres://bob:hunter2@db/\\q\"", "url = ***"),
-        ("settings = { \"app.password\" = \"hunter2 }", "settings = ***"),
+        (
+            "settings = { \"app.password\" = \"hunter2 }",
+            "settings = ***",
+        ),
     ] {
         let error = refused_file(&format!("[server]\n{line}"));
         let report = format!("{error:?} {error} {error:#?}");

@@ -22,7 +22,11 @@ struct Package {
 impl Package {
     fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("ebbtide-config-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "ebbtide-config-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
         let root = std::env::temp_dir().join(name);
         fs::create_dir_all(root.join(".git")).expect("the temporary folder can be written");
         Self { root }
@@ -36,7 +40,8 @@ impl Package {
     /// Adds a file and the folders above it.
     fn file(self, name: &str, text: &str) -> Self {
         let path = self.root.join(name);
-        fs::create_dir_all(path.parent().expect("below the root")).expect("the package can be written");
+        fs::create_dir_all(path.parent().expect("below the root"))
+            .expect("the package can be written");
         fs::write(path, text).expect("the package can be written");
         self
     }
@@ -68,26 +73,41 @@ impl Drop for Package {
 }
 
 fn environment(package_root: &Path, variables: &[(&str, &str)]) -> Environment {
-    let root = package_root.to_str().expect("the temporary folder is UTF-8");
-    let all = variables.iter().copied().chain([("CARGO_MANIFEST_DIR", root)]);
+    let root = package_root
+        .to_str()
+        .expect("the temporary folder is UTF-8");
+    let all = variables
+        .iter()
+        .copied()
+        .chain([("CARGO_MANIFEST_DIR", root)]);
     Environment::new(all, package_root, "/tmp", 1000)
 }
 
 /// Kind, message and help of an error.
 fn told(error: &Error) -> (ErrorKind, String, &str) {
-    (error.kind(), error.to_string(), error.help().unwrap_or_default())
+    (
+        error.kind(),
+        error.to_string(),
+        error.help().unwrap_or_default(),
+    )
 }
 
 /// What a package without anything in it answers to these variables.
 fn refused_variables(variables: &[(&str, &str)]) -> Error {
-    Package::new().plan(&Builder::new(), variables).expect_err("an illegal variable")
+    Package::new()
+        .plan(&Builder::new(), variables)
+        .expect_err("an illegal variable")
 }
 
 /// What a package with this `ebbtide.toml` answers.
 fn refused_file(text: &str) -> Error {
-    Package::with_file(text).plan(&Builder::new(), &[]).expect_err("an illegal file")
+    Package::with_file(text)
+        .plan(&Builder::new(), &[])
+        .expect_err("an illegal file")
 }
 
 fn refused_builder(builder: &Builder) -> Error {
-    Package::new().plan(builder, &[]).expect_err("an illegal builder")
+    Package::new()
+        .plan(builder, &[])
+        .expect_err("an illegal builder")
 }

@@ -11,8 +11,14 @@ const WORKSPACE: &str = "[workspace]\nmembers = ['app']";
 /// The configuration file that the package in `folder` reads.
 fn config_file(package: &Package, folder: &str) -> Option<String> {
     let root = package.path(folder);
-    let plan = Builder::new().plan(&environment(&root, &[])).expect("legal");
-    let found = plan.config_file.as_ref()?.strip_prefix(&package.root).expect("below the root");
+    let plan = Builder::new()
+        .plan(&environment(&root, &[]))
+        .expect("legal");
+    let found = plan
+        .config_file
+        .as_ref()?
+        .strip_prefix(&package.root)
+        .expect("below the root");
     Some(found.display().to_string())
 }
 
@@ -23,98 +29,185 @@ fn the_nearest_file_up_to_the_workspace_root_counts() {
         .file("ws/app/Cargo.toml", "[package]\nname = 'app'")
         .folder("lonely/deep");
     assert_eq!(config_file(&package, "ws/app"), None);
-    assert_eq!(config_file(&package, "lonely/deep").as_deref(), Some("ebbtide.toml"));
+    assert_eq!(
+        config_file(&package, "lonely/deep").as_deref(),
+        Some("ebbtide.toml")
+    );
     let package = package.file("ws/ebbtide.toml", "");
-    assert_eq!(config_file(&package, "ws/app").as_deref(), Some("ws/ebbtide.toml"));
+    assert_eq!(
+        config_file(&package, "ws/app").as_deref(),
+        Some("ws/ebbtide.toml")
+    );
     let package = package.file("ws/app/ebbtide.toml", "");
-    assert_eq!(config_file(&package, "ws/app").as_deref(), Some("ws/app/ebbtide.toml"));
+    assert_eq!(
+        config_file(&package, "ws/app").as_deref(),
+        Some("ws/app/ebbtide.toml")
+    );
 }
 
 #[test]
 fn the_walk_ends_at_a_git_checkout() {
-    let package = Package::with_file("").file("vendor/lib/.git", "gitdir: elsewhere").folder("vendor/lib/src");
+    let package = Package::with_file("")
+        .file("vendor/lib/.git", "gitdir: elsewhere")
+        .folder("vendor/lib/src");
     assert_eq!(config_file(&package, "vendor/lib/src"), None);
-    assert_eq!(config_file(&package, "vendor").as_deref(), Some("ebbtide.toml"));
+    assert_eq!(
+        config_file(&package, "vendor").as_deref(),
+        Some("ebbtide.toml")
+    );
 }
 
 #[test]
 fn ebbtide_config_names_another_file() {
-    let package = Package::with_file("[server]\nimage = 'a'").file("ci/fast.toml", "[server]\nimage = 'b'\nbin = 'pg'");
-    let plan = package.plan(&Builder::new(), &[("EBBTIDE_CONFIG", "ci/fast.toml")]).expect("legal");
+    let package = Package::with_file("[server]\nimage = 'a'")
+        .file("ci/fast.toml", "[server]\nimage = 'b'\nbin = 'pg'");
+    let plan = package
+        .plan(&Builder::new(), &[("EBBTIDE_CONFIG", "ci/fast.toml")])
+        .expect("legal");
     assert_eq!(plan.image.as_deref(), Some("b"));
     assert_eq!(plan.image.source.to_string(), "ci/fast.toml:2");
-    assert_eq!(plan.pg_bin.as_deref(), Some(package.path("ci/pg").as_path()));
-    assert_eq!(plan.config_file.as_deref(), Some(package.path("ci/fast.toml").as_path()));
+    assert_eq!(
+        plan.pg_bin.as_deref(),
+        Some(package.path("ci/pg").as_path())
+    );
+    assert_eq!(
+        plan.config_file.as_deref(),
+        Some(package.path("ci/fast.toml").as_path())
+    );
     assert_eq!(plan.config_file.source, Source::Variable("EBBTIDE_CONFIG"));
 }
 
 #[test]
 fn a_missing_or_unreadable_config_file_is_refused() {
     let package = Package::new().folder("b");
-    let error = package.plan(&Builder::new(), &[("EBBTIDE_CONFIG", "a.toml")]).expect_err("no file");
+    let error = package
+        .plan(&Builder::new(), &[("EBBTIDE_CONFIG", "a.toml")])
+        .expect_err("no file");
     let there = package.path("a.toml").display().to_string();
     let text = format!(r#"EBBTIDE_CONFIG="a.toml" is not a file: there is none at {there}"#);
     assert_eq!(
         told(&error),
-        (ErrorKind::Config, text, "create it, or do not name it (EBBTIDE_CONFIG or `config_file`)")
+        (
+            ErrorKind::Config,
+            text,
+            "create it, or do not name it (EBBTIDE_CONFIG or `config_file`)"
+        )
     );
     std::fs::write(package.path("a.toml"), b"\xff").expect("the package can be written");
-    let error = package.plan(&Builder::new(), &[("EBBTIDE_CONFIG", "a.toml")]).expect_err("no text");
+    let error = package
+        .plan(&Builder::new(), &[("EBBTIDE_CONFIG", "a.toml")])
+        .expect_err("no text");
     let help = "make it a readable file of UTF-8 text";
-    assert_eq!(told(&error), (ErrorKind::Config, format!("{there} cannot be read"), help));
+    assert_eq!(
+        told(&error),
+        (ErrorKind::Config, format!("{there} cannot be read"), help)
+    );
 }
 
 #[test]
 fn a_file_above_the_package_is_shown_whole_and_its_paths_are_its_own() {
     let text = "[server]\nbin = 'pg'\n[provision]\nmigrations = 'db'\nseeds = 'db'";
-    let package = Package::with_file(text).folder("app/pg").folder("app/db").folder("db");
+    let package = Package::with_file(text)
+        .folder("app/pg")
+        .folder("app/db")
+        .folder("db");
     let root = package.path("app");
-    let plan = Builder::new().plan(&environment(&root, &[])).expect("legal");
+    let plan = Builder::new()
+        .plan(&environment(&root, &[]))
+        .expect("legal");
     assert_eq!(plan.pg_bin.as_deref(), Some(package.path("pg").as_path()));
     assert_eq!(*plan.migrations, Migrations::Directory(package.path("db")));
     assert_eq!(plan.seeds.as_deref(), Some(package.path("db").as_path()));
-    assert_eq!(plan.pg_bin.source, Source::File { path: package.path("ebbtide.toml"), line: 2 });
-    let variables = [("EBBTIDE_PG_BIN", "pg"), ("EBBTIDE_STATE_DIR", "state"), ("EBBTIDE_MIGRATIONS", "db")];
-    let plan = Builder::new().seeds("db").plan(&environment(&root, &variables)).expect("legal");
-    assert_eq!(plan.pg_bin.as_deref(), Some(package.path("app/pg").as_path()));
+    assert_eq!(
+        plan.pg_bin.source,
+        Source::File {
+            path: package.path("ebbtide.toml"),
+            line: 2
+        }
+    );
+    let variables = [
+        ("EBBTIDE_PG_BIN", "pg"),
+        ("EBBTIDE_STATE_DIR", "state"),
+        ("EBBTIDE_MIGRATIONS", "db"),
+    ];
+    let plan = Builder::new()
+        .seeds("db")
+        .plan(&environment(&root, &variables))
+        .expect("legal");
+    assert_eq!(
+        plan.pg_bin.as_deref(),
+        Some(package.path("app/pg").as_path())
+    );
     assert_eq!(*plan.state_dir.get(), package.path("app/state"));
-    assert_eq!(*plan.migrations, Migrations::Directory(package.path("app/db")));
-    assert_eq!(plan.seeds.as_deref(), Some(package.path("app/db").as_path()));
+    assert_eq!(
+        *plan.migrations,
+        Migrations::Directory(package.path("app/db"))
+    );
+    assert_eq!(
+        plan.seeds.as_deref(),
+        Some(package.path("app/db").as_path())
+    );
 }
 
 #[test]
 fn usual_folders_count_when_they_exist() {
     let package = Package::new();
     let plan = package.plan(&Builder::new(), &[]).expect("legal");
-    assert_eq!((plan.migrations.get(), plan.seeds.as_ref()), (&Migrations::None, None));
+    assert_eq!(
+        (plan.migrations.get(), plan.seeds.as_ref()),
+        (&Migrations::None, None)
+    );
     let package = package.folder("migrations").folder("seeds");
     let plan = package.plan(&Builder::new(), &[]).expect("legal");
-    assert_eq!(*plan.migrations, Migrations::Directory(package.path("migrations")));
+    assert_eq!(
+        *plan.migrations,
+        Migrations::Directory(package.path("migrations"))
+    );
     assert_eq!(plan.seeds.as_deref(), Some(package.path("seeds").as_path()));
     assert_eq!(plan.seeds.source, Source::Default);
 }
 
 #[test]
 fn dot_env_is_beside_the_package_or_in_the_root_and_nowhere_between() {
-    let package = Package::new().file(".env", "").file("a/.env", "").folder("a/b");
-    let found = |folder: &str| Project::around(&package.path(folder)).beside_package_or_root(".env");
+    let package = Package::new()
+        .file(".env", "")
+        .file("a/.env", "")
+        .folder("a/b");
+    let found =
+        |folder: &str| Project::around(&package.path(folder)).beside_package_or_root(".env");
     assert_eq!(found("a"), Some(package.path("a/.env")));
     assert_eq!(found("a/b"), Some(package.path(".env")));
     // Without a root the way up ends nowhere in particular, so only the package counts.
-    assert_eq!(Project::around(Path::new("/")).beside_package_or_root("no such file"), None);
+    assert_eq!(
+        Project::around(Path::new("/")).beside_package_or_root("no such file"),
+        None
+    );
 }
 
 #[test]
 fn dot_env_is_read_for_ebbtide_only_and_its_mistakes_are_placed() {
-    let text = "PATH=/evil\nCARGO_MANIFEST_DIR=/evil\nNEXTEST_TEST_GLOBAL_SLOT=9\nEBBTIDE_IMAGE=a\n";
+    let text =
+        "PATH=/evil\nCARGO_MANIFEST_DIR=/evil\nNEXTEST_TEST_GLOBAL_SLOT=9\nEBBTIDE_IMAGE=a\n";
     let package = Package::new().file(".env", text);
     let environment = package.environment(&[]).with_project().expect("legal");
     let plan = Builder::new().plan(&environment).expect("legal");
-    assert_eq!((plan.image.as_deref(), &plan.image.source), (Some("a"), &Source::DotEnv("EBBTIDE_IMAGE")));
-    assert_eq!((*plan.slot, plan.path.len(), &plan.package_root.value), (None, 0, &package.root));
+    assert_eq!(
+        (plan.image.as_deref(), &plan.image.source),
+        (Some("a"), &Source::DotEnv("EBBTIDE_IMAGE"))
+    );
+    assert_eq!(
+        (*plan.slot, plan.path.len(), &plan.package_root.value),
+        (None, 0, &package.root)
+    );
     let package = package.file(".env", "A=1\nEBBTIDE_IMAGE='a\n");
-    let error = package.environment(&[]).with_project().expect_err("an open quote");
-    let text = format!("{}:2: EBBTIDE_IMAGE cannot be read", package.path(".env").display());
+    let error = package
+        .environment(&[])
+        .with_project()
+        .expect_err("an open quote");
+    let text = format!(
+        "{}:2: EBBTIDE_IMAGE cannot be read",
+        package.path(".env").display()
+    );
     let help = "write it as EBBTIDE_IMAGE='value', and close every quote above it";
     assert_eq!(told(&error), (ErrorKind::Config, text, help));
 }
@@ -123,30 +216,56 @@ fn dot_env_is_read_for_ebbtide_only_and_its_mistakes_are_placed() {
 fn state_goes_to_the_session_folder_only_if_it_is_one() {
     let package = Package::new().folder("run").file("file", "");
     let state_dir = |value: &str| {
-        let plan = package.plan(&Builder::new(), &[("XDG_RUNTIME_DIR", value)]).expect("legal");
+        let plan = package
+            .plan(&Builder::new(), &[("XDG_RUNTIME_DIR", value)])
+            .expect("legal");
         (plan.state_dir.value, plan.state_dir.source)
     };
     let run = package.path("run");
     let session = (run.join("ebbtide"), Source::Variable("XDG_RUNTIME_DIR"));
     assert_eq!(state_dir(run.to_str().expect("UTF-8")), session);
-    for useless in ["", "run", package.path("file").to_str().expect("UTF-8"), "/no/such/folder"] {
-        assert_eq!(state_dir(useless), ("/tmp/ebbtide-1000".into(), Source::Default), "{useless}");
+    for useless in [
+        "",
+        "run",
+        package.path("file").to_str().expect("UTF-8"),
+        "/no/such/folder",
+    ] {
+        assert_eq!(
+            state_dir(useless),
+            ("/tmp/ebbtide-1000".into(), Source::Default),
+            "{useless}"
+        );
     }
 }
 
 #[test]
 fn cargo_and_nextest_tell_the_rest() {
     let package = Package::new();
-    let variables = [("CARGO_PKG_NAME", "app"), ("NEXTEST_TEST_GLOBAL_SLOT", "3"), ("PATH", "/a:/b")];
+    let variables = [
+        ("CARGO_PKG_NAME", "app"),
+        ("NEXTEST_TEST_GLOBAL_SLOT", "3"),
+        ("PATH", "/a:/b"),
+    ];
     let plan = package.plan(&Builder::new(), &variables).expect("legal");
-    assert_eq!((plan.package_name.as_deref(), *plan.slot), (Some("app"), Some(3)));
+    assert_eq!(
+        (plan.package_name.as_deref(), *plan.slot),
+        (Some("app"), Some(3))
+    );
     assert_eq!(plan.path.to_str(), Some("/a:/b"));
     assert_eq!(plan.package_root.value, package.root);
-    let plan = package.plan(&Builder::new(), &[("NEXTEST_TEST_GLOBAL_SLOT", "none")]).expect("legal");
-    assert_eq!((plan.package_name.as_deref(), *plan.slot, plan.path.len()), (None, None, 0));
+    let plan = package
+        .plan(&Builder::new(), &[("NEXTEST_TEST_GLOBAL_SLOT", "none")])
+        .expect("legal");
+    assert_eq!(
+        (plan.package_name.as_deref(), *plan.slot, plan.path.len()),
+        (None, None, 0)
+    );
     let bare = Environment::new([("X", "y")], package.root.as_path(), "/tmp", 0);
     let plan = Builder::new().plan(&bare).expect("legal");
-    assert_eq!((&plan.package_root.value, &plan.package_root.source), (&package.root, &Source::Default));
+    assert_eq!(
+        (&plan.package_root.value, &plan.package_root.source),
+        (&package.root, &Source::Default)
+    );
 }
 
 #[test]
@@ -158,20 +277,32 @@ fn capturing_reads_this_process_once() {
 #[test]
 fn an_environment_is_debugged_without_its_values() {
     let environment = Package::new().environment(&[("EBBTIDE_URL", "postgres://me:secret@db")]);
-    let environment = environment.with_dot_env(Path::new(".env"), "EBBTIDE_IMAGE=secret").expect("legal");
+    let environment = environment
+        .with_dot_env(Path::new(".env"), "EBBTIDE_IMAGE=secret")
+        .expect("legal");
     let debugged = format!("{environment:?}");
-    assert!(debugged.contains("EBBTIDE_URL") && debugged.contains("EBBTIDE_IMAGE"), "{debugged}");
+    assert!(
+        debugged.contains("EBBTIDE_URL") && debugged.contains("EBBTIDE_IMAGE"),
+        "{debugged}"
+    );
     assert!(!debugged.contains("secret"), "{debugged}");
 }
 
 #[test]
 fn unknown_variables_are_told_with_the_nearest_known_one() {
     let package = Package::new();
-    let variables =
-        [("EBBTIDE_BAKEND", "x"), ("EBBTIDE_NONSENSE", "x"), ("EBBTIDE_CONFIG", "x"), ("EBBTIDE_SEEDS", "x")];
+    let variables = [
+        ("EBBTIDE_BAKEND", "x"),
+        ("EBBTIDE_NONSENSE", "x"),
+        ("EBBTIDE_CONFIG", "x"),
+        ("EBBTIDE_SEEDS", "x"),
+    ];
     let environment = package.environment(&variables);
     let environment = environment
-        .with_dot_env(Path::new(".env"), "EBBTIDE_BAKEND=y\nEBBTIDE_IMAGES=y\nEBBTIDE_URL=y")
+        .with_dot_env(
+            Path::new(".env"),
+            "EBBTIDE_BAKEND=y\nEBBTIDE_IMAGES=y\nEBBTIDE_URL=y",
+        )
         .expect("legal");
     let expected = [
         "EBBTIDE_BAKEND means nothing to ebbtide: did you mean EBBTIDE_BACKEND?",

@@ -45,7 +45,12 @@ const CASES: &[Case] = &[
     },
     Case {
         variable: "EBBTIDE_URL",
-        values: ["postgres://a", "postgres://b", "postgres://c", "postgres://d"],
+        values: [
+            "postgres://a",
+            "postgres://b",
+            "postgres://c",
+            "postgres://d",
+        ],
         build: |b| b.url("postgres://c"),
         file: "[server]\nurl = 'postgres://d'",
         default: "None",
@@ -89,7 +94,13 @@ const CASES: &[Case] = &[
         build: |b| b.explain(Duration::from_secs(3)),
         file: "[server]\nexplain = '4s'",
         default: "None",
-        read: |plan| (plan.explain.map_or("None".to_owned(), |limit| format!("{limit:?}")), &plan.explain.source),
+        read: |plan| {
+            (
+                plan.explain
+                    .map_or("None".to_owned(), |limit| format!("{limit:?}")),
+                &plan.explain.source,
+            )
+        },
     },
     Case {
         variable: "EBBTIDE_STORAGE",
@@ -137,7 +148,12 @@ const CASES: &[Case] = &[
         build: |b| b.start_timeout(Duration::from_secs(3)),
         file: "[server]\nstart_timeout = '4s'",
         default: "60s",
-        read: |plan| (format!("{:?}", *plan.start_timeout), &plan.start_timeout.source),
+        read: |plan| {
+            (
+                format!("{:?}", *plan.start_timeout),
+                &plan.start_timeout.source,
+            )
+        },
     },
     Case {
         variable: "EBBTIDE_EXTENSIONS",
@@ -153,7 +169,12 @@ const CASES: &[Case] = &[
         build: Builder::without_migrations,
         file: "[provision]\nmigrations = false",
         default: "none",
-        read: |plan| (format!("{:?}", *plan.migrations).to_lowercase(), &plan.migrations.source),
+        read: |plan| {
+            (
+                format!("{:?}", *plan.migrations).to_lowercase(),
+                &plan.migrations.source,
+            )
+        },
     },
     Case {
         variable: "EBBTIDE_SEEDS",
@@ -169,7 +190,12 @@ const CASES: &[Case] = &[
         build: |b| b.provision_timeout(Duration::from_secs(3)),
         file: "[provision]\ntimeout = '4s'",
         default: "120s",
-        read: |plan| (format!("{:?}", *plan.provision_timeout), &plan.provision_timeout.source),
+        read: |plan| {
+            (
+                format!("{:?}", *plan.provision_timeout),
+                &plan.provision_timeout.source,
+            )
+        },
     },
 ];
 
@@ -178,26 +204,60 @@ fn for_every_key_and_every_set_of_voices_the_strongest_wins() {
     for case in CASES {
         for voices in 0..16_u8 {
             let speaks = |voice: u8| voices & (1 << voice) != 0;
-            let written =
-                |value: &str| if case.variable == "EBBTIDE_SEEDS" { value.to_lowercase() } else { value.into() };
-            let package = if speaks(3) { Package::with_file(case.file) } else { Package::new() };
+            let written = |value: &str| {
+                if case.variable == "EBBTIDE_SEEDS" {
+                    value.to_lowercase()
+                } else {
+                    value.into()
+                }
+            };
+            let package = if speaks(3) {
+                Package::with_file(case.file)
+            } else {
+                Package::new()
+            };
             let value = written(case.values[0]);
-            let variables: &[(&str, &str)] = if speaks(0) { &[(case.variable, &value)] } else { &[] };
+            let variables: &[(&str, &str)] = if speaks(0) {
+                &[(case.variable, &value)]
+            } else {
+                &[]
+            };
             let mut environment = package.environment(variables);
             if speaks(1) {
                 let text = format!("{}='{}'", case.variable, written(case.values[1]));
-                environment = environment.with_dot_env(Path::new(".env"), &text).expect("a legal line");
+                environment = environment
+                    .with_dot_env(Path::new(".env"), &text)
+                    .expect("a legal line");
             }
-            let builder = if speaks(2) { (case.build)(Builder::new()) } else { Builder::new() };
+            let builder = if speaks(2) {
+                (case.build)(Builder::new())
+            } else {
+                Builder::new()
+            };
             let plan = builder.plan(&environment).expect("legal values");
-            let (name, file) = (case.variable, Source::File { path: "ebbtide.toml".into(), line: 2 });
-            let sources = [Source::Variable(name), Source::DotEnv(name), Source::Builder, file];
+            let (name, file) = (
+                case.variable,
+                Source::File {
+                    path: "ebbtide.toml".into(),
+                    line: 2,
+                },
+            );
+            let sources = [
+                Source::Variable(name),
+                Source::DotEnv(name),
+                Source::Builder,
+                file,
+            ];
             let expected = match voices.trailing_zeros() as usize {
                 voice @ 0..4 => (case.values[voice].to_owned(), sources[voice].clone()),
                 _ => (case.default.to_owned(), Source::Default),
             };
             let (value, source) = (case.read)(&plan);
-            assert_eq!((value, source.clone()), expected, "{name} with voices {voices:04b}");
+            assert_eq!(
+                (value, source.clone()),
+                expected,
+                "{name} with voices {voices:04b}"
+            );
         }
     }
 }
@@ -214,11 +274,17 @@ fn folders_follow_the_same_order() {
     let variables = [("EBBTIDE_MIGRATIONS", "a"), ("EBBTIDE_SEEDS", "a")];
     let seen = |builder: &Builder, variables| {
         let plan = package.plan(builder, variables).expect("legal");
-        (format!("{:?}", *plan.migrations), path(plan.seeds.as_deref()))
+        (
+            format!("{:?}", *plan.migrations),
+            path(plan.seeds.as_deref()),
+        )
     };
     let expected = |name: &str| {
         let folder = package.path(name);
-        (format!("Directory({folder:?})"), folder.display().to_string())
+        (
+            format!("Directory({folder:?})"),
+            folder.display().to_string(),
+        )
     };
     assert_eq!(seen(&builder, &variables), expected("a"));
     assert_eq!(seen(&builder, &[]), expected("c"));
@@ -228,30 +294,70 @@ fn folders_follow_the_same_order() {
 #[test]
 fn settings_are_put_together_by_name_and_the_builder_is_stronger() {
     let text = "[server.settings]\nTimeZone = 'UTC'\nwork_mem = 8\njit = true\nseed = 0.5";
-    let builder = Builder::new().setting("timezone", "Europe/Madrid").setting("Lock_Timeout", "1s");
+    let builder = Builder::new()
+        .setting("timezone", "Europe/Madrid")
+        .setting("Lock_Timeout", "1s");
     let plan = Package::with_file(text).plan(&builder, &[]).expect("legal");
-    let seen: Vec<String> = plan.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    assert_eq!(seen, ["jit=on", "lock_timeout=1s", "seed=0.5", "timezone=Europe/Madrid", "work_mem=8"]);
+    let seen: Vec<String> = plan
+        .settings
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            "jit=on",
+            "lock_timeout=1s",
+            "seed=0.5",
+            "timezone=Europe/Madrid",
+            "work_mem=8"
+        ]
+    );
     assert_eq!(plan.settings.source.to_string(), "builder, ebbtide.toml:4");
-    let seen: Vec<String> = plan.setting_sources.values().map(ToString::to_string).collect();
-    assert_eq!(seen, ["ebbtide.toml:4", "builder", "ebbtide.toml:5", "builder", "ebbtide.toml:3"]);
+    let seen: Vec<String> = plan
+        .setting_sources
+        .values()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            "ebbtide.toml:4",
+            "builder",
+            "ebbtide.toml:5",
+            "builder",
+            "ebbtide.toml:3"
+        ]
+    );
 }
 
 #[test]
 fn expectations_are_put_together_and_name_both_places() {
-    let text = "[provision.expect]\ntables = ['a']\nrows = { a = 1, b = 2 }\nenums = { mood = ['sad'] }";
-    let builder = Builder::new().expect_table("b").expect_rows("a", 3).expect_enum("mood", ["sad", "happy"]);
+    let text =
+        "[provision.expect]\ntables = ['a']\nrows = { a = 1, b = 2 }\nenums = { mood = ['sad'] }";
+    let builder = Builder::new()
+        .expect_table("b")
+        .expect_rows("a", 3)
+        .expect_enum("mood", ["sad", "happy"]);
     let plan = Package::with_file(text).plan(&builder, &[]).expect("legal");
     assert_eq!(plan.expect.tables, ["a", "b"]);
-    assert_eq!(plan.expect.rows, [("a".to_owned(), 3), ("b".to_owned(), 2)].into());
+    assert_eq!(
+        plan.expect.rows,
+        [("a".to_owned(), 3), ("b".to_owned(), 2)].into()
+    );
     assert_eq!(plan.expect.enums["mood"], ["sad", "happy"]);
     assert_eq!(plan.expect.source.to_string(), "builder, ebbtide.toml:1");
 }
 
 #[test]
 fn extensions_of_a_builder_add_up_without_repeats() {
-    let builder = Builder::new().extension("a").extensions(["b", "a"]).extension("c");
-    let plan = Package::with_file("[provision]\nextensions = ['d']").plan(&builder, &[]).expect("legal");
+    let builder = Builder::new()
+        .extension("a")
+        .extensions(["b", "a"])
+        .extension("c");
+    let plan = Package::with_file("[provision]\nextensions = ['d']")
+        .plan(&builder, &[])
+        .expect("legal");
     assert_eq!(*plan.extensions, ["a", "b", "c"]);
 }
 
@@ -259,7 +365,9 @@ fn extensions_of_a_builder_add_up_without_repeats() {
 fn an_empty_variable_says_nothing_and_hides_the_one_in_dot_env() {
     let package = Package::new();
     let environment = package.environment(&[("EBBTIDE_IMAGE", "")]);
-    let environment = environment.with_dot_env(Path::new(".env"), "EBBTIDE_IMAGE=a").expect("legal");
+    let environment = environment
+        .with_dot_env(Path::new(".env"), "EBBTIDE_IMAGE=a")
+        .expect("legal");
     let plan = Builder::new().plan(&environment).expect("legal");
     assert_eq!(*plan.image, None);
 }

@@ -5,18 +5,27 @@ use super::Package;
 
 #[test]
 fn a_plan_prints_as_an_aligned_table_without_passwords() {
-    let text =
-        "[server]\nurl = 'postgres://me:secret@localhost/app'\n[provision]\nextensions = ['pg_trgm', 'uuid-ossp']";
+    let text = "[server]\nurl = 'postgres://me:secret@localhost/app'\n[provision]\nextensions = ['pg_trgm', 'uuid-ossp']";
     let package = Package::with_file(text).folder("migrations");
-    let builder = Builder::new().setting("timezone", "Europe/Madrid").expect_table("a").expect_rows("a", 1);
+    let builder = Builder::new()
+        .setting("timezone", "Europe/Madrid")
+        .expect_table("a")
+        .expect_rows("a", 1);
     let variables = [("EBBTIDE_LINGER", "90s"), ("CARGO_PKG_NAME", "app")];
-    let plan = package.plan(&builder.expect_rows("b", 2), &variables).expect("legal");
+    let plan = package
+        .plan(&builder.expect_rows("b", 2), &variables)
+        .expect("legal");
     let printed = plan.to_string();
     let root = package.root.to_str().expect("UTF-8");
     let values: Vec<Vec<String>> = printed
         .replace(root, "ROOT")
         .lines()
-        .map(|line| line.split("  ").filter(|cell| !cell.is_empty()).map(|cell| cell.trim().to_owned()).collect())
+        .map(|line| {
+            line.split("  ")
+                .filter(|cell| !cell.is_empty())
+                .map(|cell| cell.trim().to_owned())
+                .collect()
+        })
         .collect();
     let expected = [
         ["backend", "external", "ebbtide.toml:2"],
@@ -45,39 +54,73 @@ fn a_plan_prints_as_an_aligned_table_without_passwords() {
         ["config_file", "ROOT/ebbtide.toml", "default"],
     ];
     assert_eq!(values, expected);
-    assert!(!format!("{plan:?}{builder:?}", builder = Builder::new().url("postgres://a:secret@b")).contains("secret"));
+    assert!(
+        !format!(
+            "{plan:?}{builder:?}",
+            builder = Builder::new().url("postgres://a:secret@b")
+        )
+        .contains("secret")
+    );
 }
 
 #[test]
 fn the_columns_of_a_plan_are_aligned() {
     let package = Package::new();
-    let plan = package.plan(&Builder::new(), &[("EBBTIDE_BACKEND", "native")]).expect("legal");
+    let plan = package
+        .plan(&Builder::new(), &[("EBBTIDE_BACKEND", "native")])
+        .expect("legal");
     assert_eq!(*plan.backend, Backend::Native);
     let printed = plan.to_string();
     let column = |word: &str| {
-        let line = printed.lines().find(|line| line.ends_with(word)).expect("a line");
+        let line = printed
+            .lines()
+            .find(|line| line.ends_with(word))
+            .expect("a line");
         line.len() - word.len()
     };
     assert_eq!(column("EBBTIDE_BACKEND"), column("default"));
-    assert!(printed.starts_with("backend            native  "), "{printed}");
+    assert!(
+        printed.starts_with("backend            native  "),
+        "{printed}"
+    );
 }
 
 #[test]
 fn a_long_value_pushes_only_its_own_source() {
     let long = "x".repeat(60);
     let builder = Builder::new().setting("a", &long).setting("b", "one\ntwo");
-    let printed = Package::new().plan(&builder, &[]).expect("legal").to_string();
-    assert!(printed.contains(&format!("settings.a         {long}  builder\n")), "{printed}");
-    assert!(printed.contains("settings.b         one\\ntwo  "), "{printed}");
+    let printed = Package::new()
+        .plan(&builder, &[])
+        .expect("legal")
+        .to_string();
+    assert!(
+        printed.contains(&format!("settings.a         {long}  builder\n")),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("settings.b         one\\ntwo  "),
+        "{printed}"
+    );
 }
 
 #[test]
 fn a_command_prints_without_the_passwords_among_its_arguments() {
-    let arguments = ["migrate", "-password=hunter2", "--Password", "hunter2", "postgres://bob:hunter2@db/app"];
+    let arguments = [
+        "migrate",
+        "-password=hunter2",
+        "--Password",
+        "hunter2",
+        "postgres://bob:hunter2@db/app",
+    ];
     let command = MigrationCommand::new(arguments).input("db");
     let package = Package::with_file("").folder("db");
-    let plan = package.plan(&Builder::new().migrations(command), &[]).expect("legal");
+    let plan = package
+        .plan(&Builder::new().migrations(command), &[])
+        .expect("legal");
     let printed = format!("{plan} {plan:?}");
-    assert!(printed.contains("-password=*** --Password *** postgres://bob:***@db/app"), "{printed}");
+    assert!(
+        printed.contains("-password=*** --Password *** postgres://bob:***@db/app"),
+        "{printed}"
+    );
     assert!(!printed.contains("hunter2"), "{printed}");
 }

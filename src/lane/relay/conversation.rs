@@ -87,8 +87,14 @@ impl Conversation {
     pub(super) fn new() -> Self {
         Self {
             status: b'I',
-            owed: VecDeque::from([Debt { to: Owed::Unit, answers: None }]),
-            unit: Unit { talk: Talk::Open, ..Unit::default() },
+            owed: VecDeque::from([Debt {
+                to: Owed::Unit,
+                answers: None,
+            }]),
+            unit: Unit {
+                talk: Talk::Open,
+                ..Unit::default()
+            },
             statements: HashMap::new(),
             savepoints: Savepoints::default(),
             guarded: false,
@@ -296,7 +302,9 @@ impl Debt {
     /// Whether a message from the server was the last answer of it.
     fn is_paid_by(&mut self, kind: u8) -> bool {
         match &mut self.answers {
-            Some(answers) if matches!(kind, b'1' | b'2' | b'3' | b'T' | b'n' | b'C' | b's' | b'I') => {
+            Some(answers)
+                if matches!(kind, b'1' | b'2' | b'3' | b'T' | b'n' | b'C' | b's' | b'I') =>
+            {
                 *answers -= 1;
                 *answers == 0
             }

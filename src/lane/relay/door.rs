@@ -30,7 +30,11 @@ enum Place {
 
 impl Door {
     pub(super) fn open() -> io::Result<Self> {
-        if cfg!(any(target_os = "linux", target_os = "android")) { Self::open_abstract() } else { Self::open_folder() }
+        if cfg!(any(target_os = "linux", target_os = "android")) {
+            Self::open_abstract()
+        } else {
+            Self::open_folder()
+        }
     }
 
     fn open_abstract() -> io::Result<Self> {
@@ -46,12 +50,18 @@ impl Door {
 
     fn listen(place: Place) -> io::Result<Self> {
         let socket = format!("{}/.s.PGSQL.{PORT}", place.folder().display());
-        Ok(Self { listener: UnixListener::bind(socket)?, place })
+        Ok(Self {
+            listener: UnixListener::bind(socket)?,
+            place,
+        })
     }
 
     /// Options that lead here.
     pub(super) fn options(&self, real: &PgConnectOptions) -> PgConnectOptions {
-        real.clone().socket(self.place.folder()).port(PORT).ssl_mode(PgSslMode::Disable)
+        real.clone()
+            .socket(self.place.folder())
+            .port(PORT)
+            .ssl_mode(PgSslMode::Disable)
     }
 
     /// The connection that this process makes. Then the door is shut.
@@ -59,7 +69,10 @@ impl Door {
         loop {
             let (stream, _) = self.listener.accept().await?;
             // An abstract socket has no permissions.
-            let peer = stream.peer_cred()?.pid().and_then(|pid| u32::try_from(pid).ok());
+            let peer = stream
+                .peer_cred()?
+                .pid()
+                .and_then(|pid| u32::try_from(pid).ok());
             if peer.is_none_or(|pid| pid == std::process::id()) {
                 return Ok(stream);
             }
@@ -93,18 +106,28 @@ mod tests {
     use super::*;
 
     async fn admits(door: Door) {
-        let options = door.options(&PgConnectOptions::new_without_pgpass().host("elsewhere").port(1));
+        let options = door.options(
+            &PgConnectOptions::new_without_pgpass()
+                .host("elsewhere")
+                .port(1),
+        );
         let folder = options.get_socket().expect("the driver is led to a socket");
         let path = format!("{}/.s.PGSQL.{}", folder.display(), options.get_port());
         let (met, admitted) = (UnixStream::connect(&path).await, door.admit().await);
-        assert!(met.is_ok() && admitted.is_ok(), "{path:?}: {met:?}, {admitted:?}");
+        assert!(
+            met.is_ok() && admitted.is_ok(),
+            "{path:?}: {met:?}, {admitted:?}"
+        );
         assert!(UnixStream::connect(&path).await.is_err(), "it is shut");
         assert!(!folder.exists());
     }
 
     #[test]
     fn this_process_is_admitted_once() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         runtime.block_on(async {
             admits(Door::open().expect("a door")).await;
             admits(Door::open_folder().expect("a door")).await;

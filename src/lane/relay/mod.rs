@@ -59,17 +59,26 @@ impl LanePool {
         self.in_background(connecting).await
     }
 
-    async fn connect_through(&self, database: &DatabaseName, test: &str) -> Result<PgConnection, Refused> {
+    async fn connect_through(
+        &self,
+        database: &DatabaseName,
+        test: &str,
+    ) -> Result<PgConnection, Refused> {
         let real = self.guarded_options(database, test);
-        if matches!(real.get_ssl_mode(), PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull) {
+        if matches!(
+            real.get_ssl_mode(),
+            PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull
+        ) {
             return Err(Refused::ByUs(encrypted()));
         }
         let may_encrypt = !matches!(real.get_ssl_mode(), PgSslMode::Disable);
-        conn::patiently(|| connect(&real)).await.map_err(|error| match sql_error::code(&error) {
-            // The server has let us in before, so it is the encryption that it misses.
-            Some("28000") if may_encrypt => Refused::ByUs(encrypted().with_source(error)),
-            _ => Refused::ByServer(error),
-        })
+        conn::patiently(|| connect(&real))
+            .await
+            .map_err(|error| match sql_error::code(&error) {
+                // The server has let us in before, so it is the encryption that it misses.
+                Some("28000") if may_encrypt => Refused::ByUs(encrypted().with_source(error)),
+                _ => Refused::ByServer(error),
+            })
     }
 }
 
@@ -115,7 +124,9 @@ async fn dial(real: &PgConnectOptions) -> io::Result<Box<dyn Stream>> {
         None => host.starts_with('/').then(|| host.to_owned()),
     };
     if let Some(folder) = folder {
-        return Ok(Box::new(UnixStream::connect(format!("{folder}/.s.PGSQL.{port}")).await?));
+        return Ok(Box::new(
+            UnixStream::connect(format!("{folder}/.s.PGSQL.{port}")).await?,
+        ));
     }
     let stream = TcpStream::connect((host, port)).await?;
     stream.set_nodelay(true)?;
@@ -126,7 +137,10 @@ async fn dial(real: &PgConnectOptions) -> io::Result<Box<dyn Stream>> {
 async fn pass_on(door: Door, server: Box<dyn Stream>) -> io::Result<()> {
     let mut client = Wire::new(door.admit().await?);
     let mut server = Wire::new(server);
-    let mut out = Outbox { to_server: client.start_up().await?, ..Outbox::default() };
+    let mut out = Outbox {
+        to_server: client.start_up().await?,
+        ..Outbox::default()
+    };
     let mut conversation = Conversation::new();
     loop {
         while let Some(message) = server.next()? {
@@ -158,7 +172,11 @@ async fn receive(
     hears_client: bool,
 ) -> io::Result<Received> {
     std::future::poll_fn(|waker| {
-        let from_client = if hears_client { client.poll_receive(waker)? } else { Poll::Pending };
+        let from_client = if hears_client {
+            client.poll_receive(waker)?
+        } else {
+            Poll::Pending
+        };
         match (from_client, server.poll_receive(waker)?) {
             (Poll::Ready(0), _) | (_, Poll::Ready(0)) => Poll::Ready(Ok(Received::End)),
             (Poll::Pending, Poll::Pending) => Poll::Pending,

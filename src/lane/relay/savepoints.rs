@@ -49,21 +49,36 @@ mod tests {
 
     fn left_by(text: &str) -> Vec<String> {
         let mut savepoints = Savepoints::default();
-        Script::of(text).steps.into_iter().for_each(|step| savepoints.follow(step));
+        Script::of(text)
+            .steps
+            .into_iter()
+            .for_each(|step| savepoints.follow(step));
         savepoints.0
     }
 
     #[test]
     fn whoever_leaves_one_leaves_those_within_it() {
-        assert_eq!(left_by("savepoint a; savepoint b; savepoint c; release b"), ["a"]);
-        assert_eq!(left_by("savepoint a; savepoint b; savepoint c; rollback to b"), ["a", "b"]);
+        assert_eq!(
+            left_by("savepoint a; savepoint b; savepoint c; release b"),
+            ["a"]
+        );
+        assert_eq!(
+            left_by("savepoint a; savepoint b; savepoint c; rollback to b"),
+            ["a", "b"]
+        );
         assert_eq!(left_by("savepoint a; savepoint a; release a"), ["a"]);
-        assert_eq!(left_by("savepoint a; release b; rollback to c; select 1"), ["a"]);
+        assert_eq!(
+            left_by("savepoint a; release b; rollback to c; select 1"),
+            ["a"]
+        );
         assert_eq!(left_by("savepoint a; rollback"), [""; 0]);
     }
 
     #[test]
     fn the_drivers_transactions_end_with_their_rollback() {
-        assert_eq!(left_by("SAVEPOINT _sqlx_savepoint_1; ROLLBACK TO SAVEPOINT _sqlx_savepoint_1"), [""; 0]);
+        assert_eq!(
+            left_by("SAVEPOINT _sqlx_savepoint_1; ROLLBACK TO SAVEPOINT _sqlx_savepoint_1"),
+            [""; 0]
+        );
     }
 }

@@ -63,7 +63,9 @@ impl Step {
     /// <https://www.postgresql.org/docs/current/sql-savepoint.html> and its neighbours.
     fn of(statement: &[Token<'_>]) -> Self {
         let after = |at: usize, words: &[&str]| {
-            let is_there = statement.get(at).is_some_and(|token| words.iter().any(|word| token.is_word(word)));
+            let is_there = statement
+                .get(at)
+                .is_some_and(|token| words.iter().any(|word| token.is_word(word)));
             at + usize::from(is_there)
         };
         // `RELEASE savepoint` releases the one of that name.
@@ -71,13 +73,19 @@ impl Step {
             let last = statement.len().saturating_sub(1);
             name(statement.get(after(at, &["savepoint"]).min(last)))
         };
-        let Some(Token::Word(first)) = statement.first() else { return Self::Other };
+        let Some(Token::Word(first)) = statement.first() else {
+            return Self::Other;
+        };
         let step = match first.to_ascii_lowercase().as_str() {
             "savepoint" => name(statement.get(1)).map(Self::Savepoint),
             "release" => named(1).map(Self::Release),
             "rollback" => {
                 let to = after(1, &["work", "transaction"]);
-                if after(to, &["to"]) == to { Some(Self::End) } else { named(to + 1).map(Self::RollBackTo) }
+                if after(to, &["to"]) == to {
+                    Some(Self::End)
+                } else {
+                    named(to + 1).map(Self::RollBackTo)
+                }
             }
             "commit" | "end" | "abort" => Some(Self::End),
             "prepare" if after(1, &["transaction"]) == 2 => Some(Self::End),
@@ -109,20 +117,41 @@ mod tests {
     #[test]
     fn commands_about_savepoints_are_read_in_all_their_forms() {
         let name = |text: &str| text.to_owned();
-        assert_eq!(steps("SAVEPOINT _sqlx_savepoint_1"), [Step::Savepoint(name("_sqlx_savepoint_1"))]);
-        assert_eq!(steps("-- why\n/* a; */ savepoint \"A b\";"), [Step::Savepoint(name("A b"))]);
+        assert_eq!(
+            steps("SAVEPOINT _sqlx_savepoint_1"),
+            [Step::Savepoint(name("_sqlx_savepoint_1"))]
+        );
+        assert_eq!(
+            steps("-- why\n/* a; */ savepoint \"A b\";"),
+            [Step::Savepoint(name("A b"))]
+        );
         assert_eq!(
             steps("release a; release savepoint B; release savepoint"),
-            [Step::Release(name("a")), Step::Release(name("b")), Step::Release(name("savepoint"))]
+            [
+                Step::Release(name("a")),
+                Step::Release(name("b")),
+                Step::Release(name("savepoint"))
+            ]
         );
-        for text in ["rollback to a", "Rollback Work To a", "rollback transaction to savepoint a"] {
+        for text in [
+            "rollback to a",
+            "Rollback Work To a",
+            "rollback transaction to savepoint a",
+        ] {
             assert_eq!(steps(text), [Step::RollBackTo(name("a"))], "{text}");
         }
     }
 
     #[test]
     fn what_ends_the_transaction_is_known() {
-        for text in ["commit", "END", "abort work", "rollback", "rollback and chain", "prepare transaction 'a'"] {
+        for text in [
+            "commit",
+            "END",
+            "abort work",
+            "rollback",
+            "rollback and chain",
+            "prepare transaction 'a'",
+        ] {
             assert_eq!(steps(text), [Step::End], "{text}");
         }
         let closing = "set constraints all immediate; rollback; begin read write";

@@ -39,15 +39,24 @@ impl<'a> Message<'a> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, received: Vec::new(), taken: 0, chunk: Box::new([0; CHUNK]) }
+        Self {
+            stream,
+            received: Vec::new(),
+            taken: 0,
+            chunk: Box::new([0; CHUNK]),
+        }
     }
 
     /// The next message, if all of it is here.
     pub(super) fn next(&mut self) -> io::Result<Option<Message<'_>>> {
         let waiting = &self.received[self.taken..];
-        let Some(head) = waiting.first_chunk::<HEAD>() else { return Ok(None) };
+        let Some(head) = waiting.first_chunk::<HEAD>() else {
+            return Ok(None);
+        };
         let length = length(head[1..].try_into().expect("four bytes"))?;
-        let Some(whole) = waiting.get(..=length) else { return Ok(None) };
+        let Some(whole) = waiting.get(..=length) else {
+            return Ok(None);
+        };
         self.taken += whole.len();
         Ok(Some(Message { whole }))
     }
@@ -99,7 +108,11 @@ fn length(bytes: [u8; 4]) -> io::Result<usize> {
 pub(super) fn push(out: &mut Vec<u8>, kind: u8, body: &[&[u8]]) {
     let length = 4 + body.iter().map(|part| part.len()).sum::<usize>();
     out.push(kind);
-    out.extend(u32::try_from(length).expect("our own messages are short").to_be_bytes());
+    out.extend(
+        u32::try_from(length)
+            .expect("our own messages are short")
+            .to_be_bytes(),
+    );
     for part in body {
         out.extend(*part);
     }
@@ -107,6 +120,12 @@ pub(super) fn push(out: &mut Vec<u8>, kind: u8, body: &[&[u8]]) {
 
 /// The text up to the next zero, and what follows it.
 pub(super) fn text(bytes: &[u8]) -> (String, &[u8]) {
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    (String::from_utf8_lossy(&bytes[..end]).into_owned(), bytes.get(end + 1..).unwrap_or_default())
+    let end = bytes
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(bytes.len());
+    (
+        String::from_utf8_lossy(&bytes[..end]).into_owned(),
+        bytes.get(end + 1..).unwrap_or_default(),
+    )
 }

@@ -17,7 +17,11 @@ use crate::sql_error;
 const SHOWN: usize = 40;
 
 /// Runs the command to its end.
-pub(super) async fn migrate(site: &mut Site<'_>, plan: &Plan, said: &MigrationCommand) -> Result<Vec<MigrationReport>> {
+pub(super) async fn migrate(
+    site: &mut Site<'_>,
+    plan: &Plan,
+    said: &MigrationCommand,
+) -> Result<Vec<MigrationReport>> {
     let shown = said.shown();
     site.progress.say(&format!("migrating: {shown}"));
     let began = Instant::now();
@@ -27,7 +31,10 @@ pub(super) async fn migrate(site: &mut Site<'_>, plan: &Plan, said: &MigrationCo
     match end {
         Ok(Ok(())) => {}
         Ok(Err(how)) => {
-            let told = format!("it ran in {folder}, with the database's URL in {}", said.url_variable);
+            let told = format!(
+                "it ran in {folder}, with the database's URL in {}",
+                said.url_variable
+            );
             return Err(Error::new(ErrorKind::Migration, format!("the command {shown} failed: {how}"))
                 .with_evidence("its output", output(&mut running, conn).await)
                 .with_help(format!(
@@ -52,7 +59,11 @@ pub(super) async fn migrate(site: &mut Site<'_>, plan: &Plan, said: &MigrationCo
 }
 
 /// What a source of which we know only the outcome has done, in the words of the ledger that it left.
-pub(super) async fn applied(site: &mut Site<'_>, shown: &str, took: Duration) -> Result<Vec<MigrationReport>> {
+pub(super) async fn applied(
+    site: &mut Site<'_>,
+    shown: &str,
+    took: Duration,
+) -> Result<Vec<MigrationReport>> {
     let claim = LedgerClaim::read(site.connection).await;
     let claim = claim.map_err(|error| sql_error::failed("reading the migration ledger", error))?;
     Ok(vec![MigrationReport {
@@ -68,7 +79,10 @@ fn folder<'a>(plan: &'a Plan, said: &'a MigrationCommand) -> &'a Path {
 
 fn start(site: &Site<'_>, plan: &Plan, said: &MigrationCommand) -> Result<Attached> {
     let folder = folder(plan, said);
-    let (name, arguments) = said.command.split_first().expect("a plan's command has a program");
+    let (name, arguments) = said
+        .command
+        .split_first()
+        .expect("a plan's command has a program");
     let Some(program) = process::find_program(name, folder, &plan.path) else {
         return Err(missing(name, folder, plan));
     };
@@ -76,12 +90,21 @@ fn start(site: &Site<'_>, plan: &Plan, said: &MigrationCommand) -> Result<Attach
     let mut variables = conn.variables(database);
     let url = conn.program_url(database);
     variables.push((said.url_variable.as_str(), Some(url)));
-    let errand = Errand { program: &program, arguments, folder, variables: &variables };
+    let errand = Errand {
+        program: &program,
+        arguments,
+        folder,
+        variables: &variables,
+    };
     Attached::spawn(&errand).map_err(|error| {
-        let help = Scarcity::of_start(&error).map_or("a shell (sh) must be in PATH", Scarcity::help);
-        Error::new(ErrorKind::Io, format!("the command {} could not be started", said.shown()))
-            .with_source(error)
-            .with_help(help)
+        let help =
+            Scarcity::of_start(&error).map_or("a shell (sh) must be in PATH", Scarcity::help);
+        Error::new(
+            ErrorKind::Io,
+            format!("the command {} could not be started", said.shown()),
+        )
+        .with_source(error)
+        .with_help(help)
     })
 }
 
@@ -94,10 +117,14 @@ fn missing(name: &str, folder: &Path, plan: &Plan) -> Error {
             folder.join(name).display()
         ));
     }
-    let places: Vec<String> = std::env::split_paths(plan.path.get()).map(|place| place.display().to_string()).collect();
+    let places: Vec<String> = std::env::split_paths(plan.path.get())
+        .map(|place| place.display().to_string())
+        .collect();
     error
         .with_evidence("searched", places.join("\n"))
-        .with_help(format!("install {name}, or write the path to it, as in command = [\".venv/bin/{name}\", ...]"))
+        .with_help(format!(
+            "install {name}, or write the path to it, as in command = [\".venv/bin/{name}\", ...]"
+        ))
 }
 
 /// The end of what the command wrote, without the password that it was given.

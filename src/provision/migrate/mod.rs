@@ -59,14 +59,20 @@ pub(super) struct Written {
 }
 
 /// Applies every migration, in the order of its source.
-pub(super) async fn migrate(mut site: Site<'_>, plan: &Plan, inputs: &Inputs) -> Result<Vec<MigrationReport>> {
+pub(super) async fn migrate(
+    mut site: Site<'_>,
+    plan: &Plan,
+    inputs: &Inputs,
+) -> Result<Vec<MigrationReport>> {
     match &inputs.source {
         MigrationSource::None => Ok(Vec::new()),
         MigrationSource::Embedded(_) | MigrationSource::Files(Layout::Sqlx, _) => {
             of_sqlx::migrate(&mut site, inputs).await
         }
         MigrationSource::Files(Layout::Sql, _) => plain::migrate(&mut site).await,
-        MigrationSource::Files(Layout::Refinery, _) => of_refinery::migrate(&mut site, inputs).await,
+        MigrationSource::Files(Layout::Refinery, _) => {
+            of_refinery::migrate(&mut site, inputs).await
+        }
         MigrationSource::Files(Layout::Diesel, _) => of_diesel::migrate(&mut site, inputs).await,
         MigrationSource::Command(said) => command::migrate(&mut site, plan, said).await,
         MigrationSource::Function(function) => function::migrate(&mut site, function).await,
@@ -76,7 +82,9 @@ pub(super) async fn migrate(mut site: Site<'_>, plan: &Plan, inputs: &Inputs) ->
 /// What the ledger of refinery or diesel must hold; none for other sources.
 pub(super) fn ledger(inputs: &Inputs, scripts: &[Script]) -> Result<Option<Ledger>> {
     match &inputs.source {
-        MigrationSource::Files(Layout::Refinery, _) => of_refinery::ledger(inputs, scripts).map(Some),
+        MigrationSource::Files(Layout::Refinery, _) => {
+            of_refinery::ledger(inputs, scripts).map(Some)
+        }
         MigrationSource::Files(Layout::Diesel, _) => of_diesel::ledger(inputs, scripts).map(Some),
         MigrationSource::None
         | MigrationSource::Embedded(_)
@@ -89,7 +97,10 @@ pub(super) fn ledger(inputs: &Inputs, scripts: &[Script]) -> Result<Option<Ledge
 impl Site<'_> {
     /// Runs a statement of ours.
     async fn run(&mut self, statement: &'static str) -> Result<()> {
-        let run = sqlx::raw_sql(statement).execute(&mut *self.connection).await;
-        run.map(drop).map_err(|error| sql_error::failed(statement, error))
+        let run = sqlx::raw_sql(statement)
+            .execute(&mut *self.connection)
+            .await;
+        run.map(drop)
+            .map_err(|error| sql_error::failed(statement, error))
     }
 }

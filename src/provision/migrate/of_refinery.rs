@@ -33,7 +33,9 @@ pub(super) async fn migrate(site: &mut Site<'_>, inputs: &Inputs) -> Result<Vec<
         "create table if not exists {TABLE} (version {column} primary key, name varchar(255), applied_on varchar(255), \
          checksum varchar(255))"
     );
-    let created = sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *site.connection).await;
+    let created = sqlx::raw_sql(AssertSqlSafe(create))
+        .execute(&mut *site.connection)
+        .await;
     created.map_err(|error| ledger_refused(TABLE, error))?;
     let steps: Vec<Step<'_>> = found.iter().map(step).collect();
     site.apply_all(&steps).await
@@ -41,10 +43,16 @@ pub(super) async fn migrate(site: &mut Site<'_>, inputs: &Inputs) -> Result<Vec<
 
 /// What refinery's table must hold.
 pub(super) fn ledger(inputs: &Inputs, scripts: &[Script]) -> Result<Ledger> {
-    let row =
-        |found: Found<'_>| Written { version: found.version.to_string(), checksum: Some(found.checksum.to_string()) };
+    let row = |found: Found<'_>| Written {
+        version: found.version.to_string(),
+        checksum: Some(found.checksum.to_string()),
+    };
     let rows = find(inputs, scripts)?.into_iter().map(row).collect();
-    Ok(Ledger { table: TABLE, select: "select version::text, checksum from refinery_schema_history", rows })
+    Ok(Ledger {
+        table: TABLE,
+        select: "select version::text, checksum from refinery_schema_history",
+        rows,
+    })
 }
 
 fn step<'a>(found: &Found<'a>) -> Step<'a> {
@@ -67,25 +75,48 @@ fn step<'a>(found: &Found<'a>) -> Step<'a> {
 }
 
 fn find<'a>(inputs: &Inputs, scripts: &'a [Script]) -> Result<Vec<Found<'a>>> {
-    if let Some(file) = inputs.migrations.iter().find(|file| file.path.extension().is_some_and(|ending| ending == "rs"))
+    if let Some(file) = inputs
+        .migrations
+        .iter()
+        .find(|file| file.path.extension().is_some_and(|ending| ending == "rs"))
     {
-        let message = format!("{} is a migration in Rust, which only refinery's own runner can run", file.shown);
+        let message = format!(
+            "{} is a migration in Rust, which only refinery's own runner can run",
+            file.shown
+        );
         return Err(Error::new(ErrorKind::MigrationSource, message)
             .with_help("embed the migrations and give their runner to `Migrations::function`"));
     }
     let parts = |script: &'a Script| {
         let stem = script.name().rsplit('/').next()?.strip_suffix(".sql")?;
         let (version, name) = refinery_version(stem)?;
-        Some(Found { version, name: name.to_owned(), checksum: 0, script })
+        Some(Found {
+            version,
+            name: name.to_owned(),
+            checksum: 0,
+            script,
+        })
     };
     let mut found: Vec<Found<'a>> = scripts.iter().filter_map(parts).collect();
     found.sort_by_key(|migration| migration.version);
-    if let Some([one, other]) = found.array_windows().find(|[one, other]| one.version == other.version) {
-        return Err(two_of_one_version(&one.version, one.script.name(), other.script.name()));
+    if let Some([one, other]) = found
+        .array_windows()
+        .find(|[one, other]| one.version == other.version)
+    {
+        return Err(two_of_one_version(
+            &one.version,
+            one.script.name(),
+            other.script.name(),
+        ));
     }
     let is_wide = is_wide(&found);
     for migration in &mut found {
-        migration.checksum = checksum(&migration.name, migration.version, migration.script.text(), is_wide);
+        migration.checksum = checksum(
+            &migration.name,
+            migration.version,
+            migration.script.text(),
+            is_wide,
+        );
     }
     Ok(found)
 }
@@ -93,7 +124,9 @@ fn find<'a>(inputs: &Inputs, scripts: &'a [Script]) -> Result<Vec<Found<'a>>> {
 /// Versions that need more than four bytes are refinery's only with its feature `int8-versions`, which changes the
 /// checksums of all.
 fn is_wide(found: &[Found<'_>]) -> bool {
-    found.iter().any(|migration| i32::try_from(migration.version).is_err())
+    found
+        .iter()
+        .any(|migration| i32::try_from(migration.version).is_err())
 }
 
 /// refinery hashes what Rust's `Hash` feeds of name, version and SQL into SipHash 1-3 with a key of zeros.

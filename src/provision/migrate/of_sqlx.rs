@@ -19,8 +19,12 @@ use crate::provision::script::Script;
 
 /// Applies every migration in the order of the versions.
 pub(super) async fn migrate(site: &mut Site<'_>, inputs: &Inputs) -> Result<Vec<MigrationReport>> {
-    let Some(migrator) = resolve(inputs).await? else { return Ok(Vec::new()) };
-    let ups = migrator.iter().filter(|migration| !migration.migration_type.is_down_migration());
+    let Some(migrator) = resolve(inputs).await? else {
+        return Ok(Vec::new());
+    };
+    let ups = migrator
+        .iter()
+        .filter(|migration| !migration.migration_type.is_down_migration());
     let scripts = site.scripts;
     let steps: Vec<Step<'_>> = ups.map(|migration| step(migration, scripts)).collect();
     if steps.is_empty() {
@@ -46,40 +50,58 @@ pub(in crate::provision) async fn reversals<'a>(
 ) -> Result<Vec<Reversal<'a>>> {
     make_ledger(site).await?;
     let scripts = site.scripts;
-    let (downs, ups): (Vec<&Migration>, Vec<&Migration>) =
-        migrator.iter().partition(|migration| migration.migration_type.is_down_migration());
+    let (downs, ups): (Vec<&Migration>, Vec<&Migration>) = migrator
+        .iter()
+        .partition(|migration| migration.migration_type.is_down_migration());
     let reversal = |up: &'a Migration| Reversal {
         version: up.version,
         description: &up.description,
         up: step(up, scripts),
-        down: downs.iter().find(|down| down.version == up.version).map(|down| step(down, scripts)),
+        down: downs
+            .iter()
+            .find(|down| down.version == up.version)
+            .map(|down| step(down, scripts)),
     };
     Ok(ups.into_iter().map(reversal).collect())
 }
 
 impl Reversal<'_> {
     pub(in crate::provision) async fn up(&self, site: &mut Site<'_>) -> Result<()> {
-        site.apply_all(std::slice::from_ref(&self.up)).await.map(drop)
+        site.apply_all(std::slice::from_ref(&self.up))
+            .await
+            .map(drop)
     }
 
     /// Whether there is a way down, which was taken.
     pub(in crate::provision) async fn down(&self, site: &mut Site<'_>) -> Result<bool> {
         match &self.down {
-            Some(down) => site.apply_all(std::slice::from_ref(down)).await.map(|_| true),
+            Some(down) => site
+                .apply_all(std::slice::from_ref(down))
+                .await
+                .map(|_| true),
             None => Ok(false),
         }
     }
 }
 
 async fn make_ledger(site: &mut Site<'_>) -> Result<()> {
-    site.connection.ensure_migrations_table(LEDGER).await.map_err(|error| ledger_refused(LEDGER, error))
+    site.connection
+        .ensure_migrations_table(LEDGER)
+        .await
+        .map_err(|error| ledger_refused(LEDGER, error))
 }
 
 /// The latest version of the migrations; none where they are not known by version.
 pub(crate) async fn head(inputs: &Inputs) -> Result<Option<String>> {
     let migrator = resolve(inputs).await?;
-    let ups = migrator.iter().flat_map(Migrator::iter).filter(|it| !it.migration_type.is_down_migration());
-    Ok(ups.map(|migration| migration.version).max().map(|version| version.to_string()))
+    let ups = migrator
+        .iter()
+        .flat_map(Migrator::iter)
+        .filter(|it| !it.migration_type.is_down_migration());
+    Ok(ups
+        .map(|migration| migration.version)
+        .max()
+        .map(|version| version.to_string()))
 }
 
 /// The migrations as sqlx sees them; none when they are not sqlx's.
@@ -87,7 +109,9 @@ pub(in crate::provision) async fn resolve(inputs: &Inputs) -> Result<Option<Migr
     let folder = match &inputs.source {
         MigrationSource::Embedded(migrator) => {
             refuse_duplicates(inputs)?;
-            return Ok(Some(Migrator::with_migrations(migrator.iter().cloned().collect())));
+            return Ok(Some(Migrator::with_migrations(
+                migrator.iter().cloned().collect(),
+            )));
         }
         MigrationSource::Files(Layout::Sqlx, folder) => folder,
         MigrationSource::None
@@ -104,14 +128,20 @@ pub(in crate::provision) async fn resolve(inputs: &Inputs) -> Result<Option<Migr
 }
 
 /// What sqlx writes last, in nanoseconds.
-pub(super) async fn write_time(connection: &mut PgConnection, migration: &Migration, took: Duration) -> Result<()> {
-    sqlx::query(AssertSqlSafe(format!("update {LEDGER} set execution_time = $1 where version = $2")))
-        .bind(i64::try_from(took.as_nanos()).unwrap_or(i64::MAX))
-        .bind(migration.version)
-        .execute(connection)
-        .await
-        .map(drop)
-        .map_err(|error| ledger_refused(LEDGER, error))
+pub(super) async fn write_time(
+    connection: &mut PgConnection,
+    migration: &Migration,
+    took: Duration,
+) -> Result<()> {
+    sqlx::query(AssertSqlSafe(format!(
+        "update {LEDGER} set execution_time = $1 where version = $2"
+    )))
+    .bind(i64::try_from(took.as_nanos()).unwrap_or(i64::MAX))
+    .bind(migration.version)
+    .execute(connection)
+    .await
+    .map(drop)
+    .map_err(|error| ledger_refused(LEDGER, error))
 }
 
 fn step<'a>(migration: &'a Migration, scripts: &'a [Script]) -> Step<'a> {
@@ -120,9 +150,15 @@ fn step<'a>(migration: &'a Migration, scripts: &'a [Script]) -> Step<'a> {
         way: if is_down { Way::Down } else { Way::Up },
         version: migration.version.to_string(),
         description: migration.description.to_string(),
-        script: scripts.iter().find(|script| version_of(script.name()) == Some((migration.version, is_down))),
+        script: scripts
+            .iter()
+            .find(|script| version_of(script.name()) == Some((migration.version, is_down))),
         text: migration.sql.as_str(),
-        transaction: if migration.no_tx { Transaction::None } else { Transaction::Own },
+        transaction: if migration.no_tx {
+            Transaction::None
+        } else {
+            Transaction::Own
+        },
         record: if is_down {
             Record::Statement {
                 ledger: LEDGER,
@@ -145,7 +181,9 @@ fn shown(inputs: &Inputs) -> String {
 fn refuse_duplicates(inputs: &Inputs) -> Result<()> {
     let mut seen: BTreeMap<(i64, bool), &str> = BTreeMap::new();
     for file in &inputs.migrations {
-        let Some((version, is_down)) = version_of(&file.shown) else { continue };
+        let Some((version, is_down)) = version_of(&file.shown) else {
+            continue;
+        };
         if let Some(other) = seen.insert((version, is_down), &file.shown) {
             return Err(two_of_one_version(&version, other, &file.shown));
         }
@@ -170,8 +208,14 @@ mod tests {
 
     #[test]
     fn the_version_comes_from_the_file_name() {
-        assert_eq!(version_of("migrations/0012_add_users.up.sql"), Some((12, false)));
-        assert_eq!(version_of("20250101000000_x.down.sql"), Some((20_250_101_000_000, true)));
+        assert_eq!(
+            version_of("migrations/0012_add_users.up.sql"),
+            Some((12, false))
+        );
+        assert_eq!(
+            version_of("20250101000000_x.down.sql"),
+            Some((20_250_101_000_000, true))
+        );
         assert_eq!(version_of("migrations/readme.sql"), None);
     }
 }

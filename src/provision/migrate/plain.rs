@@ -15,11 +15,20 @@ pub(super) async fn migrate(site: &mut Site<'_>) -> Result<Vec<MigrationReport>>
         .iter()
         .map(|script| Step {
             way: Way::Up,
-            version: script.name().rsplit('/').next().unwrap_or_default().to_owned(),
+            version: script
+                .name()
+                .rsplit('/')
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
             description: String::new(),
             script: Some(script),
             text: script.text(),
-            transaction: if script.text().starts_with(OUTSIDE) { Transaction::None } else { Transaction::Own },
+            transaction: if script.text().starts_with(OUTSIDE) {
+                Transaction::None
+            } else {
+                Transaction::Own
+            },
             record: Record::Nothing,
         })
         .collect();

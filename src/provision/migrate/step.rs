@@ -18,8 +18,7 @@ use crate::sql_error;
 /// How long the server may take to say what it had done before it was cancelled.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-const MEND_TIMEOUT: &str =
-    "raise provision.timeout or EBBTIDE_PROVISION_TIMEOUT, or look for a lock that the migration waits for";
+const MEND_TIMEOUT: &str = "raise provision.timeout or EBBTIDE_PROVISION_TIMEOUT, or look for a lock that the migration waits for";
 
 /// One migration, as its tool would apply it.
 #[derive(Debug)]
@@ -65,7 +64,14 @@ enum Stop {
 
 impl Step<'_> {
     fn label(&self) -> String {
-        let (way, version) = (if self.way == Way::Down { "reverting " } else { "" }, &self.version);
+        let (way, version) = (
+            if self.way == Way::Down {
+                "reverting "
+            } else {
+                ""
+            },
+            &self.version,
+        );
         match self.description.as_str() {
             "" => format!("{way}migration {version}"),
             description => format!("{way}migration {version} ({description})"),
@@ -74,7 +80,12 @@ impl Step<'_> {
 
     /// The byte at which a statement starts, counted from 0.
     fn offset(&self, statement: usize) -> usize {
-        let of_script = |script: &Script| script.statements().get(statement).map(|statement| statement.offset());
+        let of_script = |script: &Script| {
+            script
+                .statements()
+                .get(statement)
+                .map(|statement| statement.offset())
+        };
         self.script.and_then(of_script).unwrap_or_default()
     }
 }
@@ -87,8 +98,16 @@ impl Site<'_> {
             .map_err(|error| sql_error::failed("preparing the migrations", error))?;
         let mut applied = Vec::with_capacity(steps.len());
         for (number, step) in steps.iter().enumerate() {
-            let shown = if step.description.is_empty() { &step.version } else { &step.description };
-            self.progress.say(&format!("migrating {} of {}: {shown}", number + 1, steps.len()));
+            let shown = if step.description.is_empty() {
+                &step.version
+            } else {
+                &step.description
+            };
+            self.progress.say(&format!(
+                "migrating {} of {}: {shown}",
+                number + 1,
+                steps.len()
+            ));
             let began = Instant::now();
             self.apply(step, pid).await?;
             applied.push(MigrationReport {
@@ -117,7 +136,9 @@ impl Site<'_> {
                 written.map_err(|error| ledger_refused(LEDGER, error))?;
             }
             Record::Statement { ledger, sql } => {
-                let written = sqlx::raw_sql(AssertSqlSafe(sql.clone())).execute(&mut *self.connection).await;
+                let written = sqlx::raw_sql(AssertSqlSafe(sql.clone()))
+                    .execute(&mut *self.connection)
+                    .await;
                 written.map_err(|error| ledger_refused(ledger, error))?;
             }
         }
@@ -135,7 +156,8 @@ impl Site<'_> {
     /// Sends the whole file as one message, as the tools do, and counts the statements that are done.
     async fn execute(&mut self, step: &Step<'_>, pid: i32) -> Result<(), Stop> {
         let deadline = tokio::time::Instant::now() + self.limit;
-        let mut results = sqlx::raw_sql(AssertSqlSafe(step.text.to_owned())).fetch_many(&mut *self.connection);
+        let mut results =
+            sqlx::raw_sql(AssertSqlSafe(step.text.to_owned())).fetch_many(&mut *self.connection);
         let mut done = 0;
         while let Ok(result) = tokio::time::timeout_at(deadline, results.try_next()).await {
             match result {
@@ -146,19 +168,36 @@ impl Site<'_> {
             }
         }
         // The server keeps to itself what is done until the whole message is, or fails.
-        let Some(waited_for) = self.target.cancel(pid).await else { return Err(Stop::TooSlow(None)) };
-        while let Ok(Ok(Some(result))) = tokio::time::timeout(LAST_WORDS, results.try_next()).await {
+        let Some(waited_for) = self.target.cancel(pid).await else {
+            return Err(Stop::TooSlow(None));
+        };
+        while let Ok(Ok(Some(result))) = tokio::time::timeout(LAST_WORDS, results.try_next()).await
+        {
             done += usize::from(result.is_left());
         }
         Err(Stop::TooSlow(Some((done, waited_for))))
     }
 
     fn refused(&self, step: &Step<'_>, error: sqlx::Error, done: usize) -> Error {
-        let Some(script) = step.script else { return sql_error::failed(&step.label(), error) };
+        let Some(script) = step.script else {
+            return sql_error::failed(&step.label(), error);
+        };
         // Many errors point nowhere; then it is the statement after those that were done.
-        let sent_from = if failure::has_position(&error) { 0 } else { step.offset(done) };
+        let sent_from = if failure::has_position(&error) {
+            0
+        } else {
+            step.offset(done)
+        };
         let kind = ErrorKind::Migration;
-        Refusal { kind, step: step.label(), script, sent_from, prefix_characters: 0, all: self.scripts }.report(error)
+        Refusal {
+            kind,
+            step: step.label(),
+            script,
+            sent_from,
+            prefix_characters: 0,
+            all: self.scripts,
+        }
+        .report(error)
     }
 }
 
@@ -168,7 +207,12 @@ fn too_slow(step: &Step<'_>, limit: Duration, seen: Option<(usize, String)>) -> 
         (Some(script), Some((done, waited_for))) => {
             let offset = step.offset(done);
             let place = script.position_of_byte(offset);
-            let message = format!("{not_done}: {}:{}:{}", script.name(), place.line, place.column);
+            let message = format!(
+                "{not_done}: {}:{}:{}",
+                script.name(),
+                place.line,
+                place.column
+            );
             Error::new(ErrorKind::Timeout, message)
                 .with_evidence("the statement", script.excerpt(offset))
                 .with_evidence("it waited for", waited_for)
@@ -182,9 +226,14 @@ fn too_slow(step: &Step<'_>, limit: Duration, seen: Option<(usize, String)>) -> 
 }
 
 fn at_end(step: &Step<'_>, error: sqlx::Error) -> Error {
-    let Some(refused) = sql_error::refusal(&error) else { return sql_error::failed(&step.label(), error) };
+    let Some(refused) = sql_error::refusal(&error) else {
+        return sql_error::failed(&step.label(), error);
+    };
     let kind = sql_error::kind_of(&error, ErrorKind::Migration);
-    let name = step.script.map(|script| format!(" ({})", script.name())).unwrap_or_default();
+    let name = step
+        .script
+        .map(|script| format!(" ({})", script.name()))
+        .unwrap_or_default();
     Error::new(kind, format!("{}{name} failed at its end: {}", step.label(), refused.message()))
         .with_evidence("the server says", sql_error::server_says(refused))
         .with_help(
@@ -195,7 +244,10 @@ fn at_end(step: &Step<'_>, error: sqlx::Error) -> Error {
 
 /// The tool's own table is not as the tool makes it.
 pub(super) fn ledger_refused(ledger: &str, error: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Migration, format!("the migration ledger {ledger} cannot be used"))
-        .with_source(error.to_string())
-        .with_help("a migration has dropped or changed it; that table belongs to the migration tool")
+    Error::new(
+        ErrorKind::Migration,
+        format!("the migration ledger {ledger} cannot be used"),
+    )
+    .with_source(error.to_string())
+    .with_help("a migration has dropped or changed it; that table belongs to the migration tool")
 }

@@ -23,11 +23,16 @@ pub(super) async fn load(connection: &mut PgConnection, file: &InputFile) -> Res
     })?;
     let mut skipped = Skipped::new();
     match value {
-        Value::Array(rows) => insert(connection, file, &table_of(file)?, rows, &mut skipped).await?,
+        Value::Array(rows) => {
+            insert(connection, file, &table_of(file)?, rows, &mut skipped).await?
+        }
         Value::Object(tables) => {
             for (name, rows) in tables {
                 let (schema, table) = name.split_once('.').unwrap_or(("public", &name));
-                let table = RelationName { schema: schema.to_owned(), name: table.to_owned() };
+                let table = RelationName {
+                    schema: schema.to_owned(),
+                    name: table.to_owned(),
+                };
                 let Value::Array(rows) = rows else {
                     return Err(misshapen(file, &format!("under {name} stands no array")));
                 };
@@ -51,7 +56,12 @@ async fn insert(
     for (number, row) in rows.into_iter().enumerate() {
         match row {
             Value::Object(object) if !object.is_empty() => objects.push(object),
-            _ => return Err(misshapen(file, &format!("row {} is no object with columns", number + 1))),
+            _ => {
+                return Err(misshapen(
+                    file,
+                    &format!("row {} is no object with columns", number + 1),
+                ));
+            }
         }
     }
     // Rows with the same keys go together: a key that is left out takes the column's default, not null.
@@ -62,7 +72,9 @@ async fn insert(
             Ok(inserted) => inserted,
             Err(error) => {
                 let culprit = match sql_error::code(&error) {
-                    Some(code) if code.starts_with(DATA_EXCEPTION) => culprit(connection, table, group).await,
+                    Some(code) if code.starts_with(DATA_EXCEPTION) => {
+                        culprit(connection, table, group).await
+                    }
                     _ => None,
                 };
                 let place = match culprit {
@@ -80,17 +92,31 @@ async fn insert(
 
 /// The first row, counted from 0, that the server cannot read, whatever else is in the table. It ends the transaction,
 /// which has failed.
-async fn culprit(connection: &mut PgConnection, table: &RelationName, group: &[Map<String, Value>]) -> Option<usize> {
-    sqlx::raw_sql("rollback").execute(&mut *connection).await.ok()?;
+async fn culprit(
+    connection: &mut PgConnection,
+    table: &RelationName,
+    group: &[Map<String, Value>],
+) -> Option<usize> {
+    sqlx::raw_sql("rollback")
+        .execute(&mut *connection)
+        .await
+        .ok()?;
     let columns: Vec<String> = group.first()?.keys().cloned().collect();
     let list = column_list(&columns);
-    let read = format!("select {list} from jsonb_populate_recordset(null::{}, $1)", table.quoted());
+    let read = format!(
+        "select {list} from jsonb_populate_recordset(null::{}, $1)",
+        table.quoted()
+    );
     let (mut good, mut bad) = (0, group.len());
     // The first `good` rows can be read, the first `bad` cannot.
     while good + 1 < bad {
         let middle = usize::midpoint(good, bad);
         let rows = sqlx::types::Json(&group[..middle]);
-        match sqlx::query(AssertSqlSafe(read.clone())).bind(rows).execute(&mut *connection).await {
+        match sqlx::query(AssertSqlSafe(read.clone()))
+            .bind(rows)
+            .execute(&mut *connection)
+            .await
+        {
             Ok(_) => good = middle,
             Err(error) if sql_error::refusal(&error).is_some() => bad = middle,
             Err(_) => return None,
@@ -104,14 +130,21 @@ async fn insert_group(
     table: &RelationName,
     group: &[Map<String, Value>],
 ) -> std::result::Result<u64, sqlx::Error> {
-    let columns: Vec<String> = group.first().map(|row| row.keys().cloned().collect()).unwrap_or_default();
+    let columns: Vec<String> = group
+        .first()
+        .map(|row| row.keys().cloned().collect())
+        .unwrap_or_default();
     let (list, table) = (column_list(&columns), table.quoted());
     let insert = format!(
         "insert into {table} ({list}) overriding system value \
          select {list} from jsonb_populate_recordset(null::{table}, $1) on conflict do nothing"
     );
     let rows = sqlx::types::Json(group);
-    Ok(sqlx::query(AssertSqlSafe(insert)).bind(rows).execute(connection).await?.rows_affected())
+    Ok(sqlx::query(AssertSqlSafe(insert))
+        .bind(rows)
+        .execute(connection)
+        .await?
+        .rows_affected())
 }
 
 fn misshapen(file: &InputFile, what: &str) -> Error {

@@ -32,7 +32,13 @@ pub(super) struct Pieces<'a> {
 impl<'a> Pieces<'a> {
     pub(super) fn of(file: &'a InputFile) -> Result<Self> {
         let source = file.open().map_err(|error| unreadable(file, error))?;
-        Ok(Self { file, source, held: Vec::new(), base: 0, is_over: false })
+        Ok(Self {
+            file,
+            source,
+            held: Vec::new(),
+            base: 0,
+            is_over: false,
+        })
     }
 
     /// The next piece; none after the last.
@@ -41,14 +47,21 @@ impl<'a> Pieces<'a> {
         while !self.is_over {
             self.read(wanted)?;
             let mut script = Script::part(&self.file.shown, self.readable()?);
-            let len = if self.is_over { script.text().len() } else { script.ended_len() };
+            let len = if self.is_over {
+                script.text().len()
+            } else {
+                script.ended_len()
+            };
             if len > 0 {
                 if len < script.text().len() {
                     script = Script::part(&self.file.shown, &script.text()[..len]);
                 }
                 self.held.drain(..len);
                 self.base += len;
-                return Ok(Some(Piece { script, base: self.base - len }));
+                return Ok(Some(Piece {
+                    script,
+                    base: self.base - len,
+                }));
             }
             wanted = self.held.len().max(READ);
         }
@@ -57,7 +70,9 @@ impl<'a> Pieces<'a> {
 
     fn read(&mut self, wanted: usize) -> Result<()> {
         let mut more = self.source.by_ref().take(wanted as u64);
-        let read = more.read_to_end(&mut self.held).map_err(|error| unreadable(self.file, error))?;
+        let read = more
+            .read_to_end(&mut self.held)
+            .map_err(|error| unreadable(self.file, error))?;
         self.is_over = read < wanted;
         if self.base == 0 && self.held.starts_with(BYTE_ORDER_MARK) {
             self.held.drain(..BYTE_ORDER_MARK.len());
@@ -70,10 +85,15 @@ impl<'a> Pieces<'a> {
         match std::str::from_utf8(&self.held) {
             Ok(text) => Ok(text),
             Err(error) if error.error_len().is_none() && !self.is_over => {
-                Ok(std::str::from_utf8(&self.held[..error.valid_up_to()]).expect("it is valid up to there"))
+                Ok(std::str::from_utf8(&self.held[..error.valid_up_to()])
+                    .expect("it is valid up to there"))
             }
             // With the line, which takes the whole file to tell.
-            Err(error) => Err(self.file.text(ErrorKind::Seed).err().unwrap_or_else(|| unreadable(self.file, error))),
+            Err(error) => Err(self
+                .file
+                .text(ErrorKind::Seed)
+                .err()
+                .unwrap_or_else(|| unreadable(self.file, error))),
         }
     }
 }
@@ -89,25 +109,49 @@ mod tests {
     #[test]
     fn a_large_text_comes_in_whole_statements_and_nothing_is_lost() {
         let long = format!("insert into t values ('{}');\n", "é;".repeat(400_000));
-        let text =
-            format!("\u{feff}{}{long}{}select 'end'", "select ';é';\n".repeat(40_000), "select 1;".repeat(50_000));
+        let text = format!(
+            "\u{feff}{}{long}{}select 'end'",
+            "select ';é';\n".repeat(40_000),
+            "select 1;".repeat(50_000)
+        );
         let file = InputFile::embedded("seed", "x.sql", &text);
-        let (mut pieces, mut found, mut at, mut count) = (Pieces::of(&file).expect("it opens"), Vec::new(), 0, 0);
+        let (mut pieces, mut found, mut at, mut count) =
+            (Pieces::of(&file).expect("it opens"), Vec::new(), 0, 0);
         while let Some(piece) = pieces.next().expect("it reads") {
             assert_eq!(piece.base, at);
             at += piece.script.text().len();
             count += 1;
-            found.extend(piece.script.statements().iter().map(|statement| statement.text().to_owned()));
+            found.extend(
+                piece
+                    .script
+                    .statements()
+                    .iter()
+                    .map(|statement| statement.text().to_owned()),
+            );
         }
         let whole = Script::new("x.sql", &*text);
         assert_eq!(at, whole.text().len());
-        assert!(found.iter().eq(whole.statements().iter().map(|statement| statement.text())));
-        assert!((4..12).contains(&count), "{count} pieces of {} bytes", text.len());
+        assert!(
+            found
+                .iter()
+                .eq(whole.statements().iter().map(|statement| statement.text()))
+        );
+        assert!(
+            (4..12).contains(&count),
+            "{count} pieces of {} bytes",
+            text.len()
+        );
     }
 
     #[test]
     fn nothing_and_half_a_statement_are_pieces_too() {
-        for (text, statements) in [("", 0), ("\u{feff}", 0), ("-- a", 0), ("select 1", 1), ("select 'a; b", 1)] {
+        for (text, statements) in [
+            ("", 0),
+            ("\u{feff}", 0),
+            ("-- a", 0),
+            ("select 1", 1),
+            ("select 'a; b", 1),
+        ] {
             let file = InputFile::embedded("seed", "x.sql", text);
             let mut pieces = Pieces::of(&file).expect("it opens");
             let mut found = 0;

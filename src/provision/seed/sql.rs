@@ -14,12 +14,26 @@ use crate::provision::script::{Script, Statement};
 
 /// Executes the insert, and tells how many rows conflicted, which the command's own tag does not
 /// (<https://www.postgresql.org/docs/current/using-explain.html>).
-const COUNTING: &str = "explain (analyze, verbose, format json, costs off, timing off, summary off) ";
+const COUNTING: &str =
+    "explain (analyze, verbose, format json, costs off, timing off, summary off) ";
 
 /// Statements that would end the file's transaction.
-const TRANSACTION_CONTROL: [&str; 8] = ["begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release"];
+const TRANSACTION_CONTROL: [&str; 8] = [
+    "begin",
+    "start",
+    "commit",
+    "end",
+    "rollback",
+    "abort",
+    "savepoint",
+    "release",
+];
 
-pub(super) async fn run(connection: &mut PgConnection, file: &InputFile, far: Far<'_>) -> Result<Skipped> {
+pub(super) async fn run(
+    connection: &mut PgConnection,
+    file: &InputFile,
+    far: Far<'_>,
+) -> Result<Skipped> {
     let mut skipped = Skipped::new();
     let mut pieces = Pieces::of(file)?;
     let mut told = 0;
@@ -46,8 +60,14 @@ async fn run_one(
 ) -> Result<()> {
     let offset = base + statement.offset();
     // Who reads an error wants the line in the file.
-    let whole = || file.text(ErrorKind::Seed).map(|text| Script::new(&file.shown, text));
-    if TRANSACTION_CONTROL.iter().any(|word| statement.starts_with(&[*word])) {
+    let whole = || {
+        file.text(ErrorKind::Seed)
+            .map(|text| Script::new(&file.shown, text))
+    };
+    if TRANSACTION_CONTROL
+        .iter()
+        .any(|word| statement.starts_with(&[*word]))
+    {
         return Err(controls_transaction(file, &whole()?, offset));
     }
     let counted = statement.starts_with(&["insert"]) || statement.starts_with(&["with"]);
@@ -81,10 +101,19 @@ fn count_conflicts(plan: &Value, skipped: &mut Skipped) {
         Value::Object(node) => {
             let text = |key: &str| node.get(key).and_then(Value::as_str);
             if let (Some("Insert"), Some(name)) = (text("Operation"), text("Relation Name")) {
-                let table =
-                    RelationName { schema: text("Schema").unwrap_or("public").to_owned(), name: name.to_owned() };
-                let conflicts = node.get("Conflicting Tuples").and_then(Value::as_f64).unwrap_or_default();
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of rows")]
+                let table = RelationName {
+                    schema: text("Schema").unwrap_or("public").to_owned(),
+                    name: name.to_owned(),
+                };
+                let conflicts = node
+                    .get("Conflicting Tuples")
+                    .and_then(Value::as_f64)
+                    .unwrap_or_default();
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a count of rows"
+                )]
                 let conflicts = conflicts as u64;
                 *skipped.entry(table.to_string()).or_default() += conflicts;
             }
@@ -97,7 +126,10 @@ fn count_conflicts(plan: &Value, skipped: &mut Skipped) {
 }
 
 fn controls_transaction(file: &InputFile, script: &Script, offset: usize) -> Error {
-    Error::new(ErrorKind::Seed, format!("{} {} controls transactions", file.noun, script.name()))
-        .with_evidence("the statement", script.excerpt(offset))
-        .with_help("take it out: every such file runs in a transaction of its own")
+    Error::new(
+        ErrorKind::Seed,
+        format!("{} {} controls transactions", file.noun, script.name()),
+    )
+    .with_evidence("the statement", script.excerpt(offset))
+    .with_help("take it out: every such file runs in a transaction of its own")
 }

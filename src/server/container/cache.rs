@@ -24,11 +24,19 @@ impl CacheVolume {
     ///
     /// A dedicated server has none. Its roles and tablespaces would get into the data that other contents start from, and
     /// what others have prepared would get into it.
-    pub(super) async fn get(engine: &Engine, plan: &Plan, sharing: &Sharing, image: &Image) -> Option<Self> {
+    pub(super) async fn get(
+        engine: &Engine,
+        plan: &Plan,
+        sharing: &Sharing,
+        image: &Image,
+    ) -> Option<Self> {
         if *plan.cache == Cache::Never || sharing.is_dedicated() {
             return None;
         }
-        let name = format!("ebbtide-cache-{}", short_hash(&format!("{} {}", labels::user(), image.id), 16));
+        let name = format!(
+            "ebbtide-cache-{}",
+            short_hash(&format!("{} {}", labels::user(), image.id), 16)
+        );
         match make(engine, &name).await {
             Ok(()) => Some(Self { name }),
             Err(error) => {
@@ -43,12 +51,18 @@ impl CacheVolume {
 async fn make(engine: &Engine, name: &str) -> Result<(), EngineError> {
     if !matches!(
         engine.docker.inspect_volume(name).await,
-        Err(EngineError::DockerResponseServerError { status_code: 404, .. })
+        Err(EngineError::DockerResponseServerError {
+            status_code: 404,
+            ..
+        })
     ) {
         return Ok(());
     }
     let labels = labels::of(labels::CACHE, labels::user());
-    let wanted =
-        VolumeCreateRequest { name: Some(name.to_owned()), labels: Some(labels), ..VolumeCreateRequest::default() };
+    let wanted = VolumeCreateRequest {
+        name: Some(name.to_owned()),
+        labels: Some(labels),
+        ..VolumeCreateRequest::default()
+    };
     engine.docker.create_volume(wanted).await.map(drop)
 }

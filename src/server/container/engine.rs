@@ -70,7 +70,9 @@ impl Engine {
                     .to_owned(),
             ),
         };
-        Err(Error::new(ErrorKind::BackendUnavailable, message).with_evidence("tried", tried).with_help(help))
+        Err(Error::new(ErrorKind::BackendUnavailable, message)
+            .with_evidence("tried", tried)
+            .with_help(help))
     }
 }
 
@@ -106,7 +108,11 @@ impl Make {
 
     pub(super) fn of(version: &SystemVersion) -> Self {
         let mut components = version.components.iter().flatten();
-        if components.any(|component| component.name.contains("Podman")) { Self::Podman } else { Self::Docker }
+        if components.any(|component| component.name.contains("Podman")) {
+            Self::Podman
+        } else {
+            Self::Docker
+        }
     }
 }
 
@@ -126,7 +132,9 @@ pub(crate) fn reason(error: &EngineError) -> String {
             message.trim().to_owned()
         }
         EngineError::DockerStreamError { error } => error.trim().to_owned(),
-        _ => causes(error).last().map_or_else(|| error.to_string(), ToString::to_string),
+        _ => causes(error)
+            .last()
+            .map_or_else(|| error.to_string(), ToString::to_string),
     }
 }
 
@@ -149,11 +157,17 @@ mod tests {
     #[test]
     fn the_host_of_published_ports_is_the_engines() {
         let remote = |url: &str| {
-            let endpoint = Endpoint { url: url.to_owned(), origin: String::new() };
+            let endpoint = Endpoint {
+                url: url.to_owned(),
+                origin: String::new(),
+            };
             endpoint.remote_host().map(str::to_owned)
         };
         assert_eq!(remote("tcp://10.0.0.5:2375").as_deref(), Some("10.0.0.5"));
-        assert_eq!(remote("https://docker.test/").as_deref(), Some("docker.test"));
+        assert_eq!(
+            remote("https://docker.test/").as_deref(),
+            Some("docker.test")
+        );
         assert_eq!(remote("tcp://[::1]:2375").as_deref(), Some("::1"));
         assert_eq!(remote("unix:///var/run/docker.sock"), None);
     }
@@ -162,8 +176,14 @@ mod tests {
     async fn the_engine_of_this_machine_introduces_itself() {
         match Engine::find(&EngineHints::default()).await {
             Ok(engine) => {
-                assert!(engine.docker.client_version().to_string().starts_with("1."), "{engine:?}");
-                assert!(engine.memory.is_some_and(|bytes| bytes > 1 << 20), "{engine:?}");
+                assert!(
+                    engine.docker.client_version().to_string().starts_with("1."),
+                    "{engine:?}"
+                );
+                assert!(
+                    engine.memory.is_some_and(|bytes| bytes > 1 << 20),
+                    "{engine:?}"
+                );
                 assert_eq!(engine.endpoint.remote_host(), None);
                 println!("{} {} at {}", engine.make, engine.version, engine.endpoint);
             }

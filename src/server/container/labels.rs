@@ -21,7 +21,11 @@ pub(super) const CACHE: &str = "cache";
 /// The owner's mark of containers of this state folder. They do not outlive the machine's boot.
 pub(super) fn state_folder(registry: &Registry) -> String {
     // An engine may serve several machines, whose folders may have the same number.
-    format!("{}/{}", first_word("/proc/sys/kernel/random/boot_id"), registry.state.mark())
+    format!(
+        "{}/{}",
+        first_word("/proc/sys/kernel/random/boot_id"),
+        registry.state.mark()
+    )
 }
 
 /// The owner's mark of volumes of this user.
@@ -32,15 +36,22 @@ pub(super) fn user() -> String {
 /// The first word of a file of the system; nothing where there is none.
 fn first_word(file: &str) -> String {
     let text = std::fs::read_to_string(file).unwrap_or_default();
-    text.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default().to_owned()
+    text.split(|c: char| !c.is_ascii_alphanumeric())
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// Labels of everything made in a role.
 pub(super) fn of(role: &str, owner: String) -> HashMap<String, String> {
-    [(ROLE, role.to_owned()), (OWNER, owner), (CLIENT, ProcessMark::own().to_string())]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+    [
+        (ROLE, role.to_owned()),
+        (OWNER, owner),
+        (CLIENT, ProcessMark::own().to_string()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
 }
 
 /// The engine's filter for what was made in a role.

@@ -9,13 +9,19 @@ use futures_util::StreamExt as _;
 use testcontainers::bollard::errors::Error as EngineError;
 use testcontainers::bollard::models::ContainerInspectResponse;
 use testcontainers::bollard::query_parameters::{
-    CreateContainerOptionsBuilder, InspectContainerOptions, LogsOptionsBuilder, StartContainerOptions,
+    CreateContainerOptionsBuilder, InspectContainerOptions, LogsOptionsBuilder,
+    StartContainerOptions,
 };
 use tokio::task::JoinHandle;
 
-use super::super::registry::{Health, Instance, Lease, LeaseName, Pointer, PublishedPort, Registry};
+use super::super::registry::{
+    Health, Instance, Lease, LeaseName, Pointer, PublishedPort, Registry,
+};
 use super::super::sharing::Sharing;
-use super::super::{Identification, Origin, SUPERUSER, Server, identify, linger_seconds, native, settings, supervisor};
+use super::super::{
+    Identification, Origin, SUPERUSER, Server, identify, linger_seconds, native, settings,
+    supervisor,
+};
 use super::cache::CacheVolume;
 use super::engine::{self, Engine};
 use super::image::Image;
@@ -27,7 +33,8 @@ use crate::error::{Error, ErrorKind, Result, told};
 use crate::process::{Detached, last_lines};
 use crate::wait::Patience;
 
-pub(in crate::server) const KEEPER: &str = concat!(include_str!("../instance.sh"), include_str!("keeper.sh"));
+pub(in crate::server) const KEEPER: &str =
+    concat!(include_str!("../instance.sh"), include_str!("keeper.sh"));
 const LOOPBACK: &str = "127.0.0.1";
 /// One attempt to connect: a forwarded port may accept and say nothing.
 const ATTEMPT: Duration = Duration::from_secs(2);
@@ -41,8 +48,7 @@ const LISTENING: &str = "listening on IPv";
 const READY: &str = "ready to accept connections";
 const UNREACHABLE: &str = "PostgreSQL listens in its container, and its port cannot be reached from here: look for a firewall or \
      a network between the two; or set EBBTIDE_BACKEND=native";
-const SLOW: &str =
-    "the log says how far it is: give it more time with EBBTIDE_START_TIMEOUT, or set EBBTIDE_BACKEND=native";
+const SLOW: &str = "the log says how far it is: give it more time with EBBTIDE_START_TIMEOUT, or set EBBTIDE_BACKEND=native";
 
 /// Everything that is decided before anything is created.
 pub(super) struct Launch<'a> {
@@ -70,7 +76,16 @@ impl<'a> Launch<'a> {
         let cache = CacheVolume::get(engine, plan, sharing, image).await;
         // Nobody can guess it.
         let password = uuid::Uuid::new_v4().simple().to_string();
-        Self { plan, registry, engine, image, instance, name, cache, password }
+        Self {
+            plan,
+            registry,
+            engine,
+            image,
+            instance,
+            name,
+            cache,
+            password,
+        }
     }
 
     pub(super) async fn run(self, reason: String, began: Instant) -> Result<Server> {
@@ -79,12 +94,22 @@ impl<'a> Launch<'a> {
         let lease = Lease::written_by_supervisor(&self.instance, &lease_name);
         let said = keeper.start_up_output().await;
         if self.instance.health() != Health::Serving {
-            return Err(Error::new(ErrorKind::ServerStart, "the instance folder could not be made")
-                .with_evidence("what was said", said)
-                .with_help("look for a full disk, or set EBBTIDE_STATE_DIR to a folder with room"));
+            return Err(Error::new(
+                ErrorKind::ServerStart,
+                "the instance folder could not be made",
+            )
+            .with_evidence("what was said", said)
+            .with_help("look for a full disk, or set EBBTIDE_STATE_DIR to a folder with room"));
         }
         match self.create_and_publish(reason).await {
-            Ok(pointer) => Ok(Server::with_instance(self.plan, pointer, self.instance, lease, Origin::Started, began)),
+            Ok(pointer) => Ok(Server::with_instance(
+                self.plan,
+                pointer,
+                self.instance,
+                lease,
+                Origin::Started,
+                began,
+            )),
             Err(error) => {
                 // The start's own error is the one to report. What cannot be removed ends by itself, or is left to the
                 // keeper, which the mark tells of it.
@@ -103,20 +128,32 @@ impl<'a> Launch<'a> {
     }
 
     fn spawn_keeper(&self, lease: &LeaseName) -> Result<Detached> {
-        let mut command = supervisor::command(KEEPER, &self.instance, self.registry, self.plan, lease);
+        let mut command =
+            supervisor::command(KEEPER, &self.instance, self.registry, self.plan, lease);
         command.arg(&self.name).arg(&self.engine.endpoint.url);
         supervisor::spawn(command, None)
     }
 
     async fn create_and_publish(&self, reason: String) -> Result<Pointer> {
         std::fs::write(self.creating(), "").map_err(|error| {
-            Error::new(ErrorKind::StateFolder, "the instance folder cannot be written").with_source(error)
+            Error::new(
+                ErrorKind::StateFolder,
+                "the instance folder cannot be written",
+            )
+            .with_source(error)
         })?;
         let publish_on = self.publish_on();
         let started = match self.create_and_start(&publish_on).await {
             // The engine's host may be known here by an address that it does not have itself.
-            Err(error) if publish_on != LOOPBACK && error.to_string().contains("cannot assign requested address") => {
-                sweep::remove(self.engine, &self.name).await.map_err(|error| self.refused("remove", &error))?;
+            Err(error)
+                if publish_on != LOOPBACK
+                    && error
+                        .to_string()
+                        .contains("cannot assign requested address") =>
+            {
+                sweep::remove(self.engine, &self.name)
+                    .await
+                    .map_err(|error| self.refused("remove", &error))?;
                 self.create_and_start("0.0.0.0").await
             }
             other => other,
@@ -135,7 +172,8 @@ impl<'a> Launch<'a> {
     async fn create_and_start(&self, publish_on: &str) -> Result<(), EngineError> {
         let mut labels = labels::of(labels::SERVER, labels::state_folder(self.registry));
         labels.insert(labels::INSTANCE.to_owned(), self.instance.name());
-        let mut settings = settings::tuned(self.image.major.unwrap_or(u32::MAX), &self.plan.settings);
+        let mut settings =
+            settings::tuned(self.image.major.unwrap_or(u32::MAX), &self.plan.settings);
         settings.insert("listen_addresses".to_owned(), "*".to_owned());
         // Read back before anything is trusted.
         settings.insert("ebbtide.identity".to_owned(), self.instance.name());
@@ -151,17 +189,26 @@ impl<'a> Launch<'a> {
             in_memory: self.in_memory(),
             publish_on,
         };
-        let options = CreateContainerOptionsBuilder::new().name(&self.name).build();
+        let options = CreateContainerOptionsBuilder::new()
+            .name(&self.name)
+            .build();
         let docker = &self.engine.docker;
-        docker.create_container(Some(options), request.body()).await?;
-        docker.start_container(&self.name, None::<StartContainerOptions>).await
+        docker
+            .create_container(Some(options), request.body())
+            .await?;
+        docker
+            .start_container(&self.name, None::<StartContainerOptions>)
+            .await
     }
 
     fn in_memory(&self) -> bool {
         match self.plan.storage.get() {
             Storage::Memory => true,
             Storage::Disk => false,
-            Storage::Auto => self.engine.memory.is_none_or(|bytes| bytes >= ROOM_IN_MEMORY),
+            Storage::Auto => self
+                .engine
+                .memory
+                .is_none_or(|bytes| bytes >= ROOM_IN_MEMORY),
         }
     }
 
@@ -188,7 +235,10 @@ impl<'a> Launch<'a> {
             match self.first_answer(&addresses).await {
                 // An address that is not the preferred one has answered; by now, the preferred ones may do so too.
                 Ok((position, own)) => {
-                    let (position, found) = self.first_answer(&addresses[..position]).await.unwrap_or((position, own));
+                    let (position, found) = self
+                        .first_answer(&addresses[..position])
+                        .await
+                        .unwrap_or((position, own));
                     return Ok((self.published(&addresses[position]), found));
                 }
                 Err(refusals) if !refusals.is_empty() => seen = refusals,
@@ -198,14 +248,23 @@ impl<'a> Launch<'a> {
                 return Err(self.failure(&log.text(), &seen));
             }
             if let Err(error) = patience.pause(&seen).await {
-                let help = if was_ready(&log.text()) { UNREACHABLE } else { SLOW };
-                return Err(error.with_evidence("the container's log ends", log.tail(LOG_LINES)).with_help(help));
+                let help = if was_ready(&log.text()) {
+                    UNREACHABLE
+                } else {
+                    SLOW
+                };
+                return Err(error
+                    .with_evidence("the container's log ends", log.tail(LOG_LINES))
+                    .with_help(help));
             }
         }
     }
 
     /// The first of these addresses at which the server answers, or why none of them does.
-    async fn first_answer(&self, addresses: &[(String, u16)]) -> Result<(usize, Identification), String> {
+    async fn first_answer(
+        &self,
+        addresses: &[(String, u16)],
+    ) -> Result<(usize, Identification), String> {
         let mut refusals = Vec::new();
         for (position, (host, port)) in addresses.iter().enumerate() {
             match self.ask(host, *port).await {
@@ -229,10 +288,17 @@ impl<'a> Launch<'a> {
     async fn ask(&self, host: &str, port: u16) -> Result<Identification, String> {
         let conn = ConnParams::tcp(host, port, SUPERUSER, &self.password);
         let asking = async {
-            let mut connection = conn.connect_own(ADMIN_DATABASE).await.map_err(|error| first_cause(&error))?;
-            identify(&mut connection).await.map_err(|error| first_cause(&error))
+            let mut connection = conn
+                .connect_own(ADMIN_DATABASE)
+                .await
+                .map_err(|error| first_cause(&error))?;
+            identify(&mut connection)
+                .await
+                .map_err(|error| first_cause(&error))
         };
-        let found = tokio::time::timeout(ATTEMPT, asking).await.map_err(|_| "no answer".to_owned())??;
+        let found = tokio::time::timeout(ATTEMPT, asking)
+            .await
+            .map_err(|_| "no answer".to_owned())??;
         match found.identity.as_deref() {
             Some(identity) if identity == self.instance.name() => Ok(found),
             other => Err(format!("another server answers: {other:?}")),
@@ -241,28 +307,51 @@ impl<'a> Launch<'a> {
 
     /// What the engine knows of the container; nothing once it has ended and is removed.
     async fn inspect(&self) -> Result<Option<ContainerInspectResponse>> {
-        match self.engine.docker.inspect_container(&self.name, None::<InspectContainerOptions>).await {
+        match self
+            .engine
+            .docker
+            .inspect_container(&self.name, None::<InspectContainerOptions>)
+            .await
+        {
             Ok(inspected) => Ok(Some(inspected)),
-            Err(EngineError::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+            Err(EngineError::DockerResponseServerError {
+                status_code: 404, ..
+            }) => Ok(None),
             Err(error) => Err(self.refused("inspect", &error)),
         }
     }
 
     async fn addresses(&self) -> Result<Vec<(String, u16)>> {
-        let Some(inspected) = self.inspect().await? else { return Ok(Vec::new()) };
+        let Some(inspected) = self.inspect().await? else {
+            return Ok(Vec::new());
+        };
         let network = inspected.network_settings.unwrap_or_default();
         let mut addresses = Vec::new();
         for (_, bindings) in network.ports.unwrap_or_default() {
             for binding in bindings.unwrap_or_default() {
-                let Some(port) = binding.host_port.and_then(|port| port.parse().ok()) else { continue };
-                let host = self.engine.endpoint.remote_host().unwrap_or(LOOPBACK).to_owned();
+                let Some(port) = binding.host_port.and_then(|port| port.parse().ok()) else {
+                    continue;
+                };
+                let host = self
+                    .engine
+                    .endpoint
+                    .remote_host()
+                    .unwrap_or(LOOPBACK)
+                    .to_owned();
                 addresses.push((host, port));
             }
         }
         // Where a port is not forwarded to us: in a container beside it, or on a host without forwarding.
         if self.engine.endpoint.remote_host().is_none() {
-            let own = network.networks.unwrap_or_default().into_values().filter_map(|network| network.ip_address);
-            addresses.extend(own.filter(|address| !address.is_empty()).map(|address| (address, PORT)));
+            let own = network
+                .networks
+                .unwrap_or_default()
+                .into_values()
+                .filter_map(|network| network.ip_address);
+            addresses.extend(
+                own.filter(|address| !address.is_empty())
+                    .map(|address| (address, PORT)),
+            );
         }
         addresses.dedup();
         Ok(addresses)
@@ -270,8 +359,15 @@ impl<'a> Launch<'a> {
 
     fn refused(&self, what: &str, error: &EngineError) -> Error {
         let reason = engine::reason(error);
-        let kind = if native::is_full(&reason) { ErrorKind::OutOfSpace } else { ErrorKind::ServerStart };
-        let message = format!("the engine at {} did not {what} the container", self.engine.endpoint.url);
+        let kind = if native::is_full(&reason) {
+            ErrorKind::OutOfSpace
+        } else {
+            ErrorKind::ServerStart
+        };
+        let message = format!(
+            "the engine at {} did not {what} the container",
+            self.engine.endpoint.url
+        );
         let command = self.engine.make.command();
         let help = if matches!(error, EngineError::DockerResponseServerError { .. }) {
             let image = &self.image.reference;
@@ -284,7 +380,9 @@ impl<'a> Launch<'a> {
                  EBBTIDE_BACKEND=native"
             )
         };
-        Error::new(kind, message).with_source(reason).with_help(help)
+        Error::new(kind, message)
+            .with_source(reason)
+            .with_help(help)
     }
 
     fn refused_to_start(&self, error: &EngineError) -> Error {
@@ -300,20 +398,32 @@ impl<'a> Launch<'a> {
     fn failure(&self, log: &str, seen: &str) -> Error {
         let image = &self.image.reference;
         // The entrypoint's last word, if it refuses the image.
-        if let Some(complaint) = log.lines().next_back().and_then(|line| line.trim().strip_prefix("ebbtide: ")) {
-            let versions = complaint.strip_prefix(OTHER_MAJOR).and_then(|versions| versions.split_once(", not "));
+        if let Some(complaint) = log
+            .lines()
+            .next_back()
+            .and_then(|line| line.trim().strip_prefix("ebbtide: "))
+        {
+            let versions = complaint
+                .strip_prefix(OTHER_MAJOR)
+                .and_then(|versions| versions.split_once(", not "));
             return match versions {
                 Some((found, wanted)) => self.image.of_other_major(found, wanted),
                 None => self.image.unusable(complaint),
             };
         }
         if was_ready(log) {
-            let message = format!("server start: no answer until the container ended, because nobody used it ({seen})");
+            let message = format!(
+                "server start: no answer until the container ended, because nobody used it ({seen})"
+            );
             return Error::new(ErrorKind::Timeout, message)
                 .with_evidence("the container's log ends", last_lines(log, LOG_LINES))
                 .with_help(UNREACHABLE);
         }
-        let kind = if native::is_full(log) { ErrorKind::OutOfSpace } else { ErrorKind::ServerStart };
+        let kind = if native::is_full(log) {
+            ErrorKind::OutOfSpace
+        } else {
+            ErrorKind::ServerStart
+        };
         let message = format!("the container from image {image} ended before PostgreSQL answered");
         Error::new(kind, message).with_evidence("the container's log ends", last_lines(log, LOG_LINES)).with_help(
             "the log says why; settings that the server refuses come from `settings` in ebbtide.toml or the builder",
@@ -330,7 +440,11 @@ struct ContainerLog {
 
 impl ContainerLog {
     fn follow(engine: &Engine, container: &str) -> Self {
-        let options = LogsOptionsBuilder::new().follow(true).stdout(true).stderr(true).build();
+        let options = LogsOptionsBuilder::new()
+            .follow(true)
+            .stdout(true)
+            .stderr(true)
+            .build();
         let mut lines = engine.docker.logs(container, Some(options));
         let text = Arc::new(Mutex::new(String::new()));
         let is_lost = Arc::new(AtomicBool::new(false));
@@ -338,7 +452,10 @@ impl ContainerLog {
         let follower = tokio::spawn(async move {
             while let Some(line) = lines.next().await {
                 match line {
-                    Ok(line) => kept.lock().unwrap_or_else(PoisonError::into_inner).push_str(&line.to_string()),
+                    Ok(line) => kept
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push_str(&line.to_string()),
                     Err(error) => {
                         tracing::debug!(%error, "the container's log cannot be followed");
                         lost.store(true, Ordering::Release);
@@ -347,7 +464,11 @@ impl ContainerLog {
                 }
             }
         });
-        Self { text, is_lost, follower }
+        Self {
+            text,
+            is_lost,
+            follower,
+        }
     }
 
     /// The log ends when the container does.
@@ -361,7 +482,10 @@ impl ContainerLog {
     }
 
     fn text(&self) -> String {
-        self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.text
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn tail(&self, lines: usize) -> String {
@@ -381,5 +505,6 @@ fn first_cause(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 fn was_ready(log: &str) -> bool {
-    log.split_once(LISTENING).is_some_and(|(_, rest)| rest.contains(READY))
+    log.split_once(LISTENING)
+        .is_some_and(|(_, rest)| rest.contains(READY))
 }

@@ -42,13 +42,28 @@ pub(super) use tenure::Tenure;
 pub(super) const PULLING: Duration = Duration::from_mins(15);
 
 /// Finds the running container for this plan, or starts one.
-pub(super) async fn start(plan: &Plan, sharing: &Sharing, trust: Trust, reason: &str) -> Result<Server> {
+pub(super) async fn start(
+    plan: &Plan,
+    sharing: &Sharing,
+    trust: Trust,
+    reason: &str,
+) -> Result<Server> {
     let began = Instant::now();
     // The folder may be shared with servers of the native backend, which root runs as another user.
     let account = account::for_server().ok().flatten();
-    let registry =
-        Registry { state: StateFolder::open(&plan.state_dir, account)?, key: ServerKey::container(plan, sharing) };
-    let turn = match share::join(&registry, plan, trust, *plan.start_timeout.get() + PULLING, began).await? {
+    let registry = Registry {
+        state: StateFolder::open(&plan.state_dir, account)?,
+        key: ServerKey::container(plan, sharing),
+    };
+    let turn = match share::join(
+        &registry,
+        plan,
+        trust,
+        *plan.start_timeout.get() + PULLING,
+        began,
+    )
+    .await?
+    {
         Found::Server(server) => return Ok(*server),
         Found::Turn(turn) => turn,
     };
@@ -64,6 +79,12 @@ pub(super) async fn start(plan: &Plan, sharing: &Sharing, trust: Trust, reason: 
     image.check_major(*plan.postgres.get())?;
     sweep::sweep(&engine, &registry).await;
     turn.progress.say("starting PostgreSQL in a container");
-    let reason = format!("{reason}: {reference} on {} {} at {}", engine.make, engine.version, engine.endpoint.url);
-    Launch::prepare(plan, sharing, &registry, &engine, &image).await.run(reason, began).await
+    let reason = format!(
+        "{reason}: {reference} on {} {} at {}",
+        engine.make, engine.version, engine.endpoint.url
+    );
+    Launch::prepare(plan, sharing, &registry, &engine, &image)
+        .await
+        .run(reason, began)
+        .await
 }

@@ -51,8 +51,15 @@ impl Request<'_> {
             .with_mapped_port(0, PORT.tcp())
             .with_cmd(self.command());
         // A declared volume would be made anew for each container; nothing is ever written to it.
-        let declared = self.image.volumes.iter().filter(|path| !HOME.starts_with(path.as_str()));
-        for path in declared.map(String::as_str).chain(self.in_memory.then_some(HOME)) {
+        let declared = self
+            .image
+            .volumes
+            .iter()
+            .filter(|path| !HOME.starts_with(path.as_str()));
+        for path in declared
+            .map(String::as_str)
+            .chain(self.in_memory.then_some(HOME))
+        {
             request = request.with_mount(Mount::tmpfs_mount(path));
         }
         if let Some(cache) = self.cache {
@@ -74,15 +81,26 @@ impl Request<'_> {
             });
         }
         let port = format!("{PORT}/tcp");
-        let binding = PortBinding { host_ip: Some(self.publish_on.to_owned()), host_port: Some(String::new()) };
+        let binding = PortBinding {
+            host_ip: Some(self.publish_on.to_owned()),
+            host_port: Some(String::new()),
+        };
         ContainerCreateBody {
             image: Some(described.descriptor()),
             labels: Some(described.labels().clone().into_iter().collect()),
-            env: Some(described.env_vars().map(|(name, value)| format!("{name}={value}")).collect()),
+            env: Some(
+                described
+                    .env_vars()
+                    .map(|(name, value)| format!("{name}={value}"))
+                    .collect(),
+            ),
             entrypoint: Some(vec!["sh".to_owned()]),
             cmd: Some(described.cmd().map(Into::into).collect()),
             // A health check that connects would keep the container for ever.
-            healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
+            healthcheck: Some(HealthConfig {
+                test: Some(vec!["NONE".to_owned()]),
+                ..HealthConfig::default()
+            }),
             exposed_ports: Some(vec![port.clone()]),
             host_config: Some(HostConfig {
                 auto_remove: Some(true),
@@ -95,10 +113,17 @@ impl Request<'_> {
     }
 
     fn command(&self) -> Vec<String> {
-        let major = self.wanted_major.map_or("any".to_owned(), |major| major.to_string());
+        let major = self
+            .wanted_major
+            .map_or("any".to_owned(), |major| major.to_string());
         let cache = if self.cache.is_some() { CACHE_LIMIT } else { 0 };
         let mut command = vec!["-c".to_owned(), ENTRYPOINT.to_owned(), "ebbtide".to_owned()];
-        command.extend([self.linger.to_string(), major, cache.to_string(), "postgres".to_owned()]);
+        command.extend([
+            self.linger.to_string(),
+            major,
+            cache.to_string(),
+            "postgres".to_owned(),
+        ]);
         for (name, value) in self.settings {
             command.extend(["-c".to_owned(), format!("{name}={value}")]);
         }
@@ -122,7 +147,10 @@ mod tests {
     fn a_reference_is_split_at_its_tag_or_digest() {
         assert_eq!(split("postgres:17-alpine"), ("postgres", "17-alpine"));
         assert_eq!(split("host:5000/postgis"), ("host:5000/postgis", "latest"));
-        assert_eq!(split("host:5000/postgis:16-3.4"), ("host:5000/postgis", "16-3.4"));
+        assert_eq!(
+            split("host:5000/postgis:16-3.4"),
+            ("host:5000/postgis", "16-3.4")
+        );
         assert_eq!(split("postgres@sha256:00ff"), ("postgres@sha256", "00ff"));
     }
 }

@@ -49,19 +49,42 @@ impl Tenure {
         let delay = (SOONEST + *plan.linger.get() / 3).min(LATEST);
         let pulse = tokio::spawn(pulse(conn.clone(), delay));
         let (container, engine, hints) = (port.container, port.engine, plan.engine.clone());
-        Self { instance, container, engine, hints, pulse, _lease: lease }
+        Self {
+            instance,
+            container,
+            engine,
+            hints,
+            pulse,
+            _lease: lease,
+        }
     }
 
     /// What the engine has of the container's log between a moment and a mark, or why it tells nothing.
-    pub(in crate::server) async fn log(&self, since: SystemTime, mark: Option<&str>) -> Result<String, String> {
-        let engine = Engine::find(&self.hints).await.map_err(|error| error.to_string())?;
+    pub(in crate::server) async fn log(
+        &self,
+        since: SystemTime,
+        mark: Option<&str>,
+    ) -> Result<String, String> {
+        let engine = Engine::find(&self.hints)
+            .await
+            .map_err(|error| error.to_string())?;
         if engine.endpoint.url != self.engine {
-            return Err(format!("the container is on {}, and this process asks {}", self.engine, engine.endpoint));
+            return Err(format!(
+                "the container is on {}, and this process asks {}",
+                self.engine, engine.endpoint
+            ));
         }
         // Whole seconds: what is too old is left out by who asks.
-        let seconds = since.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let seconds = since
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
         let since = i32::try_from(seconds).unwrap_or_default();
-        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).since(since).tail(LOG_LINES).build();
+        let options = LogsOptionsBuilder::new()
+            .stdout(true)
+            .stderr(true)
+            .since(since)
+            .tail(LOG_LINES)
+            .build();
         let mut patience = Patience::new("the container's log", PASSED_ON);
         loop {
             let mut lines = engine.docker.logs(&self.container, Some(options.clone()));
@@ -78,17 +101,24 @@ impl Tenure {
     }
 
     /// Keeps the container, and its folder, until a moment beyond the life of this process.
-    pub(in crate::server) async fn hold_for(&self, conn: &ConnParams, term: Duration) -> Result<()> {
+    pub(in crate::server) async fn hold_for(
+        &self,
+        conn: &ConnParams,
+        term: Duration,
+    ) -> Result<()> {
         self.instance.hold_for(term)?;
         let file = format!("{HOLDS}/{}", LeaseName::until(term).as_str());
         let mut admin = conn.connect_own(ADMIN_DATABASE).await?;
         // The server writes the file, whatever engine it runs in.
         // https://www.postgresql.org/docs/current/sql-copy.html
-        sqlx::raw_sql(AssertSqlSafe(format!("copy (select 'kept') to {}", Literal(&file))))
-            .execute(&mut admin)
-            .await
-            .map(drop)
-            .map_err(|error| sql_error::failed("keeping the container", error))
+        sqlx::raw_sql(AssertSqlSafe(format!(
+            "copy (select 'kept') to {}",
+            Literal(&file)
+        )))
+        .execute(&mut admin)
+        .await
+        .map(drop)
+        .map_err(|error| sql_error::failed("keeping the container", error))
     }
 
     /// The error for a server that went away.

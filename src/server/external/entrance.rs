@@ -11,7 +11,11 @@ use crate::sql_error::{self, code};
 use crate::wait::Patience;
 
 /// Connects to the database that administration goes through: `postgres`, or else the URL's own.
-pub(super) async fn enter(plan: &Plan, url: &ServerUrl, conn: ConnParams) -> Result<(ConnParams, PgConnection)> {
+pub(super) async fn enter(
+    plan: &Plan,
+    url: &ServerUrl,
+    conn: ConnParams,
+) -> Result<(ConnParams, PgConnection)> {
     let first = match connect(plan, &conn, ADMIN_DATABASE).await {
         Ok(connection) => return Ok((conn, connection)),
         Err(error) => error,
@@ -22,14 +26,23 @@ pub(super) async fn enter(plan: &Plan, url: &ServerUrl, conn: ConnParams) -> Res
     }
     match connect(plan, &conn, &own).await {
         Ok(connection) => Ok((conn.through(&own), connection)),
-        Err(second) if is_about_the_database(&second) => Err(nowhere(url, plan, &own, &first, second)),
+        Err(second) if is_about_the_database(&second) => {
+            Err(nowhere(url, plan, &own, &first, second))
+        }
         Err(second) => Err(refusal(plan, url, &conn, second)),
     }
 }
 
 /// Waits for a server that says that it starts up, as long as one of ours might take.
-async fn connect(plan: &Plan, conn: &ConnParams, database: &str) -> Result<PgConnection, sqlx::Error> {
-    let mut patience = Patience::new("waiting for the server to start up", *plan.start_timeout.get());
+async fn connect(
+    plan: &Plan,
+    conn: &ConnParams,
+    database: &str,
+) -> Result<PgConnection, sqlx::Error> {
+    let mut patience = Patience::new(
+        "waiting for the server to start up",
+        *plan.start_timeout.get(),
+    );
     loop {
         match conn::open(&conn.own_options(database)).await {
             // cannot_connect_now
@@ -55,7 +68,13 @@ fn is_about_the_database(error: &sqlx::Error) -> bool {
     }
 }
 
-fn nowhere(url: &ServerUrl, plan: &Plan, own: &str, first: &sqlx::Error, second: sqlx::Error) -> Error {
+fn nowhere(
+    url: &ServerUrl,
+    plan: &Plan,
+    own: &str,
+    first: &sqlx::Error,
+    second: sqlx::Error,
+) -> Error {
     let message = format!(
         "the server of {url} ({}) lets this role into neither the database {ADMIN_DATABASE} nor {own}",
         plan.url.source
@@ -74,9 +93,16 @@ fn refusal(plan: &Plan, url: &ServerUrl, conn: &ConnParams, error: sqlx::Error) 
         return refused.with_source(error);
     }
     if let Some(setting) = refused_setting(&error) {
-        let message = format!("the server at {} does not let a session set {setting}", conn.place());
+        let message = format!(
+            "the server at {} does not let a session set {setting}",
+            conn.place()
+        );
         let of_plan = plan.settings.contains_key(&setting.to_ascii_lowercase());
-        let place = if of_plan { plan.settings.source.to_string() } else { format!("options in {source}") };
+        let place = if of_plan {
+            plan.settings.source.to_string()
+        } else {
+            format!("options in {source}")
+        };
         return Error::new(ErrorKind::Config, format!("{message} ({place})")).with_source(error).with_help(
             "an external server has its own configuration, where settings of this kind belong: take it out of `settings`, \
              correct its value, or have the server's administrator set it",
@@ -86,7 +112,9 @@ fn refusal(plan: &Plan, url: &ServerUrl, conn: &ConnParams, error: sqlx::Error) 
         sqlx::Error::Io(_) => {
             return unavailable(format!("no server answers at {} ({source})", conn.place()))
                 .with_source(error)
-                .with_help("start it, or correct the URL; without one, ebbtide starts a server of its own");
+                .with_help(
+                    "start it, or correct the URL; without one, ebbtide starts a server of its own",
+                );
         }
         refused if sql_error::is_denied(refused) => {
             return Error::new(ErrorKind::AccessDenied, format!("the server does not let us in with {url} ({source})"))
@@ -96,10 +124,17 @@ fn refusal(plan: &Plan, url: &ServerUrl, conn: &ConnParams, error: sqlx::Error) 
         _ => error,
     };
     match sql_error::kind_of(&error, ErrorKind::BackendUnavailable) {
-        ErrorKind::OutOfConnections => sql_error::failed(&format!("connecting to {}", conn.place()), error),
-        _ => unavailable(format!("the server at {} cannot be used ({source})", conn.place()))
-            .with_source(error)
-            .with_help("its log says more; see whether it is a PostgreSQL server that takes connections"),
+        ErrorKind::OutOfConnections => {
+            sql_error::failed(&format!("connecting to {}", conn.place()), error)
+        }
+        _ => unavailable(format!(
+            "the server at {} cannot be used ({source})",
+            conn.place()
+        ))
+        .with_source(error)
+        .with_help(
+            "its log says more; see whether it is a PostgreSQL server that takes connections",
+        ),
     }
 }
 
@@ -112,14 +147,27 @@ fn encryption(url: &ServerUrl, conn: &ConnParams, error: &sqlx::Error) -> Option
         _ => return None,
     };
     if said.contains("without TLS support") {
-        let message = format!("{url} asks for encryption, which is not part of this build of ebbtide");
-        return Some(Error::new(ErrorKind::Config, message).with_help("turn on ebbtide's feature `tls`"));
+        let message =
+            format!("{url} asks for encryption, which is not part of this build of ebbtide");
+        return Some(
+            Error::new(ErrorKind::Config, message).with_help("turn on ebbtide's feature `tls`"),
+        );
     }
     let (kind, message, help) = if said.contains("does not support TLS") {
-        let message = format!("{url} asks for encryption, and the server at {} has none", conn.place());
-        (ErrorKind::BackendUnavailable, message, "turn on `ssl` on the server, or use sslmode=prefer")
+        let message = format!(
+            "{url} asks for encryption, and the server at {} has none",
+            conn.place()
+        );
+        (
+            ErrorKind::BackendUnavailable,
+            message,
+            "turn on `ssl` on the server, or use sslmode=prefer",
+        )
     } else {
-        let message = format!("the certificate of the server at {} is not what {url} asks for", conn.place());
+        let message = format!(
+            "the certificate of the server at {} is not what {url} asks for",
+            conn.place()
+        );
         let help = "name the certificate of its authority with sslrootcert=FILE; sslmode=verify-ca accepts any host \
                     name, and sslmode=require any certificate";
         (ErrorKind::AccessDenied, message, help)
@@ -132,8 +180,12 @@ fn refused_setting(error: &sqlx::Error) -> Option<String> {
     let message = sql_error::refusal(error)?.message();
     // "invalid value for parameter", "permission denied to set parameter", "unrecognized configuration parameter",
     // "parameter ... cannot be changed": in every language the name stands in the first quotes.
-    let is_setting = matches!(code(error)?, "22023" | "42501" | "42704" | "55P02" | "42601");
-    (is_setting && message.contains("parameter")).then(|| message.split('"').nth(1).map(str::to_owned))?
+    let is_setting = matches!(
+        code(error)?,
+        "22023" | "42501" | "42704" | "55P02" | "42601"
+    );
+    (is_setting && message.contains("parameter"))
+        .then(|| message.split('"').nth(1).map(str::to_owned))?
 }
 
 fn told(error: &sqlx::Error) -> String {

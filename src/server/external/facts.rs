@@ -63,16 +63,28 @@ impl Limits {
     /// How many connections tests may have.
     pub(super) fn for_tests(&self) -> usize {
         let of_server = self.all - self.reserved;
-        let all = self.of_role.map_or(of_server, |of_role| of_role.min(of_server));
-        (all - (all / OVERHEAD_SHARE).min(OVERHEAD_LIMIT)).try_into().unwrap_or_default()
+        let all = self
+            .of_role
+            .map_or(of_server, |of_role| of_role.min(of_server));
+        (all - (all / OVERHEAD_SHARE).min(OVERHEAD_LIMIT))
+            .try_into()
+            .unwrap_or_default()
     }
 }
 
 impl fmt::Display for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the server has {} (max_connections), {} of them for superusers", self.all, self.reserved)?;
+        write!(
+            f,
+            "the server has {} (max_connections), {} of them for superusers",
+            self.all, self.reserved
+        )?;
         match self.of_role {
-            Some(limit) => write!(f, ", and the role {} may have {limit} (CONNECTION LIMIT)", self.role),
+            Some(limit) => write!(
+                f,
+                ", and the role {} may have {limit} (CONNECTION LIMIT)",
+                self.role
+            ),
             None => Ok(()),
         }
     }
@@ -116,8 +128,15 @@ impl Facts {
     }
 
     pub(super) fn known(&self) -> Known {
-        let role = if self.rights == Rights::Everything { RoleKind::Superuser } else { RoleKind::Ordinary };
-        Known { version_num: self.version_num, role }
+        let role = if self.rights == Rights::Everything {
+            RoleKind::Superuser
+        } else {
+            RoleKind::Ordinary
+        };
+        Known {
+            version_num: self.version_num,
+            role,
+        }
     }
 
     /// # Errors
@@ -126,14 +145,17 @@ impl Facts {
         let (place, version, major) = (conn.place(), &self.version, self.version_num / 10_000);
         // Whoever shares it leases lanes by files, which nobody sees from here: all of its databases would look forsaken.
         if self.is_ours {
-            let message =
-                format!("the server at {place} is one that ebbtide has started, and its tests may be running");
+            let message = format!(
+                "the server at {place} is one that ebbtide has started, and its tests may be running"
+            );
             return Err(Error::new(ErrorKind::BackendUnavailable, message).with_help(
                 "leave the URL away: whoever wants the same settings finds that server and shares it; or name one of your own",
             ));
         }
         if major < OLDEST {
-            let message = format!("the server at {place} is PostgreSQL {version}, and ebbtide needs {OLDEST} or later");
+            let message = format!(
+                "the server at {place} is PostgreSQL {version}, and ebbtide needs {OLDEST} or later"
+            );
             return Err(Error::new(ErrorKind::BackendUnavailable, message)
                 .with_help("use a newer server, or let ebbtide start one of its own"));
         }
@@ -148,15 +170,22 @@ impl Facts {
                 .with_help("name a server of that version in the URL, or ask for this one's"));
         }
         if self.is_standby {
-            let message = format!("the server at {place} is a standby, where nothing can be written");
-            return Err(
-                Error::new(ErrorKind::BackendUnavailable, message).with_help("name the primary server in the URL")
-            );
+            let message =
+                format!("the server at {place} is a standby, where nothing can be written");
+            return Err(Error::new(ErrorKind::BackendUnavailable, message)
+                .with_help("name the primary server in the URL"));
         }
         if self.rights == Rights::Nothing {
-            let message = format!("the role {} may not create databases on the server at {place}", self.role);
-            return Err(Error::new(ErrorKind::AccessDenied, message)
-                .with_help(format!("have a superuser run `ALTER ROLE {} CREATEDB;`", Ident(&self.role))));
+            let message = format!(
+                "the role {} may not create databases on the server at {place}",
+                self.role
+            );
+            return Err(
+                Error::new(ErrorKind::AccessDenied, message).with_help(format!(
+                    "have a superuser run `ALTER ROLE {} CREATEDB;`",
+                    Ident(&self.role)
+                )),
+            );
         }
         if plan.explain.is_some() && self.rights != Rights::Everything {
             let message = format!(

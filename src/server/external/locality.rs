@@ -9,19 +9,27 @@ use crate::error::{Error, ErrorKind, Result};
 /// # Errors
 /// The server is on another machine, and the plan does not allow that; or its machine's name means nothing.
 pub(super) async fn check(plan: &Plan, url: &ServerUrl, conn: &ConnParams) -> Result<()> {
-    let Some(host) = conn.host() else { return Ok(()) };
+    let Some(host) = conn.host() else {
+        return Ok(());
+    };
     if *plan.allow_remote.get() || host.eq_ignore_ascii_case("localhost") {
         return Ok(());
     }
     let addresses = addresses(host).await.map_err(|error| {
         Error::new(
             ErrorKind::BackendUnavailable,
-            format!("the host {host} of {url} ({}) has no address", plan.url.source),
+            format!(
+                "the host {host} of {url} ({}) has no address",
+                plan.url.source
+            ),
         )
         .with_source(error)
         .with_help("correct the URL, or start what gives the host its name")
     })?;
-    if addresses.iter().all(|address| address.to_canonical().is_loopback()) {
+    if addresses
+        .iter()
+        .all(|address| address.to_canonical().is_loopback())
+    {
         return Ok(());
     }
     Err(Error::new(
@@ -37,12 +45,19 @@ pub(super) async fn check(plan: &Plan, url: &ServerUrl, conn: &ConnParams) -> Re
 
 /// The addresses that the host's name stands for. Asking for them waits, so it does so elsewhere.
 async fn addresses(host: &str) -> std::io::Result<Vec<IpAddr>> {
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let host = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_owned();
     if let Ok(address) = host.parse() {
         return Ok(vec![address]);
     }
     let lookup = tokio::task::spawn_blocking(move || (host.as_str(), PORT).to_socket_addrs());
-    Ok(lookup.await.map_err(std::io::Error::other)??.map(|address| address.ip()).collect())
+    Ok(lookup
+        .await
+        .map_err(std::io::Error::other)??
+        .map(|address| address.ip())
+        .collect())
 }
 
 #[cfg(test)]
@@ -51,10 +66,18 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_is_itself_and_a_name_is_looked_up() {
-        for (host, is_loopback) in [("127.8.9.1", true), ("[::1]", true), ("10.0.0.1", false), ("[2001:db8::1]", false)]
-        {
+        for (host, is_loopback) in [
+            ("127.8.9.1", true),
+            ("[::1]", true),
+            ("10.0.0.1", false),
+            ("[2001:db8::1]", false),
+        ] {
             let found = addresses(host).await.expect("it is an address");
-            assert_eq!((found.len(), found[0].is_loopback()), (1, is_loopback), "{host}");
+            assert_eq!(
+                (found.len(), found[0].is_loopback()),
+                (1, is_loopback),
+                "{host}"
+            );
         }
         assert!(addresses("no-such-host.invalid").await.is_err());
     }

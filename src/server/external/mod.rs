@@ -36,11 +36,18 @@ pub(super) struct Tenure {
 /// Connects to the server that the plan names, and sees whether it will do.
 pub(super) async fn start(plan: &Plan, reason: &str) -> Result<Server> {
     let began = Instant::now();
-    let url = plan.url.get().as_ref().expect("a plan for this backend has a URL");
+    let url = plan
+        .url
+        .get()
+        .as_ref()
+        .expect("a plan for this backend has a URL");
     let conn = ConnParams::external(url.expose(), &plan.settings).map_err(|error| {
-        Error::new(ErrorKind::Config, format!("the URL {url} ({}) cannot be read", plan.url.source))
-            .with_source(error)
-            .with_help(WRITE_URL)
+        Error::new(
+            ErrorKind::Config,
+            format!("the URL {url} ({}) cannot be read", plan.url.source),
+        )
+        .with_source(error)
+        .with_help(WRITE_URL)
     })?;
     locality::check(plan, url, &conn).await?;
     let (conn, mut connection) = entrance::enter(plan, url, conn).await?;
@@ -48,7 +55,9 @@ pub(super) async fn start(plan: &Plan, reason: &str) -> Result<Server> {
     facts.check(plan, &conn)?;
     let conn = conn.knowing(facts.known());
     // This session holds the locks, and is idle for as long as a test takes.
-    conn.catch_up(&mut connection).await.map_err(|error| sql_error::failed("preparing our session", error))?;
+    conn.catch_up(&mut connection)
+        .await
+        .map_err(|error| sql_error::failed("preparing our session", error))?;
     let locks = Locks::keep(connection);
     let permits = Permits::by_locks(&locks, facts.limits.for_tests());
     Ok(Server {
@@ -74,7 +83,13 @@ pub(super) async fn start(plan: &Plan, reason: &str) -> Result<Server> {
 impl Tenure {
     /// The error for a server that went away, or that ended a session of ours.
     pub(super) fn lost(&self) -> Error {
-        Error::new(ErrorKind::ServerLost, format!("the PostgreSQL server at {} ended a connection of ours", self.place))
-            .with_help("its log says why; run the tests again when it answers")
+        Error::new(
+            ErrorKind::ServerLost,
+            format!(
+                "the PostgreSQL server at {} ended a connection of ours",
+                self.place
+            ),
+        )
+        .with_help("its log says why; run the tests again when it answers")
     }
 }

@@ -43,7 +43,9 @@ pub(super) fn parse(text: &str) -> Vec<LogEntry> {
             continue;
         }
         open = None;
-        let Some((head, label, text)) = Head::read(line) else { continue };
+        let Some((head, label, text)) = Head::read(line) else {
+            continue;
+        };
         if SEVERITIES.contains(&label) {
             entries.push(head.begin(label, text));
             open = Some((entries.len() - 1, ""));
@@ -72,19 +74,30 @@ impl<'a> Head<'a> {
         let (before, after) = line.split_once("] ")?;
         let pid = before.rsplit_once('[')?.1.parse().ok()?;
         let mut words = after.splitn(4, ' ');
-        let (at, code, database, rest) = (words.next()?, words.next()?, words.next()?, words.next()?);
+        let (at, code, database, rest) =
+            (words.next()?, words.next()?, words.next()?, words.next()?);
         let at = SystemTime::UNIX_EPOCH + Duration::try_from_secs_f64(at.parse().ok()?).ok()?;
         let labels = SEVERITIES.iter().chain(&BELONGINGS);
         // A session's name may hold anything that prints; the first label ends it.
         let (place, label) = labels
             .filter_map(|label| {
-                let place = rest.match_indices(label).map(|(place, _)| place).find(|place| {
-                    (*place == 0 || rest[..*place].ends_with(' ')) && rest[place + label.len()..].starts_with(":  ")
-                })?;
+                let place = rest
+                    .match_indices(label)
+                    .map(|(place, _)| place)
+                    .find(|place| {
+                        (*place == 0 || rest[..*place].ends_with(' '))
+                            && rest[place + label.len()..].starts_with(":  ")
+                    })?;
                 Some((place, *label))
             })
             .min()?;
-        let head = Self { pid, at, code, database, session: rest[..place].trim_end() };
+        let head = Self {
+            pid,
+            at,
+            code,
+            database,
+            session: rest[..place].trim_end(),
+        };
         Some((head, label, &rest[place + label.len() + 3..]))
     }
 
@@ -141,11 +154,24 @@ nonsense
         let entries = parse(LOG);
         assert_eq!(entries.len(), 2, "{entries:#?}");
         let first = &entries[0];
-        assert_eq!((first.pid, &*first.code, &*first.database), (31, "23505", "ebbtide_l_1"));
+        assert_eq!(
+            (first.pid, &*first.code, &*first.database),
+            (31, "23505", "ebbtide_l_1")
+        );
         assert_eq!(first.session, "shop::adds one");
         assert_eq!(first.detail, "Key (id)=(1) already exists.");
-        assert_eq!(first.statement, "insert into t\nvalues (1)\n-- ERROR:  of mine");
-        assert_eq!(first.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis(), 1_767_348_001_500);
+        assert_eq!(
+            first.statement,
+            "insert into t\nvalues (1)\n-- ERROR:  of mine"
+        );
+        assert_eq!(
+            first
+                .at
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap_or_default()
+                .as_millis(),
+            1_767_348_001_500
+        );
         assert_eq!(entries[1].session, "");
         assert_eq!(entries[1].statement, "select * from x");
     }

@@ -21,7 +21,11 @@ const WINDOW: u32 = 4 << 20;
 
 impl Server {
     /// What the log says of a database's sessions since a moment, or why it cannot be told.
-    pub(crate) async fn log_of(&self, database: &DatabaseName, since: SystemTime) -> Result<Vec<LogEntry>, String> {
+    pub(crate) async fn log_of(
+        &self,
+        database: &DatabaseName,
+        since: SystemTime,
+    ) -> Result<Vec<LogEntry>, String> {
         let text = match &self.tenure {
             Tenure::Native { instance, .. } => end_of(&instance.log()),
             #[cfg(feature = "container")]
@@ -32,7 +36,9 @@ impl Server {
         let since = since - Duration::from_millis(1);
         let mut entries = entry::parse(&text);
         if self.outlives_us() && entries.is_empty() {
-            return Err(format!("its lines do not begin as ebbtide needs it: log_line_prefix = '{PREFIX}' would do"));
+            return Err(format!(
+                "its lines do not begin as ebbtide needs it: log_line_prefix = '{PREFIX}' would do"
+            ));
         }
         entries.retain(|entry| entry.database == database.as_str() && entry.at >= since);
         Ok(entries)

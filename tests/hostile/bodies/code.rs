@@ -51,7 +51,10 @@ pub(super) const BODIES: &[Body] = &[
         ANY,
         ending!(|mut given| {
             if let Ok(mut session) = given.session().await {
-                let mut slow = pin!(run(session.get(), "insert into notes select 1, 'late' from pg_sleep(600)"));
+                let mut slow = pin!(run(
+                    session.get(),
+                    "insert into notes select 1, 'late' from pg_sleep(600)"
+                ));
                 // Far enough to have sent it.
                 for _ in 0..5 {
                     let _ = (&mut slow).now_or_never();
@@ -70,7 +73,11 @@ pub(super) const BODIES: &[Body] = &[
                 write(&mut given).await;
                 if let Ok(mut session) = given.session().await {
                     // It is aborted meanwhile.
-                    let _ = run(session.get(), "insert into notes select 1, 'late' from pg_sleep(600)").await;
+                    let _ = run(
+                        session.get(),
+                        "insert into notes select 1, 'late' from pg_sleep(600)",
+                    )
+                    .await;
                 }
             });
             tokio::task::yield_now().await;
@@ -86,9 +93,10 @@ pub(super) const BODIES: &[Body] = &[
         ANY,
         ending!(|mut given| {
             let options = given.options();
-            if let (Ok(mut session), Ok(mut other)) =
-                (given.session().await, PgConnection::connect_with(&options).await)
-            {
+            if let (Ok(mut session), Ok(mut other)) = (
+                given.session().await,
+                PgConnection::connect_with(&options).await,
+            ) {
                 let cancel = async {
                     while run(
                     &mut other,
@@ -100,7 +108,10 @@ pub(super) const BODIES: &[Body] = &[
                 {}
                 };
                 let (cancelled, ()) = tokio::join!(
-                    run(session.get(), "insert into notes select 1, 'cancelled' from pg_sleep(601)"),
+                    run(
+                        session.get(),
+                        "insert into notes select 1, 'cancelled' from pg_sleep(601)"
+                    ),
                     cancel
                 );
                 assert!(cancelled.is_err());
@@ -128,8 +139,15 @@ pub(super) const BODIES: &[Body] = &[
         ANY,
         ending!(|mut given| {
             if let Ok(mut session) = given.session().await {
-                let mut copy = session.get().copy_in_raw("copy notes (n) from stdin").await.unwrap();
-                let rows = (1..=20_000).map(|n| n.to_string()).collect::<Vec<_>>().join("\n");
+                let mut copy = session
+                    .get()
+                    .copy_in_raw("copy notes (n) from stdin")
+                    .await
+                    .unwrap();
+                let rows = (1..=20_000)
+                    .map(|n| n.to_string())
+                    .collect::<Vec<_>>()
+                    .join("\n");
                 copy.send(rows.as_bytes()).await.unwrap();
                 copy.finish().await.unwrap();
             }
@@ -152,8 +170,11 @@ pub(super) const BODIES: &[Body] = &[
         ANY,
         ending!(|mut given| {
             if let Ok(mut session) = given.session().await {
-                let mut rows =
-                    session.get().copy_out_raw("copy (select generate_series(1, 20000)) to stdout").await.unwrap();
+                let mut rows = session
+                    .get()
+                    .copy_out_raw("copy (select generate_series(1, 20000)) to stdout")
+                    .await
+                    .unwrap();
                 assert!(rows.try_next().await.is_ok());
             }
             Left::closed(given.close().await)
@@ -176,7 +197,9 @@ pub(super) const BODIES: &[Body] = &[
         ANY,
         ending!(|mut given| {
             if let Ok(mut session) = given.session().await {
-                run(session.get(), "create type filler as enum ('a')").await.unwrap();
+                run(session.get(), "create type filler as enum ('a')")
+                    .await
+                    .unwrap();
                 types(session.get()).await.unwrap();
             }
             Left::closed(given.close().await)
@@ -186,11 +209,16 @@ pub(super) const BODIES: &[Body] = &[
         "a pool kept and used later",
         WHOLE,
         ending!(|given| {
-            let Given::Database(database) = &given else { unreachable!("it is played in a Database") };
+            let Given::Database(database) = &given else {
+                unreachable!("it is played in a Database")
+            };
             let pool = database.pool();
             let held = given_back(&pool).await;
             let closed = given.close().await;
-            assert!(held && pool.acquire().await.is_err(), "the pool is closed with its test");
+            assert!(
+                held && pool.acquire().await.is_err(),
+                "the pool is closed with its test"
+            );
             Left::closed(closed)
         }),
     ),
@@ -210,7 +238,11 @@ pub(super) const BODIES: &[Body] = &[
             let closed = given.close().await;
             if let Some(mut held) = held {
                 // Its session is ended.
-                let _ = run(&mut held, "begin read write; insert into notes values (1, 'late'); commit").await;
+                let _ = run(
+                    &mut held,
+                    "begin read write; insert into notes values (1, 'late'); commit",
+                )
+                .await;
             }
             Left::closed(closed)
         }),
@@ -223,13 +255,18 @@ pub(super) const BODIES: &[Body] = &[
             let held = match &given {
                 Given::Tx(_) => None,
                 Given::Sandbox(sandbox) => Some(sandbox.acquire().await.unwrap().detach()),
-                Given::Database(database) => Some(database.pool().acquire().await.unwrap().detach()),
+                Given::Database(database) => {
+                    Some(database.pool().acquire().await.unwrap().detach())
+                }
             };
             let closed = given.close().await;
             if let Some(mut held) = held {
                 // Its session is ended, or it belongs to no test's transaction.
-                let _ =
-                    run(&mut held, "rollback; begin read write; insert into notes values (1, 'late'); commit").await;
+                let _ = run(
+                    &mut held,
+                    "rollback; begin read write; insert into notes values (1, 'late'); commit",
+                )
+                .await;
             }
             Left::closed(closed)
         }),
@@ -242,13 +279,24 @@ pub(super) const BODIES: &[Body] = &[
             let pool = crate::view::lazily(given.options());
             if let Ok(mut connection) = pool.acquire().await {
                 // Not allowed everywhere.
-                let _ = run(&mut connection, "begin read write; insert into notes values (1, 'one'); commit").await;
+                let _ = run(
+                    &mut connection,
+                    "begin read write; insert into notes values (1, 'one'); commit",
+                )
+                .await;
             }
             let closed = given.close().await;
             if let Ok(mut connection) = pool.acquire().await {
                 // The pool connects again where its session was ended.
-                let _ = run(&mut connection, "begin read write; insert into notes values (2, 'two'); commit").await;
-                Left { connections: vec![connection.detach()], ..Left::closed(closed) }
+                let _ = run(
+                    &mut connection,
+                    "begin read write; insert into notes values (2, 'two'); commit",
+                )
+                .await;
+                Left {
+                    connections: vec![connection.detach()],
+                    ..Left::closed(closed)
+                }
             } else {
                 Left::closed(closed)
             }
@@ -277,9 +325,14 @@ pub(super) const BODIES: &[Body] = &[
         ANY,
         ending!(|given| {
             let options = given.options();
-            let haunt = tokio::task::spawn_blocking(move || Haunt::begin(options)).await.unwrap();
+            let haunt = tokio::task::spawn_blocking(move || Haunt::begin(options))
+                .await
+                .unwrap();
             let closed = given.close().await;
-            Left { haunt: Some(haunt), ..Left::closed(closed) }
+            Left {
+                haunt: Some(haunt),
+                ..Left::closed(closed)
+            }
         }),
     ),
     code(
@@ -289,7 +342,10 @@ pub(super) const BODIES: &[Body] = &[
             write(&mut given).await;
             let options = given.options();
             let other = PgConnection::connect_with(&options).await;
-            Left { connections: other.into_iter().collect(), ..Left::closed(given.close().await) }
+            Left {
+                connections: other.into_iter().collect(),
+                ..Left::closed(given.close().await)
+            }
         }),
     ),
 ];

@@ -37,7 +37,11 @@ pub(crate) fn played(test: &str, part: impl FnOnce()) -> Option<Said> {
 }
 
 /// The same in a child with more variables.
-pub(crate) fn played_with(variables: &[(&str, &str)], test: &str, part: impl FnOnce()) -> Option<Said> {
+pub(crate) fn played_with(
+    variables: &[(&str, &str)],
+    test: &str,
+    part: impl FnOnce(),
+) -> Option<Said> {
     if is_child() {
         part();
         return None;
@@ -52,7 +56,10 @@ pub(crate) fn child(test: &str) -> Said {
 
 fn child_with(variables: &[(&str, &str)], test: &str) -> Said {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(CHILD, "1").env_remove("RUST_BACKTRACE");
+    command
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(CHILD, "1")
+        .env_remove("RUST_BACKTRACE");
     // Databases that it keeps are looked at right away.
     command.env("EBBTIDE_KEEP_FOR", "30s");
     command.envs(variables.iter().copied());
@@ -67,7 +74,13 @@ impl Said {
     /// Asserts that one test ran and passed.
     #[track_caller]
     pub(crate) fn passed(&self) -> &Self {
-        assert!(self.0.status.success() && self.stdout().contains("\ntest result: ok. 1 passed; 0 failed;"), "{self}");
+        assert!(
+            self.0.status.success()
+                && self
+                    .stdout()
+                    .contains("\ntest result: ok. 1 passed; 0 failed;"),
+            "{self}"
+        );
         self
     }
 
@@ -75,14 +88,21 @@ impl Said {
     #[track_caller]
     pub(crate) fn failed(&self) -> &Self {
         assert_eq!(self.0.status.code(), Some(101), "{self}");
-        assert!(self.stdout().contains("\ntest result: FAILED. 0 passed; 1 failed;"), "{self}");
+        assert!(
+            self.stdout()
+                .contains("\ntest result: FAILED. 0 passed; 1 failed;"),
+            "{self}"
+        );
         self
     }
 
     /// Asserts that it has said this on stderr.
     #[track_caller]
     pub(crate) fn tells(&self, text: &str) -> &Self {
-        assert!(self.stderr().contains(text), "{text:?} is missing in:\n{self}");
+        assert!(
+            self.stderr().contains(text),
+            "{text:?} is missing in:\n{self}"
+        );
         self
     }
 

@@ -31,7 +31,10 @@ async fn a_database(database: Database) {
 
 #[ebbtide::test(fixtures("laura"))]
 async fn two_databases(one: Database, other: Database, pool: PgPool) {
-    let third: String = sqlx::query_scalar("select current_database()::text").fetch_one(&pool).await.unwrap();
+    let third: String = sqlx::query_scalar("select current_database()::text")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
     assert!(one.name() != other.name() && one.name() != third && other.name() != third);
     add(&one.pool(), "Marta").await;
     assert_eq!(customers(&one.pool()).await, ["Laura", "Marta"]);
@@ -75,7 +78,11 @@ fn a_database_begins_anew_after_a_transaction() {
     }
     #[ebbtide::test]
     async fn in_a_database(database: Database) {
-        assert_eq!(add(&database.pool(), "Laura").await, 1, "a rollback has left the identity where it was");
+        assert_eq!(
+            add(&database.pool(), "Laura").await,
+            1,
+            "a rollback has left the identity where it was"
+        );
     }
     for _ in 0..3 {
         in_a_transaction();
@@ -105,7 +112,14 @@ impl TestArg for AppState {
 }
 
 #[ebbtide::test(fixtures("laura"))]
-async fn a_users_own_argument(AppState { pool, sandbox, test }: AppState, same: PgPool) {
+async fn a_users_own_argument(
+    AppState {
+        pool,
+        sandbox,
+        test,
+    }: AppState,
+    same: PgPool,
+) {
     assert_eq!(test, "arguments::a_users_own_argument");
     assert_eq!(customers(&pool).await, ["Laura", "the application's own"]);
     assert_eq!(customers(&same).await, ["Laura", "the application's own"]);
@@ -119,7 +133,9 @@ impl TestArg for Failing {
     async fn from_test(context: &TestContext) -> Result<Self> {
         let database = context.database().await?;
         add(&database.pool(), "Laura").await;
-        sqlx::query("select * from nowhere").execute(&database.pool()).await?;
+        sqlx::query("select * from nowhere")
+            .execute(&database.pool())
+            .await?;
         Ok(Self)
     }
 }
@@ -131,7 +147,10 @@ fn a_users_own_argument_may_fail() {
         unreachable!("there is no such argument");
     }
     let said = complaint(subject);
-    assert!(said.starts_with("the test has not begun: relation \"nowhere\" does not exist\n"), "{said}");
+    assert!(
+        said.starts_with("the test has not begun: relation \"nowhere\" does not exist\n"),
+        "{said}"
+    );
     nothing_is_left();
 }
 
@@ -151,7 +170,8 @@ fn a_users_own_argument_may_fail_for_a_reason_of_its_own() {
         unreachable!("there is no such argument");
     }
     let said = complaint(subject);
-    let told = "the test has not begun: something of the test's own failed\n  caused by: there is no key";
+    let told =
+        "the test has not begun: something of the test's own failed\n  caused by: there is no key";
     assert!(said.starts_with(told), "{said}");
     nothing_is_left();
 }

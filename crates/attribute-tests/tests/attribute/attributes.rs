@@ -21,19 +21,25 @@ async fn a_failure_at_the_end_may_be_expected(mut tx: Tx) {
 
 #[ebbtide::test]
 async fn a_result_of_sqlx(pool: PgPool) -> sqlx::Result<()> {
-    sqlx::query("insert into customers (name) values ('Laura')").execute(&pool).await?;
+    sqlx::query("insert into customers (name) values ('Laura')")
+        .execute(&pool)
+        .await?;
     Ok(())
 }
 
 #[ebbtide::test]
 async fn a_result_of_ebbtide(mut tx: Tx) -> ebbtide::Result<()> {
-    sqlx::query("insert into customers (name) values ('Laura')").execute(&mut *tx).await?;
+    sqlx::query("insert into customers (name) values ('Laura')")
+        .execute(&mut *tx)
+        .await?;
     tx.close().await
 }
 
 #[ebbtide::test]
 async fn a_boxed_result(mut tx: Tx) -> Result<(), Box<dyn std::error::Error>> {
-    sqlx::query("insert into customers (name) values ('Laura')").execute(&mut *tx).await?;
+    sqlx::query("insert into customers (name) values ('Laura')")
+        .execute(&mut *tx)
+        .await?;
     assert_eq!("1".parse::<usize>()?, customers(&mut *tx).await.len());
     Ok(())
 }
@@ -47,9 +53,15 @@ async fn rstest_above(#[ignore] tx: Tx, #[case] name: &str, #[case] id: i64) {
     let mut tx = tx;
     assert_eq!(add(&mut *tx, name).await, id);
     assert_eq!(customers(&mut *tx).await, ["Laura", name]);
-    let test: String =
-        sqlx::query_scalar("select current_setting('application_name')").fetch_one(&mut *tx).await.unwrap();
-    let case = if name == "Marta" { "case_1" } else { "case_2_another" };
+    let test: String = sqlx::query_scalar("select current_setting('application_name')")
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
+    let case = if name == "Marta" {
+        "case_1"
+    } else {
+        "case_2_another"
+    };
     assert_eq!(test, format!("attributes::rstest_above::{case}"));
 }
 
@@ -64,9 +76,14 @@ async fn rstest_below(#[case] name: &str, #[ignore] pool: PgPool, #[case] id: i6
 
 #[rstest]
 #[ebbtide::test]
-fn rstest_without_a_runtime(#[ignore] database: Database, #[values(1, 2)] number: usize) -> Result<(), String> {
+fn rstest_without_a_runtime(
+    #[ignore] database: Database,
+    #[values(1, 2)] number: usize,
+) -> Result<(), String> {
     let name = database.name();
-    (number < 3 && name.starts_with("ebbtide_")).then_some(()).ok_or_else(|| name.to_owned())
+    (number < 3 && name.starts_with("ebbtide_"))
+        .then_some(())
+        .ok_or_else(|| name.to_owned())
 }
 
 macro_rules! finds {

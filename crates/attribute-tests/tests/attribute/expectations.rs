@@ -22,7 +22,10 @@ async fn it_goes_without_fixtures(mut tx: Tx) {
     assert_eq!(customers(&mut *tx).await, [""; 0]);
 }
 
-#[ebbtide::test(migrations = "other/migrations", expect(tables(ships), rows(ships = 0)))]
+#[ebbtide::test(
+    migrations = "other/migrations",
+    expect(tables(ships), rows(ships = 0))
+)]
 async fn it_goes_with_other_migrations(_: Tx) {}
 
 #[derive(PgEnum)]
@@ -55,7 +58,9 @@ fn labels_that_only_one_side_knows_are_shown_before_the_test_begins() {
     async fn subject(_: Tx) {
         panic!("it has begun");
     }
-    let Some(said) = played(here!(), subject) else { return };
+    let Some(said) = played(here!(), subject) else {
+        return;
+    };
     said.failed()
         .tells("the provisioned database differs from what is expected in 2 points")
         .tells("\n    enum mood and attribute::expectations::labels_that_only_one_side_knows_are_shown_before_the_test_begins::Wrong have different labels\n")
@@ -70,12 +75,18 @@ fn labels_that_only_one_side_knows_are_shown_before_the_test_begins() {
 fn what_does_not_hold_is_listed() {
     #[ebbtide::test(
         fixtures("laura"),
-        expect(tables(ships, customers), rows(customers = 2, trains = 1), enums(mood("happy", "sad"), taste("sweet")))
+        expect(
+            tables(ships, customers),
+            rows(customers = 2, trains = 1),
+            enums(mood("happy", "sad"), taste("sweet"))
+        )
     )]
     async fn subject(_: Tx) {
         panic!("it has begun");
     }
-    let Some(said) = played(here!(), subject) else { return };
+    let Some(said) = played(here!(), subject) else {
+        return;
+    };
     said.failed()
         .tells("the test has not begun: the provisioned database differs from what is expected in 5 points")
         .tells("\n    table ships is missing\n")

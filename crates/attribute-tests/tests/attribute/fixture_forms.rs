@@ -43,7 +43,10 @@ async fn by_a_folder_further_away(mut tx: Tx) {
 )]
 async fn by_several_lists(mut tx: Tx) {
     assert_eq!(customers(&mut *tx).await, ["Laura", "Nuria", "Rosa"]);
-    let orders: i64 = sqlx::query_scalar("select count(*) from orders").fetch_one(&mut *tx).await.unwrap();
+    let orders: i64 = sqlx::query_scalar("select count(*) from orders")
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
     assert_eq!(orders, 3, "a later one sees the earlier ones");
 }
 
@@ -57,13 +60,20 @@ fn every_test_begins_with_its_fixtures() {
     #[ebbtide::test(fixtures("laura"))]
     async fn committing(pool: PgPool) {
         assert_eq!(customers(&pool).await, ["Laura"]);
-        sqlx::query("update customers set name = 'somebody'").execute(&pool).await.unwrap();
+        sqlx::query("update customers set name = 'somebody'")
+            .execute(&pool)
+            .await
+            .unwrap();
         assert_eq!(add(&pool, "Marta").await, 2);
     }
     #[ebbtide::test(fixtures("laura"))]
     async fn rolled_back(mut tx: Tx) {
         assert_eq!(customers(&mut *tx).await, ["Laura"]);
-        assert_eq!(add(&mut *tx, "Olga").await, 2, "the identity goes on behind the fixtures");
+        assert_eq!(
+            add(&mut *tx, "Olga").await,
+            2,
+            "the identity goes on behind the fixtures"
+        );
     }
     for _ in 0..3 {
         committing();

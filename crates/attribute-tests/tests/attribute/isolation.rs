@@ -19,7 +19,13 @@ async fn a_pool_on_one_transaction(pool: PgPool, same: PgPool) {
     add(&mut *undone, "Olga").await;
     undone.rollback().await.unwrap();
     assert_eq!(customers(&same).await, ["Laura", "Marta"]);
-    assert_eq!(sqlx::query_scalar::<_, String>(now).fetch_one(&same).await.unwrap(), began);
+    assert_eq!(
+        sqlx::query_scalar::<_, String>(now)
+            .fetch_one(&same)
+            .await
+            .unwrap(),
+        began
+    );
 }
 
 #[ebbtide::test(isolation = "rollback")]
@@ -65,7 +71,10 @@ fn options_for_connections_are_refused() {
     async fn pool_options(_: PgPoolOptions) {
         unreachable!("there is no such argument");
     }
-    for (test, named) in [(connect_options as fn(), "PgConnectOptions"), (pool_options, "PgPoolOptions")] {
+    for (test, named) in [
+        (connect_options as fn(), "PgConnectOptions"),
+        (pool_options, "PgPoolOptions"),
+    ] {
         assert_eq!(
             complaint(test),
             format!(

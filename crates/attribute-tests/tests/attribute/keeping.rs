@@ -13,9 +13,15 @@ use crate::support::{add, customers};
 fn assert_kept(said: &Said, test: &str, names: &[&[&str]]) {
     let beginning = format!("ebbtide: the database of {test} is kept for 30s: psql '");
     let stderr = said.stderr();
-    let urls: Vec<&str> = stderr.lines().filter_map(|line| line.strip_prefix(&beginning)?.strip_suffix('\'')).collect();
+    let urls: Vec<&str> = stderr
+        .lines()
+        .filter_map(|line| line.strip_prefix(&beginning)?.strip_suffix('\''))
+        .collect();
     assert_eq!(urls.len(), names.len(), "{said}");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     for (url, names) in urls.into_iter().zip(names) {
         runtime.block_on(async {
             let options = PgConnectOptions::from_str(url).unwrap();
@@ -23,7 +29,9 @@ fn assert_kept(said: &Said, test: &str, names: &[&[&str]]) {
             assert_eq!(customers(&mut connection).await, *names, "{url}");
             connection.close().await.unwrap();
             let kept = options.get_database().unwrap();
-            let mut admin = PgConnection::connect_with(&options.clone().database("postgres")).await.unwrap();
+            let mut admin = PgConnection::connect_with(&options.clone().database("postgres"))
+                .await
+                .unwrap();
             let drop = AssertSqlSafe(format!("drop database \"{kept}\""));
             sqlx::raw_sql(drop).execute(&mut admin).await.unwrap();
             admin.close().await.unwrap();
@@ -37,7 +45,9 @@ fn whatever_came_of_the_test() {
     async fn subject(pool: PgPool) {
         add(&pool, "Laura").await;
     }
-    let Some(said) = played(here!(), subject) else { return };
+    let Some(said) = played(here!(), subject) else {
+        return;
+    };
     assert_kept(said.passed(), "keeping::subject", &[&["Laura"]]);
 }
 
@@ -52,8 +62,14 @@ fn everything_that_the_test_was_lent_is_kept_in_the_order_in_which_it_comes_back
         drop(sandbox);
         drop(database);
     }
-    let Some(said) = played(here!(), subject) else { return };
-    assert_kept(said.passed(), "keeping::subject", &[&["Laura", "Marta"], &["Laura", "Nuria"], &["Laura", "Olga"]]);
+    let Some(said) = played(here!(), subject) else {
+        return;
+    };
+    assert_kept(
+        said.passed(),
+        "keeping::subject",
+        &[&["Laura", "Marta"], &["Laura", "Nuria"], &["Laura", "Olga"]],
+    );
 }
 
 #[test]
@@ -63,8 +79,14 @@ fn a_transaction_is_kept_when_the_test_panics() {
         add(&mut *tx, "Laura").await;
         panic!("on purpose");
     }
-    let Some(said) = played(here!(), subject) else { return };
-    assert_kept(said.failed().tells("on purpose"), "keeping::subject", &[&["Laura"]]);
+    let Some(said) = played(here!(), subject) else {
+        return;
+    };
+    assert_kept(
+        said.failed().tells("on purpose"),
+        "keeping::subject",
+        &[&["Laura"]],
+    );
 }
 
 #[test]
@@ -87,8 +109,14 @@ fn a_sandbox_is_kept_when_a_test_without_a_runtime_panics() {
     fn subject(_sandbox: Sandbox) {
         panic!("on purpose");
     }
-    let Some(said) = played(here!(), subject) else { return };
-    assert_kept(said.failed().tells("on purpose"), "keeping::subject", &[&["Laura"]]);
+    let Some(said) = played(here!(), subject) else {
+        return;
+    };
+    assert_kept(
+        said.failed().tells("on purpose"),
+        "keeping::subject",
+        &[&["Laura"]],
+    );
 }
 
 #[test]
@@ -97,7 +125,9 @@ fn nothing_is_kept_of_a_test_that_passes() {
     async fn subject(pool: PgPool) {
         add(&pool, "Laura").await;
     }
-    let Some(said) = played(here!(), subject) else { return };
+    let Some(said) = played(here!(), subject) else {
+        return;
+    };
     assert_kept(said.passed().hides("is kept"), "keeping::subject", &[]);
 }
 
@@ -108,7 +138,9 @@ fn nothing_is_kept_unless_it_is_asked_for() {
         add(&pool, "Laura").await;
         panic!("on purpose");
     }
-    let Some(said) = played(here!(), subject) else { return };
+    let Some(said) = played(here!(), subject) else {
+        return;
+    };
     assert_kept(said.failed().hides("is kept"), "keeping::subject", &[]);
 }
 
@@ -118,7 +150,9 @@ fn a_variable_beats_what_the_test_says() {
     async fn subject(pool: PgPool) {
         add(&pool, "Laura").await;
     }
-    let Some(said) = played_with(&[("EBBTIDE_KEEP", "never")], here!(), subject) else { return };
+    let Some(said) = played_with(&[("EBBTIDE_KEEP", "never")], here!(), subject) else {
+        return;
+    };
     assert_kept(said.passed().hides("is kept"), "keeping::subject", &[]);
 }
 
@@ -130,8 +164,14 @@ fn a_variable_keeps_what_failed() {
         add(&pool, "Marta").await;
         panic!("on purpose");
     }
-    let Some(said) = played_with(&[("EBBTIDE_KEEP", "failed")], here!(), subject) else { return };
-    assert_kept(said.failed().tells("on purpose"), "keeping::subject", &[&["Laura"], &["Marta"]]);
+    let Some(said) = played_with(&[("EBBTIDE_KEEP", "failed")], here!(), subject) else {
+        return;
+    };
+    assert_kept(
+        said.failed().tells("on purpose"),
+        "keeping::subject",
+        &[&["Laura"], &["Marta"]],
+    );
 }
 
 #[test]
@@ -140,7 +180,9 @@ fn a_variable_keeps_everything() {
     async fn subject(sandbox: Sandbox) {
         add(&*sandbox, "Laura").await;
     }
-    let Some(said) = played_with(&[("EBBTIDE_KEEP", "always")], here!(), subject) else { return };
+    let Some(said) = played_with(&[("EBBTIDE_KEEP", "always")], here!(), subject) else {
+        return;
+    };
     assert_kept(said.passed(), "keeping::subject", &[&["Laura"]]);
 }
 
@@ -151,7 +193,9 @@ fn a_transaction_in_which_a_statement_failed_cannot_be_kept_and_that_is_told() {
         add(&mut *tx, "Laura").await;
         sqlx::query("select 1 / 0").execute(&mut *tx).await.unwrap();
     }
-    let Some(said) = played_with(&[("EBBTIDE_KEEP", "failed")], here!(), subject) else { return };
+    let Some(said) = played_with(&[("EBBTIDE_KEEP", "failed")], here!(), subject) else {
+        return;
+    };
     said.failed()
         .tells("division by zero")
         .tells("the test's database cannot be kept: a statement has failed")

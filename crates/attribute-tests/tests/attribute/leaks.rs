@@ -9,7 +9,9 @@ use ebbtide::{Database, Sandbox, Tx};
 use sqlx::postgres::PgPool;
 
 use crate::again::{here, played};
-use crate::support::{add, complaint, customers, nothing_is_left, session, sessions, wait_until_gone};
+use crate::support::{
+    add, complaint, customers, nothing_is_left, session, sessions, wait_until_gone,
+};
 
 const SESSION: &str = "pid::text = $1";
 
@@ -35,7 +37,9 @@ fn a_task_that_holds_a_connection_is_told_of_and_its_session_ended() {
         wait_until_gone(SESSION, &pid.to_string());
         nothing_is_left();
     };
-    let Some(said) = played(here!(), part) else { return };
+    let Some(said) = played(here!(), part) else {
+        return;
+    };
     said.passed().tells(
         "ebbtide: test leaks::subject is over, and something that it started still uses its pool: these sessions are \
          ended now (end or await the task that holds them)",
@@ -43,15 +47,26 @@ fn a_task_that_holds_a_connection_is_told_of_and_its_session_ended() {
 }
 
 /// A thread with a runtime of its own, which holds a connection until it is told to use it.
-fn hold(pool: PgPool) -> (Receiver<i32>, Sender<()>, JoinHandle<Result<i32, sqlx::Error>>) {
+fn hold(
+    pool: PgPool,
+) -> (
+    Receiver<i32>,
+    Sender<()>,
+    JoinHandle<Result<i32, sqlx::Error>>,
+) {
     let ((tell, told), (go, gone)) = (channel(), channel());
     let thread = std::thread::spawn(move || {
-        let own = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let own = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         own.block_on(async {
             let mut connection = pool.acquire().await?;
             tell.send(session(&mut *connection).await).unwrap();
             gone.recv().unwrap();
-            sqlx::query_scalar("select 1").fetch_one(&mut *connection).await
+            sqlx::query_scalar("select 1")
+                .fetch_one(&mut *connection)
+                .await
         })
     });
     (told, go, thread)
@@ -113,7 +128,9 @@ fn a_transaction_in_a_static_fails_the_test() {
         add(&mut *tx, "Laura").await;
         *HELD.lock().unwrap() = Some(tx);
     }
-    let Some(said) = played(here!(), subject) else { return };
+    let Some(said) = played(here!(), subject) else {
+        return;
+    };
     said.failed()
         .tells("test leaks::subject is over, and what it was lent is still held after 5 s\n")
         .tells("\n  help: look for a `Tx`, `Sandbox` or `Database` in a static");
@@ -121,7 +138,10 @@ fn a_transaction_in_a_static_fails_the_test() {
     nothing_is_left();
     // It is still usable, and what is left of it goes when it is dropped at last.
     let mut held = HELD.lock().unwrap().take().unwrap();
-    let own = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let own = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     own.block_on(async {
         assert_eq!(customers(&mut *held).await, ["Laura"]);
         let pid = session(&mut *held).await;
@@ -136,14 +156,23 @@ fn a_second_connection_of_a_sandbox_is_refused_with_the_remedy() {
     #[ebbtide::test]
     async fn subject(sandbox: Sandbox) -> sqlx::Result<()> {
         let mut transaction = sandbox.begin().await?;
-        sqlx::query("insert into customers (name) values ('Laura')").execute(&mut *transaction).await?;
+        sqlx::query("insert into customers (name) values ('Laura')")
+            .execute(&mut *transaction)
+            .await?;
         // The application's mistake: the pool instead of the transaction.
-        sqlx::query("insert into customers (name) values ('Marta')").execute(&*sandbox).await?;
+        sqlx::query("insert into customers (name) values ('Marta')")
+            .execute(&*sandbox)
+            .await?;
         transaction.commit().await
     }
     let refused = subject().unwrap_err();
     let refused = refused.as_database_error().unwrap();
     assert_eq!(refused.code().unwrap(), "53400");
-    assert!(refused.message().contains("or let the test take an `ebbtide::Database`, which has many"), "{refused}");
+    assert!(
+        refused
+            .message()
+            .contains("or let the test take an `ebbtide::Database`, which has many"),
+        "{refused}"
+    );
     nothing_is_left();
 }

@@ -3,7 +3,10 @@
 //! Every test of this binary writes what it asserts the absence of, so that what one leaves is another's failure.
 //! Tests that must fail are functions within others, which a runner does not find: see [`again`].
 
-#![expect(unnameable_test_items, reason = "what is expected to fail is called by the test around it")]
+#![expect(
+    unnameable_test_items,
+    reason = "what is expected to fail is called by the test around it"
+)]
 #![expect(clippy::unwrap_used, reason = "it is code of tests")]
 
 mod again;

@@ -20,7 +20,9 @@ fn a_fixture_with_an_error_is_shown_with_its_place() {
     async fn subject(_: Tx) {
         panic!("it has begun");
     }
-    let Some(said) = played(here!(), subject) else { return };
+    let Some(said) = played(here!(), subject) else {
+        return;
+    };
     said.failed()
         .tells("the test has not begun: ")
         .tells("fixtures/broken.sql:3:30")
@@ -38,7 +40,9 @@ fn a_deferred_constraint_fails_a_test_that_passed() {
     async fn subject(mut tx: Tx) {
         order_for_nobody(&mut *tx).await;
     }
-    let Some(said) = played(here!(), subject) else { return };
+    let Some(said) = played(here!(), subject) else {
+        return;
+    };
     said.failed()
         .tells("the deferred constraint orders_customer_fkey does not hold at the end of test outcomes::subject\n")
         .tells("\n  caused by: insert or update on table \"orders\" violates foreign key constraint \"orders_customer_fkey\"\n")
@@ -53,7 +57,9 @@ fn a_deferred_constraint_beside_a_panic_is_told_and_the_panic_stays() {
         order_for_nobody(&mut *tx).await;
         panic!("my own words");
     }
-    let Some(said) = played(here!(), || then_nothing_is_left(subject)) else { return };
+    let Some(said) = played(here!(), || then_nothing_is_left(subject)) else {
+        return;
+    };
     said.passed().tells("my own words").tells(
         "ebbtide: at the end of the test: the deferred constraint orders_customer_fkey does not hold at the end of test \
          outcomes::subject",
@@ -73,8 +79,13 @@ fn a_panic_keeps_its_own_words_and_leaves_nothing() {
         add(&mut *committed, "Marta").await;
         panic!("my own words");
     }
-    let Some(said) = played(here!(), subject) else { return };
-    said.failed().tells("outcomes.rs:").tells(":\nmy own words\n").hides("ebbtide: at the end");
+    let Some(said) = played(here!(), subject) else {
+        return;
+    };
+    said.failed()
+        .tells("outcomes.rs:")
+        .tells(":\nmy own words\n")
+        .hides("ebbtide: at the end");
     for _ in 0..2 {
         then_nothing_is_left(subject);
     }
@@ -86,8 +97,12 @@ fn a_panic_without_a_runtime_keeps_its_own_words() {
     fn subject(_tx: Tx, _database: Database) {
         panic!("my own words");
     }
-    let Some(said) = played(here!(), || then_nothing_is_left(subject)) else { return };
-    said.passed().tells(":\nmy own words\n").hides("ebbtide: at the end");
+    let Some(said) = played(here!(), || then_nothing_is_left(subject)) else {
+        return;
+    };
+    said.passed()
+        .tells(":\nmy own words\n")
+        .hides("ebbtide: at the end");
 }
 
 #[test]
@@ -100,7 +115,10 @@ fn an_error_is_shown_as_any_tests() -> Result<(), String> {
     if is_child() {
         return subject();
     }
-    child(here!()).failed().tells("Error: \"my own words\"\n").hides("ebbtide: at the end");
+    child(here!())
+        .failed()
+        .tells("Error: \"my own words\"\n")
+        .hides("ebbtide: at the end");
     subject().unwrap_err();
     nothing_is_left();
     Ok(())
@@ -110,13 +128,18 @@ fn an_error_is_shown_as_any_tests() -> Result<(), String> {
 fn an_error_of_ours_is_shown_as_a_report() -> ebbtide::Result<()> {
     #[ebbtide::test]
     async fn subject(mut tx: Tx) -> ebbtide::Result<()> {
-        sqlx::query("select * from nowhere").execute(&mut *tx).await?;
+        sqlx::query("select * from nowhere")
+            .execute(&mut *tx)
+            .await?;
         Ok(())
     }
     if is_child() {
         return subject();
     }
-    child(here!()).failed().tells("Error: relation \"nowhere\" does not exist\n").tells("SQLSTATE 42P01");
+    child(here!())
+        .failed()
+        .tells("Error: relation \"nowhere\" does not exist\n")
+        .tells("SQLSTATE 42P01");
     Ok(())
 }
 
@@ -128,7 +151,9 @@ fn a_transaction_that_the_test_ends_is_told() {
         sqlx::raw_sql("rollback").execute(&mut *tx).await.unwrap();
         add(&mut *tx, "Marta").await;
     }
-    let Some(said) = played(here!(), || then_nothing_is_left(subject)) else { return };
+    let Some(said) = played(here!(), || then_nothing_is_left(subject)) else {
+        return;
+    };
     said.passed()
         .tells("test outcomes::subject ended the transaction that ebbtide had opened for it\n")
         .tells("\n  help: ");

@@ -34,12 +34,20 @@ macro_rules! assert_report {
 /// The report alone: what the test itself and the panic say stands around it.
 fn report(said: &Said) -> String {
     let stderr = said.stderr();
-    let lines = stderr.lines().skip_while(|line| !line.starts_with("ebbtide: test ") || !line.ends_with(" failed"));
-    lines.take_while(|line| line.starts_with("  ") || line.starts_with("ebbtide: ")).collect::<Vec<_>>().join("\n")
+    let lines = stderr
+        .lines()
+        .skip_while(|line| !line.starts_with("ebbtide: test ") || !line.ends_with(" failed"));
+    lines
+        .take_while(|line| line.starts_with("  ") || line.starts_with("ebbtide: "))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 async fn run(connection: &mut PgConnection, sql: &str) {
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(connection)
+        .await
+        .unwrap();
 }
 
 #[test]
@@ -48,7 +56,9 @@ fn a_unique_violation() {
     async fn subject(mut tx: Tx) {
         add(&mut *tx, "Laura").await;
     }
-    let Some(said) = played(here!(), subject) else { return };
+    let Some(said) = played(here!(), subject) else {
+        return;
+    };
     assert_report!(said, @r#"
     ebbtide: test reports::subject failed
       it had a Tx: [DATABASE] on PostgreSQL [VERSION] ([BACKEND])
@@ -65,11 +75,15 @@ fn a_poisoned_transaction_shows_the_error_behind_it() {
     #[ebbtide::test]
     async fn subject(mut tx: Tx) {
         // The code under test goes on after its error.
-        let _ = sqlx::query("insert into services (name) values ('cut')").execute(&mut *tx).await;
+        let _ = sqlx::query("insert into services (name) values ('cut')")
+            .execute(&mut *tx)
+            .await;
         let _ = sqlx::query("select 1").execute(&mut *tx).await;
         add(&mut *tx, "Laura").await;
     }
-    let Some(said) = played(here!(), subject) else { return };
+    let Some(said) = played(here!(), subject) else {
+        return;
+    };
     assert_report!(said, @r#"
     ebbtide: test reports::subject failed
       it had a Tx: [DATABASE] on PostgreSQL [VERSION] ([BACKEND])
@@ -88,13 +102,18 @@ fn a_poisoned_transaction_shows_the_error_behind_it() {
 fn a_missing_table() {
     #[ebbtide::test]
     async fn subject(pool: PgPool) -> Result<(), sqlx::Error> {
-        sqlx::query("select * from invoices").fetch_all(&pool).await.map(drop)
+        sqlx::query("select * from invoices")
+            .fetch_all(&pool)
+            .await
+            .map(drop)
     }
     if is_child() {
         subject().unwrap();
         return;
     }
-    let Some(said) = played(here!(), || ()) else { return };
+    let Some(said) = played(here!(), || ()) else {
+        return;
+    };
     assert_report!(said, @r#"
     ebbtide: test reports::subject failed
       it had a Database: [DATABASE] on PostgreSQL [VERSION] ([BACKEND])
@@ -112,7 +131,9 @@ fn a_new_value_of_an_enum() {
         run(&mut tx, "alter type mood add value 'angry'").await;
         run(&mut tx, "select 'angry'::mood").await;
     }
-    let Some(said) = played(here!(), subject) else { return };
+    let Some(said) = played(here!(), subject) else {
+        return;
+    };
     assert_report!(said, @r#"
     ebbtide: test reports::subject failed
       it had a Tx: [DATABASE] on PostgreSQL [VERSION] ([BACKEND])
@@ -130,7 +151,9 @@ fn an_index_that_is_created_concurrently() {
     async fn subject(mut tx: Tx) {
         run(&mut tx, "create index concurrently on customers (name)").await;
     }
-    let Some(said) = played(here!(), subject) else { return };
+    let Some(said) = played(here!(), subject) else {
+        return;
+    };
     assert_report!(said, @r"
     ebbtide: test reports::subject failed
       it had a Tx: [DATABASE] on PostgreSQL [VERSION] ([BACKEND])
@@ -148,7 +171,9 @@ fn a_second_connection() {
         let _first = sandbox.begin().await.unwrap();
         add(&*sandbox, "Laura").await;
     }
-    let Some(said) = played(here!(), subject) else { return };
+    let Some(said) = played(here!(), subject) else {
+        return;
+    };
     assert_report!(said.tells("let the test take an `ebbtide::Database`, which has many"), @r"
     ebbtide: test reports::subject failed
       it had a Sandbox: [DATABASE] on PostgreSQL [VERSION] ([BACKEND])
@@ -170,12 +195,17 @@ fn a_deadlock() {
             let crossing = sqlx::query("update services set name = name || '?'");
             crossing.execute(&mut *one).await.map(drop)
         });
-        let second = sqlx::query("update customers set name = name || '?'").execute(&mut *two).await.map(drop);
+        let second = sqlx::query("update customers set name = name || '?'")
+            .execute(&mut *two)
+            .await
+            .map(drop);
         // The other one goes on when the loser is undone.
         drop(two);
         first.await.unwrap().and(second).unwrap();
     }
-    let Some(said) = played(here!(), subject) else { return };
+    let Some(said) = played(here!(), subject) else {
+        return;
+    };
     assert_report!(said, @r"
     ebbtide: test reports::subject failed
       it had a Database: [DATABASE] on PostgreSQL [VERSION] ([BACKEND])
@@ -198,7 +228,8 @@ struct Alone {
 
 impl Alone {
     fn new(name: &str, settings: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("ebbtide-test-{}-{name}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("ebbtide-test-{}-{name}", std::process::id()));
         std::fs::create_dir(&folder).unwrap();
         // The server's user passes through where the tests run as root.
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -236,7 +267,9 @@ impl Drop for Alone {
     fn drop(&mut self) {
         let servers = self.folder.join("state/servers");
         let deadline = Instant::now() + Duration::from_mins(1);
-        while std::fs::read_dir(&servers).is_ok_and(|mut left| left.next().is_some()) && Instant::now() < deadline {
+        while std::fs::read_dir(&servers).is_ok_and(|mut left| left.next().is_some())
+            && Instant::now() < deadline
+        {
             std::thread::sleep(Duration::from_millis(20));
         }
         let removed = std::fs::remove_dir_all(&self.folder);
@@ -250,8 +283,18 @@ fn a_server_that_is_killed() {
     async fn subject(mut tx: Tx) {
         let backend = session(&mut *tx).await;
         let status = std::fs::read_to_string(format!("/proc/{backend}/status")).unwrap();
-        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim();
-        assert!(Command::new("kill").args(["-KILL", parent]).status().unwrap().success());
+        let parent = status
+            .lines()
+            .find_map(|line| line.strip_prefix("PPid:"))
+            .unwrap()
+            .trim();
+        assert!(
+            Command::new("kill")
+                .args(["-KILL", parent])
+                .status()
+                .unwrap()
+                .success()
+        );
         // Its sessions are ended when they notice.
         while sqlx::query("select 1").execute(&mut *tx).await.is_ok() {}
         add(&mut *tx, "Laura").await;
@@ -260,7 +303,9 @@ fn a_server_that_is_killed() {
         return subject();
     }
     let alone = Alone::new("killed", "");
-    let Some(said) = alone.played(here!()) else { return };
+    let Some(said) = alone.played(here!()) else {
+        return;
+    };
     assert_report!(said, @r"
     ebbtide: test reports::subject failed
       it had a Tx: [DATABASE] on PostgreSQL [VERSION] ([BACKEND])
@@ -281,14 +326,20 @@ fn a_server_that_is_out_of_connections() {
     async fn subject(database: Database) {
         let mut connections = Vec::new();
         for _ in 0..20 {
-            connections.push(PgConnection::connect_with(&database.connect_options()).await.unwrap());
+            connections.push(
+                PgConnection::connect_with(&database.connect_options())
+                    .await
+                    .unwrap(),
+            );
         }
     }
     if is_child() {
         return subject();
     }
     let alone = Alone::new("crowded", "max_connections = 12");
-    let Some(said) = alone.played(here!()) else { return };
+    let Some(said) = alone.played(here!()) else {
+        return;
+    };
     assert_report!(said, @r"
     ebbtide: test reports::subject failed
       it had a Database: [DATABASE] on PostgreSQL [VERSION] ([BACKEND])

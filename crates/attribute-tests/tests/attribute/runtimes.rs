@@ -87,7 +87,10 @@ async fn a_clock_that_stands_still_and_a_sandbox(sandbox: Sandbox) {
 
 #[ebbtide::test(fixtures("laura"))]
 fn without_a_runtime_there_is_a_database_for_any_driver(database: Database) {
-    let own = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let own = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     own.block_on(async {
         let mut connection = PgConnection::connect(database.url()).await.unwrap();
         assert_eq!(customers(&mut connection).await, ["Laura"]);
@@ -99,12 +102,17 @@ fn without_a_runtime_there_is_a_database_for_any_driver(database: Database) {
 #[ebbtide::test(fixtures("laura"))]
 fn without_a_runtime_the_middle_has_the_tests_fixtures() {
     let database = ebbtide::blocking::database().unwrap();
-    let own = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let own = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     own.block_on(async {
         let mut connection = PgConnection::connect(database.url()).await.unwrap();
         assert_eq!(customers(&mut connection).await, ["Laura"]);
-        let name: String =
-            sqlx::query_scalar("select current_database()::text").fetch_one(&mut connection).await.unwrap();
+        let name: String = sqlx::query_scalar("select current_database()::text")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
         assert_eq!(name, database.name());
     });
     ebbtide::blocking::close(database).unwrap();
@@ -112,7 +120,10 @@ fn without_a_runtime_the_middle_has_the_tests_fixtures() {
 
 #[ebbtide::test(fixtures("laura"))]
 fn without_a_runtime_a_sandbox_works_on_another(sandbox: Sandbox) {
-    let own = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let own = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     own.block_on(async {
         add(&*sandbox, "Marta").await;
         assert_eq!(customers(&*sandbox).await, ["Laura", "Marta"]);

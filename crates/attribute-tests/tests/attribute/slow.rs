@@ -15,12 +15,26 @@ async fn sleep<'e>(database: impl PgExecutor<'e>, statement: &'static str) {
 fn slow_statements_of_every_kind_of_test_are_explained() {
     #[ebbtide::test]
     async fn subject(mut tx: Tx, sandbox: Sandbox, database: Database) {
-        sleep(&mut *tx, "select name, pg_sleep(0.03) from services /* of a Tx */").await;
-        sleep(&*sandbox, "select name, pg_sleep(0.03) from services /* of a Sandbox */").await;
-        sleep(&database.pool(), "select name, pg_sleep(0.03) from services /* of a Database */").await;
+        sleep(
+            &mut *tx,
+            "select name, pg_sleep(0.03) from services /* of a Tx */",
+        )
+        .await;
+        sleep(
+            &*sandbox,
+            "select name, pg_sleep(0.03) from services /* of a Sandbox */",
+        )
+        .await;
+        sleep(
+            &database.pool(),
+            "select name, pg_sleep(0.03) from services /* of a Database */",
+        )
+        .await;
         sleep(&database.pool(), "select name from services /* quick */").await;
     }
-    let Some(said) = played_with(&EXPLAIN, here!(), subject) else { return };
+    let Some(said) = played_with(&EXPLAIN, here!(), subject) else {
+        return;
+    };
     said.passed()
         .tells("ebbtide: slow statements of test slow::subject\n")
         .tells(" ms, more than 50ms:\n")
@@ -36,11 +50,17 @@ fn another_driver_reaches_them_by_the_url() {
     #[ebbtide::test]
     fn subject(database: Database) {
         let mut psql = std::process::Command::new("psql");
-        let said = psql.args([database.url(), "-Xc", "select pg_sleep(0.06) /* of psql */"]).output().unwrap();
+        let said = psql
+            .args([database.url(), "-Xc", "select pg_sleep(0.06) /* of psql */"])
+            .output()
+            .unwrap();
         assert!(said.status.success(), "{said:?}");
     }
-    let Some(said) = played_with(&EXPLAIN, here!(), subject) else { return };
-    said.passed().tells("Query Text: select pg_sleep(0.06) /* of psql */\n");
+    let Some(said) = played_with(&EXPLAIN, here!(), subject) else {
+        return;
+    };
+    said.passed()
+        .tells("Query Text: select pg_sleep(0.06) /* of psql */\n");
 }
 
 #[test]
@@ -50,9 +70,14 @@ fn they_come_behind_what_is_told_of_a_failure() {
         sleep(&mut *tx, "select pg_sleep(0.06)").await;
         sleep(&mut *tx, "select 1 / 0").await;
     }
-    let Some(said) = played_with(&EXPLAIN, here!(), subject) else { return };
+    let Some(said) = played_with(&EXPLAIN, here!(), subject) else {
+        return;
+    };
     let stderr = said.failed().stderr();
-    let (error, plan) = (stderr.find("22012 division by zero").unwrap(), stderr.find("Query Text:").unwrap());
+    let (error, plan) = (
+        stderr.find("22012 division by zero").unwrap(),
+        stderr.find("Query Text:").unwrap(),
+    );
     assert!(error < plan, "{said}");
 }
 
@@ -67,7 +92,9 @@ fn nothing_is_told_of_quick_statements_nor_without_being_asked() {
     }
     // A busy machine may need longer than 50 ms for anything.
     for variables in [&[("EBBTIDE_EXPLAIN", "5s")][..], &[]] {
-        let Some(said) = played_with(variables, here!(), || ()) else { return };
+        let Some(said) = played_with(variables, here!(), || ()) else {
+            return;
+        };
         said.passed().hides("slow statements").hides("Query Text");
     }
 }

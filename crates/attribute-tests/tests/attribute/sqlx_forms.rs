@@ -14,13 +14,19 @@ async fn assert_new(pool: &PgPool) {
 
 #[ebbtide::test]
 fn no_argument_without_a_runtime() {
-    assert!(tokio::runtime::Handle::try_current().is_err(), "a runtime is around a test that is not async");
+    assert!(
+        tokio::runtime::Handle::try_current().is_err(),
+        "a runtime is around a test that is not async"
+    );
 }
 
 #[ebbtide::test]
 async fn no_argument() {
     tokio::task::yield_now().await;
-    assert_eq!(tokio::runtime::Handle::current().runtime_flavor(), tokio::runtime::RuntimeFlavor::CurrentThread);
+    assert_eq!(
+        tokio::runtime::Handle::current().runtime_flavor(),
+        tokio::runtime::RuntimeFlavor::CurrentThread
+    );
 }
 
 #[ebbtide::test]
@@ -78,7 +84,11 @@ async fn all_of_them_are_about_one_database(
     assert_eq!(add(&mut *connection, "Laura").await, 1);
     assert_eq!(customers(&pool).await, ["Laura"]);
     assert_eq!(customers(&same).await, ["Laura"]);
-    let another = pool_options.max_connections(1).connect_with(connect_options).await.unwrap();
+    let another = pool_options
+        .max_connections(1)
+        .connect_with(connect_options)
+        .await
+        .unwrap();
     assert_eq!(customers(&another).await, ["Laura"]);
 }
 
@@ -88,19 +98,31 @@ fn the_next_test_sees_nothing_of_what_was_committed() {
     async fn pool(pool: PgPool) {
         assert_new(&pool).await;
         assert_eq!(add(&pool, "Laura").await, 1);
-        sqlx::query("delete from services").execute(&pool).await.unwrap();
-        sqlx::query("create table ships (name text)").execute(&pool).await.unwrap();
+        sqlx::query("delete from services")
+            .execute(&pool)
+            .await
+            .unwrap();
+        sqlx::query("create table ships (name text)")
+            .execute(&pool)
+            .await
+            .unwrap();
     }
     #[ebbtide::test]
     async fn connection(mut connection: PoolConnection<Postgres>) {
         assert_eq!(add(&mut *connection, "Laura").await, 1);
-        sqlx::query("update services set name = upper(name)").execute(&mut *connection).await.unwrap();
+        sqlx::query("update services set name = upper(name)")
+            .execute(&mut *connection)
+            .await
+            .unwrap();
     }
     #[ebbtide::test]
     async fn options(connect_options: PgConnectOptions) {
         let mut connection = PgConnection::connect_with(&connect_options).await.unwrap();
         assert_eq!(add(&mut connection, "Laura").await, 1);
-        sqlx::query("drop table services").execute(&mut connection).await.unwrap();
+        sqlx::query("drop table services")
+            .execute(&mut connection)
+            .await
+            .unwrap();
     }
     // One after the other, so that each has the chance of getting the database of the one before.
     for test in [pool, connection, options, pool] {
@@ -110,14 +132,22 @@ fn the_next_test_sees_nothing_of_what_was_committed() {
 }
 
 #[ebbtide::test]
-async fn my_name(pool: PgPool, tx: ebbtide::Tx, sandbox: ebbtide::Sandbox, database: ebbtide::Database) {
+async fn my_name(
+    pool: PgPool,
+    tx: ebbtide::Tx,
+    sandbox: ebbtide::Sandbox,
+    database: ebbtide::Database,
+) {
     let name = "select current_setting('application_name')";
     let mut tx = tx;
     let asked: Vec<String> = vec![
         sqlx::query_scalar(name).fetch_one(&pool).await.unwrap(),
         sqlx::query_scalar(name).fetch_one(&mut *tx).await.unwrap(),
         sqlx::query_scalar(name).fetch_one(&*sandbox).await.unwrap(),
-        sqlx::query_scalar(name).fetch_one(&database.pool()).await.unwrap(),
+        sqlx::query_scalar(name)
+            .fetch_one(&database.pool())
+            .await
+            .unwrap(),
     ];
     assert_eq!(asked, ["sqlx_forms::my_name"; 4]);
 }

@@ -8,22 +8,35 @@ use sqlx::PgExecutor;
 
 /// The customers in the order in which they came.
 pub(crate) async fn customers<'e>(database: impl PgExecutor<'e>) -> Vec<String> {
-    sqlx::query_scalar("select name from customers order by id").fetch_all(database).await.unwrap()
+    sqlx::query_scalar("select name from customers order by id")
+        .fetch_all(database)
+        .await
+        .unwrap()
 }
 
 pub(crate) async fn services<'e>(database: impl PgExecutor<'e>) -> Vec<String> {
-    sqlx::query_scalar("select name from services order by name").fetch_all(database).await.unwrap()
+    sqlx::query_scalar("select name from services order by name")
+        .fetch_all(database)
+        .await
+        .unwrap()
 }
 
 /// Adds a customer. The first one of a new database has the number 1.
 pub(crate) async fn add<'e>(database: impl PgExecutor<'e>, name: &str) -> i64 {
     let statement = "insert into customers (name) values ($1) returning id";
-    sqlx::query_scalar(statement).bind(name).fetch_one(database).await.unwrap()
+    sqlx::query_scalar(statement)
+        .bind(name)
+        .fetch_one(database)
+        .await
+        .unwrap()
 }
 
 /// An order of nobody, which the deferred constraint `orders_customer_fkey` refuses at a commit.
 pub(crate) async fn order_for_nobody<'e>(database: impl PgExecutor<'e>) {
-    sqlx::query("insert into orders (customer) values (4711)").execute(database).await.unwrap();
+    sqlx::query("insert into orders (customer) values (4711)")
+        .execute(database)
+        .await
+        .unwrap();
 }
 
 /// The user's tables.
@@ -31,12 +44,18 @@ pub(crate) async fn tables<'e>(database: impl PgExecutor<'e>) -> Vec<String> {
     let statement = "select relname::text from pg_class \
                      where relkind = 'r' and relnamespace = 'public'::regnamespace and relname <> '_sqlx_migrations' \
                      order by relname";
-    sqlx::query_scalar(statement).fetch_all(database).await.unwrap()
+    sqlx::query_scalar(statement)
+        .fetch_all(database)
+        .await
+        .unwrap()
 }
 
 /// The process of the server that answers.
 pub(crate) async fn session<'e>(database: impl PgExecutor<'e>) -> i32 {
-    sqlx::query_scalar("select pg_backend_pid()").fetch_one(database).await.unwrap()
+    sqlx::query_scalar("select pg_backend_pid()")
+        .fetch_one(database)
+        .await
+        .unwrap()
 }
 
 /// Asserts in the last of several tests that nothing of the others is there. The database may be another one than
@@ -55,11 +74,17 @@ pub(crate) async fn nothing_is_left() {
 /// Waits, outside any test, until no session of the server meets a condition on `pg_stat_activity` with one parameter.
 pub(crate) fn wait_until_gone(condition: &'static str, parameter: &str) {
     let deadline = Instant::now() + Duration::from_mins(2);
-    let own = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let own = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     own.block_on(async {
         let mut tx = ebbtide::tx().await.unwrap();
         while sessions(&mut tx, condition, parameter).await > 0 {
-            assert!(Instant::now() < deadline, "there is still a session where {condition}, {parameter}");
+            assert!(
+                Instant::now() < deadline,
+                "there is still a session where {condition}, {parameter}"
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         tx.close().await.unwrap();
@@ -68,10 +93,19 @@ pub(crate) fn wait_until_gone(condition: &'static str, parameter: &str) {
 
 /// How many sessions of the server there are.
 pub(crate) async fn sessions(tx: &mut Tx, condition: &'static str, parameter: &str) -> i64 {
-    let statement = format!("select count(*) from pg_stat_activity where pid <> pg_backend_pid() and ({condition})");
+    let statement = format!(
+        "select count(*) from pg_stat_activity where pid <> pg_backend_pid() and ({condition})"
+    );
     // A transaction sees the sessions as they were when it first looked.
-    sqlx::query("select pg_stat_clear_snapshot()").execute(&mut **tx).await.unwrap();
-    sqlx::query_scalar(sqlx::AssertSqlSafe(statement)).bind(parameter).fetch_one(&mut **tx).await.unwrap()
+    sqlx::query("select pg_stat_clear_snapshot()")
+        .execute(&mut **tx)
+        .await
+        .unwrap();
+    sqlx::query_scalar(sqlx::AssertSqlSafe(statement))
+        .bind(parameter)
+        .fetch_one(&mut **tx)
+        .await
+        .unwrap()
 }
 
 /// What a test says that panics.

@@ -19,7 +19,12 @@ fn mark(test: &str) -> String {
 /// Gives up a long statement, and sees the server still at work on it.
 async fn give_up<'e>(database: impl PgExecutor<'e>, mark: &str, looking: &mut Tx) {
     let statement = AssertSqlSafe(format!("select pg_sleep(60) /* {mark} */"));
-    timeout(Duration::from_secs(1), sqlx::query(statement).execute(database)).await.unwrap_err();
+    timeout(
+        Duration::from_secs(1),
+        sqlx::query(statement).execute(database),
+    )
+    .await
+    .unwrap_err();
     assert_eq!(sessions(looking, SLEEPS, mark).await, 1);
 }
 
@@ -28,7 +33,11 @@ fn assert_ended(test: impl FnOnce(), mark: &str) {
     let began = Instant::now();
     test();
     wait_until_gone(SLEEPS, mark);
-    assert!(began.elapsed() < Duration::from_secs(30), "somebody waited: {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(30),
+        "somebody waited: {:?}",
+        began.elapsed()
+    );
     nothing_is_left();
 }
 

@@ -5,14 +5,27 @@ use ebbtide::{IsolationLevel, Tx, TxOptions};
 use crate::support::{add, customers, nothing_is_left};
 
 async fn level(tx: &mut Tx) -> String {
-    sqlx::query_scalar("show transaction_isolation").fetch_one(&mut **tx).await.unwrap()
+    sqlx::query_scalar("show transaction_isolation")
+        .fetch_one(&mut **tx)
+        .await
+        .unwrap()
 }
 
 /// The code of the error in the statement after one that has failed, if there is one.
 async fn after_a_failure(tx: &mut Tx) -> Option<String> {
-    sqlx::query("select 1/0").execute(&mut **tx).await.unwrap_err();
+    sqlx::query("select 1/0")
+        .execute(&mut **tx)
+        .await
+        .unwrap_err();
     let error = sqlx::query("select 1").execute(&mut **tx).await.err()?;
-    Some(error.into_database_error().unwrap().code().unwrap().into_owned())
+    Some(
+        error
+            .into_database_error()
+            .unwrap()
+            .code()
+            .unwrap()
+            .into_owned(),
+    )
 }
 
 #[ebbtide::test(savepoints, fixtures("laura"))]
@@ -28,7 +41,10 @@ async fn statements_undo_only_themselves(mut tx: Tx, mut another: Tx) {
 #[ebbtide::test(isolation_level = "serializable")]
 async fn transactions_are_serializable(mut tx: Tx) {
     assert_eq!(level(&mut tx).await, "serializable");
-    assert_eq!(level(&mut ebbtide::tx().await.unwrap()).await, "serializable");
+    assert_eq!(
+        level(&mut ebbtide::tx().await.unwrap()).await,
+        "serializable"
+    );
     assert_eq!(after_a_failure(&mut tx).await.as_deref(), Some("25P02"));
 }
 

@@ -6,7 +6,9 @@ use ebbtide::Database;
 
 /// Does the same on one database after the other, and asserts that one of them came again. Without the attribute it works
 /// as well.
-pub(crate) fn in_turns<E>(mut test: impl FnMut(&Database) -> Result<(), E>) -> Result<(), Box<dyn std::error::Error>>
+pub(crate) fn in_turns<E>(
+    mut test: impl FnMut(&Database) -> Result<(), E>,
+) -> Result<(), Box<dyn std::error::Error>>
 where
     Box<dyn std::error::Error>: From<E>,
 {
@@ -15,7 +17,12 @@ where
         let database = ebbtide::blocking::database()?;
         test(&database)?;
         // Its number: the end of the name changes after each test.
-        names.insert(database.name().rsplit_once('_').map(|(lane, _)| lane.to_owned()));
+        names.insert(
+            database
+                .name()
+                .rsplit_once('_')
+                .map(|(lane, _)| lane.to_owned()),
+        );
         ebbtide::blocking::close(database)?;
     }
     assert!(names.len() < 5, "none of them was used twice: {names:?}");

@@ -4,18 +4,25 @@ use sqlx::postgres::PgConnection;
 
 /// A booking, read back.
 pub(crate) async fn book(connection: &mut PgConnection) {
-    let before: i64 = sqlx::query_scalar("select count(*) from customers").fetch_one(&mut *connection).await.unwrap();
-    assert_eq!(before, 20);
-    let room: i64 = sqlx::query_scalar("insert into rooms (name, previous) values ('blue', 3) returning id")
+    let before: i64 = sqlx::query_scalar("select count(*) from customers")
         .fetch_one(&mut *connection)
         .await
         .unwrap();
+    assert_eq!(before, 20);
+    let room: i64 =
+        sqlx::query_scalar("insert into rooms (name, previous) values ('blue', 3) returning id")
+            .fetch_one(&mut *connection)
+            .await
+            .unwrap();
     sqlx::query("insert into appointments (name, previous) values ('at ten', $1)")
         .bind(room)
         .execute(&mut *connection)
         .await
         .unwrap();
-    let booked: i64 = sqlx::query_scalar("select count(*) from appointments").fetch_one(connection).await.unwrap();
+    let booked: i64 = sqlx::query_scalar("select count(*) from appointments")
+        .fetch_one(connection)
+        .await
+        .unwrap();
     assert_eq!(booked, 1);
 }
 

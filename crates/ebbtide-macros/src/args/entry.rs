@@ -58,7 +58,9 @@ pub(super) fn names(list: TokenStream, errors: &mut Errors) -> Vec<Name> {
     for entry in entries(list, errors) {
         match entry.value {
             Value::Absent => found.push(entry.name),
-            Value::Is(_) | Value::List(_) => errors.add(&entry, format!("{} takes no value here", entry.name)),
+            Value::Is(_) | Value::List(_) => {
+                errors.add(&entry, format!("{} takes no value here", entry.name))
+            }
         }
     }
     found
@@ -70,7 +72,9 @@ pub(super) fn texts(list: TokenStream, errors: &mut Errors) -> Vec<LitStr> {
     for name in names(list, errors) {
         match name {
             Name::Text(text) => found.push(text),
-            Name::Word(word) => errors.add(&word, format!("expected a string: \"{}\"", word.unraw())),
+            Name::Word(word) => {
+                errors.add(&word, format!("expected a string: \"{}\"", word.unraw()))
+            }
         }
     }
     found
@@ -87,7 +91,9 @@ impl Entry {
     pub(super) fn bare(&self) -> syn::Result<()> {
         match self.value {
             Value::Absent => Ok(()),
-            Value::Is(_) | Value::List(_) => Err(self.error(format!("{} takes no value", self.name))),
+            Value::Is(_) | Value::List(_) => {
+                Err(self.error(format!("{} takes no value", self.name)))
+            }
         }
     }
 
@@ -99,20 +105,35 @@ impl Entry {
     }
 
     pub(super) fn number(&self) -> syn::Result<u64> {
-        let number = |number: &LitInt| number.base10_parse().ok().filter(|_| number.suffix().is_empty());
+        let number = |number: &LitInt| {
+            number
+                .base10_parse()
+                .ok()
+                .filter(|_| number.suffix().is_empty())
+        };
         match self.literal() {
-            Some(Lit::Int(literal)) => number(&literal).ok_or_else(|| self.wants("a whole number", "2")),
+            Some(Lit::Int(literal)) => {
+                number(&literal).ok_or_else(|| self.wants("a whole number", "2"))
+            }
             _ => Err(self.wants("a whole number", "2")),
         }
     }
 
     /// One of several words, written as a string.
     pub(super) fn choice<T: Copy>(&self, legal: &[(&str, T)]) -> syn::Result<T> {
-        let text =
-            self.literal().and_then(|literal| if let Lit::Str(text) = literal { Some(text.value()) } else { None });
+        let text = self.literal().and_then(|literal| {
+            if let Lit::Str(text) = literal {
+                Some(text.value())
+            } else {
+                None
+            }
+        });
         let chosen = text.and_then(|text| legal.iter().find(|(word, _)| *word == text));
         chosen.map(|(_, choice)| *choice).ok_or_else(|| {
-            let words: Vec<_> = legal.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+            let words: Vec<_> = legal
+                .iter()
+                .map(|(word, _)| format!("\"{word}\""))
+                .collect();
             self.error(format!("{} is one of: {}", self.name, words.join(", ")))
         })
     }
@@ -120,9 +141,11 @@ impl Entry {
     pub(super) fn list(&self) -> syn::Result<TokenStream> {
         match &self.value {
             Value::List(list) => Ok(list.clone()),
-            Value::Absent | Value::Is(_) => {
-                Err(self.error(format!("{} wants a list: `{}(...)`", self.name, self.name.plain())))
-            }
+            Value::Absent | Value::Is(_) => Err(self.error(format!(
+                "{} wants a list: `{}(...)`",
+                self.name,
+                self.name.plain()
+            ))),
         }
     }
 
@@ -130,7 +153,9 @@ impl Entry {
     pub(super) fn error(&self, message: impl fmt::Display) -> syn::Error {
         match &self.value {
             Value::Is(value) if !value.is_empty() => syn::Error::new_spanned(value, message),
-            Value::Is(_) | Value::Absent | Value::List(_) => syn::Error::new_spanned(&self.name, message),
+            Value::Is(_) | Value::Absent | Value::List(_) => {
+                syn::Error::new_spanned(&self.name, message)
+            }
         }
     }
 
@@ -142,7 +167,11 @@ impl Entry {
     }
 
     fn wants(&self, what: &str, example: &str) -> syn::Error {
-        self.error(format!("{} wants {what}: `{} = {example}`", self.name, self.name.plain()))
+        self.error(format!(
+            "{} wants {what}: `{} = {example}`",
+            self.name,
+            self.name.plain()
+        ))
     }
 }
 

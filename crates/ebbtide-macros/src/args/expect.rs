@@ -31,7 +31,11 @@ pub(super) fn expect(list: TokenStream, errors: &mut Errors) -> Vec<Expectation>
             "rows" => rows,
             "enums" => enums,
             _ => {
-                errors.push(unknown("part of `expect`", &part.name, &["tables", "rows", "enums"]));
+                errors.push(unknown(
+                    "part of `expect`",
+                    &part.name,
+                    &["tables", "rows", "enums"],
+                ));
                 continue;
             }
         };
@@ -48,7 +52,10 @@ pub(super) fn expect(list: TokenStream, errors: &mut Errors) -> Vec<Expectation>
 fn tables(list: TokenStream, errors: &mut Errors) -> Vec<Expectation> {
     let mut seen = Once::default();
     let names = names(list, errors);
-    names.iter().map(|name| Expectation::Table(seen.see(name, errors))).collect()
+    names
+        .iter()
+        .map(|name| Expectation::Table(seen.see(name, errors)))
+        .collect()
 }
 
 fn rows(list: TokenStream, errors: &mut Errors) -> Vec<Expectation> {
@@ -56,7 +63,11 @@ fn rows(list: TokenStream, errors: &mut Errors) -> Vec<Expectation> {
     let mut found = Vec::new();
     for entry in entries(list, errors) {
         let table = seen.see(&entry.name, errors);
-        found.extend(errors.note(entry.number()).map(|count| Expectation::Rows(table, count)));
+        found.extend(
+            errors
+                .note(entry.number())
+                .map(|count| Expectation::Rows(table, count)),
+        );
     }
     found
 }
@@ -68,12 +79,20 @@ fn enums(list: TokenStream, errors: &mut Errors) -> Vec<Expectation> {
     found.extend(types.into_iter().map(Expectation::EnumOf));
     for entry in entries(list, errors) {
         let name = seen.see(&entry.name, errors);
-        let Some(list) = errors.note(entry.list()) else { continue };
+        let Some(list) = errors.note(entry.list()) else {
+            continue;
+        };
         let mut labels = Once::default();
         if list.is_empty() {
-            errors.push(entry.error(format!("{} wants its labels: `name(\"a\", \"b\")`", entry.name)));
+            errors.push(entry.error(format!(
+                "{} wants its labels: `name(\"a\", \"b\")`",
+                entry.name
+            )));
         }
-        let labels = names(list, errors).iter().map(|label| labels.see(label, errors)).collect();
+        let labels = names(list, errors)
+            .iter()
+            .map(|label| labels.see(label, errors))
+            .collect();
         found.push(Expectation::Enum(name, labels));
     }
     found
@@ -82,7 +101,8 @@ fn enums(list: TokenStream, errors: &mut Errors) -> Vec<Expectation> {
 /// The pieces that are types and nothing else, and the rest: a Rust type has a path, or begins with a capital letter.
 fn types_among(list: TokenStream) -> (Vec<RustType>, TokenStream) {
     let (mut types, mut rest, mut piece) = (Vec::new(), TokenStream::new(), TokenStream::new());
-    let comma = |token: &TokenTree| matches!(token, TokenTree::Punct(comma) if comma.as_char() == ',');
+    let comma =
+        |token: &TokenTree| matches!(token, TokenTree::Punct(comma) if comma.as_char() == ',');
     let mut tokens = list.into_iter().peekable();
     while let Some(token) = tokens.next() {
         let ends = comma(&token);

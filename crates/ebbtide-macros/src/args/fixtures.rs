@@ -55,7 +55,11 @@ fn in_folder(parts: &[Entry], errors: &mut Errors) -> Vec<LitStr> {
                 scripts.replace(texts(list, errors)).is_some()
             }
             _ => {
-                errors.push(unknown("part of `fixtures`", &part.name, &["path", "scripts"]));
+                errors.push(unknown(
+                    "part of `fixtures`",
+                    &part.name,
+                    &["path", "scripts"],
+                ));
                 return Vec::new();
             }
         };
@@ -64,17 +68,23 @@ fn in_folder(parts: &[Entry], errors: &mut Errors) -> Vec<LitStr> {
         }
     }
     match (folder, scripts) {
-        (Some(Some(folder)), Some(scripts)) => {
-            scripts.iter().map(|file| script(folder.value().trim_end_matches('/'), file)).collect()
-        }
+        (Some(Some(folder)), Some(scripts)) => scripts
+            .iter()
+            .map(|file| script(folder.value().trim_end_matches('/'), file))
+            .collect(),
         (Some(None), Some(_)) => Vec::new(),
         (Some(_), None) => {
-            errors.add(&parts[0].name, "`path` wants files beside it: `fixtures(path = \"dir\", scripts(\"a\"))`");
+            errors.add(
+                &parts[0].name,
+                "`path` wants files beside it: `fixtures(path = \"dir\", scripts(\"a\"))`",
+            );
             Vec::new()
         }
         (None, _) => {
-            errors
-                .add(&parts[0].name, "`scripts` wants a folder beside it: `fixtures(path = \"dir\", scripts(\"a\"))`");
+            errors.add(
+                &parts[0].name,
+                "`scripts` wants a folder beside it: `fixtures(path = \"dir\", scripts(\"a\"))`",
+            );
             Vec::new()
         }
     }
@@ -82,6 +92,10 @@ fn in_folder(parts: &[Entry], errors: &mut Errors) -> Vec<LitStr> {
 
 fn script(folder: &str, file: &LitStr) -> LitStr {
     let name = file.value();
-    let extension = if Path::new(&name).extension().is_none() { ".sql" } else { "" };
+    let extension = if Path::new(&name).extension().is_none() {
+        ".sql"
+    } else {
+        ""
+    };
     LitStr::new(&format!("{folder}/{name}{extension}"), file.span())
 }

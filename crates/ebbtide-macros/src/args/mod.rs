@@ -105,7 +105,10 @@ pub(crate) fn parse(tokens: TokenStream, package: Option<&Path>, errors: &mut Er
             _ => "",
         };
         if seen.iter().any(|option| option == rival) {
-            errors.add(&entry.name, "`migrations` and `migrator` exclude each other");
+            errors.add(
+                &entry.name,
+                "`migrations` and `migrator` exclude each other",
+            );
         }
         args.read(&option, &entry, package, errors);
         seen.push(option);
@@ -122,11 +125,16 @@ impl Args {
             }
             "migrations" => self.migrations = errors.note(migrations(entry, package)),
             "migrator" => {
-                let path = entry.text().and_then(|text| rust_path(entry, &text, "crate::MIGRATOR"));
+                let path = entry
+                    .text()
+                    .and_then(|text| rust_path(entry, &text, "crate::MIGRATOR"));
                 self.migrations = errors.note(path).map(Migrations::Migrator);
             }
             "isolation" => {
-                let legal = [("rollback", Isolation::Rollback), ("database", Isolation::Database)];
+                let legal = [
+                    ("rollback", Isolation::Rollback),
+                    ("database", Isolation::Database),
+                ];
                 self.isolation = errors.note(entry.choice(&legal));
             }
             "isolation_level" => {
@@ -141,17 +149,25 @@ impl Args {
             "keep" => {
                 let legal = [("always", Keep::Always), ("failed", Keep::Failed)];
                 let bare = matches!(entry.value, entry::Value::Absent);
-                self.keep = if bare { Some(Keep::Always) } else { errors.note(entry.choice(&legal)) };
+                self.keep = if bare {
+                    Some(Keep::Always)
+                } else {
+                    errors.note(entry.choice(&legal))
+                };
             }
             "expect" => {
                 let list = errors.note(entry.list()).unwrap_or_default();
                 self.expect = expect::expect(list, errors);
             }
             "crate" => {
-                let path = entry.text().and_then(|text| rust_path(entry, &text, "::ebbtide"));
+                let path = entry
+                    .text()
+                    .and_then(|text| rust_path(entry, &text, "::ebbtide"));
                 self.krate = errors.note(path);
             }
-            "flavor" | "worker_threads" | "start_paused" => self.runtime.read(option, entry, errors),
+            "flavor" | "worker_threads" | "start_paused" => {
+                self.runtime.read(option, entry, errors)
+            }
             _ => errors.push(unknown("option", &entry.name, &OPTIONS)),
         }
     }
@@ -162,14 +178,19 @@ impl Runtime {
         self.written.push(entry.name.clone());
         match option {
             "flavor" => {
-                let legal = [("current_thread", Flavor::CurrentThread), ("multi_thread", Flavor::MultiThread)];
+                let legal = [
+                    ("current_thread", Flavor::CurrentThread),
+                    ("multi_thread", Flavor::MultiThread),
+                ];
                 self.flavor = errors.note(entry.choice(&legal));
             }
             "worker_threads" => {
-                let number = entry.number().and_then(|number| match usize::try_from(number) {
-                    Ok(0) | Err(_) => Err(entry.error("`worker_threads` is at least 1")),
-                    Ok(number) => Ok(number),
-                });
+                let number = entry
+                    .number()
+                    .and_then(|number| match usize::try_from(number) {
+                        Ok(0) | Err(_) => Err(entry.error("`worker_threads` is at least 1")),
+                        Ok(number) => Ok(number),
+                    });
                 self.worker_threads = errors.note(number);
             }
             _ => self.start_paused = errors.note(entry.switch()),
@@ -185,17 +206,26 @@ impl Runtime {
         }
         let multi_thread = self.flavor == Some(Flavor::MultiThread);
         if let (Some(name), false) = (written("worker_threads"), multi_thread) {
-            errors.add(name, "`worker_threads` goes with `flavor = \"multi_thread\"`");
+            errors.add(
+                name,
+                "`worker_threads` goes with `flavor = \"multi_thread\"`",
+            );
         }
         if let (Some(name), true) = (written("start_paused"), multi_thread) {
-            errors.add(name, "`start_paused` goes with `flavor = \"current_thread\"`");
+            errors.add(
+                name,
+                "`start_paused` goes with `flavor = \"current_thread\"`",
+            );
         }
     }
 
     /// For a function that has none.
     pub(crate) fn refuse(&self, errors: &mut Errors) {
         for option in &self.written {
-            errors.add(option, format!("{option} is for async functions, and this function is not async"));
+            errors.add(
+                option,
+                format!("{option} is for async functions, and this function is not async"),
+            );
         }
     }
 }
@@ -203,31 +233,46 @@ impl Runtime {
 fn migrations(entry: &Entry, package: Option<&Path>) -> syn::Result<Migrations> {
     match entry.literal() {
         Some(Lit::Str(folder)) => match package.map(|package| package.join(folder.value())) {
-            Some(path) if !path.is_dir() => {
-                Err(entry.error(format!("there is no folder {} in the package's root", folder.value())))
-            }
+            Some(path) if !path.is_dir() => Err(entry.error(format!(
+                "there is no folder {} in the package's root",
+                folder.value()
+            ))),
             _ => Ok(Migrations::Folder(folder)),
         },
         Some(Lit::Bool(switch)) if !switch.value => Ok(Migrations::Without),
         Some(Lit::Bool(_)) => {
-            Err(entry.error("`migrations = true` says nothing: they are applied unless it is `false`"))
+            Err(entry
+                .error("`migrations = true` says nothing: they are applied unless it is `false`"))
         }
         _ => Err(entry.error("`migrations` wants a folder or `false`: `migrations = \"...\"`")),
     }
 }
 
 fn rust_path(entry: &Entry, text: &LitStr, example: &str) -> syn::Result<syn::Path> {
-    text.parse().map_err(|_| entry.error(format!("{} wants a path in a string: \"{example}\"", entry.name)))
+    text.parse().map_err(|_| {
+        entry.error(format!(
+            "{} wants a path in a string: \"{example}\"",
+            entry.name
+        ))
+    })
 }
 
 fn unknown(what: &str, name: &Name, legal: &[&str]) -> syn::Error {
     let word = name.keyword();
     let limit = (word.chars().count() / 3).max(1);
-    let distances = legal.iter().map(|legal| (strsim::osa_distance(&word, legal), legal));
+    let distances = legal
+        .iter()
+        .map(|legal| (strsim::osa_distance(&word, legal), legal));
     let advice = match distances.min().filter(|(distance, _)| *distance <= limit) {
         Some((_, near)) => format!("did you mean `{near}`? "),
         None => String::new(),
     };
     let legal: Vec<_> = legal.iter().map(|legal| format!("`{legal}`")).collect();
-    syn::Error::new_spanned(name, format!("unknown {what} {name}; {advice}legal are: {}", legal.join(", ")))
+    syn::Error::new_spanned(
+        name,
+        format!(
+            "unknown {what} {name}; {advice}legal are: {}",
+            legal.join(", ")
+        ),
+    )
 }

@@ -34,36 +34,67 @@ fn files(options: &str) -> Vec<String> {
 #[test]
 fn no_options_are_no_options() {
     let args = good("");
-    assert!(args.fixtures.is_empty() && args.expect.is_empty() && args.krate.is_none() && args.migrations.is_none());
+    assert!(
+        args.fixtures.is_empty()
+            && args.expect.is_empty()
+            && args.krate.is_none()
+            && args.migrations.is_none()
+    );
     assert!(args.isolation.is_none() && args.keep.is_none() && args.runtime.written.is_empty());
     assert!(args.isolation_level.is_none() && args.savepoints.is_none());
 }
 
 #[test]
 fn fixtures_keep_their_order_and_name_files() {
-    assert_eq!(files(r#"fixtures("a", "b.sql", "c.txt",)"#), ["fixtures/a.sql", "fixtures/b.sql", "fixtures/c.txt"]);
-    assert_eq!(files(r#"fixtures("../x.sql", "./y", "d/z.sql")"#), ["../x.sql", "./y", "d/z.sql"]);
-    assert_eq!(files(r#"fixtures(path = "../d/", scripts("a", "b/c"))"#), ["../d/a.sql", "../d/b/c.sql"]);
+    assert_eq!(
+        files(r#"fixtures("a", "b.sql", "c.txt",)"#),
+        ["fixtures/a.sql", "fixtures/b.sql", "fixtures/c.txt"]
+    );
+    assert_eq!(
+        files(r#"fixtures("../x.sql", "./y", "d/z.sql")"#),
+        ["../x.sql", "./y", "d/z.sql"]
+    );
+    assert_eq!(
+        files(r#"fixtures(path = "../d/", scripts("a", "b/c"))"#),
+        ["../d/a.sql", "../d/b/c.sql"]
+    );
     assert_eq!(files(r#"fixtures(scripts("a"), path = "d")"#), ["d/a.sql"]);
-    assert_eq!(files(r#"fixtures("b"), keep, fixtures("./a.sql"), fixtures()"#), ["fixtures/b.sql", "./a.sql"]);
+    assert_eq!(
+        files(r#"fixtures("b"), keep, fixtures("./a.sql"), fixtures()"#),
+        ["fixtures/b.sql", "./a.sql"]
+    );
 }
 
 #[test]
 fn fixtures_say_what_they_want() {
-    assert_eq!(said("fixtures"), ["`fixtures` wants a list: `fixtures(...)`"]);
+    assert_eq!(
+        said("fixtures"),
+        ["`fixtures` wants a list: `fixtures(...)`"]
+    );
     assert_eq!(
         said(r#"fixtures("a", "./b.sql")"#),
-        ["one `fixtures(...)` takes either names (\"a\") or paths (\"./a.sql\"); write a second one for the others"]
+        [
+            "one `fixtures(...)` takes either names (\"a\") or paths (\"./a.sql\"); write a second one for the others"
+        ]
     );
     assert_eq!(said(r#"fixtures("")"#), ["a fixture has a name"]);
-    assert_eq!(said("fixtures(a)"), ["unknown part of `fixtures` `a`; legal are: `path`, `scripts`"]);
+    assert_eq!(
+        said("fixtures(a)"),
+        ["unknown part of `fixtures` `a`; legal are: `path`, `scripts`"]
+    );
     assert_eq!(
         said(r#"fixtures(path = "d", script("a"))"#),
-        ["unknown part of `fixtures` `script`; did you mean `scripts`? legal are: `path`, `scripts`"]
+        [
+            "unknown part of `fixtures` `script`; did you mean `scripts`? legal are: `path`, `scripts`"
+        ]
     );
     assert_eq!(
         said(r#"fixtures(path = "d", "a", path = "e", scripts(b))"#),
-        ["a file beside `path` stands in `scripts(...)`", "`path` is given twice", "expected a string: \"b\""]
+        [
+            "a file beside `path` stands in `scripts(...)`",
+            "`path` is given twice",
+            "expected a string: \"b\""
+        ]
     );
     assert_eq!(
         said(r#"fixtures(path = "d")"#),
@@ -80,41 +111,96 @@ fn migrations_are_a_folder_or_none_or_a_migrator() {
     assert!(
         matches!(good(r#"migrations = "src""#).migrations, Some(Migrations::Folder(folder)) if folder.value() == "src")
     );
-    assert!(matches!(good("migrations = false").migrations, Some(Migrations::Without)));
-    assert!(matches!(good(r#"migrator = "crate::A""#).migrations, Some(Migrations::Migrator(_))));
-    assert_eq!(said(r#"migrations = "nowhere""#), ["there is no folder nowhere in the package's root"]);
-    assert_eq!(said("migrations = true"), ["`migrations = true` says nothing: they are applied unless it is `false`"]);
-    assert_eq!(said("migrations"), ["`migrations` wants a folder or `false`: `migrations = \"...\"`"]);
-    assert_eq!(said(r#"migrator = "2""#), ["`migrator` wants a path in a string: \"crate::MIGRATOR\""]);
-    assert_eq!(said("migrator = crate::A"), ["`migrator` wants a string: `migrator = \"...\"`"]);
-    assert_eq!(said(r#"migrator = "A", migrations = false"#), ["`migrations` and `migrator` exclude each other"]);
+    assert!(matches!(
+        good("migrations = false").migrations,
+        Some(Migrations::Without)
+    ));
+    assert!(matches!(
+        good(r#"migrator = "crate::A""#).migrations,
+        Some(Migrations::Migrator(_))
+    ));
+    assert_eq!(
+        said(r#"migrations = "nowhere""#),
+        ["there is no folder nowhere in the package's root"]
+    );
+    assert_eq!(
+        said("migrations = true"),
+        ["`migrations = true` says nothing: they are applied unless it is `false`"]
+    );
+    assert_eq!(
+        said("migrations"),
+        ["`migrations` wants a folder or `false`: `migrations = \"...\"`"]
+    );
+    assert_eq!(
+        said(r#"migrator = "2""#),
+        ["`migrator` wants a path in a string: \"crate::MIGRATOR\""]
+    );
+    assert_eq!(
+        said("migrator = crate::A"),
+        ["`migrator` wants a string: `migrator = \"...\"`"]
+    );
+    assert_eq!(
+        said(r#"migrator = "A", migrations = false"#),
+        ["`migrations` and `migrator` exclude each other"]
+    );
 }
 
 #[test]
 fn words_are_checked_against_the_legal_ones() {
-    assert_eq!(good(r#"isolation = "rollback""#).isolation, Some(Isolation::Rollback));
-    assert_eq!(good(r#"isolation = "database""#).isolation, Some(Isolation::Database));
+    assert_eq!(
+        good(r#"isolation = "rollback""#).isolation,
+        Some(Isolation::Rollback)
+    );
+    assert_eq!(
+        good(r#"isolation = "database""#).isolation,
+        Some(Isolation::Database)
+    );
     assert_eq!(good("keep").keep, Some(Keep::Always));
     assert_eq!(good(r#"keep = "always""#).keep, Some(Keep::Always));
     assert_eq!(good(r#"keep = "failed""#).keep, Some(Keep::Failed));
-    assert_eq!(said(r#"isolation = "none""#), [r#"`isolation` is one of: "rollback", "database""#]);
-    assert_eq!(said("isolation"), [r#"`isolation` is one of: "rollback", "database""#]);
-    assert_eq!(said("keep = true"), [r#"`keep` is one of: "always", "failed""#]);
-    assert_eq!(said("keep(always)"), [r#"`keep` is one of: "always", "failed""#]);
+    assert_eq!(
+        said(r#"isolation = "none""#),
+        [r#"`isolation` is one of: "rollback", "database""#]
+    );
+    assert_eq!(
+        said("isolation"),
+        [r#"`isolation` is one of: "rollback", "database""#]
+    );
+    assert_eq!(
+        said("keep = true"),
+        [r#"`keep` is one of: "always", "failed""#]
+    );
+    assert_eq!(
+        said("keep(always)"),
+        [r#"`keep` is one of: "always", "failed""#]
+    );
 }
 
 #[test]
 fn transactions_have_a_level_and_savepoints() {
     let level = |options: &str| good(options).isolation_level;
-    assert_eq!(level(r#"isolation_level = "read committed""#), Some(IsolationLevel::ReadCommitted));
-    assert_eq!(level(r#"isolation_level = "repeatable read""#), Some(IsolationLevel::RepeatableRead));
-    assert_eq!(level(r#"savepoints, isolation_level = "serializable""#), Some(IsolationLevel::Serializable));
+    assert_eq!(
+        level(r#"isolation_level = "read committed""#),
+        Some(IsolationLevel::ReadCommitted)
+    );
+    assert_eq!(
+        level(r#"isolation_level = "repeatable read""#),
+        Some(IsolationLevel::RepeatableRead)
+    );
+    assert_eq!(
+        level(r#"savepoints, isolation_level = "serializable""#),
+        Some(IsolationLevel::Serializable)
+    );
     assert!(good("savepoints").savepoints.is_some());
-    let legal = r#"`isolation_level` is one of: "read committed", "repeatable read", "serializable""#;
+    let legal =
+        r#"`isolation_level` is one of: "read committed", "repeatable read", "serializable""#;
     assert_eq!(said(r#"isolation_level = "read uncommitted""#), [legal]);
     assert_eq!(said("isolation_level"), [legal]);
     assert_eq!(said("savepoints = true"), ["`savepoints` takes no value"]);
-    assert_eq!(said("savepoints(), savepoints"), ["`savepoints` takes no value", "`savepoints` is given twice"]);
+    assert_eq!(
+        said("savepoints(), savepoints"),
+        ["`savepoints` takes no value", "`savepoints` is given twice"]
+    );
 }
 
 #[test]
@@ -139,10 +225,18 @@ fn expectations_take_identifiers_and_strings() {
 fn a_type_among_the_enums_has_its_labels() {
     let args = good(r#"expect(enums(Mood, mood("sad"), crate::moods::taste))"#);
     let types = ["Mood", "crate :: moods :: taste"];
-    let found: Vec<String> = args.expect.iter().map(|expectation| format!("{expectation:?}")).collect();
+    let found: Vec<String> = args
+        .expect
+        .iter()
+        .map(|expectation| format!("{expectation:?}"))
+        .collect();
     assert_eq!(
         found,
-        [format!("EnumOf({})", types[0]), format!("EnumOf({})", types[1]), r#"Enum("mood", ["sad"])"#.into()]
+        [
+            format!("EnumOf({})", types[0]),
+            format!("EnumOf({})", types[1]),
+            r#"Enum("mood", ["sad"])"#.into()
+        ]
     );
 }
 
@@ -150,7 +244,9 @@ fn a_type_among_the_enums_has_its_labels() {
 fn expectations_say_what_they_want() {
     assert_eq!(
         said(r#"expect(table("a"))"#),
-        ["unknown part of `expect` `table`; did you mean `tables`? legal are: `tables`, `rows`, `enums`"]
+        [
+            "unknown part of `expect` `table`; did you mean `tables`? legal are: `tables`, `rows`, `enums`"
+        ]
     );
     assert_eq!(
         said("expect(rows(a, b = -1, c = \"x\", d = 2u8))"),
@@ -163,34 +259,66 @@ fn expectations_say_what_they_want() {
     );
     assert_eq!(
         said(r#"expect(tables("a", a, ""), tables(b = 2))"#),
-        ["`a` is given twice", "this name is empty", "`tables` is given twice", "`b` takes no value here"]
+        [
+            "`a` is given twice",
+            "this name is empty",
+            "`tables` is given twice",
+            "`b` takes no value here"
+        ]
     );
     assert_eq!(
         said("expect(tables(), rows())"),
-        ["`tables` is empty: name what is expected", "`rows` is empty: name what is expected"]
+        [
+            "`tables` is empty: name what is expected",
+            "`rows` is empty: name what is expected"
+        ]
     );
-    assert_eq!(said("expect(enums(mood))"), ["`mood` wants a list: `mood(...)`"]);
+    assert_eq!(
+        said("expect(enums(mood))"),
+        ["`mood` wants a list: `mood(...)`"]
+    );
     assert_eq!(
         said("expect(enums(Mood, , mood))"),
-        ["nothing stands before this comma", "`mood` wants a list: `mood(...)`"]
+        [
+            "nothing stands before this comma",
+            "`mood` wants a list: `mood(...)`"
+        ]
     );
-    assert_eq!(said("expect(enums(mood()))"), ["`mood` wants its labels: `name(\"a\", \"b\")`"]);
+    assert_eq!(
+        said("expect(enums(mood()))"),
+        ["`mood` wants its labels: `name(\"a\", \"b\")`"]
+    );
     assert_eq!(said("expect = 2"), ["`expect` wants a list: `expect(...)`"]);
 }
 
 #[test]
 fn the_runtime_is_tokios() {
     let runtime = good(r#"flavor = "multi_thread", worker_threads = 2"#).runtime;
-    assert_eq!((runtime.flavor, runtime.worker_threads), (Some(Flavor::MultiThread), Some(2)));
+    assert_eq!(
+        (runtime.flavor, runtime.worker_threads),
+        (Some(Flavor::MultiThread), Some(2))
+    );
     assert_eq!(good("start_paused = true").runtime.start_paused, Some(true));
-    assert_eq!(said(r#"flavor = "current""#), [r#"`flavor` is one of: "current_thread", "multi_thread""#]);
-    assert_eq!(said("worker_threads = 2"), ["`worker_threads` goes with `flavor = \"multi_thread\"`"]);
-    assert_eq!(said(r#"flavor = "multi_thread", worker_threads = 0"#), ["`worker_threads` is at least 1"]);
+    assert_eq!(
+        said(r#"flavor = "current""#),
+        [r#"`flavor` is one of: "current_thread", "multi_thread""#]
+    );
+    assert_eq!(
+        said("worker_threads = 2"),
+        ["`worker_threads` goes with `flavor = \"multi_thread\"`"]
+    );
+    assert_eq!(
+        said(r#"flavor = "multi_thread", worker_threads = 0"#),
+        ["`worker_threads` is at least 1"]
+    );
     assert_eq!(
         said(r#"flavor = "multi_thread", start_paused = false"#),
         ["`start_paused` goes with `flavor = \"current_thread\"`"]
     );
-    assert_eq!(said("start_paused"), ["`start_paused` wants `true` or `false`: `start_paused = true`"]);
+    assert_eq!(
+        said("start_paused"),
+        ["`start_paused` wants `true` or `false`: `start_paused = true`"]
+    );
     assert_eq!(
         said(r#"flavor = "multithread", worker_threads = 2"#),
         [r#"`flavor` is one of: "current_thread", "multi_thread""#]
@@ -200,7 +328,9 @@ fn the_runtime_is_tokios() {
 #[test]
 fn a_function_without_a_runtime_has_no_options_for_it() {
     let mut errors = Errors::default();
-    good(r#"keep, flavor = "multi_thread", worker_threads = 2"#).runtime.refuse(&mut errors);
+    good(r#"keep, flavor = "multi_thread", worker_threads = 2"#)
+        .runtime
+        .refuse(&mut errors);
     assert_eq!(
         errors.texts(),
         [
@@ -213,23 +343,44 @@ fn a_function_without_a_runtime_has_no_options_for_it() {
 #[test]
 fn the_crate_is_a_path() {
     assert!(good(r#"crate = "crate::stand_in""#).krate.is_some());
-    assert_eq!(said("crate = 1"), ["`crate` wants a string: `crate = \"...\"`"]);
-    assert_eq!(said(r#"crate = "a b""#), ["`crate` wants a path in a string: \"::ebbtide\""]);
+    assert_eq!(
+        said("crate = 1"),
+        ["`crate` wants a string: `crate = \"...\"`"]
+    );
+    assert_eq!(
+        said(r#"crate = "a b""#),
+        ["`crate` wants a path in a string: \"::ebbtide\""]
+    );
 }
 
 #[test]
 fn an_unknown_option_gets_the_nearest_name_and_all_of_them() {
     let all = "legal are: `fixtures`, `migrations`, `migrator`, `isolation`, `isolation_level`, `savepoints`, `keep`, \
                `expect`, `flavor`, `worker_threads`, `start_paused`, `crate`";
-    assert_eq!(said("fixture(\"a\")"), [format!("unknown option `fixture`; did you mean `fixtures`? {all}")]);
-    assert_eq!(said("whatever"), [format!("unknown option `whatever`; {all}")]);
-    assert_eq!(said("\"keep\""), [format!("unknown option `\"keep\"`; did you mean `keep`? {all}")]);
+    assert_eq!(
+        said("fixture(\"a\")"),
+        [format!(
+            "unknown option `fixture`; did you mean `fixtures`? {all}"
+        )]
+    );
+    assert_eq!(
+        said("whatever"),
+        [format!("unknown option `whatever`; {all}")]
+    );
+    assert_eq!(
+        said("\"keep\""),
+        [format!(
+            "unknown option `\"keep\"`; did you mean `keep`? {all}"
+        )]
+    );
 }
 
 #[test]
 fn everything_wrong_is_said_at_once() {
     assert_eq!(
-        said(r#"keep, keep = "failed", , isolation = 1, migration = false, crate::a, 3, start_paused = maybe"#),
+        said(
+            r#"keep, keep = "failed", , isolation = 1, migration = false, crate::a, 3, start_paused = maybe"#
+        ),
         [
             "nothing stands before this comma",
             "expected `,`, `=` or `(` after `crate`",
@@ -247,14 +398,24 @@ fn everything_wrong_is_said_at_once() {
 fn values_from_a_macro_lie_in_invisible_groups() {
     let hidden = |tokens: TokenStream| TokenTree::from(Group::new(Delimiter::None, tokens));
     let nested = hidden(hidden(quote!("failed")).into());
-    let (file, table, count, switch) =
-        (hidden(quote!("a")), hidden(quote!(customers)), hidden(quote!(2)), hidden(quote!(false)));
+    let (file, table, count, switch) = (
+        hidden(quote!("a")),
+        hidden(quote!(customers)),
+        hidden(quote!(2)),
+        hidden(quote!(false)),
+    );
     let (args, errors) = read_tokens(quote! {
         keep = #nested, fixtures(#file), expect(rows(#table = #count), tables(#table)), migrations = #switch
     });
     assert_eq!(errors, [""; 0]);
     assert_eq!(args.keep, Some(Keep::Failed));
     assert_eq!(args.fixtures[0].value(), "fixtures/a.sql");
-    assert_eq!(args.expect, [Expectation::Rows("customers".into(), 2), Expectation::Table("customers".into())]);
+    assert_eq!(
+        args.expect,
+        [
+            Expectation::Rows("customers".into(), 2),
+            Expectation::Table("customers".into())
+        ]
+    );
     assert!(matches!(args.migrations, Some(Migrations::Without)));
 }

@@ -35,7 +35,10 @@ impl Container {
                         match Case::named(&word.value()) {
                             Some(case) => drop(found.case.get_or_insert(case)),
                             None => {
-                                return Err(syn::Error::new(word.span(), format!("`{key}` is one of: {}", words())));
+                                return Err(syn::Error::new(
+                                    word.span(),
+                                    format!("`{key}` is one of: {}", words()),
+                                ));
                             }
                         }
                     }
@@ -57,18 +60,26 @@ pub(super) fn label_of(variant: &Variant, container: &Container, errors: &mut Er
         let (mut written, mut read) = (None, Vec::new());
         each(&variant.attrs, voice, errors, |meta| {
             match (voice, key_of(meta).as_str()) {
-                ("pg_enum" | "sqlx", "rename") | ("strum", "to_string") => written = Some(text(meta)?.value()),
+                ("pg_enum" | "sqlx", "rename") | ("strum", "to_string") => {
+                    written = Some(text(meta)?.value())
+                }
                 ("strum", "serialize") => read.push(text(meta)?.value()),
                 ("pg_enum", _) => return Err(unknown(meta, "`rename`")),
                 _ => leave(meta)?,
             }
             Ok(())
         });
-        let longest = read.into_iter().reduce(|one, other| if other.len() > one.len() { other } else { one });
+        let longest = read
+            .into_iter()
+            .reduce(|one, other| if other.len() > one.len() { other } else { one });
         label = label.or(written).or(longest);
     }
     let name = variant.ident.unraw().to_string();
-    label.unwrap_or_else(|| container.case.map_or_else(|| name.clone(), |case| case.write(&name)))
+    label.unwrap_or_else(|| {
+        container
+            .case
+            .map_or_else(|| name.clone(), |case| case.write(&name))
+    })
 }
 
 fn each(
@@ -77,19 +88,28 @@ fn each(
     errors: &mut Errors,
     mut read: impl FnMut(&ParseNestedMeta<'_>) -> syn::Result<()>,
 ) {
-    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident(voice)) {
+    for attribute in attributes
+        .iter()
+        .filter(|attribute| attribute.path().is_ident(voice))
+    {
         errors.note(attribute.parse_nested_meta(|meta| read(&meta)));
     }
 }
 
 fn key_of(meta: &ParseNestedMeta<'_>) -> String {
-    meta.path.get_ident().map(ToString::to_string).unwrap_or_default()
+    meta.path
+        .get_ident()
+        .map(ToString::to_string)
+        .unwrap_or_default()
 }
 
 fn text(meta: &ParseNestedMeta<'_>) -> syn::Result<LitStr> {
     let value: Expr = meta.value()?.parse()?;
     match value {
-        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text),
+        Expr::Lit(ExprLit {
+            lit: Lit::Str(text),
+            ..
+        }) => Ok(text),
         other => Err(syn::Error::new_spanned(other, "expected a string")),
     }
 }
@@ -111,5 +131,8 @@ fn unknown(meta: &ParseNestedMeta<'_>, legal: &str) -> syn::Error {
 }
 
 fn words() -> String {
-    Case::words().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
+    Case::words()
+        .map(|word| format!("\"{word}\""))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

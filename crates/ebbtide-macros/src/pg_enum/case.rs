@@ -1,8 +1,8 @@
 //! The ways to write a variant's name, by the words that sqlx, strum and serde have for them.
 
 use heck::{
-    ToKebabCase, ToLowerCamelCase, ToPascalCase, ToShoutyKebabCase, ToShoutySnakeCase, ToSnakeCase, ToTitleCase,
-    ToTrainCase,
+    ToKebabCase, ToLowerCamelCase, ToPascalCase, ToShoutyKebabCase, ToShoutySnakeCase, ToSnakeCase,
+    ToTitleCase, ToTrainCase,
 };
 
 #[derive(Debug, Clone, Copy)]
@@ -12,15 +12,24 @@ const WORDS: [(&str, Case); 14] = [
     ("lowercase", Case(str::to_lowercase)),
     ("UPPERCASE", Case(str::to_uppercase)),
     ("snake_case", Case(ToSnakeCase::to_snake_case)),
-    ("SCREAMING_SNAKE_CASE", Case(ToShoutySnakeCase::to_shouty_snake_case)),
+    (
+        "SCREAMING_SNAKE_CASE",
+        Case(ToShoutySnakeCase::to_shouty_snake_case),
+    ),
     ("kebab-case", Case(ToKebabCase::to_kebab_case)),
-    ("SCREAMING-KEBAB-CASE", Case(ToShoutyKebabCase::to_shouty_kebab_case)),
+    (
+        "SCREAMING-KEBAB-CASE",
+        Case(ToShoutyKebabCase::to_shouty_kebab_case),
+    ),
     ("camelCase", Case(ToLowerCamelCase::to_lower_camel_case)),
     ("PascalCase", Case(ToPascalCase::to_pascal_case)),
     ("Train-Case", Case(ToTrainCase::to_train_case)),
     ("title_case", Case(ToTitleCase::to_title_case)),
     // What strum calls them besides.
-    ("shouty_snake_case", Case(ToShoutySnakeCase::to_shouty_snake_case)),
+    (
+        "shouty_snake_case",
+        Case(ToShoutySnakeCase::to_shouty_snake_case),
+    ),
     ("kebab_case", Case(ToKebabCase::to_kebab_case)),
     ("camel_case", Case(ToPascalCase::to_pascal_case)),
     ("mixed_case", Case(ToLowerCamelCase::to_lower_camel_case)),
@@ -28,7 +37,10 @@ const WORDS: [(&str, Case); 14] = [
 
 impl Case {
     pub(super) fn named(word: &str) -> Option<Self> {
-        WORDS.iter().find(|(known, _)| *known == word).map(|(_, case)| *case)
+        WORDS
+            .iter()
+            .find(|(known, _)| *known == word)
+            .map(|(_, case)| *case)
     }
 
     pub(super) fn words() -> impl Iterator<Item = &'static str> {

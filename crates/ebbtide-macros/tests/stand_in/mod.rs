@@ -78,7 +78,9 @@ pub(crate) mod macro_support {
 
     impl Test {
         pub(crate) fn new(name: &'static str) -> Self {
-            Self { notes: vec![name.to_owned()] }
+            Self {
+                notes: vec![name.to_owned()],
+            }
         }
 
         fn noting(mut self, note: String) -> Self {
@@ -160,7 +162,9 @@ pub(crate) mod macro_support {
         failed: impl FnOnce(&F::Output) -> bool,
     ) -> F::Output {
         let runtime = runtime.build().expect("a runtime");
-        let arguments = runtime.block_on(acquire(&TestContext { test })).expect("arguments");
+        let arguments = runtime
+            .block_on(acquire(&TestContext { test }))
+            .expect("arguments");
         let outcome = runtime.block_on(body(arguments));
         FAILED.set(Some(failed(&outcome)));
         outcome
@@ -172,8 +176,14 @@ pub(crate) mod macro_support {
         body: impl FnOnce(A) -> R,
         failed: impl FnOnce(&R) -> bool,
     ) -> R {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let outcome = body(runtime.block_on(acquire(&TestContext { test })).expect("arguments"));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime");
+        let outcome = body(
+            runtime
+                .block_on(acquire(&TestContext { test }))
+                .expect("arguments"),
+        );
         FAILED.set(Some(failed(&outcome)));
         outcome
     }

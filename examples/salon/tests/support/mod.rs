@@ -10,7 +10,8 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 /// PostgreSQL can be built without uuid-ossp. Most of what is tested here is not about it.
-const SUBSTITUTE: &str = "create function uuid_generate_v4() returns uuid language sql as 'select gen_random_uuid()';";
+const SUBSTITUTE: &str =
+    "create function uuid_generate_v4() returns uuid language sql as 'select gen_random_uuid()';";
 
 /// A pool on the salon's database, in a transaction that is rolled back.
 #[derive(Debug)]
@@ -39,9 +40,17 @@ pub(crate) async fn has_uuid_ossp() -> bool {
     static KNOWN: OnceCell<bool> = OnceCell::const_new();
     let look = async || match ebbtide::harness().unwrap().provision().await {
         Err(error) if error.kind() == ErrorKind::ExtensionUnavailable => {
-            assert!(error.to_string().ends_with("does not have the extension uuid-ossp"), "{error:?}");
+            assert!(
+                error
+                    .to_string()
+                    .ends_with("does not have the extension uuid-ossp"),
+                "{error:?}"
+            );
             let help = error.help().unwrap();
-            assert!(help.contains("uuid-ossp: it is one of PostgreSQL's contrib modules"), "{help}");
+            assert!(
+                help.contains("uuid-ossp: it is one of PostgreSQL's contrib modules"),
+                "{help}"
+            );
             assert!(help.contains("apt-get install postgresql-"), "{help}");
             false
         }
@@ -74,7 +83,10 @@ pub(crate) struct Files {
 
 impl Files {
     pub(crate) async fn copied() -> Self {
-        let files = Self { folder: TempDir::new().unwrap(), extensions: Vec::new() };
+        let files = Self {
+            folder: TempDir::new().unwrap(),
+            extensions: Vec::new(),
+        };
         for folder in ["migrations", "seeds"] {
             std::fs::create_dir(files.path(folder)).unwrap();
             for path in paths_in(&Path::new("../..").join(folder)) {
@@ -83,7 +95,10 @@ impl Files {
         }
         files.write("ebbtide.toml", "");
         if has_uuid_ossp().await {
-            return Self { extensions: vec!["uuid-ossp"], ..files };
+            return Self {
+                extensions: vec!["uuid-ossp"],
+                ..files
+            };
         }
         files.write("migrations/1_uuid.up.sql", SUBSTITUTE);
         files
@@ -114,7 +129,10 @@ impl Files {
 
 /// In the order of their names.
 pub(crate) fn paths_in(folder: &Path) -> Vec<PathBuf> {
-    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     paths.sort();
     paths
 }

@@ -36,7 +36,8 @@ pub fn through(port: u16, url: &str) -> String {
         .collect();
     url.query_pairs_mut().clear().extend_pairs(others);
     url.set_host(Some("127.0.0.1")).expect("it is an address");
-    url.set_port(Some(port)).expect("a URL with a host may have a port");
+    url.set_port(Some(port))
+        .expect("a URL with a host may have a port");
     url.into()
 }
 
@@ -50,10 +51,20 @@ pub async fn forward(listener: TcpListener, url: String) {
         let (client, _) = listener.accept().await.expect("it listens");
         if let Some(folder) = server.get_socket() {
             let path = folder.join(format!(".s.PGSQL.{}", server.get_port()));
-            tokio::spawn(copy(client, UnixStream::connect(path).await.expect("the server is there")));
+            tokio::spawn(copy(
+                client,
+                UnixStream::connect(path)
+                    .await
+                    .expect("the server is there"),
+            ));
         } else {
             let address = (server.get_host(), server.get_port());
-            tokio::spawn(copy(client, TcpStream::connect(address).await.expect("the server is there")));
+            tokio::spawn(copy(
+                client,
+                TcpStream::connect(address)
+                    .await
+                    .expect("the server is there"),
+            ));
         }
     }
 }

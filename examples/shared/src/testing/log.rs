@@ -17,20 +17,34 @@ impl Log {
     /// Collects what the future tells.
     pub fn of<F: Future>(&self, future: F) -> WithDispatch<F> {
         let log = self.clone();
-        future.with_subscriber(tracing_subscriber::fmt().with_ansi(false).with_writer(move || log.clone()).finish())
+        future.with_subscriber(
+            tracing_subscriber::fmt()
+                .with_ansi(false)
+                .with_writer(move || log.clone())
+                .finish(),
+        )
     }
 
     /// All that was told so far.
     #[must_use]
     pub fn text(&self) -> String {
-        self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.text
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Waits until so many lines have these words.
     pub async fn until(&self, words: &str, lines: usize) {
         loop {
             let more = self.more.notified();
-            if self.text().lines().filter(|line| line.contains(words)).count() >= lines {
+            if self
+                .text()
+                .lines()
+                .filter(|line| line.contains(words))
+                .count()
+                >= lines
+            {
                 return;
             }
             more.await;

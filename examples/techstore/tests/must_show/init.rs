@@ -13,9 +13,15 @@ use url::Url;
 use super::{HEAD, Outcome};
 
 /// Runs the body, and drops the databases that it made, however it ends.
-async fn dropping(database: &Database, names: [&str; 2], body: impl Future<Output = Outcome> + 'static) -> Outcome {
+async fn dropping(
+    database: &Database,
+    names: [&str; 2],
+    body: impl Future<Output = Outcome> + 'static,
+) -> Outcome {
     drop_all(database, names).await?;
-    let outcome = tokio::task::LocalSet::new().run_until(async { tokio::task::spawn_local(body).await }).await;
+    let outcome = tokio::task::LocalSet::new()
+        .run_until(async { tokio::task::spawn_local(body).await })
+        .await;
     drop_all(database, names).await?;
     outcome?
 }
@@ -23,7 +29,9 @@ async fn dropping(database: &Database, names: [&str; 2], body: impl Future<Outpu
 async fn drop_all(database: &Database, names: [&str; 2]) -> sqlx::Result<()> {
     for name in names {
         let drop = format!("drop database if exists \"{name}\"");
-        sqlx::query(AssertSqlSafe(drop)).execute(&database.pool()).await?;
+        sqlx::query(AssertSqlSafe(drop))
+            .execute(&database.pool())
+            .await?;
     }
     Ok(())
 }
@@ -38,25 +46,38 @@ fn names(database: &Database) -> [String; 2] {
 fn dot_env(database: &Database, name: &str) -> String {
     let url = Url::parse(database.url()).unwrap();
     let decoded = |text: &str| percent_decode_str(text).decode_utf8().unwrap().into_owned();
-    let host = url.query_pairs().find(|(name, _)| name == "host").map(|(_, host)| host.into_owned());
+    let host = url
+        .query_pairs()
+        .find(|(name, _)| name == "host")
+        .map(|(_, host)| host.into_owned());
     let server = host.unwrap_or_else(|| decoded(url.host_str().unwrap()));
     let port = database.connect_options().get_port();
     let user = decoded(url.username());
-    let password = url.password().map(|password| format!("POSTGRES_PASSWORD='{}'\n", decoded(password)));
+    let password = url
+        .password()
+        .map(|password| format!("POSTGRES_PASSWORD='{}'\n", decoded(password)));
     let password = password.unwrap_or_default();
-    format!("{password}POSTGRES_SERVER='{server}'\nPOSTGRES_PORT={port}\nPOSTGRES_USER='{user}'\nPOSTGRES_DB={name}\n")
+    format!(
+        "{password}POSTGRES_SERVER='{server}'\nPOSTGRES_PORT={port}\nPOSTGRES_USER='{user}'\nPOSTGRES_DB={name}\n"
+    )
 }
 
 /// The program, in a folder with a `.env` file and without any variable that would beat it.
 fn techstore(folder: &std::path::Path, command: &str) -> Output {
     let mut program = Command::new(env!("CARGO_BIN_EXE_ebbtide-example-techstore"));
     for (name, _) in std::env::vars_os() {
-        let is_ours = name.to_str().is_some_and(|name| name.starts_with("POSTGRES_") || name.ends_with("DATABASE_URL"));
+        let is_ours = name
+            .to_str()
+            .is_some_and(|name| name.starts_with("POSTGRES_") || name.ends_with("DATABASE_URL"));
         if is_ours {
             program.env_remove(name);
         }
     }
-    program.args(command.split(' ')).current_dir(folder).output().unwrap()
+    program
+        .args(command.split(' '))
+        .current_dir(folder)
+        .output()
+        .unwrap()
 }
 
 #[ebbtide::test]
@@ -75,16 +96,28 @@ async fn init_creates_both_databases_and_migrates_them(database: Database) -> Ou
             };
             let first = said("init");
             for name in [&name, &test_name] {
-                assert!(first.contains(&format!("database {name}: created and migrated, {HEAD}")), "{first}");
+                assert!(
+                    first.contains(&format!("database {name}: created and migrated, {HEAD}")),
+                    "{first}"
+                );
             }
             let second = said("init");
             for name in [&name, &test_name] {
-                assert!(second.contains(&format!("database {name}: there already, migrated, {HEAD}")), "{second}");
+                assert!(
+                    second.contains(&format!("database {name}: there already, migrated, {HEAD}")),
+                    "{second}"
+                );
             }
             let down = said("down 0");
-            assert!(down.contains("undone: current none, expected 20250507073000"), "{down}");
+            assert!(
+                down.contains("undone: current none, expected 20250507073000"),
+                "{down}"
+            );
             let third = said("init");
-            assert!(third.contains(&format!("database {name}: there already, migrated, {HEAD}")), "{third}");
+            assert!(
+                third.contains(&format!("database {name}: there already, migrated, {HEAD}")),
+                "{third}"
+            );
             Ok(())
         }
     };
@@ -96,19 +129,35 @@ async fn init_waits_for_a_server_that_accepts_connections_late(database: Databas
     let [name, _] = names(&database);
     let (socket, port) = reserved_port();
     let url: DatabaseUrl = through(port, database.url()).parse()?;
-    let mut settings = Settings::read(|variable| (variable == "DATABASE_URL").then(|| url.as_str().to_owned()))?;
+    let mut settings =
+        Settings::read(|variable| (variable == "DATABASE_URL").then(|| url.as_str().to_owned()))?;
     settings.test_database = url.with_name(&name);
-    let (own, server, test_name) = (database.name().to_owned(), database.url().to_owned(), name.clone());
+    let (own, server, test_name) = (
+        database.name().to_owned(),
+        database.url().to_owned(),
+        name.clone(),
+    );
     let body = async move {
         let log = Log::default();
-        let initialised = tokio::task::spawn_local(log.of(async move { init(&settings, Patience::default()).await }));
+        let initialised = tokio::task::spawn_local(
+            log.of(async move { init(&settings, Patience::default()).await }),
+        );
         // Nobody listens.
         log.until("waiting for the database: ", 2).await;
         let relay = tokio::spawn(forward(socket.listen(16)?, server));
         let [shop, test] = initialised.await??;
-        assert_eq!((shop.name, shop.is_new, shop.schema.to_string()), (own, false, HEAD.to_owned()));
-        assert_eq!((test.name, test.is_new, test.schema.to_string()), (test_name, true, HEAD.to_owned()));
-        open(&url, PoolSettings::default(), Patience::default()).await?.close().await;
+        assert_eq!(
+            (shop.name, shop.is_new, shop.schema.to_string()),
+            (own, false, HEAD.to_owned())
+        );
+        assert_eq!(
+            (test.name, test.is_new, test.schema.to_string()),
+            (test_name, true, HEAD.to_owned())
+        );
+        open(&url, PoolSettings::default(), Patience::default())
+            .await?
+            .close()
+            .await;
         relay.abort();
         Ok(())
     };

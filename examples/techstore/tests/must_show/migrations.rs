@@ -27,15 +27,27 @@ fn with_more(files: &[(&str, &str)]) -> std::io::Result<TempDir> {
 /// What knows this folder and nothing of the shop's.
 fn harness(folder: &TempDir) -> ebbtide::Result<Harness> {
     let builder = Harness::builder().config_file(folder.path().join("ebbtide.toml"));
-    builder.migrations(folder.path().join("migrations")).without_seeds().build()
+    builder
+        .migrations(folder.path().join("migrations"))
+        .without_seeds()
+        .build()
 }
 
 #[tokio::test]
 async fn up_down_up_leaves_the_same_catalog_for_every_reversible_migration() -> Outcome {
     let report = ebbtide::harness()?.check_reversible().await?;
     assert!(report.is_clean(), "{report}");
-    let looked_at: Vec<(&str, bool)> = report.steps.iter().map(|step| (&*step.version, step.reversible)).collect();
-    let versions = ["20250501080000", "20250502091500", "20250505100000", "20250507073000"];
+    let looked_at: Vec<(&str, bool)> = report
+        .steps
+        .iter()
+        .map(|step| (&*step.version, step.reversible))
+        .collect();
+    let versions = [
+        "20250501080000",
+        "20250502091500",
+        "20250505100000",
+        "20250507073000",
+    ];
     assert_eq!(looked_at, versions.map(|version| (version, true)));
     Ok(())
 }
@@ -65,7 +77,8 @@ migration 20250510090000 (reviews): down does not lead back to what was there be
 ";
     assert!(said.starts_with(wanted), "{said}");
     assert!(
-        said.contains("up is refused the second time: ") && said.contains("type \"stars\" already exists"),
+        said.contains("up is refused the second time: ")
+            && said.contains("type \"stars\" already exists"),
         "{said}"
     );
     Ok(())
@@ -74,13 +87,19 @@ migration 20250510090000 (reviews): down does not lead back to what was there be
 #[tokio::test]
 async fn two_migrations_with_the_same_version_are_an_error_that_names_both_files() -> Outcome {
     let folder = with_more(&[
-        ("20250502091500_discounts.up.sql", "create table discounts (id bigint primary key);"),
+        (
+            "20250502091500_discounts.up.sql",
+            "create table discounts (id bigint primary key);",
+        ),
         ("20250502091500_discounts.down.sql", "drop table discounts;"),
     ])?;
     let error = harness(&folder)?.provision().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::MigrationSource);
     let said = error.to_string();
-    assert!(said.contains("two migrations have the version 20250502091500"), "{said}");
+    assert!(
+        said.contains("two migrations have the version 20250502091500"),
+        "{said}"
+    );
     for file in ["20250502091500_products", "20250502091500_discounts"] {
         assert!(said.contains(file), "{said}");
     }
@@ -92,7 +111,12 @@ async fn the_shop_goes_down_and_up_with_its_own_commands(database: Database) -> 
     let pool = database.pool();
     let head = Schema::read(&mut *pool.acquire().await?).await?;
     let state = down(&pool, 20_250_502_091_500).await?;
-    assert!(state.to_string().starts_with("current 20250502091500, expected 20250507073000: not run yet: "), "{state}");
+    assert!(
+        state
+            .to_string()
+            .starts_with("current 20250502091500, expected 20250507073000: not run yet: "),
+        "{state}"
+    );
     assert_eq!(up(&pool).await?.to_string(), HEAD);
     let again = Schema::read(&mut *pool.acquire().await?).await?;
     assert_eq!(head.compare(&again).to_string(), "no difference");

@@ -18,25 +18,42 @@ use super::Outcome;
 const PRODUCTS: &str = "/api/v1/products";
 const REQUESTS: usize = 40;
 
-const ONE_CONNECTION: PoolSettings = PoolSettings { size: 1, overflow: 0, timeout: Duration::from_secs(30) };
+const ONE_CONNECTION: PoolSettings = PoolSettings {
+    size: 1,
+    overflow: 0,
+    timeout: Duration::from_secs(30),
+};
 /// For requests that shall not get one.
-const IMPATIENT: PoolSettings = PoolSettings { timeout: Duration::from_millis(200), ..ONE_CONNECTION };
+const IMPATIENT: PoolSettings = PoolSettings {
+    timeout: Duration::from_millis(200),
+    ..ONE_CONNECTION
+};
 
 /// The application's sessions, and how many of them wait for a lock.
 async fn sessions(observer: &mut PgConnection) -> sqlx::Result<(i64, i64)> {
-    let sessions = "select count(*), count(*) filter (where wait_event_type = 'Lock') from pg_stat_activity
+    let sessions =
+        "select count(*), count(*) filter (where wait_event_type = 'Lock') from pg_stat_activity
                     where datname = current_database() and application_name = 'techstore'";
     sqlx::query_as(sessions).fetch_one(observer).await
 }
 
 #[ebbtide::test]
-async fn forty_requests_at_once_are_all_answered_on_fifteen_sessions(database: Database) -> Outcome {
-    let pool = open(&database.url().parse()?, PoolSettings::default(), Patience::default()).await?;
+async fn forty_requests_at_once_are_all_answered_on_fifteen_sessions(
+    database: Database,
+) -> Outcome {
+    let pool = open(
+        &database.url().parse()?,
+        PoolSettings::default(),
+        Patience::default(),
+    )
+    .await?;
     let app = App::new(pool.clone()).router();
     let mut observer = PgConnection::connect_with(&database.connect_options()).await?;
     let mut locker = PgConnection::connect_with(&database.connect_options()).await?;
     let mut locked = locker.begin().await?;
-    locked.execute("lock table products in access exclusive mode").await?;
+    locked
+        .execute("lock table products in access exclusive mode")
+        .await?;
     let mut requests: JoinSet<(StatusCode, usize)> = JoinSet::new();
     for _ in 0..REQUESTS {
         let app: Router = app.clone();
@@ -69,7 +86,9 @@ async fn forty_requests_at_once_are_all_answered_on_fifteen_sessions(database: D
 
 #[ebbtide::test]
 async fn an_exhausted_pool_answers_503_and_recovers(database: Database) -> Outcome {
-    let pool = IMPATIENT.options().connect_lazy_with(database.connect_options());
+    let pool = IMPATIENT
+        .options()
+        .connect_lazy_with(database.connect_options());
     let app = App::new(pool.clone()).router();
     // A busy machine may need longer than that to connect.
     let held = loop {
@@ -82,7 +101,10 @@ async fn an_exhausted_pool_answers_503_and_recovers(database: Database) -> Outco
     assert_eq!(get(&app, PRODUCTS).await, refusal);
     assert_eq!(get(&app, "/health/db").await, refusal);
     let unready = json!({"ready": false, "reason": error});
-    assert_eq!(get(&app, "/health/ready").await, (StatusCode::SERVICE_UNAVAILABLE, unready));
+    assert_eq!(
+        get(&app, "/health/ready").await,
+        (StatusCode::SERVICE_UNAVAILABLE, unready)
+    );
     drop(held);
     while get(&app, PRODUCTS).await.0 != StatusCode::OK {}
     pool.close().await;
@@ -94,14 +116,26 @@ async fn a_connection_that_died_in_the_pool_is_replaced(database: Database) -> O
     let careful = ONE_CONNECTION.options();
     // What would be answered without the pre-ping.
     let careless = careful.clone().test_before_acquire(false);
-    for (options, wanted) in [(careful, StatusCode::OK), (careless, StatusCode::INTERNAL_SERVER_ERROR)] {
+    for (options, wanted) in [
+        (careful, StatusCode::OK),
+        (careless, StatusCode::INTERNAL_SERVER_ERROR),
+    ] {
         let pool = options.connect_with(database.connect_options()).await?;
         let app = App::new(pool.clone()).router();
-        let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&pool).await?;
+        let pid: i32 = sqlx::query_scalar("select pg_backend_pid()")
+            .fetch_one(&pool)
+            .await?;
         let mut observer = PgConnection::connect_with(&database.connect_options()).await?;
-        sqlx::query("select pg_terminate_backend($1)").bind(pid).execute(&mut observer).await?;
+        sqlx::query("select pg_terminate_backend($1)")
+            .bind(pid)
+            .execute(&mut observer)
+            .await?;
         let lives = "select exists (select from pg_stat_activity where pid = $1)";
-        while sqlx::query_scalar(lives).bind(pid).fetch_one(&mut observer).await? {}
+        while sqlx::query_scalar(lives)
+            .bind(pid)
+            .fetch_one(&mut observer)
+            .await?
+        {}
         let (status, answer) = get(&app, PRODUCTS).await;
         assert_eq!(status, wanted, "{answer}");
         pool.close().await;
@@ -112,9 +146,15 @@ async fn a_connection_that_died_in_the_pool_is_replaced(database: Database) -> O
 #[tokio::test]
 async fn a_server_that_is_gone_is_not_called_an_exhausted_pool() {
     let (socket, port) = reserved_port();
-    let options = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(port).username("nobody");
+    let options = PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(port)
+        .username("nobody");
     let app = App::new(IMPATIENT.options().connect_lazy_with(options)).router();
-    let refusal = (StatusCode::SERVICE_UNAVAILABLE, json!({"error": "the database cannot be reached"}));
+    let refusal = (
+        StatusCode::SERVICE_UNAVAILABLE,
+        json!({"error": "the database cannot be reached"}),
+    );
     assert_eq!(get(&app, PRODUCTS).await, refusal);
     drop(socket);
 }

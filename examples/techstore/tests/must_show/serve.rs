@@ -10,8 +10,13 @@ use super::Outcome;
 
 fn serve(database: &Database) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ebbtide-example-techstore"));
-    command.arg("serve").env("DATABASE_URL", database.url()).env("TECHSTORE_ADDRESS", "127.0.0.1:0");
-    command.env_remove("TEST_DATABASE_URL").stderr(Stdio::piped());
+    command
+        .arg("serve")
+        .env("DATABASE_URL", database.url())
+        .env("TECHSTORE_ADDRESS", "127.0.0.1:0");
+    command
+        .env_remove("TEST_DATABASE_URL")
+        .stderr(Stdio::piped());
     command
 }
 
@@ -33,11 +38,17 @@ fn serves_until(signal: &str, database: &Database) -> Outcome {
         }
     };
     let mut connection = TcpStream::connect(&address)?;
-    connection.write_all(b"GET /health/ready HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n")?;
+    connection
+        .write_all(b"GET /health/ready HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     connection.read_to_string(&mut answer)?;
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("{\"ready\":true}"), "{answer}");
-    let sent = Command::new("kill").args([signal, &program.id().to_string()]).status()?;
+    assert!(
+        answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("{\"ready\":true}"),
+        "{answer}"
+    );
+    let sent = Command::new("kill")
+        .args([signal, &program.id().to_string()])
+        .status()?;
     assert!(sent.success());
     assert!(program.wait()?.success());
     Ok(())
@@ -48,7 +59,10 @@ fn the_program_does_not_serve_an_unmigrated_database(database: Database) -> Outc
     let output = serve(&database).output()?;
     let said = String::from_utf8(output.stderr)?;
     assert!(!output.status.success(), "{said}");
-    assert!(said.contains("current none, expected 20250507073000"), "{said}");
+    assert!(
+        said.contains("current none, expected 20250507073000"),
+        "{said}"
+    );
     assert!(said.contains("run the command `init` first"), "{said}");
     Ok(())
 }

@@ -12,8 +12,11 @@ async fn every_table_has_the_base_columns(mut tx: Tx) -> Outcome {
                      and attname in ('id', 'is_active', 'created_at', 'updated_at') and attnotnull
                    group by relname order by relname";
     let columns: Vec<(String, Vec<String>)> = sqlx::query_as(columns).fetch_all(&mut *tx).await?;
-    let base = ["created_at", "id", "is_active", "updated_at"].map(str::to_owned).to_vec();
-    let wanted = ["categories", "customers", "orders", "products"].map(|table| (table.to_owned(), base.clone()));
+    let base = ["created_at", "id", "is_active", "updated_at"]
+        .map(str::to_owned)
+        .to_vec();
+    let wanted = ["categories", "customers", "orders", "products"]
+        .map(|table| (table.to_owned(), base.clone()));
     assert_eq!(columns, wanted);
     Ok(())
 }
@@ -27,6 +30,10 @@ async fn every_table_keeps_updated_at(mut tx: Tx) -> Outcome {
     assert_eq!(without, Vec::<String>::new());
     let update = "update categories set name = 'Monitors' where name = 'Screens'
                   returning is_active and updated_at > created_at";
-    assert!(sqlx::query_scalar::<_, bool>(update).fetch_one(&mut *tx).await?);
+    assert!(
+        sqlx::query_scalar::<_, bool>(update)
+            .fetch_one(&mut *tx)
+            .await?
+    );
     Ok(())
 }

@@ -15,10 +15,18 @@ use super::app::{LOGIN, REGISTER, app, laura};
 async fn a_user_registers_and_logs_in(sandbox: Sandbox) -> Outcome {
     let app = app(sandbox.clone());
     let account = json!({"id": 1, "email": "laura@example.com", "organization": "Harbour Office"});
-    assert_eq!(post(&app, REGISTER, &laura()).await, (StatusCode::CREATED, account.clone()));
+    assert_eq!(
+        post(&app, REGISTER, &laura()).await,
+        (StatusCode::CREATED, account.clone())
+    );
     let credentials = json!({"email": "LAURA@example.com", "password": "correct horse battery"});
-    assert_eq!(post(&app, LOGIN, &credentials).await, (StatusCode::OK, account));
-    let organizations: i64 = sqlx::query_scalar("select count(*) from organizations").fetch_one(&*sandbox).await?;
+    assert_eq!(
+        post(&app, LOGIN, &credentials).await,
+        (StatusCode::OK, account)
+    );
+    let organizations: i64 = sqlx::query_scalar("select count(*) from organizations")
+        .fetch_one(&*sandbox)
+        .await?;
     assert_eq!(organizations, 2, "that of the seeds was joined");
     Ok(())
 }
@@ -28,9 +36,15 @@ async fn an_organization_that_is_not_there_is_founded(sandbox: Sandbox) -> Outco
     let app = app(sandbox.clone());
     let mut registration = laura();
     registration["organization"] = "Lighthouse".into();
-    assert_eq!(post(&app, REGISTER, &registration).await.0, StatusCode::CREATED);
+    assert_eq!(
+        post(&app, REGISTER, &registration).await.0,
+        StatusCode::CREATED
+    );
     let members = "select count(*) from users join organizations on organizations.id = organization_id where name = $1";
-    let members: i64 = sqlx::query_scalar(members).bind("Lighthouse").fetch_one(&*sandbox).await?;
+    let members: i64 = sqlx::query_scalar(members)
+        .bind("Lighthouse")
+        .fetch_one(&*sandbox)
+        .await?;
     assert_eq!(members, 1);
     Ok(())
 }
@@ -38,7 +52,9 @@ async fn an_organization_that_is_not_there_is_founded(sandbox: Sandbox) -> Outco
 // With the tests above, in any order: each begins with the ids and the rows of the seeds.
 #[ebbtide::test]
 async fn the_next_test_sees_nobody(sandbox: Sandbox) -> Outcome {
-    let users: i64 = sqlx::query_scalar("select count(*) from users").fetch_one(&*sandbox).await?;
+    let users: i64 = sqlx::query_scalar("select count(*) from users")
+        .fetch_one(&*sandbox)
+        .await?;
     assert_eq!(users, 0);
     let (status, account) = post(&app(sandbox.clone()), REGISTER, &laura()).await;
     assert_eq!((status, &account["id"]), (StatusCode::CREATED, &json!(1)));
@@ -49,12 +65,17 @@ async fn the_next_test_sees_nobody(sandbox: Sandbox) -> Outcome {
 async fn a_duplicate_registration_is_a_conflict(sandbox: Sandbox) -> Outcome {
     let app = app(sandbox.clone());
     assert_eq!(post(&app, REGISTER, &laura()).await.0, StatusCode::CREATED);
-    let conflict = (StatusCode::CONFLICT, json!({"error": "this address is registered already"}));
+    let conflict = (
+        StatusCode::CONFLICT,
+        json!({"error": "this address is registered already"}),
+    );
     assert_eq!(post(&app, REGISTER, &laura()).await, conflict);
     let mut shouted = laura();
     shouted["email"] = "LAURA@EXAMPLE.COM".into();
     assert_eq!(post(&app, REGISTER, &shouted).await, conflict);
-    let users: i64 = sqlx::query_scalar("select count(*) from users").fetch_one(&*sandbox).await?;
+    let users: i64 = sqlx::query_scalar("select count(*) from users")
+        .fetch_one(&*sandbox)
+        .await?;
     assert_eq!(users, 1);
     Ok(())
 }
@@ -72,7 +93,15 @@ async fn of_registrations_at_the_same_time_one_succeeds(database: ebbtide::Datab
     );
     let mut statuses = [a.0, b.0, c.0, d.0];
     statuses.sort();
-    assert_eq!(statuses, [StatusCode::CREATED, StatusCode::CONFLICT, StatusCode::CONFLICT, StatusCode::CONFLICT]);
+    assert_eq!(
+        statuses,
+        [
+            StatusCode::CREATED,
+            StatusCode::CONFLICT,
+            StatusCode::CONFLICT,
+            StatusCode::CONFLICT
+        ]
+    );
     Ok(())
 }
 
@@ -80,7 +109,10 @@ async fn of_registrations_at_the_same_time_one_succeeds(database: ebbtide::Datab
 async fn a_wrong_password_is_unauthorized(sandbox: Sandbox) {
     let app = app(sandbox.clone());
     assert_eq!(post(&app, REGISTER, &laura()).await.0, StatusCode::CREATED);
-    let unauthorized = (StatusCode::UNAUTHORIZED, json!({"error": "wrong address or password"}));
+    let unauthorized = (
+        StatusCode::UNAUTHORIZED,
+        json!({"error": "wrong address or password"}),
+    );
     let wrong = json!({"email": "laura@example.com", "password": "correct horse batteries"});
     assert_eq!(post(&app, LOGIN, &wrong).await, unauthorized);
     // Nor is an address betrayed that nobody has registered.
@@ -102,14 +134,27 @@ async fn bad_input_is_unprocessable(sandbox: Sandbox) -> Outcome {
         (with("password", "short".into()), "password"),
         (with("organization", " ".into()), "organization"),
         (with("password", 7.into()), "password"),
-        (json!({"email": "laura@example.com", "password": "correct horse battery"}), "organization"),
+        (
+            json!({"email": "laura@example.com", "password": "correct horse battery"}),
+            "organization",
+        ),
     ] {
         let (status, body) = post(&app, REGISTER, &bad).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{bad}: {body}");
-        assert!(body["error"].as_str().unwrap().contains(named), "{bad}: {body}");
+        assert!(
+            body["error"].as_str().unwrap().contains(named),
+            "{bad}: {body}"
+        );
     }
-    assert_eq!(post(&app, LOGIN, &json!({"email": "laura@example.com"})).await.0, StatusCode::UNPROCESSABLE_ENTITY);
-    let users: i64 = sqlx::query_scalar("select count(*) from users").fetch_one(&*sandbox).await?;
+    assert_eq!(
+        post(&app, LOGIN, &json!({"email": "laura@example.com"}))
+            .await
+            .0,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
+    let users: i64 = sqlx::query_scalar("select count(*) from users")
+        .fetch_one(&*sandbox)
+        .await?;
     assert_eq!(users, 0);
     Ok(())
 }
@@ -118,18 +163,29 @@ async fn bad_input_is_unprocessable(sandbox: Sandbox) -> Outcome {
 async fn the_password_is_kept_as_an_argon2_hash(sandbox: Sandbox) -> Outcome {
     let app = app(sandbox.clone());
     post(&app, REGISTER, &laura()).await;
-    let hash: String = sqlx::query_scalar("select password_hash from users").fetch_one(&*sandbox).await?;
+    let hash: String = sqlx::query_scalar("select password_hash from users")
+        .fetch_one(&*sandbox)
+        .await?;
     assert!(hash.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{hash}");
     Ok(())
 }
 
 #[ebbtide::test]
 async fn a_user_registers_and_logs_in_over_a_real_port(sandbox: Sandbox) -> Outcome {
-    let running = start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), app(sandbox.clone())).await?;
+    let running = start(
+        SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        app(sandbox.clone()),
+    )
+    .await?;
     // Whatever proxy the machine has is not for us.
     let client = reqwest::Client::builder().no_proxy().build()?;
-    let post =
-        async |path: &str| client.post(format!("http://{}{path}", running.address())).json(&laura()).send().await;
+    let post = async |path: &str| {
+        client
+            .post(format!("http://{}{path}", running.address()))
+            .json(&laura())
+            .send()
+            .await
+    };
     assert_eq!(post(REGISTER).await?.status(), 201);
     assert_eq!(post(REGISTER).await?.status(), 409);
     let account: Value = post(LOGIN).await?.error_for_status()?.json().await?;

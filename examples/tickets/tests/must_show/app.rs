@@ -10,7 +10,10 @@ pub(crate) const LOGIN: &str = "/api/v1/auth/login";
 
 /// The real router, with hashes that cost next to nothing.
 pub(crate) fn app(pool: PgPool) -> Router {
-    let cheap = PasswordCost { memory_kib: 8, passes: 1 };
+    let cheap = PasswordCost {
+        memory_kib: 8,
+        passes: 1,
+    };
     App::new(pool, Passwords::new(cheap).unwrap()).router()
 }
 

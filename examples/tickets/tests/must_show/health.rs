@@ -15,7 +15,10 @@ async fn health_tells_status_database_and_schema(sandbox: Sandbox) {
         "database": "connected",
         "schema": "current 20250410083000, expected 20250410083000",
     });
-    assert_eq!(get(&app(sandbox.clone()), "/health").await, (StatusCode::OK, healthy));
+    assert_eq!(
+        get(&app(sandbox.clone()), "/health").await,
+        (StatusCode::OK, healthy)
+    );
 }
 
 #[ebbtide::test(migrations = false)]
@@ -32,12 +35,26 @@ async fn health_is_unhealthy_with_the_reason_on_an_unmigrated_database(database:
 #[tokio::test]
 async fn health_is_unhealthy_with_the_reason_when_no_server_answers() {
     let (socket, port) = reserved_port();
-    let options = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(port).username("nobody");
+    let options = PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(port)
+        .username("nobody");
     // A pool tries again until its limit when a connection is refused.
-    let pool = PgPoolOptions::new().acquire_timeout(std::time::Duration::from_millis(50)).connect_lazy_with(options);
+    let pool = PgPoolOptions::new()
+        .acquire_timeout(std::time::Duration::from_millis(50))
+        .connect_lazy_with(options);
     let (status, body) = get(&app(pool), "/health").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!((&body["status"], &body["schema"]), (&json!("unhealthy"), &json!("unknown")));
-    assert!(body["database"].as_str().unwrap().starts_with("unreachable: "), "{body}");
+    assert_eq!(
+        (&body["status"], &body["schema"]),
+        (&json!("unhealthy"), &json!("unknown"))
+    );
+    assert!(
+        body["database"]
+            .as_str()
+            .unwrap()
+            .starts_with("unreachable: "),
+        "{body}"
+    );
     drop(socket);
 }

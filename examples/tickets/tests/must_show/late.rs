@@ -30,8 +30,12 @@ async fn a_server_that_accepts_connections_late_is_waited_for(database: Database
     // Now it is there.
     let relay = tokio::spawn(forward(listener, database.url().to_owned()));
     let pool = opening.await??;
-    let name: String = sqlx::query_scalar("select current_database()").fetch_one(&pool).await?;
-    let own: String = sqlx::query_scalar("select current_database()").fetch_one(&database.pool()).await?;
+    let name: String = sqlx::query_scalar("select current_database()")
+        .fetch_one(&pool)
+        .await?;
+    let own: String = sqlx::query_scalar("select current_database()")
+        .fetch_one(&database.pool())
+        .await?;
     assert_eq!(name, own);
     pool.close().await;
     relay.abort();
@@ -41,12 +45,22 @@ async fn a_server_that_accepts_connections_late_is_waited_for(database: Database
 #[ebbtide::test]
 async fn a_server_that_never_comes_is_not_waited_for_ever(database: Database) {
     let (socket, port) = reserved_port();
-    let patience = Patience { within: Duration::from_millis(100), pause: Duration::from_millis(10) };
-    let error = open(&through(port, database.url()), patience).await.unwrap_err();
-    assert!(matches!(error, StartError::Connect(ConnectError::NoServer { .. })), "{error:?}");
+    let patience = Patience {
+        within: Duration::from_millis(100),
+        pause: Duration::from_millis(10),
+    };
+    let error = open(&through(port, database.url()), patience)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, StartError::Connect(ConnectError::NoServer { .. })),
+        "{error:?}"
+    );
     let said = error.to_string();
     assert!(
-        said.starts_with(&format!("PostgreSQL at 127.0.0.1:{port} accepts no connections after 100ms: ")),
+        said.starts_with(&format!(
+            "PostgreSQL at 127.0.0.1:{port} accepts no connections after 100ms: "
+        )),
         "{said}"
     );
     assert!(said.contains("refused"), "{said}");
@@ -58,10 +72,18 @@ async fn a_refusal_that_will_not_pass_is_not_waited_for(database: Database) -> O
     let mut url = Url::parse(database.url())?;
     url.set_path("/there_is_no_such_database");
     let log = Log::default();
-    let error = log.of(open(url.as_str(), Patience::default())).await.unwrap_err();
-    let StartError::Connect(ConnectError::Refused { source, .. }) = error else { panic!("{error:?}") };
+    let error = log
+        .of(open(url.as_str(), Patience::default()))
+        .await
+        .unwrap_err();
+    let StartError::Connect(ConnectError::Refused { source, .. }) = error else {
+        panic!("{error:?}")
+    };
     // invalid_catalog_name
-    assert_eq!(source.as_database_error().unwrap().code().as_deref(), Some("3D000"));
+    assert_eq!(
+        source.as_database_error().unwrap().code().as_deref(),
+        Some("3D000")
+    );
     assert!(!log.text().contains(WAITING), "{}", log.text());
     Ok(())
 }

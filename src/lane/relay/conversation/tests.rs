@@ -19,7 +19,10 @@ impl PartialEq<(&str, &str)> for Sent {
 
 /// Our statements as angles, all else by the messages' kinds.
 fn sent(out: &Outbox) -> Sent {
-    Sent(kinds(&out.to_server).replace("CPBECC", "<>"), kinds(&out.to_client))
+    Sent(
+        kinds(&out.to_server).replace("CPBECC", "<>"),
+        kinds(&out.to_client),
+    )
 }
 
 fn kinds(mut bytes: &[u8]) -> String {
@@ -60,7 +63,10 @@ const FAILED: (u8, &[u8]) = (b'Z', b"E");
 #[test]
 fn a_statement_is_framed_and_the_client_sees_its_own_answers_only() {
     let mut talk = inside();
-    assert_eq!(say_as_client(&mut talk, &[(b'Q', b"select 1\0")]), ("<>SQ<>S", ""));
+    assert_eq!(
+        say_as_client(&mut talk, &[(b'Q', b"select 1\0")]),
+        ("<>SQ<>S", "")
+    );
     assert!(!talk.hears_client());
     let answers = [DONE, IN, (b'T', b"" as &[u8]), (b'D', b""), DONE, IN, DONE];
     assert_eq!(hear(&mut talk, &answers), ("", "TDC"));
@@ -80,18 +86,40 @@ fn a_failed_statement_is_undone_before_the_client_may_go_on() {
 #[test]
 fn the_applications_transaction_is_left_alone_and_ours_goes_with_it() {
     let mut talk = inside();
-    assert_eq!(say_as_client(&mut talk, &[(b'Q', b"SAVEPOINT _sqlx_savepoint_1\0")]).0, "<>SQ");
+    assert_eq!(
+        say_as_client(&mut talk, &[(b'Q', b"SAVEPOINT _sqlx_savepoint_1\0")]).0,
+        "<>SQ"
+    );
     assert_eq!(hear(&mut talk, &[DONE, IN, DONE, IN]), ("", "CZ"));
     assert_eq!(say_as_client(&mut talk, &[(b'Q', b"select 1/0\0")]).0, "Q");
     assert_eq!(hear(&mut talk, &[(b'E', b""), FAILED]), ("", "EZ"));
-    assert_eq!(say_as_client(&mut talk, &[(b'Q', b"ROLLBACK TO SAVEPOINT _sqlx_savepoint_1\0")]).0, "Q");
+    assert_eq!(
+        say_as_client(
+            &mut talk,
+            &[(b'Q', b"ROLLBACK TO SAVEPOINT _sqlx_savepoint_1\0")]
+        )
+        .0,
+        "Q"
+    );
     assert_eq!(hear(&mut talk, &[DONE, IN]), ("<>S", "C"));
     assert_eq!(hear(&mut talk, &[DONE, IN]), ("", "Z"));
 }
 
 /// To one of our statements, when no `Sync` follows it.
-const OURS_DONE: [(u8, &[u8]); 6] = [(b'3', b""), (b'1', b""), (b'2', b""), DONE, (b'3', b""), (b'3', b"")];
-const EXECUTED: [(u8, &[u8]); 4] = [(b'B', b"\0s1\0"), (b'E', b"\0"), (b'C', b"P\0"), (b'S', b"")];
+const OURS_DONE: [(u8, &[u8]); 6] = [
+    (b'3', b""),
+    (b'1', b""),
+    (b'2', b""),
+    DONE,
+    (b'3', b""),
+    (b'3', b""),
+];
+const EXECUTED: [(u8, &[u8]); 4] = [
+    (b'B', b"\0s1\0"),
+    (b'E', b"\0"),
+    (b'C', b"P\0"),
+    (b'S', b""),
+];
 
 fn prepared(sql: &[u8]) -> Conversation {
     let mut talk = inside();
@@ -99,7 +127,10 @@ fn prepared(sql: &[u8]) -> Conversation {
     let messages = [(b'P', parse.as_slice()), (b'D', b"Ss1\0"), (b'S', b"")];
     assert_eq!(say_as_client(&mut talk, &messages).0, "<>PD<>S");
     assert_eq!(hear(&mut talk, &OURS_DONE), ("", ""));
-    assert_eq!(hear(&mut talk, &[(b'1', b""), (b't', b""), (b'n', b"")]).1, "1tn");
+    assert_eq!(
+        hear(&mut talk, &[(b'1', b""), (b't', b""), (b'n', b"")]).1,
+        "1tn"
+    );
     assert_eq!(hear(&mut talk, &OURS_DONE), ("", ""));
     assert_eq!(hear(&mut talk, &[IN]), ("", "Z"));
     talk
@@ -110,13 +141,23 @@ fn an_extended_query_is_framed_by_its_answers() {
     let mut talk = prepared(b"insert into t values (1)");
     assert_eq!(say_as_client(&mut talk, &EXECUTED).0, "<>BEC<>S");
     hear(&mut talk, &OURS_DONE);
-    assert_eq!(hear(&mut talk, &[(b'2', b""), (b'D', b""), DONE, (b'N', b""), (b'3', b"")]).1, "2DCN3");
+    assert_eq!(
+        hear(
+            &mut talk,
+            &[(b'2', b""), (b'D', b""), DONE, (b'N', b""), (b'3', b"")]
+        )
+        .1,
+        "2DCN3"
+    );
     assert_eq!(hear(&mut talk, &OURS_DONE).1, "");
     assert_eq!(hear(&mut talk, &[IN]), ("", "Z"));
 
     assert_eq!(say_as_client(&mut talk, &EXECUTED).0, "<>BEC<>S");
     hear(&mut talk, &OURS_DONE);
-    assert_eq!(hear(&mut talk, &[(b'2', b""), (b'E', b""), FAILED]), ("<><>S", "2E"));
+    assert_eq!(
+        hear(&mut talk, &[(b'2', b""), (b'E', b""), FAILED]),
+        ("<><>S", "2E")
+    );
     assert_eq!(hear(&mut talk, &[DONE, DONE, IN]), ("", "Z"));
     assert!(talk.hears_client());
 }
@@ -125,7 +166,10 @@ fn an_extended_query_is_framed_by_its_answers() {
 fn an_error_before_the_clients_messages_is_told_to_it() {
     let mut talk = prepared(b"select 1");
     assert_eq!(say_as_client(&mut talk, &EXECUTED).0, "<>BEC<>S");
-    assert_eq!(hear(&mut talk, &[(b'3', b""), (b'E', b""), FAILED]), ("", "EZ"));
+    assert_eq!(
+        hear(&mut talk, &[(b'3', b""), (b'E', b""), FAILED]),
+        ("", "EZ")
+    );
     assert!(talk.hears_client());
 }
 
@@ -134,7 +178,10 @@ fn a_prepared_savepoint_is_known_when_it_is_executed() {
     let mut talk = prepared(b"savepoint a");
     assert_eq!(say_as_client(&mut talk, &EXECUTED).0, "<>BECS");
     hear(&mut talk, &OURS_DONE);
-    assert_eq!(hear(&mut talk, &[(b'2', b""), DONE, (b'3', b""), IN]).1, "2C3Z");
+    assert_eq!(
+        hear(&mut talk, &[(b'2', b""), DONE, (b'3', b""), IN]).1,
+        "2C3Z"
+    );
     assert_eq!(say_as_client(&mut talk, &[(b'Q', b"select 1\0")]).0, "Q");
 }
 
@@ -142,10 +189,19 @@ fn a_prepared_savepoint_is_known_when_it_is_executed() {
 fn nothing_is_added_outside_a_transaction_or_to_what_ends_it() {
     let mut talk = Conversation::new();
     hear(&mut talk, &[(b'Z', b"I")]);
-    assert_eq!(say_as_client(&mut talk, &[(b'Q', b"begin; savepoint _ebbtide\0")]).0, "Q");
+    assert_eq!(
+        say_as_client(&mut talk, &[(b'Q', b"begin; savepoint _ebbtide\0")]).0,
+        "Q"
+    );
     hear(&mut talk, &[DONE, DONE, IN]);
-    assert_eq!(say_as_client(&mut talk, &[(b'Q', b"insert into t values (1); commit\0")]).0, "Q");
-    assert_eq!(hear(&mut talk, &[DONE, (b'E', b""), (b'Z', b"I")]), ("", "CEZ"));
+    assert_eq!(
+        say_as_client(&mut talk, &[(b'Q', b"insert into t values (1); commit\0")]).0,
+        "Q"
+    );
+    assert_eq!(
+        hear(&mut talk, &[DONE, (b'E', b""), (b'Z', b"I")]),
+        ("", "CEZ")
+    );
 }
 
 #[test]
@@ -153,19 +209,34 @@ fn nothing_is_left_to_release_when_the_transaction_has_gone() {
     let mut talk = inside();
     say_as_client(&mut talk, &[(b'Q', b"savepoint a\0")]);
     hear(&mut talk, &[DONE, IN, DONE, IN]);
-    assert_eq!(say_as_client(&mut talk, &[(b'Q', b"rollback and chain\0")]).0, "Q");
+    assert_eq!(
+        say_as_client(&mut talk, &[(b'Q', b"rollback and chain\0")]).0,
+        "Q"
+    );
     assert_eq!(hear(&mut talk, &[DONE, IN]), ("", "CZ"));
-    assert_eq!(say_as_client(&mut talk, &[(b'Q', b"select 1\0")]).0, "<>SQ<>S");
+    assert_eq!(
+        say_as_client(&mut talk, &[(b'Q', b"select 1\0")]).0,
+        "<>SQ<>S"
+    );
 }
 
 #[test]
 fn the_client_may_talk_during_a_copy_and_is_not_heard_after_it() {
     let mut talk = inside();
-    assert_eq!(say_as_client(&mut talk, &[(b'Q', b"copy t from stdin\0")]).0, "<>SQ");
+    assert_eq!(
+        say_as_client(&mut talk, &[(b'Q', b"copy t from stdin\0")]).0,
+        "<>SQ"
+    );
     assert_eq!(hear(&mut talk, &[DONE, IN, (b'G', b"")]).1, "G");
     assert_eq!(say_as_client(&mut talk, &[(b'd', b"1\n")]).0, "d");
     assert_eq!(hear(&mut talk, &[(b'E', b""), FAILED]), ("<><>S", "E"));
     assert_eq!(hear(&mut talk, &[DONE, DONE, IN]).1, "Z");
-    assert_eq!(say_as_client(&mut talk, &[(b'd', b"2\n"), (b'c', b"")]).0, "");
-    assert_eq!(say_as_client(&mut talk, &[(b'Q', b"select 1\0")]).0, "<>SQ<>S");
+    assert_eq!(
+        say_as_client(&mut talk, &[(b'd', b"2\n"), (b'c', b"")]).0,
+        ""
+    );
+    assert_eq!(
+        say_as_client(&mut talk, &[(b'Q', b"select 1\0")]).0,
+        "<>SQ<>S"
+    );
 }
