@@ -16,7 +16,7 @@ use std::sync::mpsc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::harness::{self, Harness};
-use crate::lane::{Database, Kept};
+use crate::lane::{Database, KeptDatabase};
 use crate::test_arg;
 
 /// A database of the test's own from the process's own harness, as [`ebbtide::database`](crate::database()) gives it.
@@ -51,7 +51,7 @@ pub fn close(database: Database) -> Result<()> {
 ///
 /// # Errors
 /// As for [`Database::keep`].
-pub fn keep(database: Database) -> Result<Kept> {
+pub fn keep(database: Database) -> Result<KeptDatabase> {
     wait(database.keep())
 }
 

@@ -39,7 +39,7 @@ const KEEPALIVES: [(&str, &str); 3] = [
 ];
 
 /// How long a server may be without a connection for us before that is an error.
-const CROWDED: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where a server listens and who we are there.
 #[derive(Clone)]
@@ -146,8 +146,8 @@ impl ConnParams {
 
     /// The same server, with the plans of statements that take longer in its log: for superusers only.
     /// <https://www.postgresql.org/docs/current/auto-explain.html>
-    pub(crate) fn explaining(&self, longer_than: Duration) -> Self {
-        let milliseconds = longer_than.as_millis().to_string();
+    pub(crate) fn logging_plans(&self, slower_than: Duration) -> Self {
+        let milliseconds = slower_than.as_millis().to_string();
         let settings = [
             ("session_preload_libraries", "auto_explain"),
             ("auto_explain.log_min_duration", milliseconds.as_str()),
@@ -262,7 +262,7 @@ pub(crate) async fn patiently<F>(
 where
     F: Future<Output = Result<PgConnection, sqlx::Error>>,
 {
-    let mut patience = Patience::new("connecting", CROWDED);
+    let mut patience = Patience::new("connecting", CONNECT_TIMEOUT);
     loop {
         match connect().await {
             Err(error) if sql_error::is_crowded(&error) => {

@@ -26,7 +26,7 @@
 //! | a type of yours | whatever your [`TestArg`] makes of these |
 //!
 //! The attribute is [`ebbtide::test`](macro@crate::test). The functions need none; tests that are not asynchronous have
-//! [`blocking`]. Fixtures and migrations of some tests only are a [`Variant`].
+//! [`blocking`]. Fixtures and migrations of some tests only are a [`Setup`].
 //!
 //! What to install, migrate and seed is read from `ebbtide.toml` beside the package's `Cargo.toml`, or said on
 //! [`Harness::builder`]; an `EBBTIDE_*` variable beats both. Without any of them, `migrations/` and `seeds/` beside
@@ -43,7 +43,7 @@
 //! | `server.linger` | `EBBTIDE_LINGER` | how long the server outlives its last user, such as `500ms`, `30s`, `5m`. `30s` |
 //! | `server.keep` | `EBBTIDE_KEEP` | which tests' databases are kept to be looked at: `never`, `failed`, `always`. In the file and on the builder it holds for tests that do not say it themselves. `never` |
 //! | `server.keep_for` | `EBBTIDE_KEEP_FOR` | how long a kept database stays, and with it its server. `1h` |
-//! | `server.explain` | `EBBTIDE_EXPLAIN` | shows the plans of statements that take longer, such as `50ms`. None |
+//! | `server.log_plans_slower_than` | `EBBTIDE_LOG_PLANS_SLOWER_THAN` | shows the plans of statements that take longer, such as `50ms`. None |
 //! | `server.storage` | `EBBTIDE_STORAGE` | `memory`, `disk`, or `auto`: memory when 2 GiB are free there and no other user has taken our directory's name. `auto` |
 //! | `server.cache` | `EBBTIDE_CACHE` | `never`, or `auto`: prepared data of a container is kept in a volume for the next. `auto` |
 //! | `server.dedicated` | `EBBTIDE_DEDICATED` | `always`, `never`, or `auto`: a server of its own for contents that touch the whole server, such as `CREATE ROLE`: see [below](#roles-and-other-objects-of-the-server). `auto` |
@@ -141,7 +141,7 @@
 //! volume of the engine for each image (`ebbtide-cache-...`, at most four; `cache = "never"` does without).
 //! Without `/proc` (macOS), a native server whose supervisor was killed as well has to be ended by hand.
 //!
-//! On an external server templates and copies stay, for the next run: see [`Harness::reap`].
+//! On an external server templates and copies stay, for the next run: see [`Harness::clean_up`].
 //!
 //! # Can the schema be trusted?
 //! A template is verified when it is built: the ledger against the migration files (a version that is missing, unknown,
@@ -165,6 +165,7 @@
 mod advice;
 pub mod blocking;
 mod catalog;
+mod clean_up;
 mod config;
 mod conn;
 mod error;
@@ -172,7 +173,7 @@ mod error;
 pub mod fixtures;
 mod harness;
 mod lane;
-mod lane_leases;
+mod lane_lock;
 mod lexer;
 #[doc(hidden)]
 pub mod macro_support;
@@ -180,7 +181,6 @@ mod names;
 mod process;
 mod progress;
 mod provision;
-mod reap;
 mod scarcity;
 mod server;
 mod sql_error;
@@ -192,16 +192,16 @@ mod wait;
 pub use ebbtide_macros::{PgEnum, test};
 
 pub use catalog::{Difference, LedgerClaim, ObjectKind, Schema, SchemaDiff, SchemaObject};
+pub use clean_up::CleanUpReport;
 pub use config::{
     Backend, Builder, Cache, Dedicated, Expect, Keep, Layout, MigrationCommand, Migrations, PgEnum,
     Plan, RustEnum, ServerUrl, Source, Sourced, Storage,
 };
 pub use error::{Error, ErrorKind, Result};
-pub use harness::{DriftReport, Harness, Health, ServerReport, TemplateReport, Variant, harness};
-pub use lane::{Database, IsolationLevel, Kept, Sandbox, Tx, TxOptions};
+pub use harness::{DriftReport, Harness, Health, ServerReport, Setup, TemplateReport, harness};
+pub use lane::{Database, IsolationLevel, KeptDatabase, Sandbox, Tx, TxOptions};
 pub use names::Fingerprint;
 pub use provision::{
     MigrationReport, PhaseReport, ProvisionReport, ReversibleReport, ReversibleStep, SeedReport,
 };
-pub use reap::ReapReport;
 pub use test_arg::{TestArg, TestContext, database, sandbox, tx, tx_with};

@@ -12,10 +12,10 @@ use tokio::sync::mpsc::UnboundedReceiver;
 pub use crate::config::Keep;
 use crate::config::PgEnum;
 use crate::error::{Error, Result};
+use crate::lane::Checkout;
 pub use crate::lane::IsolationLevel;
-use crate::lane::Loan;
 use crate::scarcity::Scarcity;
-pub use crate::test_arg::Isolation;
+pub use crate::test_arg::PoolKind;
 use crate::test_arg::{TestArg, TestContext, TestSpec, Verdict, during, end, poll_during};
 pub use tokio;
 
@@ -42,50 +42,50 @@ impl Test {
         }
     }
 
-    /// See [`Variant::fixture`](crate::Variant::fixture), as for the others.
+    /// See [`Setup::fixture`](crate::Setup::fixture), as for the others.
     #[must_use]
     pub fn fixture(self, path: &str, sql: &str) -> Self {
-        self.vary(|variant| variant.fixture(path, sql))
+        self.adjust(|setup| setup.fixture(path, sql))
     }
 
     #[must_use]
     pub fn migrations(self, folder: &str) -> Self {
-        self.vary(|variant| variant.migrations(folder))
+        self.adjust(|setup| setup.migrations(folder))
     }
 
     #[must_use]
     pub fn no_migrations(self) -> Self {
-        self.vary(crate::Variant::no_migrations)
+        self.adjust(crate::Setup::no_migrations)
     }
 
     #[must_use]
     pub fn migrator(self, migrator: &'static Migrator) -> Self {
-        self.vary(|variant| variant.migrator(migrator))
+        self.adjust(|setup| setup.migrator(migrator))
     }
 
     #[must_use]
     pub fn expect_table(self, table: &str) -> Self {
-        self.vary(|variant| variant.expect_table(table))
+        self.adjust(|setup| setup.expect_table(table))
     }
 
     #[must_use]
     pub fn expect_rows(self, table: &str, rows: u64) -> Self {
-        self.vary(|variant| variant.expect_rows(table, rows))
+        self.adjust(|setup| setup.expect_rows(table, rows))
     }
 
     #[must_use]
     pub fn expect_enum(self, name: &str, labels: &[&str]) -> Self {
-        self.vary(|variant| variant.expect_enum(name, labels))
+        self.adjust(|setup| setup.expect_enum(name, labels))
     }
 
     #[must_use]
     pub fn expect_enum_of<T: PgEnum>(self) -> Self {
-        self.vary(crate::Variant::expect_enum_of::<T>)
+        self.adjust(crate::Setup::expect_enum_of::<T>)
     }
 
     #[must_use]
-    pub fn isolation(mut self, isolation: Isolation) -> Self {
-        self.spec.isolation = isolation;
+    pub fn pool(mut self, pool: PoolKind) -> Self {
+        self.spec.pool = pool;
         self
     }
 
@@ -107,8 +107,8 @@ impl Test {
         self
     }
 
-    fn vary(mut self, change: impl FnOnce(crate::Variant) -> crate::Variant) -> Self {
-        self.spec.variant = change(std::mem::take(&mut self.spec.variant));
+    fn adjust(mut self, change: impl FnOnce(crate::Setup) -> crate::Setup) -> Self {
+        self.spec.setup = change(std::mem::take(&mut self.spec.setup));
         self
     }
 }
@@ -196,7 +196,7 @@ enum Ending {
 
 fn drive(
     context: &TestContext,
-    collected: UnboundedReceiver<Loan>,
+    collected: UnboundedReceiver<Checkout>,
     mut runtime: Builder,
     work: Work<'_>,
 ) {
@@ -239,7 +239,7 @@ async fn caught(context: &TestContext, mut work: Work<'_>) -> Result<Verdict, En
 #[expect(clippy::print_stderr, reason = "a failure report")]
 async fn finish(
     context: &TestContext,
-    collected: UnboundedReceiver<Loan>,
+    collected: UnboundedReceiver<Checkout>,
     outcome: Result<Verdict, Ending>,
 ) {
     let verdict = outcome.as_ref().map_or(Verdict::Failed, |verdict| *verdict);

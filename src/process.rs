@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::scarcity::Scarcity;
 
-pub(crate) use attached::{Attached, Errand, find_program};
+pub(crate) use attached::{Attached, CommandSpec, find_program};
 
 /// How long the end of a child is waited for that is known to be ending.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
 
-const SHORTEST: Duration = Duration::from_millis(1);
-const LONGEST: Duration = Duration::from_millis(25);
+const MIN_INTERVAL: Duration = Duration::from_millis(1);
+const MAX_INTERVAL: Duration = Duration::from_millis(25);
 
 /// Paces a loop that looks at a condition again and again, and ends it at a limit.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl Patience {
             step: step.into(),
             limit,
             began: Instant::now(),
-            pause: SHORTEST,
+            pause: MIN_INTERVAL,
         }
     }
 
@@ -42,7 +42,7 @@ impl Patience {
             return Err(Error::new(ErrorKind::Timeout, message));
         }
         tokio::time::sleep(self.pause).await;
-        self.pause = (self.pause * 3 / 2).min(LONGEST);
+        self.pause = (self.pause * 3 / 2).min(MAX_INTERVAL);
         Ok(())
     }
 }

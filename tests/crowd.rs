@@ -318,7 +318,7 @@ async fn five_hundred_databases_in_sixteen_processes_stay_within_the_bound() {
         PROCESSES * TESTS_OF_EACH
     );
     assert!((2..=BOUND).contains(&most), "{most} databases at once");
-    let reaped = watcher.reap().await.unwrap();
+    let reaped = watcher.clean_up().await.unwrap();
     // The template and lanes; one may have been dropped to be copied when its process ended.
     assert!(reaped.dropped.len() > 1, "{reaped:?}");
     assert_eq!(

@@ -2,7 +2,7 @@
 
 mod support;
 
-use ebbtide::Variant;
+use ebbtide::Setup;
 use support::again::{again_natively, passed, role};
 use support::{Scratch, here};
 
@@ -43,8 +43,8 @@ async fn a_ready_schema_is_healthy_and_can_be_serialised() {
     );
     assert!(text.ends_with("\nledger: current 7, expected 7"), "{text}");
     // A test's own fixtures lie on top, and change nothing about it.
-    let fixture = Variant::new().fixture("laura.sql", "insert into users values (1, 'Laura')");
-    assert_eq!(harness.variant(fixture).health().await, health);
+    let fixture = Setup::new().fixture("laura.sql", "insert into users values (1, 'Laura')");
+    assert_eq!(harness.with_setup(fixture).health().await, health);
 }
 
 #[tokio::test]

@@ -196,8 +196,12 @@ async fn fixtures_and_seeds_are_left_out_and_the_template_is_not_touched() {
     let harness = harness(&scratch, &[("1_users", USERS.0, USERS.1)]);
     let before = schema(&harness).await;
     let fixture =
-        ebbtide::Variant::new().fixture("marta.sql", "insert into users values (2, 'Marta')");
-    let report = harness.variant(fixture).check_reversible().await.unwrap();
+        ebbtide::Setup::new().fixture("marta.sql", "insert into users values (2, 'Marta')");
+    let report = harness
+        .with_setup(fixture)
+        .check_reversible()
+        .await
+        .unwrap();
     assert!(report.is_clean(), "{report}");
     assert_eq!(schema(&harness).await, before);
 }

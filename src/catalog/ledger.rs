@@ -10,7 +10,7 @@ use crate::names::Literal;
 use crate::sql_error;
 
 /// sqlx's own ledger (<https://docs.rs/sqlx/latest/sqlx/migrate/>), and ours.
-pub(crate) const LEDGER: &str = "_sqlx_migrations";
+pub(crate) const SQLX_LEDGER: &str = "_sqlx_migrations";
 
 /// What a tool's ledger looks like.
 struct Layout {
@@ -24,7 +24,7 @@ struct Layout {
 
 const LEDGERS: [Layout; 5] = [
     Layout {
-        table: LEDGER,
+        table: SQLX_LEDGER,
         latest: "max(version)",
         counts: "success",
         dirty: Some("not success"),

@@ -17,7 +17,7 @@ pub(crate) use database::{DatabaseProperties, state as database_state};
 pub use diff::{Difference, SchemaDiff};
 pub(crate) use inside::Inside;
 pub use ledger::LedgerClaim;
-pub(crate) use ledger::{LEDGER, is_ledger};
+pub(crate) use ledger::{SQLX_LEDGER, is_ledger};
 pub use object::{ObjectKind, SchemaObject};
 pub(crate) use relations::{
     OWN_SCHEMA, RelationName, available_extension, enums, installed_extension,

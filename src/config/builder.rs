@@ -104,11 +104,11 @@ impl Builder {
     }
 
     /// Shows the plans of statements that take longer, with `auto_explain`
-    /// (<https://www.postgresql.org/docs/current/auto-explain.html>), at the end of their test. Default: none.
+    /// (<https://www.postgresql.org/docs/current/auto-log_plans_slower_than.html>), at the end of their test. Default: none.
     ///
     /// Every statement is then timed step by step, so all are slower than without.
-    pub fn explain(mut self, longer_than: Duration) -> Self {
-        self.layer.explain = said(longer_than);
+    pub fn log_plans_slower_than(mut self, limit: Duration) -> Self {
+        self.layer.log_plans_slower_than = said(limit);
         self
     }
 

@@ -130,7 +130,7 @@ impl Environment {
             linger: self.read(&key::LINGER, Given::duration)?,
             keep: self.read(&key::KEEP, Given::choice)?,
             keep_for: self.read(&key::KEEP_FOR, Given::duration)?,
-            explain: self.read(&key::EXPLAIN, Given::duration)?,
+            log_plans_slower_than: self.read(&key::LOG_PLANS_SLOWER_THAN, Given::duration)?,
             storage: self.read(&key::STORAGE, Given::choice)?,
             cache: self.read(&key::CACHE, Given::choice)?,
             dedicated: self.read(&key::DEDICATED, Given::choice)?,

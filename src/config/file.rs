@@ -114,7 +114,10 @@ fn server(layer: &mut Layer, folder: &Path, entries: Vec<Entry<'_>>) -> Result<(
             }
             "linger" => layer.linger = Some(entry.text(&key::LINGER)?.duration()?),
             "keep" => layer.keep = Some(entry.text(&key::KEEP)?.choice()?),
-            "explain" => layer.explain = Some(entry.text(&key::EXPLAIN)?.duration()?),
+            "log_plans_slower_than" => {
+                layer.log_plans_slower_than =
+                    Some(entry.text(&key::LOG_PLANS_SLOWER_THAN)?.duration()?)
+            }
             "keep_for" => layer.keep_for = Some(entry.text(&key::KEEP_FOR)?.duration()?),
             "storage" => layer.storage = Some(entry.text(&key::STORAGE)?.choice()?),
             "cache" => layer.cache = Some(entry.text(&key::CACHE)?.choice()?),

@@ -90,7 +90,12 @@ pub(super) const KEEP: Key = Key::new(
     "keep",
     "never, failed, always",
 );
-pub(super) const EXPLAIN: Key = Key::new("server.explain", "EBBTIDE_EXPLAIN", "explain", DURATION);
+pub(super) const LOG_PLANS_SLOWER_THAN: Key = Key::new(
+    "server.log_plans_slower_than",
+    "EBBTIDE_LOG_PLANS_SLOWER_THAN",
+    "log_plans_slower_than",
+    DURATION,
+);
 pub(super) const STORAGE: Key = Key::new(
     "server.storage",
     "EBBTIDE_STORAGE",
@@ -211,7 +216,7 @@ pub(super) const SERVER: &[&Key] = &[
     &LINGER,
     &KEEP,
     &KEEP_FOR,
-    &EXPLAIN,
+    &LOG_PLANS_SLOWER_THAN,
     &STORAGE,
     &CACHE,
     &DEDICATED,

@@ -46,7 +46,7 @@ pub struct Plan {
     /// When a test's databases are kept.
     pub keep: Sourced<Keep>,
     /// The plans of statements that take longer are shown; of none when `None`.
-    pub explain: Sourced<Option<Duration>>,
+    pub log_plans_slower_than: Sourced<Option<Duration>>,
     /// How long a kept database stays, and with it its server.
     pub keep_for: Sourced<Duration>,
     /// Where the server keeps its data.
@@ -144,7 +144,7 @@ impl Plan {
             allow_remote: said.allow_remote.unwrap_or(Sourced::by_default(false)),
             linger: said.linger.unwrap_or(Sourced::by_default(LINGER)),
             keep: said.keep.unwrap_or(Sourced::by_default(Keep::Never)),
-            explain: optional(said.explain),
+            log_plans_slower_than: optional(said.log_plans_slower_than),
             keep_for: said.keep_for.unwrap_or(Sourced::by_default(KEEP_FOR)),
             storage: said.storage.unwrap_or(Sourced::by_default(Storage::Auto)),
             cache: said.cache.unwrap_or(Sourced::by_default(Cache::Auto)),

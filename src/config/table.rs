@@ -86,9 +86,9 @@ fn rows(plan: &Plan) -> Vec<Row<'_>> {
         Row::new("linger", spell(*plan.linger), &plan.linger.source),
         Row::plain("keep", &plan.keep),
         Row::new(
-            "explain",
-            plan.explain.map_or("no".to_owned(), spell),
-            &plan.explain.source,
+            "log_plans_slower_than",
+            plan.log_plans_slower_than.map_or("no".to_owned(), spell),
+            &plan.log_plans_slower_than.source,
         ),
         Row::new("keep_for", spell(*plan.keep_for), &plan.keep_for.source),
         Row::plain("storage", &plan.storage),

@@ -49,7 +49,7 @@ pub enum Storage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Cache {
-    /// Kept when it pays: it is small enough, and a template was built.
+    /// KeptDatabase when it pays: it is small enough, and a template was built.
     #[default]
     Auto,
     /// Every container starts from the image alone.

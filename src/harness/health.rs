@@ -65,11 +65,12 @@ impl Harness {
     }
 
     async fn examine(&self, health: &mut Health) -> Result<()> {
-        let stage = self.stage().await?;
-        health.backend = Some(stage.server.backend);
-        health.version = Some(stage.server.version.clone());
-        health.ledger_expected = provision::head(&stage.template.below_fixtures().inputs).await?;
-        stage.template.ensure().await?;
+        let template_and_lanes = self.template_and_lanes().await?;
+        health.backend = Some(template_and_lanes.server.backend);
+        health.version = Some(template_and_lanes.server.version.clone());
+        health.ledger_expected =
+            provision::head(&template_and_lanes.template.below_fixtures().inputs).await?;
+        template_and_lanes.template.ensure().await?;
         let mut tx = self.tx().await?;
         let reading = |error| sql_error::failed("reading the extensions", error);
         health.extensions = catalog::installed_extensions(&mut tx)

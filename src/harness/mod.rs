@@ -4,9 +4,9 @@ mod drift;
 mod health;
 mod reversible;
 mod runtime;
+mod setup;
 mod sharing;
-mod stage;
-mod variant;
+mod template_and_lanes;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,19 +14,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use once_cell::sync::Lazy;
 use tokio::sync::OnceCell;
 
+use crate::clean_up::{self, CleanUpReport};
 use crate::config::{Backend, Builder, Environment, Plan};
 use crate::error::Result;
 use crate::lane::{Database, Ending, LanePool, Sandbox, Tx, TxOptions};
 use crate::names::Fingerprint;
 use crate::provision::ProvisionReport;
-use crate::reap::{self, ReapReport};
 use crate::server::{self, Origin};
-use stage::{Stage, ended};
+use template_and_lanes::{TemplateAndLanes, ended};
 
 pub use drift::DriftReport;
 pub use health::Health;
 use runtime::background;
-pub use variant::Variant;
+pub use setup::Setup;
 
 /// A plan together with the server, template and lanes that it leads to, each made when it is first needed.
 ///
@@ -43,43 +43,43 @@ pub use variant::Variant;
 #[derive(Debug, Clone)]
 pub struct Harness {
     shared: Arc<Shared>,
-    variant: Option<Arc<Variant>>,
+    setup: Option<Arc<Setup>>,
 }
 
 #[derive(Debug)]
 struct Shared {
     plan: Arc<Plan>,
     // A failure is kept as well: every test of the process is told, none pays for it again.
-    stage: OnceCell<Result<Stage>>,
+    template_and_lanes: OnceCell<Result<TemplateAndLanes>>,
     variants: Mutex<Variants>,
 }
 
-type StageCell = Arc<OnceCell<Result<Stage>>>;
+type TemplateAndLanesCell = Arc<OnceCell<Result<TemplateAndLanes>>>;
 
 /// The stages of variants.
 #[derive(Debug, Default)]
 struct Variants {
     /// By the fingerprint that each would have on the plan's own server.
-    stages: HashMap<Fingerprint, StageCell>,
-    /// By the variant itself: applying one reads and hashes all that it holds, which one test does for all.
-    applied: Vec<(Arc<Variant>, StageCell)>,
+    stages: HashMap<Fingerprint, TemplateAndLanesCell>,
+    /// By the setup itself: applying one reads and hashes all that it holds, which one test does for all.
+    applied: Vec<(Arc<Setup>, TemplateAndLanesCell)>,
 }
 
 impl Variants {
-    /// The stage of a variant that a test has applied.
-    fn stage(&self, variant: &Variant) -> Option<Result<Stage>> {
+    /// The template_and_lanes of a setup that a test has applied.
+    fn template_and_lanes(&self, setup: &Setup) -> Option<Result<TemplateAndLanes>> {
         let (_, cell) = self
             .applied
             .iter()
-            .find(|(applied, _)| **applied == *variant)?;
+            .find(|(applied, _)| **applied == *setup)?;
         cell.get().cloned()
     }
 
-    /// The cell for the stage of a variant that has been applied.
-    fn cell(&mut self, variant: &Arc<Variant>, fingerprint: &Fingerprint) -> StageCell {
+    /// The cell for the template_and_lanes of a setup that has been applied.
+    fn cell(&mut self, setup: &Arc<Setup>, fingerprint: &Fingerprint) -> TemplateAndLanesCell {
         let cell = Arc::clone(self.stages.entry(fingerprint.clone()).or_default());
-        if !self.applied.iter().any(|(applied, _)| applied == variant) {
-            self.applied.push((Arc::clone(variant), Arc::clone(&cell)));
+        if !self.applied.iter().any(|(applied, _)| applied == setup) {
+            self.applied.push((Arc::clone(setup), Arc::clone(&cell)));
         }
         cell
     }
@@ -127,12 +127,12 @@ impl Builder {
         tracing::debug!(%plan, "plan");
         let shared = Shared {
             plan,
-            stage: OnceCell::new(),
+            template_and_lanes: OnceCell::new(),
             variants: Mutex::default(),
         };
         Ok(Harness {
             shared: Arc::new(shared),
-            variant: None,
+            setup: None,
         })
     }
 }
@@ -146,22 +146,22 @@ impl Harness {
     /// The same harness with other migrations, or with fixtures on top. The server is shared, unless one of the two touches
     /// the whole server, as `CREATE ROLE` does.
     ///
-    /// What the variant makes is a template of its own, built once for each content.
+    /// What the setup makes is a template of its own, built once for each content.
     ///
     /// # Examples
     /// ```no_run
     /// # async fn test() -> ebbtide::Result<()> {
-    /// let vips = ebbtide::Variant::new().fixture("vips.sql", "insert into customers (first_name) values ('Laura')");
-    /// let tx = ebbtide::harness()?.variant(vips).tx().await?;
+    /// let vips = ebbtide::Setup::new().fixture("vips.sql", "insert into customers (first_name) values ('Laura')");
+    /// let tx = ebbtide::harness()?.with_setup(vips).tx().await?;
     /// # tx.close().await
     /// # }
     /// ```
     #[must_use]
-    pub fn variant(&self, variant: Variant) -> Self {
-        let variant = (!variant.is_empty()).then(|| Arc::new(variant));
+    pub fn with_setup(&self, setup: Setup) -> Self {
+        let setup = (!setup.is_empty()).then(|| Arc::new(setup));
         Self {
             shared: Arc::clone(&self.shared),
-            variant,
+            setup,
         }
     }
 
@@ -179,8 +179,8 @@ impl Harness {
     /// # Cancel safety
     /// The start goes on in the background when the future is dropped; nothing is left behind.
     pub async fn start(&self) -> Result<ServerReport> {
-        let stage = self.stage().await?;
-        let server = &stage.server;
+        let template_and_lanes = self.template_and_lanes().await?;
+        let server = &template_and_lanes.server;
         Ok(ServerReport {
             backend: server.backend,
             reason: server.reason.clone(),
@@ -198,10 +198,10 @@ impl Harness {
     /// # Cancel safety
     /// The build goes on in the background when the future is dropped.
     pub async fn provision(&self) -> Result<TemplateReport> {
-        let stage = self.stage().await?;
-        let template = stage.template.ensure().await?;
+        let template_and_lanes = self.template_and_lanes().await?;
+        let template = template_and_lanes.template.ensure().await?;
         Ok(TemplateReport {
-            fingerprint: stage.template.fingerprint.clone(),
+            fingerprint: template_and_lanes.template.fingerprint.clone(),
             reused: template.origin == Origin::Reused,
             milliseconds: template.took.as_secs_f64() * 1e3,
             provisioned: template.report,
@@ -283,7 +283,7 @@ impl Harness {
 
     /// The lanes of this harness's template.
     pub(crate) async fn lanes(&self) -> Result<LanePool> {
-        Ok(self.stage().await?.pool)
+        Ok(self.template_and_lanes().await?.pool)
     }
 
     /// Drops every database of ours on the server that nobody uses: templates, lanes, half-built and expired kept ones.
@@ -301,61 +301,61 @@ impl Harness {
     /// # Examples
     /// ```no_run
     /// # async fn clean_up() -> ebbtide::Result<()> {
-    /// let report = ebbtide::Harness::builder().build()?.reap().await?;
+    /// let report = ebbtide::Harness::builder().build()?.clean_up().await?;
     /// println!("dropped: {}", report.dropped.join(", "));
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn reap(&self) -> Result<ReapReport> {
-        let server = self.stage().await?.server;
+    pub async fn clean_up(&self) -> Result<CleanUpReport> {
+        let server = self.template_and_lanes().await?.server;
         let work = async move {
             let mut admin = server.admin().await?;
-            reap::everything(&server, &mut admin)
+            clean_up::everything(&server, &mut admin)
                 .await
-                .map_err(|error| server.explain(error))
+                .map_err(|error| server.diagnose(error))
         };
         background()?.spawn(work).await.unwrap_or_else(ended)
     }
 
-    async fn stage(&self) -> Result<Stage> {
-        let stage = self
+    async fn template_and_lanes(&self) -> Result<TemplateAndLanes> {
+        let template_and_lanes = self
             .shared
-            .stage
+            .template_and_lanes
             .get_or_init(|| self.set_stage())
             .await
             .clone()?;
-        let Some(variant) = &self.variant else {
-            return Ok(stage);
+        let Some(setup) = &self.setup else {
+            return Ok(template_and_lanes);
         };
-        let known = self.variants().stage(variant);
-        if let Some(stage) = known {
-            return stage;
+        let known = self.variants().template_and_lanes(setup);
+        if let Some(template_and_lanes) = known {
+            return template_and_lanes;
         }
-        let varied = variant.apply(&stage.template)?;
-        let cell = self.variants().cell(variant, &varied.fingerprint);
+        let varied = setup.apply(&template_and_lanes.template)?;
+        let cell = self.variants().cell(setup, &varied.fingerprint);
         let set = || async {
-            if varied.sharing == stage.template.sharing {
-                return Ok(Stage::of(varied, stage.runtime));
+            if varied.sharing == template_and_lanes.template.sharing {
+                return Ok(TemplateAndLanes::of(varied, template_and_lanes.runtime));
             }
             background()?
-                .spawn(Stage::elsewhere(varied))
+                .spawn(TemplateAndLanes::elsewhere(varied))
                 .await
                 .unwrap_or_else(ended)
         };
         cell.get_or_init(set).await.clone()
     }
 
-    async fn set_stage(&self) -> Result<Stage> {
-        let (plan, variant) = (Arc::clone(&self.shared.plan), self.variant.clone());
-        let setting =
-            background()?.spawn(async move { Stage::set(&plan, variant.as_deref()).await });
-        let (stage, varied) = setting.await.unwrap_or_else(ended)?;
-        if let (Some(variant), Some(varied)) = (&self.variant, varied) {
-            let cell = self.variants().cell(variant, &varied.template.fingerprint);
-            // The first stage of all: no other test has set it.
+    async fn set_stage(&self) -> Result<TemplateAndLanes> {
+        let (plan, setup) = (Arc::clone(&self.shared.plan), self.setup.clone());
+        let setting = background()?
+            .spawn(async move { TemplateAndLanes::set(&plan, setup.as_deref()).await });
+        let (template_and_lanes, varied) = setting.await.unwrap_or_else(ended)?;
+        if let (Some(setup), Some(varied)) = (&self.setup, varied) {
+            let cell = self.variants().cell(setup, &varied.template.fingerprint);
+            // The first template_and_lanes of all: no other test has set it.
             let _ = cell.set(Ok(varied));
         }
-        Ok(stage)
+        Ok(template_and_lanes)
     }
 
     fn variants(&self) -> std::sync::MutexGuard<'_, Variants> {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::Harness;
 use super::runtime::background;
-use super::stage::TemplateCell;
-use super::stage::ended;
+use super::template_and_lanes::TemplateCell;
+use super::template_and_lanes::ended;
 use crate::error::Result;
 use crate::provision::ReversibleReport;
-use crate::server::{Server, Trust};
+use crate::server::{Server, VerifyMode};
 use crate::template;
 
 impl Harness {
@@ -39,7 +39,7 @@ impl Harness {
     /// # fn main() {}
     /// ```
     pub async fn check_reversible(&self) -> Result<ReversibleReport> {
-        let cell = Arc::clone(self.stage().await?.template.below_fixtures());
+        let cell = Arc::clone(self.template_and_lanes().await?.template.below_fixtures());
         let checking = async move {
             let cell = apart(cell).await?;
             template::check_reversible(&cell.server, &cell.plan, &cell.inputs, &cell.fingerprint)
@@ -57,7 +57,7 @@ async fn apart(cell: Arc<TemplateCell>) -> Result<Arc<TemplateCell>> {
     let server = Server::start(
         &cell.plan,
         &cell.sharing.for_purpose("reversible"),
-        Trust::Answer,
+        VerifyMode::Answer,
     )
     .await?;
     Ok(Arc::new(cell.on(&Arc::new(server))))

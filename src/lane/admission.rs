@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::pool::{LanePool, Purpose};
+use super::pool::{LanePool, LaneUse};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lane_leases::{CollectingTurn, Named, PERMIT_POLL_INTERVAL, Permit};
+use crate::lane_lock::{CollectingTurn, Named, PERMIT_POLL_INTERVAL, Permit};
 use crate::progress::Progress;
 
 /// Connections of the pool that a `Database` test gets, as in `#[sqlx::test]`.
@@ -16,7 +16,7 @@ pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// After so long a wait is reported.
 const REPORT_AFTER: Duration = Duration::from_secs(1);
 /// Another test has the turn for a moment without waiting, too.
-const SECOND_LOOK: Duration = Duration::from_millis(50);
+const RECHECK_DELAY: Duration = Duration::from_millis(50);
 
 /// A test's permits, for as long as it has its lane.
 #[derive(Debug, Default)]
@@ -65,10 +65,10 @@ impl Admission {
 }
 
 impl LanePool {
-    fn wanted(&self, purpose: Purpose) -> usize {
-        match purpose {
-            Purpose::Transaction | Purpose::Sandbox | Purpose::Relayed => 1,
-            Purpose::Whole => (POOL_CONNECTIONS + 1).min(self.permits().capacity()),
+    fn wanted(&self, lane_use: LaneUse) -> usize {
+        match lane_use {
+            LaneUse::Transaction | LaneUse::Sandbox | LaneUse::Relayed => 1,
+            LaneUse::Whole => (POOL_CONNECTIONS + 1).min(self.permits().capacity()),
         }
     }
 
@@ -76,9 +76,9 @@ impl LanePool {
     ///
     /// # Errors
     /// The server is gone, or all tests that have connections wait for more.
-    pub(super) async fn admit(&self, test: &str, purpose: Purpose) -> Result<Admission> {
+    pub(super) async fn admit(&self, test: &str, lane_use: LaneUse) -> Result<Admission> {
         let waiting = self.permits().waiting(test);
-        let mut wait = Wait::new(self, test, self.wanted(purpose));
+        let mut wait = Wait::new(self, test, self.wanted(lane_use));
         let permits = self.permits();
         let queue = {
             let mut queue = Box::pin(permits.queue());
@@ -154,7 +154,7 @@ impl LanePool {
                     return;
                 }
                 if pool.is_waited_for().await {
-                    tokio::time::sleep(SECOND_LOOK).await;
+                    tokio::time::sleep(RECHECK_DELAY).await;
                     if pool.is_waited_for().await {
                         while pool.drop_idle() {}
                     }

@@ -7,17 +7,17 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
+use super::checkout::{Checkout, Ending};
 use super::guard;
-use super::kept::{self, Kept};
+use super::kept::{self, KeptDatabase};
 use super::leased::{Lane, LaneConnection};
-use super::loan::{Ending, Loan};
-use super::pool::{LanePool, Purpose};
-use super::report::Story;
+use super::pool::{LanePool, LaneUse};
+use super::report::TestReport;
 use crate::advice::Isolation;
 use crate::error::Result;
 
 /// How long the test's own tasks may go on with the pool's connections after its end.
-const FAREWELL: Duration = Duration::from_secs(5);
+const POOL_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A database of the test's own, a copy of the template: commits are real, any number of connections and any driver
 /// may be used.
@@ -61,13 +61,13 @@ pub(crate) struct OpenDatabase {
 impl Database {
     #[tracing::instrument(name = "database.open", level = "debug", skip_all)]
     pub(crate) async fn open(lanes: &LanePool, test: &str, ending: Ending) -> Result<Self> {
-        let mut lane = lanes.lease(test, Purpose::Whole).await?;
+        let mut lane = lanes.lease(test, LaneUse::Whole).await?;
         if !lane.admission.has_spare_connection() {
             lane.connection = None;
         }
         if let (Some(connection), Some(holder)) = (&mut lane.connection, lane.lease.holder()) {
             let entered = guard::enter(connection.get(), holder).await;
-            entered.map_err(|error| lanes.explain("entering a lane", error))?;
+            entered.map_err(|error| lanes.diagnose("entering a lane", error))?;
         }
         let url = lanes.setting().conn.url(lane.database.as_str());
         let open = OpenDatabase {
@@ -158,7 +158,7 @@ impl Database {
     ///
     /// # Cancel safety
     /// When the future is dropped, nothing may be kept.
-    pub async fn keep(mut self) -> Result<Kept> {
+    pub async fn keep(mut self) -> Result<KeptDatabase> {
         self.take().keep().await
     }
 
@@ -224,11 +224,11 @@ impl OpenDatabase {
         Ok(lane.connection.is_some())
     }
 
-    pub(super) fn story(&self) -> Story {
-        Story::of(&self.lanes, &self.lane, Isolation::Database)
+    pub(super) fn report(&self) -> TestReport {
+        TestReport::of(&self.lanes, &self.lane, Isolation::Database)
     }
 
-    pub(super) async fn keep(mut self) -> Result<Kept> {
+    pub(super) async fn keep(mut self) -> Result<KeptDatabase> {
         self.close_pool().await;
         let mut connection = match self.lane.connection.take() {
             Some(connection) => connection.into_inner(),
@@ -241,14 +241,17 @@ impl OpenDatabase {
         self.lanes
             .end_others(&mut connection)
             .await
-            .map_err(|error| self.lanes.explain(kept::STEP, error))?;
+            .map_err(|error| self.lanes.diagnose(kept::STEP, error))?;
         kept::keep(&self.lanes, self.lane, connection).await
     }
 
     #[expect(clippy::print_stderr, reason = "a failure report")]
     async fn close_pool(&self) {
         let Some(pool) = self.pool.get() else { return };
-        if tokio::time::timeout(FAREWELL, pool.close()).await.is_err() {
+        if tokio::time::timeout(POOL_CLOSE_TIMEOUT, pool.close())
+            .await
+            .is_err()
+        {
             eprintln!(
                 "ebbtide: test {} is over, and something that it started still uses its pool: these sessions are ended \
                  now (end or await the task that holds them)",
@@ -273,7 +276,7 @@ impl fmt::Debug for Database {
 impl Drop for Database {
     fn drop(&mut self) {
         if let Some(open) = self.open.take() {
-            self.ending.take_back(Loan::Database(open));
+            self.ending.take_back(Checkout::Database(open));
         }
     }
 }

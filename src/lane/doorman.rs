@@ -24,12 +24,12 @@ use tokio::sync::{Notify, OnceCell};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long the one connection may be in use before whoever wants another is refused.
-const PATIENCE: Duration = Duration::from_secs(5);
+const OCCUPIED_TIMEOUT: Duration = Duration::from_secs(5);
 /// Once that is over, how often those are refused who came since.
-const AGAIN: Duration = Duration::from_millis(500);
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// `configuration_limit_exceeded`: unlike `too_many_connections`, nobody tries again.
-pub(super) const TURNED_AWAY: &str = "53400";
+pub(super) const REFUSED_SQLSTATE: &str = "53400";
 
 /// The application name that tells the listener to let somebody in.
 const KEEPER: &str = "ebbtide: this place is taken";
@@ -51,7 +51,7 @@ static DOORMAN: OnceCell<Doorman> = OnceCell::const_new();
 
 tokio::task_local! {
     /// Where the second place is being taken: whether it is by now.
-    static TAKEN: Arc<AtomicBool>;
+    static ADMISSION: Arc<AtomicBool>;
 }
 
 impl Doorman {
@@ -102,7 +102,7 @@ async fn serve(listener: TcpListener) {
                 });
             }
             // Out of file descriptors, usually.
-            Err(_) => tokio::time::sleep(AGAIN).await,
+            Err(_) => tokio::time::sleep(RETRY_INTERVAL).await,
         }
     }
 }
@@ -120,7 +120,7 @@ async fn answer(mut stream: TcpStream) -> io::Result<()> {
             return Ok(());
         }
     }
-    let fields = format!("SFATAL\0VFATAL\0C{TURNED_AWAY}\0M{REFUSAL}\0\0");
+    let fields = format!("SFATAL\0VFATAL\0C{REFUSED_SQLSTATE}\0M{REFUSAL}\0\0");
     let length = u32::try_from(fields.len() + 4).expect("a message of a few hundred bytes");
     let mut message = vec![b'E'];
     message.extend(length.to_be_bytes());
@@ -131,7 +131,7 @@ async fn answer(mut stream: TcpStream) -> io::Result<()> {
 /// What the pool does with a connection to the listener: with the one for the second place, it waits for as long as
 /// the place is kept. Anybody else has read our options, and the pool tries again with what they are then.
 pub(super) async fn receive() -> sqlx::Error {
-    let Ok(taken) = TAKEN.try_with(Arc::clone) else {
+    let Ok(taken) = ADMISSION.try_with(Arc::clone) else {
         return sqlx::Error::Protocol(
             "this place of a sandbox's pool is kept: trying again".to_owned(),
         );
@@ -142,7 +142,7 @@ pub(super) async fn receive() -> sqlx::Error {
 
 /// Whether this task takes the second place.
 pub(super) fn is_keeper() -> bool {
-    TAKEN.try_with(|_| ()).is_ok()
+    ADMISSION.try_with(|_| ()).is_ok()
 }
 
 async fn startup_message(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
@@ -242,7 +242,7 @@ impl SecondPlace {
     fn acquire(pool: &PgPool) -> (Acquiring, Arc<AtomicBool>) {
         let taken = Arc::new(AtomicBool::new(false));
         (
-            Box::pin(TAKEN.scope(Arc::clone(&taken), pool.acquire())),
+            Box::pin(ADMISSION.scope(Arc::clone(&taken), pool.acquire())),
             taken,
         )
     }
@@ -265,7 +265,7 @@ impl SecondPlace {
                 let pool = self.pool.clone();
                 let mut closed = pin!(pool.close_event());
                 let mut stuck = pin!(async {
-                    occupancy.lasts(PATIENCE).await;
+                    occupancy.lasts(OCCUPIED_TIMEOUT).await;
                     tokio::time::sleep(extra).await;
                 });
                 std::future::poll_fn(|waker| {
@@ -281,10 +281,10 @@ impl SecondPlace {
             };
             match loss {
                 Loss::PoolClosed => return,
-                Loss::Refused => tokio::time::sleep(AGAIN).await,
+                Loss::Refused => tokio::time::sleep(RETRY_INTERVAL).await,
                 // Permits are given in the order of asking: whoever waits is before us and refused, whoever comes from
                 // now on is behind us and waits.
-                Loss::Stuck => extra = AGAIN,
+                Loss::Stuck => extra = RETRY_INTERVAL,
             }
             (self.acquiring, self.taken) = Self::acquire(&self.pool);
         }
@@ -336,7 +336,7 @@ mod tests {
             .await
             .expect("no panic")
             .expect_err("the place is taken");
-        assert_eq!(sql_error::code(&refused), Some(TURNED_AWAY));
+        assert_eq!(sql_error::code(&refused), Some(REFUSED_SQLSTATE));
         assert_eq!((keeping.is_finished(), pool.size()), (false, 1));
         pool.close().await;
         keeping.await.expect("no panic");
@@ -352,6 +352,6 @@ mod tests {
             .execute(&mut connection)
             .await
             .expect_err("it is refused");
-        assert_eq!(sql_error::code(&refused), Some(TURNED_AWAY));
+        assert_eq!(sql_error::code(&refused), Some(REFUSED_SQLSTATE));
     }
 }

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use sqlx::postgres::PgConnection;
 
+use super::active_tests::TestPresence;
 use super::admission::Admission;
 use super::guard;
-use super::tenants::Tenancy;
 use crate::conn::ConnParams;
-use crate::lane_leases::LaneLease;
+use crate::lane_lock::LaneLock;
 use crate::names::DatabaseName;
 
 /// Tests after which a lane is copied anew: rolled back rows stay in its tables as dead ones.
@@ -29,7 +29,7 @@ pub(crate) struct Lane {
     pub(super) session_name: String,
     /// The database's name when the session began, which the server's log shows for as long as it lasts.
     pub(super) session_database: DatabaseName,
-    pub(super) lease: LaneLease,
+    pub(super) lease: LaneLock,
     pub(super) uses: u32,
     /// How many sessions the database had had at the end of the last test that used the connection, if that is known.
     pub(super) sessions: Option<u64>,
@@ -38,7 +38,7 @@ pub(crate) struct Lane {
     /// The right to its connections.
     pub(super) admission: Admission,
     /// While a test has it.
-    pub(super) tenancy: Option<Tenancy>,
+    pub(super) presence: Option<TestPresence>,
     /// Counted as long as it lives.
     pub(super) _held: Arc<()>,
 }

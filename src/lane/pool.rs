@@ -1,4 +1,4 @@
-//! Leases lanes: to this process by [`LaneLeases`], within it to one test at a time.
+//! Leases lanes: to this process by [`LaneLocks`], within it to one test at a time.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,31 +9,31 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use super::active_tests::ActiveTests;
+use super::admin_connection::AdminConnection;
 use super::admission::{Admission, STALL_TIMEOUT};
-use super::copier::Copier;
-use super::copies::Ready;
 use super::guard::Deferrable;
 use super::leased::{Lane, LaneConnection};
-use super::tenants::Tenants;
+use super::prepare::Ready;
 use super::waits;
 use crate::conn::ConnParams;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lane_leases::{LaneLease, LaneLeases, LaneState, Permits};
+use crate::lane_lock::{LaneLock, LaneLocks, LaneState, Permits};
 use crate::names::Fingerprint;
 use crate::server::Server;
 use crate::sql_error;
 use crate::template::Template;
 
 /// Lanes of one fingerprint on one server: more tests than that at once wait for each other.
-pub(super) const LANES: usize = 64;
+pub(super) const MAX_LANES: usize = 64;
 /// How many of them may be lent whole: each may want a handful of connections.
-const DATABASES: usize = 32;
-const PATIENCE: Duration = Duration::from_mins(1);
+const MAX_DATABASES: usize = 32;
+const LANE_LOCK_TIMEOUT: Duration = Duration::from_mins(1);
 /// Pauses between looks for a lane that somebody else returns, and for a connection that somebody else closes.
-const GLANCE: Duration = Duration::from_millis(20);
-const BREATH: Duration = Duration::from_millis(100);
+const LANE_LOCK_POLL_INTERVAL: Duration = Duration::from_millis(20);
+const LANE_LOCK_POLL_INTERVAL_LONG: Duration = Duration::from_millis(100);
 /// Connections that a process needs beside those of its lanes: one that holds locks, and one or two that copy.
-const BESIDES: usize = 3;
+const SPARE_CONNECTIONS: usize = 3;
 
 /// What the pool needs to know of its surroundings.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub(crate) struct LaneSetting {
     /// Which lane to try first, where the test runner numbers its slots.
     pub(crate) slot: Option<usize>,
     /// The plans of statements that take longer are shown.
-    pub(crate) explain: Option<Duration>,
+    pub(crate) log_plans_slower_than: Option<Duration>,
     /// How long kept databases stay.
     pub(crate) keep_for: Duration,
     /// `SET` statements for settings that the driver's own start-up message overrides.
@@ -58,14 +58,16 @@ pub(crate) struct LaneSetting {
 
 /// Whether what was seen of a template is enough. It may be dropped when nobody holds a lane of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Look {
+pub(crate) enum Freshness {
     Once,
     Again,
 }
 
 /// Makes sure that the template is there and returns it. Called before a copy, never on the way to a ready lane.
 pub(crate) type TemplateSource = Box<
-    dyn Fn(Look) -> std::pin::Pin<Box<dyn Future<Output = Result<Template>> + Send>> + Send + Sync,
+    dyn Fn(Freshness) -> std::pin::Pin<Box<dyn Future<Output = Result<Template>> + Send>>
+        + Send
+        + Sync,
 >;
 
 /// All lanes of one fingerprint that this process may use.
@@ -77,15 +79,15 @@ pub(crate) struct LanePool {
 pub(super) struct Inner {
     setting: LaneSetting,
     template: TemplateSource,
-    leases: LaneLeases,
+    leases: LaneLocks,
     idle: Mutex<Vec<Lane>>,
     /// Whether a task looks if another process waits for the connections of idle lanes.
     is_idle_watched: AtomicBool,
-    copier: Copier,
+    admin_connection: AdminConnection,
     returned: Notify,
     /// Shared by every lane that this process holds.
     held: Arc<()>,
-    tenants: Arc<Tenants>,
+    active_tests: Arc<ActiveTests>,
     deferrable: Deferrable,
 }
 
@@ -99,7 +101,7 @@ impl fmt::Debug for LanePool {
 
 /// What a lane is wanted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum LaneUse {
     /// Its connection, inside a transaction.
     Transaction,
     /// A connection that somebody else makes, inside a transaction.
@@ -110,11 +112,11 @@ pub(super) enum Purpose {
     Whole,
 }
 
-impl Purpose {
+impl LaneUse {
     fn limit(self) -> usize {
         match self {
-            Self::Transaction | Self::Sandbox | Self::Relayed => LANES,
-            Self::Whole => DATABASES,
+            Self::Transaction | Self::Sandbox | Self::Relayed => MAX_LANES,
+            Self::Whole => MAX_DATABASES,
         }
     }
 
@@ -135,10 +137,10 @@ impl LanePool {
             leases,
             idle: Mutex::default(),
             is_idle_watched: AtomicBool::new(false),
-            copier: Copier::default(),
+            admin_connection: AdminConnection::default(),
             returned: Notify::new(),
             held: Arc::default(),
-            tenants: Arc::default(),
+            active_tests: Arc::default(),
             deferrable: Deferrable::default(),
         };
         let pool = Self {
@@ -200,44 +202,46 @@ impl LanePool {
         &self.inner.deferrable
     }
 
-    pub(super) fn copier(&self) -> &Copier {
-        &self.inner.copier
+    pub(super) fn admin_connection(&self) -> &AdminConnection {
+        &self.inner.admin_connection
     }
 
-    pub(super) async fn template(&self, look: Look) -> Result<Template> {
+    pub(super) async fn template(&self, look: Freshness) -> Result<Template> {
         (self.inner.template)(look).await
     }
 
     /// Gets one lane ready, which proves that the server is there.
     pub(crate) async fn warm_up(&self) -> Result<()> {
-        let lane = self.lease("ebbtide", Purpose::Transaction).await?;
+        let lane = self.lease("ebbtide", LaneUse::Transaction).await?;
         self.put_back(lane)
     }
 
     /// A lane that equals the template, marked as in use.
     #[tracing::instrument(name = "lane.lease", level = "debug", skip(self))]
-    pub(super) async fn lease(&self, test: &str, purpose: Purpose) -> Result<Lane> {
+    pub(super) async fn lease(&self, test: &str, lane_use: LaneUse) -> Result<Lane> {
         // An idle lane has its one permit already. A whole database needs more, and waits for them without holding any.
-        if purpose != Purpose::Whole
-            && let Some(mut lane) = self.idle_for(purpose)
+        if lane_use != LaneUse::Whole
+            && let Some(mut lane) = self.idle_for(lane_use)
         {
-            lane.lease.mark(purpose.mark(), lane.uses, &lane.database)?;
+            lane.lease
+                .mark(lane_use.mark(), lane.uses, &lane.database)?;
             lane.admission.complete(self, test);
             return Ok(self.handed_out(lane));
         }
-        let mut admission = self.admit(test, purpose).await?;
+        let mut admission = self.admit(test, lane_use).await?;
         let began = Instant::now();
         loop {
-            if let Some(mut lane) = self.idle_for(purpose) {
-                lane.lease.mark(purpose.mark(), lane.uses, &lane.database)?;
+            if let Some(mut lane) = self.idle_for(lane_use) {
+                lane.lease
+                    .mark(lane_use.mark(), lane.uses, &lane.database)?;
                 admission.complete(self, test);
                 lane.admission = admission;
                 return Ok(self.handed_out(lane));
             }
-            let pause = match self.claim(purpose).await? {
+            let pause = match self.claim(lane_use).await? {
                 Some(lease) => {
                     admission.end_turn();
-                    match self.ready(lease, test, purpose, admission).await {
+                    match self.ready(lease, test, lane_use, admission).await {
                         Ok(mut lane) => {
                             lane.admission.complete(self, test);
                             return Ok(self.handed_out(lane));
@@ -251,14 +255,14 @@ impl LanePool {
                             admission = returned;
                             // They may be what there is too much of.
                             while self.drop_idle() {}
-                            BREATH
+                            LANE_LOCK_POLL_INTERVAL_LONG
                         }
                     }
                 }
-                None if began.elapsed() >= PATIENCE && !self.others_go_on().await? => {
-                    return Err(none_free(purpose));
+                None if began.elapsed() >= LANE_LOCK_TIMEOUT && !self.others_go_on().await? => {
+                    return Err(none_free(lane_use));
                 }
-                None => GLANCE,
+                None => LANE_LOCK_POLL_INTERVAL,
             };
             let pool = self.clone();
             // Another process returns its lanes without telling us, hence the limit. The wait belongs to the
@@ -275,23 +279,23 @@ impl LanePool {
 
     /// Notes that a test has the lane from now on.
     fn handed_out(&self, mut lane: Lane) -> Lane {
-        let (tenancy, is_first) = self.inner.tenants.enter(&lane.database);
-        lane.tenancy = Some(tenancy);
+        let (presence, is_first) = self.inner.active_tests.enter(&lane.database);
+        lane.presence = Some(presence);
         if is_first {
             let setting = &self.inner.setting;
             setting.runtime.spawn(waits::watch(
                 Arc::downgrade(&setting.server),
-                Arc::clone(&self.inner.tenants),
+                Arc::clone(&self.inner.active_tests),
             ));
         }
         lane
     }
 
-    fn idle_for(&self, purpose: Purpose) -> Option<Lane> {
+    fn idle_for(&self, lane_use: LaneUse) -> Option<Lane> {
         let mut idle = self.idle();
         let position = idle
             .iter()
-            .rposition(|lane| lane.lease.number() < purpose.limit())?;
+            .rposition(|lane| lane.lease.number() < lane_use.limit())?;
         Some(idle.remove(position))
     }
 
@@ -307,16 +311,16 @@ impl LanePool {
     /// On the background runtime, because a connection dies with the runtime that made it.
     async fn ready(
         &self,
-        lease: LaneLease,
+        lease: LaneLock,
         test: &str,
-        purpose: Purpose,
+        lane_use: LaneUse,
         admission: Admission,
     ) -> Result<Lane, (Error, Admission)> {
         let (pool, test) = (self.clone(), test.to_owned());
         // Counted while it is prepared, too: an error states for how many lanes this process needs connections.
         let held = Arc::clone(&self.inner.held);
         let preparing = async move {
-            match pool.prepare(&lease, &test, purpose).await {
+            match pool.prepare(&lease, &test, lane_use).await {
                 Ok((ready, connection)) => Ok(Ok(Lane {
                     session_database: ready.session_database,
                     database: ready.database,
@@ -327,7 +331,7 @@ impl LanePool {
                     sessions: None,
                     has_url: AtomicBool::new(false),
                     admission,
-                    tenancy: None,
+                    presence: None,
                     _held: held,
                 })),
                 Err(error) => Ok(Err((error, admission))),
@@ -359,9 +363,9 @@ impl LanePool {
     }
 
     /// The lease of a lane that nobody holds: the slot's own first, then ready ones, then any.
-    async fn claim(&self, purpose: Purpose) -> Result<Option<LaneLease>> {
+    async fn claim(&self, lane_use: LaneUse) -> Result<Option<LaneLock>> {
         let leases = &self.inner.leases;
-        let limit = purpose.limit();
+        let limit = lane_use.limit();
         let slot = self.inner.setting.slot.map(|slot| slot % limit);
         let mut existing = leases.existing().await?;
         existing.retain(|number| *number < limit);
@@ -386,12 +390,12 @@ impl LanePool {
 
     async fn prepare(
         &self,
-        lease: &LaneLease,
+        lease: &LaneLock,
         test: &str,
-        purpose: Purpose,
+        lane_use: LaneUse,
     ) -> Result<(Ready, Option<LaneConnection>)> {
-        let as_it_is = match (purpose, lease.state()) {
-            (Purpose::Sandbox | Purpose::Relayed, Some(LaneState::Equal)) => {
+        let as_it_is = match (lane_use, lease.state()) {
+            (LaneUse::Sandbox | LaneUse::Relayed, Some(LaneState::Equal)) => {
                 lease.database(&self.inner.setting.fingerprint).await?
             }
             _ => None,
@@ -405,9 +409,9 @@ impl LanePool {
             },
             None => self.equal_to_template(lease, test).await?,
         };
-        lease.mark(purpose.mark(), ready.uses, &ready.database)?;
+        lease.mark(lane_use.mark(), ready.uses, &ready.database)?;
         let connection = match ready.connection.take() {
-            None if purpose == Purpose::Transaction => {
+            None if lane_use == LaneUse::Transaction => {
                 Some(self.connect_to_lane(&ready.database, test).await?)
             }
             other => other,
@@ -415,12 +419,12 @@ impl LanePool {
         Ok((ready, connection.map(LaneConnection::New)))
     }
 
-    pub(super) fn explain(&self, step: &str, error: sqlx::Error) -> Error {
+    pub(super) fn diagnose(&self, step: &str, error: sqlx::Error) -> Error {
         let error = self
             .inner
             .setting
             .server
-            .explain(sql_error::failed(step, error));
+            .diagnose(sql_error::failed(step, error));
         if error.kind() != ErrorKind::OutOfConnections {
             return error;
         }
@@ -429,14 +433,14 @@ impl LanePool {
         error.with_help(format!(
             "this process needs up to {} connections for {lanes} lane{} and its own work; {limits}: raise what is too low, \
              close what else is connected, or run fewer tests at once",
-            lanes + BESIDES,
+            lanes + SPARE_CONNECTIONS,
             if lanes == 1 { "" } else { "s" },
         ))
     }
 
     /// Takes back a lane that equals the template again.
     pub(super) fn put_back(&self, mut lane: Lane) -> Result<()> {
-        lane.tenancy = None;
+        lane.presence = None;
         lane.admission.idle();
         // A void lease may be somebody else's by now.
         if !lane.is_worn() && !lane.lease.is_void() {
@@ -465,17 +469,17 @@ impl LanePool {
     }
 }
 
-fn none_free(purpose: Purpose) -> Error {
-    let (limit, what) = match purpose {
-        Purpose::Transaction | Purpose::Relayed => (LANES, "`Tx`"),
-        Purpose::Sandbox => (LANES, "`Sandbox`"),
-        Purpose::Whole => (DATABASES, "`Database`"),
+fn none_free(lane_use: LaneUse) -> Error {
+    let (limit, what) = match lane_use {
+        LaneUse::Transaction | LaneUse::Relayed => (MAX_LANES, "`Tx`"),
+        LaneUse::Sandbox => (MAX_LANES, "`Sandbox`"),
+        LaneUse::Whole => (MAX_DATABASES, "`Database`"),
     };
     Error::new(
         ErrorKind::Timeout,
         format!(
             "lane lease: no lane after {} s (all {limit} are held)",
-            PATIENCE.as_secs()
+            LANE_LOCK_TIMEOUT.as_secs()
         ),
     )
     .with_help(format!(

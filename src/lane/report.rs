@@ -2,10 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::active_tests::TestPresence;
 use super::guard;
 use super::leased::Lane;
 use super::pool::LanePool;
-use super::tenants::Tenancy;
 use crate::advice::{self, Isolation};
 use crate::config::spell;
 use crate::names::DatabaseName;
@@ -21,7 +21,7 @@ const PLAN_LINES: usize = 20;
 const WIDTH: usize = 160;
 
 /// What is gathered of a lane before it is taken back.
-pub(crate) struct Story {
+pub(crate) struct TestReport {
     lanes: LanePool,
     isolation: Isolation,
     database: DatabaseName,
@@ -31,16 +31,16 @@ pub(crate) struct Story {
     waits: Vec<String>,
 }
 
-impl Story {
+impl TestReport {
     pub(super) fn of(lanes: &LanePool, lane: &Lane, isolation: Isolation) -> Self {
         let since = lane
-            .tenancy
+            .presence
             .as_ref()
-            .map_or_else(SystemTime::now, |tenancy| tenancy.since);
+            .map_or_else(SystemTime::now, |presence| presence.since);
         let waits = lane
-            .tenancy
+            .presence
             .as_ref()
-            .map(Tenancy::waits)
+            .map(TestPresence::waits)
             .unwrap_or_default();
         let until = SystemTime::now();
         Self {
@@ -85,7 +85,7 @@ impl Story {
 
     /// Tells of slow statements, where that was asked for; empty when there were none.
     pub(crate) fn of_slow_statements(&self, log: &Result<Vec<LogEntry>, String>) -> String {
-        let Some(limit) = self.lanes.setting().explain else {
+        let Some(limit) = self.lanes.setting().log_plans_slower_than else {
             return String::new();
         };
         let mut text = String::new();

@@ -5,7 +5,7 @@ use super::guard::{self, Remains};
 use super::leased::Lane;
 use super::pool::LanePool;
 use crate::error::Result;
-use crate::lane_leases::LaneState;
+use crate::lane_lock::LaneState;
 
 impl LanePool {
     /// Makes the lane ready for its next test, or gives it up: then it is copied again before its next use.
@@ -34,7 +34,7 @@ impl LanePool {
             if (remains.estimates || may_have_grown)
                 && !guard::proves_estimates(connection)
                     .await
-                    .map_err(|error| self.explain(STEP, error))?
+                    .map_err(|error| self.diagnose(STEP, error))?
             {
                 self.empty_later(lane);
                 return Ok(());
@@ -43,7 +43,7 @@ impl LanePool {
             if let Some(holder) = lane.lease.holder().filter(|_| !is_worn) {
                 guard::leave(connection, holder)
                     .await
-                    .map_err(|error| self.explain(STEP, error))?;
+                    .map_err(|error| self.diagnose(STEP, error))?;
             }
         }
         if remains.session {

@@ -13,15 +13,15 @@ use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::copies;
-use super::doorman::{self, Doorman, Occupancy, SecondPlace, TURNED_AWAY};
+use super::active_tests::TestPresence;
+use super::checkout::{Checkout, Ending};
+use super::doorman::{self, Doorman, Occupancy, REFUSED_SQLSTATE, SecondPlace};
 use super::guard::{self, Session};
-use super::kept::{self, Kept};
+use super::kept::{self, KeptDatabase};
 use super::leased::{Lane, LaneConnection};
-use super::loan::{Ending, Loan};
-use super::pool::{LanePool, Purpose};
-use super::report::Story;
-use super::tenants::Tenancy;
+use super::pool::{LanePool, LaneUse};
+use super::prepare;
+use super::report::TestReport;
 use super::tx;
 use crate::advice::Isolation;
 use crate::error::{Error, ErrorKind, Result};
@@ -29,9 +29,9 @@ use crate::sql_error;
 use crate::wait::Patience;
 
 /// How long the sandbox's connection may still be in use when the test is over.
-const FAREWELL: Duration = Duration::from_secs(5);
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the server may be without a connection for the sandbox.
-const CROWDED: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The pool's own limit would end a wait without a reason; ours ends it with one.
 const NO_LIMIT: Duration = Duration::from_hours(24);
 
@@ -99,7 +99,7 @@ struct Inside {
 impl Sandbox {
     #[tracing::instrument(name = "sandbox.open", level = "debug", skip_all)]
     pub(crate) async fn open(lanes: &LanePool, test: &str, ending: Ending) -> Result<Self> {
-        let lane = lanes.lease(test, Purpose::Sandbox).await?;
+        let lane = lanes.lease(test, LaneUse::Sandbox).await?;
         let (pool, name) = (lanes.clone(), test.to_owned());
         // On the background runtime, because a connection dies with the runtime that made it, and the test's own may
         // be gone when the transaction is closed.
@@ -140,7 +140,7 @@ impl Sandbox {
     ///
     /// # Cancel safety
     /// When the future is dropped, nothing is kept.
-    pub async fn keep(mut self) -> Result<Kept> {
+    pub async fn keep(mut self) -> Result<KeptDatabase> {
         self.take().keep().await
     }
 
@@ -162,11 +162,11 @@ impl OpenSandbox {
         lane.connection = None;
         let inside = Arc::new(Inside::default());
         match Self::connect(&lanes, &lane, &test, &inside).await {
-            Err(error) if copies::is_missing(&error) => {
+            Err(error) if prepare::is_missing(&error) => {
                 lanes.restore_missing(&mut lane, &test).await?;
                 let (pool, keeper) = Self::connect(&lanes, &lane, &test, &inside)
                     .await
-                    .map_err(|error| lanes.explain("opening the test's transaction", error))?;
+                    .map_err(|error| lanes.diagnose("opening the test's transaction", error))?;
                 Ok(Self {
                     lanes,
                     lane,
@@ -184,7 +184,7 @@ impl OpenSandbox {
                 keeper,
                 inside,
             }),
-            Err(error) => Err(lanes.explain("opening the test's transaction", error)),
+            Err(error) => Err(lanes.diagnose("opening the test's transaction", error)),
         }
     }
 
@@ -233,11 +233,11 @@ impl OpenSandbox {
         }
     }
 
-    pub(super) fn story(&self) -> Story {
-        Story::of(&self.lanes, &self.lane, Isolation::Sandbox)
+    pub(super) fn report(&self) -> TestReport {
+        TestReport::of(&self.lanes, &self.lane, Isolation::Sandbox)
     }
 
-    pub(super) async fn keep(mut self) -> Result<Kept> {
+    pub(super) async fn keep(mut self) -> Result<KeptDatabase> {
         let lanes = self.lanes.clone();
         let keeping = async move {
             match self.take_connection().await {
@@ -262,7 +262,7 @@ impl OpenSandbox {
     /// Takes the one connection out of the pool, and closes the pool for everybody who still has a handle.
     async fn take_connection(&mut self) -> Result<PgConnection, Absence> {
         // While the second place is kept, there is but one connection to get.
-        let watch = self.lane.tenancy.as_ref().map(Tenancy::end);
+        let watch = self.lane.presence.as_ref().map(TestPresence::end);
         let acquired = self.acquire_last().await;
         drop(watch);
         self.keeper.abort();
@@ -282,13 +282,13 @@ impl OpenSandbox {
 
     /// The one connection, once nobody uses it.
     async fn acquire_last(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-        let mut patience = Patience::new("the sandbox's connection", FAREWELL);
+        let mut patience = Patience::new("the sandbox's connection", RELEASE_TIMEOUT);
         loop {
-            match tokio::time::timeout(FAREWELL, self.pool.acquire()).await {
+            match tokio::time::timeout(RELEASE_TIMEOUT, self.pool.acquire()).await {
                 // Whoever keeps the second place has the one connection in hand for a moment, having just lost its own.
                 // Where the test has ended the transaction there is none to wait for.
                 Ok(Err(error))
-                    if sql_error::code(&error) == Some(TURNED_AWAY)
+                    if sql_error::code(&error) == Some(REFUSED_SQLSTATE)
                         && self.inside.escaped.get().is_none() =>
                 {
                     if patience.pause(&error).await.is_err() {
@@ -310,7 +310,8 @@ impl OpenSandbox {
             ..
         } = self;
         let connected = lanes.connect(&lane.database, &test).await;
-        let connection = connected.map_err(|error| lanes.explain("connecting to a lane", error))?;
+        let connection =
+            connected.map_err(|error| lanes.diagnose("connecting to a lane", error))?;
         if let Some(connection) = lanes
             .reset(&lane.lease, connection, &mut lane.database)
             .await?
@@ -427,7 +428,7 @@ async fn first_connection(
     pool: &PgPool,
     inside: &Inside,
 ) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-    let mut acquiring = Box::pin(tokio::time::timeout(CROWDED, pool.acquire()));
+    let mut acquiring = Box::pin(tokio::time::timeout(CONNECT_TIMEOUT, pool.acquire()));
     let mut refused = Box::pin(inside.told.notified());
     std::future::poll_fn(|context| {
         if refused.as_mut().poll(context).is_ready() {
@@ -469,7 +470,7 @@ impl fmt::Debug for Sandbox {
 impl Drop for Sandbox {
     fn drop(&mut self) {
         if let Some(open) = self.open.take() {
-            self.ending.take_back(Loan::Sandbox(open));
+            self.ending.take_back(Checkout::Sandbox(open));
         }
     }
 }

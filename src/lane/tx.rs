@@ -6,13 +6,13 @@ use std::ops::{Deref, DerefMut};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Postgres, Transaction};
 
+use super::active_tests::{EndWatch, TestPresence};
+use super::checkout::{Checkout, Ending};
 use super::guard::{self, Closing, Outcome, Session};
-use super::kept::{self, Kept};
+use super::kept::{self, KeptDatabase};
 use super::leased::{Lane, LaneConnection};
-use super::loan::{Ending, Loan};
-use super::pool::{LanePool, Purpose};
-use super::report::Story;
-use super::tenants::{EndWatch, Tenancy};
+use super::pool::{LanePool, LaneUse};
+use super::report::TestReport;
 use super::tx_options::TxOptions;
 use crate::advice::Isolation;
 use crate::error::{Error, ErrorKind, Result};
@@ -70,11 +70,11 @@ impl Tx {
         ending: Ending,
     ) -> Result<Self> {
         let (mut lane, connection) = if options.has_savepoints() {
-            let lane = pool.lease(test, Purpose::Relayed).await?;
+            let lane = pool.lease(test, LaneUse::Relayed).await?;
             let (lane, connection) = pool.relayed(lane, test).await?;
             (lane, LaneConnection::Relayed(connection))
         } else {
-            let mut lane = pool.lease(test, Purpose::Transaction).await?;
+            let mut lane = pool.lease(test, LaneUse::Transaction).await?;
             let mut connection = lane
                 .connection
                 .take()
@@ -130,7 +130,7 @@ impl Tx {
             )
             .await;
         }
-        opened.map_err(|error| pool.explain("opening the test's transaction", error))?;
+        opened.map_err(|error| pool.diagnose("opening the test's transaction", error))?;
         let open = OpenTx {
             pool: pool.clone(),
             lane,
@@ -180,7 +180,7 @@ impl Tx {
     ///
     /// # Cancel safety
     /// When the future is dropped, nothing is kept.
-    pub async fn keep(mut self) -> Result<Kept> {
+    pub async fn keep(mut self) -> Result<KeptDatabase> {
         self.take().keep().await
     }
 
@@ -209,11 +209,11 @@ impl OpenTx {
         close(&self.pool, self.lane, connection, &self.test).await
     }
 
-    pub(super) fn story(&self) -> Story {
-        Story::of(&self.pool, &self.lane, Isolation::Transaction)
+    pub(super) fn report(&self) -> TestReport {
+        TestReport::of(&self.pool, &self.lane, Isolation::Transaction)
     }
 
-    pub(super) async fn keep(mut self) -> Result<Kept> {
+    pub(super) async fn keep(mut self) -> Result<KeptDatabase> {
         kept::commit(&self.pool, &mut self.connection).await?;
         kept::keep(&self.pool, self.lane, self.connection).await
     }
@@ -226,7 +226,7 @@ pub(super) async fn close(
     mut connection: LaneConnection,
     test: &str,
 ) -> Result<()> {
-    let watch = lane.tenancy.as_ref().map(Tenancy::end);
+    let watch = lane.presence.as_ref().map(TestPresence::end);
     let has_cancelled = || watch.as_ref().is_some_and(EndWatch::has_cancelled);
     let server = &pool.setting().server;
     let (version_num, log_is_ours) = (server.version_num, !server.outlives_us());
@@ -265,7 +265,7 @@ pub(super) async fn close(
         }
         // The lane is not returned: its file still says that it is in use, so it is copied anew.
         Outcome::Escaped => Err(escaped(test)),
-        Outcome::Lost(error) => Err(pool.explain("closing the test's transaction", error)),
+        Outcome::Lost(error) => Err(pool.diagnose("closing the test's transaction", error)),
     }
 }
 
@@ -310,7 +310,7 @@ impl fmt::Debug for Tx {
 impl Drop for Tx {
     fn drop(&mut self) {
         if let Some(open) = self.open.take() {
-            self.ending.take_back(Loan::Tx(open));
+            self.ending.take_back(Checkout::Tx(open));
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
-use super::tenants::Tenants;
+use super::active_tests::ActiveTests;
 use crate::names::DatabaseName;
 use crate::server::Server;
 
@@ -44,21 +44,21 @@ type Wait = (
 
 /// Looks while anybody has a lane. The connection for it is given back at once: on a server that has few, a test may wait
 /// for it.
-pub(super) async fn watch(server: Weak<Server>, tenants: Arc<Tenants>) {
+pub(super) async fn watch(server: Weak<Server>, active_tests: Arc<ActiveTests>) {
     let mut told = BTreeSet::new();
     loop {
         tokio::time::sleep(LOOK).await;
-        let Some(databases) = tenants.longer_than(TOLERATED) else {
+        let Some(databases) = active_tests.present_longer_than(TOLERATED) else {
             return;
         };
         let Some(server) = server.upgrade() else {
             return;
         };
         // In a task each: one that waits for the server delays neither the others nor the look, and ends with its test.
-        tenants.cancel_late(STATEMENT_GRACE, |number, database| {
+        active_tests.cancel_late(STATEMENT_GRACE, |number, database| {
             tokio::spawn(cancel(
                 Arc::clone(&server),
-                Arc::clone(&tenants),
+                Arc::clone(&active_tests),
                 number,
                 database,
             ))
@@ -68,19 +68,24 @@ pub(super) async fn watch(server: Weak<Server>, tenants: Arc<Tenants>) {
             continue;
         }
         match look(&server, &databases).await {
-            Ok(waits) => tell(&waits, &tenants, &mut told),
+            Ok(waits) => tell(&waits, &active_tests, &mut told),
             Err(error) => tracing::debug!(%error, "nobody can tell who waits for whom"),
         }
     }
 }
 
 /// Cancels the statements on a database whose test is over: PostgreSQL goes on with one whose future was dropped.
-async fn cancel(server: Arc<Server>, tenants: Arc<Tenants>, number: u64, database: DatabaseName) {
+async fn cancel(
+    server: Arc<Server>,
+    active_tests: Arc<ActiveTests>,
+    number: u64,
+    database: DatabaseName,
+) {
     let cancel = "select pg_cancel_backend(pid) from pg_stat_activity \
                   where datname = $1 and state = 'active' and query !~ '_ebbtide'";
     // If the server does not answer, closing fails by itself.
     if let Ok(mut admin) = server.admin().await {
-        tenants.note_cancel(number);
+        active_tests.note_cancel(number);
         let _ = sqlx::query(cancel)
             .bind(database.as_str())
             .execute(&mut admin)
@@ -110,7 +115,11 @@ async fn waits(
 }
 
 #[expect(clippy::print_stderr, reason = "a report on what hangs")]
-fn tell(waits: &[Wait], tenants: &Tenants, told: &mut BTreeSet<(i32, Option<i32>, String)>) {
+fn tell(
+    waits: &[Wait],
+    active_tests: &ActiveTests,
+    told: &mut BTreeSet<(i32, Option<i32>, String)>,
+) {
     for (database, waiter, test, seconds, statement, holder, other, state, last) in waits {
         if !told.insert((*waiter, *holder, statement.clone())) {
             continue;
@@ -124,6 +133,6 @@ fn tell(waits: &[Wait], tenants: &Tenants, told: &mut BTreeSet<(i32, Option<i32>
             "{test} waits for a lock, for {seconds:.1} s by now: {statement}\n  {who} has it ({state}), after: {last}"
         );
         eprintln!("ebbtide: {text}");
-        tenants.note_wait(database, &text);
+        active_tests.note_wait(database, &text);
     }
 }

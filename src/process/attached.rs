@@ -25,7 +25,7 @@ exec 3<&-
 const KEPT: usize = 64 * 1024;
 
 /// How long output is waited for that a process holds open which has left the group.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A running command in a process group of its own. Dropping it ends the group.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub(crate) struct Attached {
 
 /// What to run.
 #[derive(Debug)]
-pub(crate) struct Errand<'a> {
+pub(crate) struct CommandSpec<'a> {
     pub(crate) program: &'a Path,
     pub(crate) arguments: &'a [String],
     pub(crate) folder: &'a Path,
@@ -48,20 +48,20 @@ pub(crate) struct Errand<'a> {
 }
 
 impl Attached {
-    pub(crate) fn spawn(errand: &Errand<'_>) -> std::io::Result<Self> {
+    pub(crate) fn spawn(spec: &CommandSpec<'_>) -> std::io::Result<Self> {
         let (watched, alive) = std::io::pipe()?;
         let (output, heard) = std::io::pipe()?;
         let mut command = Command::new("sh");
         command
             .args(["-c", WITH_US, "ebbtide"])
-            .arg(errand.program)
-            .args(errand.arguments);
-        command.current_dir(errand.folder).process_group(0);
+            .arg(spec.program)
+            .args(spec.arguments);
+        command.current_dir(spec.folder).process_group(0);
         command
             .stdin(watched)
             .stdout(heard.try_clone()?)
             .stderr(Stdio::from(heard));
-        for (name, value) in errand.variables {
+        for (name, value) in spec.variables {
             match value {
                 Some(value) => command.env(name, value),
                 None => command.env_remove(name),
@@ -126,7 +126,7 @@ impl Attached {
     /// The end of what it wrote to its standard output and its standard error, once it has ended.
     pub(crate) async fn output(&mut self) -> String {
         // What has left the group may hold the pipe open; then this is all that can be had.
-        let _ = tokio::time::timeout(LAST_WORDS, &mut self.silent).await;
+        let _ = tokio::time::timeout(OUTPUT_TIMEOUT, &mut self.silent).await;
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&said).into_owned()
     }
@@ -173,13 +173,13 @@ mod tests {
         let arguments = ["-c".to_owned(), script.to_owned()];
         let variables = [("EBBTIDE_ATTACHED", Some("yes".to_owned())), ("HOME", None)];
         let folder = Path::new("/");
-        let errand = Errand {
+        let spec = CommandSpec {
             program: Path::new("/bin/sh"),
             arguments: &arguments,
             folder,
             variables: &variables,
         };
-        Attached::spawn(&errand).expect("a shell runs")
+        Attached::spawn(&spec).expect("a shell runs")
     }
 
     #[tokio::test]

@@ -2,7 +2,6 @@
 //!
 //! Works on any open connection and never learns which backend runs.
 
-mod activity;
 mod advice;
 mod claims;
 mod expect;
@@ -17,6 +16,7 @@ mod reversible;
 mod script;
 mod seed;
 mod server_wide;
+mod target;
 mod verify;
 
 use std::time::Instant;
@@ -30,13 +30,13 @@ use crate::error::Result;
 use crate::progress::Progress;
 use crate::sql_error;
 
-pub(crate) use activity::Target;
 pub(crate) use extensions::{beyond_rights, needs_superuser};
 pub(crate) use inputs::{InputFile, Inputs};
 pub(crate) use migrate::head;
 pub use report::{MigrationReport, PhaseReport, ProvisionReport, SeedReport};
 pub(crate) use reversible::check_reversible;
 pub use reversible::{ReversibleReport, ReversibleStep};
+pub(crate) use target::Target;
 
 /// Raised whenever provisioning gives another database for the same inputs.
 pub(crate) const FORMAT: u32 = 10;

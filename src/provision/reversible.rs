@@ -5,10 +5,10 @@ use std::fmt;
 use serde::Serialize;
 use sqlx::postgres::PgConnection;
 
-use super::activity::Target;
 use super::extensions;
 use super::inputs::Inputs;
 use super::migrate::{self, Site};
+use super::target::Target;
 use crate::catalog::{Schema, SchemaDiff};
 use crate::config::Plan;
 use crate::error::{Error, ErrorKind, Result};

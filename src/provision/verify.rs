@@ -10,7 +10,7 @@ use super::claims;
 use super::inputs::{Inputs, MigrationSource};
 use super::migrate;
 use super::script::Script;
-use crate::catalog::{self, LEDGER, LedgerClaim, is_ledger};
+use crate::catalog::{self, LedgerClaim, SQLX_LEDGER, is_ledger};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::hex;
 use crate::sql_error;
@@ -32,7 +32,10 @@ pub(super) async fn verify(
         .await
         .map_err(|error| sql_error::failed("resetting the session", error))?;
     let said = match (migrator, migrate::ledger(inputs, scripts)?) {
-        (Some(migrator), _) => says(LEDGER, &ledger_against_files(connection, &migrator).await?),
+        (Some(migrator), _) => says(
+            SQLX_LEDGER,
+            &ledger_against_files(connection, &migrator).await?,
+        ),
         (None, Some(ledger)) => says(
             ledger.table,
             &tool_against_files(connection, &ledger).await?,
@@ -67,7 +70,7 @@ pub(super) async fn verify(
 /// What a ledger stands for.
 fn says(ledger: &str, head: &str) -> String {
     match ledger {
-        LEDGER => format!("the ledger says that {head} is applied"),
+        SQLX_LEDGER => format!("the ledger says that {head} is applied"),
         other => format!("the ledger {other} says that {head} is applied"),
     }
 }
@@ -153,18 +156,18 @@ async fn ledger_against_files(
     migrator: &Migrator,
 ) -> Result<String> {
     let applied = connection
-        .list_applied_migrations(LEDGER)
+        .list_applied_migrations(SQLX_LEDGER)
         .await
         .map_err(|error| {
             Error::new(
                 ErrorKind::LedgerMismatch,
-                format!("the migration ledger {LEDGER} cannot be read"),
+                format!("the migration ledger {SQLX_LEDGER} cannot be read"),
             )
             .with_source(error)
             .with_help("a migration has dropped or changed it; that table belongs to sqlx")
         })?;
     let dirty = sqlx::query_scalar::<_, i64>(AssertSqlSafe(format!(
-        "select version from {LEDGER} where not success"
+        "select version from {SQLX_LEDGER} where not success"
     )))
     .fetch_all(&mut *connection)
     .await

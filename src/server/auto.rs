@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::registry::{Registry, ServerKey};
 use super::state::StateFolder;
-use super::{Server, Sharing, Trust, account, native, share};
+use super::{Server, Sharing, VerifyMode, account, native, share};
 use crate::config::Plan;
 #[cfg(feature = "container")]
 use crate::error::Error;
@@ -14,13 +14,13 @@ use crate::error::{ErrorKind, Result};
 ///
 /// # Errors
 /// Both are impossible: one error that lists what was tried, and what would mend each.
-pub(super) async fn start(plan: &Plan, sharing: &Sharing, trust: Trust) -> Result<Server> {
-    if trust == Trust::Files
+pub(super) async fn start(plan: &Plan, sharing: &Sharing, mode: VerifyMode) -> Result<Server> {
+    if mode == VerifyMode::Files
         && let Some(server) = running(plan, sharing).await?
     {
         return Ok(server);
     }
-    choose(plan, sharing, trust).await
+    choose(plan, sharing, mode).await
 }
 
 /// A server that an earlier choice led to: asking an engine takes longer than asking the registry.
@@ -57,18 +57,18 @@ async fn running(plan: &Plan, sharing: &Sharing) -> Result<Option<Server>> {
 }
 
 #[cfg(not(feature = "container"))]
-async fn choose(plan: &Plan, sharing: &Sharing, trust: Trust) -> Result<Server> {
+async fn choose(plan: &Plan, sharing: &Sharing, mode: VerifyMode) -> Result<Server> {
     native::start(
         plan,
         sharing,
-        trust,
+        mode,
         "auto: this build of ebbtide has no container backend",
     )
     .await
 }
 
 #[cfg(feature = "container")]
-async fn choose(plan: &Plan, sharing: &Sharing, trust: Trust) -> Result<Server> {
+async fn choose(plan: &Plan, sharing: &Sharing, mode: VerifyMode) -> Result<Server> {
     use super::container;
 
     let account = account::for_server().ok().flatten();
@@ -80,17 +80,17 @@ async fn choose(plan: &Plan, sharing: &Sharing, trust: Trust) -> Result<Server> 
     let lock = registry
         .lock(*plan.start_timeout.get() + container::PULLING)
         .await?;
-    if trust == Trust::Files
+    if mode == VerifyMode::Files
         && let Some(server) = running(plan, sharing).await?
     {
         return Ok(server);
     }
-    let refused = match container::start(plan, sharing, trust, "auto").await {
+    let refused = match container::start(plan, sharing, mode, "auto").await {
         Err(error) if is_absence(&error) => error,
         other => return other,
     };
     let reason = format!("auto: no container, because {}", super::in_full(&refused));
-    let server = native::start(plan, sharing, trust, &reason)
+    let server = native::start(plan, sharing, mode, &reason)
         .await
         .map_err(|error| neither(&refused, &error));
     drop(lock);

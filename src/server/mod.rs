@@ -41,11 +41,11 @@ use sqlx::{Connection as _, Row as _};
 use crate::config::{Backend, Plan};
 use crate::conn::{ADMIN_DATABASE, ConnParams, Known, RoleKind};
 use crate::error::{Error, ErrorKind, Result, told};
-use crate::lane_leases::{LaneLeases, Permits};
+use crate::lane_lock::{LaneLocks, Permits};
 use crate::names::Fingerprint;
 use crate::scarcity::Scarcity;
 use crate::{process, sql_error};
-use registry::{Instance, Lease, Pointer};
+use registry::{Instance, Pointer, ServerLease};
 
 pub(crate) use account::own_uid;
 pub(crate) use log::LogEntry;
@@ -53,7 +53,7 @@ pub(crate) use sharing::{Cause, Dedication, Sharing};
 
 /// Whether the registry's files are enough, or the server must answer first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trust {
+pub(crate) enum VerifyMode {
     Files,
     Answer,
 }
@@ -80,38 +80,38 @@ pub(crate) struct Server {
     pub(crate) took: Duration,
     /// Whether only tests of the same contents find it.
     is_dedicated: bool,
-    tenure: Tenure,
+    handle: ServerHandle,
     permits: Permits,
 }
 
 /// What keeps the server for us.
 #[derive(Debug)]
-enum Tenure {
+enum ServerHandle {
     /// Binaries of this machine, in an instance folder.
     Native {
         instance: Instance,
-        _lease: Lease,
+        _lease: ServerLease,
     },
     #[cfg(feature = "container")]
-    Container(container::Tenure),
-    External(external::Tenure),
+    Container(container::ContainerHandle),
+    External(external::ExternalHandle),
 }
 
 impl Server {
     /// Finds or starts the server that the plan asks for.
-    pub(crate) async fn start(plan: &Plan, sharing: &Sharing, trust: Trust) -> Result<Self> {
-        let mut server = Self::find(plan, sharing, trust).await?;
+    pub(crate) async fn start(plan: &Plan, sharing: &Sharing, mode: VerifyMode) -> Result<Self> {
+        let mut server = Self::find(plan, sharing, mode).await?;
         sharing.announce(&mut server, plan);
         Ok(server)
     }
 
-    async fn find(plan: &Plan, sharing: &Sharing, trust: Trust) -> Result<Self> {
+    async fn find(plan: &Plan, sharing: &Sharing, mode: VerifyMode) -> Result<Self> {
         let asked = || plan.backend.source.to_string();
         match plan.backend.get() {
-            Backend::Auto => auto::start(plan, sharing, trust).await,
-            Backend::Native => native::start(plan, sharing, trust, &asked()).await,
+            Backend::Auto => auto::start(plan, sharing, mode).await,
+            Backend::Native => native::start(plan, sharing, mode, &asked()).await,
             #[cfg(feature = "container")]
-            Backend::Container => container::start(plan, sharing, trust, &asked()).await,
+            Backend::Container => container::start(plan, sharing, mode, &asked()).await,
             #[cfg(not(feature = "container"))]
             Backend::Container => Err(Error::new(
                 ErrorKind::BackendUnavailable,
@@ -133,7 +133,7 @@ impl Server {
         plan: &Plan,
         pointer: Pointer,
         instance: Instance,
-        lease: Lease,
+        lease: ServerLease,
         origin: Origin,
         began: Instant,
     ) -> Self {
@@ -142,20 +142,20 @@ impl Server {
             role: RoleKind::Superuser,
         };
         let permits = Permits::in_folder(&instance.folder, pointer.connections);
-        let (backend, conn, tenure) = match pointer.port {
+        let (backend, conn, handle) = match pointer.port {
             #[cfg(feature = "container")]
             Some(port) => {
                 let conn = ConnParams::tcp(&port.host, port.port, SUPERUSER, &port.password)
                     .knowing(known);
-                let tenure = container::Tenure::new(plan, instance, lease, &conn, port);
-                (Backend::Container, conn, Tenure::Container(tenure))
+                let handle = container::ContainerHandle::new(plan, instance, lease, &conn, port);
+                (Backend::Container, conn, ServerHandle::Container(handle))
             }
             _ => {
                 let conn = ConnParams::socket(&instance.folder, SUPERUSER).knowing(known);
                 (
                     Backend::Native,
                     conn,
-                    Tenure::Native {
+                    ServerHandle::Native {
                         instance,
                         _lease: lease,
                     },
@@ -171,7 +171,7 @@ impl Server {
             origin,
             took: began.elapsed(),
             is_dedicated: false,
-            tenure,
+            handle,
             permits,
         }
     }
@@ -187,23 +187,25 @@ impl Server {
     }
 
     fn instance(&self) -> Option<&Instance> {
-        match &self.tenure {
-            Tenure::Native { instance, .. } => Some(instance),
+        match &self.handle {
+            ServerHandle::Native { instance, .. } => Some(instance),
             #[cfg(feature = "container")]
-            Tenure::Container(tenure) => Some(&tenure.instance),
-            Tenure::External(_) => None,
+            ServerHandle::Container(handle) => Some(&handle.instance),
+            ServerHandle::External(_) => None,
         }
     }
 
     /// The leases of a template's lanes.
-    pub(crate) fn lanes(&self, fingerprint: &Fingerprint) -> LaneLeases {
-        match &self.tenure {
-            Tenure::Native { instance, .. } => LaneLeases::in_folder(&instance.folder, fingerprint),
-            #[cfg(feature = "container")]
-            Tenure::Container(tenure) => {
-                LaneLeases::in_folder(&tenure.instance.folder, fingerprint)
+    pub(crate) fn lanes(&self, fingerprint: &Fingerprint) -> LaneLocks {
+        match &self.handle {
+            ServerHandle::Native { instance, .. } => {
+                LaneLocks::in_folder(&instance.folder, fingerprint)
             }
-            Tenure::External(tenure) => LaneLeases::by_locks(&tenure.locks, fingerprint),
+            #[cfg(feature = "container")]
+            ServerHandle::Container(handle) => {
+                LaneLocks::in_folder(&handle.instance.folder, fingerprint)
+            }
+            ServerHandle::External(handle) => LaneLocks::by_locks(&handle.locks, fingerprint),
         }
     }
 
@@ -238,18 +240,18 @@ impl Server {
         self.external().is_some()
     }
 
-    fn external(&self) -> Option<&external::Tenure> {
-        match &self.tenure {
-            Tenure::External(tenure) => Some(tenure),
-            Tenure::Native { .. } => None,
+    fn external(&self) -> Option<&external::ExternalHandle> {
+        match &self.handle {
+            ServerHandle::External(handle) => Some(handle),
+            ServerHandle::Native { .. } => None,
             #[cfg(feature = "container")]
-            Tenure::Container(_) => None,
+            ServerHandle::Container(_) => None,
         }
     }
 
     /// Our role, on a server where others have theirs.
     pub(crate) fn role(&self) -> Option<&str> {
-        self.external().map(|tenure| &*tenure.role)
+        self.external().map(|handle| &*handle.role)
     }
 
     /// The clause that makes `CREATE DATABASE` quick.
@@ -258,7 +260,7 @@ impl Server {
     /// flushed, ten times the price of `WAL_LOG` on a server that makes its data safe.
     /// <https://www.postgresql.org/docs/current/sql-createdatabase.html>
     pub(crate) fn copy_strategy(&self) -> &'static str {
-        let is_durable = self.external().is_some_and(|tenure| tenure.is_durable);
+        let is_durable = self.external().is_some_and(|handle| handle.is_durable);
         if is_durable || self.version_num < 150_000 {
             ""
         } else {
@@ -269,7 +271,7 @@ impl Server {
     /// How many connections there are, for people.
     pub(crate) fn connection_limits(&self) -> String {
         match self.external() {
-            Some(tenure) => tenure.limits.to_string(),
+            Some(handle) => handle.limits.to_string(),
             None => "max_connections below `settings` says how many the server has".to_owned(),
         }
     }
@@ -278,7 +280,7 @@ impl Server {
         self.conn
             .connect_own(self.conn.admin())
             .await
-            .map_err(|error| self.explain(error))
+            .map_err(|error| self.diagnose(error))
     }
 
     /// Keeps the server for a while beyond the life of its users.
@@ -287,25 +289,25 @@ impl Server {
         expect(clippy::unused_async, reason = "only a container is asked")
     )]
     pub(crate) async fn hold_for(&self, term: Duration) -> Result<()> {
-        match &self.tenure {
-            Tenure::Native { instance, .. } => instance.hold_for(term),
+        match &self.handle {
+            ServerHandle::Native { instance, .. } => instance.hold_for(term),
             #[cfg(feature = "container")]
-            Tenure::Container(tenure) => tenure.hold_for(&self.conn, term).await,
+            ServerHandle::Container(handle) => handle.hold_for(&self.conn, term).await,
             // It does not end with us.
-            Tenure::External(_) => Ok(()),
+            ServerHandle::External(_) => Ok(()),
         }
     }
 
     /// Adds what is known of its end to an error that says the server is gone.
-    pub(crate) fn explain(&self, error: Error) -> Error {
+    pub(crate) fn diagnose(&self, error: Error) -> Error {
         if error.kind() != ErrorKind::ServerLost && !self.is_another(&error) {
             return error;
         }
-        let lost = match &self.tenure {
-            Tenure::Native { instance, .. } => lost_with_log(&instance.log()),
+        let lost = match &self.handle {
+            ServerHandle::Native { instance, .. } => lost_with_log(&instance.log()),
             #[cfg(feature = "container")]
-            Tenure::Container(tenure) => tenure.lost(),
-            Tenure::External(tenure) => tenure.lost(),
+            ServerHandle::Container(handle) => handle.lost(),
+            ServerHandle::External(handle) => handle.lost(),
         };
         match std::error::Error::source(&error) {
             Some(source) => lost.with_source(format!("{error}: {}", told(source))),
@@ -332,11 +334,11 @@ impl Server {
 
     /// Tells its keeper that it does not answer any more.
     fn give_up(self) {
-        match self.tenure {
+        match self.handle {
             // Its supervisor sees for itself, or it is not ours to keep.
-            Tenure::Native { .. } | Tenure::External(_) => {}
+            ServerHandle::Native { .. } | ServerHandle::External(_) => {}
             #[cfg(feature = "container")]
-            Tenure::Container(tenure) => tenure.give_up(),
+            ServerHandle::Container(handle) => handle.give_up(),
         }
     }
 }

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::binaries::{self, Binaries};
-use super::registry::{Health, Instance, Lease, LeaseName, Registry, ServerKey};
-use super::share::{self, Found};
+use super::registry::{Health, Instance, LeaseName, Registry, ServerKey, ServerLease};
+use super::share::{self, Attach};
 use super::sharing::Sharing;
 use super::start_failure::StartFailure;
 use super::state::{self, StateFolder};
 use super::{
-    Identification, Origin, Server, Trust, account, memory, orphans, settings, supervisor,
+    Identification, Origin, Server, VerifyMode, account, memory, orphans, settings, supervisor,
 };
 use crate::config::{Plan, Storage};
 use crate::conn::{ADMIN_DATABASE, ConnParams, PORT};
@@ -43,7 +43,7 @@ const START_ATTEMPTS: usize = 3;
 pub(super) async fn start(
     plan: &Plan,
     sharing: &Sharing,
-    trust: Trust,
+    mode: VerifyMode,
     reason: &str,
 ) -> Result<Server> {
     let began = Instant::now();
@@ -54,9 +54,9 @@ pub(super) async fn start(
         state,
         key: ServerKey::native(plan, sharing),
     };
-    let turn = match share::join(&registry, plan, trust, *plan.start_timeout.get(), began).await? {
-        Found::Server(server) => return Ok(*server),
-        Found::Turn(turn) => turn,
+    let turn = match share::join(&registry, plan, mode, *plan.start_timeout.get(), began).await? {
+        Attach::Server(server) => return Ok(*server),
+        Attach::Start(turn) => turn,
     };
     orphans::sweep(&registry, plan, account).await?;
     // The sweep may have taken over the server that others use.
@@ -195,7 +195,7 @@ impl<'a> Launch<'a> {
     async fn run(self, began: Instant) -> Result<Attempt> {
         let lease_name = LeaseName::process();
         let mut supervisor = self.spawn(&lease_name)?;
-        let lease = Lease::written_by_supervisor(&self.instance, &lease_name);
+        let lease = ServerLease::written_by_supervisor(&self.instance, &lease_name);
         let said = supervisor.start_up_output().await;
         if self.instance.health() == Health::Gone {
             if supervisor.was_killed().await {

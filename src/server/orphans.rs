@@ -13,11 +13,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::process::{self, Account, Running};
 use crate::wait::Patience;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const END_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long another sweep may take, which ends several servers one after the other.
 const SWEEP_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long a process may take to end by itself.
-const COURTESY: Duration = Duration::from_secs(3);
+const TERMINATE_GRACE: Duration = Duration::from_secs(3);
 /// The same for the server that `initdb` talks to: killed, it leaves its shared memory.
 const BOOTSTRAP_GRACE: Duration = Duration::from_secs(8);
 
@@ -105,7 +105,7 @@ impl Orphan<'_> {
         let mut lines = pid_file.lines();
         let postmaster: Option<i32> = lines.next().and_then(|line| line.trim().parse().ok());
         let segment = lines.nth(5);
-        let mut patience = Patience::new("ending an orphaned server", PATIENCE);
+        let mut patience = Patience::new("ending an orphaned server", END_TIMEOUT);
         let began = Instant::now();
         loop {
             let strays = self.strays();
@@ -115,7 +115,9 @@ impl Orphan<'_> {
                 .find(|stray| Some(stray.pid.as_raw_nonzero().get()) == postmaster);
             for stray in &strays {
                 let signal = match (leader, stray.duty) {
-                    (_, Duty::Serve | Duty::Prepare) if began.elapsed() >= COURTESY => Signal::KILL,
+                    (_, Duty::Serve | Duty::Prepare) if began.elapsed() >= TERMINATE_GRACE => {
+                        Signal::KILL
+                    }
                     (_, Duty::Bootstrap) if began.elapsed() >= BOOTSTRAP_GRACE => Signal::KILL,
                     (Some(leader), _) if leader.pid == stray.pid => Signal::QUIT,
                     (None, Duty::Serve | Duty::Prepare) => Signal::TERM,
@@ -213,7 +215,7 @@ async fn remove_tablespaces(data: &Path) -> Result<()> {
 
 /// Removes a folder into which a process may still write, whose end takes a moment.
 pub(super) async fn remove(folder: &Path) -> Result<()> {
-    let mut patience = Patience::new("removing a dead server", PATIENCE);
+    let mut patience = Patience::new("removing a dead server", END_TIMEOUT);
     loop {
         match std::fs::remove_dir_all(folder) {
             Ok(()) => return Ok(()),

@@ -375,8 +375,9 @@ impl Instance {
     /// Registers us as a user, if the server is still there to be used.
     ///
     /// The lease is written before the look: a supervisor that decides to end afterwards sees it.
-    pub(crate) async fn lease(&self) -> Result<Option<Lease>> {
-        let Ok(lease) = Lease::write(&self.folder.join("leases"), &LeaseName::process()) else {
+    pub(crate) async fn lease(&self) -> Result<Option<ServerLease>> {
+        let Ok(lease) = ServerLease::write(&self.folder.join("leases"), &LeaseName::process())
+        else {
             return Ok(None);
         };
         let mut patience = Patience::new(
@@ -437,15 +438,14 @@ impl Instance {
 
     /// Keeps the server until a moment, beyond the life of this process.
     pub(crate) fn hold_for(&self, term: Duration) -> Result<()> {
-        let lease = Lease::write(&self.folder.join("leases"), &LeaseName::until(term)).map_err(
-            |error| {
+        let lease = ServerLease::write(&self.folder.join("leases"), &LeaseName::until(term))
+            .map_err(|error| {
                 Error::new(
                     ErrorKind::ServerLost,
                     "the server is no longer there to be kept",
                 )
                 .with_source(error)
-            },
-        )?;
+            })?;
         // The supervisor removes it when the term is over.
         std::mem::forget(lease);
         Ok(())
@@ -500,11 +500,11 @@ impl LeaseName {
 
 /// One use of a server by this process. Ends with the value, or with the process.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub(crate) struct ServerLease {
     path: PathBuf,
 }
 
-impl Lease {
+impl ServerLease {
     fn write(folder: &Path, name: &LeaseName) -> std::io::Result<Self> {
         let path = folder.join(&name.0);
         File::create_new(&path)?;
@@ -519,7 +519,7 @@ impl Lease {
     }
 }
 
-impl Drop for Lease {
+impl Drop for ServerLease {
     fn drop(&mut self) {
         // When it is gone already, so is the server.
         let _ = std::fs::remove_file(&self.path);

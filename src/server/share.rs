@@ -3,20 +3,20 @@
 use std::time::{Duration, Instant};
 
 use super::registry::{Registry, StartLock};
-use super::{Origin, Server, Trust};
+use super::{Origin, Server, VerifyMode};
 use crate::config::Plan;
 use crate::error::Result;
 use crate::progress::Progress;
 
 /// What a newcomer finds.
-pub(super) enum Found {
+pub(super) enum Attach {
     Server(Box<Server>),
     /// Nobody has a server, and nobody else starts one meanwhile.
-    Turn(Turn),
+    Start(StartPermit),
 }
 
 /// The right to start the server. It ends with the value.
-pub(super) struct Turn {
+pub(super) struct StartPermit {
     pub(super) progress: Progress,
     _lock: StartLock,
 }
@@ -25,20 +25,20 @@ pub(super) struct Turn {
 pub(super) async fn join(
     registry: &Registry,
     plan: &Plan,
-    trust: Trust,
+    mode: VerifyMode,
     limit: Duration,
     began: Instant,
-) -> Result<Found> {
-    if trust == Trust::Files
+) -> Result<Attach> {
+    if mode == VerifyMode::Files
         && let Some(server) = attach(registry, plan, began).await?
     {
-        return Ok(Found::Server(Box::new(server)));
+        return Ok(Attach::Server(Box::new(server)));
     }
     let progress = Progress::start("waiting for the PostgreSQL server that another process starts");
     let lock = registry.lock(limit).await?;
     match attach_answering(registry, plan, began).await? {
-        Some(server) => Ok(Found::Server(Box::new(server))),
-        None => Ok(Found::Turn(Turn {
+        Some(server) => Ok(Attach::Server(Box::new(server))),
+        None => Ok(Attach::Start(StartPermit {
             progress,
             _lock: lock,
         })),

@@ -14,12 +14,12 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 
 use crate::catalog::{self, DatabaseProperties};
+use crate::clean_up;
 use crate::config::Plan;
 use crate::error::Result;
 use crate::names::{DatabaseName, Fingerprint, Literal};
 use crate::progress::Progress;
 use crate::provision::{self, Inputs, ProvisionReport};
-use crate::reap;
 use crate::server::{Origin, Server};
 use crate::sql_error;
 use crate::wait::Patience;
@@ -81,10 +81,10 @@ pub(crate) async fn ensure(
         .lanes(fingerprint)
         .announce()
         .await
-        .map_err(|error| server.explain(error))?;
+        .map_err(|error| server.diagnose(error))?;
     let mut admin = server.admin().await?;
     if server.outlives_us() {
-        reap::sweep(server, &mut admin).await?;
+        clean_up::sweep(server, &mut admin).await?;
     }
     let found = |seal: Seal| Template {
         name: name.clone(),
@@ -102,8 +102,8 @@ pub(crate) async fn ensure(
         return Ok(found(seal));
     }
     progress.say("building the template");
-    reap::drop_old_templates(server, &mut admin).await?;
-    reap::drop_builds(server, &mut admin, fingerprint).await?;
+    clean_up::drop_old_templates(server, &mut admin).await?;
+    clean_up::drop_builds(server, &mut admin, fingerprint).await?;
     if ground == Ground::Pristine {
         pristine::restore(server, &mut admin).await?;
     }
@@ -114,8 +114,8 @@ pub(crate) async fn ensure(
             Ok(filled) => filled,
             Err(error) => {
                 // The build's own error is the one to report; what stays behind is dropped by the next build.
-                let _ = reap::drop_database(server, &mut admin, &build).await;
-                return Err(server.explain(error));
+                let _ = clean_up::drop_database(server, &mut admin, &build).await;
+                return Err(server.diagnose(error));
             }
         };
     let seal = Seal {
@@ -338,7 +338,7 @@ async fn publish(
         Err(error) => {
             // The publishing transaction is over either way; the build must not stay.
             let _ = sqlx::raw_sql("rollback").execute(&mut *admin).await;
-            let _ = reap::drop_database(server, admin, build).await;
+            let _ = clean_up::drop_database(server, admin, build).await;
             Err(sql_error::failed("sealing the template", error))
         }
     }

@@ -11,9 +11,9 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
+use crate::clean_up;
 use crate::error::Result;
 use crate::names::Ident;
-use crate::reap;
 use crate::server::Server;
 use crate::sql_error;
 use crate::wait::Patience;
@@ -41,7 +41,7 @@ pub(super) async fn restore(server: &Server, admin: &mut PgConnection) -> Result
         return Ok(());
     };
     // A living test may need the roles that an earlier build has made.
-    let held = reap::everything(server, admin).await?.held;
+    let held = clean_up::everything(server, admin).await?.held;
     if !held.is_empty() {
         return Err(server.give_up_state(format!("databases in use: {}", held.join(", "))));
     }

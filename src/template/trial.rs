@@ -1,12 +1,12 @@
 //! A database to try the migrations in, which never becomes a template.
 
 use super::{create, lock, pristine};
+use crate::clean_up;
 use crate::config::Plan;
 use crate::error::Result;
 use crate::names::{DatabaseName, Fingerprint};
 use crate::progress::Progress;
 use crate::provision::{self, Inputs, ReversibleReport};
-use crate::reap;
 use crate::server::Server;
 
 /// Takes every migration up, down and up again in a database of its own, under a lock of its own: what a killed process
@@ -24,7 +24,7 @@ pub(crate) async fn check_reversible(
     let progress = Progress::start("waiting for another process that undoes these migrations");
     let mut admin = server.admin().await?;
     lock(&mut admin, &own, *plan.provision_timeout.get()).await?;
-    reap::drop_builds(server, &mut admin, &own).await?;
+    clean_up::drop_builds(server, &mut admin, &own).await?;
     if server.is_dedicated() {
         pristine::restore(server, &mut admin).await?;
     }
@@ -39,7 +39,7 @@ pub(crate) async fn check_reversible(
         provision::check_reversible(&mut connection, target, plan, inputs, &progress).await
     };
     let looked = looked.await;
-    let dropped = reap::drop_database(server, &mut admin, &build).await;
-    let report = looked.map_err(|error| server.explain(error))?;
+    let dropped = clean_up::drop_database(server, &mut admin, &build).await;
+    let report = looked.map_err(|error| server.diagnose(error))?;
     dropped.map(|()| report)
 }

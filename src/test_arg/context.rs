@@ -9,15 +9,15 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::config::{Keep, Source};
 use crate::error::{Error, ErrorKind, Result};
-use crate::harness::{self, Harness, Variant};
-use crate::lane::{Database, Ending, Loan, Sandbox, Tx, TxOptions};
+use crate::harness::{self, Harness, Setup};
+use crate::lane::{Checkout, Database, Ending, Sandbox, Tx, TxOptions};
 
 /// What sqlx's types are in a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub enum Isolation {
+pub enum PoolKind {
     /// Of a sandbox, rolled back.
-    Rollback,
+    Sandbox,
     /// Of a database of the test's own.
     #[default]
     Database,
@@ -27,8 +27,8 @@ pub enum Isolation {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TestSpec {
     pub(crate) name: String,
-    pub(crate) variant: Variant,
-    pub(crate) isolation: Isolation,
+    pub(crate) setup: Setup,
+    pub(crate) pool: PoolKind,
     pub(crate) tx: TxOptions,
     /// None where the plan decides.
     pub(crate) keep: Option<Keep>,
@@ -46,7 +46,7 @@ pub struct TestContext {
 struct Inner {
     spec: TestSpec,
     /// Until the end of the test.
-    collector: Mutex<Option<UnboundedSender<Loan>>>,
+    collector: Mutex<Option<UnboundedSender<Checkout>>>,
     /// What all of sqlx's types speak of.
     shared: Mutex<Option<Arc<OnceCell<Shared>>>>,
 }
@@ -58,7 +58,7 @@ enum Shared {
 
 impl TestContext {
     /// The context, and where what was lent comes back.
-    pub(crate) fn new(spec: TestSpec) -> (Self, UnboundedReceiver<Loan>) {
+    pub(crate) fn new(spec: TestSpec) -> (Self, UnboundedReceiver<Checkout>) {
         let (collector, collected) = mpsc::unbounded_channel();
         let inner = Inner {
             spec,
@@ -84,7 +84,7 @@ impl TestContext {
     /// # Errors
     /// As for [`harness()`](crate::harness()).
     pub fn harness(&self) -> Result<Harness> {
-        Ok(harness::harness()?.variant(self.inner.spec.variant.clone()))
+        Ok(harness::harness()?.with_setup(self.inner.spec.setup.clone()))
     }
 
     /// A transaction that is rolled back, with what the attribute says of the test's transactions.
@@ -153,9 +153,11 @@ impl TestContext {
             Shared::Database(database) => Ok(database.connect_options()),
             Shared::Sandbox(_) => Err(Error::new(
                 ErrorKind::Config,
-                format!("a test with isolation = \"rollback\" has one connection, so it cannot have {wanted}"),
+                format!(
+                    "a test with pool = \"sandbox\" has one connection, so it cannot have {wanted}"
+                ),
             )
-            .with_help("ask for PgPool, or leave the isolation at \"database\"")),
+            .with_help("ask for PgPool, or leave the pool at \"database\"")),
         }
     }
 
@@ -200,9 +202,9 @@ impl TestContext {
 
     async fn share<'a>(&self, shared: &'a OnceCell<Shared>) -> Result<&'a Shared> {
         let make = || async {
-            Ok(match self.inner.spec.isolation {
-                Isolation::Rollback => Shared::Sandbox(self.sandbox().await?),
-                Isolation::Database => Shared::Database(self.database().await?),
+            Ok(match self.inner.spec.pool {
+                PoolKind::Sandbox => Shared::Sandbox(self.sandbox().await?),
+                PoolKind::Database => Shared::Database(self.database().await?),
             })
         };
         shared.get_or_try_init(make).await

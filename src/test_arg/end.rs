@@ -8,10 +8,10 @@ use super::context::TestContext;
 use crate::config::{Keep, spell};
 use crate::error::{Error, ErrorKind, Result};
 use crate::harness;
-use crate::lane::{Loan, Story};
+use crate::lane::{Checkout, TestReport};
 
 /// How long something that the test has started may hold what the test was lent.
-const FAREWELL: Duration = Duration::from_secs(5);
+const RETURN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What came of the test itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,12 +30,12 @@ pub(crate) struct Ended {
 }
 
 /// Lines of a report.
-const LONGEST: usize = 36;
+const MAX_NAME_WIDTH: usize = 36;
 
 /// Closes or keeps what the test was lent.
 pub(crate) async fn end(
     context: &TestContext,
-    collected: UnboundedReceiver<Loan>,
+    collected: UnboundedReceiver<Checkout>,
     verdict: Verdict,
 ) -> Ended {
     context.finish();
@@ -57,27 +57,28 @@ pub(crate) async fn end(
 }
 
 async fn take_back(
-    mut collected: UnboundedReceiver<Loan>,
+    mut collected: UnboundedReceiver<Checkout>,
     keeps: bool,
     verdict: Verdict,
     test: String,
 ) -> Ended {
-    let (mut outcome, mut stories, mut kept) = (Ok(()), Vec::new(), Vec::new());
+    let (mut outcome, mut reports, mut kept) = (Ok(()), Vec::new(), Vec::new());
     loop {
-        match tokio::time::timeout(FAREWELL, collected.recv()).await {
-            Ok(Some(loan)) => {
-                stories.extend(
-                    (verdict == Verdict::Failed || loan.is_explained()).then(|| loan.story()),
+        match tokio::time::timeout(RETURN_TIMEOUT, collected.recv()).await {
+            Ok(Some(checkout)) => {
+                reports.extend(
+                    (verdict == Verdict::Failed || checkout.logs_plans())
+                        .then(|| checkout.report()),
                 );
                 let closed = if keeps {
-                    loan.keep().await.map(|stays| {
-                        let term = spell(stays.stays());
+                    checkout.keep().await.map(|stays| {
+                        let term = spell(stays.expires_in());
                         kept.push(format!(
                             "ebbtide: the database of {test} is kept for {term}: {stays}\n"
                         ));
                     })
                 } else {
-                    loan.close().await
+                    checkout.close().await
                 };
                 outcome = outcome.and(closed);
             }
@@ -88,19 +89,19 @@ async fn take_back(
             }
         }
     }
-    let mut report = tell(&stories, verdict, &test).await;
+    let mut report = tell(&reports, verdict, &test).await;
     report.extend(kept);
     Ended { outcome, report }
 }
 
-async fn tell(stories: &[Story], verdict: Verdict, test: &str) -> String {
+async fn tell(reports: &[TestReport], verdict: Verdict, test: &str) -> String {
     let mut told = String::new();
-    for story in stories {
-        let log = story.log().await;
+    for report in reports {
+        let log = report.log().await;
         if verdict == Verdict::Failed {
-            told += &story.of_failure(&log);
+            told += &report.of_failure(&log);
         }
-        told += &story.of_slow_statements(&log);
+        told += &report.of_slow_statements(&log);
     }
     if told.is_empty() {
         return told;
@@ -111,8 +112,12 @@ async fn tell(stories: &[Story], verdict: Verdict, test: &str) -> String {
         "slow statements of test {}"
     };
     let mut report = format!("ebbtide: {}\n", title.replace("{}", test));
-    report.extend(told.lines().take(LONGEST).flat_map(|line| [line, "\n"]));
-    let left = told.lines().count().saturating_sub(LONGEST);
+    report.extend(
+        told.lines()
+            .take(MAX_NAME_WIDTH)
+            .flat_map(|line| [line, "\n"]),
+    );
+    let left = told.lines().count().saturating_sub(MAX_NAME_WIDTH);
     report.extend((left > 0).then(|| format!("  and {left} lines more\n")));
     report
 }
@@ -120,7 +125,7 @@ async fn tell(stories: &[Story], verdict: Verdict, test: &str) -> String {
 fn held_beyond(test: &str) -> Error {
     Error::new(
         ErrorKind::StillInUse,
-        format!("test {test} is over, and what it was lent is still held after {} s", FAREWELL.as_secs()),
+        format!("test {test} is over, and what it was lent is still held after {} s", RETURN_TIMEOUT.as_secs()),
     )
     .with_help("look for a `Tx`, `Sandbox` or `Database` in a static, in a task that goes on, or in a cycle of `Arc`s")
 }

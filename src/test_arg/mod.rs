@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::lane::{Database, Sandbox, Tx};
 
 pub(crate) use context::TestSpec;
-pub use context::{Isolation, TestContext};
+pub use context::{PoolKind, TestContext};
 pub(crate) use current::{current, during, poll_during};
 pub use current::{database, sandbox, tx, tx_with};
 pub(crate) use end::{Verdict, end};
@@ -79,7 +79,7 @@ impl TestArg for Database {
     }
 }
 
-/// A pool on the test's own database; with `isolation = "rollback"` that of a [`Sandbox`]. All of sqlx's types in one
+/// A pool on the test's own database; with `pool = "sandbox"` that of a [`Sandbox`]. All of sqlx's types in one
 /// test speak of the same database.
 impl TestArg for PgPool {
     async fn from_test(context: &TestContext) -> Result<Self> {
@@ -94,14 +94,14 @@ impl TestArg for PoolConnection<Postgres> {
     }
 }
 
-/// The way to the test's own database; not with `isolation = "rollback"`.
+/// The way to the test's own database; not with `pool = "sandbox"`.
 impl TestArg for PgConnectOptions {
     async fn from_test(context: &TestContext) -> Result<Self> {
         context.connect_options("PgConnectOptions").await
     }
 }
 
-/// Options for a pool of at most five connections; not with `isolation = "rollback"`.
+/// Options for a pool of at most five connections; not with `pool = "sandbox"`.
 impl TestArg for PgPoolOptions {
     async fn from_test(context: &TestContext) -> Result<Self> {
         // The database is needed in any case.

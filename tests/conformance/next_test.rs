@@ -204,7 +204,7 @@ pub(crate) async fn late_work(world: &World) -> Verdict {
     judged(is_left, is_same)
 }
 
-const LATE: &str = "insert into parents (name) values ('late')";
+const LATE_INSERT: &str = "insert into parents (name) values ('late')";
 
 /// The test gives up waiting for a statement, and the server goes on with it.
 async fn leave_a_statement(mut test: Lent) -> bool {
@@ -252,12 +252,12 @@ async fn leave_a_connection(test: Lent) -> bool {
     assert_eq!(told.kind(), ErrorKind::StillInUse);
     let name = std::thread::current().name().unwrap().to_owned();
     assert!(told.to_string().contains(&name), "{told}");
-    run(&mut held, LATE).await.is_err() && pool.acquire().await.is_err()
+    run(&mut held, LATE_INSERT).await.is_err() && pool.acquire().await.is_err()
 }
 
 /// A session that the test knows nothing of.
 async fn leave_a_session(test: Lent) -> bool {
     let mut left = test.second().await;
     test.end().await.unwrap();
-    run(&mut left, LATE).await.is_err()
+    run(&mut left, LATE_INSERT).await.is_err()
 }

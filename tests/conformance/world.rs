@@ -30,7 +30,7 @@ pub(crate) const MIGRATION: &str = "
 ";
 
 /// How long sqlx waits for what a test still holds.
-const FAREWELL: Duration = Duration::from_secs(10);
+const POOL_CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the next test may get another lane than the one that is looked for.
 const TRIES: usize = 30;
 
@@ -279,7 +279,7 @@ impl Lent {
             Self::Database(database) => database.close().await,
             Self::SqlxTest { pool, database, .. } => {
                 // Neither fails a test of sqlx's.
-                let _ = tokio::time::timeout(FAREWELL, pool.close()).await;
+                let _ = tokio::time::timeout(POOL_CLOSE_TIMEOUT, pool.close()).await;
                 let _ = Postgres::cleanup_test(&database).await;
                 Ok(())
             }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use ebbtide::{Database, ErrorKind, Harness, Variant};
+use ebbtide::{Database, ErrorKind, Harness, Setup};
 use sqlx::migrate::Migrator;
 
 use super::changes::CHANGES;
@@ -74,7 +74,7 @@ async fn the_five_systems_are_the_same_to_both_when_sqlx_migrates_them() {
             other => other.unwrap(),
         };
         let by_sqlx = harness
-            .variant(Variant::new().no_migrations())
+            .with_setup(Setup::new().no_migrations())
             .database()
             .await
             .unwrap();

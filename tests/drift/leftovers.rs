@@ -60,7 +60,7 @@ async fn a_subscription_that_does_not_connect_is_in_every_lane() {
     scratch.write("migrations/1_news.sql", SUBSCRIPTION);
     let harness = scratch.builder().build().unwrap();
     let plain = harness
-        .variant(ebbtide::Variant::new().no_migrations())
+        .with_setup(ebbtide::Setup::new().no_migrations())
         .database()
         .await
         .unwrap();
@@ -164,7 +164,7 @@ async fn what_no_copy_can_have_is_refused_with_the_remedy() {
                 "{error:?}"
             );
         }
-        let report = harness.reap().await.unwrap();
+        let report = harness.clean_up().await.unwrap();
         assert_eq!(report.held, Vec::<String>::new(), "{sql}");
     }
 }
@@ -197,7 +197,7 @@ async fn a_build_that_fails_with_leftovers_gives_its_own_error_each_time() {
         );
     }
     assert_eq!(
-        lonely(&scratch).reap().await.unwrap().held,
+        lonely(&scratch).clean_up().await.unwrap().held,
         Vec::<String>::new()
     );
 }

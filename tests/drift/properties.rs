@@ -1,6 +1,6 @@
 //! What the server keeps about a database, from the migration to the lane.
 
-use ebbtide::{Database, Harness, Variant};
+use ebbtide::{Database, Harness, Setup};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgPool;
 
@@ -66,7 +66,7 @@ fn harness(scratch: &Scratch) -> Harness {
 /// An empty database, migrated by the files as they are.
 async fn migrated(harness: &Harness) -> Database {
     let database = harness
-        .variant(Variant::new().no_migrations())
+        .with_setup(Setup::new().no_migrations())
         .database()
         .await
         .unwrap();
@@ -110,7 +110,7 @@ async fn every_lane_has_what_the_migrations_set_for_the_database() {
     one.close().await.unwrap();
     // A template on top of another one, and its lane.
     let above = harness
-        .variant(Variant::new().fixture("more", "insert into t values (2)"))
+        .with_setup(Setup::new().fixture("more", "insert into t values (2)"))
         .database()
         .await
         .unwrap();

@@ -1,6 +1,6 @@
 //! Statistics, plans and the order of rows: as in a database that sqlx itself has migrated.
 
-use ebbtide::{Database, Harness, Variant};
+use ebbtide::{Database, Harness, Setup};
 use sqlx::AssertSqlSafe;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgPool;
@@ -57,7 +57,7 @@ const FIRST: &str = "
 
 async fn by_sqlx(harness: &Harness, scratch: &Scratch) -> Database {
     let database = harness
-        .variant(Variant::new().no_migrations())
+        .with_setup(Setup::new().no_migrations())
         .database()
         .await
         .unwrap();

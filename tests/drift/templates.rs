@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use ebbtide::{Database, Variant};
+use ebbtide::{Database, Setup};
 use sqlx::AssertSqlSafe;
 
 use super::support::random::Random;
@@ -374,7 +374,7 @@ async fn compare(round: &str, migration: &str) -> String {
     let file = scratch.write("migrations/1_all.sql", migration);
     let harness = scratch.builder().build().unwrap();
     let plain = harness
-        .variant(Variant::new().no_migrations())
+        .with_setup(Setup::new().no_migrations())
         .database()
         .await
         .unwrap();

@@ -1,6 +1,6 @@
 //! Contents that touch the whole server: an external one is shared with projects and real databases.
 
-use ebbtide::{Dedicated, Variant};
+use ebbtide::{Dedicated, Setup};
 
 use super::outside::{Outside, undisturbed};
 use super::support::here;
@@ -56,14 +56,14 @@ async fn a_fixture_or_a_test_of_another_database_is_refused_and_the_others_are_n
     let harness = outside.builder(&url).build().unwrap();
     harness.tx().await.unwrap().close().await.unwrap();
     let poisoned = harness
-        .variant(Variant::new().fixture("shop.sql", "alter database shop set timezone = 'UTC'"));
+        .with_setup(Setup::new().fixture("shop.sql", "alter database shop set timezone = 'UTC'"));
     let error = poisoned.tx().await.expect_err("the fixture is refused");
     insta::assert_snapshot!(format!("{error:?}"), @r#"
     shop.sql:1: `alter database shop set timezone = 'UTC'` touches the whole server, and an external server is shared (builder)
       help: use the native or container backend, which starts a dedicated server for it; or run the statement on that server once by hand, guard it in the file with DO $$ BEGIN IF NOT EXISTS .. END $$, and set EBBTIDE_DEDICATED=never (dedicated = "never" below [server] in ebbtide.toml); for the database that is being built, write EXECUTE format('ALTER DATABASE %I ..', current_database()) in a DO block
     "#);
     let current = "do $$ begin execute format('alter database %I set timezone = %L', current_database(), 'UTC'); end $$";
-    let fine = harness.variant(Variant::new().fixture("current.sql", current));
+    let fine = harness.with_setup(Setup::new().fixture("current.sql", current));
     fine.tx().await.unwrap().close().await.unwrap();
 }
 

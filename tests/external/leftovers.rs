@@ -110,7 +110,7 @@ async fn reaping_takes_all_that_nobody_holds() {
         .await;
 
     let reaper = outside.builder(&url).build().unwrap();
-    let report = reaper.reap().await.unwrap();
+    let report = reaper.clean_up().await.unwrap();
     assert!(report.dropped.contains(&name), "{report:?}");
     assert_eq!(
         report.dropped.len(),
@@ -129,7 +129,7 @@ async fn reaping_takes_all_that_nobody_holds() {
     outside
         .until("nobody uses a template", held, <[String]>::is_empty)
         .await;
-    let report = reaper.reap().await.unwrap();
+    let report = reaper.clean_up().await.unwrap();
     assert_eq!(report.dropped.len(), 2, "{report:?}");
     assert_eq!(outside.databases("").await, THEIRS_AND_KEPT);
     let again = outside.builder(&url).build().unwrap();
@@ -158,7 +158,7 @@ async fn a_kept_database_goes_when_its_hour_is_over_and_nobody_looks() {
 
     assert!(
         !harness
-            .reap()
+            .clean_up()
             .await
             .unwrap()
             .dropped
@@ -178,7 +178,7 @@ async fn a_kept_database_goes_when_its_hour_is_over_and_nobody_looks() {
     assert_eq!(name, "to look at");
     assert!(
         harness
-            .reap()
+            .clean_up()
             .await
             .unwrap()
             .held
@@ -187,7 +187,7 @@ async fn a_kept_database_goes_when_its_hour_is_over_and_nobody_looks() {
     sqlx::Connection::close(looking).await.unwrap();
     assert!(
         harness
-            .reap()
+            .clean_up()
             .await
             .unwrap()
             .dropped

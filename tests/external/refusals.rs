@@ -100,13 +100,13 @@ async fn plans_are_for_superusers() {
     let url = outside.role("app", "createdb").await;
     let harness = outside
         .builder(&url)
-        .explain(Duration::from_millis(50))
+        .log_plans_slower_than(Duration::from_millis(50))
         .build()
         .unwrap();
     let error = harness.start().await.expect_err("it may not");
     assert_refused!(outside, error, AccessDenied, @"
     the role app may not ask the server at 127.0.0.1:[PORT] for plans of slow statements (builder)
-      help: unset EBBTIDE_EXPLAIN, or name a superuser in the URL: auto_explain is for them alone
+      help: unset EBBTIDE_LOG_PLANS_SLOWER_THAN, or name a superuser in the URL: auto_explain is for them alone
     ");
 }
 

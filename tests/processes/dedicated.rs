@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ebbtide::{Dedicated, ErrorKind, Harness, MigrationCommand, Variant};
+use ebbtide::{Dedicated, ErrorKind, Harness, MigrationCommand, Setup};
 use rustix::process::Signal;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
@@ -232,12 +232,12 @@ async fn a_variant_with_a_role_has_another_server_than_its_harness() {
     );
     let harness = scratch.lonely().build().unwrap();
     let plain =
-        harness.variant(Variant::new().fixture("plain.sql", "insert into things values (1)"));
-    let layered = harness.variant(Variant::new().fixture(
+        harness.with_setup(Setup::new().fixture("plain.sql", "insert into things values (1)"));
+    let layered = harness.with_setup(Setup::new().fixture(
         "roles.sql",
         "create role fixture; insert into things values (2)",
     ));
-    let own = harness.variant(Variant::new().migrations(scratch.path("roles")));
+    let own = harness.with_setup(Setup::new().migrations(scratch.path("roles")));
     assert_eq!(identity(&plain).await, identity(&harness).await);
     let found = [&harness, &plain, &layered, &own];
     let mut all = Vec::new();
@@ -257,9 +257,9 @@ async fn a_variant_with_a_role_has_another_server_than_its_harness() {
         .migrations(scratch.path("roles"))
         .build()
         .unwrap();
-    let without = with_roles.variant(Variant::new().migrations(scratch.path("migrations")));
+    let without = with_roles.with_setup(Setup::new().migrations(scratch.path("migrations")));
     let on_top =
-        with_roles.variant(Variant::new().fixture("bills.sql", "insert into bills values (7)"));
+        with_roles.with_setup(Setup::new().fixture("bills.sql", "insert into bills values (7)"));
     assert_eq!(roles(&without).await, "");
     assert_eq!(identity(&without).await, identity(&harness).await);
     assert_eq!(identity(&on_top).await, identity(&with_roles).await);

@@ -1,6 +1,6 @@
 //! Sessions of ebbtide's own, where the server, a role or a database changes what every session begins with.
 
-use ebbtide::{Harness, Variant};
+use ebbtide::{Harness, Setup};
 use sqlx::Row as _;
 
 use super::support::{Scratch, here, natively};
@@ -44,7 +44,7 @@ async fn everything_works(harness: &Harness) {
         database.close().await.unwrap();
     }
     let layered = harness
-        .variant(Variant::new().fixture("more.sql", "insert into things (name) values ('more')"));
+        .with_setup(Setup::new().fixture("more.sql", "insert into things (name) values ('more')"));
     let mut tx = layered.tx().await.unwrap();
     let count: i64 = sqlx::query_scalar("select count(*) from things")
         .fetch_one(&mut *tx)
@@ -56,7 +56,7 @@ async fn everything_works(harness: &Harness) {
     assert!(report.is_clean(), "{report}");
     let health = harness.health().await;
     assert!(health.is_healthy(), "{health}");
-    harness.reap().await.unwrap();
+    harness.clean_up().await.unwrap();
 }
 
 fn scratch() -> Scratch {

@@ -19,7 +19,7 @@ use super::support::wait_until;
 const STRINGS: &str = "PUPPET_OF_EBBTIDE";
 /// Begins an answer, among the lines that the test runner prints.
 const MARK: &str = "puppet: ";
-const PATIENCE: Duration = Duration::from_mins(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 /// The exit code of a puppet that failed at what it was to do before its end.
 const FAILED_BEFORE: i32 = 70;
 
@@ -81,9 +81,11 @@ impl Puppet {
         let said = || std::fs::read_to_string(&self.errors).unwrap_or_default();
         let line = self
             .answers
-            .recv_timeout(PATIENCE)
+            .recv_timeout(ANSWER_TIMEOUT)
             .map_err(|error| match error {
-                RecvTimeoutError::Timeout => format!("no answer after {PATIENCE:?}: {}", said()),
+                RecvTimeoutError::Timeout => {
+                    format!("no answer after {ANSWER_TIMEOUT:?}: {}", said())
+                }
                 RecvTimeoutError::Disconnected => format!("the puppet has ended: {}", said()),
             })?;
         match line.split_once(' ') {
@@ -217,7 +219,11 @@ fn doomed(runtime: &Runtime, object: &str) {
         "abort" => Some(|| std::process::abort()),
         _ => None,
     };
-    let limit = if end.is_some() { PATIENCE } else { moment };
+    let limit = if end.is_some() {
+        ANSWER_TIMEOUT
+    } else {
+        moment
+    };
     std::thread::spawn(move || {
         std::thread::sleep(moment);
         if let Some(end) = end {

@@ -37,7 +37,7 @@ async fn sqlx_arguments(
     migrator = "crate::MIGRATOR",
     fixtures("../tests/attribute/fixtures/laura.sql"),
     fixtures(path = "../tests/attribute/fixtures", scripts("marta", "orders.sql")),
-    isolation = "database",
+    pool = "database",
     isolation_level = "repeatable read",
     savepoints,
     keep = "failed",

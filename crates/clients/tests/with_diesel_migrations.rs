@@ -4,14 +4,14 @@ use std::error::Error;
 
 use diesel::{Connection as _, PgConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
-use ebbtide::{Harness, Migrations, Variant};
+use ebbtide::{Harness, Migrations, Setup};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
 const EMBEDDED: EmbeddedMigrations = embed_migrations!("diesel");
 
 fn from(migrations: Migrations) -> ebbtide::Result<Harness> {
-    Ok(ebbtide::harness()?.variant(Variant::new().migrations(migrations)))
+    Ok(ebbtide::harness()?.with_setup(Setup::new().migrations(migrations)))
 }
 
 /// Runs diesel itself, which blocks. How many it applied, and how many are applied then.

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use ebbtide::{Database, Harness, Migrations, Variant};
+use ebbtide::{Database, Harness, Migrations, Setup};
 use tokio_postgres::{Client, NoTls};
 
 mod embedded {
@@ -12,7 +12,7 @@ mod embedded {
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
 fn from(migrations: Migrations) -> ebbtide::Result<Harness> {
-    Ok(ebbtide::harness()?.variant(Variant::new().migrations(migrations)))
+    Ok(ebbtide::harness()?.with_setup(Setup::new().migrations(migrations)))
 }
 
 async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {

@@ -14,10 +14,7 @@ type Error = Box<dyn std::error::Error>;
 const SIDES: [(&str, &str); 5] = [
     ("sqlx_test", "#[sqlx::test], PgPool"),
     ("pool", "#[ebbtide::test], PgPool"),
-    (
-        "rollback",
-        "#[ebbtide::test(isolation = \"rollback\")], PgPool",
-    ),
+    ("rollback", "#[ebbtide::test(pool = \"sandbox\")], PgPool"),
     ("transaction", "#[ebbtide::test], Tx"),
     ("bare", "bare connection, BEGIN and ROLLBACK"),
 ];
@@ -31,7 +28,7 @@ async fn main() -> Result<(), Error> {
     let harness = ebbtide::Harness::builder()
         .config_file(format!("{folder}/ebbtide.toml"))
         .build()?;
-    let harness = harness.variant(ebbtide::Variant::new().fixture("customers.sql", fixture));
+    let harness = harness.with_setup(ebbtide::Setup::new().fixture("customers.sql", fixture));
     let server = harness.start().await?;
     println!(
         "PostgreSQL {}, {} backend ({}); {TESTS} tests, 20 migrations, one file of fixtures",

@@ -6,7 +6,7 @@ mod support;
 
 macro_rules! test {
     ($name:ident) => {
-        #[ebbtide::test(fixtures("customers"), isolation = "rollback")]
+        #[ebbtide::test(fixtures("customers"), pool = "sandbox")]
         async fn $name(pool: sqlx::PgPool) {
             crate::support::book(&mut pool.acquire().await.unwrap()).await;
         }

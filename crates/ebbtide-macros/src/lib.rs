@@ -39,8 +39,8 @@ use function::Function;
 /// | `migrations = "dir"` | applies the migrations in this folder, from the package's root |
 /// | `migrations = false` | applies none |
 /// | `migrator = "crate::MIGRATOR"` | applies the migrations of this `sqlx::migrate::Migrator` |
-/// | `isolation = "rollback"` | the test gets a transaction that is rolled back |
-/// | `isolation = "database"` | the test gets a database of its own, where it may commit |
+/// | `pool = "sandbox"` | the test gets a transaction that is rolled back |
+/// | `pool = "database"` | the test gets a database of its own, where it may commit |
 /// | `isolation_level = "serializable"` | the level of each `Tx` of the test; or `"repeatable read"`, `"read committed"` |
 /// | `savepoints` | in each `Tx` of the test, a statement that fails undoes only itself |
 /// | `keep`, `keep = "always"` | the database stays after the test |
@@ -65,7 +65,7 @@ use function::Function;
 ///     fixtures("customers"),
 ///     fixtures(path = "../shared", scripts("moods")),
 ///     migrations = "database/migrations",
-///     isolation = "database",
+///     pool = "database",
 ///     keep = "failed",
 ///     expect(tables(orders), rows(customers = 2), enums(mood("sad", "happy"))),
 /// )]

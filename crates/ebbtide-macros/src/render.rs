@@ -8,7 +8,7 @@ use syn::spanned::Spanned;
 use syn::{LitStr, Path};
 
 use crate::args::{
-    Args, Expectation, Flavor, Isolation, IsolationLevel, Keep, Migrations, Runtime, RustType,
+    Args, Expectation, Flavor, IsolationLevel, Keep, Migrations, PoolKind, Runtime, RustType,
 };
 use crate::function::Function;
 
@@ -88,12 +88,12 @@ fn calls(args: &Args, krate: &Path) -> TokenStream {
         Migrations::Without => quote_spanned!(site=> .no_migrations()),
         Migrations::Migrator(path) => quote_spanned!(site=> .migrator(&#path)),
     });
-    let isolation = args.isolation.map(|isolation| {
-        let variant = match isolation {
-            Isolation::Rollback => quote!(Rollback),
-            Isolation::Database => quote!(Database),
+    let pool = args.pool.map(|pool| {
+        let kind = match pool {
+            PoolKind::Sandbox => quote!(Sandbox),
+            PoolKind::Database => quote!(Database),
         };
-        quote_spanned!(site=> .isolation(#krate::macro_support::Isolation::#variant))
+        quote_spanned!(site=> .pool(#krate::macro_support::PoolKind::#kind))
     });
     let isolation_level = args.isolation_level.map(|level| {
         let variant = match level {
@@ -121,7 +121,7 @@ fn calls(args: &Args, krate: &Path) -> TokenStream {
         }
         Expectation::EnumOf(RustType(path)) => quote_spanned!(site=> .expect_enum_of::<#path>()),
     });
-    quote!(#(#fixtures)* #migrations #isolation #isolation_level #savepoints #keep #(#expect)*)
+    quote!(#(#fixtures)* #migrations #pool #isolation_level #savepoints #keep #(#expect)*)
 }
 
 fn fixture(path: &LitStr) -> TokenStream {

@@ -132,20 +132,20 @@ fn fixtures_are_read_in_their_order(notes: Notes) {
 #[stand_in::test(
     crate = "crate::stand_in",
     migrations = "tests/migrations",
-    isolation = "rollback",
+    pool = "sandbox",
     keep
 )]
 fn a_folder_of_migrations(notes: Notes) {
     assert_eq!(
         options(&notes),
-        "migrations tests/migrations; Rollback; Always"
+        "migrations tests/migrations; Sandbox; Always"
     );
 }
 
 #[stand_in::test(
     crate = "crate::stand_in",
     migrations = false,
-    isolation = "database",
+    pool = "database",
     keep = "failed"
 )]
 fn no_migrations(notes: Notes) {

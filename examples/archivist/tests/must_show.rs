@@ -4,7 +4,7 @@
 use std::net::TcpListener;
 use std::process::Command;
 
-use ebbtide::{Database, ErrorKind, Harness, PgEnum as _, Sandbox, Tx, Variant};
+use ebbtide::{Database, ErrorKind, Harness, PgEnum as _, Sandbox, Setup, Tx};
 use ebbtide_example_archivist::{
     Output, OutputStatus, OutputType, Refusal, Request, StyleType, UserRole,
 };
@@ -152,7 +152,7 @@ async fn enums_are_created_once_however_often_their_migration_runs() {
     let enums = include_str!("../migrations/20251002090000_enums.sql");
     let harness = ebbtide::harness()
         .unwrap()
-        .variant(Variant::new().no_migrations());
+        .with_setup(Setup::new().no_migrations());
     let database = harness.database().await.unwrap();
     let pool = database.pool();
     // A half-restored database: one enum is there, and keeps its labels.

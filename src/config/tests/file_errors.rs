@@ -81,7 +81,7 @@ fn illegal_values_are_refused_with_file_line_key_and_legal_values() {
 
 #[test]
 fn unknown_keys_are_refused_with_the_nearest_and_all_legal_ones() {
-    const SERVER: &str = "legal keys: backend, postgres, image, url, allow_remote, linger, keep, keep_for, explain, storage, cache, \
+    const SERVER: &str = "legal keys: backend, postgres, image, url, allow_remote, linger, keep, keep_for, log_plans_slower_than, storage, cache, \
                           dedicated, settings, bin, state_dir, start_timeout";
     check(&[
         (

@@ -89,16 +89,16 @@ const CASES: &[Case] = &[
         read: |plan| (plan.keep.to_string(), &plan.keep.source),
     },
     Case {
-        variable: "EBBTIDE_EXPLAIN",
+        variable: "EBBTIDE_LOG_PLANS_SLOWER_THAN",
         values: ["1s", "2s", "3s", "4s"],
-        build: |b| b.explain(Duration::from_secs(3)),
+        build: |b| b.log_plans_slower_than(Duration::from_secs(3)),
         file: "[server]\nexplain = '4s'",
         default: "None",
         read: |plan| {
             (
-                plan.explain
+                plan.log_plans_slower_than
                     .map_or("None".to_owned(), |limit| format!("{limit:?}")),
-                &plan.explain.source,
+                &plan.log_plans_slower_than.source,
             )
         },
     },

@@ -35,7 +35,7 @@ fn a_plan_prints_as_an_aligned_table_without_passwords() {
         ["allow_remote", "false", "default"],
         ["linger", "90s", "EBBTIDE_LINGER"],
         ["keep", "never", "default"],
-        ["explain", "no", "default"],
+        ["log_plans_slower_than", "no", "default"],
         ["keep_for", "1h", "default"],
         ["storage", "auto", "default"],
         ["cache", "auto", "default"],

@@ -1,9 +1,9 @@
 //! What client and server say to each other, and what the relay says in between.
 //!
-//! A unit is what the server answers with one `ReadyForQuery`: a simple query, or messages up to a `Sync`. Around a unit
+//! A batch is what the server answers with one `ReadyForQuery`: a simple query, or messages up to a `Sync`. Around a batch
 //! outside the application's transactions the relay sets a savepoint of its own, and leaves it afterwards. It speaks the
 //! extended protocol for that, with a statement that has a name and is forgotten at once: a simple query would destroy the
-//! client's unnamed statement. Most of the time all of it goes to the server as one unit, which ends with one answer.
+//! client's unnamed statement. Most of the time all of it goes to the server as one batch, which ends with one answer.
 //! <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY>
 
 use std::collections::{HashMap, VecDeque};
@@ -31,8 +31,8 @@ pub(super) struct Conversation {
     /// What the server says of the transaction when it is ready: `I` for none, `T` for one, `E` for a failed one.
     status: u8,
     /// What the server owes, in the order in which it comes.
-    owed: VecDeque<Debt>,
-    unit: Unit,
+    pending: VecDeque<PendingReply>,
+    batch: ClientBatch,
     /// Those of the client's prepared statements that are not plain, by their names.
     statements: HashMap<String, Script>,
     savepoints: Savepoints,
@@ -42,16 +42,16 @@ pub(super) struct Conversation {
 
 /// Answers that belong together.
 #[derive(Debug, Clone, Copy)]
-struct Debt {
-    to: Owed,
+struct PendingReply {
+    to: ReplyTo,
     /// How many messages of the client's side are still to be answered. None: up to `ReadyForQuery`.
     answers: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Owed {
+enum ReplyTo {
     /// To the client.
-    Unit,
+    Client,
     /// To us, for our own statements.
     Set,
     Undone,
@@ -60,7 +60,7 @@ enum Owed {
 
 /// What the client is about.
 #[derive(Debug, Default)]
-struct Unit {
+struct ClientBatch {
     /// What has not been sent on.
     held: Vec<u8>,
     /// Its statements that were not done yet.
@@ -69,14 +69,14 @@ struct Unit {
     bound: Option<Script>,
     /// How many messages of an extended query have an answer each.
     answers: usize,
-    talk: Talk,
+    state: BatchState,
     may_fail: bool,
     may_copy: bool,
 }
 
 /// Whether the client has more to say before the server is ready.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Talk {
+enum BatchState {
     #[default]
     Over,
     Open,
@@ -87,13 +87,13 @@ impl Conversation {
     pub(super) fn new() -> Self {
         Self {
             status: b'I',
-            owed: VecDeque::from([Debt {
-                to: Owed::Unit,
+            pending: VecDeque::from([PendingReply {
+                to: ReplyTo::Client,
                 answers: None,
             }]),
-            unit: Unit {
-                talk: Talk::Open,
-                ..Unit::default()
+            batch: ClientBatch {
+                state: BatchState::Open,
+                ..ClientBatch::default()
             },
             statements: HashMap::new(),
             savepoints: Savepoints::default(),
@@ -103,15 +103,15 @@ impl Conversation {
 
     /// Whether a message of the client's can be taken now.
     pub(super) fn hears_client(&self) -> bool {
-        self.owed.is_empty() || self.unit.talk == Talk::Open
+        self.pending.is_empty() || self.batch.state == BatchState::Open
     }
 
     pub(super) fn hear_client(&mut self, message: Message<'_>, out: &mut Outbox) {
         let kind = message.kind();
-        if !self.owed.is_empty() {
+        if !self.pending.is_empty() {
             self.note(message);
             if matches!(kind, b'S' | b'c' | b'f') {
-                self.unit.talk = Talk::Over;
+                self.batch.state = BatchState::Over;
             }
             out.to_server.extend(message.whole);
             return;
@@ -122,7 +122,7 @@ impl Conversation {
             b'X' => out.to_server.extend(message.whole),
             _ => {
                 self.note(message);
-                self.unit.held.extend(message.whole);
+                self.batch.held.extend(message.whole);
                 if matches!(kind, b'Q' | b'F' | b'S' | b'H') {
                     self.begin(kind, out);
                 }
@@ -132,60 +132,62 @@ impl Conversation {
 
     pub(super) fn hear_server(&mut self, message: Message<'_>, out: &mut Outbox) {
         let kind = message.kind();
-        let Some(debt) = self.owed.front_mut() else {
+        let Some(reply) = self.pending.front_mut() else {
             out.to_client.extend(message.whole);
             return;
         };
-        let is_for_client = match (debt.to, kind) {
+        let is_for_client = match (reply.to, kind) {
             (_, b'Z') => {
                 self.status = message.body().first().copied().unwrap_or(b'I');
                 self.ready(out);
                 return;
             }
-            (Owed::Unit, _) => true,
+            (ReplyTo::Client, _) => true,
             // The rest of what was sent with it is left out by the server.
-            (Owed::Set, b'E') => debt.answers.is_some(),
+            (ReplyTo::Set, b'E') => reply.answers.is_some(),
             // Notices, settings and notifications belong to nobody.
-            (Owed::Set | Owed::Undone | Owed::Left, _) => matches!(kind, b'N' | b'S' | b'A'),
+            (ReplyTo::Set | ReplyTo::Undone | ReplyTo::Left, _) => {
+                matches!(kind, b'N' | b'S' | b'A')
+            }
         };
         if is_for_client {
             out.to_client.extend(message.whole);
         }
-        let paid = debt.is_paid_by(kind).then_some(debt.to);
-        if debt.to == Owed::Unit {
+        let paid = reply.is_paid_by(kind).then_some(reply.to);
+        if reply.to == ReplyTo::Client {
             self.follow(kind);
         }
         if let Some(to) = paid {
-            self.guarded |= to == Owed::Set;
-            self.owed.pop_front();
+            self.guarded |= to == ReplyTo::Set;
+            self.pending.pop_front();
         }
     }
 
-    /// Learns what has become of the unit's statements.
+    /// Learns what has become of the batch's statements.
     fn follow(&mut self, kind: u8) {
         match kind {
             b'C' | b's' | b'I' => {
-                if let Some(step) = self.unit.steps.pop_front() {
+                if let Some(step) = self.batch.steps.pop_front() {
                     // Ours has gone with the transaction, although `AND CHAIN` may have begun another.
                     self.guarded &= step != Step::End;
                     self.savepoints.follow(step);
                 }
             }
-            b'G' => self.unit.talk = Talk::Open,
+            b'G' => self.batch.state = BatchState::Open,
             _ => {}
         }
     }
 
-    /// Learns what the unit does.
+    /// Learns what the batch does.
     fn note(&mut self, message: Message<'_>) {
-        let unit = &mut self.unit;
-        unit.may_fail |= matches!(message.kind(), b'Q' | b'F' | b'P' | b'B' | b'D' | b'E');
-        unit.answers += usize::from(matches!(message.kind(), b'P' | b'B' | b'D' | b'E' | b'C'));
+        let batch = &mut self.batch;
+        batch.may_fail |= matches!(message.kind(), b'Q' | b'F' | b'P' | b'B' | b'D' | b'E');
+        batch.answers += usize::from(matches!(message.kind(), b'P' | b'B' | b'D' | b'E' | b'C'));
         match message.kind() {
             b'Q' => {
                 let script = Script::of(&text(message.body()).0);
-                unit.may_copy = script.may_copy;
-                unit.steps.extend(script.steps);
+                batch.may_copy = script.may_copy;
+                batch.steps.extend(script.steps);
             }
             b'P' => {
                 let (name, rest) = text(message.body());
@@ -198,14 +200,14 @@ impl Conversation {
             }
             b'B' => {
                 let (_portal, rest) = text(message.body());
-                unit.bound = self.statements.get(&text(rest).0).cloned();
+                batch.bound = self.statements.get(&text(rest).0).cloned();
             }
-            b'E' => match &unit.bound {
+            b'E' => match &batch.bound {
                 Some(script) => {
-                    unit.may_copy |= script.may_copy;
-                    unit.steps.extend(script.steps.iter().cloned());
+                    batch.may_copy |= script.may_copy;
+                    batch.steps.extend(script.steps.iter().cloned());
                 }
-                None => unit.steps.push_back(Step::Other),
+                None => batch.steps.push_back(Step::Other),
             },
             b'C' => {
                 if let Some((b'S', name)) = message.body().split_first() {
@@ -218,45 +220,49 @@ impl Conversation {
 
     /// Sends on what the client has said. `last` is the kind of its last message.
     fn begin(&mut self, last: u8, out: &mut Outbox) {
-        let unit = &mut self.unit;
-        let ends = unit.steps.contains(&Step::End);
-        let sets = self.status == b'T' && self.savepoints.is_empty() && unit.may_fail && !ends;
-        let is_plain = !unit.may_copy && unit.steps.iter().all(|step| *step == Step::Other);
-        unit.talk = if last == b'H' { Talk::Open } else { Talk::Over };
-        let (server, owed) = (&mut out.to_server, &mut self.owed);
-        let mut owe = |to, answers| owed.push_back(Debt { to, answers });
+        let batch = &mut self.batch;
+        let ends = batch.steps.contains(&Step::End);
+        let sets = self.status == b'T' && self.savepoints.is_empty() && batch.may_fail && !ends;
+        let is_plain = !batch.may_copy && batch.steps.iter().all(|step| *step == Step::Other);
+        batch.state = if last == b'H' {
+            BatchState::Open
+        } else {
+            BatchState::Over
+        };
+        let (server, pending) = (&mut out.to_server, &mut self.pending);
+        let mut expect_reply = |to, answers| pending.push_back(PendingReply { to, answers });
         match last {
             _ if !sets => {
-                server.append(&mut unit.held);
-                owe(Owed::Unit, None);
+                server.append(&mut batch.held);
+                expect_reply(ReplyTo::Client, None);
             }
             b'S' if is_plain => {
                 say(&[SET], server);
-                owe(Owed::Set, Some(ANSWERS));
-                server.extend(&unit.held[..unit.held.len() - SYNC]);
-                owe(Owed::Unit, Some(unit.answers));
+                expect_reply(ReplyTo::Set, Some(ANSWERS));
+                server.extend(&batch.held[..batch.held.len() - SYNC]);
+                expect_reply(ReplyTo::Client, Some(batch.answers));
                 say(&[LEAVE], server);
                 sync(server);
-                owe(Owed::Left, None);
+                expect_reply(ReplyTo::Left, None);
             }
             b'S' | b'H' => {
                 say(&[SET], server);
-                owe(Owed::Set, Some(ANSWERS));
-                server.append(&mut unit.held);
-                owe(Owed::Unit, None);
+                expect_reply(ReplyTo::Set, Some(ANSWERS));
+                server.append(&mut batch.held);
+                expect_reply(ReplyTo::Client, None);
             }
-            // A simple query is a unit of its own, and would be left out after an error before a `Sync`.
+            // A simple query is a batch of its own, and would be left out after an error before a `Sync`.
             _ => {
                 say(&[SET], server);
                 sync(server);
-                owe(Owed::Set, None);
-                server.append(&mut unit.held);
-                owe(Owed::Unit, None);
+                expect_reply(ReplyTo::Set, None);
+                server.append(&mut batch.held);
+                expect_reply(ReplyTo::Client, None);
                 if is_plain {
                     // Spares a round trip. After a failure it is refused, and what is right follows.
                     say(&[LEAVE], server);
                     sync(server);
-                    owe(Owed::Left, None);
+                    expect_reply(ReplyTo::Left, None);
                 }
             }
         }
@@ -264,29 +270,29 @@ impl Conversation {
 
     /// The server is ready.
     fn ready(&mut self, out: &mut Outbox) {
-        let at = self.owed.front().map(|debt| debt.to);
+        let at = self.pending.front().map(|reply| reply.to);
         // After an error, what stood between it and the `Sync` has no answers.
-        while let Some(debt) = self.owed.pop_front()
-            && debt.answers.is_some()
+        while let Some(reply) = self.pending.pop_front()
+            && reply.answers.is_some()
         {}
         match at {
-            Some(Owed::Set) => self.guarded = self.status == b'T',
-            Some(Owed::Left) => self.guarded &= self.status == b'E',
-            Some(Owed::Undone) => self.guarded = false,
-            Some(Owed::Unit) | None => {}
+            Some(ReplyTo::Set) => self.guarded = self.status == b'T',
+            Some(ReplyTo::Left) => self.guarded &= self.status == b'E',
+            Some(ReplyTo::Undone) => self.guarded = false,
+            Some(ReplyTo::Client) | None => {}
         }
-        if !self.owed.is_empty() {
+        if !self.pending.is_empty() {
             return;
         }
-        self.unit = Unit::default();
+        self.batch = ClientBatch::default();
         if self.status == b'I' {
             self.savepoints.clear();
             self.guarded = false;
         }
         // Within the application's transaction, ours waits below it for the end of that.
         let (to, statements): (_, &[&str]) = match self.status {
-            b'T' if self.guarded && self.savepoints.is_empty() => (Owed::Left, &[LEAVE]),
-            b'E' if self.guarded && self.savepoints.is_empty() => (Owed::Undone, &[UNDO, LEAVE]),
+            b'T' if self.guarded && self.savepoints.is_empty() => (ReplyTo::Left, &[LEAVE]),
+            b'E' if self.guarded && self.savepoints.is_empty() => (ReplyTo::Undone, &[UNDO, LEAVE]),
             status => {
                 push(&mut out.to_client, b'Z', &[&[status]]);
                 return;
@@ -294,11 +300,11 @@ impl Conversation {
         };
         say(statements, &mut out.to_server);
         sync(&mut out.to_server);
-        self.owed.push_back(Debt { to, answers: None });
+        self.pending.push_back(PendingReply { to, answers: None });
     }
 }
 
-impl Debt {
+impl PendingReply {
     /// Whether a message from the server was the last answer of it.
     fn is_paid_by(&mut self, kind: u8) -> bool {
         match &mut self.answers {

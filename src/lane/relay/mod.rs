@@ -24,9 +24,9 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::copies;
 use super::leased::Lane;
 use super::pool::LanePool;
+use super::prepare;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::DatabaseName;
 use crate::{conn, sql_error};
@@ -42,14 +42,14 @@ impl LanePool {
         let connecting = async move {
             lane.connection = None;
             let connection = match pool.connect_through(&lane.database, &test).await {
-                Err(Refused::ByServer(error)) if copies::is_missing(&error) => {
+                Err(Refused::ByServer(error)) if prepare::is_missing(&error) => {
                     pool.restore_missing(&mut lane, &test).await?;
                     pool.connect_through(&lane.database, &test).await
                 }
                 other => other,
             };
             let connection = connection.map_err(|refused| match refused {
-                Refused::ByServer(error) => pool.explain("connecting to a lane", error),
+                Refused::ByServer(error) => pool.diagnose("connecting to a lane", error),
                 Refused::ByUs(error) => error,
             })?;
             lane.session_name = test;

@@ -7,9 +7,9 @@ use super::Site;
 use crate::catalog::LedgerClaim;
 use crate::config::{MigrationCommand, Plan};
 use crate::error::{Error, ErrorKind, Result};
-use crate::process::{self, Attached, Errand};
-use crate::provision::activity;
+use crate::process::{self, Attached, CommandSpec};
 use crate::provision::report::MigrationReport;
+use crate::provision::target;
 use crate::scarcity::Scarcity;
 use crate::sql_error;
 
@@ -42,7 +42,7 @@ pub(super) async fn migrate(
                 )));
         }
         Err(_) => {
-            let executing = activity::seen(site.connection).await;
+            let executing = target::seen(site.connection).await;
             running.end();
             return Err(Error::new(
                 ErrorKind::Timeout,
@@ -90,13 +90,13 @@ fn start(site: &Site<'_>, plan: &Plan, said: &MigrationCommand) -> Result<Attach
     let mut variables = conn.variables(database);
     let url = conn.program_url(database);
     variables.push((said.url_variable.as_str(), Some(url)));
-    let errand = Errand {
+    let spec = CommandSpec {
         program: &program,
         arguments,
         folder,
         variables: &variables,
     };
-    Attached::spawn(&errand).map_err(|error| {
+    Attached::spawn(&spec).map_err(|error| {
         let help =
             Scarcity::of_start(&error).map_or("a shell (sh) must be in PATH", Scarcity::help);
         Error::new(

@@ -7,8 +7,8 @@ use tokio::task::JoinSet;
 use super::{Site, command};
 use crate::config::MigrationFunction;
 use crate::error::{Error, ErrorKind, Result};
-use crate::provision::activity;
 use crate::provision::report::MigrationReport;
+use crate::provision::target;
 
 /// Calls the function once and waits for what it returns.
 pub(super) async fn migrate(
@@ -41,7 +41,7 @@ pub(super) async fn migrate(
                 site.limit
             );
             return Err(Error::new(ErrorKind::Timeout, message)
-                .with_evidence("the server was executing", activity::seen(site.connection).await)
+                .with_evidence("the server was executing", target::seen(site.connection).await)
                 .with_help(
                     "raise provision.timeout or EBBTIDE_PROVISION_TIMEOUT, or look for what the function waits for",
                 ));

@@ -19,10 +19,10 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
 
-use super::activity::Target;
 use super::inputs::{Inputs, MigrationSource};
 use super::report::MigrationReport;
 use super::script::Script;
+use super::target::Target;
 use crate::config::{Layout, Plan};
 use crate::error::Result;
 use crate::progress::Progress;

@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnection;
 
 use super::Site;
 use super::step::{Record, Step, Transaction, Way, ledger_refused};
-use crate::catalog::LEDGER;
+use crate::catalog::SQLX_LEDGER;
 use crate::config::Layout;
 use crate::error::{Error, ErrorKind, Result};
 use crate::provision::inputs::{Inputs, MigrationSource};
@@ -86,9 +86,9 @@ impl Reversal<'_> {
 
 async fn make_ledger(site: &mut Site<'_>) -> Result<()> {
     site.connection
-        .ensure_migrations_table(LEDGER)
+        .ensure_migrations_table(SQLX_LEDGER)
         .await
-        .map_err(|error| ledger_refused(LEDGER, error))
+        .map_err(|error| ledger_refused(SQLX_LEDGER, error))
 }
 
 /// The latest version of the migrations; none where they are not known by version.
@@ -134,14 +134,14 @@ pub(super) async fn write_time(
     took: Duration,
 ) -> Result<()> {
     sqlx::query(AssertSqlSafe(format!(
-        "update {LEDGER} set execution_time = $1 where version = $2"
+        "update {SQLX_LEDGER} set execution_time = $1 where version = $2"
     )))
     .bind(i64::try_from(took.as_nanos()).unwrap_or(i64::MAX))
     .bind(migration.version)
     .execute(connection)
     .await
     .map(drop)
-    .map_err(|error| ledger_refused(LEDGER, error))
+    .map_err(|error| ledger_refused(SQLX_LEDGER, error))
 }
 
 fn step<'a>(migration: &'a Migration, scripts: &'a [Script]) -> Step<'a> {
@@ -161,8 +161,11 @@ fn step<'a>(migration: &'a Migration, scripts: &'a [Script]) -> Step<'a> {
         },
         record: if is_down {
             Record::Statement {
-                ledger: LEDGER,
-                sql: format!("delete from {LEDGER} where version = {}", migration.version),
+                ledger: SQLX_LEDGER,
+                sql: format!(
+                    "delete from {SQLX_LEDGER} where version = {}",
+                    migration.version
+                ),
             }
         } else {
             Record::Sqlx(migration)

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Either};
 
 use super::Site;
 use super::of_sqlx;
-use crate::catalog::LEDGER;
+use crate::catalog::SQLX_LEDGER;
 use crate::error::{Error, ErrorKind, Result};
 use crate::provision::failure::{self, Refusal};
 use crate::provision::report::MigrationReport;
@@ -16,7 +16,7 @@ use crate::provision::script::Script;
 use crate::sql_error;
 
 /// How long the server may take to say what it had done before it was cancelled.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+const OUTPUT_TIMEOUT: Duration = Duration::from_secs(5);
 
 const MEND_TIMEOUT: &str = "raise provision.timeout or EBBTIDE_PROVISION_TIMEOUT, or look for a lock that the migration waits for";
 
@@ -132,8 +132,8 @@ impl Site<'_> {
         match &step.record {
             Record::Nothing => {}
             Record::Sqlx(migration) => {
-                let written = self.connection.skip(LEDGER, migration).await;
-                written.map_err(|error| ledger_refused(LEDGER, error))?;
+                let written = self.connection.skip(SQLX_LEDGER, migration).await;
+                written.map_err(|error| ledger_refused(SQLX_LEDGER, error))?;
             }
             Record::Statement { ledger, sql } => {
                 let written = sqlx::raw_sql(AssertSqlSafe(sql.clone()))
@@ -171,7 +171,8 @@ impl Site<'_> {
         let Some(waited_for) = self.target.cancel(pid).await else {
             return Err(Stop::TooSlow(None));
         };
-        while let Ok(Ok(Some(result))) = tokio::time::timeout(LAST_WORDS, results.try_next()).await
+        while let Ok(Ok(Some(result))) =
+            tokio::time::timeout(OUTPUT_TIMEOUT, results.try_next()).await
         {
             done += usize::from(result.is_left());
         }

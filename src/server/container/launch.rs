@@ -15,7 +15,7 @@ use testcontainers::bollard::query_parameters::{
 use tokio::task::JoinHandle;
 
 use super::super::registry::{
-    Health, Instance, Lease, LeaseName, Pointer, PublishedPort, Registry,
+    Health, Instance, LeaseName, Pointer, PublishedPort, Registry, ServerLease,
 };
 use super::super::sharing::Sharing;
 use super::super::{
@@ -91,7 +91,7 @@ impl<'a> Launch<'a> {
     pub(super) async fn run(self, reason: String, began: Instant) -> Result<Server> {
         let lease_name = LeaseName::process();
         let mut keeper = self.spawn_keeper(&lease_name)?;
-        let lease = Lease::written_by_supervisor(&self.instance, &lease_name);
+        let lease = ServerLease::written_by_supervisor(&self.instance, &lease_name);
         let said = keeper.start_up_output().await;
         if self.instance.health() != Health::Serving {
             return Err(Error::new(

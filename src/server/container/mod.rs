@@ -12,31 +12,31 @@
 //! | `request` | what the engine is asked to create |
 //! | `cache` | the volume that keeps prepared data for the next container |
 //! | `labels`, `sweep` | whose a container or volume is, and what nobody owns any more |
-//! | `tenure` | what keeps the container for this process |
+//! | `handle` | what keeps the container for this process |
 
 mod cache;
 mod engine;
+mod handle;
 mod image;
 mod labels;
 mod launch;
 mod request;
 mod search;
 mod sweep;
-mod tenure;
 
 use std::time::{Duration, Instant};
 
 use super::registry::{Registry, ServerKey};
-use super::share::{self, Found};
+use super::share::{self, Attach};
 use super::state::StateFolder;
-use super::{Server, Sharing, Trust, account, orphans};
+use super::{Server, Sharing, VerifyMode, account, orphans};
 use crate::config::Plan;
 use crate::error::Result;
 use engine::Engine;
 use launch::Launch;
 
+pub(super) use handle::ContainerHandle;
 pub(super) use launch::KEEPER;
-pub(super) use tenure::Tenure;
 
 /// How long another process may pull an image, beside starting a server from it.
 pub(super) const PULLING: Duration = Duration::from_mins(15);
@@ -45,7 +45,7 @@ pub(super) const PULLING: Duration = Duration::from_mins(15);
 pub(super) async fn start(
     plan: &Plan,
     sharing: &Sharing,
-    trust: Trust,
+    mode: VerifyMode,
     reason: &str,
 ) -> Result<Server> {
     let began = Instant::now();
@@ -58,14 +58,14 @@ pub(super) async fn start(
     let turn = match share::join(
         &registry,
         plan,
-        trust,
+        mode,
         *plan.start_timeout.get() + PULLING,
         began,
     )
     .await?
     {
-        Found::Server(server) => return Ok(*server),
-        Found::Turn(turn) => turn,
+        Attach::Server(server) => return Ok(*server),
+        Attach::Start(turn) => turn,
     };
     orphans::sweep(&registry, plan, account).await?;
     // The sweep may have taken over the server that others use.

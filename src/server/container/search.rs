@@ -155,7 +155,7 @@ impl Candidate {
         );
         let (version, info) = match asked.await {
             Ok(Ok(answers)) => answers,
-            Ok(Err(error)) => return Err(self.explain(&error)),
+            Ok(Err(error)) => return Err(self.diagnose(&error)),
             Err(_) => return Err(format!("no answer within {LIMIT:?}")),
         };
         let docker = self.client(&common_version(version.api_version.as_deref()))?;
@@ -189,7 +189,7 @@ impl Candidate {
         made.map_err(|error| reason(&error))
     }
 
-    fn explain(&self, error: &EngineError) -> String {
+    fn diagnose(&self, error: &EngineError) -> String {
         let io = causes(error)
             .filter_map(|cause| cause.downcast_ref::<io::Error>())
             .last();
@@ -615,25 +615,25 @@ mod tests {
 
     #[test]
     fn a_socket_of_somebody_else_is_told_from_a_dead_one() {
-        let explain = |url: &str, kind| {
+        let diagnose = |url: &str, kind| {
             Candidate::new(url, String::new(), None)
                 .unwrap()
                 .explain_io(kind, "text")
         };
-        let denied = explain("unix:///run/docker.sock", io::ErrorKind::PermissionDenied);
+        let denied = diagnose("unix:///run/docker.sock", io::ErrorKind::PermissionDenied);
         assert!(
             denied.starts_with("permission denied: add yourself to the engine's group"),
             "{denied}"
         );
         assert!(
-            explain(
+            diagnose(
                 "unix:///run/podman/podman.sock",
                 io::ErrorKind::PermissionDenied
             )
             .contains("systemctl --user")
         );
         assert_eq!(
-            explain("tcp://docker:1", io::ErrorKind::PermissionDenied),
+            diagnose("tcp://docker:1", io::ErrorKind::PermissionDenied),
             "text"
         );
     }

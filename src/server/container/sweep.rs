@@ -18,7 +18,7 @@ use crate::process::ProcessMark;
 const VOLUMES_KEPT: usize = 4;
 /// A container that was created so long ago and never ran is nobody's, whichever machine made it: starting follows
 /// creating within seconds.
-const FORGOTTEN: Duration = Duration::from_hours(1);
+const UNSTARTED_CONTAINER_AGE: Duration = Duration::from_hours(1);
 
 /// Removes what nobody owns any more. What the engine refuses stays for the next time.
 pub(super) async fn sweep(engine: &Engine, registry: &Registry) {
@@ -92,7 +92,7 @@ fn is_forgotten(container: &ContainerSummary, registry: &Registry) -> bool {
         .created
         .and_then(|seconds| seconds.try_into().ok())
         .map(Duration::from_secs);
-    created.is_some_and(|created| now.saturating_sub(created) > FORGOTTEN)
+    created.is_some_and(|created| now.saturating_sub(created) > UNSTARTED_CONTAINER_AGE)
 }
 
 async fn volumes(engine: &Engine) -> Result<(), EngineError> {

@@ -187,13 +187,13 @@ impl Facts {
                 )),
             );
         }
-        if plan.explain.is_some() && self.rights != Rights::Everything {
+        if plan.log_plans_slower_than.is_some() && self.rights != Rights::Everything {
             let message = format!(
                 "the role {} may not ask the server at {place} for plans of slow statements ({})",
-                self.role, plan.explain.source
+                self.role, plan.log_plans_slower_than.source
             );
             return Err(Error::new(ErrorKind::AccessDenied, message)
-                .with_help("unset EBBTIDE_EXPLAIN, or name a superuser in the URL: auto_explain is for them alone"));
+                .with_help("unset EBBTIDE_LOG_PLANS_SLOWER_THAN, or name a superuser in the URL: auto_explain is for them alone"));
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use super::{Origin, Server};
 use crate::config::{Backend, Plan};
 use crate::conn::{ConnParams, WRITE_URL};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lane_leases::{Locks, Permits};
+use crate::lane_lock::{Locks, Permits};
 use crate::sql_error;
 use facts::Facts;
 
@@ -23,7 +23,7 @@ pub(super) use facts::Limits;
 
 /// What this process has on the server: the locks of its lanes.
 #[derive(Debug)]
-pub(super) struct Tenure {
+pub(super) struct ExternalHandle {
     pub(super) locks: Locks,
     /// The role that owns what we make.
     pub(super) role: String,
@@ -68,7 +68,7 @@ pub(super) async fn start(plan: &Plan, reason: &str) -> Result<Server> {
         origin: Origin::Reused,
         took: began.elapsed(),
         is_dedicated: false,
-        tenure: super::Tenure::External(Tenure {
+        handle: super::ServerHandle::External(ExternalHandle {
             locks,
             role: facts.role,
             limits: facts.limits,
@@ -80,7 +80,7 @@ pub(super) async fn start(plan: &Plan, reason: &str) -> Result<Server> {
     })
 }
 
-impl Tenure {
+impl ExternalHandle {
     /// The error for a server that went away, or that ended a session of ours.
     pub(super) fn lost(&self) -> Error {
         Error::new(

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use sqlx::postgres::PgConnection;
 
-use super::{Server, Tenure};
+use super::{Server, ServerHandle};
 use crate::error::told;
 use crate::names::DatabaseName;
 
@@ -26,11 +26,13 @@ impl Server {
         database: &DatabaseName,
         since: SystemTime,
     ) -> Result<Vec<LogEntry>, String> {
-        let text = match &self.tenure {
-            Tenure::Native { instance, .. } => end_of(&instance.log()),
+        let text = match &self.handle {
+            ServerHandle::Native { instance, .. } => end_of(&instance.log()),
             #[cfg(feature = "container")]
-            Tenure::Container(tenure) => tenure.log(since, self.mark_log().await.as_deref()).await,
-            Tenure::External(_) => self.remote_log().await,
+            ServerHandle::Container(handle) => {
+                handle.log(since, self.mark_log().await.as_deref()).await
+            }
+            ServerHandle::External(_) => self.remote_log().await,
         }?;
         // The log counts milliseconds.
         let since = since - Duration::from_millis(1);

@@ -1,4 +1,4 @@
-//! `isolation = "rollback"`: sqlx's types on a transaction.
+//! `pool = "sandbox"`: sqlx's types on a transaction.
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -6,7 +6,7 @@ use sqlx::{Acquire as _, Postgres};
 
 use crate::support::{add, complaint, customers, nothing_is_left, session};
 
-#[ebbtide::test(isolation = "rollback", fixtures("laura"))]
+#[ebbtide::test(pool = "sandbox", fixtures("laura"))]
 async fn a_pool_on_one_transaction(pool: PgPool, same: PgPool) {
     assert_eq!(customers(&pool).await, ["Laura"]);
     // The beginning of the transaction; with commits, it would be that of each statement.
@@ -28,7 +28,7 @@ async fn a_pool_on_one_transaction(pool: PgPool, same: PgPool) {
     );
 }
 
-#[ebbtide::test(isolation = "rollback")]
+#[ebbtide::test(pool = "sandbox")]
 async fn a_connection_on_one_transaction(mut connection: PoolConnection<Postgres>) {
     assert_eq!(customers(&mut *connection).await, [""; 0]);
     let before = session(&mut *connection).await;
@@ -39,7 +39,7 @@ async fn a_connection_on_one_transaction(mut connection: PoolConnection<Postgres
     assert_eq!(session(&mut *connection).await, before);
 }
 
-#[ebbtide::test(isolation = "database")]
+#[ebbtide::test(pool = "database")]
 async fn a_pool_on_a_database(pool: PgPool) {
     let mut held = pool.acquire().await.unwrap();
     assert_eq!(add(&mut *held, "Laura").await, 1);
@@ -48,7 +48,7 @@ async fn a_pool_on_a_database(pool: PgPool) {
 
 #[test]
 fn what_the_application_commits_is_rolled_back() {
-    #[ebbtide::test(isolation = "rollback")]
+    #[ebbtide::test(pool = "sandbox")]
     async fn committing(pool: PgPool) {
         let mut transaction = pool.begin().await.unwrap();
         assert_eq!(add(&mut *transaction, "Laura").await, 1);
@@ -63,11 +63,11 @@ fn what_the_application_commits_is_rolled_back() {
 
 #[test]
 fn options_for_connections_are_refused() {
-    #[ebbtide::test(isolation = "rollback")]
+    #[ebbtide::test(pool = "sandbox")]
     async fn connect_options(_: PgConnectOptions) {
         unreachable!("there is no such argument");
     }
-    #[ebbtide::test(isolation = "rollback")]
+    #[ebbtide::test(pool = "sandbox")]
     async fn pool_options(_: PgPoolOptions) {
         unreachable!("there is no such argument");
     }
@@ -78,7 +78,7 @@ fn options_for_connections_are_refused() {
         assert_eq!(
             complaint(test),
             format!(
-                "the test has not begun: a test with isolation = \"rollback\" has one connection, so it cannot have \
+                "the test has not begun: a test with pool = \"sandbox\" has one connection, so it cannot have \
                  {named}\n  help: ask for PgPool, or leave the isolation at \"database\""
             )
         );

@@ -1,11 +1,11 @@
-//! `EBBTIDE_EXPLAIN`: the plans of slow statements, with the test's name.
+//! `EBBTIDE_LOG_PLANS_SLOWER_THAN`: the plans of slow statements, with the test's name.
 
 use ebbtide::{Database, Sandbox, Tx};
 use sqlx::PgExecutor;
 
 use crate::again::{here, is_child, played_with};
 
-const EXPLAIN: [(&str, &str); 1] = [("EBBTIDE_EXPLAIN", "50ms")];
+const EXPLAIN: [(&str, &str); 1] = [("EBBTIDE_LOG_PLANS_SLOWER_THAN", "50ms")];
 
 async fn sleep<'e>(database: impl PgExecutor<'e>, statement: &'static str) {
     sqlx::query(statement).execute(database).await.unwrap();
@@ -91,7 +91,7 @@ fn nothing_is_told_of_quick_statements_nor_without_being_asked() {
         return subject();
     }
     // A busy machine may need longer than 50 ms for anything.
-    for variables in [&[("EBBTIDE_EXPLAIN", "5s")][..], &[]] {
+    for variables in [&[("EBBTIDE_LOG_PLANS_SLOWER_THAN", "5s")][..], &[]] {
         let Some(said) = played_with(variables, here!(), || ()) else {
             return;
         };

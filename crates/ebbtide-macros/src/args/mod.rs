@@ -20,7 +20,7 @@ const OPTIONS: [&str; 12] = [
     "fixtures",
     "migrations",
     "migrator",
-    "isolation",
+    "pool",
     "isolation_level",
     "savepoints",
     "keep",
@@ -37,7 +37,7 @@ pub(crate) struct Args {
     /// Paths relative to the test's source file.
     pub(crate) fixtures: Vec<LitStr>,
     pub(crate) migrations: Option<Migrations>,
-    pub(crate) isolation: Option<Isolation>,
+    pub(crate) pool: Option<PoolKind>,
     pub(crate) isolation_level: Option<IsolationLevel>,
     /// Whether they are wanted.
     pub(crate) savepoints: Option<()>,
@@ -54,8 +54,8 @@ pub(crate) enum Migrations {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Isolation {
-    Rollback,
+pub(crate) enum PoolKind {
+    Sandbox,
     Database,
 }
 
@@ -130,12 +130,12 @@ impl Args {
                     .and_then(|text| rust_path(entry, &text, "crate::MIGRATOR"));
                 self.migrations = errors.note(path).map(Migrations::Migrator);
             }
-            "isolation" => {
+            "pool" => {
                 let legal = [
-                    ("rollback", Isolation::Rollback),
-                    ("database", Isolation::Database),
+                    ("sandbox", PoolKind::Sandbox),
+                    ("database", PoolKind::Database),
                 ];
-                self.isolation = errors.note(entry.choice(&legal));
+                self.pool = errors.note(entry.choice(&legal));
             }
             "isolation_level" => {
                 let legal = [

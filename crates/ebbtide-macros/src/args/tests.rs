@@ -40,7 +40,7 @@ fn no_options_are_no_options() {
             && args.krate.is_none()
             && args.migrations.is_none()
     );
-    assert!(args.isolation.is_none() && args.keep.is_none() && args.runtime.written.is_empty());
+    assert!(args.pool.is_none() && args.keep.is_none() && args.runtime.written.is_empty());
     assert!(args.isolation_level.is_none() && args.savepoints.is_none());
 }
 
@@ -147,24 +147,18 @@ fn migrations_are_a_folder_or_none_or_a_migrator() {
 
 #[test]
 fn words_are_checked_against_the_legal_ones() {
-    assert_eq!(
-        good(r#"isolation = "rollback""#).isolation,
-        Some(Isolation::Rollback)
-    );
-    assert_eq!(
-        good(r#"isolation = "database""#).isolation,
-        Some(Isolation::Database)
-    );
+    assert_eq!(good(r#"pool = "sandbox""#).pool, Some(PoolKind::Sandbox));
+    assert_eq!(good(r#"pool = "database""#).pool, Some(PoolKind::Database));
     assert_eq!(good("keep").keep, Some(Keep::Always));
     assert_eq!(good(r#"keep = "always""#).keep, Some(Keep::Always));
     assert_eq!(good(r#"keep = "failed""#).keep, Some(Keep::Failed));
     assert_eq!(
-        said(r#"isolation = "none""#),
-        [r#"`isolation` is one of: "rollback", "database""#]
+        said(r#"pool = "none""#),
+        [r#"`pool` is one of: "rollback", "database""#]
     );
     assert_eq!(
-        said("isolation"),
-        [r#"`isolation` is one of: "rollback", "database""#]
+        said("pool"),
+        [r#"`pool` is one of: "rollback", "database""#]
     );
     assert_eq!(
         said("keep = true"),
@@ -355,7 +349,7 @@ fn the_crate_is_a_path() {
 
 #[test]
 fn an_unknown_option_gets_the_nearest_name_and_all_of_them() {
-    let all = "legal are: `fixtures`, `migrations`, `migrator`, `isolation`, `isolation_level`, `savepoints`, `keep`, \
+    let all = "legal are: `fixtures`, `migrations`, `migrator`, `pool`, `isolation_level`, `savepoints`, `keep`, \
                `expect`, `flavor`, `worker_threads`, `start_paused`, `crate`";
     assert_eq!(
         said("fixture(\"a\")"),
@@ -379,16 +373,16 @@ fn an_unknown_option_gets_the_nearest_name_and_all_of_them() {
 fn everything_wrong_is_said_at_once() {
     assert_eq!(
         said(
-            r#"keep, keep = "failed", , isolation = 1, migration = false, crate::a, 3, start_paused = maybe"#
+            r#"keep, keep = "failed", , pool = 1, migration = false, crate::a, 3, start_paused = maybe"#
         ),
         [
             "nothing stands before this comma",
             "expected `,`, `=` or `(` after `crate`",
             "expected a name or a string",
             "`keep` is given twice",
-            "`isolation` is one of: \"rollback\", \"database\"",
+            "`pool` is one of: \"rollback\", \"database\"",
             "unknown option `migration`; did you mean `migrations`? legal are: `fixtures`, `migrations`, `migrator`, \
-             `isolation`, `isolation_level`, `savepoints`, `keep`, `expect`, `flavor`, `worker_threads`, `start_paused`, `crate`",
+             `pool`, `isolation_level`, `savepoints`, `keep`, `expect`, `flavor`, `worker_threads`, `start_paused`, `crate`",
             "`start_paused` wants `true` or `false`: `start_paused = true`",
         ]
     );

@@ -65,8 +65,8 @@ pub(crate) mod macro_support {
     }
 
     #[derive(Debug, Clone, Copy)]
-    pub(crate) enum Isolation {
-        Rollback,
+    pub(crate) enum PoolKind {
+        Sandbox,
         Database,
     }
 
@@ -104,8 +104,8 @@ pub(crate) mod macro_support {
             self.noting(format!("migrator {migrator}"))
         }
 
-        pub(crate) fn isolation(self, isolation: Isolation) -> Self {
-            self.noting(format!("{isolation:?}"))
+        pub(crate) fn pool(self, pool: PoolKind) -> Self {
+            self.noting(format!("{pool:?}"))
         }
 
         pub(crate) fn keep(self, keep: Keep) -> Self {

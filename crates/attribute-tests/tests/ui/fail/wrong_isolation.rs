@@ -1,4 +1,4 @@
-#[ebbtide::test(isolation = "commit")]
+#[ebbtide::test(pool = "commit")]
 async fn a_word(_pool: sqlx::PgPool) {}
 
 #[ebbtide::test(isolation)]

@@ -10,15 +10,15 @@ use sqlx::postgres::PgConnection;
 use crate::server::Server;
 
 /// How long it waits for the next copy.
-const IDLE: Duration = Duration::from_secs(1);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// At most one idle connection to the server's own database. Belongs to the background runtime.
 #[derive(Default)]
-pub(super) struct Copier {
+pub(super) struct AdminConnection {
     idle: Arc<Mutex<Option<(Instant, PgConnection)>>>,
 }
 
-impl Copier {
+impl AdminConnection {
     pub(super) async fn take(&self, server: &Server) -> Result<PgConnection, sqlx::Error> {
         let idle = self
             .idle
@@ -38,7 +38,7 @@ impl Copier {
         *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some((since, connection));
         let idle = Arc::clone(&self.idle);
         tokio::spawn(async move {
-            tokio::time::sleep(IDLE).await;
+            tokio::time::sleep(IDLE_TIMEOUT).await;
             let unused = idle
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -51,8 +51,8 @@ impl Copier {
     }
 }
 
-impl fmt::Debug for Copier {
+impl fmt::Debug for AdminConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Copier").finish_non_exhaustive()
+        f.debug_struct("AdminConnection").finish_non_exhaustive()
     }
 }

@@ -4,21 +4,21 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::database::OpenDatabase;
-use super::kept::Kept;
+use super::kept::KeptDatabase;
 use super::pool::LanePool;
-use super::report::Story;
+use super::report::TestReport;
 use super::sandbox::OpenSandbox;
 use super::tx::OpenTx;
 use crate::error::Result;
 
 /// Something of a test's that has to be closed or kept when the test ends.
-pub(crate) enum Loan {
+pub(crate) enum Checkout {
     Tx(OpenTx),
     Sandbox(OpenSandbox),
     Database(OpenDatabase),
 }
 
-impl Loan {
+impl Checkout {
     /// # Errors
     /// What the test did would not have been committed, or the lane could not be taken back.
     pub(crate) async fn close(self) -> Result<()> {
@@ -30,7 +30,7 @@ impl Loan {
     }
 
     /// Commits what the test wrote, and keeps its database to be looked at.
-    pub(crate) async fn keep(self) -> Result<Kept> {
+    pub(crate) async fn keep(self) -> Result<KeptDatabase> {
         match self {
             Self::Tx(open) => open.keep().await,
             Self::Sandbox(open) => open.keep().await,
@@ -39,17 +39,17 @@ impl Loan {
     }
 
     /// What a person wants to know of it when the test has failed, or was slow.
-    pub(crate) fn story(&self) -> Story {
+    pub(crate) fn report(&self) -> TestReport {
         match self {
-            Self::Tx(open) => open.story(),
-            Self::Sandbox(open) => open.story(),
-            Self::Database(open) => open.story(),
+            Self::Tx(open) => open.report(),
+            Self::Sandbox(open) => open.report(),
+            Self::Database(open) => open.report(),
         }
     }
 
     /// Whether slow statements are told also of a test that has passed.
-    pub(crate) fn is_explained(&self) -> bool {
-        self.lanes().setting().explain.is_some()
+    pub(crate) fn logs_plans(&self) -> bool {
+        self.lanes().setting().log_plans_slower_than.is_some()
     }
 
     fn lanes(&self) -> &LanePool {
@@ -71,38 +71,38 @@ pub(crate) enum Ending {
     /// The background runtime. It cannot make the test fail any more, so it prints.
     Background,
     /// Somebody who waits for the end of the test.
-    Collected(UnboundedSender<Loan>),
+    Collected(UnboundedSender<Checkout>),
 }
 
 impl Ending {
-    pub(super) fn take_back(&self, loan: Loan) {
-        let loan = match self {
-            Self::Background => loan,
-            Self::Collected(collector) => match collector.send(loan) {
+    pub(super) fn take_back(&self, checkout: Checkout) {
+        let checkout = match self {
+            Self::Background => checkout,
+            Self::Collected(collector) => match collector.send(checkout) {
                 Ok(()) => return,
                 // The test is over, and this was held beyond its end.
                 Err(uncollected) => uncollected.0,
             },
         };
         // Nobody says what came of the test, but a panic shows.
-        let story = std::thread::panicking().then(|| loan.story());
-        loan.runtime().spawn(async move {
-            if let Err(error) = loan.close().await {
-                report(&error);
+        let report = std::thread::panicking().then(|| checkout.report());
+        checkout.runtime().spawn(async move {
+            if let Err(error) = checkout.close().await {
+                print_error(&error);
             }
-            if let Some(story) = story {
-                tell(&story.of_failure(&story.log().await));
+            if let Some(report) = report {
+                print_report(&report.of_failure(&report.log().await));
             }
         });
     }
 }
 
 #[expect(clippy::print_stderr, reason = "a failure report")]
-fn tell(story: &str) {
-    eprint!("ebbtide: a test failed\n{story}");
+fn print_report(report: &str) {
+    eprint!("ebbtide: a test failed\n{report}");
 }
 
 #[expect(clippy::print_stderr, reason = "a failure report")]
-fn report(error: &crate::error::Error) {
+fn print_error(error: &crate::error::Error) {
     eprintln!("ebbtide: {error} (call `close().await` to make this fail the test)");
 }

@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 use testcontainers::bollard::query_parameters::LogsOptionsBuilder;
 use tokio::task::JoinHandle;
 
-use super::super::registry::{Instance, Lease, LeaseName, PublishedPort};
+use super::super::registry::{Instance, LeaseName, PublishedPort, ServerLease};
 use super::engine::Engine;
 use crate::config::{EngineHints, Plan};
 use crate::conn::{ADMIN_DATABASE, ConnParams};
@@ -17,8 +17,8 @@ use crate::sql_error;
 use crate::wait::Patience;
 
 /// The container looks for connections once a second, and grants some seconds beyond the linger.
-const SOONEST: Duration = Duration::from_secs(1);
-const LATEST: Duration = Duration::from_secs(5);
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
+const MAX_INTERVAL: Duration = Duration::from_secs(5);
 /// How long an engine may take to pass a line on.
 const PASSED_ON: Duration = Duration::from_secs(2);
 /// Lines of the log's end that are read.
@@ -28,25 +28,25 @@ const HOLDS: &str = "/tmp/ebbtide";
 
 /// Our hold on a container. It ends with the value, or with the process.
 #[derive(Debug)]
-pub(in crate::server) struct Tenure {
+pub(in crate::server) struct ContainerHandle {
     pub(in crate::server) instance: Instance,
     container: String,
     /// The engine's address.
     engine: String,
     hints: EngineHints,
     pulse: JoinHandle<()>,
-    _lease: Lease,
+    _lease: ServerLease,
 }
 
-impl Tenure {
+impl ContainerHandle {
     pub(in crate::server) fn new(
         plan: &Plan,
         instance: Instance,
-        lease: Lease,
+        lease: ServerLease,
         conn: &ConnParams,
         port: PublishedPort,
     ) -> Self {
-        let delay = (SOONEST + *plan.linger.get() / 3).min(LATEST);
+        let delay = (MIN_INTERVAL + *plan.linger.get() / 3).min(MAX_INTERVAL);
         let pulse = tokio::spawn(pulse(conn.clone(), delay));
         let (container, engine, hints) = (port.container, port.engine, plan.engine.clone());
         Self {
@@ -138,7 +138,7 @@ impl Tenure {
     }
 }
 
-impl Drop for Tenure {
+impl Drop for ContainerHandle {
     fn drop(&mut self) {
         self.pulse.abort();
     }

@@ -10,20 +10,20 @@ use crate::names::DatabaseName;
 
 /// The tests that have lanes of one pool.
 #[derive(Debug, Default)]
-pub(super) struct Tenants {
+pub(super) struct ActiveTests {
     register: Mutex<Register>,
 }
 
 #[derive(Debug, Default)]
 struct Register {
     next: u64,
-    present: BTreeMap<u64, Tenant>,
+    present: BTreeMap<u64, ActiveTest>,
     /// Whether somebody looks after those who stay long.
     is_watched: bool,
 }
 
 #[derive(Debug)]
-struct Tenant {
+struct ActiveTest {
     database: DatabaseName,
     since: Instant,
     /// What it waited for, as it was told.
@@ -50,44 +50,44 @@ impl Drop for End {
 
 /// One test's time with a lane, which ends with the value.
 #[derive(Debug)]
-pub(super) struct Tenancy {
+pub(super) struct TestPresence {
     /// When the lane was handed out.
     pub(super) since: SystemTime,
     number: u64,
-    tenants: Arc<Tenants>,
+    active_tests: Arc<ActiveTests>,
 }
 
 /// Watches a test's end: it ends with the value.
 #[derive(Debug)]
-pub(super) struct EndWatch<'a>(&'a Tenancy);
+pub(super) struct EndWatch<'a>(&'a TestPresence);
 
-impl Tenants {
+impl ActiveTests {
     /// Notes that a lane is handed out, and says whether nobody watches yet.
-    pub(super) fn enter(self: &Arc<Self>, database: &DatabaseName) -> (Tenancy, bool) {
+    pub(super) fn enter(self: &Arc<Self>, database: &DatabaseName) -> (TestPresence, bool) {
         let mut register = self.register();
         let number = register.next;
         register.next += 1;
-        let tenant = Tenant {
+        let test = ActiveTest {
             database: database.clone(),
             since: Instant::now(),
             waits: Vec::new(),
             end: None,
         };
-        register.present.insert(number, tenant);
+        register.present.insert(number, test);
         let is_first = !std::mem::replace(&mut register.is_watched, true);
         drop(register);
         (
-            Tenancy {
+            TestPresence {
                 since: SystemTime::now(),
                 number,
-                tenants: Arc::clone(self),
+                active_tests: Arc::clone(self),
             },
             is_first,
         )
     }
 
     /// The databases of those who have been there for so long; none at all when nobody is there, and then nobody watches.
-    pub(super) fn longer_than(&self, time: Duration) -> Option<Vec<String>> {
+    pub(super) fn present_longer_than(&self, time: Duration) -> Option<Vec<String>> {
         let mut register = self.register();
         if register.present.is_empty() {
             register.is_watched = false;
@@ -96,22 +96,19 @@ impl Tenants {
         let long = register
             .present
             .values()
-            .filter(|tenant| tenant.since.elapsed() > time);
-        Some(
-            long.map(|tenant| tenant.database.as_str().to_owned())
-                .collect(),
-        )
+            .filter(|test| test.since.elapsed() > time);
+        Some(long.map(|test| test.database.as_str().to_owned()).collect())
     }
 
     /// Notes what was told of a wait on a database.
     pub(super) fn note_wait(&self, database: &str, told: &str) {
-        for tenant in self
+        for test in self
             .register()
             .present
             .values_mut()
-            .filter(|tenant| tenant.database.as_str() == database)
+            .filter(|test| test.database.as_str() == database)
         {
-            tenant.waits.push(told.to_owned());
+            test.waits.push(told.to_owned());
         }
     }
 
@@ -121,12 +118,12 @@ impl Tenants {
         time: Duration,
         start: impl Fn(u64, DatabaseName) -> AbortHandle,
     ) {
-        for (number, tenant) in &mut self.register().present {
-            if let Some(end) = &mut tenant.end
+        for (number, test) in &mut self.register().present {
+            if let Some(end) = &mut test.end
                 && end.canceller.is_none()
                 && end.since.elapsed() >= time
             {
-                end.canceller = Some(start(*number, tenant.database.clone()));
+                end.canceller = Some(start(*number, test.database.clone()));
             }
         }
     }
@@ -137,7 +134,7 @@ impl Tenants {
             .register()
             .present
             .get_mut(&number)
-            .and_then(|tenant| tenant.end.as_mut())
+            .and_then(|test| test.end.as_mut())
         {
             end.has_cancelled = true;
         }
@@ -148,13 +145,13 @@ impl Tenants {
     }
 }
 
-impl Tenancy {
+impl TestPresence {
     pub(super) fn waits(&self) -> Vec<String> {
-        self.tenants
+        self.active_tests
             .register()
             .present
             .get(&self.number)
-            .map(|tenant| tenant.waits.clone())
+            .map(|test| test.waits.clone())
             .unwrap_or_default()
     }
 
@@ -169,8 +166,8 @@ impl Tenancy {
     }
 
     fn set_end(&self, end: Option<End>) {
-        if let Some(tenant) = self.tenants.register().present.get_mut(&self.number) {
-            tenant.end = end;
+        if let Some(test) = self.active_tests.register().present.get_mut(&self.number) {
+            test.end = end;
         }
     }
 }
@@ -178,11 +175,11 @@ impl Tenancy {
 impl EndWatch<'_> {
     /// Whether a statement may have been cancelled.
     pub(super) fn has_cancelled(&self) -> bool {
-        let register = self.0.tenants.register();
+        let register = self.0.active_tests.register();
         let end = register
             .present
             .get(&self.0.number)
-            .and_then(|tenant| tenant.end.as_ref());
+            .and_then(|test| test.end.as_ref());
         end.is_some_and(|end| end.has_cancelled)
     }
 }
@@ -193,8 +190,8 @@ impl Drop for EndWatch<'_> {
     }
 }
 
-impl Drop for Tenancy {
+impl Drop for TestPresence {
     fn drop(&mut self) {
-        self.tenants.register().present.remove(&self.number);
+        self.active_tests.register().present.remove(&self.number);
     }
 }

@@ -263,12 +263,12 @@ impl Keeper {
 
 /// The locks of one fingerprint's lanes.
 #[derive(Debug, Clone)]
-pub(crate) struct LaneLocks {
+pub(crate) struct SessionLaneLocks {
     locks: Locks,
     fingerprint: Fingerprint,
 }
 
-impl LaneLocks {
+impl SessionLaneLocks {
     pub(crate) fn of(locks: &Locks, fingerprint: &Fingerprint) -> Self {
         Self {
             locks: locks.clone(),
@@ -292,11 +292,11 @@ impl LaneLocks {
         self.locks.ask(|answer| Order::Lock { key, answer }).await
     }
 
-    pub(crate) async fn try_lease(&self, number: usize) -> Result<Option<LaneLock>> {
+    pub(crate) async fn try_lease(&self, number: usize) -> Result<Option<SessionLaneLock>> {
         self.announce().await?;
         let key = key("lane", &self.fingerprint, number);
         let lock = self.locks.ask(|answer| Order::Lock { key, answer }).await?;
-        Ok(lock.map(|lock| LaneLock {
+        Ok(lock.map(|lock| SessionLaneLock {
             number,
             locks: self.locks.clone(),
             _lock: lock,
@@ -323,13 +323,13 @@ impl LaneLocks {
 
 /// The lease of one lane. It ends with the value, or with the process's connection for locks.
 #[derive(Debug)]
-pub(crate) struct LaneLock {
+pub(crate) struct SessionLaneLock {
     pub(crate) number: usize,
     locks: Locks,
     _lock: Lock,
 }
 
-impl LaneLock {
+impl SessionLaneLock {
     /// Whether somebody else may have the lane by now.
     pub(crate) fn is_void(&self) -> bool {
         self.locks.is_lost()

@@ -6,17 +6,17 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::leased::Lane;
-use super::pool::{LANES, LanePool, Look};
+use super::pool::{Freshness, LanePool, MAX_LANES};
 use super::{guard, reset};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lane_leases::{LaneLease, LaneState};
+use crate::lane_lock::{LaneLock, LaneState};
 use crate::names::DatabaseName;
 use crate::template::{self, Template};
 use crate::wait::Patience;
-use crate::{reap, sql_error};
+use crate::{clean_up, sql_error};
 
 /// How long a session that was told to end may take.
-const ENDING: Duration = Duration::from_secs(10);
+const SESSION_END_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A lane's database that equals the template.
 pub(super) struct Ready {
@@ -30,7 +30,7 @@ pub(super) struct Ready {
 
 impl LanePool {
     /// Makes a lane equal to the template: as it is, reset, or copied again.
-    pub(super) async fn equal_to_template(&self, lease: &LaneLease, test: &str) -> Result<Ready> {
+    pub(super) async fn equal_to_template(&self, lease: &LaneLock, test: &str) -> Result<Ready> {
         match self.found(lease, test).await? {
             Some(ready) => Ok(ready),
             None => self.copied(lease, test).await,
@@ -47,7 +47,7 @@ impl LanePool {
     }
 
     /// The lane as it is, or reset, if it then equals the template.
-    async fn found(&self, lease: &LaneLease, test: &str) -> Result<Option<Ready>> {
+    async fn found(&self, lease: &LaneLock, test: &str) -> Result<Option<Ready>> {
         let (state, uses) = (lease.state(), lease.uses());
         if state == Some(LaneState::Unknown) {
             return Ok(None);
@@ -60,7 +60,7 @@ impl LanePool {
         }
         let mut connection = match self.connect(&database, test).await {
             Err(error) if is_missing(&error) => return Ok(None),
-            connected => connected.map_err(|error| self.explain("connecting to a lane", error))?,
+            connected => connected.map_err(|error| self.diagnose("connecting to a lane", error))?,
         };
         if state == Some(LaneState::Lent) {
             let session_database = database.clone();
@@ -87,7 +87,7 @@ impl LanePool {
     }
 
     /// Copies the lane again. A lane that records its holder itself records this process.
-    async fn copied(&self, lease: &LaneLease, test: &str) -> Result<Ready> {
+    async fn copied(&self, lease: &LaneLock, test: &str) -> Result<Ready> {
         let database = self.copy(lease.number()).await?;
         lease.mark(LaneState::Equal, 0, &database)?;
         if lease.holder().is_none() {
@@ -115,12 +115,12 @@ impl LanePool {
     }
 
     /// Whether the lane may be used as it is. Where it says so itself, it learns its holder.
-    async fn enter(&self, lease: &LaneLease, connection: &mut PgConnection) -> Result<bool> {
+    async fn enter(&self, lease: &LaneLock, connection: &mut PgConnection) -> Result<bool> {
         match lease.holder() {
             None => Ok(true),
             Some(holder) => guard::take(connection, holder)
                 .await
-                .map_err(|error| self.explain("entering a lane", error)),
+                .map_err(|error| self.diagnose("entering a lane", error)),
         }
     }
 
@@ -162,7 +162,7 @@ impl LanePool {
     ) -> Result<PgConnection> {
         self.connect(database, test)
             .await
-            .map_err(|error| self.explain("connecting to a lane", error))
+            .map_err(|error| self.diagnose("connecting to a lane", error))
     }
 
     pub(super) async fn connect(
@@ -176,12 +176,12 @@ impl LanePool {
     /// Makes a new copy of the template for a lane, under a new name, in place of the databases that it had.
     #[tracing::instrument(name = "lane.copy", level = "debug", skip(self))]
     pub(super) async fn copy(&self, number: usize) -> Result<DatabaseName> {
-        let template = self.template(Look::Once).await?;
+        let template = self.template(Freshness::Once).await?;
         if let Some(database) = self.copy_of(&template, number).await? {
             return Ok(database);
         }
         // Another process has dropped the template as an old one that was not in use.
-        let template = self.template(Look::Again).await?;
+        let template = self.template(Freshness::Again).await?;
         self.copy_of(&template, number).await?.ok_or_else(|| {
             Error::new(
                 ErrorKind::ServerLost,
@@ -197,11 +197,11 @@ impl LanePool {
     async fn copy_of(&self, template: &Template, number: usize) -> Result<Option<DatabaseName>> {
         let setting = self.setting();
         let (server, fingerprint) = (&setting.server, &setting.fingerprint);
-        let admin = self.copier().take(server).await;
+        let admin = self.admin_connection().take(server).await;
         let mut admin =
-            admin.map_err(|error| self.explain("connecting to copy the template", error))?;
-        reap::make_room(server, &mut admin, fingerprint, LANES).await?;
-        reap::drop_lane(server, &mut admin, fingerprint, number).await?;
+            admin.map_err(|error| self.diagnose("connecting to copy the template", error))?;
+        clean_up::make_room(server, &mut admin, fingerprint, MAX_LANES).await?;
+        clean_up::drop_lane(server, &mut admin, fingerprint, number).await?;
         let database = DatabaseName::new_lane(fingerprint, number);
         // Until a copy has all that the server keeps about its template, no session gets in. A copy that its maker did
         // not finish is dropped by the next one.
@@ -222,13 +222,13 @@ impl LanePool {
         {
             Ok(_) => {}
             Err(error) if is_missing(&error) => return Ok(None),
-            Err(error) => return Err(self.explain("copying the template", error)),
+            Err(error) => return Err(self.diagnose("copying the template", error)),
         }
         if !properties.is_empty() {
             let completed = template::complete(server, &mut admin, properties, &database).await;
-            completed.map_err(|error| server.explain(error))?;
+            completed.map_err(|error| server.diagnose(error))?;
         }
-        self.copier().put_back(admin);
+        self.admin_connection().put_back(admin);
         Ok(Some(database))
     }
 
@@ -262,7 +262,7 @@ impl LanePool {
     #[tracing::instrument(name = "lane.reset", level = "debug", skip_all)]
     pub(super) async fn reset(
         &self,
-        lease: &LaneLease,
+        lease: &LaneLock,
         mut connection: PgConnection,
         database: &mut DatabaseName,
     ) -> Result<Option<PgConnection>> {
@@ -312,13 +312,13 @@ impl LanePool {
     /// The lane has to be copied again, unless the server is gone.
     async fn not_reset(
         &self,
-        lease: &LaneLease,
+        lease: &LaneLock,
         connection: PgConnection,
         step: &str,
         error: sqlx::Error,
     ) -> Result<Option<PgConnection>> {
         if sql_error::is_server_gone(&error) {
-            return Err(self.explain(step, error));
+            return Err(self.diagnose(step, error));
         }
         tracing::debug!(%error, "a lane has to be copied again");
         if sql_error::code(&error) == Some("EB002") {
@@ -331,10 +331,10 @@ impl LanePool {
     /// Drops a lane's databases with what the server holds of them, such as replication slots.
     async fn drop_now(&self, number: usize) -> Result<()> {
         let setting = self.setting();
-        let admin = self.copier().take(&setting.server).await;
-        let mut admin = admin.map_err(|error| self.explain("connecting to drop a lane", error))?;
-        reap::drop_lane(&setting.server, &mut admin, &setting.fingerprint, number).await?;
-        self.copier().put_back(admin);
+        let admin = self.admin_connection().take(&setting.server).await;
+        let mut admin = admin.map_err(|error| self.diagnose("connecting to drop a lane", error))?;
+        clean_up::drop_lane(&setting.server, &mut admin, &setting.fingerprint, number).await?;
+        self.admin_connection().put_back(admin);
         Ok(())
     }
 
@@ -342,7 +342,7 @@ impl LanePool {
         let step = "renaming a lane";
         let rename = format!("alter database {from} rename to {to}");
         let mut admin = self.setting().server.admin().await?;
-        let mut patience = Patience::new(step, ENDING);
+        let mut patience = Patience::new(step, SESSION_END_TIMEOUT);
         loop {
             match sqlx::raw_sql(AssertSqlSafe(rename.clone()))
                 .execute(&mut admin)
@@ -357,10 +357,10 @@ impl LanePool {
                         .bind(from.as_str())
                         .execute(&mut admin)
                         .await;
-                    ended.map_err(|error| self.explain(step, error))?;
+                    ended.map_err(|error| self.diagnose(step, error))?;
                     patience.pause(error).await?;
                 }
-                Err(error) => return Err(self.explain(step, error)),
+                Err(error) => return Err(self.diagnose(step, error)),
             }
         }
         // The server ends the session in any case.
@@ -373,7 +373,7 @@ impl LanePool {
         &self,
         connection: &mut PgConnection,
     ) -> Result<(), sqlx::Error> {
-        let mut patience = Patience::new("ending a test's sessions", ENDING);
+        let mut patience = Patience::new("ending a test's sessions", SESSION_END_TIMEOUT);
         loop {
             let left = reset::end_others(connection).await?;
             if left == "0" {

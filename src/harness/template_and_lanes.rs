@@ -6,20 +6,20 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
-use super::variant::Variant;
+use super::setup::Setup;
 use super::{runtime, sharing};
 use crate::config::Plan;
 use crate::conn::ConnParams;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lane::{LanePool, LaneSetting, Look};
+use crate::lane::{Freshness, LanePool, LaneSetting};
 use crate::names::{Fingerprint, Literal};
 use crate::provision::Inputs;
-use crate::server::{Origin, Server, Sharing, Trust};
+use crate::server::{Origin, Server, Sharing, VerifyMode};
 use crate::template::{self, Ground, Template};
 
 /// A server with one template and its lanes.
 #[derive(Debug, Clone)]
-pub(super) struct Stage {
+pub(super) struct TemplateAndLanes {
     pub(super) server: Arc<Server>,
     pub(super) template: Arc<TemplateCell>,
     pub(super) pool: LanePool,
@@ -40,34 +40,34 @@ pub(super) struct TemplateCell {
     pub(super) cell: OnceCell<Result<Template>>,
 }
 
-impl Stage {
-    /// The plan's own stage, and the variant's where there is one.
+impl TemplateAndLanes {
+    /// The plan's own template_and_lanes, and the setup's where there is one.
     ///
     /// Believes the registry's files first; when the first connection shows that they are stale, looks closer.
     pub(super) async fn set(
         plan: &Arc<Plan>,
-        variant: Option<&Variant>,
+        setup: Option<&Setup>,
     ) -> Result<(Self, Option<Self>)> {
-        match Self::set_trusting(plan, variant, Trust::Files).await {
+        match Self::set_verifying(plan, setup, VerifyMode::Files).await {
             Err(error) if error.kind() == ErrorKind::ServerLost => {
-                Self::set_trusting(plan, variant, Trust::Answer).await
+                Self::set_verifying(plan, setup, VerifyMode::Answer).await
             }
             other => other,
         }
     }
 
-    #[tracing::instrument(name = "server.start", level = "debug", skip(plan, variant))]
-    async fn set_trusting(
+    #[tracing::instrument(name = "server.start", level = "debug", skip(plan, setup))]
+    async fn set_verifying(
         plan: &Arc<Plan>,
-        variant: Option<&Variant>,
-        trust: Trust,
+        setup: Option<&Setup>,
+        mode: VerifyMode,
     ) -> Result<(Self, Option<Self>)> {
         let inputs = Inputs::read(plan)?;
         let sharing = sharing::of_contents(plan, &inputs);
-        let server = Arc::new(Server::start(plan, &sharing, trust).await?);
+        let server = Arc::new(Server::start(plan, &sharing, mode).await?);
         tracing::info!(backend = %server.backend, reason = server.reason, version = server.version, reused = server.origin == Origin::Reused, "server");
         let fingerprint = inputs.fingerprint(plan, server.version_num, server.role());
-        let stage = Self::of(
+        let template_and_lanes = Self::of(
             TemplateCell {
                 plan: Arc::clone(plan),
                 inputs,
@@ -79,34 +79,38 @@ impl Stage {
             },
             runtime::background()?,
         );
-        // What is wrong with a variant is told to the tests that want it, and not to all.
-        let varied = variant.and_then(|variant| variant.apply(&stage.template).ok());
-        let varied = varied.filter(|varied| varied.sharing == stage.template.sharing);
-        let varied = varied.map(|template| Self::of(template, stage.runtime));
-        varied.as_ref().unwrap_or(&stage).see(trust).await?;
-        Ok((stage, varied))
+        // What is wrong with a setup is told to the tests that want it, and not to all.
+        let varied = setup.and_then(|setup| setup.apply(&template_and_lanes.template).ok());
+        let varied = varied.filter(|varied| varied.sharing == template_and_lanes.template.sharing);
+        let varied = varied.map(|template| Self::of(template, template_and_lanes.runtime));
+        varied
+            .as_ref()
+            .unwrap_or(&template_and_lanes)
+            .see(mode)
+            .await?;
+        Ok((template_and_lanes, varied))
     }
 
-    /// The stage of a template that needs another server than the plan's own.
+    /// The template_and_lanes of a template that needs another server than the plan's own.
     pub(super) async fn elsewhere(template: TemplateCell) -> Result<Self> {
-        match Self::elsewhere_trusting(&template, Trust::Files).await {
+        match Self::elsewhere_verifying(&template, VerifyMode::Files).await {
             Err(error) if error.kind() == ErrorKind::ServerLost => {
-                Self::elsewhere_trusting(&template, Trust::Answer).await
+                Self::elsewhere_verifying(&template, VerifyMode::Answer).await
             }
             other => other,
         }
     }
 
-    async fn elsewhere_trusting(template: &TemplateCell, trust: Trust) -> Result<Self> {
-        let server = Server::start(&template.plan, &template.sharing, trust).await?;
-        let stage = Self::of(template.on(&Arc::new(server)), runtime::background()?);
-        stage.see(trust).await?;
-        Ok(stage)
+    async fn elsewhere_verifying(template: &TemplateCell, mode: VerifyMode) -> Result<Self> {
+        let server = Server::start(&template.plan, &template.sharing, mode).await?;
+        let template_and_lanes = Self::of(template.on(&Arc::new(server)), runtime::background()?);
+        template_and_lanes.see(mode).await?;
+        Ok(template_and_lanes)
     }
 
     /// Files may speak of a server that died a moment ago; the first connection shows it.
-    async fn see(&self, trust: Trust) -> Result<()> {
-        if trust == Trust::Files
+    async fn see(&self, mode: VerifyMode) -> Result<()> {
+        if mode == VerifyMode::Files
             && self.server.origin == Origin::Reused
             && !self.server.outlives_us()
         {
@@ -128,7 +132,7 @@ impl Stage {
             fingerprint: template.fingerprint.clone(),
             runtime: runtime.clone(),
             slot: *template.plan.slot.get(),
-            explain: *template.plan.explain.get(),
+            log_plans_slower_than: *template.plan.log_plans_slower_than.get(),
             keep_for: *template.plan.keep_for.get(),
             session: session_settings(&template.plan),
             absent_migrations: template.plan.absent_migrations(),
@@ -140,8 +144,8 @@ impl Stage {
                 let source = Arc::clone(&source);
                 Box::pin(async move {
                     match look {
-                        Look::Once => source.ensure().await,
-                        Look::Again => source.build().await,
+                        Freshness::Once => source.ensure().await,
+                        Freshness::Again => source.build().await,
                     }
                 })
             }),
@@ -237,8 +241,8 @@ impl TemplateCell {
 /// How tests reach the server.
 fn conn(template: &TemplateCell) -> ConnParams {
     let server = &template.server;
-    match *template.plan.explain.get() {
-        Some(limit) => server.conn.explaining(limit),
+    match *template.plan.log_plans_slower_than.get() {
+        Some(limit) => server.conn.logging_plans(limit),
         None => server.conn.clone(),
     }
 }

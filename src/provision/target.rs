@@ -9,7 +9,7 @@ use crate::conn::{self, ConnParams};
 use crate::error::Result;
 
 /// How long a look may take; after that nothing is known.
-const LOOK: Duration = Duration::from_secs(5);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The database that is made, for who needs a session of their own.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +60,10 @@ impl Target<'_> {
             let _ = connection.close().await;
             waits.filter(|_| cancelled)
         };
-        tokio::time::timeout(LOOK, look).await.ok().flatten()
+        tokio::time::timeout(QUERY_TIMEOUT, look)
+            .await
+            .ok()
+            .flatten()
     }
 }
 
@@ -72,7 +75,8 @@ pub(super) async fn seen(connection: &mut PgConnection) -> String {
                  coalesce('waits for ' || wait_event_type || ': ' || wait_event, 'works'), left(query, 400)) \
                  from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() \
                  and backend_type = 'client backend' and state <> 'idle' order by pid";
-    let rows = tokio::time::timeout(LOOK, sqlx::raw_sql(query).fetch_all(connection)).await;
+    let rows =
+        tokio::time::timeout(QUERY_TIMEOUT, sqlx::raw_sql(query).fetch_all(connection)).await;
     match rows {
         Ok(Ok(rows)) if rows.is_empty() => "nothing".to_owned(),
         Ok(Ok(rows)) => rows

@@ -8,7 +8,7 @@ mod permits;
 use crate::error::Result;
 use crate::names::{DatabaseName, Fingerprint};
 use files::{LaneFile, LaneFiles};
-use locks::{LaneLock, LaneLocks, Lock};
+use locks::{Lock, SessionLaneLock, SessionLaneLocks};
 
 pub(crate) use locks::Locks;
 pub(crate) use permits::{CollectingTurn, Named, PERMIT_POLL_INTERVAL, Permit, Permits};
@@ -26,12 +26,12 @@ pub(crate) enum LaneState {
 
 /// The leases of one fingerprint's lanes.
 #[derive(Debug, Clone)]
-pub(crate) enum LaneLeases {
+pub(crate) enum LaneLocks {
     Files(LaneFiles),
-    Locks(LaneLocks),
+    Locks(SessionLaneLocks),
 }
 
-impl LaneLeases {
+impl LaneLocks {
     /// Lanes of a server whose folder is given.
     pub(crate) fn in_folder(server_folder: &std::path::Path, fingerprint: &Fingerprint) -> Self {
         Self::Files(LaneFiles::of(server_folder, fingerprint.as_str()))
@@ -39,7 +39,7 @@ impl LaneLeases {
 
     /// Lanes of a server that several machines share.
     pub(crate) fn by_locks(locks: &Locks, fingerprint: &Fingerprint) -> Self {
-        Self::Locks(LaneLocks::of(locks, fingerprint))
+        Self::Locks(SessionLaneLocks::of(locks, fingerprint))
     }
 
     /// Keeps others from dropping the template while this process uses it, where its lanes do not show that.
@@ -54,10 +54,10 @@ impl LaneLeases {
     ///
     /// # Errors
     /// The server, or its folder, is gone.
-    pub(crate) async fn try_lease(&self, number: usize) -> Result<Option<LaneLease>> {
+    pub(crate) async fn try_lease(&self, number: usize) -> Result<Option<LaneLock>> {
         match self {
-            Self::Files(files) => Ok(files.try_lease(number)?.map(LaneLease::File)),
-            Self::Locks(locks) => Ok(locks.try_lease(number).await?.map(LaneLease::Lock)),
+            Self::Files(files) => Ok(files.try_lease(number)?.map(LaneLock::File)),
+            Self::Locks(locks) => Ok(locks.try_lease(number).await?.map(LaneLock::Lock)),
         }
     }
 
@@ -88,7 +88,7 @@ impl LaneLeases {
 /// All lanes of a fingerprint, so that nobody else uses one.
 #[derive(Debug)]
 pub(crate) enum HeldLanes {
-    Each(Vec<LaneLease>),
+    Each(Vec<LaneLock>),
     /// The lock that everybody shares who uses one.
     Lock(Lock),
 }
@@ -119,12 +119,12 @@ impl HeldLanes {
 
 /// The lease of one lane. It ends with the value, or with the process.
 #[derive(Debug)]
-pub(crate) enum LaneLease {
+pub(crate) enum LaneLock {
     File(LaneFile),
-    Lock(LaneLock),
+    Lock(SessionLaneLock),
 }
 
-impl LaneLease {
+impl LaneLock {
     pub(crate) fn number(&self) -> usize {
         match self {
             Self::File(file) => file.number,

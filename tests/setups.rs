@@ -1,4 +1,4 @@
-//! What a `Variant` promises: other migrations, fixtures on top, each built once for its content.
+//! What a `Setup` promises: other migrations, fixtures on top, each built once for its content.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -6,7 +6,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use ebbtide::{ErrorKind, Harness, Variant};
+use ebbtide::{ErrorKind, Harness, Setup};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnection;
 use support::{Scratch, here, natively};
@@ -42,7 +42,7 @@ async fn tables(connection: &mut PgConnection) -> BTreeSet<String> {
 async fn fixtures_lie_on_top_of_the_plans_own_seeds() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
-    let varied = harness.variant(Variant::new().fixture("vips.sql", FIXTURE));
+    let varied = harness.with_setup(Setup::new().fixture("vips.sql", FIXTURE));
     for _ in 0..3 {
         let mut tx = varied.tx().await.unwrap();
         assert_eq!(names(&mut tx).await, ["seeded", "Laura", "Marta"]);
@@ -68,22 +68,22 @@ async fn fixtures_lie_on_top_of_the_plans_own_seeds() {
 #[tokio::test]
 async fn the_same_content_is_built_once_whoever_asks() {
     let scratch = Scratch::new();
-    let one = harness(&scratch).variant(
-        Variant::new()
+    let one = harness(&scratch).with_setup(
+        Setup::new()
             .fixture("a.sql", FIXTURE)
             .expect_rows("customers", 3),
     );
     let first = one.provision().await.unwrap();
     // Another harness, as in another process.
-    let two = harness(&scratch).variant(
-        Variant::new()
+    let two = harness(&scratch).with_setup(
+        Setup::new()
             .fixture("elsewhere/a.sql", FIXTURE)
             .expect_rows("customers", 3),
     );
     let second = two.provision().await.unwrap();
     assert_eq!(first.fingerprint, second.fingerprint);
     assert!(second.reused);
-    let other = harness(&scratch).variant(Variant::new().fixture("a.sql", "select 1"));
+    let other = harness(&scratch).with_setup(Setup::new().fixture("a.sql", "select 1"));
     assert_ne!(
         other.provision().await.unwrap().fingerprint,
         first.fingerprint
@@ -95,8 +95,8 @@ async fn migrations_of_its_own_replace_the_plans_and_its_seeds() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
     scratch.write("other/1_other.sql", "create table other (id int)");
-    let other = harness.variant(
-        Variant::new()
+    let other = harness.with_setup(
+        Setup::new()
             .migrations(scratch.path("other"))
             .fixture("o.sql", "insert into other values (1)"),
     );
@@ -106,7 +106,7 @@ async fn migrations_of_its_own_replace_the_plans_and_its_seeds() {
         BTreeSet::from(["_sqlx_migrations".to_owned(), "other".to_owned()])
     );
     tx.close().await.unwrap();
-    let none = harness.variant(Variant::new().no_migrations());
+    let none = harness.with_setup(Setup::new().no_migrations());
     let mut tx = none.tx().await.unwrap();
     assert_eq!(tables(&mut tx).await, BTreeSet::new());
     tx.close().await.unwrap();
@@ -121,7 +121,7 @@ async fn a_migrator_brings_its_own_ledger() {
     let migrator = Migrator::new(scratch.path("embedded")).await.unwrap();
     let migrator: &'static Migrator = Box::leak(Box::new(migrator));
     let database = harness
-        .variant(Variant::new().migrator(migrator))
+        .with_setup(Setup::new().migrator(migrator))
         .database()
         .await
         .unwrap();
@@ -149,11 +149,11 @@ async fn a_migrator_brings_its_own_ledger() {
 async fn a_fixture_that_fails_is_shown_with_its_line() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
-    let wrong = Variant::new().fixture(
+    let wrong = Setup::new().fixture(
         "fixtures/vips.sql",
         "insert into customers (name) values ('a');\ninsert into custmers (name) values ('b');\n",
     );
-    let error = harness.variant(wrong).tx().await.unwrap_err();
+    let error = harness.with_setup(wrong).tx().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Seed);
     let report = format!("{error:?}");
     assert!(
@@ -173,11 +173,11 @@ async fn a_fixture_that_fails_is_shown_with_its_line() {
 async fn what_is_expected_and_not_there_is_told() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
-    let wrong = Variant::new()
+    let wrong = Setup::new()
         .fixture("a.sql", FIXTURE)
         .expect_rows("customers", 2)
         .expect_table("orders");
-    let error = harness.variant(wrong).tx().await.unwrap_err();
+    let error = harness.with_setup(wrong).tx().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Expectation);
     let report = format!("{error:?}");
     assert!(
@@ -190,7 +190,7 @@ async fn what_is_expected_and_not_there_is_told() {
 async fn a_missing_folder_is_named() {
     let scratch = Scratch::new();
     let error = harness(&scratch)
-        .variant(Variant::new().migrations("no/such/folder"))
+        .with_setup(Setup::new().migrations("no/such/folder"))
         .tx()
         .await
         .unwrap_err();
@@ -220,7 +220,7 @@ async fn many_variants_do_not_fill_the_server() {
         // Another harness each time, as in other processes: this one's lanes stay its own.
         let harness = scratch.lonely().build().unwrap();
         let mut tx = harness
-            .variant(Variant::new().fixture("one.sql", &fixture))
+            .with_setup(Setup::new().fixture("one.sql", &fixture))
             .tx()
             .await
             .unwrap();

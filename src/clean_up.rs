@@ -14,7 +14,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use crate::error::Result;
-use crate::lane_leases::HeldLanes;
+use crate::lane_lock::HeldLanes;
 use crate::names::{DATABASE_PREFIX, DatabaseName, Fingerprint, Literal};
 use crate::server::Server;
 use crate::sql_error;
@@ -27,10 +27,10 @@ const TEMPLATES_KEPT: usize = 24;
 /// How long the server may take to end what keeps a database from being dropped.
 const LEFTOVERS_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What [`Harness::reap`](crate::Harness::reap) did.
+/// What [`Harness::clean_up`](crate::Harness::clean_up) did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct ReapReport {
+pub struct CleanUpReport {
     /// Databases that are gone now.
     pub dropped: Vec<String>,
     /// Databases that stay, because a process uses or builds them, a session is on them, or their time has not come.
@@ -51,7 +51,7 @@ pub(crate) async fn drop_database(
     admin: &mut PgConnection,
     name: &DatabaseName,
 ) -> Result<()> {
-    let failed = |error| server.explain(sql_error::failed(&format!("dropping {name}"), error));
+    let failed = |error| server.diagnose(sql_error::failed(&format!("dropping {name}"), error));
     match drop_at_once(admin, name).await {
         Err(error) if leftovers::may_be_why(&error) => {
             let mut patience = Patience::new(format!("dropping {name}"), LEFTOVERS_TIMEOUT);
@@ -167,7 +167,7 @@ pub(crate) async fn sweep(server: &Server, admin: &mut PgConnection) -> Result<(
 }
 
 /// Drops everything that nobody uses.
-pub(crate) async fn everything(server: &Server, admin: &mut PgConnection) -> Result<ReapReport> {
+pub(crate) async fn everything(server: &Server, admin: &mut PgConnection) -> Result<CleanUpReport> {
     let names = databases(Whose::of(server), admin, DATABASE_PREFIX).await?;
     let mut dropped = drop_expired(server, admin).await?;
     for fingerprint in names
@@ -182,7 +182,7 @@ pub(crate) async fn everything(server: &Server, admin: &mut PgConnection) -> Res
     let held = databases(Whose::of(server), admin, DATABASE_PREFIX).await?;
     let text =
         |names: Vec<DatabaseName>| names.iter().map(|name| name.as_str().to_owned()).collect();
-    Ok(ReapReport {
+    Ok(CleanUpReport {
         dropped: text(dropped),
         held: text(held),
     })

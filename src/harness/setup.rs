@@ -7,25 +7,25 @@ use sqlx::migrate::Migrator;
 use tokio::sync::OnceCell;
 
 use super::sharing;
-use super::stage::TemplateCell;
+use super::template_and_lanes::TemplateCell;
 use crate::config::{Expect, Migrations, PgEnum, RustEnum};
 use crate::error::{Error, ErrorKind, Result};
 use crate::provision::{InputFile, Inputs};
 
 /// What some tests want otherwise than the plan says: other migrations, fixtures on top, more that is expected.
 ///
-/// With migrations of its own, a variant has the plan's extensions, and neither its seeds nor its expectations. Fixtures
+/// With migrations of its own, a setup has the plan's extensions, and neither its seeds nor its expectations. Fixtures
 /// are applied in the order in which they were added, each in one transaction.
 ///
 /// # Examples
 /// ```
-/// let variant = ebbtide::Variant::new()
+/// let setup = ebbtide::Setup::new()
 ///     .migrations("migrations/billing")
 ///     .fixture("customers.sql", "insert into customers (first_name) values ('Laura')")
 ///     .expect_rows("customers", 1);
 /// ```
 #[derive(Clone, Default, PartialEq)]
-pub struct Variant {
+pub struct Setup {
     schema: Schema,
     fixtures: Vec<InputFile>,
     expect: Expect,
@@ -50,7 +50,7 @@ impl PartialEq for Schema {
     }
 }
 
-impl Variant {
+impl Setup {
     /// The plan as it is.
     #[must_use]
     pub fn new() -> Self {
@@ -129,7 +129,7 @@ impl Variant {
             && self.expect.is_empty()
     }
 
-    /// The template that the variant makes of the plan's own.
+    /// The template that the setup makes of the plan's own.
     pub(super) fn apply(&self, plans: &Arc<TemplateCell>) -> Result<TemplateCell> {
         let base = match &self.schema {
             Schema::OfThePlan => None,
@@ -159,7 +159,7 @@ impl Variant {
             return base.ok_or_else(|| {
                 Error::new(
                     ErrorKind::Config,
-                    "an empty variant has no template of its own",
+                    "an empty setup has no template of its own",
                 )
             });
         }
@@ -204,7 +204,7 @@ fn with_schema(
     })
 }
 
-impl fmt::Debug for Variant {
+impl fmt::Debug for Setup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let schema = match &self.schema {
             Schema::OfThePlan => "of the plan".to_owned(),
@@ -218,7 +218,7 @@ impl fmt::Debug for Variant {
             .iter()
             .map(|fixture| &*fixture.shown)
             .collect();
-        f.debug_struct("Variant")
+        f.debug_struct("Setup")
             .field("migrations", &schema)
             .field("fixtures", &fixtures)
             .field("expect", &self.expect)
