@@ -66,13 +66,13 @@ enum Identity {
 }
 
 impl ConnParams {
-    /// A server that trusts whoever reaches its socket's folder.
-    pub(crate) fn socket(folder: &Path, user: &str) -> Self {
-        // A host that begins with a slash is a socket's folder.
+    /// A server that trusts whoever reaches its socket's directory.
+    pub(crate) fn socket(dir: &Path, user: &str) -> Self {
+        // A host that begins with a slash is a socket's directory.
         // https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS
-        let host = percent_encode(&folder.to_string_lossy());
+        let host = percent_encode(&dir.to_string_lossy());
         Self {
-            options: plain(user).socket(folder).port(PORT),
+            options: plain(user).socket(dir).port(PORT),
             url: (
                 format!("postgres://{}@{host}:{PORT}/", percent_encode(user)),
                 Vec::new(),
@@ -202,7 +202,7 @@ impl ConnParams {
         let port = self.options.get_port();
         match (self.host(), self.options.get_socket()) {
             (Some(host), _) => format!("{host}:{port}"),
-            (None, Some(folder)) => format!("{}/.s.PGSQL.{port}", folder.display()),
+            (None, Some(dir)) => format!("{}/.s.PGSQL.{port}", dir.display()),
             (None, None) => format!("{}/.s.PGSQL.{port}", self.options.get_host()),
         }
     }
@@ -316,16 +316,16 @@ mod tests {
 
     #[test]
     fn the_url_leads_sqlx_to_the_same_socket() {
-        let params = ConnParams::socket(Path::new("/tmp/some folder"), "postgres");
+        let params = ConnParams::socket(Path::new("/tmp/some directory"), "postgres");
         let url = params.url("lane_1");
         assert_eq!(
             url,
-            "postgres://postgres@%2Ftmp%2Fsome%20folder:5432/lane_1"
+            "postgres://postgres@%2Ftmp%2Fsome%20directory:5432/lane_1"
         );
         let parsed: PgConnectOptions = url.parse().expect("sqlx reads our URL");
         assert_eq!(
             parsed.get_socket().map(std::path::PathBuf::as_path),
-            Some(Path::new("/tmp/some folder"))
+            Some(Path::new("/tmp/some directory"))
         );
         assert_eq!(parsed.get_database(), Some("lane_1"));
     }

@@ -29,8 +29,8 @@ pub enum ErrorKind {
     OutOfConnections,
     /// No PostgreSQL server binaries were found, or none of the wanted major version.
     BinariesNotFound,
-    /// The folder for sockets, locks and data cannot be used.
-    StateFolder,
+    /// The directory for sockets, locks and data cannot be used.
+    StateDir,
     /// There is no space left where the server keeps its data.
     OutOfSpace,
     /// The server did not start.

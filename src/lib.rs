@@ -48,12 +48,12 @@
 //! | `server.cache` | `EBBTIDE_CACHE` | `never`, or `auto`: prepared data of a container is kept in a volume for the next. `auto` |
 //! | `server.dedicated` | `EBBTIDE_DEDICATED` | `always`, `never`, or `auto`: a server of its own for contents that touch the whole server, such as `CREATE ROLE`: see [below](#roles-and-other-objects-of-the-server). `auto` |
 //! | `server.settings` | | a table of PostgreSQL's own settings, which beat ours |
-//! | `server.bin` | `EBBTIDE_PG_BIN` | the folder with `postgres` and `initdb`. Searched for |
-//! | `server.state_dir` | `EBBTIDE_STATE_DIR` | a folder with a short path, whose parent exists. `$XDG_RUNTIME_DIR/ebbtide`, else `ebbtide-UID` in the temporary folder |
+//! | `server.bin` | `EBBTIDE_PG_BIN` | the directory with `postgres` and `initdb`. Searched for |
+//! | `server.state_dir` | `EBBTIDE_STATE_DIR` | a directory with a short path, whose parent exists. `$XDG_RUNTIME_DIR/ebbtide`, else `ebbtide-UID` in the temporary directory |
 //! | `server.start_timeout` | `EBBTIDE_START_TIMEOUT` | `60s` |
 //! | `provision.extensions` | `EBBTIDE_EXTENSIONS` | a list of names; in the variable with commas between them. None |
-//! | `provision.migrations` | `EBBTIDE_MIGRATIONS` | a folder, a command: see [below](#migrations-from-elsewhere); `false`, in the variable `none`. `migrations` if it is there |
-//! | `provision.seeds` | `EBBTIDE_SEEDS` | a folder; `false`, in the variable `none`. `seeds` if it is there |
+//! | `provision.migrations` | `EBBTIDE_MIGRATIONS` | a directory, a command: see [below](#migrations-from-elsewhere); `false`, in the variable `none`. `migrations` if it is there |
+//! | `provision.seeds` | `EBBTIDE_SEEDS` | a directory; `false`, in the variable `none`. `seeds` if it is there |
 //! | `provision.timeout` | `EBBTIDE_PROVISION_TIMEOUT` | limit for one migration, one seed file, and another process's build. `120s` |
 //! | `provision.expect` | | `tables`, `rows`, `enums`: what must hold before a test runs |
 //! | | `EBBTIDE_CONFIG` | the file itself, when it lies elsewhere |
@@ -92,14 +92,14 @@
 //! - A container's dedicated server neither uses nor fills the volume with prepared data.
 //!
 //! # Migrations from elsewhere
-//! A folder's layout is recognised by the names in it. Where they belong to several tools, or to another than it seems,
+//! A directory's layout is recognised by the names in it. Where they belong to several tools, or to another than it seems,
 //! the layout is named: `migrations = { diesel = "migrations" }`, `EBBTIDE_MIGRATIONS=diesel:migrations`,
 //! [`Migrations::diesel`].
 //!
 //! | layout | files | ledger |
 //! |---|---|---|
 //! | `sqlx` | `VERSION_description.sql`, `.up.sql` and `.down.sql` | `_sqlx_migrations` |
-//! | `refinery` | `V1__name.sql`, `U1__name.sql`, also in folders below | `refinery_schema_history` |
+//! | `refinery` | `V1__name.sql`, `U1__name.sql`, also in directories below | `refinery_schema_history` |
 //! | `diesel` | `VERSION_name/up.sql`, with `metadata.toml` where there is one | `__diesel_schema_migrations` |
 //! | `sql` | every other `.sql` file, in the order of the names | none |
 //!
@@ -112,13 +112,13 @@
 //! ```toml
 //! [provision.migrations]
 //! command = ["alembic", "upgrade", "head"]
-//! inputs = ["alembic.ini", "alembic"]  # files and folders whose content decides the outcome
-//! directory = "."                      # where it runs; the file's own folder by default
+//! inputs = ["alembic.ini", "alembic"]  # files and directories whose content decides the outcome
+//! directory = "."                      # where it runs; the file's own directory by default
 //! url_variable = "DATABASE_URL"        # the default
 //! ```
 //!
 //! It gets the URL in that variable, and `PGHOST`, `PGPORT`, `PGUSER`, `PGPASSWORD`, `PGDATABASE`. A native server's URL
-//! leads to a Unix socket: `postgresql://postgres@/ebbtide_b_...?host=/folder&port=5432`. What it prints is shown when
+//! leads to a Unix socket: `postgresql://postgres@/ebbtide_b_...?host=/directory&port=5432`. What it prints is shown when
 //! it fails. A command that leaves no table behind is an error, whatever its ledger claims.
 //!
 //! Runners that are embedded in the test's binary are a function: [`Migrations::function`].
@@ -134,10 +134,10 @@
 //! little by little; a JSON file, and one statement of SQL, are in memory as a whole.
 //!
 //! # Cleanup
-//! Nothing depends on a `Drop` that may never run. A supervisor ends the server and removes its folder when no
+//! Nothing depends on a `Drop` that may never run. A supervisor ends the server and removes its directory when no
 //! process has used it for the plan's `linger` (30 s by default); a test process that is killed holds no lease. A
 //! container watches itself in the same way: without a connection for that time it ends, and the engine removes it. What
-//! stays is a cache of `initdb`'s output and empty lock files in the state folder, an empty folder in `/dev/shm`, and one
+//! stays is a cache of `initdb`'s output and empty lock files in the state directory, an empty directory in `/dev/shm`, and one
 //! volume of the engine for each image (`ebbtide-cache-...`, at most four; `cache = "never"` does without).
 //! Without `/proc` (macOS), a native server whose supervisor was killed as well has to be ended by hand.
 //!

@@ -49,8 +49,8 @@ impl Test {
     }
 
     #[must_use]
-    pub fn migrations(self, folder: &str) -> Self {
-        self.adjust(|setup| setup.migrations(folder))
+    pub fn migrations(self, dir: &str) -> Self {
+        self.adjust(|setup| setup.migrations(dir))
     }
 
     #[must_use]

@@ -120,8 +120,8 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// The folder that it works in.
-    pub(crate) fn folder(&self) -> Option<PathBuf> {
+    /// The directory that it works in.
+    pub(crate) fn dir(&self) -> Option<PathBuf> {
         std::fs::read_link(format!("/proc/{}/cwd", self.pid)).ok()
     }
 

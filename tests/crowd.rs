@@ -19,16 +19,16 @@ const PROCESSES: usize = 16;
 const TESTS_OF_EACH: usize = 32;
 /// As `Database` documents it.
 const BOUND: usize = 32;
-const FOLDER: &str = "FOLDER_OF_THE_CROWD";
+const DIR: &str = "DIR_OF_THE_CROWD";
 
-fn harness(folder: &Path) -> Harness {
+fn harness(dir: &Path) -> Harness {
     let builder = Harness::builder()
-        .config_file(folder.join("ebbtide.toml"))
-        .migrations(folder.join("migrations"));
+        .config_file(dir.join("ebbtide.toml"))
+        .migrations(dir.join("migrations"));
     let builder = builder
         .without_seeds()
         .backend(Backend::Native)
-        .state_dir(folder.join("state"));
+        .state_dir(dir.join("state"));
     builder.linger(Duration::from_secs(1)).build().unwrap()
 }
 
@@ -72,14 +72,14 @@ async fn lanes(connection: &mut PgConnection, of: &str) -> BTreeSet<String> {
 }
 
 /// A harness whose server has few connections, three of which PostgreSQL keeps for superusers.
-fn narrow(folder: &Path, connections: usize) -> Harness {
+fn narrow(dir: &Path, connections: usize) -> Harness {
     let builder = Harness::builder()
-        .config_file(folder.join("ebbtide.toml"))
-        .migrations(folder.join("migrations"));
+        .config_file(dir.join("ebbtide.toml"))
+        .migrations(dir.join("migrations"));
     let builder = builder
         .without_seeds()
         .backend(Backend::Native)
-        .state_dir(folder.join("state"));
+        .state_dir(dir.join("state"));
     let connections = connections.to_string();
     builder
         .setting("max_connections", &connections)
@@ -227,7 +227,7 @@ async fn a_test_that_holds_all_connections_and_wants_another_database_is_refused
 #[test]
 fn more_databases_than_the_server_has_connections_for_take_turns_in_many_processes() {
     if let Some(role) = role() {
-        let harness = narrow(&PathBuf::from(std::env::var_os(FOLDER).unwrap()), 16);
+        let harness = narrow(&PathBuf::from(std::env::var_os(DIR).unwrap()), 16);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -250,7 +250,7 @@ fn more_databases_than_the_server_has_connections_for_take_turns_in_many_process
             .map(|number: usize| {
                 let mut child = again_as(&number.to_string(), test);
                 child
-                    .env(FOLDER, scratch.path(""))
+                    .env(DIR, scratch.path(""))
                     .stdout(Stdio::piped())
                     .stderr(Stdio::piped());
                 child.spawn().unwrap()
@@ -265,7 +265,7 @@ fn more_databases_than_the_server_has_connections_for_take_turns_in_many_process
 #[tokio::test]
 async fn five_hundred_databases_in_sixteen_processes_stay_within_the_bound() {
     if role().is_some() {
-        let harness = harness(&PathBuf::from(std::env::var_os(FOLDER).unwrap()));
+        let harness = harness(&PathBuf::from(std::env::var_os(DIR).unwrap()));
         for number in 0..TESTS_OF_EACH {
             use_a_database(&harness, number).await;
         }
@@ -295,7 +295,7 @@ async fn five_hundred_databases_in_sixteen_processes_stay_within_the_bound() {
         .map(|_| {
             let mut child = again_as("one of the crowd", test);
             child
-                .env(FOLDER, scratch.path(""))
+                .env(DIR, scratch.path(""))
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped());
             child.spawn().unwrap()

@@ -54,7 +54,7 @@ fn an_unknown_key_in_the_file_leads_to_the_nearest_one() {
 }
 
 #[test]
-fn a_missing_migrations_folder_names_who_asked_for_it() {
+fn a_missing_migrations_directory_names_who_asked_for_it() {
     let scratch = Scratch::new();
     let builder = scratch.builder().migrations(scratch.path("nowhere"));
     assert_report!(scratch, unplanned(builder), MigrationSource, @r"
@@ -71,17 +71,17 @@ fn a_missing_migrations_folder_names_who_asked_for_it() {
 }
 
 #[tokio::test]
-async fn a_migrations_folder_without_a_migration_is_an_error() {
+async fn a_migrations_directory_without_a_migration_is_an_error() {
     let scratch = Scratch::new();
     scratch.write("migrations/README.md", "soon\n");
     assert_report!(scratch, refused(scratch.builder()).await, MigrationSource, @r"
     [SCRATCH]/migrations holds no migration
-      help: sqlx migrations are named VERSION_description.sql, refinery's V1__name.sql, diesel's are folders with up.sql; any other file that ends in .sql is plain SQL
+      help: sqlx migrations are named VERSION_description.sql, refinery's V1__name.sql, diesel's are directories with up.sql; any other file that ends in .sql is plain SQL
     ");
 }
 
 #[tokio::test]
-async fn a_folder_that_mixes_layouts_names_the_files_and_how_to_choose() {
+async fn a_directory_that_mixes_layouts_names_the_files_and_how_to_choose() {
     let scratch = Scratch::new();
     scratch.write("migrations/1_users.sql", USERS);
     scratch.write(
@@ -95,7 +95,7 @@ async fn a_folder_that_mixes_layouts_names_the_files_and_how_to_choose() {
         named as refinery's: V2__visits.sql
         named as sqlx's: 1_users.sql
         plain SQL: schema.sql
-      help: move what does not belong there, or name the layout: migrations = { sqlx = "FOLDER" } (or sql, refinery, diesel) below [provision] in ebbtide.toml, EBBTIDE_MIGRATIONS=sqlx:FOLDER, or `Migrations::sqlx("FOLDER")`
+      help: move what does not belong there, or name the layout: migrations = { sqlx = "DIR" } (or sql, refinery, diesel) below [provision] in ebbtide.toml, EBBTIDE_MIGRATIONS=sqlx:DIR, or `Migrations::sqlx("DIR")`
     "#);
 }
 

@@ -12,7 +12,7 @@ use support::Scratch;
 
 const USERS: &str = "create table users (id int primary key, name text not null);\n";
 
-/// A folder with the table `users` and one seed.
+/// A directory with the table `users` and one seed.
 fn seeded(file: &str, text: &str) -> Scratch {
     let scratch = Scratch::new();
     scratch.write("migrations/1_users.sql", USERS);
@@ -307,11 +307,11 @@ const ROWS: u64 = 500_000;
     reason = "the figure is told, and the child tells its parent"
 )]
 fn passes_through_little_memory(test: &str, seed: &str, write: fn(&mut dyn std::io::Write, &str)) {
-    let provision = |folder: &std::path::Path, seeds: bool| {
-        let builder = ebbtide::Harness::builder().config_file(folder.join("ebbtide.toml"));
-        let builder = builder.migrations(folder.join("migrations"));
+    let provision = |dir: &std::path::Path, seeds: bool| {
+        let builder = ebbtide::Harness::builder().config_file(dir.join("ebbtide.toml"));
+        let builder = builder.migrations(dir.join("migrations"));
         let builder = if seeds {
-            builder.seeds(folder.join("seeds"))
+            builder.seeds(dir.join("seeds"))
         } else {
             builder.without_seeds()
         };
@@ -325,11 +325,11 @@ fn passes_through_little_memory(test: &str, seed: &str, write: fn(&mut dyn std::
             .provisioned
     };
     // A process of its own, because the peak is the process's.
-    if let Some(folder) = support::again::role() {
-        let folder = std::path::PathBuf::from(folder);
-        provision(&folder, false);
+    if let Some(dir) = support::again::role() {
+        let dir = std::path::PathBuf::from(dir);
+        provision(&dir, false);
         let before = peak_kilobytes();
-        let report = provision(&folder, true);
+        let report = provision(&dir, true);
         assert_eq!(report.rows["users"], ROWS);
         return println!("grown by {} kB", peak_kilobytes() - before);
     }

@@ -1,6 +1,6 @@
 //! Everything that can be wrong with the machine and the server on it, and what ebbtide says about it.
 //!
-//! Every test has a state folder of its own, so that what a failed start leaves behind can be counted.
+//! Every test has a state directory of its own, so that what a failed start leaves behind can be counted.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
 
 #[macro_use]
@@ -18,7 +18,7 @@ use support::again::{again_as, again_natively, passed, role};
 use support::{Scratch, here, names_in, natively, wait_until};
 
 #[tokio::test]
-async fn a_folder_without_binaries_tells_where_they_come_from() {
+async fn a_directory_without_binaries_tells_where_they_come_from() {
     let scratch = Scratch::new();
     if role().is_none() {
         passed(&again_natively(here!()).output().unwrap());
@@ -30,7 +30,7 @@ async fn a_folder_without_binaries_tells_where_they_come_from() {
     no PostgreSQL server binaries found
       tried:
         [SCRATCH]/empty (builder): holds no `postgres`
-      help: install them (Debian, Ubuntu: `apt-get install postgresql`; Fedora: `dnf install postgresql-server postgresql-contrib`; macOS: `brew install postgresql`), or set EBBTIDE_PG_BIN to the folder that holds `postgres` and `initdb`
+      help: install them (Debian, Ubuntu: `apt-get install postgresql`; Fedora: `dnf install postgresql-server postgresql-contrib`; macOS: `brew install postgresql`), or set EBBTIDE_PG_BIN to the directory that holds `postgres` and `initdb`
     ");
 }
 
@@ -50,7 +50,7 @@ async fn a_version_that_is_not_there_names_its_package() {
 }
 
 #[tokio::test]
-async fn a_state_folder_too_long_for_a_socket_is_refused() {
+async fn a_state_directory_too_long_for_a_socket_is_refused() {
     if !natively(here!()) {
         return;
     }
@@ -61,7 +61,7 @@ async fn a_state_folder_too_long_for_a_socket_is_refused() {
     let length = long.as_os_str().len();
     assert_tells(
         &error,
-        ErrorKind::StateFolder,
+        ErrorKind::StateDir,
         &[long.to_str().unwrap(), "EBBTIDE_STATE_DIR"],
     );
     assert!(error.to_string().contains(&format!(
@@ -71,7 +71,7 @@ async fn a_state_folder_too_long_for_a_socket_is_refused() {
 }
 
 #[tokio::test]
-async fn a_state_folder_that_is_a_link_is_refused() {
+async fn a_state_directory_that_is_a_link_is_refused() {
     if !natively(here!()) {
         return;
     }
@@ -80,14 +80,14 @@ async fn a_state_folder_that_is_a_link_is_refused() {
     std::os::unix::fs::symlink(scratch.path("elsewhere"), scratch.state_dir()).unwrap();
     let error = not_started(&scratch, scratch.lonely()).await;
     assert!(names_in(&scratch.path("elsewhere")).is_empty());
-    assert_report!(scratch, error, StateFolder, @r"
-    [SCRATCH]/state is a link or no folder
-      help: remove it if you know whose it is, or set EBBTIDE_STATE_DIR to a folder of your own
+    assert_report!(scratch, error, StateDir, @r"
+    [SCRATCH]/state is a link or no directory
+      help: remove it if you know whose it is, or set EBBTIDE_STATE_DIR to a directory of your own
     ");
 }
 
 #[tokio::test]
-async fn a_state_folder_of_someone_else_is_refused() {
+async fn a_state_directory_of_someone_else_is_refused() {
     const NOBODY: u32 = 65_534;
     if !natively(here!()) {
         return;
@@ -106,9 +106,9 @@ async fn a_state_folder_of_someone_else_is_refused() {
     let error = not_started(&scratch, scratch.lonely().state_dir(&theirs)).await;
     assert_eq!(names_in(&theirs).len(), before.len());
     settings.bind(|| {
-        assert_report!(scratch, error, StateFolder, @r"
+        assert_report!(scratch, error, StateDir, @r"
         [SCRATCH]/state belongs to user [THEIRS], not [OURS]
-          help: remove it if you know whose it is, or set EBBTIDE_STATE_DIR to a folder of your own
+          help: remove it if you know whose it is, or set EBBTIDE_STATE_DIR to a directory of your own
         ");
     });
 }
@@ -149,12 +149,12 @@ async fn too_little_space_for_any_server_is_seen_beforehand() {
     }
     assert_report!(scratch, fail_on_disk(&scratch).await, OutOfSpace, @r"
     no space left to start PostgreSQL: [SOME] MB are free for [PLACE]/state/cache/initdb-[VERSION], and 48 MB are needed
-      help: free some space, move the state folder with EBBTIDE_STATE_DIR, or choose EBBTIDE_STORAGE=memory or disk
+      help: free some space, move the state directory with EBBTIDE_STATE_DIR, or choose EBBTIDE_STORAGE=memory or disk
     ");
 }
 
 #[tokio::test]
-async fn too_little_space_for_a_data_folder_is_out_of_space() {
+async fn too_little_space_for_a_data_directory_is_out_of_space() {
     if !natively(here!()) {
         return;
     }
@@ -167,10 +167,10 @@ async fn too_little_space_for_a_data_folder_is_out_of_space() {
     let error = fail_on_disk(&scratch).await;
     assert_tells(&error, ErrorKind::OutOfSpace, &["No space left on device"]);
     assert_report!(scratch, error, OutOfSpace, @r"
-    PostgreSQL's data folder could not be prepared: no space left in the state folder
+    PostgreSQL's data directory could not be prepared: no space left in the state directory
       what was said:
         [LOG]
-      help: free some space, move the state folder with EBBTIDE_STATE_DIR, or choose EBBTIDE_STORAGE=memory or disk
+      help: free some space, move the state directory with EBBTIDE_STATE_DIR, or choose EBBTIDE_STORAGE=memory or disk
     ");
 }
 
@@ -244,7 +244,7 @@ async fn a_server_that_ran_out_of_space_is_not_called_lost() {
     });
 }
 
-/// Runs a test again in a mount namespace of its own, where a small file system lies below the scratch folder: it goes
+/// Runs a test again in a mount namespace of its own, where a small file system lies below the scratch directory: it goes
 /// with the last process inside, whatever happens.
 fn in_a_small_place(scratch: &Scratch, size: &str, test: &str) {
     let place = scratch.path("small");
@@ -261,7 +261,7 @@ fn in_a_small_place(scratch: &Scratch, size: &str, test: &str) {
     assert!(names_in(&place).is_empty(), "what was inside is gone");
 }
 
-/// The command with a small file system over a folder, which nobody else sees.
+/// The command with a small file system over a directory, which nobody else sees.
 fn inside(place: &Path, size: &str, command: &Command) -> Command {
     let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
     // An ordinary user is root in a first user namespace, to mount, and themselves again in a second.
@@ -287,7 +287,7 @@ fn inside(place: &Path, size: &str, command: &Command) -> Command {
     unshare
 }
 
-/// The error of a server whose state folder is on the small file system, once nothing is left there.
+/// The error of a server whose state directory is on the small file system, once nothing is left there.
 async fn fail_on_disk(scratch: &Scratch) -> Error {
     let place = PathBuf::from(role().unwrap());
     let state = place.join("state");

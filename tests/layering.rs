@@ -40,9 +40,9 @@ const FORBIDDEN: [(&str, &str); 7] = [
     ("config", "conn"),
 ];
 
-fn source_files(folder: &Path) -> Vec<PathBuf> {
+fn source_files(dir: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
+    for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             files.extend(source_files(&path));
@@ -132,7 +132,7 @@ fn only_config_reads_the_environment() {
         .filter(|file| module_of(file, &src) != "config")
         .filter(|file| {
             let text = fs::read_to_string(file).unwrap();
-            // Tests may ask for the temporary folder.
+            // Tests may ask for the temporary directory.
             let code = text.split("#[cfg(test)]").next().unwrap();
             ["env::var", "env::temp_dir", "env::current_dir", "env::vars"]
                 .iter()

@@ -185,7 +185,7 @@ async fn without_migrations_there_is_nothing_to_undo() {
     assert_tells(
         &error,
         ErrorKind::Config,
-        &["no migrations of sqlx", "name a folder"],
+        &["no migrations of sqlx", "name a directory"],
     );
 }
 

@@ -187,16 +187,18 @@ async fn what_is_expected_and_not_there_is_told() {
 }
 
 #[tokio::test]
-async fn a_missing_folder_is_named() {
+async fn a_missing_directory_is_named() {
     let scratch = Scratch::new();
     let error = harness(&scratch)
-        .with_setup(Setup::new().migrations("no/such/folder"))
+        .with_setup(Setup::new().migrations("no/such/directory"))
         .tx()
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::MigrationSource);
     assert!(
-        error.to_string().contains("no/such/folder is no folder"),
+        error
+            .to_string()
+            .contains("no/such/directory is no directory"),
         "{error}"
     );
     assert!(

@@ -37,10 +37,7 @@ struct Times {
 
 impl Docker {
     /// Finds an image that is there, and prepares data in its volume, which is not what is timed.
-    pub(crate) async fn prepare(
-        folder: &Path,
-        figures: &mut Figures,
-    ) -> Result<Option<Self>, Error> {
+    pub(crate) async fn prepare(dir: &Path, figures: &mut Figures) -> Result<Option<Self>, Error> {
         let Ok(version) = docker(&["version", "--format", "{{.Server.Version}}"]) else {
             figures.note("nothing in containers: `docker version` fails".to_owned());
             return Ok(None);
@@ -55,7 +52,7 @@ impl Docker {
         let this = Self {
             image,
             has_floor,
-            state: folder.join("c"),
+            state: dir.join("c"),
         };
         figures.line("docker.floor", "docker run of `true`", &[]);
         figures.line("docker", "docker run, polled to the first row", &[]);
@@ -170,12 +167,12 @@ impl Docker {
         times
     }
 
-    /// A container is called by its instance's folder.
+    /// A container is called by its instance's directory.
     fn containers(&self) -> Result<Vec<String>, Error> {
         let entries =
             std::fs::read_dir(self.state.join("servers"))?.collect::<Result<Vec<_>, _>>()?;
-        let folders = entries.iter().filter(|entry| entry.path().is_dir());
-        Ok(folders
+        let dirs = entries.iter().filter(|entry| entry.path().is_dir());
+        Ok(dirs
             .map(|entry| format!("ebbtide-{}", entry.file_name().display()))
             .collect())
     }

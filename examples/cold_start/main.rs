@@ -31,11 +31,11 @@ struct Arguments {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let arguments = Arguments::read()?;
-    let folder = std::env::temp_dir().join(format!("ebbtide-cold-{}", std::process::id()));
-    std::fs::create_dir(&folder)?;
-    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755))?;
-    let result = compare(&folder, arguments.rounds).await;
-    std::fs::remove_dir_all(&folder)?;
+    let dir = std::env::temp_dir().join(format!("ebbtide-cold-{}", std::process::id()));
+    std::fs::create_dir(&dir)?;
+    std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755))?;
+    let result = compare(&dir, arguments.rounds).await;
+    std::fs::remove_dir_all(&dir)?;
     let figures = result?;
     if arguments.json {
         println!("{:#}", figures.as_json());
@@ -69,10 +69,10 @@ impl Arguments {
     }
 }
 
-async fn compare(folder: &Path, rounds: usize) -> Result<Figures, Error> {
+async fn compare(dir: &Path, rounds: usize) -> Result<Figures, Error> {
     let mut figures = Figures::new(rounds);
-    let native = native::Native::prepare(folder, &mut figures).await?;
-    let docker = docker::Docker::prepare(folder, &mut figures).await?;
+    let native = native::Native::prepare(dir, &mut figures).await?;
+    let docker = docker::Docker::prepare(dir, &mut figures).await?;
     // In turns, so that all see the same noise.
     for round in 0..rounds {
         if let Some(native) = &native {
@@ -106,7 +106,7 @@ fn build(builder: Builder, backend: Backend) -> Result<Harness, Error> {
     .into())
 }
 
-/// Waits until no server is left in a state folder.
+/// Waits until no server is left in a state directory.
 async fn until_deserted(state: &Path) -> Result<(), Error> {
     while std::fs::read_dir(state.join("servers"))?.next().is_some() {
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -14,7 +14,7 @@ use crate::Error;
 use crate::figures::Figures;
 
 pub(crate) struct Native {
-    folder: PathBuf,
+    dir: PathBuf,
     binaries: PathBuf,
     /// The user for a server that root starts.
     account: Option<(u32, u32)>,
@@ -22,16 +22,13 @@ pub(crate) struct Native {
 
 impl Native {
     /// Finds the binaries that ebbtide finds, and fills its cache, which is not what is timed.
-    pub(crate) async fn prepare(
-        folder: &Path,
-        figures: &mut Figures,
-    ) -> Result<Option<Self>, Error> {
-        let folder = folder.join("n");
-        std::fs::create_dir(&folder)?;
-        std::fs::write(folder.join("ebbtide.toml"), "")?;
-        let account = server_account(&folder)?;
+    pub(crate) async fn prepare(dir: &Path, figures: &mut Figures) -> Result<Option<Self>, Error> {
+        let dir = dir.join("n");
+        std::fs::create_dir(&dir)?;
+        std::fs::write(dir.join("ebbtide.toml"), "")?;
+        let account = server_account(&dir)?;
         let began = Instant::now();
-        let harness = ours(&folder)?;
+        let harness = ours(&dir)?;
         let mut tx = match harness.tx().await {
             Ok(tx) => tx,
             Err(error) if error.kind() == ErrorKind::BinariesNotFound => {
@@ -47,7 +44,7 @@ impl Native {
         let binaries = PathBuf::from(binaries.try_get::<String, _>(0)?);
         tx.close().await?;
         drop(harness);
-        crate::until_deserted(&folder.join("s")).await?;
+        crate::until_deserted(&dir.join("s")).await?;
         figures.note(format!(
             "native: {}; with an empty cache {} ms",
             binaries.display(),
@@ -60,7 +57,7 @@ impl Native {
             &["native"],
         );
         Ok(Some(Self {
-            folder,
+            dir,
             binaries,
             account,
         }))
@@ -69,16 +66,15 @@ impl Native {
     pub(crate) async fn round(&self, round: usize, figures: &mut Figures) -> Result<(), Error> {
         figures.add(
             "native",
-            self.plain(&self.folder.join(format!("plain-{round}")))
-                .await?,
+            self.plain(&self.dir.join(format!("plain-{round}"))).await?,
         );
-        let harness = ours(&self.folder)?;
+        let harness = ours(&self.dir)?;
         let began = Instant::now();
         let server = harness.start().await?;
         figures.add("native.ebbtide", began.elapsed());
         assert!(!server.reused, "a server was still there");
         drop(harness);
-        crate::until_deserted(&self.folder.join("s")).await
+        crate::until_deserted(&self.dir.join("s")).await
     }
 
     /// What one would type, to the first row.
@@ -123,18 +119,18 @@ impl Native {
     }
 }
 
-fn ours(folder: &Path) -> Result<Harness, Error> {
+fn ours(dir: &Path) -> Result<Harness, Error> {
     let builder =
-        crate::lonely(Backend::Native, &folder.join("s")).config_file(folder.join("ebbtide.toml"));
+        crate::lonely(Backend::Native, &dir.join("s")).config_file(dir.join("ebbtide.toml"));
     crate::build(
         builder.without_migrations().without_seeds(),
         Backend::Native,
     )
 }
 
-/// The user for a server that root starts; it gets the folder.
-fn server_account(folder: &Path) -> Result<Option<(u32, u32)>, Error> {
-    if std::fs::metadata(folder)?.uid() != 0 {
+/// The user for a server that root starts; it gets the directory.
+fn server_account(dir: &Path) -> Result<Option<(u32, u32)>, Error> {
+    if std::fs::metadata(dir)?.uid() != 0 {
         return Ok(None);
     }
     let users = std::fs::read_to_string("/etc/passwd")?;
@@ -149,6 +145,6 @@ fn server_account(folder: &Path) -> Result<Option<(u32, u32)>, Error> {
             .ok_or("an odd line in /etc/passwd")
     };
     let (uid, gid) = (number()?, number()?);
-    chown(folder, Some(uid), Some(gid))?;
+    chown(dir, Some(uid), Some(gid))?;
     Ok(Some((uid, gid)))
 }

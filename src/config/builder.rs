@@ -146,13 +146,13 @@ impl Builder {
         self
     }
 
-    /// The folder with `postgres` and `initdb` for the native backend.
+    /// The directory with `postgres` and `initdb` for the native backend.
     pub fn bin(mut self, path: impl Into<PathBuf>) -> Self {
         self.layer.bin = said(path.into());
         self
     }
 
-    /// The folder for sockets, locks and data. Keep it short: a socket's path has room for 107 bytes.
+    /// The directory for sockets, locks and data. Keep it short: a socket's path has room for 107 bytes.
     pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.layer.state_dir = said(path.into());
         self
@@ -183,26 +183,26 @@ impl Builder {
         self
     }
 
-    /// The folder of migrations, relative to the package, or another source: see [`Migrations`]. Default: `migrations`, if
+    /// The directory of migrations, relative to the package, or another source: see [`Migrations`]. Default: `migrations`, if
     /// there is one.
     pub fn migrations(mut self, source: impl Into<Migrations>) -> Self {
         self.layer.migrations = said(source.into());
         self
     }
 
-    /// No migrations, not even from a folder named `migrations`.
+    /// No migrations, not even from a directory named `migrations`.
     pub fn without_migrations(mut self) -> Self {
         self.layer.migrations = said(Migrations::None);
         self
     }
 
-    /// The folder of seeds, relative to the package. Default: `seeds`, if there is one.
+    /// The directory of seeds, relative to the package. Default: `seeds`, if there is one.
     pub fn seeds(mut self, path: impl Into<PathBuf>) -> Self {
         self.layer.seeds = said(Some(path.into()));
         self
     }
 
-    /// No seeds, not even from a folder named `seeds`.
+    /// No seeds, not even from a directory named `seeds`.
     pub fn without_seeds(mut self) -> Self {
         self.layer.seeds = said(None);
         self
@@ -258,7 +258,7 @@ impl Builder {
     /// # Errors
     ///
     /// [`Config`](crate::ErrorKind::Config) for a value that is not legal,
-    /// [`MigrationSource`](crate::ErrorKind::MigrationSource) and [`Seed`](crate::ErrorKind::Seed) for a folder
+    /// [`MigrationSource`](crate::ErrorKind::MigrationSource) and [`Seed`](crate::ErrorKind::Seed) for a directory
     /// that is not there.
     pub(crate) fn plan(&self, environment: &Environment) -> Result<Plan> {
         Plan::resolve(self.checked()?, self.config_file.as_deref(), environment)

@@ -20,11 +20,11 @@ pub(crate) struct EngineHints {
     pub(crate) docker_host: Option<String>,
     /// `DOCKER_CONTEXT`, which beats the current context of Docker's configuration.
     pub(crate) context: Option<String>,
-    /// `DOCKER_CONFIG`, else `.docker` in the home folder.
+    /// `DOCKER_CONFIG`, else `.docker` in the home directory.
     pub(crate) config_dir: Option<PathBuf>,
     /// `DOCKER_TLS_VERIFY` is set to something.
     pub(crate) tls_verify: bool,
-    /// `DOCKER_CERT_PATH`: the folder with `ca.pem`, `cert.pem` and `key.pem`.
+    /// `DOCKER_CERT_PATH`: the directory with `ca.pem`, `cert.pem` and `key.pem`.
     pub(crate) cert_path: Option<PathBuf>,
     /// `CONTAINER_HOST`, Podman's counterpart of `DOCKER_HOST`.
     pub(crate) container_host: Option<String>,

@@ -28,7 +28,7 @@ const SLOT: &str = "NEXTEST_TEST_GLOBAL_SLOT";
 const TEST_URL: &str = "TEST_DATABASE_URL";
 const OURS: &str = "EBBTIDE_";
 
-/// What a plan may depend on outside the builder and the file: variables, folders and the user.
+/// What a plan may depend on outside the builder and the file: variables, directories and the user.
 ///
 /// Keeps only the variables that mean something to ebbtide. An empty variable says nothing, and hides
 /// the one of the same name in `.env`.
@@ -47,12 +47,12 @@ impl Environment {
     ///
     /// # Errors
     ///
-    /// The current folder is gone, or a line of `.env` that sets an `EBBTIDE_*` variable cannot be read.
+    /// The current directory is gone, or a line of `.env` that sets an `EBBTIDE_*` variable cannot be read.
     pub(crate) fn capture(uid: u32) -> Result<Self> {
         let working_dir = std::env::current_dir().map_err(|error| {
-            Error::new(ErrorKind::Config, "the current folder cannot be found")
+            Error::new(ErrorKind::Config, "the current directory cannot be found")
                 .with_source(error)
-                .with_help("change to a folder that exists")
+                .with_help("change to a directory that exists")
         })?;
         let environment = Self::new(std::env::vars_os(), working_dir, std::env::temp_dir(), uid)
             .with_project()?;
@@ -108,13 +108,10 @@ impl Environment {
         Ok(Self { dot_env, ..self })
     }
 
-    /// The folder of the package under test: `CARGO_MANIFEST_DIR`, else the current folder.
+    /// The directory of the package under test: `CARGO_MANIFEST_DIR`, else the current directory.
     pub(super) fn package_root(&self) -> Sourced<PathBuf> {
         match self.real(MANIFEST_DIR) {
-            Some(folder) => Sourced::new(
-                self.working_dir.join(folder),
-                Source::Variable(MANIFEST_DIR),
-            ),
+            Some(dir) => Sourced::new(self.working_dir.join(dir), Source::Variable(MANIFEST_DIR)),
             None => Sourced::by_default(self.working_dir.clone()),
         }
     }
@@ -179,16 +176,16 @@ impl Environment {
         self.find(name).map(|found| found.map(PathBuf::from))
     }
 
-    /// Where ebbtide's state goes when nobody says: a folder of the user's session, else of the user's own.
+    /// Where ebbtide's state goes when nobody says: a directory of the user's session, else of the user's own.
     pub(super) fn state_dir(&self) -> Sourced<PathBuf> {
-        // Root's session folder is closed to the user that root's servers run as.
+        // Root's session directory is closed to the user that root's servers run as.
         let session = self
             .real(RUNTIME_DIR)
             .map(Path::new)
             .filter(|_| self.uid != 0);
-        let session = session.filter(|folder| folder.is_absolute() && folder.is_dir());
+        let session = session.filter(|dir| dir.is_absolute() && dir.is_dir());
         match session {
-            Some(folder) => Sourced::new(folder.join("ebbtide"), Source::Variable(RUNTIME_DIR)),
+            Some(dir) => Sourced::new(dir.join("ebbtide"), Source::Variable(RUNTIME_DIR)),
             None => Sourced::by_default(
                 self.working_dir
                     .join(&self.temp_dir)
@@ -207,15 +204,15 @@ impl Environment {
 
     /// Where a container engine may be: what other programs go by, so never from `.env`.
     pub(super) fn engine(&self) -> EngineHints {
-        let folder = |name| {
+        let dir = |name| {
             self.real(name)
                 .map(PathBuf::from)
-                .filter(|folder| folder.is_absolute())
+                .filter(|dir| dir.is_absolute())
         };
         EngineHints::new(
             |name| self.real(name)?.to_str().map(str::to_owned),
-            folder(HOME),
-            folder(RUNTIME_DIR),
+            dir(HOME),
+            dir(RUNTIME_DIR),
         )
     }
 

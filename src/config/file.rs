@@ -76,8 +76,8 @@ fn existing(root: &Path, named: Sourced<PathBuf>) -> Result<Sourced<PathBuf>> {
     )))
 }
 
-/// What the text of a file says. Relative paths in it are relative to `folder`.
-pub(super) fn parse(shown: &Path, folder: &Path, text: &str) -> Result<Layer> {
+/// What the text of a file says. Relative paths in it are relative to `directory`.
+pub(super) fn parse(shown: &Path, dir: &Path, text: &str) -> Result<Layer> {
     let document = Document { shown, text };
     let table = document.parse()?;
     let mut layer = Layer::default();
@@ -85,12 +85,12 @@ pub(super) fn parse(shown: &Path, folder: &Path, text: &str) -> Result<Layer> {
         match section.name {
             "server" => server(
                 &mut layer,
-                folder,
+                dir,
                 section.table("a table of keys, as in [server]")?,
             )?,
             "provision" => provision(
                 &mut layer,
-                folder,
+                dir,
                 section.table("a table of keys, as in [provision]")?,
             )?,
             name => return Err(misplaced(&section, name)),
@@ -99,7 +99,7 @@ pub(super) fn parse(shown: &Path, folder: &Path, text: &str) -> Result<Layer> {
     Ok(layer)
 }
 
-fn server(layer: &mut Layer, folder: &Path, entries: Vec<Entry<'_>>) -> Result<()> {
+fn server(layer: &mut Layer, dir: &Path, entries: Vec<Entry<'_>>) -> Result<()> {
     for entry in entries {
         match entry.name {
             "backend" => layer.backend = Some(entry.text(&key::BACKEND)?.choice()?),
@@ -131,8 +131,8 @@ fn server(layer: &mut Layer, folder: &Path, entries: Vec<Entry<'_>>) -> Result<(
                         .insert(name, Sourced::new(value, setting.source()));
                 }
             }
-            "bin" => layer.bin = Some(path(folder, &key::BIN, &entry)?),
-            "state_dir" => layer.state_dir = Some(path(folder, &key::STATE_DIR, &entry)?),
+            "bin" => layer.bin = Some(path(dir, &key::BIN, &entry)?),
+            "state_dir" => layer.state_dir = Some(path(dir, &key::STATE_DIR, &entry)?),
             "start_timeout" => {
                 layer.start_timeout = Some(entry.text(&key::START_TIMEOUT)?.limit()?)
             }
@@ -142,7 +142,7 @@ fn server(layer: &mut Layer, folder: &Path, entries: Vec<Entry<'_>>) -> Result<(
     Ok(())
 }
 
-fn provision(layer: &mut Layer, folder: &Path, entries: Vec<Entry<'_>>) -> Result<()> {
+fn provision(layer: &mut Layer, dir: &Path, entries: Vec<Entry<'_>>) -> Result<()> {
     for entry in entries {
         match entry.name {
             "extensions" => {
@@ -150,9 +150,9 @@ fn provision(layer: &mut Layer, folder: &Path, entries: Vec<Entry<'_>>) -> Resul
                 layer.extensions = Some(Sourced::new(names, entry.source()));
             }
             "migrations" => {
-                layer.migrations = Some(Sourced::new(migrations(folder, &entry)?, entry.source()))
+                layer.migrations = Some(Sourced::new(migrations(dir, &entry)?, entry.source()))
             }
-            "seeds" => layer.seeds = Some(seeds(folder, &entry)?),
+            "seeds" => layer.seeds = Some(seeds(dir, &entry)?),
             "timeout" => layer.provision_timeout = Some(entry.text(&key::TIMEOUT)?.limit()?),
             "expect" => layer.expect = Some(Sourced::new(expect(&entry)?, entry.source())),
             _ => return Err(entry.unknown(&names(key::PROVISION))),
@@ -161,24 +161,24 @@ fn provision(layer: &mut Layer, folder: &Path, entries: Vec<Entry<'_>>) -> Resul
     Ok(())
 }
 
-fn migrations(folder: &Path, entry: &Entry<'_>) -> Result<Migrations> {
+fn migrations(dir: &Path, entry: &Entry<'_>) -> Result<Migrations> {
     match entry.value() {
         DeValue::Boolean(false) => Ok(Migrations::None),
         DeValue::String(_) => Ok(Migrations::Directory(
-            path(folder, &key::MIGRATIONS, entry)?.value,
+            path(dir, &key::MIGRATIONS, entry)?.value,
         )),
-        DeValue::Table(_) => named(folder, entry),
-        _ => Err(entry.is_not("a folder, false or a table", key::MIGRATIONS.legal)),
+        DeValue::Table(_) => named(dir, entry),
+        _ => Err(entry.is_not("a directory, false or a table", key::MIGRATIONS.legal)),
     }
 }
 
-/// A folder with its layout, or a command.
-fn named(folder: &Path, entry: &Entry<'_>) -> Result<Migrations> {
+/// A directory with its layout, or a command.
+fn named(dir: &Path, entry: &Entry<'_>) -> Result<Migrations> {
     let layouts: Vec<&str> = Layout::WORDS.iter().map(|(word, _)| *word).collect();
     let parts = entry.table(key::MIGRATIONS.legal)?;
     let of_layout = |part: &&Entry<'_>| layouts.contains(&part.name);
     let Some(part) = parts.iter().find(of_layout) else {
-        return command(folder, entry, parts, &layouts);
+        return command(dir, entry, parts, &layouts);
     };
     if let Some(other) = parts.iter().find(|other| other.name != part.name) {
         let message = format!(
@@ -187,7 +187,7 @@ fn named(folder: &Path, entry: &Entry<'_>) -> Result<Migrations> {
         );
         return Err(entry
             .error(message)
-            .with_help("name one folder with one layout, or one command"));
+            .with_help("name one directory with one layout, or one command"));
     }
     let (_, layout) = Layout::WORDS
         .iter()
@@ -195,17 +195,17 @@ fn named(folder: &Path, entry: &Entry<'_>) -> Result<Migrations> {
         .expect("a layout's word");
     Ok(Migrations::Files(
         *layout,
-        path(folder, &key::MIGRATIONS, part)?.value,
+        path(dir, &key::MIGRATIONS, part)?.value,
     ))
 }
 
 fn command(
-    folder: &Path,
+    dir: &Path,
     entry: &Entry<'_>,
     parts: Vec<Entry<'_>>,
     layouts: &[&str],
 ) -> Result<Migrations> {
-    let mut said = MigrationCommand::new(Vec::<String>::new()).directory(folder);
+    let mut said = MigrationCommand::new(Vec::<String>::new()).directory(dir);
     for part in parts {
         match part.name {
             "command" => said.command = part.list(&key::COMMAND)?,
@@ -213,10 +213,10 @@ fn command(
                 said.inputs = part
                     .list(&key::INPUTS)?
                     .iter()
-                    .map(|input| folder.join(input))
+                    .map(|input| dir.join(input))
                     .collect()
             }
-            "directory" => said.directory = Some(path(folder, &key::DIRECTORY, &part)?.value),
+            "directory" => said.directory = Some(path(dir, &key::DIRECTORY, &part)?.value),
             "url_variable" => said.url_variable = part.text(&key::URL_VARIABLE)?.words()?.value,
             _ => {
                 let of_commands = names(&[
@@ -242,17 +242,17 @@ fn command(
         return Err(entry
             .error("provision.migrations has a command and no inputs")
             .with_help(
-                r#"name the files and folders that decide its outcome, as in inputs = ["alembic"]"#,
+                r#"name the files and directories that decide its outcome, as in inputs = ["alembic"]"#,
             ));
     }
     Ok(Migrations::Command(said))
 }
 
-fn seeds(folder: &Path, entry: &Entry<'_>) -> Result<Sourced<Option<PathBuf>>> {
+fn seeds(dir: &Path, entry: &Entry<'_>) -> Result<Sourced<Option<PathBuf>>> {
     match entry.value() {
         DeValue::Boolean(false) => Ok(Sourced::new(None, entry.source())),
-        DeValue::String(_) => Ok(path(folder, &key::SEEDS, entry)?.map(Some)),
-        _ => Err(entry.is_not("a folder or false", key::SEEDS.legal)),
+        DeValue::String(_) => Ok(path(dir, &key::SEEDS, entry)?.map(Some)),
+        _ => Err(entry.is_not("a directory or false", key::SEEDS.legal)),
     }
 }
 
@@ -269,8 +269,8 @@ fn expect(entry: &Entry<'_>) -> Result<Expect> {
     Ok(expect)
 }
 
-fn path(folder: &Path, key: &'static Key, entry: &Entry<'_>) -> Result<Sourced<PathBuf>> {
-    Ok(entry.text(key)?.words()?.map(|text| folder.join(text)))
+fn path(dir: &Path, key: &'static Key, entry: &Entry<'_>) -> Result<Sourced<PathBuf>> {
+    Ok(entry.text(key)?.words()?.map(|text| dir.join(text)))
 }
 
 fn names(keys: &[&Key]) -> Vec<&'static str> {

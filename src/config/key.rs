@@ -119,13 +119,13 @@ pub(super) const BIN: Key = Key::new(
     "server.bin",
     "EBBTIDE_PG_BIN",
     "bin",
-    r#"a folder, such as "/usr/lib/postgresql/17/bin""#,
+    r#"a directory, such as "/usr/lib/postgresql/17/bin""#,
 );
 pub(super) const STATE_DIR: Key = Key::new(
     "server.state_dir",
     "EBBTIDE_STATE_DIR",
     "state_dir",
-    r#"a folder with a short path, such as "/tmp/ebb""#,
+    r#"a directory with a short path, such as "/tmp/ebb""#,
 );
 pub(super) const START_TIMEOUT: Key = Key::new(
     "server.start_timeout",
@@ -143,7 +143,7 @@ pub(super) const MIGRATIONS: Key = Key::new(
     "provision.migrations",
     "EBBTIDE_MIGRATIONS",
     "migrations",
-    r#""a folder", false, { LAYOUT = "a folder" } with the layout sqlx, sql, refinery or diesel, or { command = ["program", "argument"], inputs = ["a folder"] }"#,
+    r#""a directory", false, { LAYOUT = "a directory" } with the layout sqlx, sql, refinery or diesel, or { command = ["program", "argument"], inputs = ["a directory"] }"#,
 );
 pub(super) const COMMAND: Key = Key::new(
     "provision.migrations.command",
@@ -155,13 +155,13 @@ pub(super) const INPUTS: Key = Key::new(
     "provision.migrations.inputs",
     "",
     "migrations",
-    r#"a list of files and folders, such as ["alembic"]"#,
+    r#"a list of files and directories, such as ["alembic"]"#,
 );
 pub(super) const DIRECTORY: Key = Key::new(
     "provision.migrations.directory",
     "",
     "migrations",
-    r#"the folder to run the command in, such as "backend""#,
+    r#"the directory to run the command in, such as "backend""#,
 );
 pub(super) const URL_VARIABLE: Key = Key::new(
     "provision.migrations.url_variable",
@@ -173,7 +173,7 @@ pub(super) const SEEDS: Key = Key::new(
     "provision.seeds",
     "EBBTIDE_SEEDS",
     "seeds",
-    r#""a folder", false"#,
+    r#""a directory", false"#,
 );
 pub(super) const TIMEOUT: Key = Key::new(
     "provision.timeout",

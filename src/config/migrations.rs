@@ -24,9 +24,9 @@ use super::value::Choice;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Migrations {
-    /// A folder whose layout is recognised by what lies in it. In a plan it is absolute and seen to exist.
+    /// A directory whose layout is recognised by what lies in it. In a plan it is absolute and seen to exist.
     Directory(PathBuf),
-    /// A folder of a known layout; what does not belong to that is left alone. In a plan it is absolute and seen to exist.
+    /// A directory of a known layout; what does not belong to that is left alone. In a plan it is absolute and seen to exist.
     Files(Layout, PathBuf),
     /// No migrations.
     None,
@@ -36,7 +36,7 @@ pub enum Migrations {
     Function(MigrationFunction),
 }
 
-/// How a folder of migrations is laid out.
+/// How a directory of migrations is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Layout {
@@ -44,9 +44,9 @@ pub enum Layout {
     Sqlx,
     /// Plain SQL: every `.sql` file in the order of the names, each in a transaction of its own, without a ledger.
     Sql,
-    /// refinery: `V1__name.sql` and `U1__name.sql`, also in folders below, with the ledger `refinery_schema_history`.
+    /// refinery: `V1__name.sql` and `U1__name.sql`, also in directories below, with the ledger `refinery_schema_history`.
     Refinery,
-    /// diesel: a folder `VERSION_name` with `up.sql` for each migration, with the ledger `__diesel_schema_migrations`.
+    /// diesel: a directory `VERSION_name` with `up.sql` for each migration, with the ledger `__diesel_schema_migrations`.
     Diesel,
 }
 
@@ -57,7 +57,7 @@ pub enum Layout {
 ///
 /// The database is told in two forms: as `DATABASE_URL`, and as libpq's own variables `PGHOST`, `PGPORT`, `PGUSER`,
 /// `PGPASSWORD` (where there is a password) and `PGDATABASE`, with which `psql` needs no URL at all. The URL is written as
-/// libpq documents it, with a socket's folder as a parameter: `postgresql://user@/database?host=/folder&port=5432`. psql,
+/// libpq documents it, with a socket's directory as a parameter: `postgresql://user@/database?host=/directory&port=5432`. psql,
 /// psycopg and SQLAlchemy understand that; for SQLAlchemy the driver is put into its scheme (`postgresql+psycopg://`).
 /// <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS>
 ///
@@ -86,7 +86,7 @@ impl MigrationCommand {
         }
     }
 
-    /// A file, or a folder with everything in it, whose content decides the outcome: a change to it means a new template.
+    /// A file, or a directory with everything in it, whose content decides the outcome: a change to it means a new template.
     /// Every command needs at least one. Relative to the package; `__pycache__` and `*.pyc` do not count.
     #[must_use]
     pub fn input(mut self, path: impl Into<PathBuf>) -> Self {
@@ -94,10 +94,10 @@ impl MigrationCommand {
         self
     }
 
-    /// The folder to run in, relative to the package. Default: the package's own.
+    /// The directory to run in, relative to the package. Default: the package's own.
     #[must_use]
-    pub fn directory(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.directory = Some(folder.into());
+    pub fn directory(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.directory = Some(dir.into());
         self
     }
 
@@ -182,33 +182,33 @@ impl fmt::Debug for MigrationFunction {
 }
 
 impl Migrations {
-    /// A folder in sqlx's layout.
-    pub fn sqlx(folder: impl Into<PathBuf>) -> Self {
-        Self::Files(Layout::Sqlx, folder.into())
+    /// A directory in sqlx's layout.
+    pub fn sqlx(dir: impl Into<PathBuf>) -> Self {
+        Self::Files(Layout::Sqlx, dir.into())
     }
 
-    /// A folder of plain SQL files, applied in the order of their names.
+    /// A directory of plain SQL files, applied in the order of their names.
     ///
     /// Each runs in a transaction of its own. What PostgreSQL refuses inside one (`create index concurrently`, `alter
     /// system`) stands alone in a file whose first line is `-- no-transaction`, as in sqlx.
-    pub fn sql(folder: impl Into<PathBuf>) -> Self {
-        Self::Files(Layout::Sql, folder.into())
+    pub fn sql(dir: impl Into<PathBuf>) -> Self {
+        Self::Files(Layout::Sql, dir.into())
     }
 
-    /// A folder in refinery's layout.
+    /// A directory in refinery's layout.
     ///
     /// The ledger is as refinery itself would write it, which finds nothing left to do. With its feature `int8-versions`
     /// it would compute other checksums: use its own runner then ([`function`](Self::function)), as for migrations in
     /// Rust.
-    pub fn refinery(folder: impl Into<PathBuf>) -> Self {
-        Self::Files(Layout::Refinery, folder.into())
+    pub fn refinery(dir: impl Into<PathBuf>) -> Self {
+        Self::Files(Layout::Refinery, dir.into())
     }
 
-    /// A folder in diesel's layout.
+    /// A directory in diesel's layout.
     ///
     /// The ledger is as diesel itself would write it, which finds nothing left to do. `metadata.toml` is heeded.
-    pub fn diesel(folder: impl Into<PathBuf>) -> Self {
-        Self::Files(Layout::Diesel, folder.into())
+    pub fn diesel(dir: impl Into<PathBuf>) -> Self {
+        Self::Files(Layout::Diesel, dir.into())
     }
 
     /// A function that migrates the database of a URL, for runners that are embedded in the test's binary.
@@ -242,14 +242,14 @@ impl Migrations {
         })
     }
 
-    /// What a variable says: `none`, a folder, or a folder with its layout in front, as in `diesel:migrations`.
+    /// What a variable says: `none`, a directory, or a directory with its layout in front, as in `diesel:migrations`.
     pub(super) fn from_variable(text: PathBuf) -> Self {
         let layout = text
             .to_str()
             .and_then(|text| text.split_once(':'))
-            .and_then(|(word, folder)| {
+            .and_then(|(word, dir)| {
                 let (_, layout) = Layout::WORDS.iter().find(|(known, _)| *known == word)?;
-                Some(Self::Files(*layout, PathBuf::from(folder)))
+                Some(Self::Files(*layout, PathBuf::from(dir)))
             });
         match layout {
             Some(layout) => layout,
@@ -282,32 +282,32 @@ impl From<MigrationCommand> for Migrations {
 }
 
 impl From<PathBuf> for Migrations {
-    fn from(folder: PathBuf) -> Self {
-        Self::Directory(folder)
+    fn from(dir: PathBuf) -> Self {
+        Self::Directory(dir)
     }
 }
 
 impl From<&PathBuf> for Migrations {
-    fn from(folder: &PathBuf) -> Self {
-        Self::Directory(folder.clone())
+    fn from(dir: &PathBuf) -> Self {
+        Self::Directory(dir.clone())
     }
 }
 
 impl From<&Path> for Migrations {
-    fn from(folder: &Path) -> Self {
-        Self::Directory(folder.to_owned())
+    fn from(dir: &Path) -> Self {
+        Self::Directory(dir.to_owned())
     }
 }
 
 impl From<&str> for Migrations {
-    fn from(folder: &str) -> Self {
-        Self::Directory(folder.into())
+    fn from(dir: &str) -> Self {
+        Self::Directory(dir.into())
     }
 }
 
 impl From<String> for Migrations {
-    fn from(folder: String) -> Self {
-        Self::Directory(folder.into())
+    fn from(dir: String) -> Self {
+        Self::Directory(dir.into())
     }
 }
 
@@ -316,13 +316,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_variable_names_a_folder_with_or_without_its_layout() {
+    fn a_variable_names_a_directory_with_or_without_its_layout() {
         let read = |text: &str| Migrations::from_variable(PathBuf::from(text));
         assert_eq!(read("none"), Migrations::None);
         assert_eq!(
             read("diesel:db/migrations"),
             Migrations::diesel("db/migrations")
         );
-        assert_eq!(read("odd:folder"), Migrations::from("odd:folder"));
+        assert_eq!(read("odd:directory"), Migrations::from("odd:directory"));
     }
 }

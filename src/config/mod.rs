@@ -2,7 +2,7 @@
 //!
 //! Three voices speak: variables (the process environment, then `.env`), the [`Builder`] and
 //! `ebbtide.toml`. Each becomes a [`layer::Layer`] of optional values that remember where they stand;
-//! the stronger layer is laid over the weaker one, and defaults fill what is left. This folder is the
+//! the stronger layer is laid over the weaker one, and defaults fill what is left. This directory is the
 //! only reader of the environment and of configuration files.
 //!
 //! | file | noun |
@@ -16,7 +16,7 @@
 //! | `env`, `dot_env`, `builder`, `file` | the voices |
 //! | `document` | `ebbtide.toml` as entries with line numbers |
 //! | `engine` | what the environment says of container engines |
-//! | `project` | the folders from the package up to the workspace root |
+//! | `project` | the directories from the package up to the workspace root |
 //! | `plan`, `table` | the outcome, and how it prints |
 
 mod builder;

@@ -59,13 +59,13 @@ pub struct Plan {
     pub settings: Sourced<BTreeMap<String, String>>,
     /// Where each setting came from, to print: one server may have settings of several voices.
     pub(super) setting_sources: BTreeMap<String, Source>,
-    /// The folder with the server's binaries, absolute; searched for when `None`.
+    /// The directory with the server's binaries, absolute; searched for when `None`.
     pub pg_bin: Sourced<Option<PathBuf>>,
-    /// The folder for sockets, locks and data, absolute. It need not exist yet.
+    /// The directory for sockets, locks and data, absolute. It need not exist yet.
     pub state_dir: Sourced<PathBuf>,
     /// How long the server may take to accept a connection, more than zero.
     pub start_timeout: Sourced<Duration>,
-    /// The folders to search for binaries, in the form of `PATH`; empty when there are none.
+    /// The directories to search for binaries, in the form of `PATH`; empty when there are none.
     pub path: Sourced<OsString>,
     /// Where a container engine may be.
     pub(crate) engine: EngineHints,
@@ -75,14 +75,14 @@ pub struct Plan {
     pub extensions: Sourced<Vec<String>>,
     /// Where the schema comes from; every path in it is absolute and exists.
     pub migrations: Sourced<Migrations>,
-    /// The folder of seeds, absolute and existing; none when `None`.
+    /// The directory of seeds, absolute and existing; none when `None`.
     pub seeds: Sourced<Option<PathBuf>>,
     /// What the database has to hold before it may be used.
     pub expect: Sourced<Expect>,
     /// How long one migration or one seed file may take, and another process's build of the same template; more than
     /// zero.
     pub provision_timeout: Sourced<Duration>,
-    /// The folder of the package under test, absolute.
+    /// The directory of the package under test, absolute.
     pub package_root: Sourced<PathBuf>,
     /// The name of the package under test, when cargo tells.
     pub package_name: Sourced<Option<String>>,
@@ -248,10 +248,10 @@ fn migrations(said: Option<Sourced<Migrations>>, root: &Path) -> Result<Sourced<
     let Sourced { value, source } = said;
     let value = match value {
         Migrations::Directory(path) => {
-            Migrations::Directory(folder(&MIGRATIONS, root.join(path), &source)?)
+            Migrations::Directory(dir(&MIGRATIONS, root.join(path), &source)?)
         }
         Migrations::Files(layout, path) => {
-            Migrations::Files(layout, folder(&MIGRATIONS, root.join(path), &source)?)
+            Migrations::Files(layout, dir(&MIGRATIONS, root.join(path), &source)?)
         }
         Migrations::None => Migrations::None,
         Migrations::Command(said) => Migrations::Command(command(said, root, &source)?),
@@ -278,7 +278,7 @@ fn command(said: MigrationCommand, root: &Path, source: &Source) -> Result<Migra
     // Without inputs a changed migration would go unnoticed, and tests would run on an old template.
     if said.inputs.is_empty() {
         let help =
-            "name the files and folders that decide its outcome, as in `.input(\"alembic\")`";
+            "name the files and directories that decide its outcome, as in `.input(\"alembic\")`";
         return Err(refused(
             format!("the command {} has no inputs ({source})", said.shown()),
             help,
@@ -298,7 +298,7 @@ fn command(said: MigrationCommand, root: &Path, source: &Source) -> Result<Migra
         );
         return Err(refused(
             message,
-            "create it, or correct inputs: files and folders, relative to ebbtide.toml",
+            "create it, or correct inputs: files and directories, relative to ebbtide.toml",
         ));
     }
     let directory = root.join(said.directory.unwrap_or_default());
@@ -327,35 +327,35 @@ fn seeds(said: Option<Sourced<Option<PathBuf>>>, root: &Path) -> Result<Sourced<
     };
     let Sourced { value, source } = said;
     let value = value
-        .map(|path| folder(&SEEDS, root.join(path), &source))
+        .map(|path| dir(&SEEDS, root.join(path), &source))
         .transpose()?;
     Ok(Sourced::new(value, source))
 }
 
-/// How errors speak of a folder that has to exist.
-struct Folder {
+/// How errors speak of a directory that has to exist.
+struct Dir {
     key: &'static Key,
     noun: &'static str,
     kind: ErrorKind,
 }
 
-const MIGRATIONS: Folder = Folder {
+const MIGRATIONS: Dir = Dir {
     key: &key::MIGRATIONS,
     noun: "migrations",
     kind: ErrorKind::MigrationSource,
 };
-const SEEDS: Folder = Folder {
+const SEEDS: Dir = Dir {
     key: &key::SEEDS,
     noun: "seeds",
     kind: ErrorKind::Seed,
 };
 
-/// The path, if it is a folder.
-fn folder(wanted: &Folder, path: PathBuf, source: &Source) -> Result<PathBuf> {
+/// The path, if it is a directory.
+fn dir(wanted: &Dir, path: PathBuf, source: &Source) -> Result<PathBuf> {
     if path.is_dir() {
         return Ok(path);
     }
-    let Folder { key, noun, kind } = wanted;
+    let Dir { key, noun, kind } = wanted;
     let fault = if path.exists() {
         "is not a directory"
     } else {

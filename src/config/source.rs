@@ -16,7 +16,7 @@ pub enum Source {
     DotEnv(&'static str),
     /// A line of `ebbtide.toml`.
     File {
-        /// The file: relative to the package's folder when it lies below it, else absolute.
+        /// The file: relative to the package's directory when it lies below it, else absolute.
         path: PathBuf,
         /// The line, counted from 1.
         line: usize,

@@ -45,7 +45,7 @@ const OF_IDENTITY: [&str; 20] = [
 ];
 
 impl ConnParams {
-    /// A URL as libpq documents it, which psycopg and SQLAlchemy read as well: the scheme in full, and a socket's folder as
+    /// A URL as libpq documents it, which psycopg and SQLAlchemy read as well: the scheme in full, and a socket's directory as
     /// a parameter.
     /// <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS>
     pub(crate) fn program_url(&self, database: &str) -> String {
@@ -81,8 +81,8 @@ impl ConnParams {
         let options = &self.options;
         let host = options
             .get_socket()
-            .map_or(options.get_host().to_owned(), |folder| {
-                folder.display().to_string()
+            .map_or(options.get_host().to_owned(), |dir| {
+                dir.display().to_string()
             });
         let mut variables: Vec<(&'static str, Option<String>)> =
             OF_SESSIONS.map(|name| (name, None)).to_vec();
@@ -185,12 +185,12 @@ mod tests {
 
     #[test]
     fn a_socket_is_a_parameter_and_a_variable() {
-        let params = ConnParams::socket(Path::new("/tmp/some folder"), "postgres");
-        let url = "postgresql://postgres@/build?host=%2Ftmp%2Fsome%20folder&port=5432";
+        let params = ConnParams::socket(Path::new("/tmp/some directory"), "postgres");
+        let url = "postgresql://postgres@/build?host=%2Ftmp%2Fsome%20directory&port=5432";
         assert_eq!(params.program_url("build"), url);
         assert_eq!(
             value(&params, "PGHOST").as_deref(),
-            Some("/tmp/some folder")
+            Some("/tmp/some directory")
         );
         assert_eq!(
             (

@@ -65,7 +65,7 @@ impl Setup {
         self
     }
 
-    /// Migrates with another folder, relative to the package's root, or from another source: see [`Migrations`].
+    /// Migrates with another directory, relative to the package's root, or from another source: see [`Migrations`].
     #[must_use]
     pub fn migrations(self, source: impl Into<Migrations>) -> Self {
         Self {
@@ -137,19 +137,19 @@ impl Setup {
                 Some(with_schema(plans, Migrations::None, Some(migrator))?)
             }
             Schema::Other(migrations) => {
-                if let Migrations::Directory(folder) | Migrations::Files(_, folder) = migrations
-                    && let folder = plans.plan.package_root.get().join(folder)
-                    && !folder.is_dir()
+                if let Migrations::Directory(dir) | Migrations::Files(_, dir) = migrations
+                    && let dir = plans.plan.package_root.get().join(dir)
+                    && !dir.is_dir()
                 {
                     return Err(Error::new(
                         ErrorKind::MigrationSource,
                         format!(
-                            "a test's migrations are not there: {} is no folder",
-                            folder.display()
+                            "a test's migrations are not there: {} is no directory",
+                            dir.display()
                         ),
                     )
                     .with_help(
-                        "the folder is relative to the package's root, where its Cargo.toml is",
+                        "the directory is relative to the package's root, where its Cargo.toml is",
                     ));
                 }
                 Some(with_schema(plans, migrations.clone(), None)?)

@@ -89,7 +89,7 @@ impl Database {
         self.get().lane.database.as_str()
     }
 
-    /// A URL that sqlx, libpq and most other drivers accept. On a local server its host is the folder of a Unix socket,
+    /// A URL that sqlx, libpq and most other drivers accept. On a local server its host is the directory of a Unix socket,
     /// percent-encoded (<https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS>).
     ///
     /// A driver completes a URL from its environment: sqlx and libpq add the settings in `PGOPTIONS`.

@@ -17,14 +17,14 @@ const WORDS: [(&str, LaneState); 2] = [("equal", LaneState::Equal), ("lent", Lan
 /// The files of one fingerprint's lanes.
 #[derive(Debug, Clone)]
 pub(crate) struct LaneFiles {
-    folder: PathBuf,
+    dir: PathBuf,
     fingerprint: String,
 }
 
 impl LaneFiles {
-    pub(crate) fn of(server_folder: &Path, fingerprint: &str) -> Self {
+    pub(crate) fn of(server_dir: &Path, fingerprint: &str) -> Self {
         Self {
-            folder: server_folder.join("lanes"),
+            dir: server_dir.join("lanes"),
             fingerprint: fingerprint.to_owned(),
         }
     }
@@ -32,9 +32,9 @@ impl LaneFiles {
     /// Takes the lane's lease, unless somebody else holds it.
     ///
     /// # Errors
-    /// The file cannot be opened or locked: the server's folder is gone.
+    /// The file cannot be opened or locked: the server's directory is gone.
     pub(crate) fn try_lease(&self, number: usize) -> Result<Option<LaneFile>> {
-        let path = self.folder.join(format!("{}.{number}", self.fingerprint));
+        let path = self.dir.join(format!("{}.{number}", self.fingerprint));
         let lost = |error: std::io::Error| {
             Error::new(
                 ErrorKind::ServerLost,
@@ -59,10 +59,7 @@ impl LaneFiles {
     /// Numbers of the lanes that exist, lowest first.
     pub(crate) fn existing(&self) -> Vec<usize> {
         let prefix = format!("{}.", self.fingerprint);
-        let entries = std::fs::read_dir(&self.folder)
-            .into_iter()
-            .flatten()
-            .flatten();
+        let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
         let mut numbers: Vec<usize> = entries
             .filter_map(|entry| {
                 entry
@@ -149,10 +146,9 @@ mod tests {
 
     #[test]
     fn a_lane_is_leased_to_one_holder_and_remembers_what_its_database_is() {
-        let folder =
-            std::env::temp_dir().join(format!("ebbtide-unit-{}", crate::names::short_id()));
-        std::fs::create_dir_all(folder.join("lanes")).expect("the temporary folder is writable");
-        let files = LaneFiles::of(&folder, "00ff");
+        let dir = std::env::temp_dir().join(format!("ebbtide-unit-{}", crate::names::short_id()));
+        std::fs::create_dir_all(dir.join("lanes")).expect("the temporary directory is writable");
+        let files = LaneFiles::of(&dir, "00ff");
         let lane = files
             .try_lease(3)
             .expect("the file opens")
@@ -191,6 +187,6 @@ mod tests {
             (LaneState::Unknown, 0, None)
         );
         assert_eq!(files.existing(), [3]);
-        std::fs::remove_dir_all(&folder).expect("the folder is ours");
+        std::fs::remove_dir_all(&dir).expect("the directory is ours");
     }
 }

@@ -32,9 +32,9 @@ pub(crate) enum LaneLocks {
 }
 
 impl LaneLocks {
-    /// Lanes of a server whose folder is given.
-    pub(crate) fn in_folder(server_folder: &std::path::Path, fingerprint: &Fingerprint) -> Self {
-        Self::Files(LaneFiles::of(server_folder, fingerprint.as_str()))
+    /// Lanes of a server whose directory is given.
+    pub(crate) fn in_dir(server_dir: &std::path::Path, fingerprint: &Fingerprint) -> Self {
+        Self::Files(LaneFiles::of(server_dir, fingerprint.as_str()))
     }
 
     /// Lanes of a server that several machines share.
@@ -53,7 +53,7 @@ impl LaneLocks {
     /// Takes the lane's lease, unless somebody else holds it.
     ///
     /// # Errors
-    /// The server, or its folder, is gone.
+    /// The server, or its directory, is gone.
     pub(crate) async fn try_lease(&self, number: usize) -> Result<Option<LaneLock>> {
         match self {
             Self::Files(files) => Ok(files.try_lease(number)?.map(LaneLock::File)),

@@ -158,9 +158,9 @@ impl Drop for Named {
 }
 
 impl Permits {
-    /// Permits of a server whose folder is given.
-    pub(crate) fn in_folder(server_folder: &Path, capacity: usize) -> Self {
-        Self::new(Place::Files(server_folder.join("lanes")), capacity)
+    /// Permits of a server whose directory is given.
+    pub(crate) fn in_dir(server_dir: &Path, capacity: usize) -> Self {
+        Self::new(Place::Files(server_dir.join("lanes")), capacity)
     }
 
     /// Permits of a server that several machines share.
@@ -192,11 +192,11 @@ impl Permits {
     /// The turn, unless another test collects permits.
     ///
     /// # Errors
-    /// The server, or its folder, is gone.
+    /// The server, or its directory, is gone.
     pub(crate) async fn try_turn(&self) -> Result<Option<CollectingTurn>> {
         let lock = match &self.place {
-            Place::Files(folder) => {
-                try_file(&folder.join("turn"))?.map(|file| PermitLock::File { _file: file })
+            Place::Files(dir) => {
+                try_file(&dir.join("turn"))?.map(|file| PermitLock::File { _file: file })
             }
             Place::Locks(locks) => locks
                 .try_any(vec![turn_key()], 1)
@@ -210,14 +210,14 @@ impl Permits {
     /// Adds free permits until there are as many as `wanted`, or none is free.
     ///
     /// # Errors
-    /// The server, or its folder, is gone.
+    /// The server, or its directory, is gone.
     pub(crate) async fn collect(&self, permits: &mut Vec<Permit>, wanted: usize) -> Result<()> {
         let missing = wanted.saturating_sub(permits.len());
         if missing == 0 {
             return Ok(());
         }
         match &self.place {
-            Place::Files(folder) => {
+            Place::Files(dir) => {
                 // Processes begin at different numbers, so that each finds a free one soon.
                 let first = usize::try_from(std::process::id()).unwrap_or_default();
                 let numbers = (0..self.capacity).map(|number| (first + number) % self.capacity);
@@ -225,7 +225,7 @@ impl Permits {
                     if permits.len() >= wanted {
                         break;
                     }
-                    if let Some(file) = try_file(&folder.join(format!("permit.{number}")))? {
+                    if let Some(file) = try_file(&dir.join(format!("permit.{number}")))? {
                         permits.push(Permit::new(PermitLock::File { _file: file }, &self.ledger));
                     }
                 }
@@ -246,7 +246,7 @@ impl Permits {
     /// Whether another process holds permits. It takes all free ones for a moment.
     ///
     /// # Errors
-    /// The server, or its folder, is gone.
+    /// The server, or its directory, is gone.
     pub(crate) async fn are_held_elsewhere(&self) -> Result<bool> {
         let last_change = self.ledger.tests().last_change;
         let mut probe = Vec::new();

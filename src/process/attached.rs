@@ -42,7 +42,7 @@ pub(crate) struct Attached {
 pub(crate) struct CommandSpec<'a> {
     pub(crate) program: &'a Path,
     pub(crate) arguments: &'a [String],
-    pub(crate) folder: &'a Path,
+    pub(crate) dir: &'a Path,
     /// On top of our own environment; without a value, a variable is taken out.
     pub(crate) variables: &'a [(&'a str, Option<String>)],
 }
@@ -56,7 +56,7 @@ impl Attached {
             .args(["-c", WITH_US, "ebbtide"])
             .arg(spec.program)
             .args(spec.arguments);
-        command.current_dir(spec.folder).process_group(0);
+        command.current_dir(spec.dir).process_group(0);
         command
             .stdin(watched)
             .stdout(heard.try_clone()?)
@@ -150,18 +150,18 @@ fn listen(mut output: PipeReader, said: &Mutex<Vec<u8>>) {
     }
 }
 
-/// The program that a name means: a path with a slash from `folder`, any other name by the search path.
-pub(crate) fn find_program(name: &str, folder: &Path, search_path: &OsStr) -> Option<PathBuf> {
+/// The program that a name means: a path with a slash from `directory`, any other name by the search path.
+pub(crate) fn find_program(name: &str, dir: &Path, search_path: &OsStr) -> Option<PathBuf> {
     let is_program = |path: &PathBuf| {
         std::fs::metadata(path)
             .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
     };
     if name.contains('/') {
-        return Some(folder.join(name)).filter(is_program);
+        return Some(dir.join(name)).filter(is_program);
     }
     let name = OsString::from(name);
     std::env::split_paths(search_path)
-        .map(|place| folder.join(place).join(&name))
+        .map(|place| dir.join(place).join(&name))
         .find(is_program)
 }
 
@@ -172,11 +172,11 @@ mod tests {
     fn shell(script: &str) -> Attached {
         let arguments = ["-c".to_owned(), script.to_owned()];
         let variables = [("EBBTIDE_ATTACHED", Some("yes".to_owned())), ("HOME", None)];
-        let folder = Path::new("/");
+        let dir = Path::new("/");
         let spec = CommandSpec {
             program: Path::new("/bin/sh"),
             arguments: &arguments,
-            folder,
+            dir,
             variables: &variables,
         };
         Attached::spawn(&spec).expect("a shell runs")

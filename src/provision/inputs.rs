@@ -22,7 +22,7 @@ pub(crate) struct InputFile {
     pub(crate) shown: String,
     /// What it is called in reports.
     pub(super) noun: &'static str,
-    /// The path below the folder that was named, which is the same on every machine.
+    /// The path below the directory that was named, which is the same on every machine.
     id: String,
     hash: [u8; 32],
     /// The content, where the test's binary holds it.
@@ -46,10 +46,10 @@ impl InputFile {
         }
     }
 
-    /// A file of this machine, which is called by its path below `folder`.
+    /// A file of this machine, which is called by its path below `directory`.
     pub(super) fn read(
         path: PathBuf,
-        folder: &Path,
+        dir: &Path,
         package_root: &Path,
         kind: ErrorKind,
         noun: &'static str,
@@ -61,7 +61,7 @@ impl InputFile {
             .display()
             .to_string();
         let id = path
-            .strip_prefix(folder)
+            .strip_prefix(dir)
             .unwrap_or(&path)
             .to_string_lossy()
             .into_owned();
@@ -127,19 +127,17 @@ impl Inputs {
     /// Lists and hashes the files.
     pub(crate) fn read(plan: &Plan) -> Result<Self> {
         let source = match plan.migrations.get() {
-            Migrations::Directory(folder) => {
-                MigrationSource::Files(layout::recognise(folder)?, folder.clone())
+            Migrations::Directory(dir) => {
+                MigrationSource::Files(layout::recognise(dir)?, dir.clone())
             }
-            Migrations::Files(layout, folder) => MigrationSource::Files(*layout, folder.clone()),
+            Migrations::Files(layout, dir) => MigrationSource::Files(*layout, dir.clone()),
             Migrations::None => MigrationSource::None,
             Migrations::Command(command) => MigrationSource::Command(command.clone()),
             Migrations::Function(function) => MigrationSource::Function(function.clone()),
         };
         // Before anything is looked up: without a migration, a plan has the fingerprint of one that wants none.
         let migrations = match &source {
-            MigrationSource::Files(layout, folder) => {
-                layout::list(*layout, folder, &plan.package_root)?
-            }
+            MigrationSource::Files(layout, dir) => layout::list(*layout, dir, &plan.package_root)?,
             MigrationSource::Command(command) => {
                 layout::inputs(&command.inputs, &plan.package_root)?
             }
@@ -148,8 +146,8 @@ impl Inputs {
             }
         };
         let seeds = match plan.seeds.get() {
-            Some(folder) => list(
-                folder,
+            Some(dir) => list(
+                dir,
                 &plan.package_root,
                 &["sql", "csv", "json"],
                 ErrorKind::Seed,
@@ -296,26 +294,21 @@ impl Inputs {
 }
 
 fn list(
-    folder: &Path,
+    dir: &Path,
     package_root: &Path,
     endings: &[&str],
     kind: ErrorKind,
     noun: &'static str,
 ) -> Result<Vec<InputFile>> {
     let mut found = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).map_err(|error| unreadable(kind, folder, error))? {
-        let path = entry
-            .map_err(|error| unreadable(kind, folder, error))?
-            .path();
+    for entry in std::fs::read_dir(dir).map_err(|error| unreadable(kind, dir, error))? {
+        let path = entry.map_err(|error| unreadable(kind, dir, error))?.path();
         let wanted = path
             .extension()
             .is_some_and(|ending| endings.iter().any(|wanted| ending == *wanted));
         if wanted && path.is_file() {
             let name = path.file_name().unwrap_or_default().to_owned();
-            found.insert(
-                name,
-                InputFile::read(path, folder, package_root, kind, noun)?,
-            );
+            found.insert(name, InputFile::read(path, dir, package_root, kind, noun)?);
         }
     }
     Ok(found.into_values().collect())

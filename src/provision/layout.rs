@@ -1,4 +1,4 @@
-//! Folders of migrations: which tool's layout one has, and its files in order.
+//! Directories of migrations: which tool's layout one has, and its files in order.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -9,16 +9,16 @@ use crate::config::Layout;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How a layout is chosen by name.
-const CHOOSE: &str = "migrations = { sqlx = \"FOLDER\" } (or sql, refinery, diesel) below [provision] in ebbtide.toml, \
-     EBBTIDE_MIGRATIONS=sqlx:FOLDER, or `Migrations::sqlx(\"FOLDER\")`";
+const CHOOSE: &str = "migrations = { sqlx = \"DIR\" } (or sql, refinery, diesel) below [provision] in ebbtide.toml, \
+     EBBTIDE_MIGRATIONS=sqlx:DIR, or `Migrations::sqlx(\"DIR\")`";
 
-/// The layout of which there are files in the folder.
+/// The layout of which there are files in the directory.
 ///
 /// # Errors
 /// There are files of several layouts, or of none.
-pub(super) fn recognise(folder: &Path) -> Result<Layout> {
+pub(super) fn recognise(dir: &Path) -> Result<Layout> {
     let mut found: BTreeMap<&str, (Layout, Vec<String>)> = BTreeMap::new();
-    for path in entries(folder)? {
+    for path in entries(dir)? {
         let Some(layout) = layout_of(&path) else {
             continue;
         };
@@ -30,14 +30,14 @@ pub(super) fn recognise(folder: &Path) -> Result<Layout> {
     }
     let mut layouts = found.values();
     match (layouts.next(), layouts.next()) {
-        (None, _) => Err(no_migration(&folder.display(), None)),
+        (None, _) => Err(no_migration(&dir.display(), None)),
         (Some((layout, _)), None) => Ok(*layout),
         (Some(_), Some(_)) => {
             let shown: Vec<String> = found
                 .iter()
                 .map(|(said, (_, names))| format!("{said}: {}", some(names)))
                 .collect();
-            let message = format!("{} mixes the layouts of several tools", folder.display());
+            let message = format!("{} mixes the layouts of several tools", dir.display());
             Err(Error::new(ErrorKind::MigrationSource, message)
                 .with_evidence("files", shown.join("\n"))
                 .with_help(format!(
@@ -48,25 +48,25 @@ pub(super) fn recognise(folder: &Path) -> Result<Layout> {
 }
 
 /// The files that make the database, in the order in which they are used.
-pub(super) fn list(layout: Layout, folder: &Path, package_root: &Path) -> Result<Vec<InputFile>> {
+pub(super) fn list(layout: Layout, dir: &Path, package_root: &Path) -> Result<Vec<InputFile>> {
     let mut paths = Vec::new();
     match layout {
         Layout::Sqlx | Layout::Sql => {
             paths.extend(
-                entries(folder)?
+                entries(dir)?
                     .into_iter()
                     .filter(|path| is_sql(path) && path.is_file()),
             );
         }
         Layout::Refinery => {
-            files_below(folder, &|path| is_refinery(name_of(path)), &mut paths)?;
+            files_below(dir, &|path| is_refinery(name_of(path)), &mut paths)?;
             // Rust's own cannot be run from here; that is told when they are applied.
             paths.sort_by_cached_key(|path| {
                 refinery_version(name_of(path)).map(|(version, _)| version)
             });
         }
         Layout::Diesel => {
-            for migration in entries(folder)?
+            for migration in entries(dir)?
                 .into_iter()
                 .filter(|path| path.join("up.sql").is_file())
             {
@@ -76,12 +76,12 @@ pub(super) fn list(layout: Layout, folder: &Path, package_root: &Path) -> Result
         }
     }
     if paths.is_empty() {
-        return Err(no_migration(&folder.display(), Some(layout)));
+        return Err(no_migration(&dir.display(), Some(layout)));
     }
     let read = |path: PathBuf| {
         InputFile::read(
             path,
-            folder,
+            dir,
             package_root,
             ErrorKind::MigrationSource,
             "migration",
@@ -90,7 +90,7 @@ pub(super) fn list(layout: Layout, folder: &Path, package_root: &Path) -> Result
     paths.into_iter().map(read).collect()
 }
 
-/// Everything that a command's outcome depends on: files, and folders with everything in them but Python's cache.
+/// Everything that a command's outcome depends on: files, and directories with everything in them but Python's cache.
 pub(super) fn inputs(inputs: &[PathBuf], package_root: &Path) -> Result<Vec<InputFile>> {
     let mut files = Vec::new();
     for input in inputs {
@@ -127,10 +127,10 @@ pub(super) fn no_migration(source: &dyn std::fmt::Display, layout: Option<Layout
         Some(Layout::Sql) => "every file that ends in .sql is one",
         Some(Layout::Refinery) => "refinery's migrations are named V1__name.sql or U1__name.sql",
         Some(Layout::Diesel) => {
-            "diesel's migrations are folders named VERSION_name with a file up.sql"
+            "diesel's migrations are directories named VERSION_name with a file up.sql"
         }
         None => {
-            "sqlx migrations are named VERSION_description.sql, refinery's V1__name.sql, diesel's are folders with up.sql; \
+            "sqlx migrations are named VERSION_description.sql, refinery's V1__name.sql, diesel's are directories with up.sql; \
              any other file that ends in .sql is plain SQL"
         }
     };
@@ -198,18 +198,18 @@ fn name_of(path: &Path) -> &str {
     path.file_name().and_then(OsStr::to_str).unwrap_or_default()
 }
 
-/// What lies in a folder, in the order of the names, without what is hidden.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+/// What lies in a directory, in the order of the names, without what is hidden.
+fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     let unreadable = |error: std::io::Error| {
         Error::new(
             ErrorKind::MigrationSource,
-            format!("{} cannot be read", folder.display()),
+            format!("{} cannot be read", dir.display()),
         )
         .with_source(error)
         .with_help("make it readable for the user who runs the tests")
     };
     let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+    for entry in std::fs::read_dir(dir).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         if !name_of(&path).starts_with('.') {
             paths.push(path);
@@ -219,12 +219,8 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn files_below(
-    folder: &Path,
-    wanted: &dyn Fn(&Path) -> bool,
-    found: &mut Vec<PathBuf>,
-) -> Result<()> {
-    for path in entries(folder)? {
+fn files_below(dir: &Path, wanted: &dyn Fn(&Path) -> bool, found: &mut Vec<PathBuf>) -> Result<()> {
+    for path in entries(dir)? {
         if path.is_dir() && name_of(&path) != "__pycache__" {
             files_below(&path, wanted, found)?;
         } else if path.is_file() && wanted(&path) {

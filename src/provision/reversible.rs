@@ -141,7 +141,7 @@ pub(crate) async fn check_reversible(
             ErrorKind::Config,
             "there are no migrations of sqlx that could be undone",
         )
-        .with_help("name a folder of sqlx migrations as `migrations`"));
+        .with_help("name a directory of sqlx migrations as `migrations`"));
     };
     progress.say("installing extensions");
     extensions::install(connection, &plan.extensions).await?;

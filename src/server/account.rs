@@ -64,20 +64,20 @@ fn find(users: &str, name: &str) -> Option<Account> {
     })
 }
 
-/// Gives a folder to the account.
-pub(crate) fn hand_over(folder: &Path, account: Option<Account>) -> std::io::Result<()> {
+/// Gives a directory to the account.
+pub(crate) fn hand_over(dir: &Path, account: Option<Account>) -> std::io::Result<()> {
     match account {
-        Some(Account { uid, gid }) => std::os::unix::fs::chown(folder, Some(uid), Some(gid)),
+        Some(Account { uid, gid }) => std::os::unix::fs::chown(dir, Some(uid), Some(gid)),
         None => Ok(()),
     }
 }
 
-/// The folder on the way to `path` that the account cannot pass, if there is one.
+/// The directory on the way to `path` that the account cannot pass, if there is one.
 pub(crate) fn barrier(path: &Path, account: Option<Account>) -> Option<std::path::PathBuf> {
     use std::os::unix::fs::MetadataExt as _;
     let account = account?;
-    path.ancestors().skip(1).find_map(|folder| {
-        let metadata = std::fs::metadata(folder).ok()?;
+    path.ancestors().skip(1).find_map(|dir| {
+        let metadata = std::fs::metadata(dir).ok()?;
         let mode = metadata.mode();
         let passable = if metadata.uid() == account.uid {
             mode & 0o100
@@ -86,7 +86,7 @@ pub(crate) fn barrier(path: &Path, account: Option<Account>) -> Option<std::path
         } else {
             mode & 0o001
         };
-        (passable == 0).then(|| folder.to_owned())
+        (passable == 0).then(|| dir.to_owned())
     })
 }
 

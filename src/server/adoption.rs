@@ -74,16 +74,16 @@ pub(super) async fn adopt(
         patience
             .pause(format!(
                 "{} has no living supervisor",
-                instance.folder.display()
+                instance.dir.display()
             ))
             .await?;
     }
     Ok(Adoption::Adopted)
 }
 
-/// The user whose folder it is. Root runs PostgreSQL as another user, and a container's keeper as itself.
+/// The user whose directory it is. Root runs PostgreSQL as another user, and a container's keeper as itself.
 fn owner_of(instance: &Instance) -> Option<Account> {
-    let found = std::fs::metadata(&instance.folder).ok()?;
+    let found = std::fs::metadata(&instance.dir).ok()?;
     (found.uid() != account::own_uid()).then(|| Account {
         uid: found.uid(),
         gid: found.gid(),
@@ -110,7 +110,7 @@ enum OrphanBackend {
 
 impl Charge {
     fn read(instance: &Instance) -> Option<Self> {
-        let text = std::fs::read_to_string(instance.folder.join("server")).ok()?;
+        let text = std::fs::read_to_string(instance.dir.join("server")).ok()?;
         let mut lines = text.lines().map(str::to_owned);
         let (kind, server, linger) = (lines.next()?, lines.next()?, lines.next()?);
         let backend = match kind.as_str() {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::registry::{Registry, ServerKey};
-use super::state::StateFolder;
+use super::state::StateDir;
 use super::{Server, Sharing, VerifyMode, account, native, share};
 use crate::config::Plan;
 #[cfg(feature = "container")]
@@ -31,7 +31,7 @@ async fn running(plan: &Plan, sharing: &Sharing) -> Result<Option<Server>> {
         Err(error) if error.kind() == ErrorKind::BackendUnavailable => return Ok(None),
         other => other?,
     };
-    let state = StateFolder::open(&plan.state_dir, account)?;
+    let state = StateDir::open(&plan.state_dir, account)?;
     #[cfg(feature = "container")]
     let keys = [
         ServerKey::container(plan, sharing),
@@ -73,7 +73,7 @@ async fn choose(plan: &Plan, sharing: &Sharing, mode: VerifyMode) -> Result<Serv
 
     let account = account::for_server().ok().flatten();
     let registry = Registry {
-        state: StateFolder::open(&plan.state_dir, account)?,
+        state: StateDir::open(&plan.state_dir, account)?,
         key: ServerKey::auto(plan, sharing),
     };
     // So that many processes at once make one choice, and one of them waits for a refused pull.

@@ -9,8 +9,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::process::{self, Account};
 use crate::scarcity::Scarcity;
 
-/// Folders where distributions and installers put server binaries; `*` stands for a version.
-const USUAL_FOLDERS: [&str; 8] = [
+/// Directories where distributions and installers put server binaries; `*` stands for a version.
+const USUAL_DIRS: [&str; 8] = [
     "/usr/lib/postgresql/*/bin",
     "/usr/pgsql-*/bin",
     "/usr/lib/postgresql*/bin",
@@ -21,40 +21,40 @@ const USUAL_FOLDERS: [&str; 8] = [
     "/usr/local/pgsql/bin",
 ];
 
-/// A folder with `postgres` and `initdb` of one version.
+/// A directory with `postgres` and `initdb` of one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Binaries {
-    pub(crate) folder: PathBuf,
+    pub(crate) dir: PathBuf,
     pub(crate) major: u32,
     /// What `postgres --version` prints.
     pub(crate) version: String,
 }
 
-/// Looks in `EBBTIDE_PG_BIN`, where `pg_config` says, along `PATH`, and in the usual folders, newest version first.
+/// Looks in `EBBTIDE_PG_BIN`, where `pg_config` says, along `PATH`, and in the usual directories, newest version first.
 ///
 /// # Errors
 /// [`ErrorKind::BinariesNotFound`] with every place that was tried and why it would not do.
 pub(crate) fn find(plan: &Plan, account: Option<Account>) -> Result<Binaries> {
     let mut tried = String::new();
-    for (origin, folder) in candidates(plan) {
-        match inspect(&folder, account) {
+    for (origin, dir) in candidates(plan) {
+        match inspect(&dir, account) {
             Ok(found) if plan.postgres.is_none_or(|wanted| wanted == found.major) => {
                 return Ok(found);
             }
             Ok(found) => note(
                 &mut tried,
                 &origin,
-                &folder,
+                &dir,
                 &format!("is version {}", found.major),
             ),
-            Err(reason) => note(&mut tried, &origin, &folder, &reason),
+            Err(reason) => note(&mut tried, &origin, &dir, &reason),
         }
         if plan.pg_bin.is_some() {
             break;
         }
     }
     if tried.is_empty() {
-        tried.push_str("pg_config, PATH and the usual folders: nothing there");
+        tried.push_str("pg_config, PATH and the usual directories: nothing there");
     }
     // Where nothing can be run, installing more does not help.
     if let Some(scarcity) = Scarcity::in_text(&tried) {
@@ -77,50 +77,46 @@ pub(crate) fn find(plan: &Plan, account: Option<Account>) -> Result<Binaries> {
         .with_evidence("tried", tried)
         .with_help(format!(
             "install them (Debian, Ubuntu: `apt-get install {package}`; Fedora: `dnf install postgresql-server postgresql-contrib`; \
-             macOS: `brew install postgresql`), or set EBBTIDE_PG_BIN to the folder that holds `postgres` and `initdb`"
+             macOS: `brew install postgresql`), or set EBBTIDE_PG_BIN to the directory that holds `postgres` and `initdb`"
         )))
 }
 
-fn note(tried: &mut String, origin: &str, folder: &Path, reason: &str) {
-    writeln!(tried, "{} ({origin}): {reason}", folder.display())
+fn note(tried: &mut String, origin: &str, dir: &Path, reason: &str) {
+    writeln!(tried, "{} ({origin}): {reason}", dir.display())
         .expect("writing to a string does not fail");
 }
 
 fn candidates(plan: &Plan) -> Vec<(String, PathBuf)> {
-    if let Some(folder) = plan.pg_bin.as_ref() {
-        return vec![(plan.pg_bin.source.to_string(), folder.clone())];
+    if let Some(dir) = plan.pg_bin.as_ref() {
+        return vec![(plan.pg_bin.source.to_string(), dir.clone())];
     }
     let search_path = plan.path.as_os_str();
     let mut found: Vec<(String, PathBuf)> = Vec::new();
     if let Some(pg_config) = on_path(search_path, "pg_config")
-        && let Ok(folder) = process::run(
+        && let Ok(dir) = process::run(
             &pg_config,
             &[OsStr::new("--bindir")],
             None,
             Some(search_path),
         )
     {
-        found.push(("pg_config --bindir".into(), PathBuf::from(folder.trim())));
+        found.push(("pg_config --bindir".into(), PathBuf::from(dir.trim())));
     }
-    if let Some(folder) = on_path(search_path, "postgres")
+    if let Some(dir) = on_path(search_path, "postgres")
         .as_deref()
         .and_then(Path::parent)
     {
-        found.push(("PATH".into(), folder.to_owned()));
+        found.push(("PATH".into(), dir.to_owned()));
     }
-    let mut usual: Vec<PathBuf> = USUAL_FOLDERS.into_iter().flat_map(expand).collect();
-    usual.sort_by_key(|folder| std::cmp::Reverse(version_in(folder)));
-    found.extend(
-        usual
-            .into_iter()
-            .map(|folder| ("usual folder".into(), folder)),
-    );
+    let mut usual: Vec<PathBuf> = USUAL_DIRS.into_iter().flat_map(expand).collect();
+    usual.sort_by_key(|dir| std::cmp::Reverse(version_in(dir)));
+    found.extend(usual.into_iter().map(|dir| ("usual directory".into(), dir)));
     let mut seen = Vec::new();
-    found.retain(|(_, folder)| {
-        if seen.contains(folder) {
+    found.retain(|(_, dir)| {
+        if seen.contains(dir) {
             false
         } else {
-            seen.push(folder.clone());
+            seen.push(dir.clone());
             true
         }
     });
@@ -128,14 +124,13 @@ fn candidates(plan: &Plan) -> Vec<(String, PathBuf)> {
 }
 
 fn on_path(search_path: &OsStr, program: &str) -> Option<PathBuf> {
-    // An empty entry would be the current folder.
-    let folders = std::env::split_paths(search_path).filter(|folder| folder.is_absolute());
-    folders
-        .map(|folder| folder.join(program))
+    // An empty entry would be the current directory.
+    let dirs = std::env::split_paths(search_path).filter(|dir| dir.is_absolute());
+    dirs.map(|dir| dir.join(program))
         .find(|candidate| candidate.is_file())
 }
 
-/// The folders that a pattern with one `*` in one of its components stands for.
+/// The directories that a pattern with one `*` in one of its components stands for.
 fn expand(pattern: &str) -> Vec<PathBuf> {
     let Some((before, after)) = pattern.split_once('*') else {
         return Path::new(pattern)
@@ -152,28 +147,28 @@ fn expand(pattern: &str) -> Vec<PathBuf> {
         .flatten()
         .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
         .map(|entry| PathBuf::from(format!("{}{after}", entry.path().display())))
-        .filter(|folder| folder.is_dir())
+        .filter(|dir| dir.is_dir())
         .collect()
 }
 
-/// The last number in a folder's path, by which newer comes first.
-fn version_in(folder: &Path) -> u32 {
-    let text = folder.to_string_lossy();
+/// The last number in a directory's path, by which newer comes first.
+fn version_in(dir: &Path) -> u32 {
+    let text = dir.to_string_lossy();
     text.split(|c: char| !c.is_ascii_digit())
         .filter_map(|digits| digits.parse().ok())
         .next_back()
         .unwrap_or(0)
 }
 
-fn inspect(folder: &Path, account: Option<Account>) -> std::result::Result<Binaries, String> {
+fn inspect(dir: &Path, account: Option<Account>) -> std::result::Result<Binaries, String> {
     for program in ["postgres", "initdb"] {
-        if !folder.join(program).is_file() {
+        if !dir.join(program).is_file() {
             return Err(format!("holds no `{program}`"));
         }
     }
     // Run as the server's user, who must be able to reach it.
     let version = process::run(
-        &folder.join("postgres"),
+        &dir.join("postgres"),
         &[OsStr::new("--version")],
         account,
         None,
@@ -185,7 +180,7 @@ fn inspect(folder: &Path, account: Option<Account>) -> std::result::Result<Binar
         .find_map(|digits| digits.parse().ok())
         .ok_or_else(|| format!("says {version:?} for its version"))?;
     Ok(Binaries {
-        folder: folder.to_owned(),
+        dir: dir.to_owned(),
         major,
         version,
     })

@@ -1,4 +1,4 @@
-# What every supervisor does: makes the instance folder, watches its leases, and takes the folder back.
+# What every supervisor does: makes the instance directory, watches its leases, and takes the directory back.
 #
 #   sh SCRIPT INSTANCE POINTER LINGER LEASE ...
 #
@@ -11,7 +11,7 @@
 #   supervisor (file `owner`) --- looks once a second ---> deputy (file `deputy`)
 #   the deputy is killed:       the supervisor appoints another deputy
 #   the supervisor is killed:   the deputy becomes the supervisor, and appoints a deputy of its own
-#   both within one second:     the next start with this state folder decides (orphans.rs): while a lease is valid it
+#   both within one second:     the next start with this state directory decides (orphans.rs): while a lease is valid it
 #                               starts this script with the lease `-`, which takes the server over; else it ends it
 set -uf
 umask 077
@@ -183,8 +183,8 @@ forget_pointer() {
     if grep -q "\"${instance##*/}\"" "$pointer" 2> /dev/null; then rm -f "$pointer"; fi
 }
 
-# Out of the way at once: a newcomer's lease in a half removed folder would keep it from going. A killed supervisor may
-# have left the folder under a name of its own.
+# Out of the way at once: a newcomer's lease in a half removed directory would keep it from going. A killed supervisor may
+# have left the directory under a name of its own.
 remove_instance() {
     [ -d "$instance" ] && mv "$instance" "$passing"
     set +f
@@ -194,7 +194,7 @@ remove_instance() {
     dismiss_deputy
 }
 
-# An instance folder never lacks its owner's mark: in its name while it is half made or half removed.
+# An instance directory never lacks its owner's mark: in its name while it is half made or half removed.
 make_instance() {
     identify
     appoint

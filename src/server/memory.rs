@@ -54,11 +54,11 @@ pub(super) fn all_data(registry: &Registry, account: Option<Account>) -> Vec<(St
 pub(super) fn prepare(account: Option<Account>) -> Result<()> {
     let directory = directory();
     let usable = || -> Result<()> {
-        state::servers_folder(&directory, account)?;
+        state::servers_dir(&directory, account)?;
         // Root may write everywhere but on a file system that is mounted read-only.
         access(&directory, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
             Error::new(
-                ErrorKind::StateFolder,
+                ErrorKind::StateDir,
                 format!("the directory {} cannot be written", directory.display()),
             )
             .with_source(std::io::Error::from(error))
@@ -66,7 +66,7 @@ pub(super) fn prepare(account: Option<Account>) -> Result<()> {
         match account::barrier(&directory, account) {
             None => Ok(()),
             Some(barrier) => Err(Error::new(
-                ErrorKind::StateFolder,
+                ErrorKind::StateDir,
                 format!(
                     "the server's user cannot reach {}: {} is closed to it",
                     directory.display(),
@@ -77,7 +77,7 @@ pub(super) fn prepare(account: Option<Account>) -> Result<()> {
     };
     usable().map_err(|error| {
         let refused = Error::new(
-            ErrorKind::StateFolder,
+            ErrorKind::StateDir,
             format!("data cannot be kept in memory: {error}"),
         );
         let refused = match std::error::Error::source(&error) {

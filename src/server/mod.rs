@@ -87,7 +87,7 @@ pub(crate) struct Server {
 /// What keeps the server for us.
 #[derive(Debug)]
 enum ServerHandle {
-    /// Binaries of this machine, in an instance folder.
+    /// Binaries of this machine, in an instance directory.
     Native {
         instance: Instance,
         _lease: ServerLease,
@@ -141,7 +141,7 @@ impl Server {
             version_num: pointer.version_num,
             role: RoleKind::Superuser,
         };
-        let permits = Permits::in_folder(&instance.folder, pointer.connections);
+        let permits = Permits::in_dir(&instance.dir, pointer.connections);
         let (backend, conn, handle) = match pointer.port {
             #[cfg(feature = "container")]
             Some(port) => {
@@ -151,7 +151,7 @@ impl Server {
                 (Backend::Container, conn, ServerHandle::Container(handle))
             }
             _ => {
-                let conn = ConnParams::socket(&instance.folder, SUPERUSER).knowing(known);
+                let conn = ConnParams::socket(&instance.dir, SUPERUSER).knowing(known);
                 (
                     Backend::Native,
                     conn,
@@ -198,13 +198,9 @@ impl Server {
     /// The leases of a template's lanes.
     pub(crate) fn lanes(&self, fingerprint: &Fingerprint) -> LaneLocks {
         match &self.handle {
-            ServerHandle::Native { instance, .. } => {
-                LaneLocks::in_folder(&instance.folder, fingerprint)
-            }
+            ServerHandle::Native { instance, .. } => LaneLocks::in_dir(&instance.dir, fingerprint),
             #[cfg(feature = "container")]
-            ServerHandle::Container(handle) => {
-                LaneLocks::in_folder(&handle.instance.folder, fingerprint)
-            }
+            ServerHandle::Container(handle) => LaneLocks::in_dir(&handle.instance.dir, fingerprint),
             ServerHandle::External(handle) => LaneLocks::by_locks(&handle.locks, fingerprint),
         }
     }

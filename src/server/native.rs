@@ -10,7 +10,7 @@ use super::registry::{Health, Instance, LeaseName, Registry, ServerKey, ServerLe
 use super::share::{self, Attach};
 use super::sharing::Sharing;
 use super::start_failure::StartFailure;
-use super::state::{self, StateFolder};
+use super::state::{self, StateDir};
 use super::{
     Identification, Origin, Server, VerifyMode, account, memory, orphans, settings, supervisor,
 };
@@ -27,7 +27,7 @@ pub(super) const SUPERVISOR: &str = concat!(include_str!("instance.sh"), include
 const ROOM_IN_MEMORY: u64 = 2 << 30;
 /// Bytes that `initdb` and one copy of its output take, each.
 const ROOM_TO_START: u64 = 48 << 20;
-const MAKE_ROOM: &str = "free some space, move the state folder with EBBTIDE_STATE_DIR, or choose EBBTIDE_STORAGE=memory or disk";
+const MAKE_ROOM: &str = "free some space, move the state directory with EBBTIDE_STATE_DIR, or choose EBBTIDE_STORAGE=memory or disk";
 const MAKE_ROOM_IN_MEMORY: &str =
     "free some space in /dev/shm, or set EBBTIDE_STORAGE=auto or disk";
 /// How long the output of `initdb` is kept after its last use.
@@ -49,7 +49,7 @@ pub(super) async fn start(
     let began = Instant::now();
     let account = account::for_server()?;
     state::check_for_sockets(&plan.state_dir)?;
-    let state = StateFolder::open(&plan.state_dir, account)?;
+    let state = StateDir::open(&plan.state_dir, account)?;
     let registry = Registry {
         state,
         key: ServerKey::native(plan, sharing),
@@ -125,8 +125,8 @@ async fn adopt(registry: &Registry, plan: &Plan, began: Instant) -> Result<Optio
     Ok(None)
 }
 
-/// Removes prepared data folders that nobody has copied for long: those of versions that are gone, mostly.
-async fn prune_cache(state: &StateFolder) -> Result<()> {
+/// Removes prepared data directories that nobody has copied for long: those of versions that are gone, mostly.
+async fn prune_cache(state: &StateDir) -> Result<()> {
     for entry in std::fs::read_dir(state.cache())
         .into_iter()
         .flatten()
@@ -164,11 +164,11 @@ impl<'a> Launch<'a> {
     ) -> Result<Self> {
         let binaries = binaries::find(plan, account)?;
         let instance = registry.instance(&registry.key.new_instance());
-        let data = data_folder(plan, registry, &instance, account)?;
+        let data = data_dir(plan, registry, &instance, account)?;
         let settings = settings::tuned(binaries.major, &plan.settings);
         let arguments = server_arguments(&instance, &settings);
         let variant = short_hash(
-            &format!("{} {}", binaries.version, binaries.folder.display()),
+            &format!("{} {}", binaries.version, binaries.dir.display()),
             8,
         );
         let cache = registry
@@ -201,7 +201,7 @@ impl<'a> Launch<'a> {
             if supervisor.was_killed().await {
                 return Ok(Attempt::SupervisorKilled);
             }
-            return Err(self.failure("PostgreSQL's data folder could not be prepared", said));
+            return Err(self.failure("PostgreSQL's data directory could not be prepared", said));
         }
         let found = match first_row(&self.instance, Some(&mut supervisor), self.plan).await {
             Ok(found) => found,
@@ -234,7 +234,7 @@ impl<'a> Launch<'a> {
         command
             .arg(&self.data)
             .arg(&self.cache)
-            .arg(&self.binaries.folder)
+            .arg(&self.binaries.dir)
             .args(&self.arguments);
         supervisor::spawn(command, self.account)
     }
@@ -247,7 +247,7 @@ impl<'a> Launch<'a> {
     fn failure(&self, message: &str, output: String) -> Error {
         let log = process::tail(&self.instance.log(), LOG_LINES);
         let has_no_room = || {
-            [self.data.as_path(), &self.instance.folder]
+            [self.data.as_path(), &self.instance.dir]
                 .map(room)
                 .contains(&Some(0))
         };
@@ -257,7 +257,7 @@ impl<'a> Launch<'a> {
                 if in_memory {
                     memory::FILE_SYSTEM
                 } else {
-                    "the state folder"
+                    "the state directory"
                 },
                 room_for(&self.data),
             )
@@ -282,7 +282,7 @@ async fn first_row(
     mut supervisor: Option<&mut Detached>,
     plan: &Plan,
 ) -> Result<Identification> {
-    let conn = ConnParams::socket(&instance.folder, SUPERUSER);
+    let conn = ConnParams::socket(&instance.dir, SUPERUSER);
     let mut patience = Patience::new("server start: no answer", *plan.start_timeout.get());
     loop {
         // Looked at before the attempt, so that a server which dies after it is asked once more.
@@ -324,13 +324,13 @@ async fn first_row(
     }
 }
 
-fn data_folder(
+fn data_dir(
     plan: &Plan,
     registry: &Registry,
     instance: &Instance,
     account: Option<Account>,
 ) -> Result<PathBuf> {
-    let on_disk = instance.folder.join("data");
+    let on_disk = instance.dir.join("data");
     let free = room(Path::new(memory::FILE_SYSTEM));
     let storage = *plan.storage.get();
     let in_memory = match storage {
@@ -360,44 +360,44 @@ fn data_folder(
 }
 
 /// Looked at beforehand, because an `initdb` without room aborts, and leaves its shared memory behind.
-fn enough_room(folder: &Path) -> Result<()> {
-    match room(folder) {
+fn enough_room(dir: &Path) -> Result<()> {
+    match room(dir) {
         Some(free) if free < ROOM_TO_START => Err(Error::new(
             ErrorKind::OutOfSpace,
             format!(
                 "no space left to start PostgreSQL: {} MB are free for {}, and {} MB are needed",
                 free >> 20,
-                folder.display(),
+                dir.display(),
                 ROOM_TO_START >> 20
             ),
         )
-        .with_help(room_for(folder))),
+        .with_help(room_for(dir))),
         _ => Ok(()),
     }
 }
 
-/// What to do where a folder has no room.
-fn room_for(folder: &Path) -> &'static str {
-    if folder.starts_with(memory::FILE_SYSTEM) {
+/// What to do where a directory has no room.
+fn room_for(dir: &Path) -> &'static str {
+    if dir.starts_with(memory::FILE_SYSTEM) {
         MAKE_ROOM_IN_MEMORY
     } else {
         MAKE_ROOM
     }
 }
 
-/// Free bytes for us in a folder's file system.
-fn room(folder: &Path) -> Option<u64> {
-    let existing = folder.ancestors().find(|ancestor| ancestor.exists())?;
+/// Free bytes for us in a directory's file system.
+fn room(dir: &Path) -> Option<u64> {
+    let existing = dir.ancestors().find(|ancestor| ancestor.exists())?;
     let found = rustix::fs::statvfs(existing).ok()?;
     // Under one megabyte nothing of PostgreSQL's fits.
     let free = found.f_bavail * found.f_frsize;
-    (folder.exists() || existing != Path::new("/")).then_some(if free < 1 << 20 { 0 } else { free })
+    (dir.exists() || existing != Path::new("/")).then_some(if free < 1 << 20 { 0 } else { free })
 }
 
 fn server_arguments(instance: &Instance, settings: &BTreeMap<String, String>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec![
         "-k".into(),
-        list_item(&instance.folder),
+        list_item(&instance.dir),
         "-p".into(),
         PORT.to_string().into(),
     ];
@@ -405,7 +405,7 @@ fn server_arguments(instance: &Instance, settings: &BTreeMap<String, String>) ->
         ("listen_addresses", ""),
         ("logging_collector", "off"),
         ("log_destination", "stderr"),
-        // Read back before anything is trusted: the folder's name is the server's identity.
+        // Read back before anything is trusted: the directory's name is the server's identity.
         ("ebbtide.identity", &*instance.name()),
     ];
     let users = settings
@@ -423,6 +423,6 @@ fn server_arguments(instance: &Instance, settings: &BTreeMap<String, String>) ->
 fn list_item(directory: &Path) -> OsString {
     let text = directory
         .to_str()
-        .expect("the state folder is checked for sockets");
+        .expect("the state directory is checked for sockets");
     format!("\"{}\"", text.replace('"', "\"\"")).into()
 }

@@ -14,7 +14,7 @@ clean_up() {
     remove_instance
 }
 
-# CREATE TABLESPACE makes a folder PG_MAJOR_CATALOG in the place that it names, and refuses a place that has one: the
+# CREATE TABLESPACE makes a directory PG_MAJOR_CATALOG in the place that it names, and refuses a place that has one: the
 # next server could not make the same tablespace.
 # https://www.postgresql.org/docs/current/storage-file-layout.html
 remove_tablespaces() {
@@ -22,7 +22,7 @@ remove_tablespaces() {
     set +f
     for link in "$data"/pg_tblspc/*; do
         [ -L "$link" ] || continue
-        for folder in "$link/PG_${major}_"*; do [ -d "$folder" ] && remove "$folder"; done
+        for dir in "$link/PG_${major}_"*; do [ -d "$dir" ] && remove "$dir"; done
     done
     set -f
 }
@@ -88,10 +88,10 @@ fi
 touch "$cache"
 mkdir -p "${data%/*}"
 { cp -R --reflink=auto "$cache" "$data" 2> /dev/null || { rm -rf "$data"; cp -R "$cache" "$data"; }; } \
-    || fail 'the data folder could not be copied'
+    || fail 'the data dir could not be copied'
 chmod 700 "$data"
 # Lane files are written twice a test: beside the data they are in memory when it is.
-mkdir "$data/ebbtide_lanes" && ln -s "$data/ebbtide_lanes" "$instance/lanes" || fail 'the lanes folder could not be made'
+mkdir "$data/ebbtide_lanes" && ln -s "$data/ebbtide_lanes" "$instance/lanes" || fail 'the lanes dir could not be made'
 
 "$bin/postgres" -D "$data" "$@" < /dev/null >> "$instance/log" 2>&1 &
 server=$!

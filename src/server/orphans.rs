@@ -21,7 +21,7 @@ const TERMINATE_GRACE: Duration = Duration::from_secs(3);
 /// The same for the server that `initdb` talks to: killed, it leaves its shared memory.
 const BOOTSTRAP_GRACE: Duration = Duration::from_secs(8);
 
-/// Ends the processes and removes the folders of every orphaned server in the state folder, except of those that are in
+/// Ends the processes and removes the directories of every orphaned server in the state directory, except of those that are in
 /// use: these get a new supervisor.
 pub(crate) async fn sweep(
     registry: &Registry,
@@ -37,7 +37,7 @@ pub(crate) async fn sweep(
         let data = if in_memory.exists() {
             in_memory
         } else {
-            instance.folder.join("data")
+            instance.dir.join("data")
         };
         if adoption::adopt(registry, &instance, &data, plan).await? == Adoption::Adopted {
             continue;
@@ -55,12 +55,12 @@ pub(crate) async fn sweep(
         .await?;
         remove_tablespaces(&data).await?;
         remove(&data).await?;
-        remove(&instance.folder).await?;
+        remove(&instance.dir).await?;
     }
-    // A supervisor makes its instance folder before the data and removes it afterwards.
+    // A supervisor makes its instance directory before the data and removes it afterwards.
     for (name, data) in memory::all_data(registry, account) {
         let instance = registry.instance(&name);
-        if !instance.folder.exists() {
+        if !instance.dir.exists() {
             Orphan {
                 instance: &instance,
                 data: &data,
@@ -141,22 +141,21 @@ impl Orphan<'_> {
         Ok(())
     }
 
-    /// PostgreSQL's processes, which work in their data folder, and what the supervisor had started to prepare it.
+    /// PostgreSQL's processes, which work in their data directory, and what the supervisor had started to prepare it.
     fn strays(&self) -> Vec<Stray> {
-        // A working folder is shown without links.
-        let real =
-            |folder: &Path| std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
-        let (data, draft) = (real(self.data), real(&self.instance.folder).join("initdb"));
+        // A working directory is shown without links.
+        let real = |dir: &Path| std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
+        let (data, draft) = (real(self.data), real(&self.instance.dir).join("initdb"));
         let supervisor = self.instance.owner().map(|owner| owner.pid);
         let is_named = |argument: &String| {
             let argument = Path::new(argument);
-            argument.starts_with(&self.instance.folder) || argument.starts_with(self.data)
+            argument.starts_with(&self.instance.dir) || argument.starts_with(self.data)
         };
         let duty = |running: &Running| {
-            let folder = running.folder().filter(|_| running.command == "postgres");
-            match folder {
-                Some(folder) if folder == data => Some(Duty::Serve),
-                Some(folder) if folder == draft => Some(Duty::Bootstrap),
+            let dir = running.dir().filter(|_| running.command == "postgres");
+            match dir {
+                Some(dir) if dir == data => Some(Duty::Serve),
+                Some(dir) if dir == draft => Some(Duty::Bootstrap),
                 _ if Some(running.group) == supervisor
                     && running.arguments().iter().any(is_named) =>
                 {
@@ -174,7 +173,7 @@ impl Orphan<'_> {
         strays.collect()
     }
 
-    /// A killed postmaster leaves its System V segment. `line` holds its key, which is the data folder's inode or
+    /// A killed postmaster leaves its System V segment. `line` holds its key, which is the data directory's inode or
     /// one of the next numbers, and its identifier.
     fn free(&self, line: &str) {
         let mut words = line.split_whitespace();
@@ -196,44 +195,44 @@ impl Orphan<'_> {
     }
 }
 
-/// Removes what a dead server's tablespaces hold outside its data folder, as `native.sh` does.
+/// Removes what a dead server's tablespaces hold outside its data directory, as `native.sh` does.
 async fn remove_tablespaces(data: &Path) -> Result<()> {
     let Ok(major) = std::fs::read_to_string(data.join("PG_VERSION")) else {
         return Ok(());
     };
     let prefix = format!("PG_{}_", major.trim());
-    let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let entries = |dir: &Path| std::fs::read_dir(dir).into_iter().flatten().flatten();
     for link in entries(&data.join("pg_tblspc")).filter(|entry| entry.path().is_symlink()) {
-        for folder in entries(&link.path())
+        for dir in entries(&link.path())
             .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
         {
-            remove(&folder.path()).await?;
+            remove(&dir.path()).await?;
         }
     }
     Ok(())
 }
 
-/// Removes a folder into which a process may still write, whose end takes a moment.
-pub(super) async fn remove(folder: &Path) -> Result<()> {
+/// Removes a directory into which a process may still write, whose end takes a moment.
+pub(super) async fn remove(dir: &Path) -> Result<()> {
     let mut patience = Patience::new("removing a dead server", END_TIMEOUT);
     loop {
-        match std::fs::remove_dir_all(folder) {
+        match std::fs::remove_dir_all(dir) {
             Ok(()) => return Ok(()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
                 patience
-                    .pause(format!("{}: {error}", folder.display()))
+                    .pause(format!("{}: {error}", dir.display()))
                     .await?;
             }
             Err(error) => {
                 return Err(Error::new(
-                    ErrorKind::StateFolder,
-                    format!("{} cannot be removed", folder.display()),
+                    ErrorKind::StateDir,
+                    format!("{} cannot be removed", dir.display()),
                 )
                 .with_source(error)
                 .with_help(format!(
                     "a dead server left it; remove it with `rm -rf {}`",
-                    folder.display()
+                    dir.display()
                 )));
             }
         }

@@ -53,5 +53,5 @@ fn leads_somewhere(registry: &Registry, path: &Path) -> bool {
         return true;
     };
     let pointer = serde_json::from_slice::<Pointer>(&text);
-    pointer.is_ok_and(|pointer| registry.instance(&pointer.instance).folder.exists())
+    pointer.is_ok_and(|pointer| registry.instance(&pointer.instance).dir.exists())
 }

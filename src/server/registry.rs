@@ -1,11 +1,11 @@
 //! Shares one server among all processes that want the same settings.
 //!
-//! Every server has an instance folder that its supervisor creates and removes. Its files tell its story:
+//! Every server has an instance directory that its supervisor creates and removes. Its files tell its story:
 //! `owner` holds the supervisor's mark, `deputy` that of the shell that takes over when the supervisor is killed,
 //! `server` what a later start needs to take the server over when both were killed, `leases/` a file for each user,
 //! `log` the server's output; `serving` is
 //! renamed to `retiring` for the moment in which the supervisor decides to end, and is gone when the server died.
-//! While the folder is half made or half removed, the owner's mark is a part of its name: it never lacks one.
+//! While the directory is half made or half removed, the owner's mark is a part of its name: it never lacks one.
 //! A pointer file names the instance in use. A lock is held for start-up only.
 
 use std::fs::{File, Permissions, TryLockError};
@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::sharing::Sharing;
-use super::state::StateFolder;
+use super::state::StateDir;
 use crate::config::Plan;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::{short_hash, short_id};
@@ -25,12 +25,12 @@ use crate::process::ProcessMark;
 use crate::scarcity::Scarcity;
 use crate::wait::Patience;
 
-/// Raised whenever files in the state folder change their meaning.
+/// Raised whenever files in the state directory change their meaning.
 const FORMAT: u32 = 3;
-/// Stands before the owner's mark in the name of an instance folder that is half made or half removed.
+/// Stands before the owner's mark in the name of an instance directory that is half made or half removed.
 const PASSING: &str = ".of.";
 
-/// A file in the folder of a server that its users may use on, and that no process may join.
+/// A file in the directory of a server that its users may use on, and that no process may join.
 const SPOILT: &str = "spoilt";
 
 /// What two plans must agree on to share a server.
@@ -84,7 +84,7 @@ impl ServerKey {
         format!("{}.{}", self.0, short_id())
     }
 
-    fn pointer(&self, state: &StateFolder) -> PathBuf {
+    fn pointer(&self, state: &StateDir) -> PathBuf {
         state.servers().join(format!("{}.json", self.0))
     }
 }
@@ -97,7 +97,7 @@ pub(crate) struct Pointer {
     pub(crate) version: String,
     /// How many connections tests may have, so that a process need not ask the server.
     pub(crate) connections: usize,
-    /// Where a container's port is published; none for a server with a socket in the instance folder.
+    /// Where a container's port is published; none for a server with a socket in the instance directory.
     pub(crate) port: Option<PublishedPort>,
     /// Why this backend runs it.
     pub(crate) reason: String,
@@ -115,10 +115,10 @@ pub(crate) struct PublishedPort {
     pub(crate) engine: String,
 }
 
-/// The part of the state folder that concerns one server key.
+/// The part of the state directory that concerns one server key.
 #[derive(Debug, Clone)]
 pub(crate) struct Registry {
-    pub(crate) state: StateFolder,
+    pub(crate) state: StateDir,
     pub(crate) key: ServerKey,
 }
 
@@ -134,7 +134,7 @@ impl Registry {
     pub(crate) fn write_pointer(&self, pointer: &Pointer) -> Result<()> {
         let path = self.pointer_path();
         // Goes with the instance, if we are killed between the two steps.
-        let draft = self.instance(&pointer.instance).folder.join("pointer");
+        let draft = self.instance(&pointer.instance).dir.join("pointer");
         let text = serde_json::to_vec(pointer).expect("a pointer holds plain values");
         let published = std::fs::write(&draft, text)
             // Whatever the umask is: the supervisor reads it, as the server's user, before it removes it.
@@ -182,7 +182,7 @@ impl Registry {
         .await
     }
 
-    /// Takes the lock that one sweep of this state folder holds, whatever its key: two at once could take one server over
+    /// Takes the lock that one sweep of this state directory holds, whatever its key: two at once could take one server over
     /// twice.
     pub(crate) async fn sweep_lock(&self, limit: Duration) -> Result<StartLock> {
         self.lock_named(
@@ -202,7 +202,7 @@ impl Registry {
             .open(&path)
             .map_err(|error| {
                 Error::new(
-                    ErrorKind::StateFolder,
+                    ErrorKind::StateDir,
                     format!("{} could not be opened", path.display()),
                 )
                 .with_source(error)
@@ -211,7 +211,7 @@ impl Registry {
         file.set_permissions(Permissions::from_mode(0o600))
             .map_err(|error| {
                 Error::new(
-                    ErrorKind::StateFolder,
+                    ErrorKind::StateDir,
                     format!("{} is not ours", path.display()),
                 )
                 .with_source(error)
@@ -227,7 +227,7 @@ impl Registry {
                 }
                 Err(TryLockError::Error(error)) => {
                     let message = format!("{} cannot be locked", path.display());
-                    return Err(Error::new(ErrorKind::StateFolder, message).with_source(error));
+                    return Err(Error::new(ErrorKind::StateDir, message).with_source(error));
                 }
             }
         }
@@ -235,23 +235,19 @@ impl Registry {
 
     pub(crate) fn instance(&self, name: &str) -> Instance {
         Instance {
-            folder: self.state.servers().join(name),
+            dir: self.state.servers().join(name),
         }
     }
 
-    /// Every instance folder, of this key and of others, also half made and half removed ones.
+    /// Every instance directory, of this key and of others, also half made and half removed ones.
     pub(crate) fn instances(&self) -> Vec<Instance> {
         let Ok(entries) = std::fs::read_dir(self.state.servers()) else {
             return Vec::new();
         };
-        let folders = entries
+        let dirs = entries
             .flatten()
             .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        folders
-            .map(|entry| Instance {
-                folder: entry.path(),
-            })
-            .collect()
+        dirs.map(|entry| Instance { dir: entry.path() }).collect()
     }
 
     pub(crate) fn is_of_this_key(&self, instance: &Instance) -> bool {
@@ -273,17 +269,17 @@ pub(crate) enum Health {
     Retiring,
     /// The server ended by itself; its supervisor keeps the log for those who ask.
     ServerDead,
-    /// Its supervisor is making or removing the folder.
+    /// Its supervisor is making or removing the directory.
     Passing,
     /// Nobody looks after it any more.
     Orphaned,
     Gone,
 }
 
-/// One server's folder.
+/// One server's directory.
 #[derive(Debug, Clone)]
 pub(crate) struct Instance {
-    pub(crate) folder: PathBuf,
+    pub(crate) dir: PathBuf,
 }
 
 /// Whether the process of a mark lives. One that a limit of our own keeps us from reading may be anybody's who does.
@@ -296,30 +292,30 @@ fn may_live(mark: std::io::Result<Option<ProcessMark>>) -> bool {
 
 impl Instance {
     pub(crate) fn name(&self) -> String {
-        self.folder
+        self.dir
             .file_name()
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default()
     }
 
     pub(crate) fn log(&self) -> PathBuf {
-        self.folder.join("log")
+        self.dir.join("log")
     }
 
     pub(crate) fn health(&self) -> Health {
-        if !self.folder.exists() {
+        if !self.dir.exists() {
             return Health::Gone;
         }
         // The deputy of a killed supervisor takes over within a second.
         if !may_live(self.mark()) && !may_live(self.mark_in("deputy")) {
             // Removed by its owner between two looks, it is no orphan.
-            return if self.folder.exists() {
+            return if self.dir.exists() {
                 Health::Orphaned
             } else {
                 Health::Gone
             };
         }
-        let has = |name: &str| self.folder.join(name).exists();
+        let has = |name: &str| self.dir.join(name).exists();
         if has(SPOILT) {
             return Health::ServerDead;
         }
@@ -342,7 +338,7 @@ impl Instance {
         self.mark().ok().flatten()
     }
 
-    /// The supervisor's mark: in the folder's name while it is half made or half removed, else in a file.
+    /// The supervisor's mark: in the directory's name while it is half made or half removed, else in a file.
     fn mark(&self) -> std::io::Result<Option<ProcessMark>> {
         match self.name().split_once(PASSING) {
             Some((_, mark)) => Ok(ProcessMark::parse(mark)),
@@ -351,12 +347,12 @@ impl Instance {
     }
 
     fn mark_in(&self, file: &str) -> std::io::Result<Option<ProcessMark>> {
-        std::fs::read_to_string(self.folder.join(file)).map(|text| ProcessMark::parse(&text))
+        std::fs::read_to_string(self.dir.join(file)).map(|text| ProcessMark::parse(&text))
     }
 
     /// Whether a living process uses the server, or it is kept until a moment that has not come.
     pub(crate) fn is_leased(&self) -> bool {
-        match std::fs::read_dir(self.folder.join("leases")) {
+        match std::fs::read_dir(self.dir.join("leases")) {
             Ok(entries) => {
                 let mut names = entries
                     .flatten()
@@ -376,8 +372,7 @@ impl Instance {
     ///
     /// The lease is written before the look: a supervisor that decides to end afterwards sees it.
     pub(crate) async fn lease(&self) -> Result<Option<ServerLease>> {
-        let Ok(lease) = ServerLease::write(&self.folder.join("leases"), &LeaseName::process())
-        else {
+        let Ok(lease) = ServerLease::write(&self.dir.join("leases"), &LeaseName::process()) else {
             return Ok(None);
         };
         let mut patience = Patience::new(
@@ -389,7 +384,7 @@ impl Instance {
                 Health::Serving => return Ok(Some(lease)),
                 Health::Retiring => {
                     patience
-                        .pause(format!("{} is retiring", self.folder.display()))
+                        .pause(format!("{} is retiring", self.dir.display()))
                         .await?
                 }
                 Health::ServerDead | Health::Passing | Health::Orphaned | Health::Gone => {
@@ -403,12 +398,12 @@ impl Instance {
     #[cfg(feature = "container")]
     pub(crate) fn give_up(&self) {
         // When the file is gone already, the keeper knows.
-        let _ = std::fs::remove_file(self.folder.join("serving"));
+        let _ = std::fs::remove_file(self.dir.join("serving"));
     }
 
     /// What was written down before the first build, unless that is now.
     pub(super) fn first_state(&self, now: &str) -> Result<Option<String>> {
-        let path = self.folder.join("first-state");
+        let path = self.dir.join("first-state");
         let failed = |error| {
             Error::new(
                 ErrorKind::ServerLost,
@@ -422,7 +417,7 @@ impl Instance {
             Err(error) => return Err(failed(error)),
         }
         // Under its name it is complete, also when this process is killed.
-        let draft = self.folder.join(format!("first-state.{}", short_id()));
+        let draft = self.dir.join(format!("first-state.{}", short_id()));
         std::fs::write(&draft, now)
             .and_then(|()| std::fs::rename(&draft, &path))
             .map_err(failed)?;
@@ -431,21 +426,22 @@ impl Instance {
 
     /// Keeps newcomers from joining.
     pub(super) fn spoil(&self) {
-        if let Err(error) = File::create(self.folder.join(SPOILT)) {
+        if let Err(error) = File::create(self.dir.join(SPOILT)) {
             tracing::warn!(%error, "a server that cannot be used again stays in the registry");
         }
     }
 
     /// Keeps the server until a moment, beyond the life of this process.
     pub(crate) fn hold_for(&self, term: Duration) -> Result<()> {
-        let lease = ServerLease::write(&self.folder.join("leases"), &LeaseName::until(term))
-            .map_err(|error| {
+        let lease = ServerLease::write(&self.dir.join("leases"), &LeaseName::until(term)).map_err(
+            |error| {
                 Error::new(
                     ErrorKind::ServerLost,
                     "the server is no longer there to be kept",
                 )
                 .with_source(error)
-            })?;
+            },
+        )?;
         // The supervisor removes it when the term is over.
         std::mem::forget(lease);
         Ok(())
@@ -505,8 +501,8 @@ pub(crate) struct ServerLease {
 }
 
 impl ServerLease {
-    fn write(folder: &Path, name: &LeaseName) -> std::io::Result<Self> {
-        let path = folder.join(&name.0);
+    fn write(dir: &Path, name: &LeaseName) -> std::io::Result<Self> {
+        let path = dir.join(&name.0);
         File::create_new(&path)?;
         Ok(Self { path })
     }
@@ -514,7 +510,7 @@ impl ServerLease {
     /// The lease that the supervisor writes in our name when it starts.
     pub(crate) fn written_by_supervisor(instance: &Instance, name: &LeaseName) -> Self {
         Self {
-            path: instance.folder.join("leases").join(&name.0),
+            path: instance.dir.join("leases").join(&name.0),
         }
     }
 }

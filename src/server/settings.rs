@@ -22,7 +22,7 @@ pub(crate) fn tuned(major: u32, users: &BTreeMap<String, String>) -> BTreeMap<St
         // A copy flushes every dirty buffer of the server first: few buffers, quick copies.
         ("shared_buffers", "32MB"),
         ("max_connections", "200"),
-        // Segments in the data folder go with it, also when the server is killed.
+        // Segments in the data directory go with it, also when the server is killed.
         ("dynamic_shared_memory_type", "mmap"),
         ("log_min_error_statement", "error"),
         ("log_line_prefix", PREFIX),

@@ -1,4 +1,4 @@
-//! The folder below which sockets, leases, locks and the initdb cache live.
+//! The directory below which sockets, leases, locks and the initdb cache live.
 
 use std::fs::{DirBuilder, Permissions};
 use std::io::ErrorKind as IoErrorKind;
@@ -14,19 +14,19 @@ use crate::process::Account;
 /// Bytes that a socket's path may have: `sun_path` holds one more for the terminating zero.
 const SOCKET_PATH_LIMIT: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
-/// The state folder, checked and with its parts in place.
+/// The state directory, checked and with its parts in place.
 #[derive(Debug, Clone)]
-pub(crate) struct StateFolder {
+pub(crate) struct StateDir {
     root: PathBuf,
     mark: String,
 }
 
-impl StateFolder {
+impl StateDir {
     /// Creates what is missing and refuses what somebody else could have prepared for us.
     ///
     /// # Errors
-    /// [`ErrorKind::StateFolder`]: the folder is a link, belongs to someone else or cannot be written, its parent does not
-    /// exist, or another user could put a folder in its place.
+    /// [`ErrorKind::StateDir`]: the directory is a link, belongs to someone else or cannot be written, its parent does not
+    /// exist, or another user could put a directory in its place.
     pub(crate) fn open(root: &Path, account: Option<Account>) -> Result<Self> {
         let state = Self {
             root: root.to_owned(),
@@ -35,17 +35,17 @@ impl StateFolder {
         // Another user must pass through, not look inside.
         let mode = if account.is_some() { 0o711 } else { 0o700 };
         check_parents(root)?;
-        own_folder(root, mode, account::own_uid())?;
+        own_dir(root, mode, account::own_uid())?;
         if let Some(barrier) = account::barrier(root, account) {
             return Err(Error::new(
-                ErrorKind::StateFolder,
+                ErrorKind::StateDir,
                 format!("the server's user cannot reach {}: {} is closed to it", root.display(), barrier.display()),
             )
-            .with_help("set EBBTIDE_STATE_DIR to a folder that every user can reach, for example below /tmp"));
+            .with_help("set EBBTIDE_STATE_DIR to a directory that every user can reach, for example below /tmp"));
         }
-        own_folder(&state.locks(), 0o700, account::own_uid())?;
-        servers_folder(&state.servers(), account)?;
-        servers_folder(&state.cache(), account)?;
+        own_dir(&state.locks(), 0o700, account::own_uid())?;
+        servers_dir(&state.servers(), account)?;
+        servers_dir(&state.cache(), account)?;
         let metadata = std::fs::metadata(root).map_err(|error| unusable(root, error))?;
         Ok(Self {
             mark: format!("{:x}-{:x}", metadata.dev(), metadata.ino()),
@@ -53,7 +53,7 @@ impl StateFolder {
         })
     }
 
-    /// Names this folder and no other, by whatever path it is reached.
+    /// Names this directory and no other, by whatever path it is reached.
     pub(crate) fn mark(&self) -> &str {
         &self.mark
     }
@@ -71,10 +71,10 @@ impl StateFolder {
     }
 }
 
-/// Refuses a folder whose sockets could not be named to PostgreSQL and to the driver.
+/// Refuses a directory whose sockets could not be named to PostgreSQL and to the driver.
 ///
 /// # Errors
-/// [`ErrorKind::StateFolder`]: a socket's path would be too long, or holds what one of the two cannot read.
+/// [`ErrorKind::StateDir`]: a socket's path would be too long, or holds what one of the two cannot read.
 pub(super) fn check_for_sockets(root: &Path) -> Result<()> {
     let longest = root
         .join("servers/00000000.00000000")
@@ -85,7 +85,7 @@ pub(super) fn check_for_sockets(root: &Path) -> Result<()> {
         let message = format!(
             "a socket below {root} would have a path of {length} bytes; the system's limit is {SOCKET_PATH_LIMIT}"
         );
-        return Err(Error::new(ErrorKind::StateFolder, message)
+        return Err(Error::new(ErrorKind::StateDir, message)
             .with_help("set EBBTIDE_STATE_DIR to a shorter path, for example /tmp/ebbtide"));
     }
     // The driver and URLs take text; the server writes the path as one line of `postmaster.pid`.
@@ -99,13 +99,13 @@ pub(super) fn check_for_sockets(root: &Path) -> Result<()> {
     // Escaped: a line break would break the message's line, and other bytes would be lost.
     let shown = root.as_os_str().as_bytes().escape_ascii();
     Err(Error::new(
-        ErrorKind::StateFolder,
+        ErrorKind::StateDir,
         format!("the path of the state directory \"{shown}\" {what}"),
     )
     .with_help("set EBBTIDE_STATE_DIR to a path of printable characters, for example /tmp/ebbtide"))
 }
 
-/// Refuses a folder whose parent does not exist, or that another user could replace.
+/// Refuses a directory whose parent does not exist, or that another user could replace.
 fn check_parents(root: &Path) -> Result<()> {
     let parent = root.parent().unwrap_or(root);
     // Created here, a mistyped TMPDIR would work for root and stay.
@@ -115,101 +115,101 @@ fn check_parents(root: &Path) -> Result<()> {
             root.display(),
             parent.display()
         );
-        Error::new(ErrorKind::StateFolder, message)
+        Error::new(ErrorKind::StateDir, message)
             .with_source(error)
             .with_help(format!(
                 "create {}, or set TMPDIR or EBBTIDE_STATE_DIR to a directory that exists",
                 parent.display()
             ))
     })?;
-    for folder in real.ancestors() {
-        let mode = std::fs::metadata(folder)
-            .map_err(|error| unusable(folder, error))?
+    for dir in real.ancestors() {
+        let mode = std::fs::metadata(dir)
+            .map_err(|error| unusable(dir, error))?
             .mode();
         // Without the sticky bit, who may write a directory may rename what others have in it.
         if mode & 0o002 != 0 && mode & 0o1000 == 0 {
             let message = format!(
                 "every user may replace the state directory {}: {} has mode {:o}, without the sticky bit",
                 root.display(),
-                folder.display(),
+                dir.display(),
                 mode & 0o7777
             );
-            return Err(Error::new(ErrorKind::StateFolder, message).with_help(format!(
+            return Err(Error::new(ErrorKind::StateDir, message).with_help(format!(
                 "run `chmod +t {}` (or `chmod o-w`), or set EBBTIDE_STATE_DIR to a directory below /tmp or your home",
-                folder.display()
+                dir.display()
             )));
         }
     }
     Ok(())
 }
 
-/// Whether a folder exists, is no link, and belongs to the server's user.
-pub(super) fn belongs_to_server(folder: &Path, account: Option<Account>) -> bool {
+/// Whether a directory exists, is no link, and belongs to the server's user.
+pub(super) fn belongs_to_server(dir: &Path, account: Option<Account>) -> bool {
     let owner = account.map_or(account::own_uid(), |account| account.uid);
-    std::fs::symlink_metadata(folder).is_ok_and(|found| found.is_dir() && found.uid() == owner)
+    std::fs::symlink_metadata(dir).is_ok_and(|found| found.is_dir() && found.uid() == owner)
 }
 
-/// Creates the folder if needed, and makes sure that it is ours, is no link, and has this mode.
-pub(crate) fn own_folder(folder: &Path, mode: u32, owner: u32) -> Result<()> {
-    make(folder, mode)?;
-    let metadata = std::fs::symlink_metadata(folder).map_err(|error| unusable(folder, error))?;
+/// Creates the directory if needed, and makes sure that it is ours, is no link, and has this mode.
+pub(crate) fn own_dir(dir: &Path, mode: u32, owner: u32) -> Result<()> {
+    make(dir, mode)?;
+    let metadata = std::fs::symlink_metadata(dir).map_err(|error| unusable(dir, error))?;
     if !metadata.is_dir() || metadata.uid() != owner {
         let what = if metadata.is_dir() {
             format!("belongs to user {}, not {owner}", metadata.uid())
         } else {
-            "is a link or no folder".to_owned()
+            "is a link or no directory".to_owned()
         };
         return Err(Error::new(
-            ErrorKind::StateFolder,
-            format!("{} {what}", folder.display()),
+            ErrorKind::StateDir,
+            format!("{} {what}", dir.display()),
         )
         .with_help(
-            "remove it if you know whose it is, or set EBBTIDE_STATE_DIR to a folder of your own",
+            "remove it if you know whose it is, or set EBBTIDE_STATE_DIR to a directory of your own",
         ));
     }
     if metadata.mode() & 0o777 != mode {
-        std::fs::set_permissions(folder, Permissions::from_mode(mode))
-            .map_err(|error| unusable(folder, error))?;
+        std::fs::set_permissions(dir, Permissions::from_mode(mode))
+            .map_err(|error| unusable(dir, error))?;
     }
     Ok(())
 }
 
-/// Creates the folder if needed, for the server's user, and makes sure that it is theirs and is no link.
-pub(crate) fn servers_folder(folder: &Path, account: Option<Account>) -> Result<()> {
-    make(folder, 0o700)?;
+/// Creates the directory if needed, for the server's user, and makes sure that it is theirs and is no link.
+pub(crate) fn servers_dir(dir: &Path, account: Option<Account>) -> Result<()> {
+    make(dir, 0o700)?;
     // Also after a start that was killed between the two calls.
-    let ours = std::fs::symlink_metadata(folder)
+    let ours = std::fs::symlink_metadata(dir)
         .is_ok_and(|found| found.is_dir() && found.uid() == account::own_uid());
     if ours {
-        account::hand_over(folder, account).map_err(|error| unusable(folder, error))?;
+        account::hand_over(dir, account).map_err(|error| unusable(dir, error))?;
     }
-    own_folder(
-        folder,
+    own_dir(
+        dir,
         0o700,
         account.map_or(account::own_uid(), |account| account.uid),
     )
 }
 
-fn make(folder: &Path, mode: u32) -> Result<()> {
-    match DirBuilder::new().mode(mode).create(folder) {
+fn make(dir: &Path, mode: u32) -> Result<()> {
+    match DirBuilder::new().mode(mode).create(dir) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == IoErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(unusable(folder, error)),
+        Err(error) => Err(unusable(dir, error)),
     }
 }
 
-fn unusable(folder: &Path, error: std::io::Error) -> Error {
+fn unusable(dir: &Path, error: std::io::Error) -> Error {
     let kind = if error.kind() == IoErrorKind::StorageFull {
         ErrorKind::OutOfSpace
     } else {
-        ErrorKind::StateFolder
+        ErrorKind::StateDir
     };
     Error::new(
         kind,
-        format!("the folder {} cannot be used", folder.display()),
+        format!("the directory {} cannot be used", dir.display()),
     )
     .with_source(error)
-    .with_help("make it writable, or set EBBTIDE_STATE_DIR to a folder of your own")
+    .with_help("make it writable, or set EBBTIDE_STATE_DIR to a directory of your own")
 }
 
 #[cfg(test)]
@@ -219,16 +219,16 @@ mod tests {
     #[test]
     fn a_link_and_a_path_too_long_are_refused() {
         let base = std::env::temp_dir().join(format!("ebbtide-unit-{}", crate::names::short_id()));
-        std::fs::create_dir(&base).expect("the temporary folder is writable");
+        std::fs::create_dir(&base).expect("the temporary directory is writable");
         let link = base.join("link");
         std::os::unix::fs::symlink(&base, &link).expect("links can be made");
-        let linked = StateFolder::open(&link, None).expect_err("a link is refused");
+        let linked = StateDir::open(&link, None).expect_err("a link is refused");
         let long =
             check_for_sockets(&base.join("x".repeat(100))).expect_err("the path is too long");
-        std::fs::remove_dir_all(&base).expect("the folder is ours");
-        assert_eq!(linked.kind(), ErrorKind::StateFolder);
+        std::fs::remove_dir_all(&base).expect("the directory is ours");
+        assert_eq!(linked.kind(), ErrorKind::StateDir);
         assert!(
-            linked.to_string().ends_with("is a link or no folder"),
+            linked.to_string().ends_with("is a link or no directory"),
             "{linked}"
         );
         assert!(long.to_string().contains("the system's limit is"), "{long}");

@@ -1,4 +1,4 @@
-//! Starts the shell script that makes an instance folder and outlives us.
+//! Starts the shell script that makes an instance directory and outlives us.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -60,7 +60,7 @@ fn shell(
     // The script is an argument, so that nothing exists on disk before its supervisor does.
     command.arg("-c").arg(script).arg("ebbtide-supervisor");
     command
-        .arg(&instance.folder)
+        .arg(&instance.dir)
         .arg(pointer)
         .arg(linger)
         .arg(lease);

@@ -185,7 +185,7 @@ pub(crate) async fn beyond_reset(world: &World) -> Verdict {
     let database = test.database().await;
     let repeated: Vec<String> = {
         let mut session = test.session().await;
-        // Only a superuser may, except from the folder of plugins.
+        // Only a superuser may, except from the directory of plugins.
         let loaded = session.begin().await;
         let mut loading = loaded.unwrap();
         match run(&mut loading, "load 'auto_explain'").await {

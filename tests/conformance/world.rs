@@ -141,7 +141,7 @@ impl World {
         self.harness.as_ref().unwrap()
     }
 
-    /// The folder with this world's configuration.
+    /// The directory with this world's configuration.
     pub(crate) fn scratch(&self) -> &Scratch {
         &self.scratch
     }

@@ -70,7 +70,7 @@ fn a_client_killed_while_the_engine_creates_leaves_no_container() {
 }
 
 #[test]
-fn a_client_killed_before_the_engine_hears_of_a_container_leaves_no_folder() {
+fn a_client_killed_before_the_engine_hears_of_a_container_leaves_no_directory() {
     if !contained(here!()) {
         return;
     }

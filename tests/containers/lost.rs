@@ -54,7 +54,7 @@ async fn a_test_whose_container_is_killed_is_told_and_the_next_harness_starts_an
 }
 
 #[test]
-fn without_its_keeper_a_container_serves_on_and_goes_by_itself_and_the_next_start_sweeps_the_folder()
+fn without_its_keeper_a_container_serves_on_and_goes_by_itself_and_the_next_start_sweeps_the_directory()
  {
     if !contained(here!()) {
         return;
@@ -100,7 +100,9 @@ fn a_keeper_that_is_told_to_end_leaves_the_container_to_its_users() {
         .supervisors()
         .iter()
         .for_each(|keeper| keeper.signal(rustix::process::Signal::TERM));
-    wait_until("the folder is gone", || stage.scene.instances().is_empty());
+    wait_until("the directory is gone", || {
+        stage.scene.instances().is_empty()
+    });
     assert_eq!(first.ask("query select count(*)::text from things"), "0");
     let mut next = stage.puppet();
     assert_eq!(next.ask("start"), "started");

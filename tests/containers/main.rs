@@ -1,6 +1,6 @@
 //! Real processes against real containers: they share them, are killed at every bad moment, and leave nothing behind.
 //!
-//! Every test has a state folder of its own, whose number is a label of its containers, so that it can count what is
+//! Every test has a state directory of its own, whose number is a label of its containers, so that it can count what is
 //! left. Its actors are [`puppet::Puppet`]s, as in `tests/processes`; the engine is asked by [`daemon::Daemon`].
 // What is left is read from `/proc`.
 #![cfg(all(target_os = "linux", feature = "container"))]

@@ -9,9 +9,9 @@ use super::support::{here, wait_until};
 /// Who gives up first when newcomers come.
 #[derive(Debug, Clone, Copy)]
 enum First {
-    /// The folder goes, and the container is still there.
+    /// The directory goes, and the container is still there.
     Keeper,
-    /// The server refuses connections, and the folder says that it serves.
+    /// The server refuses connections, and the directory says that it serves.
     Container,
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn contained(test: &str) -> bool {
     only_on(Backend::Container, test)
 }
 
-/// A state folder of its own in which puppets share containers.
+/// A state directory of its own in which puppets share containers.
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) scene: Scene,
@@ -70,12 +70,12 @@ impl Stage {
 
     /// Keepers have nothing but `curl` to talk to the engine with.
     pub(crate) fn without_commands(self) -> Self {
-        let folder = self.scene.path("bin");
-        std::fs::create_dir(&folder).unwrap();
+        let dir = self.scene.path("bin");
+        std::fs::create_dir(&dir).unwrap();
         for name in ["sh", "sleep", "rm", "mv", "mkdir", "grep", "date", "curl"] {
-            std::os::unix::fs::symlink(program(name), folder.join(name)).unwrap();
+            std::os::unix::fs::symlink(program(name), dir.join(name)).unwrap();
         }
-        self.with("PATH", folder)
+        self.with("PATH", dir)
     }
 
     pub(crate) fn puppet(&self) -> Puppet {
@@ -174,9 +174,9 @@ impl Drop for Stage {
 }
 
 fn program(name: &str) -> PathBuf {
-    let folders = std::env::var_os("PATH").unwrap();
-    let all: Vec<PathBuf> = std::env::split_paths(&folders)
-        .map(|folder| folder.join(name))
+    let dirs = std::env::var_os("PATH").unwrap();
+    let all: Vec<PathBuf> = std::env::split_paths(&dirs)
+        .map(|dir| dir.join(name))
         .collect();
     all.into_iter()
         .find(|path| path.is_file())

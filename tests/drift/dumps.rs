@@ -39,7 +39,7 @@ async fn pg_dump_sees_a_difference_where_the_comparison_does() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Each with the folder of its migrations.
+/// Each with the directory of its migrations.
 const SYSTEMS: [(&str, &str); 5] = [
     ("salon", "migrations"),
     ("archivist", "examples/archivist/migrations"),
@@ -112,11 +112,11 @@ async fn the_five_systems_are_the_same_to_both_when_sqlx_migrates_them() {
 /// The schema in the words of the server's own `pg_dump`, without what a comparison leaves out.
 async fn dump(database: &Database) -> String {
     let find = "select setting from pg_config where name = 'BINDIR'";
-    let folder: String = sqlx::query_scalar(find)
+    let dir: String = sqlx::query_scalar(find)
         .fetch_one(&database.pool())
         .await
         .unwrap();
-    let mut pg_dump = Command::new(Path::new(&folder).join("pg_dump"));
+    let mut pg_dump = Command::new(Path::new(&dir).join("pg_dump"));
     pg_dump.args([
         "--schema-only",
         "--no-owner",

@@ -263,8 +263,8 @@ async fn a_walsender_does_not_keep_a_lane_from_the_next_test() {
         "select pg_create_logical_replication_slot('followed', 'pgoutput'); create publication p for all tables",
     )
     .await;
-    let folder = text(&pool, "select setting from pg_config where name = 'BINDIR'").await;
-    let mut follower = Command::new(Path::new(&folder).join("pg_recvlogical"))
+    let dir = text(&pool, "select setting from pg_config where name = 'BINDIR'").await;
+    let mut follower = Command::new(Path::new(&dir).join("pg_recvlogical"))
         .args([
             "--start",
             "--no-loop",

@@ -333,11 +333,11 @@ fn schema(seed: u64) -> String {
 
 async fn program(database: &Database, name: &str) -> Command {
     let find = "select setting from pg_config where name = 'BINDIR'";
-    let folder: String = sqlx::query_scalar(find)
+    let dir: String = sqlx::query_scalar(find)
         .fetch_one(&database.pool())
         .await
         .unwrap();
-    Command::new(Path::new(&folder).join(name))
+    Command::new(Path::new(&dir).join(name))
 }
 
 /// Everything that `pg_dump` writes, without the database's name and ledger, and without our schema.

@@ -62,7 +62,7 @@ impl Outside {
         Self::with("fsync = off", |_| ()).await
     }
 
-    /// A server with more lines in its configuration, and with what `prepare` does to its data folder.
+    /// A server with more lines in its configuration, and with what `prepare` does to its data directory.
     pub(crate) async fn with(configuration: &str, prepare: impl FnOnce(&Path)) -> Option<Self> {
         let Some(binaries) = binaries() else {
             skip("native", "no PostgreSQL binaries to start a server from");
@@ -71,18 +71,18 @@ impl Outside {
         let scratch = Scratch::new();
         let migration = "create table things (id bigserial primary key, name text unique);";
         scratch.write("migrations/1_things.sql", migration);
-        let (folder, data) = (scratch.path("outside"), scratch.path("outside/data"));
-        std::fs::create_dir(&folder).unwrap();
+        let (dir, data) = (scratch.path("outside"), scratch.path("outside/data"));
+        std::fs::create_dir(&dir).unwrap();
         let account = account();
         if let Some((uid, gid)) = account {
-            chown(&folder, Some(uid), Some(gid)).unwrap();
+            chown(&dir, Some(uid), Some(gid)).unwrap();
         }
         let run = |program: &str| {
             let mut command = Command::new(binaries.join(program));
             if let Some((uid, gid)) = account {
                 command.uid(uid).gid(gid);
             }
-            command.current_dir(&folder);
+            command.current_dir(&dir);
             command
         };
         let made = run("initdb")
@@ -111,7 +111,7 @@ impl Outside {
             .port();
         let ours = format!(
             "port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\n{configuration}\n",
-            folder.display()
+            dir.display()
         );
         std::fs::write(data.join("postgresql.auto.conf"), ours).unwrap();
         prepare(&data);
@@ -119,13 +119,13 @@ impl Outside {
         if let Some((uid, gid)) = account {
             shell.uid(uid).gid(gid);
         }
-        let log = std::fs::File::create(folder.join("log")).unwrap();
+        let log = std::fs::File::create(dir.join("log")).unwrap();
         shell
             .args(["-c", UNTIL_WE_END, "sh"])
             .arg(binaries.join("postgres"))
             .arg("-D")
             .arg(&data)
-            .current_dir(&folder);
+            .current_dir(&dir);
         shell
             .stdin(Stdio::piped())
             .stdout(log.try_clone().unwrap())
@@ -230,7 +230,7 @@ impl Outside {
         self.port
     }
 
-    /// A builder with this folder's migrations, on this server.
+    /// A builder with this directory's migrations, on this server.
     pub(crate) fn builder(&self, url: &str) -> Builder {
         self.scratch.builder().url(url)
     }
@@ -272,7 +272,7 @@ pub(crate) fn account() -> Option<(u32, u32)> {
     Some((fields[2].parse().unwrap(), fields[3].parse().unwrap()))
 }
 
-/// The folder with `initdb` and `postgres`, of the newest version that is installed.
+/// The directory with `initdb` and `postgres`, of the newest version that is installed.
 fn binaries() -> Option<PathBuf> {
     let given = std::env::var_os("EBBTIDE_PG_BIN").map(PathBuf::from);
     let told = Command::new("pg_config").arg("--bindir").output().ok();
@@ -283,8 +283,7 @@ fn binaries() -> Option<PathBuf> {
         .flatten();
     let mut installed: Vec<PathBuf> = installed.map(|entry| entry.path().join("bin")).collect();
     installed.sort();
-    let is_whole =
-        |folder: &PathBuf| folder.join("initdb").is_file() && folder.join("postgres").is_file();
+    let is_whole = |dir: &PathBuf| dir.join("initdb").is_file() && dir.join("postgres").is_file();
     given
         .into_iter()
         .chain(installed.into_iter().rev())

@@ -10,15 +10,15 @@ use super::outside::{Outside, PASSWORD, account, undisturbed};
 use super::support::here;
 use super::support::skip::skip;
 
-/// An authority and a certificate for `localhost` that it signed, as files in the folder.
-fn certify(folder: &Path) -> bool {
+/// An authority and a certificate for `localhost` that it signed, as files in the directory.
+fn certify(dir: &Path) -> bool {
     let script = "openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=authority && \
          openssl req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=localhost && \
          printf 'subjectAltName=DNS:localhost\\nbasicConstraints=CA:FALSE\\n' > server.ext && \
          openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile server.ext -out server.crt";
     Command::new("sh")
         .args(["-c", script])
-        .current_dir(folder)
+        .current_dir(dir)
         .output()
         .is_ok_and(|output| output.status.success())
 }

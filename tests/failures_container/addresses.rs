@@ -143,7 +143,7 @@ async fn without_an_engine_and_without_binaries_both_are_told_with_what_would_me
         no PostgreSQL server binaries found
           tried:
             /nowhere (EBBTIDE_PG_BIN): holds no `postgres`
-          help: install them (Debian, Ubuntu: `apt-get install postgresql`; Fedora: `dnf install postgresql-server postgresql-contrib`; macOS: `brew install postgresql`), or set EBBTIDE_PG_BIN to the folder that holds `postgres` and `initdb`
+          help: install them (Debian, Ubuntu: `apt-get install postgresql`; Fedora: `dnf install postgresql-server postgresql-contrib`; macOS: `brew install postgresql`), or set EBBTIDE_PG_BIN to the directory that holds `postgres` and `initdb`
       help: mend either of the two, or name a server of yours with EBBTIDE_URL
     ");
 }
@@ -160,7 +160,7 @@ fn behind_a_closed_socket(test: &str) {
     let socket = scratch.path("docker.sock");
     let _listener = UnixListener::bind(&socket).unwrap();
     std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o000)).unwrap();
-    // In a folder that everybody can reach, which the build's need not be.
+    // In a directory that everybody can reach, which the build's need not be.
     let executable = scratch.path("tests");
     std::fs::copy(std::env::current_exe().unwrap(), &executable).unwrap();
     let mut child = child(test);

@@ -41,7 +41,7 @@ pub(crate) fn play(child: &mut Command) {
 }
 
 /// The command as a user whom no engine knows; for an ordinary user, as they are. A copy of this executable lies where
-/// everybody can reach it, which the build's folder need not be.
+/// everybody can reach it, which the build's directory need not be.
 pub(crate) fn as_nobody(executable: &Path, command: &Command) -> Command {
     let nobody: &[&str] = &[
         "setpriv",

@@ -1,4 +1,4 @@
-//! The engine of this machine, an image on it, and what is there of a state folder's containers.
+//! The engine of this machine, an image on it, and what is there of a state directory's containers.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
@@ -86,7 +86,7 @@ impl Engine {
         error
     }
 
-    /// Waits until neither a folder nor a container is left of a state folder.
+    /// Waits until neither a directory nor a container is left of a state directory.
     pub(crate) fn wait_until_deserted(&self, scratch: &Scratch) {
         scratch.wait_until_deserted();
         let label = owner(scratch);
@@ -172,15 +172,15 @@ impl Drop for DerivedImage<'_> {
     }
 }
 
-/// The label of the containers of a state folder, and of no others.
+/// The label of the containers of a state directory, and of no others.
 fn owner(scratch: &Scratch) -> String {
-    let folder = std::fs::metadata(scratch.state_dir()).unwrap();
+    let dir = std::fs::metadata(scratch.state_dir()).unwrap();
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     format!(
         "ebbtide.owner={}/{:x}-{:x}",
         boot.split('-').next().unwrap(),
-        folder.dev(),
-        folder.ino()
+        dir.dev(),
+        dir.ino()
     )
 }
 

@@ -10,7 +10,7 @@ use crate::reports::{assert_tells, refused};
 use crate::support::again::{again_as, role};
 use crate::support::{Scratch, here, natively, wait_until};
 
-/// A command that is a script of the test's own, found by its path in its folder.
+/// A command that is a script of the test's own, found by its path in its directory.
 fn script(scratch: &Scratch, text: &str) -> Builder {
     fake_program(scratch, "db/migrate", text);
     let command = MigrationCommand::new(["./migrate", "all"])
@@ -153,8 +153,8 @@ async fn a_command_that_hangs_is_ended_and_the_servers_statement_told() {
 
 #[test]
 fn a_command_ends_with_the_process_that_started_it() {
-    if let Some(folder) = role() {
-        return hang(Path::new(&folder));
+    if let Some(dir) = role() {
+        return hang(Path::new(&dir));
     }
     if !natively(here!()) {
         return;
@@ -178,18 +178,18 @@ fn a_command_ends_with_the_process_that_started_it() {
 }
 
 /// The child's part: its command never ends. The server is one of its own, because its half-made database stays.
-fn hang(folder: &Path) {
-    let db = folder.join("db");
+fn hang(dir: &Path) {
+    let db = dir.join("db");
     let command = MigrationCommand::new(["./migrate"])
         .input(&db)
         .directory(&db);
     let builder = Harness::builder()
-        .config_file(folder.join("ebbtide.toml"))
+        .config_file(dir.join("ebbtide.toml"))
         .without_seeds()
         .migrations(command);
     let builder = builder
         .backend(Backend::Native)
-        .state_dir(folder.join("state"))
+        .state_dir(dir.join("state"))
         .linger(Duration::ZERO);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,4 +1,4 @@
-//! Migrations that do not come from a folder of sqlx's: a program such as Alembic, other tools' folders, plain SQL, a
+//! Migrations that do not come from a directory of sqlx's: a program such as Alembic, other tools' directories, plain SQL, a
 //! function of the test's own.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -10,6 +10,6 @@ mod support;
 
 mod alembic;
 mod commands;
+mod directories;
 mod environment;
-mod folders;
 mod project;

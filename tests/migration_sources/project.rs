@@ -28,13 +28,13 @@ impl Project {
         };
         let scratch = Scratch::new();
         let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/alembic");
-        for folder in ["", "versions"] {
-            for entry in std::fs::read_dir(original.join(folder))
+        for dir in ["", "versions"] {
+            for entry in std::fs::read_dir(original.join(dir))
                 .unwrap()
                 .flatten()
                 .filter(|entry| entry.path().is_file())
             {
-                let name = Path::new("alembic").join(folder).join(entry.file_name());
+                let name = Path::new("alembic").join(dir).join(entry.file_name());
                 scratch.write(
                     name.to_str().unwrap(),
                     &std::fs::read_to_string(entry.path()).unwrap(),

@@ -337,9 +337,9 @@ fn projects_fingerprints_and_users_at_once_see_nothing_of_each_other() {
     let scene = Scene::new();
     let mut puppets: Vec<(usize, Puppet)> = Vec::new();
     for project in 0..3 {
-        let folder = format!("project{project}");
+        let dir = format!("project{project}");
         let place = scene
-            .write(&format!("{folder}.space/README"), "")
+            .write(&format!("{dir}.space/README"), "")
             .parent()
             .unwrap()
             .to_owned();
@@ -350,22 +350,22 @@ fn projects_fingerprints_and_users_at_once_see_nothing_of_each_other() {
              alter role current_user set work_mem = '{}kB'; create table things (id bigserial, name text);",
             512 + project
         );
-        scene.write(&format!("{folder}/1_roles.sql"), &roles);
+        scene.write(&format!("{dir}/1_roles.sql"), &roles);
         let space = format!(
             "-- no-transaction\ncreate tablespace fast location '{}'",
             place.display()
         );
-        scene.write(&format!("{folder}/2_space.sql"), &space);
+        scene.write(&format!("{dir}/2_space.sql"), &space);
         let moved = "alter table things set tablespace fast; insert into things (name) values (current_user)";
-        scene.write(&format!("{folder}/3_moved.sql"), moved);
+        scene.write(&format!("{dir}/3_moved.sql"), moved);
         scene.write(
-            &format!("{folder}/4_system.sql"),
+            &format!("{dir}/4_system.sql"),
             "-- no-transaction\nalter system set work_mem = '9MB'",
         );
         for _ in 0..3 {
             puppets.push((
                 project,
-                scene.puppet_with(&[("EBBTIDE_MIGRATIONS", scene.path(&folder))]),
+                scene.puppet_with(&[("EBBTIDE_MIGRATIONS", scene.path(&dir))]),
             ));
         }
     }
@@ -515,8 +515,8 @@ fn two_users_have_the_same_roles_at_once() {
     let _ = std::fs::remove_dir(format!("/dev/shm/ebbtide-{another_user}"));
 }
 
-/// Makes a folder the server's user's, who is another one when the tests run as root.
-fn give_to_server(folder: &Path) {
+/// Makes a directory the server's user's, who is another one when the tests run as root.
+fn give_to_server(dir: &Path) {
     if rustix::process::geteuid().is_root() {
         let users = std::fs::read_to_string("/etc/passwd").unwrap();
         let server = users
@@ -524,11 +524,11 @@ fn give_to_server(folder: &Path) {
             .find(|line| line.starts_with("postgres:"))
             .unwrap();
         let id = |at: usize| server.split(':').nth(at).unwrap().parse().unwrap();
-        std::os::unix::fs::chown(folder, Some(id(2)), Some(id(3))).unwrap();
+        std::os::unix::fs::chown(dir, Some(id(2)), Some(id(3))).unwrap();
     }
 }
 
-/// Ends the servers of a folder before their linger is over.
+/// Ends the servers of a directory before their linger is over.
 fn dismiss(scratch: &Scratch) {
     let servers = scratch.state_dir().join("servers");
     wait_until("the servers have ended", || {

@@ -59,7 +59,7 @@ async fn a_build_whose_process_was_killed_is_done_again_by_the_next() {
         scene
             .instances()
             .iter()
-            .any(|folder| folder.join(".s.PGSQL.5432").exists())
+            .any(|dir| dir.join(".s.PGSQL.5432").exists())
     });
     let mut admin = scene.admin().await;
     let count = "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and datname like 'ebbtide\\_b\\_%'";

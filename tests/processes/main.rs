@@ -1,6 +1,6 @@
 //! Real processes against a real server: they share it, are killed at every bad moment, and leave nothing behind.
 //!
-//! Every scenario has a state folder of its own, so that it can count what is left, and every actor in it is a
+//! Every scenario has a state directory of its own, so that it can count what is left, and every actor in it is a
 //! [`puppet::Puppet`]: this very executable, run again, which does what it is told on its standard input.
 // What is left is read from `/proc`.
 #![cfg(target_os = "linux")]

@@ -104,7 +104,7 @@ async fn a_directory_in_memory_that_cannot_be_ours_means_disk() {
         data.display()
     );
     let error = not_started(&scratch, scratch.lonely().storage(Storage::Memory)).await;
-    assert_eq!(error.kind(), ErrorKind::StateFolder, "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::StateDir, "{error:?}");
     assert!(
         error
             .help()
@@ -117,7 +117,7 @@ async fn a_directory_in_memory_that_cannot_be_ours_means_disk() {
         settings.add_filter(r"ebbtide-\d+", "ebbtide-[UID]");
         settings.bind(|| {
             insta::assert_snapshot!(format!("{error:?}"), @"
-            data cannot be kept in memory: /dev/shm/ebbtide-[UID] is a link or no folder
+            data cannot be kept in memory: /dev/shm/ebbtide-[UID] is a link or no directory
               help: set EBBTIDE_STORAGE=auto or disk, or remove /dev/shm/ebbtide-[UID] if you know whose it is
             ");
         });
@@ -142,7 +142,7 @@ async fn a_state_directory_that_no_socket_can_be_named_in_is_refused() {
     }
     let scratch = Scratch::new();
     let error = not_started(&scratch, scratch.lonely().state_dir(scratch.path("a\nb"))).await;
-    assert_report!(scratch, error, StateFolder, @r#"
+    assert_report!(scratch, error, StateDir, @r#"
     the path of the state directory "[SCRATCH]/a\nb" holds a line break or another control character
       help: set EBBTIDE_STATE_DIR to a path of printable characters, for example /tmp/ebbtide
     "#);
@@ -153,7 +153,7 @@ async fn a_state_directory_that_no_socket_can_be_named_in_is_refused() {
             .state_dir(scratch.path("").join(OsStr::from_bytes(b"a\xff"))),
     )
     .await;
-    assert_report!(scratch, error, StateFolder, @r#"
+    assert_report!(scratch, error, StateDir, @r#"
     the path of the state directory "[SCRATCH]/a\xff" is not valid UTF-8
       help: set EBBTIDE_STATE_DIR to a path of printable characters, for example /tmp/ebbtide
     "#);
@@ -195,7 +195,7 @@ async fn a_state_directory_without_a_parent_is_not_made_up() {
     )
     .await;
     assert!(!scratch.path("tpm").exists());
-    assert_report!(scratch, error, StateFolder, @"
+    assert_report!(scratch, error, StateDir, @"
     the state directory [SCRATCH]/tpm/ebbtide-0 has no parent: [SCRATCH]/tpm
       caused by: No such file or directory (os error 2)
       help: create [SCRATCH]/tpm, or set TMPDIR or EBBTIDE_STATE_DIR to a directory that exists
@@ -216,7 +216,7 @@ async fn a_parent_that_every_user_may_write_needs_the_sticky_bit() {
     mode(0o777);
     let error = not_started(&scratch, scratch.lonely().state_dir(&state)).await;
     assert!(!state.exists());
-    assert_report!(scratch, error, StateFolder, @"
+    assert_report!(scratch, error, StateDir, @"
     every user may replace the state directory [SCRATCH]/open/inner/state: [SCRATCH]/open has mode 777, without the sticky bit
       help: run `chmod +t [SCRATCH]/open` (or `chmod o-w`), or set EBBTIDE_STATE_DIR to a directory below /tmp or your home
     ");

@@ -1,4 +1,4 @@
-//! A state folder of its own, and what is to be seen of it from outside: files, processes, shared memory.
+//! A state directory of its own, and what is to be seen of it from outside: files, processes, shared memory.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -17,7 +17,7 @@ use super::support::{Scratch, names_in, wait_until};
 /// Units of a process's start time in a second, the same on all of Linux's machines.
 const USER_HZ: u64 = 100;
 
-/// A folder with a state folder, a configuration and a migration, on which puppets play.
+/// A directory with a state directory, a configuration and a migration, on which puppets play.
 #[derive(Debug)]
 pub(crate) struct Scene {
     scratch: Scratch,
@@ -112,7 +112,7 @@ impl Scene {
         Puppet::start(environment, self.path(&format!("puppet.{number}")))
     }
 
-    /// An ordinary user's number, and a puppet of theirs with a state folder of its own. Nothing where this is not root, or that
+    /// An ordinary user's number, and a puppet of theirs with a state directory of its own. Nothing where this is not root, or that
     /// user cannot run this executable.
     pub(crate) fn puppet_of_another_user(&self) -> Option<(u32, Puppet)> {
         let users = std::fs::read_to_string("/etc/passwd").unwrap();
@@ -159,7 +159,7 @@ impl Scene {
         self.state().join("servers")
     }
 
-    /// Everything in the folder of servers that is a folder.
+    /// Everything in the directory of servers that is a directory.
     pub(crate) fn instances(&self) -> Vec<PathBuf> {
         let servers = self.servers();
         names_in(&servers)
@@ -179,14 +179,14 @@ impl Scene {
         Running::on(&self.instances()[0])
     }
 
-    /// Processes that work for this scene's servers: they name its state folder as an argument or work below it.
+    /// Processes that work for this scene's servers: they name its state directory as an argument or work below it.
     pub(crate) fn processes(&self) -> Vec<Seen> {
         let state = self.state();
         let ours = |seen: &Seen| {
             let below = |text: &str| text.starts_with(&*state.to_string_lossy());
             seen.words.iter().any(|word| below(word))
-                || below(&seen.folder)
-                || self.memory_holds(&seen.folder)
+                || below(&seen.dir)
+                || self.memory_holds(&seen.dir)
         };
         processes().into_iter().filter(ours).collect()
     }
@@ -207,11 +207,11 @@ impl Scene {
 
     /// The shells that an instance names as its owner, in its file or in its own name.
     pub(crate) fn supervisors(&self) -> Vec<Seen> {
-        let owners = self.instances().into_iter().filter_map(|folder| {
-            let name = folder.file_name()?.to_string_lossy().into_owned();
+        let owners = self.instances().into_iter().filter_map(|dir| {
+            let name = dir.file_name()?.to_string_lossy().into_owned();
             let owner = match name.split_once(".of.") {
                 Some((_, mark)) => mark.to_owned(),
-                None => std::fs::read_to_string(folder.join("owner")).ok()?,
+                None => std::fs::read_to_string(dir.join("owner")).ok()?,
             };
             Some(owner.split('.').next()?.to_owned())
         });
@@ -222,7 +222,7 @@ impl Scene {
             .collect()
     }
 
-    /// Data folders of this scene in memory.
+    /// Data directories of this scene in memory.
     fn data_in_memory(&self) -> Vec<String> {
         names_in(&memory())
             .into_iter()
@@ -230,15 +230,15 @@ impl Scene {
             .collect()
     }
 
-    fn memory_holds(&self, folder: &str) -> bool {
-        folder.starts_with(&*memory().join(self.mark()).to_string_lossy())
+    fn memory_holds(&self, dir: &str) -> bool {
+        dir.starts_with(&*memory().join(self.mark()).to_string_lossy())
     }
 
-    /// The name of every data folder in memory begins with its state folder's device and inode.
+    /// The name of every data directory in memory begins with its state directory's device and inode.
     fn mark(&self) -> String {
         match std::fs::metadata(self.state()) {
             Ok(found) => format!("{:x}-{:x}.", found.dev(), found.ino()),
-            Err(_) => "no state folder yet".into(),
+            Err(_) => "no state directory yet".into(),
         }
     }
 
@@ -272,9 +272,9 @@ impl Scene {
 
     /// A superuser's session on the server, as soon as it answers.
     pub(crate) async fn admin(&self) -> PgConnection {
-        let folder = self.instances().remove(0);
+        let dir = self.instances().remove(0);
         let options = PgConnectOptions::new_without_pgpass()
-            .socket(folder)
+            .socket(dir)
             .port(5432)
             .ssl_mode(PgSslMode::Disable);
         let options = options.username("postgres").database("postgres");
@@ -419,25 +419,25 @@ pub(crate) struct Seen {
     pid: String,
     started: String,
     pub(crate) words: Vec<String>,
-    folder: String,
+    dir: String,
 }
 
 impl Seen {
     /// Nothing for a process that has ended.
     fn of(pid: &str) -> Option<Self> {
-        let folder = Path::new("/proc").join(pid);
+        let dir = Path::new("/proc").join(pid);
         let started = started(pid)?;
-        let words = std::fs::read(folder.join("cmdline")).ok()?;
+        let words = std::fs::read(dir.join("cmdline")).ok()?;
         let words = words
             .split(|byte| *byte == 0)
             .map(|word| String::from_utf8_lossy(word).into_owned())
             .collect();
-        let folder = std::fs::read_link(folder.join("cwd")).unwrap_or_default();
+        let dir = std::fs::read_link(dir.join("cwd")).unwrap_or_default();
         Some(Self {
             pid: pid.to_owned(),
             started,
             words,
-            folder: folder.to_string_lossy().into_owned(),
+            dir: dir.to_string_lossy().into_owned(),
         })
     }
 

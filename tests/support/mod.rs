@@ -28,7 +28,7 @@ pub(crate) use again::here;
 pub use backend::{natively, only_on};
 pub use salon::salon;
 
-/// A folder with files of its own, removed at the end.
+/// A directory with files of its own, removed at the end.
 #[derive(Debug)]
 pub struct Scratch {
     root: PathBuf,
@@ -50,7 +50,7 @@ impl Scratch {
         self.root.join(name)
     }
 
-    /// Writes a file, in folders that are made for it.
+    /// Writes a file, in directories that are made for it.
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.root.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -58,7 +58,7 @@ impl Scratch {
         path
     }
 
-    /// A builder that knows this folder's `ebbtide.toml`, `migrations` and `seeds` and nothing of this repository's,
+    /// A builder that knows this directory's `ebbtide.toml`, `migrations` and `seeds` and nothing of this repository's,
     /// on the server that all tests share.
     pub fn builder(&self) -> Builder {
         let builder = Harness::builder().config_file(self.path("ebbtide.toml"));
@@ -88,7 +88,7 @@ impl Scratch {
         self.root.join("state")
     }
 
-    /// Waits until no server lives in this folder any more.
+    /// Waits until no server lives in this directory any more.
     pub fn wait_until_deserted(&self) {
         let servers = self.state_dir().join("servers");
         wait_until("the servers are gone", || names_in(&servers).is_empty());
@@ -114,15 +114,15 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-pub fn names_in(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+pub fn names_in(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     entries
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect()
 }
 
 /// For the server's user, where the tests run as root.
-fn open_to_all(folder: &Path) {
+fn open_to_all(dir: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();
 }

@@ -83,7 +83,7 @@ async fn substitute() -> Result<&'static Harness, Error> {
             .extensions(["pg_trgm"])
             .migrations(scratch.path("migrations"))
             .build()?;
-        // The folder is read here, and not needed any more.
+        // The directory is read here, and not needed any more.
         harness.provision().await?;
         Ok(harness)
     };

@@ -1,4 +1,4 @@
-//! diesel's migrations, from its folder and embedded.
+//! diesel's migrations, from its directory and embedded.
 
 use std::error::Error;
 
@@ -26,14 +26,14 @@ async fn run_diesel(url: &str) -> Result<(usize, usize), Failure> {
 }
 
 #[tokio::test]
-async fn diesel_finds_nothing_pending_after_its_folder() -> Result<(), Failure> {
+async fn diesel_finds_nothing_pending_after_its_directory() -> Result<(), Failure> {
     let database = from(Migrations::diesel("diesel"))?.database().await?;
     assert_eq!(run_diesel(database.url()).await?, (0, 3));
     Ok(database.close().await?)
 }
 
 #[tokio::test]
-async fn the_folder_is_recognised_and_makes_what_diesel_makes() -> Result<(), Failure> {
+async fn the_directory_is_recognised_and_makes_what_diesel_makes() -> Result<(), Failure> {
     let empty = from(Migrations::None)?.database().await?;
     assert_eq!(
         run_diesel(empty.url()).await?,

@@ -1,4 +1,4 @@
-//! refinery's migrations, from its folder and from its embedded runner.
+//! refinery's migrations, from its directory and from its embedded runner.
 
 use std::error::Error;
 
@@ -34,14 +34,14 @@ async fn run_refinery(url: &str) -> Result<(usize, usize), Box<dyn Error + Send 
 }
 
 #[tokio::test]
-async fn refinery_finds_nothing_to_do_after_its_folder() -> Outcome {
+async fn refinery_finds_nothing_to_do_after_its_directory() -> Outcome {
     let database = from(Migrations::refinery("refinery"))?.database().await?;
     assert_eq!(run_refinery(database.url()).await?, (0, 3));
     Ok(database.close().await?)
 }
 
 #[tokio::test]
-async fn the_folder_is_recognised_and_makes_what_refinery_makes() -> Outcome {
+async fn the_directory_is_recognised_and_makes_what_refinery_makes() -> Outcome {
     let empty: Database = from(Migrations::None)?.database().await?;
     assert_eq!(
         run_refinery(empty.url()).await?,

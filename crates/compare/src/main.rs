@@ -24,9 +24,9 @@ const TESTS: u32 = 300;
 async fn main() -> Result<(), Error> {
     let rounds: usize = std::env::args().nth(1).map_or(Ok(1), |text| text.parse())?;
     let fixture = include_str!("../tests/fixtures/customers.sql");
-    let folder = env!("CARGO_MANIFEST_DIR");
+    let dir = env!("CARGO_MANIFEST_DIR");
     let harness = ebbtide::Harness::builder()
-        .config_file(format!("{folder}/ebbtide.toml"))
+        .config_file(format!("{dir}/ebbtide.toml"))
         .build()?;
     let harness = harness.with_setup(ebbtide::Setup::new().fixture("customers.sql", fixture));
     let server = harness.start().await?;

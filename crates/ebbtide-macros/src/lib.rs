@@ -34,9 +34,9 @@ use function::Function;
 /// | option | meaning |
 /// |---|---|
 /// | `fixtures("a", "b")` | runs `fixtures/a.sql`, then `fixtures/b.sql`, from beside the test's source file |
-/// | `fixtures("../x.sql", "./y.sql")` | paths of more than one part are used as they are, from the source file's folder |
+/// | `fixtures("../x.sql", "./y.sql")` | paths of more than one part are used as they are, from the source file's directory |
 /// | `fixtures(path = "dir", scripts("a", "b"))` | runs `dir/a.sql`, then `dir/b.sql` |
-/// | `migrations = "dir"` | applies the migrations in this folder, from the package's root |
+/// | `migrations = "dir"` | applies the migrations in this directory, from the package's root |
 /// | `migrations = false` | applies none |
 /// | `migrator = "crate::MIGRATOR"` | applies the migrations of this `sqlx::migrate::Migrator` |
 /// | `pool = "sandbox"` | the test gets a transaction that is rolled back |
@@ -93,7 +93,7 @@ use function::Function;
 /// # Errors
 ///
 /// What is wrong with the options or the function is reported all at once. A missing file of a fixture is an error at
-/// its name, a missing folder of migrations likewise, a type that is no argument at the type.
+/// its name, a missing directory of migrations likewise, a type that is no argument at the type.
 #[proc_macro_attribute]
 pub fn test(
     options: proc_macro::TokenStream,

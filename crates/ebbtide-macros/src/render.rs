@@ -84,7 +84,7 @@ fn calls(args: &Args, krate: &Path) -> TokenStream {
     let site = Span::mixed_site();
     let fixtures = args.fixtures.iter().map(fixture);
     let migrations = args.migrations.as_ref().map(|migrations| match migrations {
-        Migrations::Folder(folder) => quote_spanned!(site=> .migrations(#folder)),
+        Migrations::Dir(dir) => quote_spanned!(site=> .migrations(#dir)),
         Migrations::Without => quote_spanned!(site=> .no_migrations()),
         Migrations::Migrator(path) => quote_spanned!(site=> .migrator(&#path)),
     });

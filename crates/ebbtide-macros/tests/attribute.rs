@@ -135,7 +135,7 @@ fn fixtures_are_read_in_their_order(notes: Notes) {
     pool = "sandbox",
     keep
 )]
-fn a_folder_of_migrations(notes: Notes) {
+fn a_directory_of_migrations(notes: Notes) {
     assert_eq!(
         options(&notes),
         "migrations tests/migrations; Sandbox; Always"
@@ -209,8 +209,8 @@ with_values!(by_a_macro, "a", false, Notes, {
 });
 
 macro_rules! with_lists {
-    ($name:ident, $folder:expr, $file:literal, $count:literal) => {
-        #[stand_in::test(crate = "crate::stand_in", fixtures(path = $folder, scripts($file)), expect(rows($name = $count)))]
+    ($name:ident, $dir:expr, $file:literal, $count:literal) => {
+        #[stand_in::test(crate = "crate::stand_in", fixtures(path = $dir, scripts($file)), expect(rows($name = $count)))]
         fn $name(notes: Notes) {
             assert_eq!(options(&notes), "other/c.sql: SELECT 'c';; by_another has 4");
         }

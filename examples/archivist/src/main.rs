@@ -26,7 +26,7 @@ async fn show_where(harness: &Harness) -> Result<(), Error> {
     let database = harness.database().await?;
     let options = database.connect_options();
     let place = match options.get_socket() {
-        Some(folder) => format!("a socket in {}", folder.display()),
+        Some(dir) => format!("a socket in {}", dir.display()),
         None => format!("{}:{}", options.get_host(), options.get_port()),
     };
     println!(

@@ -29,7 +29,7 @@ pub enum ReplayError {
     Schema(#[from] sqlx::Error),
 }
 
-/// Drops the schema `public` with everything in it, and applies the migrations of a folder from the first one on.
+/// Drops the schema `public` with everything in it, and applies the migrations of a directory from the first one on.
 ///
 /// # Errors
 /// See [`ReplayError`]. The schema is gone in any case, and what the migrations before the failing one made is there.

@@ -356,14 +356,14 @@ async fn dropping_the_schema_and_replaying_the_chain_mends_it() {
 
 /// The chain without the migration that creates `users`.
 fn without_users() -> tempfile::TempDir {
-    let folder = tempfile::TempDir::new().unwrap();
+    let dir = tempfile::TempDir::new().unwrap();
     for entry in std::fs::read_dir("migrations").unwrap() {
         let path = entry.unwrap().path();
         if !path.to_string_lossy().ends_with("_users.sql") {
-            std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+            std::fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
         }
     }
-    folder
+    dir
 }
 
 #[tokio::test]
@@ -387,10 +387,10 @@ async fn a_replay_without_users_names_the_first_that_cannot_apply_and_what_it_ne
 
 #[tokio::test]
 async fn provisioning_without_users_names_the_same_migration_and_relation() {
-    let folder = without_users();
+    let dir = without_users();
     let harness = Harness::builder()
         .extension("pg_trgm")
-        .migrations(folder.path())
+        .migrations(dir.path())
         .build()
         .unwrap();
     let error = harness.provision().await.expect_err("users is missing");

@@ -113,7 +113,7 @@ fn is_too_early(error: &sqlx::Error) -> bool {
 
 fn name(options: &PgConnectOptions) -> String {
     match options.get_socket() {
-        Some(folder) => format!("PostgreSQL at {}", folder.display()),
+        Some(dir) => format!("PostgreSQL at {}", dir.display()),
         None => format!(
             "PostgreSQL at {}:{}",
             options.get_host(),

@@ -44,7 +44,7 @@ pub fn variable<T: FromStr>(
     })
 }
 
-/// Reads a `.env` file of the working folder or one above it, if there is one. What is set already stays.
+/// Reads a `.env` file of the working directory or one above it, if there is one. What is set already stays.
 ///
 /// # Errors
 /// The file cannot be read or understood.

@@ -17,7 +17,7 @@ use crate::Error;
 pub struct DatabaseUrl(Url);
 
 impl DatabaseUrl {
-    /// From its parts, which may have any characters. A server that begins with `/` is the folder of a Unix socket.
+    /// From its parts, which may have any characters. A server that begins with `/` is the directory of a Unix socket.
     ///
     /// # Errors
     /// The server's name has characters that a name cannot have.

@@ -71,7 +71,7 @@ fn assemble(variables: &impl Fn(&str) -> Option<String>) -> Result<DatabaseUrl, 
         SettingError::Illegal {
             name: "POSTGRES_SERVER",
             value: server,
-            wanted: "the name or address of a server, or the folder of a socket",
+            wanted: "the name or address of a server, or the directory of a socket",
         }
     })
 }

@@ -175,13 +175,13 @@ fn wrong_types_are_refused_with_both_types_and_legal_values() {
         ),
         (
             "[provision]\nmigrations = true",
-            "ebbtide.toml:2: provision.migrations is true, not a folder, false or a table",
-            r#"legal values: "a folder", false, { LAYOUT = "a folder" } with the layout sqlx, sql, refinery or diesel, or { command = ["program", "argument"], inputs = ["a folder"] }"#,
+            "ebbtide.toml:2: provision.migrations is true, not a directory, false or a table",
+            r#"legal values: "a directory", false, { LAYOUT = "a directory" } with the layout sqlx, sql, refinery or diesel, or { command = ["program", "argument"], inputs = ["a directory"] }"#,
         ),
         (
             "[provision]\nseeds = {}",
-            "ebbtide.toml:2: provision.seeds is a table, not a folder or false",
-            r#"legal values: "a folder", false"#,
+            "ebbtide.toml:2: provision.seeds is a table, not a directory or false",
+            r#"legal values: "a directory", false"#,
         ),
         (
             "[provision.expect]\nrows = { a = 'many' }",
@@ -232,7 +232,7 @@ fn a_command_needs_a_program_and_inputs_that_exist() {
         (
             "[provision]\nmigrations = { command = ['x'] }",
             "ebbtide.toml:2: provision.migrations has a command and no inputs",
-            r#"name the files and folders that decide its outcome, as in inputs = ["alembic"]"#,
+            r#"name the files and directories that decide its outcome, as in inputs = ["alembic"]"#,
         ),
     ]);
     let text = "[provision]\nmigrations = { command = ['x', 'y'], inputs = ['alembic'] }";
@@ -242,9 +242,9 @@ fn a_command_needs_a_program_and_inputs_that_exist() {
         "migrations input {} does not exist (ebbtide.toml:2)",
         package.path("alembic").display()
     );
-    let help = "create it, or correct inputs: files and folders, relative to ebbtide.toml";
+    let help = "create it, or correct inputs: files and directories, relative to ebbtide.toml";
     assert_eq!(told(&error), (ErrorKind::MigrationSource, message, help));
-    let package = package.folder("alembic");
+    let package = package.dir("alembic");
     let plan = package.plan(&Builder::new(), &[]).expect("legal");
     let command = MigrationCommand::new(["x", "y"])
         .input(package.path("alembic"))
@@ -253,7 +253,7 @@ fn a_command_needs_a_program_and_inputs_that_exist() {
 }
 
 #[test]
-fn migrations_of_a_named_layout_are_a_table_of_one_folder() {
+fn migrations_of_a_named_layout_are_a_table_of_one_directory() {
     check(&[
         (
             "[provision]\nmigrations = { disel = 'db' }",
@@ -263,17 +263,17 @@ fn migrations_of_a_named_layout_are_a_table_of_one_folder() {
         (
             "[provision]\nmigrations = { diesel = 'db', sql = 'db' }",
             "ebbtide.toml:2: provision.migrations has both diesel and sql",
-            "name one folder with one layout, or one command",
+            "name one directory with one layout, or one command",
         ),
     ]);
-    let package = Package::with_file("[provision]\nmigrations = { refinery = 'db' }").folder("db");
+    let package = Package::with_file("[provision]\nmigrations = { refinery = 'db' }").dir("db");
     let plan = package.plan(&Builder::new(), &[]).expect("legal");
     assert_eq!(*plan.migrations, Migrations::refinery(package.path("db")));
 }
 
 #[test]
 fn a_command_is_checked_on_the_builder_too() {
-    let package = Package::with_file("").folder("alembic");
+    let package = Package::with_file("").dir("alembic");
     let refused = |command: MigrationCommand| {
         package
             .plan(&Builder::new().migrations(command), &[])

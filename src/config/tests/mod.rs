@@ -1,4 +1,4 @@
-//! The three voices together, on folders of their own and environments made from literals.
+//! The three voices together, on directories of their own and environments made from literals.
 
 mod combinations;
 mod file_errors;
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::{Builder, Environment, Plan};
 use crate::error::{Error, ErrorKind, Result};
 
-/// A package in a folder of its own, which is the root of its repository. Removed with the value.
+/// A package in a directory of its own, which is the root of its repository. Removed with the value.
 struct Package {
     root: PathBuf,
 }
@@ -28,7 +28,7 @@ impl Package {
             NEXT.fetch_add(1, Ordering::Relaxed)
         );
         let root = std::env::temp_dir().join(name);
-        fs::create_dir_all(root.join(".git")).expect("the temporary folder can be written");
+        fs::create_dir_all(root.join(".git")).expect("the temporary directory can be written");
         Self { root }
     }
 
@@ -37,7 +37,7 @@ impl Package {
         Self::new().file("ebbtide.toml", text)
     }
 
-    /// Adds a file and the folders above it.
+    /// Adds a file and the directories above it.
     fn file(self, name: &str, text: &str) -> Self {
         let path = self.root.join(name);
         fs::create_dir_all(path.parent().expect("below the root"))
@@ -46,7 +46,7 @@ impl Package {
         self
     }
 
-    fn folder(self, name: &str) -> Self {
+    fn dir(self, name: &str) -> Self {
         fs::create_dir_all(self.root.join(name)).expect("the package can be written");
         self
     }
@@ -67,7 +67,7 @@ impl Package {
 
 impl Drop for Package {
     fn drop(&mut self) {
-        // A folder that stays in the temporary folder harms nobody.
+        // A directory that stays in the temporary directory harms nobody.
         let _ = fs::remove_dir_all(&self.root);
     }
 }
@@ -75,7 +75,7 @@ impl Drop for Package {
 fn environment(package_root: &Path, variables: &[(&str, &str)]) -> Environment {
     let root = package_root
         .to_str()
-        .expect("the temporary folder is UTF-8");
+        .expect("the temporary directory is UTF-8");
     let all = variables
         .iter()
         .copied()

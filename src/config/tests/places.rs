@@ -1,4 +1,4 @@
-//! Where files and folders are looked for, and what paths are relative to.
+//! Where files and directories are looked for, and what paths are relative to.
 
 use std::path::Path;
 
@@ -8,9 +8,9 @@ use super::{ErrorKind, Package, environment, told};
 
 const WORKSPACE: &str = "[workspace]\nmembers = ['app']";
 
-/// The configuration file that the package in `folder` reads.
-fn config_file(package: &Package, folder: &str) -> Option<String> {
-    let root = package.path(folder);
+/// The configuration file that the package in `directory` reads.
+fn config_file(package: &Package, dir: &str) -> Option<String> {
+    let root = package.path(dir);
     let plan = Builder::new()
         .plan(&environment(&root, &[]))
         .expect("legal");
@@ -27,7 +27,7 @@ fn the_nearest_file_up_to_the_workspace_root_counts() {
     let package = Package::with_file("")
         .file("ws/Cargo.toml", WORKSPACE)
         .file("ws/app/Cargo.toml", "[package]\nname = 'app'")
-        .folder("lonely/deep");
+        .dir("lonely/deep");
     assert_eq!(config_file(&package, "ws/app"), None);
     assert_eq!(
         config_file(&package, "lonely/deep").as_deref(),
@@ -49,7 +49,7 @@ fn the_nearest_file_up_to_the_workspace_root_counts() {
 fn the_walk_ends_at_a_git_checkout() {
     let package = Package::with_file("")
         .file("vendor/lib/.git", "gitdir: elsewhere")
-        .folder("vendor/lib/src");
+        .dir("vendor/lib/src");
     assert_eq!(config_file(&package, "vendor/lib/src"), None);
     assert_eq!(
         config_file(&package, "vendor").as_deref(),
@@ -79,7 +79,7 @@ fn ebbtide_config_names_another_file() {
 
 #[test]
 fn a_missing_or_unreadable_config_file_is_refused() {
-    let package = Package::new().folder("b");
+    let package = Package::new().dir("b");
     let error = package
         .plan(&Builder::new(), &[("EBBTIDE_CONFIG", "a.toml")])
         .expect_err("no file");
@@ -108,9 +108,9 @@ fn a_missing_or_unreadable_config_file_is_refused() {
 fn a_file_above_the_package_is_shown_whole_and_its_paths_are_its_own() {
     let text = "[server]\nbin = 'pg'\n[provision]\nmigrations = 'db'\nseeds = 'db'";
     let package = Package::with_file(text)
-        .folder("app/pg")
-        .folder("app/db")
-        .folder("db");
+        .dir("app/pg")
+        .dir("app/db")
+        .dir("db");
     let root = package.path("app");
     let plan = Builder::new()
         .plan(&environment(&root, &[]))
@@ -150,14 +150,14 @@ fn a_file_above_the_package_is_shown_whole_and_its_paths_are_its_own() {
 }
 
 #[test]
-fn usual_folders_count_when_they_exist() {
+fn usual_directories_count_when_they_exist() {
     let package = Package::new();
     let plan = package.plan(&Builder::new(), &[]).expect("legal");
     assert_eq!(
         (plan.migrations.get(), plan.seeds.as_ref()),
         (&Migrations::None, None)
     );
-    let package = package.folder("migrations").folder("seeds");
+    let package = package.dir("migrations").dir("seeds");
     let plan = package.plan(&Builder::new(), &[]).expect("legal");
     assert_eq!(
         *plan.migrations,
@@ -172,9 +172,8 @@ fn dot_env_is_beside_the_package_or_in_the_root_and_nowhere_between() {
     let package = Package::new()
         .file(".env", "")
         .file("a/.env", "")
-        .folder("a/b");
-    let found =
-        |folder: &str| Project::around(&package.path(folder)).beside_package_or_root(".env");
+        .dir("a/b");
+    let found = |dir: &str| Project::around(&package.path(dir)).beside_package_or_root(".env");
     assert_eq!(found("a"), Some(package.path("a/.env")));
     assert_eq!(found("a/b"), Some(package.path(".env")));
     // Without a root the way up ends nowhere in particular, so only the package counts.
@@ -213,8 +212,8 @@ fn dot_env_is_read_for_ebbtide_only_and_its_mistakes_are_placed() {
 }
 
 #[test]
-fn state_goes_to_the_session_folder_only_if_it_is_one() {
-    let package = Package::new().folder("run").file("file", "");
+fn state_goes_to_the_session_directory_only_if_it_is_one() {
+    let package = Package::new().dir("run").file("file", "");
     let state_dir = |value: &str| {
         let plan = package
             .plan(&Builder::new(), &[("XDG_RUNTIME_DIR", value)])
@@ -228,7 +227,7 @@ fn state_goes_to_the_session_folder_only_if_it_is_one() {
         "",
         "run",
         package.path("file").to_str().expect("UTF-8"),
-        "/no/such/folder",
+        "/no/such/directory",
     ] {
         assert_eq!(
             state_dir(useless),

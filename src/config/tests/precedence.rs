@@ -263,13 +263,13 @@ fn for_every_key_and_every_set_of_voices_the_strongest_wins() {
 }
 
 #[test]
-fn folders_follow_the_same_order() {
+fn directories_follow_the_same_order() {
     let package = Package::with_file("[provision]\nmigrations = 'd'\nseeds = 'd'")
-        .folder("a")
-        .folder("c")
-        .folder("d")
-        .folder("migrations")
-        .folder("seeds");
+        .dir("a")
+        .dir("c")
+        .dir("d")
+        .dir("migrations")
+        .dir("seeds");
     let builder = Builder::new().migrations("c").seeds("c");
     let variables = [("EBBTIDE_MIGRATIONS", "a"), ("EBBTIDE_SEEDS", "a")];
     let seen = |builder: &Builder, variables| {
@@ -280,11 +280,8 @@ fn folders_follow_the_same_order() {
         )
     };
     let expected = |name: &str| {
-        let folder = package.path(name);
-        (
-            format!("Directory({folder:?})"),
-            folder.display().to_string(),
-        )
+        let dir = package.path(name);
+        (format!("Directory({dir:?})"), dir.display().to_string())
     };
     assert_eq!(seen(&builder, &variables), expected("a"));
     assert_eq!(seen(&builder, &[]), expected("c"));

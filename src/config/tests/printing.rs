@@ -6,7 +6,7 @@ use super::Package;
 #[test]
 fn a_plan_prints_as_an_aligned_table_without_passwords() {
     let text = "[server]\nurl = 'postgres://me:secret@localhost/app'\n[provision]\nextensions = ['pg_trgm', 'uuid-ossp']";
-    let package = Package::with_file(text).folder("migrations");
+    let package = Package::with_file(text).dir("migrations");
     let builder = Builder::new()
         .setting("timezone", "Europe/Madrid")
         .expect_table("a")
@@ -113,7 +113,7 @@ fn a_command_prints_without_the_passwords_among_its_arguments() {
         "postgres://bob:hunter2@db/app",
     ];
     let command = MigrationCommand::new(arguments).input("db");
-    let package = Package::with_file("").folder("db");
+    let package = Package::with_file("").dir("db");
     let plan = package
         .plan(&Builder::new().migrations(command), &[])
         .expect("legal");

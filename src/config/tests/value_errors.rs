@@ -189,7 +189,7 @@ fn every_setting_that_ebbtide_owns_is_refused_with_a_remedy() {
 }
 
 #[test]
-fn folders_that_are_not_there_are_refused_with_path_source_and_remedy() {
+fn directories_that_are_not_there_are_refused_with_path_source_and_remedy() {
     let package = Package::with_file("[provision]\nseeds = 'nowhere'").file("notes", "");
     let root = package.root.display();
     let error = package
@@ -200,13 +200,13 @@ fn folders_that_are_not_there_are_refused_with_path_source_and_remedy() {
     assert_eq!(told(&error), (ErrorKind::Seed, text, help));
     let error = package
         .plan(&Builder::new(), &[("EBBTIDE_MIGRATIONS", "notes")])
-        .expect_err("no folder");
+        .expect_err("no directory");
     let text = format!("migrations directory {root}/notes is not a directory (EBBTIDE_MIGRATIONS)");
     let help = "create it, correct the path, or set EBBTIDE_MIGRATIONS=none to go without";
     assert_eq!(told(&error), (ErrorKind::MigrationSource, text, help));
     let error = package
         .plan(&Builder::new().migrations("db"), &[])
-        .expect_err("no folder");
+        .expect_err("no directory");
     let text = format!("migrations directory {root}/db does not exist (builder)");
     let help = "create it, correct the path, or call without_migrations() to go without";
     assert_eq!(told(&error), (ErrorKind::MigrationSource, text, help));

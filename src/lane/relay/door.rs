@@ -18,14 +18,14 @@ pub(super) struct Door {
     place: Place,
 }
 
-/// The folder in which the driver looks for a socket.
+/// The directory in which the driver looks for a socket.
 #[derive(Debug)]
 enum Place {
     /// None: Linux has sockets that are in no file system, and go with whoever listens.
     /// <https://man7.org/linux/man-pages/man7/unix.7.html>
     Abstract(PathBuf),
     /// One that only this user can enter, and that goes with this value.
-    Folder(PathBuf),
+    Dir(PathBuf),
 }
 
 impl Door {
@@ -33,7 +33,7 @@ impl Door {
         if cfg!(any(target_os = "linux", target_os = "android")) {
             Self::open_abstract()
         } else {
-            Self::open_folder()
+            Self::open_dir()
         }
     }
 
@@ -41,15 +41,15 @@ impl Door {
         Self::listen(Place::Abstract(PathBuf::from(format!("\0{}", new_name()))))
     }
 
-    fn open_folder() -> io::Result<Self> {
-        // The temporary folder's path may be too long for a socket.
-        let folder = Path::new("/tmp").join(new_name());
-        DirBuilder::new().mode(0o700).create(&folder)?;
-        Self::listen(Place::Folder(folder))
+    fn open_dir() -> io::Result<Self> {
+        // The temporary directory's path may be too long for a socket.
+        let dir = Path::new("/tmp").join(new_name());
+        DirBuilder::new().mode(0o700).create(&dir)?;
+        Self::listen(Place::Dir(dir))
     }
 
     fn listen(place: Place) -> io::Result<Self> {
-        let socket = format!("{}/.s.PGSQL.{PORT}", place.folder().display());
+        let socket = format!("{}/.s.PGSQL.{PORT}", place.dir().display());
         Ok(Self {
             listener: UnixListener::bind(socket)?,
             place,
@@ -59,7 +59,7 @@ impl Door {
     /// Options that lead here.
     pub(super) fn options(&self, real: &PgConnectOptions) -> PgConnectOptions {
         real.clone()
-            .socket(self.place.folder())
+            .socket(self.place.dir())
             .port(PORT)
             .ssl_mode(PgSslMode::Disable)
     }
@@ -81,18 +81,18 @@ impl Door {
 }
 
 impl Place {
-    fn folder(&self) -> &Path {
+    fn dir(&self) -> &Path {
         match self {
-            Self::Abstract(folder) | Self::Folder(folder) => folder,
+            Self::Abstract(dir) | Self::Dir(dir) => dir,
         }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Self::Folder(folder) = self {
-            // An empty folder and a socket do no harm.
-            let _ = std::fs::remove_dir_all(folder);
+        if let Self::Dir(dir) = self {
+            // An empty directory and a socket do no harm.
+            let _ = std::fs::remove_dir_all(dir);
         }
     }
 }
@@ -111,15 +111,15 @@ mod tests {
                 .host("elsewhere")
                 .port(1),
         );
-        let folder = options.get_socket().expect("the driver is led to a socket");
-        let path = format!("{}/.s.PGSQL.{}", folder.display(), options.get_port());
+        let dir = options.get_socket().expect("the driver is led to a socket");
+        let path = format!("{}/.s.PGSQL.{}", dir.display(), options.get_port());
         let (met, admitted) = (UnixStream::connect(&path).await, door.admit().await);
         assert!(
             met.is_ok() && admitted.is_ok(),
             "{path:?}: {met:?}, {admitted:?}"
         );
         assert!(UnixStream::connect(&path).await.is_err(), "it is shut");
-        assert!(!folder.exists());
+        assert!(!dir.exists());
     }
 
     #[test]
@@ -130,7 +130,7 @@ mod tests {
             .expect("a runtime");
         runtime.block_on(async {
             admits(Door::open().expect("a door")).await;
-            admits(Door::open_folder().expect("a door")).await;
+            admits(Door::open_dir().expect("a door")).await;
         });
     }
 }

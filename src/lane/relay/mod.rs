@@ -119,13 +119,13 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 /// Reaches the server as the driver would.
 async fn dial(real: &PgConnectOptions) -> io::Result<Box<dyn Stream>> {
     let (host, port) = (real.get_host(), real.get_port());
-    let folder = match real.get_socket() {
-        Some(folder) => Some(folder.display().to_string()),
+    let dir = match real.get_socket() {
+        Some(dir) => Some(dir.display().to_string()),
         None => host.starts_with('/').then(|| host.to_owned()),
     };
-    if let Some(folder) = folder {
+    if let Some(dir) = dir {
         return Ok(Box::new(
-            UnixStream::connect(format!("{folder}/.s.PGSQL.{port}")).await?,
+            UnixStream::connect(format!("{dir}/.s.PGSQL.{port}")).await?,
         ));
     }
     let stream = TcpStream::connect((host, port)).await?;

@@ -27,12 +27,12 @@ pub(super) async fn migrate(
     let began = Instant::now();
     let mut running = start(site, plan, said)?;
     let end = tokio::time::timeout(site.limit, running.ended()).await;
-    let (conn, folder) = (site.target.conn, folder(plan, said).display());
+    let (conn, dir) = (site.target.conn, dir(plan, said).display());
     match end {
         Ok(Ok(())) => {}
         Ok(Err(how)) => {
             let told = format!(
-                "it ran in {folder}, with the database's URL in {}",
+                "it ran in {dir}, with the database's URL in {}",
                 said.url_variable
             );
             return Err(Error::new(ErrorKind::Migration, format!("the command {shown} failed: {how}"))
@@ -73,18 +73,18 @@ pub(super) async fn applied(
     }])
 }
 
-fn folder<'a>(plan: &'a Plan, said: &'a MigrationCommand) -> &'a Path {
+fn dir<'a>(plan: &'a Plan, said: &'a MigrationCommand) -> &'a Path {
     said.directory.as_deref().unwrap_or(&plan.package_root)
 }
 
 fn start(site: &Site<'_>, plan: &Plan, said: &MigrationCommand) -> Result<Attached> {
-    let folder = folder(plan, said);
+    let dir = dir(plan, said);
     let (name, arguments) = said
         .command
         .split_first()
         .expect("a plan's command has a program");
-    let Some(program) = process::find_program(name, folder, &plan.path) else {
-        return Err(missing(name, folder, plan));
+    let Some(program) = process::find_program(name, dir, &plan.path) else {
+        return Err(missing(name, dir, plan));
     };
     let (conn, database) = (site.target.conn, site.target.database);
     let mut variables = conn.variables(database);
@@ -93,7 +93,7 @@ fn start(site: &Site<'_>, plan: &Plan, said: &MigrationCommand) -> Result<Attach
     let spec = CommandSpec {
         program: &program,
         arguments,
-        folder,
+        dir,
         variables: &variables,
     };
     Attached::spawn(&spec).map_err(|error| {
@@ -108,13 +108,13 @@ fn start(site: &Site<'_>, plan: &Plan, said: &MigrationCommand) -> Result<Attach
     })
 }
 
-fn missing(name: &str, folder: &Path, plan: &Plan) -> Error {
+fn missing(name: &str, dir: &Path, plan: &Plan) -> Error {
     let message = format!("the migrations' command {name} is not there");
     let error = Error::new(ErrorKind::MigrationSource, message);
     if name.contains('/') {
         return error.with_help(format!(
             "create {}, as a file that can be run, or correct the path",
-            folder.join(name).display()
+            dir.join(name).display()
         ));
     }
     let places: Vec<String> = std::env::split_paths(plan.path.get())

@@ -15,7 +15,7 @@ use crate::provision::script::Script;
 
 const TABLE: &str = "__diesel_schema_migrations";
 
-/// A migration as diesel sees it: a folder.
+/// A migration as diesel sees it: a directory.
 struct Found<'a> {
     version: String,
     name: &'a str,
@@ -80,7 +80,7 @@ fn find<'a>(inputs: &'a Inputs, scripts: &'a [Script]) -> Result<Vec<Found<'a>>>
     let mut found = Vec::new();
     for script in scripts {
         let of_script = |file: &&InputFile| file.shown == script.name();
-        let Some(folder) = inputs
+        let Some(dir) = inputs
             .migrations
             .iter()
             .find(of_script)
@@ -88,7 +88,7 @@ fn find<'a>(inputs: &'a Inputs, scripts: &'a [Script]) -> Result<Vec<Found<'a>>>
         else {
             continue;
         };
-        let name = folder
+        let name = dir
             .file_name()
             .and_then(|name| name.to_str())
             .unwrap_or_default();
@@ -97,7 +97,7 @@ fn find<'a>(inputs: &'a Inputs, scripts: &'a [Script]) -> Result<Vec<Found<'a>>>
         let metadata = inputs
             .migrations
             .iter()
-            .find(|file| *file.path == folder.join("metadata.toml"));
+            .find(|file| *file.path == dir.join("metadata.toml"));
         found.push(Found {
             version,
             name,

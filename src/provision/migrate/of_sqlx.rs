@@ -1,4 +1,4 @@
-//! sqlx's migrations: a folder, or embedded in the test's binary.
+//! sqlx's migrations: a directory, or embedded in the test's binary.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -106,22 +106,22 @@ pub(crate) async fn head(inputs: &Inputs) -> Result<Option<String>> {
 
 /// The migrations as sqlx sees them; none when they are not sqlx's.
 pub(in crate::provision) async fn resolve(inputs: &Inputs) -> Result<Option<Migrator>> {
-    let folder = match &inputs.source {
+    let dir = match &inputs.source {
         MigrationSource::Embedded(migrator) => {
             refuse_duplicates(inputs)?;
             return Ok(Some(Migrator::with_migrations(
                 migrator.iter().cloned().collect(),
             )));
         }
-        MigrationSource::Files(Layout::Sqlx, folder) => folder,
+        MigrationSource::Files(Layout::Sqlx, dir) => dir,
         MigrationSource::None
         | MigrationSource::Files(Layout::Sql | Layout::Refinery | Layout::Diesel, _)
         | MigrationSource::Command(_)
         | MigrationSource::Function(_) => return Ok(None),
     };
     refuse_duplicates(inputs)?;
-    Migrator::new(folder.as_path()).await.map(Some).map_err(|error| {
-        Error::new(ErrorKind::MigrationSource, format!("the migrations in {} cannot be read", folder.display()))
+    Migrator::new(dir.as_path()).await.map(Some).map_err(|error| {
+        Error::new(ErrorKind::MigrationSource, format!("the migrations in {} cannot be read", dir.display()))
             .with_source(error)
             .with_help("sqlx migrations are named VERSION_description.sql, or .up.sql and .down.sql in pairs")
     })
@@ -175,7 +175,7 @@ fn step<'a>(migration: &'a Migration, scripts: &'a [Script]) -> Step<'a> {
 
 fn shown(inputs: &Inputs) -> String {
     match &inputs.source {
-        MigrationSource::Files(_, folder) => folder.display().to_string(),
+        MigrationSource::Files(_, dir) => dir.display().to_string(),
         _ => "the migrator".to_owned(),
     }
 }

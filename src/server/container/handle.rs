@@ -100,7 +100,7 @@ impl ContainerHandle {
         }
     }
 
-    /// Keeps the container, and its folder, until a moment beyond the life of this process.
+    /// Keeps the container, and its directory, until a moment beyond the life of this process.
     pub(in crate::server) async fn hold_for(
         &self,
         conn: &ConnParams,

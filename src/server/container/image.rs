@@ -29,7 +29,7 @@ pub(crate) struct Image {
     pub(crate) id: String,
     /// What `PG_MAJOR` in the image's environment says; PostgreSQL's own images have it.
     pub(crate) major: Option<u32>,
-    /// The folders that become volumes, in order.
+    /// The directories that become volumes, in order.
     pub(crate) volumes: Vec<String>,
 }
 

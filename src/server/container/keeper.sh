@@ -1,4 +1,4 @@
-# Keeps the instance folder of one container. The container looks after itself: it ends when it has been without a
+# Keeps the instance directory of one container. The container looks after itself: it ends when it has been without a
 # connection for as long. What it cannot see is a client that was killed between creating it and starting it; and one
 # that was killed before it told anybody of the container need not be waited for.
 #

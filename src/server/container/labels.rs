@@ -8,7 +8,7 @@ use crate::process::ProcessMark;
 
 /// `server` for a container, `cache` for a volume. Nothing without this label is ever removed.
 pub(super) const ROLE: &str = "ebbtide.role";
-/// A container's state folder, or a volume's user, on which machine.
+/// A container's state directory, or a volume's user, on which machine.
 pub(super) const OWNER: &str = "ebbtide.owner";
 /// The process that made it, as pid and start time.
 pub(super) const CLIENT: &str = "ebbtide.client";
@@ -18,9 +18,9 @@ pub(super) const INSTANCE: &str = "ebbtide.instance";
 pub(super) const SERVER: &str = "server";
 pub(super) const CACHE: &str = "cache";
 
-/// The owner's mark of containers of this state folder. They do not outlive the machine's boot.
-pub(super) fn state_folder(registry: &Registry) -> String {
-    // An engine may serve several machines, whose folders may have the same number.
+/// The owner's mark of containers of this state directory. They do not outlive the machine's boot.
+pub(super) fn state_dir(registry: &Registry) -> String {
+    // An engine may serve several machines, whose directories may have the same number.
     format!(
         "{}/{}",
         first_word("/proc/sys/kernel/random/boot_id"),

@@ -96,10 +96,10 @@ impl<'a> Launch<'a> {
         if self.instance.health() != Health::Serving {
             return Err(Error::new(
                 ErrorKind::ServerStart,
-                "the instance folder could not be made",
+                "the instance directory could not be made",
             )
             .with_evidence("what was said", said)
-            .with_help("look for a full disk, or set EBBTIDE_STATE_DIR to a folder with room"));
+            .with_help("look for a full disk, or set EBBTIDE_STATE_DIR to a directory with room"));
         }
         match self.create_and_publish(reason).await {
             Ok(pointer) => Ok(Server::with_instance(
@@ -124,7 +124,7 @@ impl<'a> Launch<'a> {
 
     /// Its presence tells the keeper that nobody but us can know of the container yet.
     fn creating(&self) -> std::path::PathBuf {
-        self.instance.folder.join("creating")
+        self.instance.dir.join("creating")
     }
 
     fn spawn_keeper(&self, lease: &LeaseName) -> Result<Detached> {
@@ -137,8 +137,8 @@ impl<'a> Launch<'a> {
     async fn create_and_publish(&self, reason: String) -> Result<Pointer> {
         std::fs::write(self.creating(), "").map_err(|error| {
             Error::new(
-                ErrorKind::StateFolder,
-                "the instance folder cannot be written",
+                ErrorKind::StateDir,
+                "the instance directory cannot be written",
             )
             .with_source(error)
         })?;
@@ -170,7 +170,7 @@ impl<'a> Launch<'a> {
     }
 
     async fn create_and_start(&self, publish_on: &str) -> Result<(), EngineError> {
-        let mut labels = labels::of(labels::SERVER, labels::state_folder(self.registry));
+        let mut labels = labels::of(labels::SERVER, labels::state_dir(self.registry));
         labels.insert(labels::INSTANCE.to_owned(), self.instance.name());
         let mut settings =
             settings::tuned(self.image.major.unwrap_or(u32::MAX), &self.plan.settings);

@@ -1,7 +1,7 @@
 //! A server in a container.
 //!
 //! The container watches itself (`entrypoint.sh`): without a connection for `linger` it ends and the engine removes it,
-//! whatever became of the client. A supervisor on this machine (`keeper.sh`) keeps the instance folder, by which the
+//! whatever became of the client. A supervisor on this machine (`keeper.sh`) keeps the instance directory, by which the
 //! processes of a user share the server.
 //!
 //! | file | noun |
@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use super::registry::{Registry, ServerKey};
 use super::share::{self, Attach};
-use super::state::StateFolder;
+use super::state::StateDir;
 use super::{Server, Sharing, VerifyMode, account, orphans};
 use crate::config::Plan;
 use crate::error::Result;
@@ -49,10 +49,10 @@ pub(super) async fn start(
     reason: &str,
 ) -> Result<Server> {
     let began = Instant::now();
-    // The folder may be shared with servers of the native backend, which root runs as another user.
+    // The directory may be shared with servers of the native backend, which root runs as another user.
     let account = account::for_server().ok().flatten();
     let registry = Registry {
-        state: StateFolder::open(&plan.state_dir, account)?,
+        state: StateDir::open(&plan.state_dir, account)?,
         key: ServerKey::container(plan, sharing),
     };
     let turn = match share::join(

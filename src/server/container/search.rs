@@ -76,7 +76,7 @@ impl Search {
 pub(super) struct Candidate {
     pub(super) endpoint: Endpoint,
     address: Address,
-    /// The folder with `ca.pem`, `cert.pem` and `key.pem`, if the connection is to be encrypted.
+    /// The directory with `ca.pem`, `cert.pem` and `key.pem`, if the connection is to be encrypted.
     certificates: Option<PathBuf>,
 }
 
@@ -117,17 +117,16 @@ impl Candidate {
         })
     }
 
-    /// The engine of a context, which Docker keeps in a folder called by the hash of the context's name.
+    /// The engine of a context, which Docker keeps in a directory called by the hash of the context's name.
     fn of_context(name: &str, hints: &EngineHints) -> Result<Self, String> {
-        let folder = hints
+        let dir = hints
             .config_dir
             .as_ref()
-            .ok_or("there is no home folder to look for it")?
+            .ok_or("there is no home directory to look for it")?
             .join("contexts");
         let id = hex(&Sha256::digest(name));
-        let missing = || format!("there is no such context below {}", folder.display());
-        let meta =
-            read_json(&folder.join("meta").join(&id).join("meta.json"))?.ok_or_else(missing)?;
+        let missing = || format!("there is no such context below {}", dir.display());
+        let meta = read_json(&dir.join("meta").join(&id).join("meta.json"))?.ok_or_else(missing)?;
         let docker = meta
             .pointer("/Endpoints/docker")
             .ok_or("it has no endpoint for Docker")?;
@@ -136,7 +135,7 @@ impl Candidate {
             .and_then(Value::as_str)
             .ok_or("its endpoint has no Host")?;
         let certificates =
-            Some(folder.join("tls").join(&id).join("docker")).filter(|folder| folder.is_dir());
+            Some(dir.join("tls").join(&id).join("docker")).filter(|dir| dir.is_dir());
         if docker.get("SkipTLSVerify").and_then(Value::as_bool) == Some(true) {
             return Err(format!(
                 "it trusts {host} without verification, which ebbtide does not"
@@ -288,10 +287,10 @@ fn encrypted(host: &str, certificates: &Path, api: &ClientVersion) -> Result<Doc
 
 /// The context that Docker's own tools use when nothing else is said.
 fn current_context(hints: &EngineHints) -> Result<Option<String>, String> {
-    let Some(folder) = &hints.config_dir else {
+    let Some(dir) = &hints.config_dir else {
         return Ok(None);
     };
-    let config = read_json(&folder.join("config.json"))?;
+    let config = read_json(&dir.join("config.json"))?;
     let name = config
         .as_ref()
         .and_then(|config| config.get("currentContext"))
@@ -314,8 +313,8 @@ fn read_json(path: &Path) -> Result<Option<Value>, String> {
 }
 
 fn add_usual_sockets(hints: &EngineHints, places: &mut Vec<Result<Candidate, String>>) {
-    let runtime = |path: &str| hints.runtime_dir.as_ref().map(|folder| folder.join(path));
-    let home = |path: &str| hints.home.as_ref().map(|folder| folder.join(path));
+    let runtime = |path: &str| hints.runtime_dir.as_ref().map(|dir| dir.join(path));
+    let home = |path: &str| hints.home.as_ref().map(|dir| dir.join(path));
     let usual = [
         (
             "the default socket",
@@ -365,10 +364,10 @@ mod tests {
 
     use super::*;
 
-    /// A folder that goes with the test.
-    struct Folder(PathBuf);
+    /// A directory that goes with the test.
+    struct Dir(PathBuf);
 
-    impl Folder {
+    impl Dir {
         fn new() -> Self {
             let path = std::env::temp_dir()
                 .join(format!("ebbtide-engine-{}", uuid::Uuid::new_v4().simple()));
@@ -391,9 +390,9 @@ mod tests {
         }
     }
 
-    impl Drop for Folder {
+    impl Drop for Dir {
         fn drop(&mut self) {
-            // A folder that stays is in the temporary folder.
+            // A directory that stays is in the temporary directory.
             let _ = std::fs::remove_dir_all(&self.0);
         }
     }
@@ -463,21 +462,21 @@ mod tests {
 
     #[test]
     fn the_current_context_comes_before_podmans_variable_and_the_sockets() {
-        let folder = Folder::new();
-        let socket = folder
+        let dir = Dir::new();
+        let socket = dir
             .0
             .join(".colima/default/docker.sock")
             .display()
             .to_string();
-        folder.write("config.json", r#"{"currentContext":"colima"}"#);
+        dir.write("config.json", r#"{"currentContext":"colima"}"#);
         let meta =
             format!(r#"{{"Name":"colima","Endpoints":{{"docker":{{"Host":"unix://{socket}"}}}}}}"#);
-        folder.write(&format!("contexts/meta/{COLIMA}/meta.json"), &meta);
-        folder.write(".colima/default/docker.sock", "");
-        folder.write(".rd/docker.sock", "");
+        dir.write(&format!("contexts/meta/{COLIMA}/meta.json"), &meta);
+        dir.write(".colima/default/docker.sock", "");
+        dir.write(".rd/docker.sock", "");
         let hints = EngineHints {
             container_host: Some("tcp://pod:1".into()),
-            ..folder.hints()
+            ..dir.hints()
         };
         let seen = told(&Search::new(&hints).unwrap());
         assert_eq!(
@@ -488,7 +487,7 @@ mod tests {
         assert!(
             seen.contains(&format!(
                 "unix://{}/.rd/docker.sock (Rancher Desktop)",
-                folder.0.display()
+                dir.0.display()
             )),
             "{seen:?}"
         );
@@ -514,22 +513,22 @@ mod tests {
 
     #[test]
     fn a_context_of_the_environment_has_to_exist_and_the_current_one_does_not() {
-        let folder = Folder::new();
-        folder.write("config.json", r#"{"currentContext":"gone"}"#);
-        let seen = told(&Search::new(&folder.hints()).unwrap());
+        let dir = Dir::new();
+        dir.write("config.json", r#"{"currentContext":"gone"}"#);
+        let seen = told(&Search::new(&dir.hints()).unwrap());
         assert!(
             seen[0].starts_with("Docker's current context gone: there is no such context below "),
             "{seen:?}"
         );
-        folder.write("config.json", "{");
-        let seen = told(&Search::new(&folder.hints()).unwrap());
+        dir.write("config.json", "{");
+        let seen = told(&Search::new(&dir.hints()).unwrap());
         assert!(
             seen[0].contains("config.json: EOF while parsing"),
             "{seen:?}"
         );
         let hints = EngineHints {
             context: Some("gone".into()),
-            ..folder.hints()
+            ..dir.hints()
         };
         let error = Search::new(&hints).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Config);
@@ -552,15 +551,15 @@ mod tests {
 
     #[tokio::test]
     async fn certificates_of_a_context_or_a_variable_encrypt_the_connection() {
-        let folder = Folder::new();
-        folder.write(
+        let dir = Dir::new();
+        dir.write(
             &format!("contexts/meta/{COLIMA}/meta.json"),
             r#"{"Endpoints":{"docker":{"Host":"tcp://far"}}}"#,
         );
-        folder.write(&format!("contexts/tls/{COLIMA}/docker/ca.pem"), "");
+        dir.write(&format!("contexts/tls/{COLIMA}/docker/ca.pem"), "");
         let by_context = EngineHints {
             context: Some("colima".into()),
-            ..folder.hints()
+            ..dir.hints()
         };
         let by_variable = EngineHints {
             tls_verify: true,
@@ -585,8 +584,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_socket_without_a_listener_and_one_without_an_answer_are_told_apart() {
-        let folder = Folder::new();
-        let path = folder.0.join("docker.sock");
+        let dir = Dir::new();
+        let path = dir.0.join("docker.sock");
         let url = format!("unix://{}", path.display());
         let listener = UnixListener::bind(&path).unwrap();
         let silent = Engine::find(&host(&url)).await.unwrap_err();

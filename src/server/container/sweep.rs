@@ -81,7 +81,7 @@ fn is_forgotten(container: &ContainerSummary, registry: &Registry) -> bool {
             .as_ref()
             .and_then(|labels| labels.get(name))
     };
-    if label(labels::OWNER) == Some(&labels::state_folder(registry)) {
+    if label(labels::OWNER) == Some(&labels::state_dir(registry)) {
         let client = label(labels::CLIENT).and_then(|mark| ProcessMark::parse(mark));
         return !client.is_some_and(|client| client.is_alive());
     }

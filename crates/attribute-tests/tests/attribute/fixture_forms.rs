@@ -26,12 +26,12 @@ async fn by_paths(mut tx: Tx) {
 }
 
 #[ebbtide::test(fixtures(path = "deeper", scripts("olga", "nuria.sql")))]
-async fn by_a_folder_and_scripts(mut tx: Tx) {
+async fn by_a_directory_and_scripts(mut tx: Tx) {
     assert_eq!(customers(&mut *tx).await, ["Olga", "Nuria"]);
 }
 
 #[ebbtide::test(fixtures(path = "../attribute/deeper/", scripts("olga")))]
-async fn by_a_folder_further_away(mut tx: Tx) {
+async fn by_a_directory_further_away(mut tx: Tx) {
     assert_eq!(customers(&mut *tx).await, ["Olga"]);
 }
 

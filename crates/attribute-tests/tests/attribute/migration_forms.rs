@@ -32,7 +32,7 @@ async fn the_packages_own_unless_said_otherwise(pool: PgPool) {
 }
 
 #[ebbtide::test(migrations = "other/migrations")]
-async fn a_folder_from_the_packages_root(pool: PgPool) {
+async fn a_directory_from_the_packages_root(pool: PgPool) {
     assert_eq!(
         tables(&pool).await,
         ["ships"],
@@ -50,7 +50,7 @@ async fn a_folder_from_the_packages_root(pool: PgPool) {
 }
 
 #[ebbtide::test(migrations = "./other/migrations/", fixtures("nautilus"))]
-async fn a_folder_and_fixtures(mut tx: ebbtide::Tx) {
+async fn a_directory_and_fixtures(mut tx: ebbtide::Tx) {
     let ships: Vec<String> = sqlx::query_scalar("select name from ships")
         .fetch_all(&mut *tx)
         .await

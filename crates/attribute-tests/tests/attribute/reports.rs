@@ -223,16 +223,15 @@ fn a_deadlock() {
 
 /// A server of the test's own.
 struct Alone {
-    folder: PathBuf,
+    dir: PathBuf,
 }
 
 impl Alone {
     fn new(name: &str, settings: &str) -> Self {
-        let folder =
-            std::env::temp_dir().join(format!("ebbtide-test-{}-{name}", std::process::id()));
-        std::fs::create_dir(&folder).unwrap();
+        let dir = std::env::temp_dir().join(format!("ebbtide-test-{}-{name}", std::process::id()));
+        std::fs::create_dir(&dir).unwrap();
         // The server's user passes through where the tests run as root.
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
         let package = Path::new(env!("CARGO_MANIFEST_DIR"));
         let (migrations, seeds) = (package.join("migrations"), package.join("seeds"));
         let configuration = format!(
@@ -241,14 +240,14 @@ impl Alone {
             migrations.display(),
             seeds.display()
         );
-        std::fs::write(folder.join("ebbtide.toml"), configuration).unwrap();
-        Self { folder }
+        std::fs::write(dir.join("ebbtide.toml"), configuration).unwrap();
+        Self { dir }
     }
 
     /// Nothing where there are no binaries to start it from.
     #[expect(clippy::print_stdout, reason = "a skipped test is told")]
     fn played(&self, test: &str) -> Option<Said> {
-        let (configuration, state) = (self.folder.join("ebbtide.toml"), self.folder.join("state"));
+        let (configuration, state) = (self.dir.join("ebbtide.toml"), self.dir.join("state"));
         let variables = [
             ("EBBTIDE_CONFIG", configuration.to_str().unwrap()),
             ("EBBTIDE_STATE_DIR", state.to_str().unwrap()),
@@ -265,14 +264,14 @@ impl Alone {
 
 impl Drop for Alone {
     fn drop(&mut self) {
-        let servers = self.folder.join("state/servers");
+        let servers = self.dir.join("state/servers");
         let deadline = Instant::now() + Duration::from_mins(1);
         while std::fs::read_dir(&servers).is_ok_and(|mut left| left.next().is_some())
             && Instant::now() < deadline
         {
             std::thread::sleep(Duration::from_millis(20));
         }
-        let removed = std::fs::remove_dir_all(&self.folder);
+        let removed = std::fs::remove_dir_all(&self.dir);
         assert!(removed.is_ok() || std::thread::panicking(), "{removed:?}");
     }
 }

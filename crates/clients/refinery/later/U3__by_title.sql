@@ -1,2 +1,2 @@
--- Found in a folder below, and in any order.
+-- Found in a directory below, and in any order.
 create index songs_title on songs (title);

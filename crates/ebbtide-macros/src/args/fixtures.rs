@@ -24,7 +24,7 @@ pub(super) fn fixtures(list: TokenStream, errors: &mut Errors) -> Vec<LitStr> {
     for file in files {
         errors.add(file, "a file beside `path` stands in `scripts(...)`");
     }
-    in_folder(&parts, errors)
+    in_dir(&parts, errors)
 }
 
 fn plain(files: Vec<LitStr>, errors: &mut Errors) -> Vec<LitStr> {
@@ -45,11 +45,11 @@ fn plain(files: Vec<LitStr>, errors: &mut Errors) -> Vec<LitStr> {
     found
 }
 
-fn in_folder(parts: &[Entry], errors: &mut Errors) -> Vec<LitStr> {
-    let (mut folder, mut scripts) = (None, None);
+fn in_dir(parts: &[Entry], errors: &mut Errors) -> Vec<LitStr> {
+    let (mut dir, mut scripts) = (None, None);
     for part in parts {
         let slot_was_full = match part.name.keyword().as_str() {
-            "path" => folder.replace(errors.note(part.text())).is_some(),
+            "path" => dir.replace(errors.note(part.text())).is_some(),
             "scripts" => {
                 let list = errors.note(part.list()).unwrap_or_default();
                 scripts.replace(texts(list, errors)).is_some()
@@ -67,10 +67,10 @@ fn in_folder(parts: &[Entry], errors: &mut Errors) -> Vec<LitStr> {
             errors.add(&part.name, format!("{} is given twice", part.name));
         }
     }
-    match (folder, scripts) {
-        (Some(Some(folder)), Some(scripts)) => scripts
+    match (dir, scripts) {
+        (Some(Some(dir)), Some(scripts)) => scripts
             .iter()
-            .map(|file| script(folder.value().trim_end_matches('/'), file))
+            .map(|file| script(dir.value().trim_end_matches('/'), file))
             .collect(),
         (Some(None), Some(_)) => Vec::new(),
         (Some(_), None) => {
@@ -83,19 +83,19 @@ fn in_folder(parts: &[Entry], errors: &mut Errors) -> Vec<LitStr> {
         (None, _) => {
             errors.add(
                 &parts[0].name,
-                "`scripts` wants a folder beside it: `fixtures(path = \"dir\", scripts(\"a\"))`",
+                "`scripts` wants a directory beside it: `fixtures(path = \"dir\", scripts(\"a\"))`",
             );
             Vec::new()
         }
     }
 }
 
-fn script(folder: &str, file: &LitStr) -> LitStr {
+fn script(dir: &str, file: &LitStr) -> LitStr {
     let name = file.value();
     let extension = if Path::new(&name).extension().is_none() {
         ".sql"
     } else {
         ""
     };
-    LitStr::new(&format!("{folder}/{name}{extension}"), file.span())
+    LitStr::new(&format!("{dir}/{name}{extension}"), file.span())
 }

@@ -48,7 +48,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) enum Migrations {
-    Folder(LitStr),
+    Dir(LitStr),
     Without,
     Migrator(syn::Path),
 }
@@ -88,7 +88,7 @@ pub(crate) enum Flavor {
     MultiThread,
 }
 
-/// Reads the attribute. `package` is the folder that `migrations` is relative to.
+/// Reads the attribute. `package` is the directory that `migrations` is relative to.
 pub(crate) fn parse(tokens: TokenStream, package: Option<&Path>, errors: &mut Errors) -> Args {
     let mut args = Args::default();
     let mut seen: Vec<String> = Vec::new();
@@ -232,19 +232,19 @@ impl Runtime {
 
 fn migrations(entry: &Entry, package: Option<&Path>) -> syn::Result<Migrations> {
     match entry.literal() {
-        Some(Lit::Str(folder)) => match package.map(|package| package.join(folder.value())) {
+        Some(Lit::Str(dir)) => match package.map(|package| package.join(dir.value())) {
             Some(path) if !path.is_dir() => Err(entry.error(format!(
-                "there is no folder {} in the package's root",
-                folder.value()
+                "there is no directory {} in the package's root",
+                dir.value()
             ))),
-            _ => Ok(Migrations::Folder(folder)),
+            _ => Ok(Migrations::Dir(dir)),
         },
         Some(Lit::Bool(switch)) if !switch.value => Ok(Migrations::Without),
         Some(Lit::Bool(_)) => {
             Err(entry
                 .error("`migrations = true` says nothing: they are applied unless it is `false`"))
         }
-        _ => Err(entry.error("`migrations` wants a folder or `false`: `migrations = \"...\"`")),
+        _ => Err(entry.error("`migrations` wants a directory or `false`: `migrations = \"...\"`")),
     }
 }
 

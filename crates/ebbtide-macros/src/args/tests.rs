@@ -102,14 +102,14 @@ fn fixtures_say_what_they_want() {
     );
     assert_eq!(
         said(r#"fixtures(scripts("a"))"#),
-        ["`scripts` wants a folder beside it: `fixtures(path = \"dir\", scripts(\"a\"))`"]
+        ["`scripts` wants a directory beside it: `fixtures(path = \"dir\", scripts(\"a\"))`"]
     );
 }
 
 #[test]
-fn migrations_are_a_folder_or_none_or_a_migrator() {
+fn migrations_are_a_directory_or_none_or_a_migrator() {
     assert!(
-        matches!(good(r#"migrations = "src""#).migrations, Some(Migrations::Folder(folder)) if folder.value() == "src")
+        matches!(good(r#"migrations = "src""#).migrations, Some(Migrations::Dir(dir)) if dir.value() == "src")
     );
     assert!(matches!(
         good("migrations = false").migrations,
@@ -121,7 +121,7 @@ fn migrations_are_a_folder_or_none_or_a_migrator() {
     ));
     assert_eq!(
         said(r#"migrations = "nowhere""#),
-        ["there is no folder nowhere in the package's root"]
+        ["there is no directory nowhere in the package's root"]
     );
     assert_eq!(
         said("migrations = true"),
@@ -129,7 +129,7 @@ fn migrations_are_a_folder_or_none_or_a_migrator() {
     );
     assert_eq!(
         said("migrations"),
-        ["`migrations` wants a folder or `false`: `migrations = \"...\"`"]
+        ["`migrations` wants a directory or `false`: `migrations = \"...\"`"]
     );
     assert_eq!(
         said(r#"migrator = "2""#),

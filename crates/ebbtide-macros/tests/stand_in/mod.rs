@@ -92,8 +92,8 @@ pub(crate) mod macro_support {
             self.noting(format!("{path}: {}", text.trim()))
         }
 
-        pub(crate) fn migrations(self, folder: &'static str) -> Self {
-            self.noting(format!("migrations {folder}"))
+        pub(crate) fn migrations(self, dir: &'static str) -> Self {
+            self.noting(format!("migrations {dir}"))
         }
 
         pub(crate) fn no_migrations(self) -> Self {

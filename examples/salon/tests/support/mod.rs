@@ -77,20 +77,20 @@ async fn substitute() -> Result<&'static Harness> {
 /// Copies of the salon's migrations and seeds, removed at the end.
 #[derive(Debug)]
 pub(crate) struct Files {
-    folder: TempDir,
+    dir: TempDir,
     extensions: Vec<&'static str>,
 }
 
 impl Files {
     pub(crate) async fn copied() -> Self {
         let files = Self {
-            folder: TempDir::new().unwrap(),
+            dir: TempDir::new().unwrap(),
             extensions: Vec::new(),
         };
-        for folder in ["migrations", "seeds"] {
-            std::fs::create_dir(files.path(folder)).unwrap();
-            for path in paths_in(&Path::new("../..").join(folder)) {
-                std::fs::copy(&path, files.path(folder).join(path.file_name().unwrap())).unwrap();
+        for dir in ["migrations", "seeds"] {
+            std::fs::create_dir(files.path(dir)).unwrap();
+            for path in paths_in(&Path::new("../..").join(dir)) {
+                std::fs::copy(&path, files.path(dir).join(path.file_name().unwrap())).unwrap();
             }
         }
         files.write("ebbtide.toml", "");
@@ -105,7 +105,7 @@ impl Files {
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.dir.path().join(name)
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) {
@@ -128,8 +128,8 @@ impl Files {
 }
 
 /// In the order of their names.
-pub(crate) fn paths_in(folder: &Path) -> Vec<PathBuf> {
-    let mut paths: Vec<_> = std::fs::read_dir(folder)
+pub(crate) fn paths_in(dir: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<_> = std::fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();

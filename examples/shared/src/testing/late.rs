@@ -49,8 +49,8 @@ pub async fn forward(listener: TcpListener, url: String) {
     let server = PgConnectOptions::from_str(&url).expect("it is a URL of PostgreSQL's");
     loop {
         let (client, _) = listener.accept().await.expect("it listens");
-        if let Some(folder) = server.get_socket() {
-            let path = folder.join(format!(".s.PGSQL.{}", server.get_port()));
+        if let Some(dir) = server.get_socket() {
+            let path = dir.join(format!(".s.PGSQL.{}", server.get_port()));
             tokio::spawn(copy(
                 client,
                 UnixStream::connect(path)

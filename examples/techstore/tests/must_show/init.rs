@@ -62,8 +62,8 @@ fn dot_env(database: &Database, name: &str) -> String {
     )
 }
 
-/// The program, in a folder with a `.env` file and without any variable that would beat it.
-fn techstore(folder: &std::path::Path, command: &str) -> Output {
+/// The program, in a directory with a `.env` file and without any variable that would beat it.
+fn techstore(dir: &std::path::Path, command: &str) -> Output {
     let mut program = Command::new(env!("CARGO_BIN_EXE_ebbtide-example-techstore"));
     for (name, _) in std::env::vars_os() {
         let is_ours = name
@@ -75,7 +75,7 @@ fn techstore(folder: &std::path::Path, command: &str) -> Output {
     }
     program
         .args(command.split(' '))
-        .current_dir(folder)
+        .current_dir(dir)
         .output()
         .unwrap()
 }
@@ -83,13 +83,13 @@ fn techstore(folder: &std::path::Path, command: &str) -> Output {
 #[ebbtide::test]
 async fn init_creates_both_databases_and_migrates_them(database: Database) -> Outcome {
     let [name, test_name] = names(&database);
-    let (folder, lines) = (tempfile::tempdir()?, dot_env(&database, &name));
+    let (dir, lines) = (tempfile::tempdir()?, dot_env(&database, &name));
     let body = {
         let (name, test_name) = (name.clone(), test_name.clone());
         async move {
-            std::fs::write(folder.path().join(".env"), lines)?;
+            std::fs::write(dir.path().join(".env"), lines)?;
             let said = |command: &str| {
-                let output = techstore(folder.path(), command);
+                let output = techstore(dir.path(), command);
                 let said = String::from_utf8(output.stderr).unwrap();
                 assert!(output.status.success(), "{said}");
                 said

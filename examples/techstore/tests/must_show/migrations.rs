@@ -8,10 +8,10 @@ use tempfile::TempDir;
 
 use super::{HEAD, Outcome};
 
-/// A folder with the shop's migrations, and more.
+/// A directory with the shop's migrations, and more.
 fn with_more(files: &[(&str, &str)]) -> std::io::Result<TempDir> {
-    let folder = tempfile::tempdir()?;
-    let migrations = folder.path().join("migrations");
+    let dir = tempfile::tempdir()?;
+    let migrations = dir.path().join("migrations");
     std::fs::create_dir(&migrations)?;
     for file in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations"))? {
         let file = file?;
@@ -20,15 +20,15 @@ fn with_more(files: &[(&str, &str)]) -> std::io::Result<TempDir> {
     for (name, sql) in files {
         std::fs::write(migrations.join(name), sql)?;
     }
-    std::fs::write(folder.path().join("ebbtide.toml"), "")?;
-    Ok(folder)
+    std::fs::write(dir.path().join("ebbtide.toml"), "")?;
+    Ok(dir)
 }
 
-/// What knows this folder and nothing of the shop's.
-fn harness(folder: &TempDir) -> ebbtide::Result<Harness> {
-    let builder = Harness::builder().config_file(folder.path().join("ebbtide.toml"));
+/// What knows this directory and nothing of the shop's.
+fn harness(dir: &TempDir) -> ebbtide::Result<Harness> {
+    let builder = Harness::builder().config_file(dir.path().join("ebbtide.toml"));
     builder
-        .migrations(folder.path().join("migrations"))
+        .migrations(dir.path().join("migrations"))
         .without_seeds()
         .build()
 }
@@ -54,7 +54,7 @@ async fn up_down_up_leaves_the_same_catalog_for_every_reversible_migration() -> 
 
 #[tokio::test]
 async fn a_broken_down_is_reported_with_the_objects_it_left() -> Outcome {
-    let folder = with_more(&[
+    let dir = with_more(&[
         (
             "20250510090000_reviews.up.sql",
             "create type stars as enum ('one', 'two', 'three');
@@ -64,7 +64,7 @@ async fn a_broken_down_is_reported_with_the_objects_it_left() -> Outcome {
         // The type and the column are forgotten, and the view is another migration's.
         ("20250510090000_reviews.down.sql", "drop table reviews; drop view for_sale;"),
     ])?;
-    let report = harness(&folder)?.check_reversible().await?;
+    let report = harness(&dir)?.check_reversible().await?;
     assert!(!report.is_clean());
     let said = report.to_string();
     let wanted = "5 of 5 migrations have a way down, 1 of them broken
@@ -86,14 +86,14 @@ migration 20250510090000 (reviews): down does not lead back to what was there be
 
 #[tokio::test]
 async fn two_migrations_with_the_same_version_are_an_error_that_names_both_files() -> Outcome {
-    let folder = with_more(&[
+    let dir = with_more(&[
         (
             "20250502091500_discounts.up.sql",
             "create table discounts (id bigint primary key);",
         ),
         ("20250502091500_discounts.down.sql", "drop table discounts;"),
     ])?;
-    let error = harness(&folder)?.provision().await.unwrap_err();
+    let error = harness(&dir)?.provision().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::MigrationSource);
     let said = error.to_string();
     assert!(

@@ -5,7 +5,7 @@ use ebbtide::Tx;
 use crate::support::customers;
 
 #[ebbtide::test(fixtures("pia"))]
-async fn a_name_means_the_folder_beside_this_file(mut tx: Tx) {
+async fn a_name_means_the_directory_beside_this_file(mut tx: Tx) {
     assert_eq!(customers(&mut *tx).await, ["Pia"]);
 }
 

@@ -6,6 +6,6 @@ async fn by_name(_tx: ebbtide::Tx) {}
 async fn by_path(_tx: ebbtide::Tx) {}
 
 #[ebbtide::test(keep, keep, fixtures(path = "elsewhere", scripts("nothing")))]
-async fn by_folder(_tx: ebbtide::Tx) {}
+async fn by_dir(_tx: ebbtide::Tx) {}
 
 fn main() {}

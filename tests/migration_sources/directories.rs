@@ -1,4 +1,4 @@
-//! Other tools' folders, and plain SQL. That the tools agree is shown in `crates/clients`.
+//! Other tools' directories, and plain SQL. That the tools agree is shown in `crates/clients`.
 
 use std::time::Duration;
 
