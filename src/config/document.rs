@@ -1,27 +1,27 @@
-//! `ebbtide.toml` as entries with line numbers, read with errors that name file, line and key.
+//! `ebbtide.toml` as entries with line numbers. Errors name file, line and key.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::given::Given;
 use super::key::{self, Key};
-use super::source::Source;
+use super::raw_value::RawValue;
+use super::source::{Source, Sourced};
 use super::url::without_secrets;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The text of a file and the name under which errors show it.
+/// The text of a file, and its path as errors print it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Document<'a> {
-    pub(super) shown: &'a Path,
+    pub(super) display_path: &'a Path,
     pub(super) text: &'a str,
 }
 
 /// One key and its value.
 #[derive(Debug)]
-pub(super) struct Entry<'a> {
+pub(crate) struct Entry<'a> {
     document: Document<'a>,
     /// The full path, such as `server.backend`.
     path: String,
@@ -45,18 +45,18 @@ impl<'a> Document<'a> {
             let reason = without_secrets(error.message());
             let message = format!(
                 "{}:{line}:{column}: not valid TOML: {reason}",
-                self.shown.display()
+                self.display_path.display()
             );
-            let shown = without_secrets(excerpt);
-            // A column beyond the end would point at what is not shown.
-            let mark = if shown == excerpt {
+            let safe = without_secrets(excerpt);
+            // A mark below a shortened line would point at nothing.
+            let mark = if safe == excerpt {
                 format!("\n{}^", " ".repeat(column - 1))
             } else {
                 String::new()
             };
             Error::new(ErrorKind::Config, message)
-                .with_evidence(format!("line {line}"), format!("{shown}{mark}"))
-                .with_help("correct the line; toml.io explains the format")
+                .with_evidence(format!("line {line}"), format!("{safe}{mark}"))
+                .with_help("correct the line; https://toml.io documents the format")
         })
     }
 
@@ -85,7 +85,7 @@ impl<'a> Document<'a> {
         entries
     }
 
-    /// Counted from 1.
+    /// The line of a byte offset, counted from 1.
     fn line(self, offset: usize) -> usize {
         self.text[..offset].matches('\n').count() + 1
     }
@@ -94,48 +94,59 @@ impl<'a> Document<'a> {
 impl<'a> Entry<'a> {
     pub(super) fn source(&self) -> Source {
         Source::File {
-            path: self.document.shown.to_owned(),
+            path: self.document.display_path.to_owned(),
             line: self.document.line(self.at),
         }
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
     }
 
     pub(super) fn value(&self) -> &'a DeValue<'a> {
         self.value
     }
 
-    /// The entries of a table.
+    /// The entries of this value. If it is not a table, the error prints `legal`, the legal values.
     pub(super) fn table(&self, legal: &str) -> Result<Vec<Entry<'a>>> {
         match self.value {
             DeValue::Table(table) => Ok(self.document.entries(&self.path, table)),
-            _ => Err(self.is_not("a table", legal)),
+            _ => Err(self.type_error("a table", legal)),
         }
     }
 
-    /// A string for the parsers that every voice shares.
-    pub(super) fn text(&self, key: &'static Key) -> Result<Given> {
+    /// A string for the parsers that all sources share.
+    pub(super) fn text(&self, key: &'static Key) -> Result<RawValue> {
         match self.value {
-            DeValue::String(text) => Ok(Given::text(key, self.source(), text.as_ref())),
-            _ => Err(self.is_not("a string", key.legal)),
+            DeValue::String(text) => Ok(RawValue::quoted(key, self.source(), text.as_ref())),
+            _ => Err(self.type_error("a string", key.legal)),
         }
     }
 
-    pub(super) fn text_or_integer(&self, key: &'static Key) -> Result<Given> {
+    /// A path that is not blank, below `dir` if it is relative.
+    pub(super) fn path_below(&self, key: &'static Key, dir: &Path) -> Result<Sourced<PathBuf>> {
+        Ok(self.text(key)?.not_blank()?.map(|text| dir.join(text)))
+    }
+
+    pub(super) fn text_or_integer(&self, key: &'static Key) -> Result<RawValue> {
         match self.value {
-            DeValue::String(text) => Ok(Given::text(key, self.source(), text.as_ref())),
-            DeValue::Integer(number) => Ok(Given::bare(key, self.source(), number.to_string())),
-            _ => Err(self.is_not("a string or an integer", key.legal)),
+            DeValue::String(text) => Ok(RawValue::quoted(key, self.source(), text.as_ref())),
+            DeValue::Integer(number) => {
+                Ok(RawValue::unquoted(key, self.source(), number.to_string()))
+            }
+            _ => Err(self.type_error("a string or an integer", key.legal)),
         }
     }
 
     pub(super) fn flag(&self, key: &'static Key) -> Result<bool> {
         self.value
             .as_bool()
-            .ok_or_else(|| self.is_not("a boolean", key.legal))
+            .ok_or_else(|| self.type_error("a boolean", key.legal))
     }
 
     pub(super) fn list(&self, key: &'static Key) -> Result<Vec<String>> {
         let DeValue::Array(items) = self.value else {
-            return Err(self.is_not("an array", key.legal));
+            return Err(self.type_error("an array", key.legal));
         };
         let item = |(index, item): (usize, &'a Spanned<DeValue<'a>>)| {
             let path = format!("{}[{index}]", self.path);
@@ -149,44 +160,46 @@ impl<'a> Entry<'a> {
             item.value
                 .as_str()
                 .map(str::to_owned)
-                .ok_or_else(|| item.is_not("a string", key.legal))
+                .ok_or_else(|| item.type_error("a string", key.legal))
         };
         items.iter().enumerate().map(item).collect()
     }
 
     pub(super) fn count(&self, key: &'static Key) -> Result<u64> {
         let DeValue::Integer(number) = self.value else {
-            return Err(self.is_not("an integer", key.legal));
+            return Err(self.type_error("an integer", key.legal));
         };
         u64::from_str_radix(number.as_str(), number.radix()).map_err(|_| {
             self.error(format!(
-                "{} = {number} is not a number of rows: a whole number from 0",
+                "{} must be a number of rows (a whole number from 0), but is {number}",
                 self.path
             ))
+            .with_help(format!("legal values: {}", key.legal))
         })
     }
 
-    /// Whatever can stand for the value of a setting.
-    pub(super) fn scalar(&self) -> Result<String> {
+    /// A setting's value as text. TOML's booleans become PostgreSQL's `on` and `off`.
+    pub(super) fn scalar(&self, key: &Key) -> Result<String> {
         match self.value {
             DeValue::String(text) => Ok(text.to_string()),
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
                 .map(|number| number.to_string())
                 .map_err(|_| {
                     self.error(format!(
-                        "{} = {number} is too large for any setting",
+                        "{} must fit into 64 bits, but is {number}",
                         self.path
                     ))
+                    .with_help(r#"write a smaller number, or one with a unit, such as "8MB""#)
                 }),
             DeValue::Float(number) => Ok(number.to_string()),
             DeValue::Boolean(flag) => Ok(if *flag { "on" } else { "off" }.to_owned()),
             DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
-                Err(self.is_not("a string, a number or a boolean", key::SETTINGS.legal))
+                Err(self.type_error("a string, a number or a boolean", key.legal))
             }
         }
     }
 
-    /// A list of texts for each name.
+    /// A list of strings for each name.
     pub(super) fn lists(&self, key: &'static Key) -> Result<BTreeMap<String, Vec<String>>> {
         self.table(key.legal)?
             .iter()
@@ -202,13 +215,14 @@ impl<'a> Entry<'a> {
             .collect()
     }
 
-    /// This key is none of `legal`.
-    pub(super) fn unknown(&self, legal: &[&str]) -> Error {
+    /// The error of a key that is not among `legal`.
+    pub(super) fn unknown_key(&self, legal: &[&str]) -> Error {
         self.error(format!("unknown key {}", self.path))
-            .with_help(key::advice(self.name, legal))
+            .with_help(key::unknown_key_help(self.name, legal))
     }
 
-    pub(super) fn is_not(&self, expected: &str, legal: &str) -> Error {
+    /// The error of a value of another type than `expected`.
+    pub(super) fn type_error(&self, expected: &str, legal: &str) -> Error {
         let found = match self.value {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "an integer",
@@ -219,10 +233,11 @@ impl<'a> Entry<'a> {
             DeValue::Array(_) => "an array",
             DeValue::Table(_) => "a table",
         };
-        self.error(format!("{} is {found}, not {expected}", self.path))
+        self.error(format!("{} must be {expected}, but is {found}", self.path))
             .with_help(format!("legal values: {legal}"))
     }
 
+    /// An error that begins with the file and the line.
     pub(super) fn error(&self, message: impl AsRef<str>) -> Error {
         Error::new(
             ErrorKind::Config,

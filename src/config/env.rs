@@ -1,4 +1,4 @@
-//! The environment, captured once as a plain value.
+//! The environment, read once into a plain value.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -6,16 +6,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::dot_env;
-use super::engine::{self, EngineHints};
-use super::given::Given;
-use super::key::{self, Key};
-use super::layer::Layer;
-use super::migrations::Migrations;
-use super::nearest::nearest;
+use super::engine_hints::{self, EngineHints};
+use super::key::Key;
+use super::key_type::{KeyType, Variable};
 use super::project::Project;
 use super::source::{Source, Sourced};
-use super::url::ServerUrl;
-use super::value::without_repeats;
 use crate::error::{Error, ErrorKind, Result};
 
 const DOT_ENV: &str = ".env";
@@ -25,13 +20,14 @@ const PACKAGE_NAME: &str = "CARGO_PKG_NAME";
 const PATH: &str = "PATH";
 const RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
 const SLOT: &str = "NEXTEST_TEST_GLOBAL_SLOT";
-const TEST_URL: &str = "TEST_DATABASE_URL";
-const OURS: &str = "EBBTIDE_";
+pub(super) const TEST_URL: &str = "TEST_DATABASE_URL";
+pub(super) const PREFIX: &str = "EBBTIDE_";
 
-/// What a plan may depend on outside the builder and the file: variables, directories and the user.
+/// Everything that a plan depends on besides the builder and the file: variables, directories and
+/// the user.
 ///
-/// Keeps only the variables that mean something to ebbtide. An empty variable says nothing, and hides
-/// the one of the same name in `.env`.
+/// It has all `EBBTIDE_*` variables, and of the others only those that ebbtide reads. An empty
+/// variable counts as not set, and also hides the variable of the same name in `.env`.
 #[derive(Clone)]
 pub(crate) struct Environment {
     variables: BTreeMap<String, OsString>,
@@ -42,27 +38,27 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    /// Reads the environment of this process and the `.env` beside the package or the workspace, and
-    /// warns of `EBBTIDE_*` variables that mean nothing. `uid` is the user whom this process runs as.
+    /// Reads the environment of this process, and the `.env` in the directory of the package or of
+    /// the workspace. `uid` is the user of this process.
     ///
     /// # Errors
     ///
-    /// The current directory is gone, or a line of `.env` that sets an `EBBTIDE_*` variable cannot be read.
+    /// The current directory cannot be determined, or a line of `.env` with an `EBBTIDE_*` variable
+    /// or `TEST_DATABASE_URL` cannot be parsed.
     pub(crate) fn capture(uid: u32) -> Result<Self> {
         let working_dir = std::env::current_dir().map_err(|error| {
-            Error::new(ErrorKind::Config, "the current directory cannot be found")
-                .with_source(error)
-                .with_help("change to a directory that exists")
+            Error::new(
+                ErrorKind::Config,
+                "the current directory cannot be determined",
+            )
+            .with_source(error)
+            .with_help("change to a directory that exists")
         })?;
-        let environment = Self::new(std::env::vars_os(), working_dir, std::env::temp_dir(), uid)
-            .with_project()?;
-        for unknown in environment.unknown_variables() {
-            tracing::warn!("{unknown}");
-        }
-        Ok(environment)
+        Self::new(std::env::vars_os(), working_dir, std::env::temp_dir(), uid)
+            .with_project_dot_env()
     }
 
-    /// An environment from plain values; no I/O.
+    /// An environment from plain values. It does no I/O.
     pub(crate) fn new<N, V>(
         variables: impl IntoIterator<Item = (N, V)>,
         working_dir: impl Into<PathBuf>,
@@ -85,8 +81,9 @@ impl Environment {
         }
     }
 
-    /// The same environment with the `.env` that lies beside the package or in its root, if there is one.
-    pub(super) fn with_project(self) -> Result<Self> {
+    /// The same environment with the `.env` in the package's directory, else in the root of its
+    /// workspace or repository, if there is one.
+    pub(super) fn with_project_dot_env(self) -> Result<Self> {
         let Some(path) = Project::around(&self.package_root()).beside_package_or_root(DOT_ENV)
         else {
             return Ok(self);
@@ -94,93 +91,55 @@ impl Environment {
         match std::fs::read(&path) {
             Ok(bytes) => self.with_dot_env(&path, &String::from_utf8_lossy(&bytes)),
             Err(error) => {
-                tracing::warn!(file = %path.display(), %error, "cannot read .env, going on without it");
+                tracing::warn!(
+                    file = %path.display(),
+                    %error,
+                    "cannot read .env, continuing without it"
+                );
                 Ok(self)
             }
         }
     }
 
-    /// The same environment with the text of a `.env` file; no I/O. `path` is for error messages.
+    /// The same environment with the text of a `.env` file. It does no I/O; `path` is for errors.
     pub(crate) fn with_dot_env(self, path: &Path, text: &str) -> Result<Self> {
         let dot_env = dot_env::parse(path, text, |name| {
-            name.starts_with(OURS) || name == TEST_URL
+            name.starts_with(PREFIX) || name == TEST_URL
         })?;
         Ok(Self { dot_env, ..self })
     }
 
     /// The directory of the package under test: `CARGO_MANIFEST_DIR`, else the current directory.
     pub(super) fn package_root(&self) -> Sourced<PathBuf> {
-        match self.real(MANIFEST_DIR) {
+        match self.process_variable(MANIFEST_DIR) {
             Some(dir) => Sourced::new(self.working_dir.join(dir), Source::Variable(MANIFEST_DIR)),
             None => Sourced::by_default(self.working_dir.clone()),
         }
     }
 
-    /// What the variables say.
-    pub(super) fn layer(&self) -> Result<Layer> {
-        Ok(Layer {
-            backend: self.read(&key::BACKEND, Given::choice)?,
-            postgres: self.read(&key::POSTGRES, Given::major)?,
-            image: self.read(&key::IMAGE, Given::words)?,
-            url: self.read(&key::URL, Given::url)?,
-            allow_remote: self.read(&key::ALLOW_REMOTE, Given::flag)?,
-            linger: self.read(&key::LINGER, Given::duration)?,
-            keep: self.read(&key::KEEP, Given::choice)?,
-            keep_for: self.read(&key::KEEP_FOR, Given::duration)?,
-            log_plans_slower_than: self.read(&key::LOG_PLANS_SLOWER_THAN, Given::duration)?,
-            storage: self.read(&key::STORAGE, Given::choice)?,
-            cache: self.read(&key::CACHE, Given::choice)?,
-            dedicated: self.read(&key::DEDICATED, Given::choice)?,
-            settings: BTreeMap::new(),
-            bin: self.path(key::BIN.variable),
-            state_dir: self.path(key::STATE_DIR.variable),
-            start_timeout: self.read(&key::START_TIMEOUT, Given::limit)?,
-            extensions: self
-                .read(&key::EXTENSIONS, Given::words)?
-                .map(|text| text.map(|text| split(&text))),
-            migrations: self
-                .path(key::MIGRATIONS.variable)
-                .map(|said| said.map(Migrations::from_variable)),
-            seeds: self
-                .path(key::SEEDS.variable)
-                .map(|path| path.map(|path| Some(path).filter(|path| !is_none(path)))),
-            expect: None,
-            provision_timeout: self.read(&key::TIMEOUT, Given::limit)?,
-        })
-    }
-
-    /// `TEST_DATABASE_URL`, which counts for the external backend only.
-    pub(super) fn test_url(&self) -> Result<Option<Sourced<ServerUrl>>> {
-        let given = self
-            .text(TEST_URL)?
-            .map(|text| Given::text(&key::URL, text.source, text.value));
-        given.map(Given::url).transpose()
-    }
-
-    /// The text of a variable that belongs to no key of the file.
-    pub(super) fn text(&self, name: &'static str) -> Result<Option<Sourced<String>>> {
-        let Some(found) = self.find(name) else {
+    /// The value of a key's variable.
+    pub(super) fn read<T: KeyType>(&self, key: &'static Key) -> Result<Option<Sourced<T::Value>>> {
+        if key.variable.is_empty() {
             return Ok(None);
-        };
-        match found.value.into_string() {
-            Ok(text) => Ok(Some(Sourced::new(text, found.source))),
-            Err(_) => Err(
-                Error::new(ErrorKind::Config, format!("{name} is not valid UTF-8"))
-                    .with_help(format!("set {name} to plain text, or unset it")),
-            ),
         }
+        let found = self.find(key.variable);
+        found
+            .map(|found| T::from_variable(Variable::new(key, found)))
+            .transpose()
     }
 
-    /// The path in a variable, as it is written.
+    /// The path in a variable, unchanged. It need not be UTF-8.
     pub(super) fn path(&self, name: &'static str) -> Option<Sourced<PathBuf>> {
         self.find(name).map(|found| found.map(PathBuf::from))
     }
 
-    /// Where ebbtide's state goes when nobody says: a directory of the user's session, else of the user's own.
+    /// The default state directory: in the directory of the user's session, else a directory with
+    /// the user's id in the temporary directory.
     pub(super) fn state_dir(&self) -> Sourced<PathBuf> {
-        // Root's session directory is closed to the user that root's servers run as.
+        // PostgreSQL refuses to run as root, so root's servers run as another user, and that user
+        // may not enter root's session directory.
         let session = self
-            .real(RUNTIME_DIR)
+            .process_variable(RUNTIME_DIR)
             .map(Path::new)
             .filter(|_| self.uid != 0);
         let session = session.filter(|dir| dir.is_absolute() && dir.is_dir());
@@ -194,74 +153,59 @@ impl Environment {
         }
     }
 
-    /// `PATH`; empty when it is not set.
+    /// `PATH`; empty if it is not set.
     pub(super) fn search_path(&self) -> Sourced<OsString> {
-        match self.real(PATH) {
+        match self.process_variable(PATH) {
             Some(path) => Sourced::new(path.clone(), Source::Variable(PATH)),
             None => Sourced::by_default(OsString::new()),
         }
     }
 
-    /// Where a container engine may be: what other programs go by, so never from `.env`.
+    /// The variables that choose a container engine. Other programs set them, so `.env` does not
+    /// count.
     pub(super) fn engine(&self) -> EngineHints {
         let dir = |name| {
-            self.real(name)
+            self.process_variable(name)
                 .map(PathBuf::from)
                 .filter(|dir| dir.is_absolute())
         };
         EngineHints::new(
-            |name| self.real(name)?.to_str().map(str::to_owned),
+            |name| self.process_variable(name)?.to_str().map(str::to_owned),
             dir(HOME),
             dir(RUNTIME_DIR),
         )
     }
 
-    /// The number that nextest gives to a test among those that run at once.
+    /// nextest's slot: the number of this test among those that run at the same time.
     pub(super) fn slot(&self) -> Sourced<Option<usize>> {
-        // nextest owns this variable, so what is no number is no mistake of the user's.
-        match self.real(SLOT).and_then(|slot| slot.to_str()?.parse().ok()) {
+        // nextest sets this variable, so a value that is no number is not the user's error.
+        match self
+            .process_variable(SLOT)
+            .and_then(|slot| slot.to_str()?.parse().ok())
+        {
             Some(slot) => Sourced::new(Some(slot), Source::Variable(SLOT)),
             None => Sourced::by_default(None),
         }
     }
 
     pub(super) fn package_name(&self) -> Sourced<Option<String>> {
-        match self.real(PACKAGE_NAME).and_then(|name| name.to_str()) {
+        match self
+            .process_variable(PACKAGE_NAME)
+            .and_then(|name| name.to_str())
+        {
             Some(name) => Sourced::new(Some(name.to_owned()), Source::Variable(PACKAGE_NAME)),
             None => Sourced::by_default(None),
         }
     }
 
-    /// One sentence for each `EBBTIDE_*` variable that means nothing.
-    pub(super) fn unknown_variables(&self) -> Vec<String> {
-        let names: BTreeSet<&String> = self.variables.keys().chain(self.dot_env.keys()).collect();
-        let ours = names.into_iter().filter(|name| name.starts_with(OURS));
-        let unknown = ours.filter(|name| key::variables().all(|known| known != name.as_str()));
-        let sentence = |name: &String| {
-            // Without the prefix, which they share, the rest has to be near.
-            let endings = key::variables().filter_map(|known| known.strip_prefix(OURS));
-            match nearest(&name[OURS.len()..], endings) {
-                Some(near) => {
-                    format!("{name} means nothing to ebbtide: did you mean {OURS}{near}?")
-                }
-                None => format!("{name} means nothing to ebbtide"),
-            }
-        };
-        unknown.map(sentence).collect()
+    /// The names of all `EBBTIDE_*` variables.
+    pub(super) fn names(&self) -> BTreeSet<&str> {
+        let names = self.variables.keys().chain(self.dot_env.keys());
+        let names = names.map(String::as_str);
+        names.filter(|name| name.starts_with(PREFIX)).collect()
     }
 
-    fn read<T>(
-        &self,
-        key: &'static Key,
-        parse: impl FnOnce(Given) -> Result<Sourced<T>>,
-    ) -> Result<Option<Sourced<T>>> {
-        let given = self
-            .text(key.variable)?
-            .map(|text| Given::text(key, text.source, text.value));
-        given.map(parse).transpose()
-    }
-
-    fn find(&self, name: &'static str) -> Option<Sourced<OsString>> {
+    pub(super) fn find(&self, name: &'static str) -> Option<Sourced<OsString>> {
         let found = match self.variables.get(name) {
             Some(value) => Sourced::new(value.clone(), Source::Variable(name)),
             None => Sourced::new(self.dot_env.get(name)?.into(), Source::DotEnv(name)),
@@ -269,15 +213,15 @@ impl Environment {
         Some(found).filter(|found| !found.is_empty())
     }
 
-    /// A variable that other programs set: never from `.env`.
-    fn real(&self, name: &str) -> Option<&OsString> {
+    /// A variable of the process. Other programs set it, so `.env` does not count.
+    fn process_variable(&self, name: &str) -> Option<&OsString> {
         self.variables.get(name).filter(|value| !value.is_empty())
     }
 }
 
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Names only: the values may hold passwords.
+        // Names only: the values may contain passwords.
         f.debug_struct("Environment")
             .field("variables", &self.variables.keys())
             .field("dot_env", &self.dot_env.keys())
@@ -287,7 +231,7 @@ impl fmt::Debug for Environment {
 }
 
 fn is_relevant(name: &str) -> bool {
-    name.starts_with(OURS)
+    name.starts_with(PREFIX)
         || [
             MANIFEST_DIR,
             PACKAGE_NAME,
@@ -298,20 +242,5 @@ fn is_relevant(name: &str) -> bool {
             HOME,
         ]
         .contains(&name)
-        || engine::VARIABLES.contains(&name)
-}
-
-fn is_none(path: &Path) -> bool {
-    path == Path::new("none")
-}
-
-fn split(names: &str) -> Vec<String> {
-    without_repeats(
-        names
-            .split(',')
-            .map(str::trim)
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned)
-            .collect(),
-    )
+        || engine_hints::VARIABLES.contains(&name)
 }

@@ -1,14 +1,21 @@
-//! What must hold before a test runs.
+//! What the database must contain before a test runs.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use super::document::Entry;
+use super::key::Key;
+use super::key_type::KeyType;
+use super::source::Sourced;
 use super::value::without_repeats;
+use crate::error::Result;
+use crate::names::PartsHash;
 
-/// What the provisioned database has to hold before it may be used.
+/// What the provisioned database must contain before a test may use it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Expect {
-    /// Tables that have to exist.
+    /// Tables that must exist.
     pub tables: Vec<String>,
     /// The exact number of rows, by table.
     pub rows: BTreeMap<String, u64>,
@@ -18,7 +25,7 @@ pub struct Expect {
     pub rust_enums: Vec<RustEnum>,
 }
 
-/// An enum of the code under test, whose values the database has to know.
+/// An enum of the code under test. The database must have the same labels.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct RustEnum {
@@ -26,15 +33,19 @@ pub struct RustEnum {
     pub path: String,
     /// The enum type in the database.
     pub name: String,
-    /// What the code sends and reads, in the order of the variants.
+    /// The labels that the code sends and reads, in the order of the variants.
     pub labels: Vec<String>,
 }
 
-/// A Rust enum that is stored as an enum type of PostgreSQL, and the labels that the code sends and reads.
+/// A Rust enum that is stored as an enum type of PostgreSQL, and the labels that the code sends and
+/// reads.
 ///
-/// Derive it beside `sqlx::Type` or strum's traits, and it has the labels that these use; then say on
-/// [`Builder::expect_enum_of`](crate::Builder::expect_enum_of), or at a test with `expect(enums(UserRole))`, that the
-/// database has to have them: a label that only one side knows is found before any test runs.
+/// The derive macro of the same name takes the labels from the attributes of `sqlx::Type`, of
+/// strum, or from its own.
+///
+/// Pass the type to [`Builder::expect_enum_of`](crate::config::Builder::expect_enum_of), or name it in a
+/// test's attribute: `expect(enums(UserRole))`. Ebbtide then compares its labels with those of the
+/// database before any test runs, and reports a label that only one side has.
 ///
 /// # Examples
 /// ```
@@ -54,7 +65,8 @@ pub struct RustEnum {
 /// assert_eq!(UserRole::LABELS, ["writer", "editor", "administrator"]);
 /// # }
 /// ```
-/// Where the list is known by other means:
+///
+/// Without the macro:
 /// ```
 /// struct Mood;
 ///
@@ -64,8 +76,8 @@ pub struct RustEnum {
 /// }
 /// ```
 pub trait PgEnum {
-    /// The enum type in the database, written as in SQL: with its schema where the search path does not lead to it, and
-    /// in lower case unless it is quoted.
+    /// The enum type in the database, written as in SQL: with its schema unless that is `public`.
+    /// Letters outside double quotes count as lower case.
     const NAME: &'static str;
     /// The label of each variant, in the order of the variants.
     const LABELS: &'static [&'static str];
@@ -83,7 +95,7 @@ impl RustEnum {
 }
 
 impl Expect {
-    /// True when nothing is expected.
+    /// Whether there is no expectation.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tables.is_empty()
@@ -92,7 +104,31 @@ impl Expect {
             && self.rust_enums.is_empty()
     }
 
-    /// Both expectations; on the same table or type `self` decides.
+    /// Adds every expectation to the fingerprint of a database.
+    pub(crate) fn hash_into(&self, hash: &mut PartsHash) {
+        // Without `..`: a new expectation does not compile until it is here.
+        let Self {
+            tables,
+            rows,
+            enums,
+            rust_enums,
+        } = self;
+        hash.list("tables", tables);
+        hash.list("tables with rows", rows.keys());
+        hash.list("rows", rows.values().map(ToString::to_string));
+        hash.list("enums", enums.keys());
+        for labels in enums.values() {
+            hash.list("labels", labels);
+        }
+        hash.part("rust enums", rust_enums.len().to_string());
+        for RustEnum { path, name, labels } in rust_enums {
+            hash.part("path", path);
+            hash.part("name", name);
+            hash.list("labels", labels);
+        }
+    }
+
+    /// Merges two expectations. For the same table or type, the value of `self` counts.
     pub(super) fn over(self, weaker: Expect) -> Expect {
         let (mut tables, mut rows, mut enums) = (weaker.tables, weaker.rows, weaker.enums);
         tables.extend(self.tables);
@@ -111,12 +147,73 @@ impl Expect {
     }
 }
 
+// The parts of the table in `ebbtide.toml`.
+const TABLES: Key = Key::part(
+    "provision.expect.tables",
+    "expect_table",
+    r#"a list of names, such as ["customers"]"#,
+);
+const ROWS: Key = Key::part(
+    "provision.expect.rows",
+    "expect_rows",
+    "whole numbers by table, such as { services = 15 }",
+);
+const ENUMS: Key = Key::part(
+    "provision.expect.enums",
+    "expect_enum",
+    r#"labels by type, such as { mood = ["sad", "happy"] }"#,
+);
+
+impl KeyType for Expect {
+    type Value = Expect;
+
+    fn from_file(key: &'static Key, entry: &Entry<'_>, _dir: &Path) -> Result<Sourced<Self>> {
+        let mut expect = Expect::default();
+        for part in entry.table(key.legal)? {
+            match part.name {
+                "tables" => expect.tables = without_repeats(part.list(&TABLES)?),
+                "rows" => expect.rows = part.counts(&ROWS)?,
+                "enums" => expect.enums = part.lists(&ENUMS)?,
+                _ => return Err(part.unknown_key(&[&TABLES, &ROWS, &ENUMS].map(Key::name))),
+            }
+        }
+        Ok(Sourced::new(expect, entry.source()))
+    }
+
+    /// Merges by name.
+    fn over(strong: Sourced<Self>, weak: Sourced<Self>) -> Sourced<Self> {
+        Sourced::new(
+            strong.value.over(weak.value),
+            strong.source.and(weak.source),
+        )
+    }
+
+    fn print(value: &Self, absent: &str) -> String {
+        if value.is_empty() {
+            return absent.to_owned();
+        }
+        let counts = [
+            ("table", value.tables.len()),
+            ("row count", value.rows.len()),
+            ("enum", value.enums.len() + value.rust_enums.len()),
+        ];
+        let phrases = counts
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(noun, count)| match count {
+                1 => format!("1 {noun}"),
+                _ => format!("{count} {noun}s"),
+            });
+        phrases.collect::<Vec<_>>().join(", ")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn expectations_are_put_together_by_name() {
+    fn expectations_are_merged_by_name() {
         let rows = |table: &str, count| BTreeMap::from([(table.to_owned(), count)]);
         let strong = Expect {
             tables: vec!["a".into(), "b".into()],

@@ -13,57 +13,70 @@ use super::value::Choice;
 ///
 /// # Examples
 /// ```
-/// use ebbtide::{MigrationCommand, Migrations};
+/// use ebbtide::config::{MigrationCommand, Migrations};
 ///
 /// let recognised = Migrations::from("migrations");
 /// let named = Migrations::diesel("migrations");
-/// let alembic = MigrationCommand::new(["alembic", "upgrade", "head"]).input("alembic.ini").input("alembic");
-/// let builder = ebbtide::Builder::new().migrations(alembic);
+/// let alembic = MigrationCommand::new(["alembic", "upgrade", "head"])
+///     .input("alembic.ini")
+///     .input("alembic");
+/// let builder = ebbtide::config::Builder::new().migrations(alembic);
 /// # drop((recognised, named, builder));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Migrations {
-    /// A directory whose layout is recognised by what lies in it. In a plan it is absolute and seen to exist.
+    /// A directory. Ebbtide recognises its layout by the names in it. In a plan the path is
+    /// absolute and the directory exists.
     Directory(PathBuf),
-    /// A directory of a known layout; what does not belong to that is left alone. In a plan it is absolute and seen to exist.
+    /// A directory with this layout. Files that do not belong to the layout are ignored. In a plan
+    /// the path is absolute and the directory exists.
     Files(Layout, PathBuf),
     /// No migrations.
     None,
-    /// A program that migrates the database named in its environment.
+    /// A program that migrates the database whose URL is in its environment.
     Command(MigrationCommand),
-    /// A function of the test's own.
+    /// A function in the test's binary.
     Function(MigrationFunction),
 }
 
-/// How a directory of migrations is laid out.
+/// The file names and the ledger of a directory of migrations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Layout {
-    /// sqlx: `VERSION_description.sql`, or `.up.sql` and `.down.sql` in pairs, with the ledger `_sqlx_migrations`.
+    /// sqlx: `VERSION_description.sql`, or pairs of `.up.sql` and `.down.sql`. Ledger:
+    /// `_sqlx_migrations`.
     Sqlx,
-    /// Plain SQL: every `.sql` file in the order of the names, each in a transaction of its own, without a ledger.
+    /// Plain SQL: every `.sql` file in the order of the names, each in its own transaction. No
+    /// ledger.
     Sql,
-    /// refinery: `V1__name.sql` and `U1__name.sql`, also in directories below, with the ledger `refinery_schema_history`.
+    /// refinery: `V1__name.sql` and `U1__name.sql`, also in subdirectories. Ledger:
+    /// `refinery_schema_history`.
     Refinery,
-    /// diesel: a directory `VERSION_name` with `up.sql` for each migration, with the ledger `__diesel_schema_migrations`.
+    /// diesel: a directory `VERSION_name` with `up.sql` for each migration. Ledger:
+    /// `__diesel_schema_migrations`.
     Diesel,
 }
 
-/// A program that migrates the database named in its environment, such as Alembic, Flyway or `psql`.
+/// A program that migrates the database whose URL is in its environment, such as Alembic, Flyway or
+/// `psql`.
 ///
-/// It runs in a process group of its own, without a standard input, and ends with the process that started it. What it
-/// starts ends with it.
+/// The program runs in its own process group, with an empty standard input. When the process that
+/// started it ends, the whole group ends too.
 ///
-/// The database is told in two forms: as `DATABASE_URL`, and as libpq's own variables `PGHOST`, `PGPORT`, `PGUSER`,
-/// `PGPASSWORD` (where there is a password) and `PGDATABASE`, with which `psql` needs no URL at all. The URL is written as
-/// libpq documents it, with a socket's directory as a parameter: `postgresql://user@/database?host=/directory&port=5432`. psql,
-/// psycopg and SQLAlchemy understand that; for SQLAlchemy the driver is put into its scheme (`postgresql+psycopg://`).
+/// The program gets the address in two forms: as a URL in `DATABASE_URL`, and in libpq's variables
+/// `PGHOST`, `PGPORT`, `PGUSER`, `PGDATABASE` and, if there is a password, `PGPASSWORD`. With these
+/// variables `psql` needs no URL.
+///
+/// The URL has the form that libpq documents, with a socket's directory as a parameter:
+/// `postgresql://user@/database?host=/directory&port=5432`. psql, psycopg and SQLAlchemy accept
+/// this form. SQLAlchemy needs the driver in the scheme (`postgresql+psycopg://`).
 /// <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS>
 ///
-/// libpq's other variables are removed from the command's environment: those that change a session (`PGAPPNAME`, `PGTZ`,
-/// ..) always, and those that say who connects and how safely (`PGPASSFILE`, `PGREQUIREAUTH`, ..) on a server of ebbtide's.
-/// `PGOPTIONS` holds the settings that the plan and the URL name for every session.
+/// `PGOPTIONS` contains the settings that the plan and the URL specify for every session. Ebbtide
+/// removes other variables of libpq: those that change a session (`PGAPPNAME`, `PGTZ`, ..) always,
+/// and those about authentication and encryption (`PGPASSFILE`, `PGREQUIREAUTH`, ..) if ebbtide has
+/// started the server.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MigrationCommand {
     pub(crate) command: Vec<String>,
@@ -73,10 +86,11 @@ pub struct MigrationCommand {
 }
 
 impl MigrationCommand {
-    /// The variable that holds the URL, unless another is named.
+    /// The default variable for the URL.
     pub(super) const URL_VARIABLE: &str = "DATABASE_URL";
 
-    /// The program and its arguments. The program is a path, or a name that is looked up in `PATH`.
+    /// Creates a command from a program and its arguments. The program is a path, or a name that is
+    /// searched for in `PATH`.
     pub fn new(command: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
             command: command.into_iter().map(Into::into).collect(),
@@ -86,40 +100,43 @@ impl MigrationCommand {
         }
     }
 
-    /// A file, or a directory with everything in it, whose content decides the outcome: a change to it means a new template.
-    /// Every command needs at least one. Relative to the package; `__pycache__` and `*.pyc` do not count.
+    /// Adds a file or a directory whose content determines what the command does. When the content
+    /// changes, ebbtide builds a new template.
+    ///
+    /// Every command needs at least one input. A relative path is relative to the package's
+    /// directory. A directory counts with all its files, except `__pycache__` and `*.pyc`.
     #[must_use]
     pub fn input(mut self, path: impl Into<PathBuf>) -> Self {
         self.inputs.push(path.into());
         self
     }
 
-    /// The directory to run in, relative to the package. Default: the package's own.
+    /// Sets the directory to run in. Default: the package's directory. A relative path is relative
+    /// to it.
     #[must_use]
     pub fn directory(mut self, dir: impl Into<PathBuf>) -> Self {
         self.directory = Some(dir.into());
         self
     }
 
-    /// The variable that holds the URL. Default: `DATABASE_URL`.
+    /// Sets the variable for the URL. Default: `DATABASE_URL`.
     #[must_use]
     pub fn url_variable(mut self, name: impl Into<String>) -> Self {
         self.url_variable = name.into();
         self
     }
 
-    /// The command as a person would type it.
-    /// The command for people, without a password among its arguments.
-    pub(crate) fn shown(&self) -> String {
+    /// The command line for people, with `***` for every password among the arguments.
+    pub(crate) fn redacted(&self) -> String {
         let mut after_password = false;
         let argument = |argument: &String| {
-            let shown = if after_password {
+            let safe = if after_password {
                 "***".to_owned()
             } else {
                 redacted(argument)
             };
             after_password = argument.to_ascii_lowercase().ends_with("password");
-            shown
+            safe
         };
         self.command
             .iter()
@@ -132,7 +149,7 @@ impl MigrationCommand {
 impl fmt::Debug for MigrationCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MigrationCommand")
-            .field("command", &self.shown())
+            .field("command", &self.redacted())
             .field("inputs", &self.inputs)
             .field("directory", &self.directory)
             .field("url_variable", &self.url_variable)
@@ -144,7 +161,7 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 type Run =
     dyn Fn(String) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>> + Send + Sync;
 
-/// A function that migrates the database of a URL, and the name that stands for what it does: see
+/// A function that migrates the database at a URL, and the name that identifies what it does: see
 /// [`Migrations::function`].
 #[derive(Clone)]
 pub struct MigrationFunction {
@@ -182,47 +199,53 @@ impl fmt::Debug for MigrationFunction {
 }
 
 impl Migrations {
-    /// A directory in sqlx's layout.
+    /// A directory with sqlx's layout.
     pub fn sqlx(dir: impl Into<PathBuf>) -> Self {
         Self::Files(Layout::Sqlx, dir.into())
     }
 
     /// A directory of plain SQL files, applied in the order of their names.
     ///
-    /// Each runs in a transaction of its own. What PostgreSQL refuses inside one (`create index concurrently`, `alter
-    /// system`) stands alone in a file whose first line is `-- no-transaction`, as in sqlx.
+    /// Each file runs in its own transaction. PostgreSQL refuses some statements in a transaction
+    /// (`create index concurrently`, `alter system`). Put such a statement alone into a file whose
+    /// first line is `-- no-transaction`, as in sqlx.
     pub fn sql(dir: impl Into<PathBuf>) -> Self {
         Self::Files(Layout::Sql, dir.into())
     }
 
-    /// A directory in refinery's layout.
+    /// A directory with refinery's layout.
     ///
-    /// The ledger is as refinery itself would write it, which finds nothing left to do. With its feature `int8-versions`
-    /// it would compute other checksums: use its own runner then ([`function`](Self::function)), as for migrations in
-    /// Rust.
+    /// Ebbtide writes the ledger as refinery does, so refinery finds nothing pending afterwards.
+    /// With its feature `int8-versions` refinery computes other checksums. In that case, and for
+    /// migrations in Rust, use refinery's own runner in a [`function`](Self::function).
     pub fn refinery(dir: impl Into<PathBuf>) -> Self {
         Self::Files(Layout::Refinery, dir.into())
     }
 
-    /// A directory in diesel's layout.
+    /// A directory with diesel's layout.
     ///
-    /// The ledger is as diesel itself would write it, which finds nothing left to do. `metadata.toml` is heeded.
+    /// Ebbtide writes the ledger as diesel does, so diesel finds nothing pending afterwards. It
+    /// respects `metadata.toml`.
     pub fn diesel(dir: impl Into<PathBuf>) -> Self {
         Self::Files(Layout::Diesel, dir.into())
     }
 
-    /// A function that migrates the database of a URL, for runners that are embedded in the test's binary.
+    /// A function that migrates the database at a URL, for migrations that are embedded in the
+    /// test's binary.
     ///
-    /// Nobody can see what a function does: **its name stands for it**. As long as the name stays, an existing template is
-    /// used again, so let it contain a version, or better a hash of what is embedded.
+    /// **The name identifies the migrations**, because ebbtide cannot inspect what the function
+    /// does. With the same name, ebbtide uses an existing template. So the name should contain a
+    /// version, or better a hash of the embedded migrations.
     ///
-    /// The function is called once for each template, on a runtime of tokio; give what blocks a thread of its own
-    /// (`tokio::task::spawn_blocking`).
+    /// Ebbtide calls the function once for each template, on a tokio runtime. Run blocking code
+    /// with `tokio::task::spawn_blocking`.
     ///
     /// # Examples
     /// ```
     /// # async fn migrate(_url: &str) -> Result<(), std::io::Error> { Ok(()) }
-    /// let embedded = ebbtide::Migrations::function("shop, version 7", |url: String| async move { migrate(&url).await });
+    /// let embedded = ebbtide::config::Migrations::function("shop, version 7", |url: String| async move {
+    ///     migrate(&url).await
+    /// });
     /// # drop(embedded);
     /// ```
     pub fn function<F, R, E>(name: impl Into<String>, run: F) -> Self
@@ -232,8 +255,8 @@ impl Migrations {
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
         let run = move |url| {
-            let running = run(url);
-            Box::pin(async move { running.await.map_err(Into::into) })
+            let future = run(url);
+            Box::pin(async move { future.await.map_err(Into::into) })
                 as Pin<Box<dyn Future<Output = _> + Send>>
         };
         Self::Function(MigrationFunction {
@@ -242,20 +265,28 @@ impl Migrations {
         })
     }
 
-    /// What a variable says: `none`, a directory, or a directory with its layout in front, as in `diesel:migrations`.
+    /// Parses a variable: `none`, a directory, or a layout and its directory, as in
+    /// `diesel:migrations`.
     pub(super) fn from_variable(text: PathBuf) -> Self {
-        let layout = text
+        let with_layout = text
             .to_str()
             .and_then(|text| text.split_once(':'))
             .and_then(|(word, dir)| {
                 let (_, layout) = Layout::WORDS.iter().find(|(known, _)| *known == word)?;
                 Some(Self::Files(*layout, PathBuf::from(dir)))
             });
-        match layout {
-            Some(layout) => layout,
+        match with_layout {
+            Some(migrations) => migrations,
             None if text == Path::new("none") => Self::None,
             None => Self::Directory(text),
         }
+    }
+}
+
+impl Layout {
+    /// Every layout, in the order in which texts list them.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        Self::WORDS.iter().map(|(_, layout)| *layout)
     }
 }
 
@@ -266,7 +297,7 @@ impl Choice for Layout {
         ("refinery", Layout::Refinery),
         ("diesel", Layout::Diesel),
     ];
-    const SLIPS: &'static [(&'static str, Self)] = &[("plain", Layout::Sql)];
+    const SYNONYMS: &'static [(&'static str, Self)] = &[("plain", Layout::Sql)];
 }
 
 impl fmt::Display for Layout {

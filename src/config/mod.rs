@@ -1,55 +1,75 @@
-//! What the user asked for, resolved once into a [`Plan`].
+//! What you ask for: the [`Builder`], the types of its values, and the resolved [`Plan`].
 //!
-//! Three voices speak: variables (the process environment, then `.env`), the [`Builder`] and
-//! `ebbtide.toml`. Each becomes a [`layer::Layer`] of optional values that remember where they stand;
-//! the stronger layer is laid over the weaker one, and defaults fill what is left. This directory is the
-//! only reader of the environment and of configuration files.
+//! Three sources have values: variables (the process environment, then `.env`), the [`Builder`] and
+//! `ebbtide.toml`. The values of a stronger source replace those of a weaker one, and defaults fill
+//! what is left:
 //!
-//! | file | noun |
-//! |---|---|
-//! | `source` | where a value came from |
-//! | `value`, `migrations` | the types of the values |
-//! | `expect` | what must hold before a test runs |
-//! | `key` | the table of keys: path in the file, variable, builder method, legal values |
-//! | `given` | one raw text and its place, parsed with errors that name both |
-//! | `layer` | what one voice says |
-//! | `env`, `dot_env`, `builder`, `file` | the voices |
-//! | `document` | `ebbtide.toml` as entries with line numbers |
-//! | `engine` | what the environment says of container engines |
-//! | `project` | the directories from the package up to the workspace root |
-//! | `plan`, `table` | the outcome, and how it prints |
+//! ```text
+//! process environment > .env > Builder > ebbtide.toml > defaults
+//! ```
+
+// Each source becomes a `keys::Layer`: optional values, each with its place. This directory is the
+// only reader of the environment and of configuration files.
+//
+// | file | noun |
+// |---|---|
+// | `source` | where a value came from |
+// | `value`, `migrations`, `isolation_level` | the types of the values |
+// | `expect` | what the database must contain before a test runs |
+// | `keys` | every key: the one place to add a key, or to change one |
+// | `declare` | the macro behind `keys`: what follows from an entry |
+// | `key` | the names of a key, and how errors name it |
+// | `key_type` | the types that a key can have: how a value is read, checked, merged and printed |
+// | `contents`, `settings` | the same for migrations and seeds, and for PostgreSQL's settings |
+// | `raw_value` | one unparsed text and its place; its parsers' errors name both |
+// | `env`, `dot_env`, `variables`, `builder`, `file` | the sources |
+// | `document` | `ebbtide.toml` as entries with line numbers |
+// | `engine_hints` | the variables that choose a container engine |
+// | `project` | the directories from the package up to the workspace root |
+// | `nearest` | the legal word that a misspelt one is closest to |
+// | `url` | a server's URL, and text without passwords |
+// | `plan`, `row`, `table` | the result, and how it prints |
 
 mod builder;
+mod contents;
+mod declare;
 mod document;
 mod dot_env;
-mod engine;
+mod engine_hints;
 mod env;
-mod expect;
+pub(crate) mod expect;
 mod file;
-mod given;
+mod isolation_level;
 mod key;
-mod layer;
+mod key_type;
+mod keys;
 mod migrations;
 mod nearest;
 mod plan;
 mod project;
+mod raw_value;
+mod row;
+mod settings;
 mod source;
 mod table;
 mod url;
 mod value;
+mod variables;
 
 #[cfg(test)]
 mod tests;
 
 pub use builder::Builder;
 #[cfg(feature = "container")]
-pub(crate) use engine::EngineHints;
+pub(crate) use engine_hints::EngineHints;
 pub(crate) use env::Environment;
-pub use expect::{Expect, PgEnum, RustEnum};
-pub(crate) use given::spell;
+pub(crate) use expect::PgEnum;
+pub use expect::{Expect, RustEnum};
+pub use isolation_level::IsolationLevel;
+pub use keys::Plan;
 pub(crate) use migrations::MigrationFunction;
 pub use migrations::{Layout, MigrationCommand, Migrations};
-pub use plan::Plan;
+pub(crate) use raw_value::format_duration;
 pub use source::{Source, Sourced};
-pub use url::ServerUrl;
+pub(crate) use url::ServerUrl;
 pub use value::{Backend, Cache, Dedicated, Keep, Storage};

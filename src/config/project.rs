@@ -1,18 +1,18 @@
-//! The directories from a package up to its workspace root.
+//! The directories from a package up to the root of its workspace.
 
 use std::path::{Path, PathBuf};
 
 /// A package's directory and those above it, up to the root of its workspace or repository.
 #[derive(Debug)]
 pub(super) struct Project {
-    /// Innermost first; the package's own directory is always there.
+    /// Innermost first. The first is the package's own directory.
     dirs: Vec<PathBuf>,
-    /// Whether the last directory is a root in its own right, not just the end of the way up.
+    /// Whether the last directory is the root of a workspace or repository.
     rooted: bool,
 }
 
 impl Project {
-    /// Walks up from the package until a directory is the root of a Cargo workspace or of a Git checkout.
+    /// Walks up from the package to the first root of a Cargo workspace or of a Git checkout.
     pub(super) fn around(package_root: &Path) -> Self {
         let mut dirs = Vec::new();
         for dir in package_root.ancestors() {
@@ -21,7 +21,7 @@ impl Project {
                 return Self { dirs, rooted: true };
             }
         }
-        // Without a root, what lies above the package is a stranger's.
+        // Without a root, the directories above the package belong to other projects.
         dirs.truncate(1);
         Self {
             dirs,
@@ -29,7 +29,7 @@ impl Project {
         }
     }
 
-    /// The first file of this name on the way up.
+    /// The first file of this name, from the package's directory upwards.
     pub(super) fn nearest(&self, name: &str) -> Option<PathBuf> {
         self.dirs
             .iter()
@@ -37,7 +37,7 @@ impl Project {
             .find(|path| path.is_file())
     }
 
-    /// The file of this name in the package's directory, else in the root.
+    /// The file of this name in the package's directory, else in the root's.
     pub(super) fn beside_package_or_root(&self, name: &str) -> Option<PathBuf> {
         let root = if self.rooted { self.dirs.last() } else { None };
         self.dirs
@@ -57,6 +57,6 @@ fn is_root(dir: &Path) -> bool {
     let Ok(manifest) = std::fs::read_to_string(dir.join("Cargo.toml")) else {
         return false;
     };
-    // A manifest that does not parse is cargo's to complain about.
+    // Cargo reports a manifest that does not parse.
     toml::de::DeTable::parse(&manifest).is_ok_and(|table| table.get_ref().contains_key("workspace"))
 }

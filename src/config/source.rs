@@ -4,11 +4,12 @@ use std::fmt;
 use std::ops::Deref;
 use std::path::PathBuf;
 
-/// Where a value of the [`Plan`](crate::Plan) came from. Prints as a person would point at it.
+/// Where a value of the [`Plan`](crate::config::Plan) came from. Prints as the place, such as
+/// `ebbtide.toml:3`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Source {
-    /// A method of the [`Builder`](crate::Builder).
+    /// A method of the [`Builder`](crate::config::Builder).
     Builder,
     /// An environment variable, by name.
     Variable(&'static str),
@@ -16,19 +17,19 @@ pub enum Source {
     DotEnv(&'static str),
     /// A line of `ebbtide.toml`.
     File {
-        /// The file: relative to the package's directory when it lies below it, else absolute.
+        /// The file: relative to the package's directory if it is inside, else absolute.
         path: PathBuf,
         /// The line, counted from 1.
         line: usize,
     },
-    /// Several places, strongest first, whose values were put together.
+    /// Several places, strongest first. Their values were merged.
     Several(Vec<Source>),
-    /// Nobody asked for it.
+    /// No source has a value, so the default counts.
     Default,
 }
 
 impl Source {
-    /// Both places in one, `self` being the stronger.
+    /// Both places, the stronger first.
     pub(super) fn and(self, weaker: Source) -> Source {
         let mut places = Vec::new();
         for source in [self, weaker] {
@@ -59,7 +60,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// A value and where it came from. Dereferences to the value and prints as the value.
+/// A value and where it came from. It dereferences to the value and prints as the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sourced<T> {
     /// The value.
@@ -69,7 +70,7 @@ pub struct Sourced<T> {
 }
 
 impl<T> Sourced<T> {
-    /// The value, for places where dereferencing is not seen easily.
+    /// The value. Clearer than `*` where the dereference is easy to miss.
     #[must_use]
     pub fn get(&self) -> &T {
         &self.value
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sourced_value_reads_as_the_value() {
+    fn a_sourced_value_dereferences_and_prints_as_the_value() {
         let major = Sourced::new(17_u32, Source::Builder);
         assert_eq!(*major, 17);
         assert_eq!(*major.get(), 17);

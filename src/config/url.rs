@@ -1,4 +1,4 @@
-//! The URL of an external server, which prints without its password.
+//! The URL of an external server, and text without passwords.
 
 use std::fmt;
 use std::ops::Range;
@@ -7,14 +7,14 @@ use url::form_urlencoded;
 
 /// The URL of an external server.
 ///
-/// `Display` and `Debug` replace every password by `***`, so that plans and errors may be logged.
+/// `Display` and `Debug` print `***` for every password, so plans and errors can be logged.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ServerUrl(String);
+pub(crate) struct ServerUrl(String);
 
 impl ServerUrl {
-    /// The whole URL, with the password, to connect and not to print.
+    /// The complete URL with its password. Use it to connect, and do not print it.
     #[must_use]
-    pub fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 
@@ -35,31 +35,33 @@ impl fmt::Debug for ServerUrl {
     }
 }
 
-/// A URL, a keyword string or another value with every password replaced.
+/// A URL, a keyword string or another value with `***` for every password.
 pub(super) fn redacted(url: &str) -> String {
-    let mut secrets: Vec<Range<usize>> = parameters(url);
-    secrets.extend(of_user(url));
+    let mut secrets: Vec<Range<usize>> = password_parameters(url);
+    secrets.extend(user_password(url));
     secrets.sort_by_key(|secret| secret.start);
     let mut safe = String::with_capacity(url.len());
-    let mut shown = 0;
+    let mut copied_to = 0;
     for secret in secrets {
-        // Two may overlap: a password that looks like a parameter, or a parameter with an `@` in it.
-        if secret.start >= shown {
-            safe.push_str(&url[shown..secret.start]);
+        // Two ranges can overlap: a user's password that contains `password=`, or a parameter with
+        // an `@`.
+        if secret.start >= copied_to {
+            safe.push_str(&url[copied_to..secret.start]);
             safe.push_str("***");
         }
-        shown = shown.max(secret.end);
+        copied_to = copied_to.max(secret.end);
     }
-    safe + &url[shown..]
+    safe + &url[copied_to..]
 }
 
-/// A line of a file that cannot be read, without what may be a secret: its strings have no reliable end.
+/// A line that does not parse, without possible secrets. Its strings have no reliable end, so
+/// everything after the key is replaced.
 pub(super) fn without_secrets(line: &str) -> String {
     // ASCII lower case keeps every byte position.
     let lower = line.to_ascii_lowercase();
     if !["://", "@", "pass", "secret", "token", "pwd"]
         .iter()
-        .any(|sign| lower.contains(sign))
+        .any(|marker| lower.contains(marker))
     {
         return line.to_owned();
     }
@@ -69,19 +71,22 @@ pub(super) fn without_secrets(line: &str) -> String {
     }
 }
 
-/// `user:secret@` becomes `user:***@`.
-fn of_user(url: &str) -> Option<Range<usize>> {
+/// The range of the password in `user:password@`.
+fn user_password(url: &str) -> Option<Range<usize>> {
     let start = url.find("://").map_or(0, |at| at + 3);
-    // A careless password may hold `@`, `/` or `?`. Up to the last `@` everything may be part of it, and
-    // hiding too much of an unusual URL is better than showing half a password.
+    // A password that was not percent-encoded may contain `@`, `/` or `?`. So everything up to the
+    // last `@` counts as password: an unusual URL loses too much, but no password is printed in
+    // part.
     let end = start + url[start..].rfind('@')?;
     let colon = start + url[start..end].find(':')?;
     Some(colon + 1..end)
 }
 
-/// The values of `password=`, `sslpassword=` and their like, in a URL and in a keyword string, where blanks may surround the
-/// equals sign (<https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-KEYWORD-VALUE>).
-fn parameters(url: &str) -> Vec<Range<usize>> {
+/// The ranges of the values of parameters whose names end in `password`, such as `sslpassword`.
+///
+/// They occur in a URL and in a keyword string, where blanks may surround the equals sign
+/// (<https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-KEYWORD-VALUE>).
+fn password_parameters(url: &str) -> Vec<Range<usize>> {
     let mut secrets = Vec::new();
     let mut at = 0;
     while let Some(equals) = url[at..].find('=').map(|found| at + found) {
@@ -90,7 +95,7 @@ fn parameters(url: &str) -> Vec<Range<usize>> {
         let name = &name[name
             .rfind(|c: char| c == '&' || c == '?' || c.is_whitespace())
             .map_or(0, |end| end + 1)..];
-        // A name may be written as %XX, too.
+        // The name may be percent-encoded.
         let decoded = form_urlencoded::parse(name.as_bytes())
             .next()
             .map(|(name, _)| name.to_ascii_lowercase());
@@ -174,8 +179,8 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_may_hold_a_secret_shows_its_key_alone() {
-        for (line, shown) in [
+    fn a_line_with_a_possible_secret_is_reduced_to_its_key() {
+        for (line, safe) in [
             ("backend = = 'auto'", "backend = = 'auto'"),
             ("url = \"postgres://bob:secret@db/app", "url = ***"),
             ("url = postgres://bob:secret", "url = ***"),
@@ -187,7 +192,7 @@ mod tests {
             ("app.jwt_secret = 'abc", "app.jwt_secret = ***"),
             ("secret", "***"),
         ] {
-            assert_eq!(without_secrets(line), shown);
+            assert_eq!(without_secrets(line), safe);
         }
     }
 }

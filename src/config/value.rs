@@ -1,4 +1,4 @@
-//! The types of the values that a plan holds.
+//! The types of a plan's values.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,12 +6,12 @@ use std::str::FromStr;
 use super::nearest::nearest;
 use crate::error::{Error, ErrorKind, Result};
 
-/// How a server comes to be.
+/// How ebbtide gets a server.
 ///
 /// # Examples
 ///
 /// ```
-/// use ebbtide::Backend;
+/// use ebbtide::config::Backend;
 ///
 /// let backend: Backend = "native".parse()?;
 /// assert_eq!(backend, Backend::Native);
@@ -21,73 +21,77 @@ use crate::error::{Error, ErrorKind, Result};
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Backend {
-    /// A container if Docker answers, else local binaries.
+    /// A container if an engine answers and has the image or can pull it, else native. With a URL,
+    /// external.
     #[default]
     Auto,
-    /// A container, through Docker.
+    /// A container from an image, through Docker, Podman or another engine with Docker's protocol.
     Container,
-    /// Server binaries of this machine.
+    /// This machine's own `postgres` and `initdb`.
     Native,
-    /// A server that already runs, named by a URL.
+    /// A server that already runs, at a URL.
     External,
 }
 
-/// Where a server that ebbtide starts keeps its data.
+/// Where a server that ebbtide starts stores its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Storage {
-    /// In memory when there is room, else on disk.
+    /// In memory if there is room for 2 GiB, else on disk.
     #[default]
     Auto,
-    /// In memory, or not at all.
+    /// In memory. A server that cannot store its data there does not start.
     Memory,
     /// On disk.
     Disk,
 }
 
-/// Whether the prepared data of a container is kept in a volume of the engine, from which the next container starts.
+/// Whether the engine keeps the prepared data of a container in a volume, so that the next
+/// container starts without `initdb`, migrations and seeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Cache {
-    /// KeptDatabase when it pays: it is small enough, and a template was built.
+    /// A container that has built a template saves its data, if the data is small enough.
     #[default]
     Auto,
-    /// Every container starts from the image alone.
+    /// Every container starts from the image only.
     Never,
 }
 
-/// Whether a database gets a server that only tests of the same contents use: the same migrations, seeds, extensions,
-/// settings and expectations.
+/// Whether a database gets a dedicated server, which only tests with the same contents use: the
+/// same migrations, seeds, extensions, settings and expectations.
 ///
-/// Roles, tablespaces, `ALTER SYSTEM` and their like belong to the whole server. Another project on it would see them, and
-/// a second build would find them there.
+/// Roles, tablespaces and the effects of `ALTER SYSTEM` belong to the whole server. On a shared
+/// server another project would see them, and a second build would find them already there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Dedicated {
-    /// When a migration, a seed or a fixture has a statement that touches the whole server. SQL that a command or a
-    /// function sends cannot be seen, except in `.sql` files among the command's inputs.
+    /// A dedicated server if a migration, a seed or a fixture has a statement that touches the
+    /// whole server. Ebbtide cannot read the SQL that a command or a function sends, except in
+    /// `.sql` files among the command's inputs.
     #[default]
     Auto,
-    /// Always. For a command or a function that touches the whole server.
+    /// A dedicated server in every case. For a command or a function that touches the whole server.
     Always,
-    /// Never: the server is shared in spite of such statements. The only choice for an external server.
+    /// A shared server, even with such statements. An external server accepts them only with this
+    /// value.
     Never,
 }
 
-/// When a test's databases are kept for a person to look at.
+/// Which tests keep their databases for inspection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Keep {
-    /// Never.
+    /// No test.
     #[default]
     Never,
-    /// When the test has failed.
+    /// A test that fails.
     Failed,
-    /// Whatever came of it.
+    /// Every test.
     Always,
 }
 
-/// The same list, each item at its first place only.
+/// The list without repetitions: each item stays at its first place.
 pub(super) fn without_repeats(items: Vec<String>) -> Vec<String> {
     let mut once = Vec::with_capacity(items.len());
     for item in items {
@@ -98,12 +102,12 @@ pub(super) fn without_repeats(items: Vec<String>) -> Vec<String> {
     once
 }
 
-/// A value that is one of a few words.
+/// A value that is written as one of a few words.
 pub(super) trait Choice: Copy + PartialEq + 'static {
     /// The legal words.
     const WORDS: &'static [(&'static str, Self)];
-    /// Words that people write instead, for advice only.
-    const SLIPS: &'static [(&'static str, Self)];
+    /// Words that people write instead. They are illegal, but the error proposes the legal word.
+    const SYNONYMS: &'static [(&'static str, Self)];
 
     /// The legal word for this value.
     fn word(self) -> &'static str {
@@ -113,24 +117,35 @@ pub(super) trait Choice: Copy + PartialEq + 'static {
             .expect("every value has a word")
     }
 
-    /// The value for this word, or an error that begins with `label`.
-    fn from_word(word: &str, label: &str) -> Result<Self> {
+    /// The value for this word. An error names `subject`, and prints the word as `display_text`.
+    fn from_word(word: &str, subject: &str, display_text: &str) -> Result<Self> {
         if let Some((_, value)) = Self::WORDS.iter().find(|(legal, _)| *legal == word) {
             return Ok(*value);
         }
         let legal: Vec<&str> = Self::WORDS.iter().map(|(word, _)| *word).collect();
         let error = Error::new(
             ErrorKind::Config,
-            format!("{label} is not one of: {}", legal.join(", ")),
+            format!(
+                "{subject} must be {}, but is {display_text}",
+                alternatives(&legal)
+            ),
         );
-        let known = || Self::WORDS.iter().chain(Self::SLIPS);
+        let known = || Self::WORDS.iter().chain(Self::SYNONYMS);
         let meant = nearest(word, known().map(|(word, _)| *word))
-            .and_then(|near| known().find(|(word, _)| *word == near))
+            .and_then(|closest| known().find(|(word, _)| *word == closest))
             .map(|(_, value)| value.word());
         Err(match meant {
             Some(meant) => error.with_help(format!("did you mean {meant}?")),
             None => error,
         })
+    }
+}
+
+/// The words as a list: `a, b or c`.
+fn alternatives(words: &[&str]) -> String {
+    match words {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        _ => words.concat(),
     }
 }
 
@@ -141,7 +156,7 @@ impl Choice for Backend {
         ("native", Backend::Native),
         ("external", Backend::External),
     ];
-    const SLIPS: &'static [(&'static str, Self)] = &[
+    const SYNONYMS: &'static [(&'static str, Self)] = &[
         ("docker", Backend::Container),
         ("podman", Backend::Container),
         ("testcontainers", Backend::Container),
@@ -157,7 +172,7 @@ impl Choice for Storage {
         ("memory", Storage::Memory),
         ("disk", Storage::Disk),
     ];
-    const SLIPS: &'static [(&'static str, Self)] = &[
+    const SYNONYMS: &'static [(&'static str, Self)] = &[
         ("ram", Storage::Memory),
         ("tmpfs", Storage::Memory),
         ("ssd", Storage::Disk),
@@ -167,7 +182,7 @@ impl Choice for Storage {
 impl Choice for Cache {
     const WORDS: &'static [(&'static str, Self)] =
         &[("auto", Cache::Auto), ("never", Cache::Never)];
-    const SLIPS: &'static [(&'static str, Self)] = &[
+    const SYNONYMS: &'static [(&'static str, Self)] = &[
         ("off", Cache::Never),
         ("none", Cache::Never),
         ("no", Cache::Never),
@@ -181,7 +196,7 @@ impl Choice for Dedicated {
         ("always", Dedicated::Always),
         ("never", Dedicated::Never),
     ];
-    const SLIPS: &'static [(&'static str, Self)] = &[
+    const SYNONYMS: &'static [(&'static str, Self)] = &[
         ("true", Dedicated::Always),
         ("yes", Dedicated::Always),
         ("on", Dedicated::Always),
@@ -198,7 +213,7 @@ impl Choice for Keep {
         ("failed", Keep::Failed),
         ("always", Keep::Always),
     ];
-    const SLIPS: &'static [(&'static str, Self)] = &[
+    const SYNONYMS: &'static [(&'static str, Self)] = &[
         ("no", Keep::Never),
         ("off", Keep::Never),
         ("none", Keep::Never),
@@ -211,7 +226,7 @@ impl FromStr for Backend {
     type Err = Error;
 
     fn from_str(word: &str) -> Result<Self> {
-        Self::from_word(word, &format!("{word:?}"))
+        Self::from_word(word, "backend", &format!("{word:?}"))
     }
 }
 
@@ -219,7 +234,7 @@ impl FromStr for Storage {
     type Err = Error;
 
     fn from_str(word: &str) -> Result<Self> {
-        Self::from_word(word, &format!("{word:?}"))
+        Self::from_word(word, "storage", &format!("{word:?}"))
     }
 }
 
@@ -227,7 +242,7 @@ impl FromStr for Cache {
     type Err = Error;
 
     fn from_str(word: &str) -> Result<Self> {
-        Self::from_word(word, &format!("{word:?}"))
+        Self::from_word(word, "cache", &format!("{word:?}"))
     }
 }
 
@@ -235,7 +250,7 @@ impl FromStr for Keep {
     type Err = Error;
 
     fn from_str(word: &str) -> Result<Self> {
-        Self::from_word(word, &format!("{word:?}"))
+        Self::from_word(word, "keep", &format!("{word:?}"))
     }
 }
 
@@ -249,7 +264,7 @@ impl FromStr for Dedicated {
     type Err = Error;
 
     fn from_str(word: &str) -> Result<Self> {
-        Self::from_word(word, &format!("{word:?}"))
+        Self::from_word(word, "dedicated", &format!("{word:?}"))
     }
 }
 
@@ -282,7 +297,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_word_reads_and_prints_the_same() {
+    fn every_word_parses_to_a_value_that_prints_as_the_word() {
         for (word, value) in Backend::WORDS {
             assert_eq!(word.parse::<Backend>().expect("legal"), *value);
             assert_eq!(value.to_string(), *word);
@@ -294,24 +309,24 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_is_refused_with_the_word_that_was_meant() {
+    fn the_error_of_a_misspelt_word_proposes_the_closest_legal_word() {
         let error = "dokcer".parse::<Backend>().expect_err("not legal");
         assert_eq!(error.kind(), ErrorKind::Config);
         assert_eq!(
             error.to_string(),
-            r#""dokcer" is not one of: auto, container, native, external"#
+            r#"backend must be auto, container, native or external, but is "dokcer""#
         );
         assert_eq!(error.help(), Some("did you mean container?"));
         let error = "Disk".parse::<Storage>().expect_err("not legal");
         assert_eq!(
             error.to_string(),
-            r#""Disk" is not one of: auto, memory, disk"#
+            r#"storage must be auto, memory or disk, but is "Disk""#
         );
         assert_eq!(error.help(), Some("did you mean disk?"));
     }
 
     #[test]
-    fn a_word_that_is_near_to_nothing_gets_no_advice() {
+    fn an_error_without_a_close_legal_word_has_no_help() {
         assert_eq!(
             "mainframe"
                 .parse::<Backend>()

@@ -1,12 +1,15 @@
-//! Backend and URL: which go together, and which variable may choose.
+//! Backend and URL: which combinations are legal, and which variables select the backend.
 
 use std::path::Path;
 
 use super::super::{Backend, Builder, Source};
-use super::{ErrorKind, Package, refused_builder, refused_file, refused_variables, told};
+use super::{
+    ErrorKind, Package, kind_message_help, refused_builder, refused_file, refused_variables,
+};
 
 const TEST_URL: (&str, &str) = ("TEST_DATABASE_URL", "postgres://test");
-const NO_URL: &str = "set EBBTIDE_URL or TEST_DATABASE_URL, or url below [server] in ebbtide.toml; DATABASE_URL is never read";
+const NO_URL_HELP: &str = "set EBBTIDE_URL or TEST_DATABASE_URL, or url below [server] in \
+                           ebbtide.toml; DATABASE_URL is never read";
 
 /// The backend, and the URL with its source.
 fn chosen(
@@ -28,35 +31,35 @@ fn chosen(
 fn the_external_backend_without_a_url_is_refused() {
     let error = refused_variables(&[("EBBTIDE_BACKEND", "external")]);
     assert_eq!(
-        told(&error),
+        kind_message_help(&error),
         (
             ErrorKind::Config,
-            "backend external (EBBTIDE_BACKEND) has no url".into(),
-            NO_URL
+            "the external backend needs a URL, but none is set (backend: EBBTIDE_BACKEND)".into(),
+            NO_URL_HELP
         )
     );
     let error = refused_file("[server]\nbackend = 'external'");
     assert_eq!(
-        told(&error),
+        kind_message_help(&error),
         (
             ErrorKind::Config,
-            "backend external (ebbtide.toml:2) has no url".into(),
-            NO_URL
+            "the external backend needs a URL, but none is set (backend: ebbtide.toml:2)".into(),
+            NO_URL_HELP
         )
     );
     let error = refused_builder(&Builder::new().backend(Backend::External));
     assert_eq!(
-        told(&error),
+        kind_message_help(&error),
         (
             ErrorKind::Config,
-            "backend external (builder) has no url".into(),
-            NO_URL
+            "the external backend needs a URL, but none is set (backend: builder)".into(),
+            NO_URL_HELP
         )
     );
 }
 
 #[test]
-fn a_url_makes_auto_external_wherever_it_stands() {
+fn a_url_from_any_source_makes_the_backend_auto_external() {
     let builder = Builder::new().url("postgres://b");
     assert_eq!(
         chosen(&builder, "", &[]),
@@ -88,7 +91,7 @@ fn a_url_makes_auto_external_wherever_it_stands() {
 }
 
 #[test]
-fn a_url_beside_another_backend_is_kept_and_not_used() {
+fn a_url_with_another_backend_is_in_the_plan_and_does_not_change_the_backend() {
     let variables = [("EBBTIDE_BACKEND", "native")];
     let (backend, url, _) = chosen(
         &Builder::new(),
@@ -102,7 +105,7 @@ fn a_url_beside_another_backend_is_kept_and_not_used() {
 }
 
 #[test]
-fn test_database_url_never_chooses_the_backend() {
+fn test_database_url_never_selects_the_backend() {
     for backend in [Backend::Auto, Backend::Native, Backend::Container] {
         let expected = (backend, None, Source::Default);
         assert_eq!(
@@ -110,7 +113,7 @@ fn test_database_url_never_chooses_the_backend() {
             expected
         );
     }
-    // Not even an illegal one is looked at.
+    // Without the external backend, even an illegal value is ignored.
     assert_eq!(
         chosen(&Builder::new(), "", &[("TEST_DATABASE_URL", "mysql://x")]).0,
         Backend::Auto
@@ -118,7 +121,7 @@ fn test_database_url_never_chooses_the_backend() {
 }
 
 #[test]
-fn test_database_url_serves_the_external_backend_below_ebbtide_url_and_above_builder_and_file() {
+fn test_database_url_overrides_builder_and_file_and_ebbtide_url_overrides_it() {
     let external = Builder::new().backend(Backend::External);
     let file = "[server]\nurl = 'postgres://f'";
     let expected = (
@@ -132,17 +135,17 @@ fn test_database_url_serves_the_external_backend_below_ebbtide_url_and_above_bui
         chosen(&external.clone().url("postgres://b"), file, &[TEST_URL]),
         expected
     );
-    let ours = ("EBBTIDE_URL", "postgres://v");
+    let ebbtide_url = ("EBBTIDE_URL", "postgres://v");
     let expected = (
         Backend::External,
         Some("postgres://v".into()),
         Source::Variable("EBBTIDE_URL"),
     );
-    assert_eq!(chosen(&external, file, &[TEST_URL, ours]), expected);
+    assert_eq!(chosen(&external, file, &[TEST_URL, ebbtide_url]), expected);
 }
 
 #[test]
-fn test_database_url_may_stand_in_dot_env_and_database_url_may_not() {
+fn test_database_url_is_read_from_dot_env_and_database_url_is_never_read() {
     let package = Package::new();
     let text = "DATABASE_URL=postgres://loved\nTEST_DATABASE_URL=postgres://test\n";
     let environment = package.environment(&[("DATABASE_URL", "postgres://loved")]);
@@ -159,15 +162,23 @@ fn test_database_url_may_stand_in_dot_env_and_database_url_may_not() {
         .backend(Backend::External)
         .plan(&environment)
         .expect_err("no url");
-    assert_eq!(error.to_string(), "backend external (builder) has no url");
+    assert_eq!(
+        error.to_string(),
+        "the external backend needs a URL, but none is set (backend: builder)"
+    );
 }
 
 #[test]
-fn an_illegal_test_database_url_is_named() {
+fn the_error_of_an_illegal_test_database_url_names_the_variable() {
     let error = refused_variables(&[
         ("EBBTIDE_BACKEND", "external"),
         ("TEST_DATABASE_URL", "mysql://u:p@h/d"),
     ]);
-    let expected = r#"TEST_DATABASE_URL="mysql://u:***@h/d" is not the URL of a PostgreSQL server, such as postgres://user@localhost:5432/postgres"#;
-    assert_eq!(error.to_string(), expected);
+    let message = "TEST_DATABASE_URL must be the URL of a PostgreSQL server, \
+                   but is \"mysql://u:***@h/d\"";
+    let help = "for example TEST_DATABASE_URL=postgres://user@localhost:5432/postgres";
+    assert_eq!(
+        kind_message_help(&error),
+        (ErrorKind::Config, message.into(), help)
+    );
 }

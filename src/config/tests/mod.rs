@@ -1,6 +1,7 @@
-//! The three voices together, on directories of their own and environments made from literals.
+//! The three sources together. Each test has its own directory and an environment of literals.
 
 mod combinations;
+mod documentation;
 mod file_errors;
 mod places;
 mod precedence;
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::{Builder, Environment, Plan};
 use crate::error::{Error, ErrorKind, Result};
 
-/// A package in a directory of its own, which is the root of its repository. Removed with the value.
+/// A package in its own directory, which is also the root of its repository. `Drop` removes it.
 struct Package {
     root: PathBuf,
 }
@@ -55,7 +56,7 @@ impl Package {
         self.root.join(name)
     }
 
-    /// Its environment with these variables.
+    /// The package's environment with these variables.
     fn environment(&self, variables: &[(&str, &str)]) -> Environment {
         environment(&self.root, variables)
     }
@@ -67,7 +68,7 @@ impl Package {
 
 impl Drop for Package {
     fn drop(&mut self) {
-        // A directory that stays in the temporary directory harms nobody.
+        // A directory that stays in the temporary directory does no harm.
         let _ = fs::remove_dir_all(&self.root);
     }
 }
@@ -84,7 +85,7 @@ fn environment(package_root: &Path, variables: &[(&str, &str)]) -> Environment {
 }
 
 /// Kind, message and help of an error.
-fn told(error: &Error) -> (ErrorKind, String, &str) {
+fn kind_message_help(error: &Error) -> (ErrorKind, String, &str) {
     (
         error.kind(),
         error.to_string(),
@@ -92,20 +93,21 @@ fn told(error: &Error) -> (ErrorKind, String, &str) {
     )
 }
 
-/// What a package without anything in it answers to these variables.
+/// The error of these variables in an empty package.
 fn refused_variables(variables: &[(&str, &str)]) -> Error {
     Package::new()
         .plan(&Builder::new(), variables)
         .expect_err("an illegal variable")
 }
 
-/// What a package with this `ebbtide.toml` answers.
+/// The error of a package with this `ebbtide.toml`.
 fn refused_file(text: &str) -> Error {
     Package::with_file(text)
         .plan(&Builder::new(), &[])
         .expect_err("an illegal file")
 }
 
+/// The error of this builder in an empty package.
 fn refused_builder(builder: &Builder) -> Error {
     Package::new()
         .plan(builder, &[])

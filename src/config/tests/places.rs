@@ -1,14 +1,14 @@
-//! Where files and directories are looked for, and what paths are relative to.
+//! Where ebbtide searches for files and directories, and what paths are relative to.
 
 use std::path::Path;
 
 use super::super::project::Project;
 use super::super::{Builder, Environment, Migrations, Source};
-use super::{ErrorKind, Package, environment, told};
+use super::{ErrorKind, Package, environment, kind_message_help};
 
 const WORKSPACE: &str = "[workspace]\nmembers = ['app']";
 
-/// The configuration file that the package in `directory` reads.
+/// The configuration file that the package in `dir` uses.
 fn config_file(package: &Package, dir: &str) -> Option<String> {
     let root = package.path(dir);
     let plan = Builder::new()
@@ -23,7 +23,7 @@ fn config_file(package: &Package, dir: &str) -> Option<String> {
 }
 
 #[test]
-fn the_nearest_file_up_to_the_workspace_root_counts() {
+fn the_nearest_file_up_to_the_workspace_root_is_used() {
     let package = Package::with_file("")
         .file("ws/Cargo.toml", WORKSPACE)
         .file("ws/app/Cargo.toml", "[package]\nname = 'app'")
@@ -46,7 +46,7 @@ fn the_nearest_file_up_to_the_workspace_root_counts() {
 }
 
 #[test]
-fn the_walk_ends_at_a_git_checkout() {
+fn the_search_ends_at_the_root_of_a_git_checkout() {
     let package = Package::with_file("")
         .file("vendor/lib/.git", "gitdir: elsewhere")
         .dir("vendor/lib/src");
@@ -58,7 +58,7 @@ fn the_walk_ends_at_a_git_checkout() {
 }
 
 #[test]
-fn ebbtide_config_names_another_file() {
+fn ebbtide_config_sets_another_file() {
     let package = Package::with_file("[server]\nimage = 'a'")
         .file("ci/fast.toml", "[server]\nimage = 'b'\nbin = 'pg'");
     let plan = package
@@ -66,10 +66,7 @@ fn ebbtide_config_names_another_file() {
         .expect("legal");
     assert_eq!(plan.image.as_deref(), Some("b"));
     assert_eq!(plan.image.source.to_string(), "ci/fast.toml:2");
-    assert_eq!(
-        plan.pg_bin.as_deref(),
-        Some(package.path("ci/pg").as_path())
-    );
+    assert_eq!(plan.bin.as_deref(), Some(package.path("ci/pg").as_path()));
     assert_eq!(
         plan.config_file.as_deref(),
         Some(package.path("ci/fast.toml").as_path())
@@ -78,19 +75,20 @@ fn ebbtide_config_names_another_file() {
 }
 
 #[test]
-fn a_missing_or_unreadable_config_file_is_refused() {
+fn a_missing_or_unreadable_config_file_is_an_error() {
     let package = Package::new().dir("b");
     let error = package
         .plan(&Builder::new(), &[("EBBTIDE_CONFIG", "a.toml")])
         .expect_err("no file");
-    let there = package.path("a.toml").display().to_string();
-    let text = format!(r#"EBBTIDE_CONFIG="a.toml" is not a file: there is none at {there}"#);
+    let path = package.path("a.toml").display().to_string();
+    let text = format!("EBBTIDE_CONFIG must be the path of a file, but there is no file at {path}");
     assert_eq!(
-        told(&error),
+        kind_message_help(&error),
         (
             ErrorKind::Config,
             text,
-            "create it, or do not name it (EBBTIDE_CONFIG or `config_file`)"
+            "create the file, correct the path, or remove EBBTIDE_CONFIG and `config_file`: \
+             ebbtide then uses the nearest ebbtide.toml"
         )
     );
     std::fs::write(package.path("a.toml"), b"\xff").expect("the package can be written");
@@ -99,13 +97,13 @@ fn a_missing_or_unreadable_config_file_is_refused() {
         .expect_err("no text");
     let help = "make it a readable file of UTF-8 text";
     assert_eq!(
-        told(&error),
-        (ErrorKind::Config, format!("{there} cannot be read"), help)
+        kind_message_help(&error),
+        (ErrorKind::Config, format!("{path} cannot be read"), help)
     );
 }
 
 #[test]
-fn a_file_above_the_package_is_shown_whole_and_its_paths_are_its_own() {
+fn a_file_above_the_package_prints_absolute_and_its_paths_are_relative_to_it() {
     let text = "[server]\nbin = 'pg'\n[provision]\nmigrations = 'db'\nseeds = 'db'";
     let package = Package::with_file(text)
         .dir("app/pg")
@@ -115,11 +113,11 @@ fn a_file_above_the_package_is_shown_whole_and_its_paths_are_its_own() {
     let plan = Builder::new()
         .plan(&environment(&root, &[]))
         .expect("legal");
-    assert_eq!(plan.pg_bin.as_deref(), Some(package.path("pg").as_path()));
+    assert_eq!(plan.bin.as_deref(), Some(package.path("pg").as_path()));
     assert_eq!(*plan.migrations, Migrations::Directory(package.path("db")));
     assert_eq!(plan.seeds.as_deref(), Some(package.path("db").as_path()));
     assert_eq!(
-        plan.pg_bin.source,
+        plan.bin.source,
         Source::File {
             path: package.path("ebbtide.toml"),
             line: 2
@@ -134,10 +132,7 @@ fn a_file_above_the_package_is_shown_whole_and_its_paths_are_its_own() {
         .seeds("db")
         .plan(&environment(&root, &variables))
         .expect("legal");
-    assert_eq!(
-        plan.pg_bin.as_deref(),
-        Some(package.path("app/pg").as_path())
-    );
+    assert_eq!(plan.bin.as_deref(), Some(package.path("app/pg").as_path()));
     assert_eq!(*plan.state_dir.get(), package.path("app/state"));
     assert_eq!(
         *plan.migrations,
@@ -150,7 +145,7 @@ fn a_file_above_the_package_is_shown_whole_and_its_paths_are_its_own() {
 }
 
 #[test]
-fn usual_directories_count_when_they_exist() {
+fn default_directories_are_used_if_they_exist() {
     let package = Package::new();
     let plan = package.plan(&Builder::new(), &[]).expect("legal");
     assert_eq!(
@@ -168,7 +163,7 @@ fn usual_directories_count_when_they_exist() {
 }
 
 #[test]
-fn dot_env_is_beside_the_package_or_in_the_root_and_nowhere_between() {
+fn dot_env_is_in_the_package_or_in_the_root_and_nowhere_between() {
     let package = Package::new()
         .file(".env", "")
         .file("a/.env", "")
@@ -176,7 +171,7 @@ fn dot_env_is_beside_the_package_or_in_the_root_and_nowhere_between() {
     let found = |dir: &str| Project::around(&package.path(dir)).beside_package_or_root(".env");
     assert_eq!(found("a"), Some(package.path("a/.env")));
     assert_eq!(found("a/b"), Some(package.path(".env")));
-    // Without a root the way up ends nowhere in particular, so only the package counts.
+    // Without a root, only the package's own directory counts.
     assert_eq!(
         Project::around(Path::new("/")).beside_package_or_root("no such file"),
         None
@@ -184,11 +179,14 @@ fn dot_env_is_beside_the_package_or_in_the_root_and_nowhere_between() {
 }
 
 #[test]
-fn dot_env_is_read_for_ebbtide_only_and_its_mistakes_are_placed() {
+fn only_ebbtide_variables_are_read_from_dot_env_and_their_errors_name_the_line() {
     let text =
         "PATH=/evil\nCARGO_MANIFEST_DIR=/evil\nNEXTEST_TEST_GLOBAL_SLOT=9\nEBBTIDE_IMAGE=a\n";
     let package = Package::new().file(".env", text);
-    let environment = package.environment(&[]).with_project().expect("legal");
+    let environment = package
+        .environment(&[])
+        .with_project_dot_env()
+        .expect("legal");
     let plan = Builder::new().plan(&environment).expect("legal");
     assert_eq!(
         (plan.image.as_deref(), &plan.image.source),
@@ -201,18 +199,18 @@ fn dot_env_is_read_for_ebbtide_only_and_its_mistakes_are_placed() {
     let package = package.file(".env", "A=1\nEBBTIDE_IMAGE='a\n");
     let error = package
         .environment(&[])
-        .with_project()
+        .with_project_dot_env()
         .expect_err("an open quote");
     let text = format!(
-        "{}:2: EBBTIDE_IMAGE cannot be read",
+        "{}:2: EBBTIDE_IMAGE cannot be parsed",
         package.path(".env").display()
     );
     let help = "write it as EBBTIDE_IMAGE='value', and close every quote above it";
-    assert_eq!(told(&error), (ErrorKind::Config, text, help));
+    assert_eq!(kind_message_help(&error), (ErrorKind::Config, text, help));
 }
 
 #[test]
-fn state_goes_to_the_session_directory_only_if_it_is_one() {
+fn the_state_dir_is_in_the_session_directory_only_if_that_is_an_absolute_directory() {
     let package = Package::new().dir("run").file("file", "");
     let state_dir = |value: &str| {
         let plan = package
@@ -223,22 +221,22 @@ fn state_goes_to_the_session_directory_only_if_it_is_one() {
     let run = package.path("run");
     let session = (run.join("ebbtide"), Source::Variable("XDG_RUNTIME_DIR"));
     assert_eq!(state_dir(run.to_str().expect("UTF-8")), session);
-    for useless in [
+    for unusable in [
         "",
         "run",
         package.path("file").to_str().expect("UTF-8"),
         "/no/such/directory",
     ] {
         assert_eq!(
-            state_dir(useless),
+            state_dir(unusable),
             ("/tmp/ebbtide-1000".into(), Source::Default),
-            "{useless}"
+            "{unusable}"
         );
     }
 }
 
 #[test]
-fn cargo_and_nextest_tell_the_rest() {
+fn package_slot_and_path_come_from_the_variables_of_cargo_and_nextest() {
     let package = Package::new();
     let variables = [
         ("CARGO_PKG_NAME", "app"),
@@ -268,13 +266,13 @@ fn cargo_and_nextest_tell_the_rest() {
 }
 
 #[test]
-fn capturing_reads_this_process_once() {
+fn capture_reads_the_environment_of_this_process() {
     let environment = Environment::capture(7).expect("this process has an environment");
     assert!(environment.package_root().join("Cargo.toml").is_file());
 }
 
 #[test]
-fn an_environment_is_debugged_without_its_values() {
+fn the_debug_text_of_an_environment_has_no_values() {
     let environment = Package::new().environment(&[("EBBTIDE_URL", "postgres://me:secret@db")]);
     let environment = environment
         .with_dot_env(Path::new(".env"), "EBBTIDE_IMAGE=secret")
@@ -288,7 +286,7 @@ fn an_environment_is_debugged_without_its_values() {
 }
 
 #[test]
-fn unknown_variables_are_told_with_the_nearest_known_one() {
+fn the_warning_of_an_unknown_variable_proposes_the_closest_known_one() {
     let package = Package::new();
     let variables = [
         ("EBBTIDE_BAKEND", "x"),
@@ -304,9 +302,9 @@ fn unknown_variables_are_told_with_the_nearest_known_one() {
         )
         .expect("legal");
     let expected = [
-        "EBBTIDE_BAKEND means nothing to ebbtide: did you mean EBBTIDE_BACKEND?",
-        "EBBTIDE_IMAGES means nothing to ebbtide: did you mean EBBTIDE_IMAGE?",
-        "EBBTIDE_NONSENSE means nothing to ebbtide",
+        "unknown variable EBBTIDE_BAKEND: did you mean EBBTIDE_BACKEND?",
+        "unknown variable EBBTIDE_IMAGES: did you mean EBBTIDE_IMAGE?",
+        "unknown variable EBBTIDE_NONSENSE: ebbtide does not read it",
     ];
-    assert_eq!(environment.unknown_variables(), expected);
+    assert_eq!(super::super::variables::unknown(&environment), expected);
 }

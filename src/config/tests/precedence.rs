@@ -1,4 +1,4 @@
-//! Who wins: the variable, then `.env`, then the builder, then the file, then the default.
+//! The precedence: the variable, then `.env`, then the builder, then the file, then the default.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,15 +6,15 @@ use std::time::Duration;
 use super::super::{Backend, Builder, Cache, Dedicated, Keep, Plan, Source, Storage};
 use super::Package;
 
-/// One key in the words of every voice. Where a value is a path, it exists in the package.
+/// One key, as each source writes it.
 struct Case {
     variable: &'static str,
-    /// What each voice says: variable, `.env`, builder, file.
+    /// The value of each source: variable, `.env`, builder, file.
     values: [&'static str; 4],
     build: fn(Builder) -> Builder,
     file: &'static str,
     default: &'static str,
-    /// The value in words, and its source.
+    /// The plan's value as text, and its source.
     read: fn(&Plan) -> (String, &Source),
 }
 
@@ -33,7 +33,7 @@ const CASES: &[Case] = &[
         build: |b| b.postgres(16),
         file: "[server]\npostgres = 15",
         default: "None",
-        read: |plan| (words(plan.postgres.as_ref()), &plan.postgres.source),
+        read: |plan| (text(plan.postgres.as_ref()), &plan.postgres.source),
     },
     Case {
         variable: "EBBTIDE_IMAGE",
@@ -41,7 +41,7 @@ const CASES: &[Case] = &[
         build: |b| b.image("c"),
         file: "[server]\nimage = 'd'",
         default: "None",
-        read: |plan| (words(plan.image.as_ref()), &plan.image.source),
+        read: |plan| (text(plan.image.as_ref()), &plan.image.source),
     },
     Case {
         variable: "EBBTIDE_URL",
@@ -54,7 +54,7 @@ const CASES: &[Case] = &[
         build: |b| b.url("postgres://c"),
         file: "[server]\nurl = 'postgres://d'",
         default: "None",
-        read: |plan| (words(plan.url.as_ref()), &plan.url.source),
+        read: |plan| (text(plan.url.as_ref()), &plan.url.source),
     },
     Case {
         variable: "EBBTIDE_ALLOW_REMOTE",
@@ -92,7 +92,7 @@ const CASES: &[Case] = &[
         variable: "EBBTIDE_LOG_PLANS_SLOWER_THAN",
         values: ["1s", "2s", "3s", "4s"],
         build: |b| b.log_plans_slower_than(Duration::from_secs(3)),
-        file: "[server]\nexplain = '4s'",
+        file: "[server]\nlog_plans_slower_than = '4s'",
         default: "None",
         read: |plan| {
             (
@@ -132,7 +132,7 @@ const CASES: &[Case] = &[
         build: |b| b.bin("/c"),
         file: "[server]\nbin = '/d'",
         default: "None",
-        read: |plan| (path(plan.pg_bin.as_deref()), &plan.pg_bin.source),
+        read: |plan| (path(plan.bin.as_deref()), &plan.bin.source),
     },
     Case {
         variable: "EBBTIDE_STATE_DIR",
@@ -200,10 +200,11 @@ const CASES: &[Case] = &[
 ];
 
 #[test]
-fn for_every_key_and_every_set_of_voices_the_strongest_wins() {
+fn for_every_key_and_every_set_of_sources_the_strongest_source_counts() {
     for case in CASES {
-        for voices in 0..16_u8 {
-            let speaks = |voice: u8| voices & (1 << voice) != 0;
+        // Bit 0 is the variable, bit 1 `.env`, bit 2 the builder, bit 3 the file.
+        for set in 0..16_u8 {
+            let has = |source: u8| set & (1 << source) != 0;
             let written = |value: &str| {
                 if case.variable == "EBBTIDE_SEEDS" {
                     value.to_lowercase()
@@ -211,25 +212,25 @@ fn for_every_key_and_every_set_of_voices_the_strongest_wins() {
                     value.into()
                 }
             };
-            let package = if speaks(3) {
+            let package = if has(3) {
                 Package::with_file(case.file)
             } else {
                 Package::new()
             };
             let value = written(case.values[0]);
-            let variables: &[(&str, &str)] = if speaks(0) {
+            let variables: &[(&str, &str)] = if has(0) {
                 &[(case.variable, &value)]
             } else {
                 &[]
             };
             let mut environment = package.environment(variables);
-            if speaks(1) {
+            if has(1) {
                 let text = format!("{}='{}'", case.variable, written(case.values[1]));
                 environment = environment
                     .with_dot_env(Path::new(".env"), &text)
                     .expect("a legal line");
             }
-            let builder = if speaks(2) {
+            let builder = if has(2) {
                 (case.build)(Builder::new())
             } else {
                 Builder::new()
@@ -248,22 +249,25 @@ fn for_every_key_and_every_set_of_voices_the_strongest_wins() {
                 Source::Builder,
                 file,
             ];
-            let expected = match voices.trailing_zeros() as usize {
-                voice @ 0..4 => (case.values[voice].to_owned(), sources[voice].clone()),
+            let expected = match set.trailing_zeros() as usize {
+                strongest @ 0..4 => (
+                    case.values[strongest].to_owned(),
+                    sources[strongest].clone(),
+                ),
                 _ => (case.default.to_owned(), Source::Default),
             };
             let (value, source) = (case.read)(&plan);
             assert_eq!(
                 (value, source.clone()),
                 expected,
-                "{name} with voices {voices:04b}"
+                "{name} with the sources {set:04b}"
             );
         }
     }
 }
 
 #[test]
-fn directories_follow_the_same_order() {
+fn directories_have_the_same_precedence() {
     let package = Package::with_file("[provision]\nmigrations = 'd'\nseeds = 'd'")
         .dir("a")
         .dir("c")
@@ -272,7 +276,7 @@ fn directories_follow_the_same_order() {
         .dir("seeds");
     let builder = Builder::new().migrations("c").seeds("c");
     let variables = [("EBBTIDE_MIGRATIONS", "a"), ("EBBTIDE_SEEDS", "a")];
-    let seen = |builder: &Builder, variables| {
+    let planned = |builder: &Builder, variables| {
         let plan = package.plan(builder, variables).expect("legal");
         (
             format!("{:?}", *plan.migrations),
@@ -283,25 +287,25 @@ fn directories_follow_the_same_order() {
         let dir = package.path(name);
         (format!("Directory({dir:?})"), dir.display().to_string())
     };
-    assert_eq!(seen(&builder, &variables), expected("a"));
-    assert_eq!(seen(&builder, &[]), expected("c"));
-    assert_eq!(seen(&Builder::new(), &[]), expected("d"));
+    assert_eq!(planned(&builder, &variables), expected("a"));
+    assert_eq!(planned(&builder, &[]), expected("c"));
+    assert_eq!(planned(&Builder::new(), &[]), expected("d"));
 }
 
 #[test]
-fn settings_are_put_together_by_name_and_the_builder_is_stronger() {
+fn settings_are_merged_by_name_and_the_builder_is_stronger() {
     let text = "[server.settings]\nTimeZone = 'UTC'\nwork_mem = 8\njit = true\nseed = 0.5";
     let builder = Builder::new()
         .setting("timezone", "Europe/Madrid")
         .setting("Lock_Timeout", "1s");
     let plan = Package::with_file(text).plan(&builder, &[]).expect("legal");
-    let seen: Vec<String> = plan
+    let planned: Vec<String> = plan
         .settings
         .iter()
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
     assert_eq!(
-        seen,
+        planned,
         [
             "jit=on",
             "lock_timeout=1s",
@@ -311,13 +315,14 @@ fn settings_are_put_together_by_name_and_the_builder_is_stronger() {
         ]
     );
     assert_eq!(plan.settings.source.to_string(), "builder, ebbtide.toml:4");
-    let seen: Vec<String> = plan
-        .setting_sources
+    let planned: Vec<String> = plan
+        .settings
+        .sources
         .values()
         .map(ToString::to_string)
         .collect();
     assert_eq!(
-        seen,
+        planned,
         [
             "ebbtide.toml:4",
             "builder",
@@ -329,7 +334,7 @@ fn settings_are_put_together_by_name_and_the_builder_is_stronger() {
 }
 
 #[test]
-fn expectations_are_put_together_and_name_both_places() {
+fn expectations_are_merged_and_have_both_sources() {
     let text =
         "[provision.expect]\ntables = ['a']\nrows = { a = 1, b = 2 }\nenums = { mood = ['sad'] }";
     let builder = Builder::new()
@@ -347,7 +352,7 @@ fn expectations_are_put_together_and_name_both_places() {
 }
 
 #[test]
-fn extensions_of_a_builder_add_up_without_repeats() {
+fn extensions_of_a_builder_accumulate_without_repetitions() {
     let builder = Builder::new()
         .extension("a")
         .extensions(["b", "a"])
@@ -359,7 +364,7 @@ fn extensions_of_a_builder_add_up_without_repeats() {
 }
 
 #[test]
-fn an_empty_variable_says_nothing_and_hides_the_one_in_dot_env() {
+fn an_empty_variable_has_no_value_and_hides_the_one_in_dot_env() {
     let package = Package::new();
     let environment = package.environment(&[("EBBTIDE_IMAGE", "")]);
     let environment = environment
@@ -369,7 +374,7 @@ fn an_empty_variable_says_nothing_and_hides_the_one_in_dot_env() {
     assert_eq!(*plan.image, None);
 }
 
-fn words<T: ToString>(value: Option<&T>) -> String {
+fn text<T: ToString>(value: Option<&T>) -> String {
     value.map_or("None".to_owned(), ToString::to_string)
 }
 

@@ -5,7 +5,8 @@ use super::Package;
 
 #[test]
 fn a_plan_prints_as_an_aligned_table_without_passwords() {
-    let text = "[server]\nurl = 'postgres://me:secret@localhost/app'\n[provision]\nextensions = ['pg_trgm', 'uuid-ossp']";
+    let text = "[server]\nurl = 'postgres://me:secret@localhost/app'\n\
+                [provision]\nextensions = ['pg_trgm', 'uuid-ossp']";
     let package = Package::with_file(text).dir("migrations");
     let builder = Builder::new()
         .setting("timezone", "Europe/Madrid")
@@ -35,8 +36,8 @@ fn a_plan_prints_as_an_aligned_table_without_passwords() {
         ["allow_remote", "false", "default"],
         ["linger", "90s", "EBBTIDE_LINGER"],
         ["keep", "never", "default"],
-        ["log_plans_slower_than", "no", "default"],
         ["keep_for", "1h", "default"],
+        ["log_plans_slower_than", "no", "default"],
         ["storage", "auto", "default"],
         ["cache", "auto", "default"],
         ["dedicated", "auto", "default"],
@@ -47,8 +48,8 @@ fn a_plan_prints_as_an_aligned_table_without_passwords() {
         ["extensions", "pg_trgm, uuid-ossp", "ebbtide.toml:4"],
         ["migrations", "ROOT/migrations", "default"],
         ["seeds", "none", "default"],
-        ["expect", "1 table, 2 row counts", "builder"],
         ["provision_timeout", "2m", "default"],
+        ["expect", "1 table, 2 row counts", "builder"],
         ["package", "app", "CARGO_PKG_NAME"],
         ["package_root", "ROOT", "CARGO_MANIFEST_DIR"],
         ["config_file", "ROOT/ebbtide.toml", "default"],
@@ -80,13 +81,13 @@ fn the_columns_of_a_plan_are_aligned() {
     };
     assert_eq!(column("EBBTIDE_BACKEND"), column("default"));
     assert!(
-        printed.starts_with("backend            native  "),
+        printed.starts_with("backend                native  "),
         "{printed}"
     );
 }
 
 #[test]
-fn a_long_value_pushes_only_its_own_source() {
+fn a_long_value_moves_only_its_own_source() {
     let long = "x".repeat(60);
     let builder = Builder::new().setting("a", &long).setting("b", "one\ntwo");
     let printed = Package::new()
@@ -94,11 +95,11 @@ fn a_long_value_pushes_only_its_own_source() {
         .expect("legal")
         .to_string();
     assert!(
-        printed.contains(&format!("settings.a         {long}  builder\n")),
+        printed.contains(&format!("settings.a             {long}  builder\n")),
         "{printed}"
     );
     assert!(
-        printed.contains("settings.b         one\\ntwo  "),
+        printed.contains("settings.b             one\\ntwo  "),
         "{printed}"
     );
 }

@@ -1,11 +1,12 @@
-//! Every illegal value of a variable and of the builder, with the exact text.
+//! Every error of a variable and of the builder, with its exact text.
 
 use std::path::Path;
 use std::time::Duration;
 
 use super::super::Builder;
-use super::{ErrorKind, Package, refused_builder, refused_variables, told};
+use super::{ErrorKind, Package, kind_message_help, refused_builder, refused_variables};
 
+/// The message of the error of one variable.
 fn variable(name: &str, value: &str) -> String {
     let error = refused_variables(&[(name, value)]);
     assert_eq!(error.kind(), ErrorKind::Config);
@@ -13,25 +14,25 @@ fn variable(name: &str, value: &str) -> String {
 }
 
 #[test]
-fn an_illegal_word_in_a_variable_is_refused_with_the_legal_ones() {
+fn the_error_of_an_illegal_word_in_a_variable_lists_the_legal_ones() {
     let error = refused_variables(&[("EBBTIDE_BACKEND", "dokcer")]);
-    let text = r#"EBBTIDE_BACKEND="dokcer" is not one of: auto, container, native, external"#;
+    let text = r#"EBBTIDE_BACKEND must be auto, container, native or external, but is "dokcer""#;
     assert_eq!(
-        told(&error),
+        kind_message_help(&error),
         (ErrorKind::Config, text.into(), "did you mean container?")
     );
     assert_eq!(
         variable("EBBTIDE_STORAGE", "floppy"),
-        r#"EBBTIDE_STORAGE="floppy" is not one of: auto, memory, disk"#
+        r#"EBBTIDE_STORAGE must be auto, memory or disk, but is "floppy""#
     );
     assert_eq!(
         variable("EBBTIDE_ALLOW_REMOTE", "1"),
-        r#"EBBTIDE_ALLOW_REMOTE="1" is not one of: true, false"#
+        r#"EBBTIDE_ALLOW_REMOTE must be true or false, but is "1""#
     );
 }
 
 #[test]
-fn an_illegal_word_in_dot_env_is_refused_with_its_place() {
+fn the_error_of_an_illegal_word_in_dot_env_names_the_file() {
     let environment = Package::new().environment(&[]);
     let environment = environment
         .with_dot_env(Path::new(".env"), "EBBTIDE_BACKEND=nativ")
@@ -39,33 +40,42 @@ fn an_illegal_word_in_dot_env_is_refused_with_its_place() {
     let error = Builder::new()
         .plan(&environment)
         .expect_err("an illegal word");
-    let text = r#".env: EBBTIDE_BACKEND="nativ" is not one of: auto, container, native, external"#;
+    let text =
+        r#".env: EBBTIDE_BACKEND must be auto, container, native or external, but is "nativ""#;
     assert_eq!(
-        told(&error),
+        kind_message_help(&error),
         (ErrorKind::Config, text.into(), "did you mean native?")
     );
 }
 
 #[test]
-fn illegal_numbers_and_durations_in_variables_are_refused() {
-    let major = "is not a major version of PostgreSQL: a whole number from 10, such as 17";
+fn the_error_of_an_illegal_number_or_duration_names_rule_and_value() {
+    let major = "must be a major version of PostgreSQL (a whole number from 10)";
     for value in ["seventeen", "17.2", "9", "-1", "99999999999"] {
         assert_eq!(
             variable("EBBTIDE_POSTGRES", value),
-            format!("EBBTIDE_POSTGRES={value:?} {major}")
+            format!("EBBTIDE_POSTGRES {major}, but is {value:?}")
         );
     }
-    let duration = "is not a duration: a whole number and a unit, such as 500ms, 30s, 5m, 1h";
+    let duration = "must be a whole number with a unit (ms, s, m or h)";
     for name in [
         "EBBTIDE_LINGER",
         "EBBTIDE_START_TIMEOUT",
         "EBBTIDE_PROVISION_TIMEOUT",
     ] {
-        assert_eq!(variable(name, "30"), format!(r#"{name}="30" {duration}"#));
+        assert_eq!(
+            variable(name, "30"),
+            format!(r#"{name} {duration}, but is "30""#)
+        );
     }
-    let limit = "is not a limit that anything could meet: write a longer one, such as 60s";
     for name in ["EBBTIDE_START_TIMEOUT", "EBBTIDE_PROVISION_TIMEOUT"] {
-        assert_eq!(variable(name, "0s"), format!(r#"{name}="0s" {limit}"#));
+        let error = refused_variables(&[(name, "0s")]);
+        let text = format!(r#"{name} must be greater than zero, but is "0s""#);
+        let help = format!("for example {name}=60s");
+        assert_eq!(
+            kind_message_help(&error),
+            (ErrorKind::Config, text, help.as_str())
+        );
     }
 }
 
@@ -78,23 +88,22 @@ fn a_linger_of_zero_is_legal() {
 }
 
 #[test]
-fn a_url_of_something_else_is_refused_without_its_password() {
-    let such =
-        "is not the URL of a PostgreSQL server, such as postgres://user@localhost:5432/postgres";
+fn the_error_of_another_databases_url_does_not_print_the_password() {
+    let rule = "must be the URL of a PostgreSQL server";
     assert_eq!(
         variable("EBBTIDE_URL", "mysql://u:secret@h/d"),
-        format!(r#"EBBTIDE_URL="mysql://u:***@h/d" {such}"#)
+        format!(r#"EBBTIDE_URL {rule}, but is "mysql://u:***@h/d""#)
     );
     let error = refused_builder(&Builder::new().url("host=h password=secret"));
     assert_eq!(
         error.to_string(),
-        format!(r#"Builder::url("host=h password=***") {such}"#)
+        format!(r#"the argument of Builder::url {rule}, but is "host=h password=***""#)
     );
 }
 
 #[cfg(unix)]
 #[test]
-fn a_variable_that_is_no_text_is_refused() {
+fn only_a_path_may_be_other_than_utf8() {
     use std::os::unix::ffi::OsStrExt;
 
     use super::super::Environment;
@@ -108,12 +117,12 @@ fn a_variable_that_is_no_text_is_refused() {
         0,
     );
     let error = Builder::new().plan(&environment).expect_err("not text");
-    let help = "set EBBTIDE_IMAGE to plain text, or unset it";
+    let help = "set EBBTIDE_IMAGE to UTF-8 text, or unset it";
     assert_eq!(
-        told(&error),
+        kind_message_help(&error),
         (
             ErrorKind::Config,
-            "EBBTIDE_IMAGE is not valid UTF-8".into(),
+            "EBBTIDE_IMAGE must be valid UTF-8, but is not".into(),
             help
         )
     );
@@ -127,41 +136,43 @@ fn a_variable_that_is_no_text_is_refused() {
         .plan(&environment)
         .expect("a path may hold any bytes");
     assert_eq!(
-        plan.pg_bin.as_deref(),
+        plan.bin.as_deref(),
         Some(package.root.join(value).as_path())
     );
 }
 
 #[test]
-fn the_builder_is_held_to_the_same_rules() {
+fn the_builder_has_the_same_rules() {
     let cases = [
         (
             Builder::new().postgres(9),
-            "Builder::postgres(9) is not a major version of PostgreSQL: a whole number from 10, such as 17",
+            "the argument of Builder::postgres must be a major version of PostgreSQL \
+             (a whole number from 10), but is 9",
         ),
         (
             Builder::new().image(" "),
-            r#"Builder::image(" ") is not a value"#,
+            r#"the argument of Builder::image must not be blank, but is " ""#,
         ),
         (
             Builder::new().start_timeout(Duration::ZERO),
-            "Builder::start_timeout(0s) is not a limit that anything could meet: write a longer one, such as 60s",
+            "the argument of Builder::start_timeout must be greater than zero, but is 0s",
         ),
         (
             Builder::new().provision_timeout(Duration::ZERO),
-            "Builder::provision_timeout(0s) is not a limit that anything could meet: write a longer one, such as 60s",
+            "the argument of Builder::provision_timeout must be greater than zero, but is 0s",
         ),
         (
             Builder::new().setting("port", "1"),
-            r#"Builder::setting("port", ..) is not yours to set"#,
+            r#"Builder::setting("port", ..): port is managed by ebbtide and cannot be set"#,
         ),
         (
             Builder::new().setting("Work Mem", "1"),
-            r#"Builder::setting("work mem", ..) is not the name of a setting"#,
+            "the first argument of Builder::setting must be the name of a setting, \
+             but is \"work mem\"",
         ),
         (
             Builder::new().setting("work_mem", "1\0"),
-            r#"Builder::setting("work_mem", ..) holds a zero byte"#,
+            r#"Builder::setting("work_mem", ..): work_mem must not contain a zero byte"#,
         ),
     ];
     for (builder, text) in cases {
@@ -174,40 +185,50 @@ fn the_builder_is_held_to_the_same_rules() {
 }
 
 #[test]
-fn every_setting_that_ebbtide_owns_is_refused_with_a_remedy() {
-    let owned = "port listen_addresses unix_socket_directories unix_socket_permissions data_directory config_file \
-                 hba_file ident_file external_pid_file logging_collector log_destination ebbtide.closing PORT";
-    for name in owned.split_whitespace() {
+fn the_error_of_a_managed_setting_has_a_remedy() {
+    let managed = "port listen_addresses unix_socket_directories unix_socket_permissions \
+                   data_directory config_file hba_file ident_file external_pid_file \
+                   logging_collector log_destination ebbtide.closing PORT";
+    for name in managed.split_whitespace() {
         let error = refused_builder(&Builder::new().setting(name, "x"));
+        let name = name.to_lowercase();
         let text = format!(
-            "Builder::setting({:?}, ..) is not yours to set",
-            name.to_lowercase()
+            "Builder::setting({name:?}, ..): {name} is managed by ebbtide and cannot be set"
         );
         let help = "remove it: ebbtide decides where its servers listen, log and keep their data";
-        assert_eq!(told(&error), (ErrorKind::Config, text, help));
+        assert_eq!(kind_message_help(&error), (ErrorKind::Config, text, help));
     }
 }
 
 #[test]
-fn directories_that_are_not_there_are_refused_with_path_source_and_remedy() {
+fn the_error_of_a_missing_directory_names_path_source_and_remedy() {
     let package = Package::with_file("[provision]\nseeds = 'nowhere'").file("notes", "");
     let root = package.root.display();
     let error = package
         .plan(&Builder::new().without_migrations(), &[])
         .expect_err("no seeds");
-    let text = format!("seeds directory {root}/nowhere does not exist (ebbtide.toml:2)");
+    let text =
+        format!("the seeds directory must exist, but {root}/nowhere does not (ebbtide.toml:2)");
     let help = "create it, correct the path, or write seeds = false to go without";
-    assert_eq!(told(&error), (ErrorKind::Seed, text, help));
+    assert_eq!(kind_message_help(&error), (ErrorKind::Seed, text, help));
     let error = package
         .plan(&Builder::new(), &[("EBBTIDE_MIGRATIONS", "notes")])
         .expect_err("no directory");
-    let text = format!("migrations directory {root}/notes is not a directory (EBBTIDE_MIGRATIONS)");
+    let text = format!(
+        "the migrations directory must be a directory, but {root}/notes is not (EBBTIDE_MIGRATIONS)"
+    );
     let help = "create it, correct the path, or set EBBTIDE_MIGRATIONS=none to go without";
-    assert_eq!(told(&error), (ErrorKind::MigrationSource, text, help));
+    assert_eq!(
+        kind_message_help(&error),
+        (ErrorKind::MigrationSource, text, help)
+    );
     let error = package
         .plan(&Builder::new().migrations("db"), &[])
         .expect_err("no directory");
-    let text = format!("migrations directory {root}/db does not exist (builder)");
+    let text = format!("the migrations directory must exist, but {root}/db does not (builder)");
     let help = "create it, correct the path, or call without_migrations() to go without";
-    assert_eq!(told(&error), (ErrorKind::MigrationSource, text, help));
+    assert_eq!(
+        kind_message_help(&error),
+        (ErrorKind::MigrationSource, text, help)
+    );
 }

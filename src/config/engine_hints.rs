@@ -1,8 +1,11 @@
-//! What the environment says of container engines.
+//! The variables that choose a container engine.
 
 use std::path::PathBuf;
 
-/// The variables that Docker's and Podman's own tools go by
+#[cfg(feature = "container")]
+use crate::names::PartsHash;
+
+/// The variables that Docker's and Podman's own tools read
 /// (<https://docs.docker.com/reference/cli/docker/#environment-variables>).
 pub(super) const VARIABLES: [&str; 6] = [
     "DOCKER_HOST",
@@ -13,16 +16,19 @@ pub(super) const VARIABLES: [&str; 6] = [
     "CONTAINER_HOST",
 ];
 
-/// Everything outside the plan that decides which engine is meant; read once, searched when a container is wanted.
+/// Everything outside the plan that decides which container engine is used.
+///
+/// The environment is read once. The container backend searches for an engine only when it starts a
+/// server.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct EngineHints {
     /// `DOCKER_HOST`, such as `unix:///var/run/docker.sock`.
     pub(crate) docker_host: Option<String>,
-    /// `DOCKER_CONTEXT`, which beats the current context of Docker's configuration.
+    /// `DOCKER_CONTEXT`, which overrides the current context of Docker's configuration.
     pub(crate) context: Option<String>,
     /// `DOCKER_CONFIG`, else `.docker` in the home directory.
     pub(crate) config_dir: Option<PathBuf>,
-    /// `DOCKER_TLS_VERIFY` is set to something.
+    /// Whether `DOCKER_TLS_VERIFY` has a value: Docker does not look at which.
     pub(crate) tls_verify: bool,
     /// `DOCKER_CERT_PATH`: the directory with `ca.pem`, `cert.pem` and `key.pem`.
     pub(crate) cert_path: Option<PathBuf>,
@@ -51,6 +57,39 @@ impl EngineHints {
             container_host,
             home,
             runtime_dir,
+        }
+    }
+
+    /// Adds every hint to the key of a server.
+    #[cfg(feature = "container")]
+    pub(crate) fn hash_into(&self, hash: &mut PartsHash) {
+        // Without `..`: a new hint does not compile until it is here.
+        let Self {
+            docker_host,
+            context,
+            config_dir,
+            tls_verify,
+            cert_path,
+            container_host,
+            home,
+            runtime_dir,
+        } = self;
+        for (name, text) in [
+            ("docker_host", docker_host),
+            ("context", context),
+            ("container_host", container_host),
+        ] {
+            hash.list(name, text.as_slice());
+        }
+        hash.part("tls_verify", tls_verify.to_string());
+        for (name, dir) in [
+            ("config_dir", config_dir),
+            ("cert_path", cert_path),
+            ("home", home),
+            ("runtime_dir", runtime_dir),
+        ] {
+            let dir = dir.as_ref().map(|dir| dir.as_os_str().as_encoded_bytes());
+            hash.list(name, dir.as_slice());
         }
     }
 }

@@ -1,0 +1,268 @@
+//! Every key of the configuration: the one place to add a key, or to change one.
+//!
+//! `declare` describes the lines of an entry, and what follows from it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::builder::Builder;
+use super::contents::{self, Seeds};
+use super::declare::{builder_method, declare_keys, first};
+use super::document::Entry;
+use super::engine_hints::EngineHints;
+use super::env::Environment;
+use super::expect::Expect;
+use super::key::Key;
+use super::key_type::{KeyType, Limit, MajorVersion};
+use super::migrations::Migrations;
+use super::row::Row;
+use super::settings::Settings;
+use super::source::{Source, Sourced};
+use super::url::ServerUrl;
+use super::value::{Backend, Cache, Dedicated, Keep, Storage};
+use crate::error::Result;
+
+const DURATION: &str = r#"a whole number and a unit, such as "500ms", "30s", "5m", "1h""#;
+
+declare_keys! {
+    /// Sets how the server is started. Default: [`Backend::Auto`].
+    backend(backend: Backend) => backend;
+    path: "server.backend",
+    variable: "EBBTIDE_BACKEND",
+    type: Backend,
+    legal: "auto, container, native, external",
+    default: Backend::Auto,
+    about: "`auto`, `container`, `native`, `external`: see [Backends](#backends)";
+
+    /// Sets the required major version of PostgreSQL, from 10. Default: any.
+    ///
+    /// The container backend uses an image of this version, and the native backend uses binaries of
+    /// this version. An external server of another version is an error.
+    postgres(major: u32) => Some(major);
+    path: "server.postgres",
+    variable: "EBBTIDE_POSTGRES",
+    type: Option<MajorVersion>,
+    legal: r#"a major version from 10, such as "17""#,
+    default: None => "any",
+    about: "a major version from 10";
+
+    /// Sets the image for the container backend, for example `postgres:17-alpine`.
+    ///
+    /// The image must behave like the official `postgres` image, as `postgis`, `pgvector` and
+    /// `timescaledb` do. Default: `postgres:MAJOR` for the required version. Without a required
+    /// version it is `postgres:17`, or the newest `postgres` image of an engine that does not have
+    /// that one.
+    image(image: impl Into<String>) => Some(image.into());
+    path: "server.image",
+    variable: "EBBTIDE_IMAGE",
+    type: Option<String>,
+    legal: r#"an image with its tag, such as "postgres:17-alpine""#,
+    default: None => "by version",
+    about: "an image with the official image's entrypoint and variables. By version: `postgres:MAJOR`; \
+            without a major version `postgres:17`, or the newest `postgres` that the engine has";
+
+    /// Sets the URL of a server that already runs, for example
+    /// `postgres://user@localhost:5432/postgres`.
+    ///
+    /// With [`Backend::Auto`], a URL selects [`Backend::External`]. The other backends ignore it.
+    ///
+    /// The driver takes missing parts from `PGPASSWORD`, `PGSSLMODE`, `PGUSER` and other `PG*`
+    /// variables, or from a password file. `PGOPTIONS` and `PGAPPNAME` have no effect. To change a
+    /// setting of every session, add `options` to the URL, or call [`setting`](Self::setting).
+    ///
+    /// With [`Backend::External`], the variable `TEST_DATABASE_URL` also overrides the builder.
+    url(url: impl Into<String>) => Some(ServerUrl::new(url));
+    path: "server.url",
+    variable: "EBBTIDE_URL",
+    type: Option<ServerUrl>,
+    legal: r#"a URL, such as "postgres://user@localhost:5432/postgres""#,
+    default: None => "none",
+    about: "the URL of a running server; it selects `external`. If `external` is selected, \
+            `TEST_DATABASE_URL` counts too";
+
+    /// Allows an external server on another machine. Ebbtide creates and drops databases there.
+    ///
+    /// Without this call, a host whose address is not a loopback address is an error.
+    allow_remote() => true;
+    path: "server.allow_remote",
+    variable: "EBBTIDE_ALLOW_REMOTE",
+    type: bool,
+    legal: "true, false",
+    default: false,
+    about: "`true` allows that server to be on another machine";
+
+    /// Sets how long a server keeps running after its last process has ended. Default: 30 seconds.
+    ///
+    /// A test run that starts within this time uses the same server. An external server is not
+    /// affected.
+    linger(linger: Duration) => linger;
+    path: "server.linger",
+    variable: "EBBTIDE_LINGER",
+    type: Duration,
+    legal: DURATION,
+    default: Duration::from_secs(30),
+    about: "how long an unused server keeps running";
+
+    /// Sets which tests keep their databases for inspection. Default: [`Keep::Never`].
+    ///
+    /// A test that specifies `keep` in its attribute overrides the builder. The variable overrides
+    /// both.
+    keep(keep: Keep) => keep;
+    path: "server.keep",
+    variable: "EBBTIDE_KEEP",
+    type: Keep,
+    legal: "never, failed, always",
+    default: Keep::Never,
+    about: "which tests' databases are kept: `never`, `failed`, `always`. The variable overrides a \
+            test's own option `keep`, which overrides file and builder";
+
+    /// Sets how long a kept database exists. Its server runs at least as long. Default: one hour.
+    keep_for(keep_for: Duration) => keep_for;
+    path: "server.keep_for",
+    variable: "EBBTIDE_KEEP_FOR",
+    type: Duration,
+    legal: DURATION,
+    default: Duration::from_hours(1),
+    about: "how long a kept database stays, and its server with it";
+
+    /// Reports the plans of statements that run longer than `limit`, at the end of their test.
+    /// Default: no plans.
+    ///
+    /// Ebbtide loads PostgreSQL's `auto_explain`
+    /// (<https://www.postgresql.org/docs/current/auto-explain.html>) with timing of every plan
+    /// node, so all statements become slower. On an external server the role must be a superuser.
+    log_plans_slower_than(limit: Duration) => Some(limit);
+    path: "server.log_plans_slower_than",
+    variable: "EBBTIDE_LOG_PLANS_SLOWER_THAN",
+    type: Option<Duration>,
+    legal: DURATION,
+    default: None => "no",
+    about: "the plans of statements that take longer are reported";
+
+    /// Sets where a server that ebbtide starts stores its data. Default: [`Storage::Auto`].
+    storage(storage: Storage) => storage;
+    path: "server.storage",
+    variable: "EBBTIDE_STORAGE",
+    type: Storage,
+    legal: "auto, memory, disk",
+    default: Storage::Auto,
+    about: "`memory`, `disk`, or `auto`: memory (`/dev/shm`) if 2 GiB are free there and no other \
+            user has taken ebbtide's directory name";
+
+    /// Sets whether the next container starts from the prepared data of an earlier one.
+    /// Default: [`Cache::Auto`].
+    cache(cache: Cache) => cache;
+    path: "server.cache",
+    variable: "EBBTIDE_CACHE",
+    type: Cache,
+    legal: "auto, never",
+    default: Cache::Auto,
+    about: "`never`, or `auto`: a volume keeps a container's templates for the next one";
+
+    /// Sets whether the database gets a dedicated server, which no database with other contents
+    /// uses. Default: [`Dedicated::Auto`].
+    dedicated(dedicated: Dedicated) => dedicated;
+    path: "server.dedicated",
+    variable: "EBBTIDE_DEDICATED",
+    type: Dedicated,
+    legal: "auto, always, never",
+    default: Dedicated::Auto,
+    about: "`always`, `never`, or `auto`: see \
+            [Roles and other objects of the server](#roles-and-other-objects-of-the-server)";
+
+    settings;
+    path: "server.settings",
+    method: "setting",
+    type: Settings,
+    legal: "a table of PostgreSQL settings, such as \
+            { timezone = \"Europe/Madrid\", work_mem = \"8MB\" }",
+    default: Settings::default() => "none",
+    about: "a table of PostgreSQL settings, which override ebbtide's own";
+
+    /// Sets the directory with `postgres` and `initdb`, for the native backend. No other directory
+    /// is searched then.
+    ///
+    /// A relative path is relative to the package's directory. Default: the directory that
+    /// `pg_config --bindir` prints, then `PATH`, then the usual directories of packages.
+    bin(path: impl Into<PathBuf>) => Some(path.into());
+    path: "server.bin",
+    variable: "EBBTIDE_PG_BIN",
+    type: Option<PathBuf>,
+    legal: r#"a directory, such as "/usr/lib/postgresql/17/bin""#,
+    default: None => "searched for",
+    about: "the directory of `postgres` and `initdb`";
+
+    /// Sets the directory for sockets, locks and data.
+    ///
+    /// Keep the path short, because the path of a Unix socket is limited: 107 bytes on Linux, 103
+    /// on other systems. A relative path is relative to the package's directory. Default:
+    /// `$XDG_RUNTIME_DIR/ebbtide`, else `ebbtide-UID` in the temporary directory.
+    state_dir(path: impl Into<PathBuf>) => path.into();
+    path: "server.state_dir",
+    variable: "EBBTIDE_STATE_DIR",
+    type: PathBuf,
+    legal: r#"a directory with a short path, such as "/tmp/ebb""#,
+    default_of: Environment::state_dir
+        => "`$XDG_RUNTIME_DIR/ebbtide`, else `ebbtide-UID` in the temporary directory",
+    about: "a directory with a short path, whose parent exists";
+
+    /// Limits the time from a server's start to its first connection. Default: 60 seconds. Zero is
+    /// an error.
+    start_timeout(limit: Duration) => limit;
+    path: "server.start_timeout",
+    variable: "EBBTIDE_START_TIMEOUT",
+    type: Limit,
+    legal: DURATION,
+    default: Duration::from_mins(1),
+    about: "limit for the server's start";
+
+    extensions;
+    path: "provision.extensions",
+    variable: "EBBTIDE_EXTENSIONS",
+    method: "extensions",
+    type: Vec<String>,
+    legal: r#"a list of names, such as ["uuid-ossp", "pg_trgm"]"#,
+    default: Vec::new() => "none",
+    about: "a list of names; in the variable separated by commas";
+
+    migrations;
+    path: "provision.migrations",
+    variable: "EBBTIDE_MIGRATIONS",
+    method: "migrations",
+    type: Migrations,
+    legal: "\"a directory\", false, { LAYOUT = \"a directory\" } with the layout sqlx, sql, \
+            refinery or diesel, or { command = [\"program\", \"argument\"], \
+            inputs = [\"a directory\"] }",
+    default_of: contents::default_migrations => "`migrations` if it exists",
+    about: "a directory, or a command: see [Migrations](#migrations); `false`, in the variable \
+            `none`";
+
+    seeds;
+    path: "provision.seeds",
+    variable: "EBBTIDE_SEEDS",
+    method: "seeds",
+    type: Seeds,
+    legal: r#""a directory", false"#,
+    default_of: contents::default_seeds => "`seeds` if it exists",
+    about: "a directory; `false`, in the variable `none`";
+
+    /// Limits the time for one migration or one seed file, and the wait while another process
+    /// builds the same template. Default: 120 seconds. Zero is an error.
+    provision_timeout(limit: Duration) => limit;
+    path: "provision.timeout",
+    variable: "EBBTIDE_PROVISION_TIMEOUT",
+    type: Limit,
+    legal: DURATION,
+    default: Duration::from_mins(2),
+    about: "limit for one migration, for one seed file, and for the wait while another process \
+            builds the template";
+
+    expect;
+    path: "provision.expect",
+    method: "expect_table",
+    type: Expect,
+    legal: "a table with the keys tables, rows, enums",
+    default: Expect::default() => "nothing",
+    about: "`tables`, `rows`, `enums`: what the finished template must contain";
+}
