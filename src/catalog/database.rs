@@ -1,8 +1,9 @@
-//! What the server keeps about a database, outside of that database.
+//! The properties of a database that the server stores outside that database.
 //!
-//! `CREATE DATABASE ... TEMPLATE` copies files. Everything in a shared catalog stays behind: settings of the database and of
-//! roles in it (`pg_db_role_setting`), owner, privileges, connection limit and `IS_TEMPLATE` (`pg_database`), the comment
-//! (`pg_shdescription`), and security labels (`pg_shseclabel`). Encoding, locale, collation version and tablespace are
+//! `CREATE DATABASE ... TEMPLATE` copies files. It does not copy what is stored in shared catalogs:
+//! settings of the database and of roles in it (`pg_db_role_setting`), owner, privileges,
+//! connection limit and `IS_TEMPLATE` (`pg_database`), the comment (`pg_shdescription`), and
+//! security labels (`pg_shseclabel`). Encoding, locale, collation version and tablespace are
 //! inherited. <https://www.postgresql.org/docs/current/manage-ag-templatedbs.html>
 
 use serde::{Deserialize, Serialize};
@@ -12,22 +13,29 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::inside;
 use crate::names::DatabaseName;
 
-/// The properties of one database, as the statements that give them to another database of the same role.
+/// The properties of one database, as the statements that give another database the same
+/// properties.
+///
+/// The statements are stored in the seal of a template and run for each copy.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct DatabaseProperties {
-    /// The database that was read. The name has random digits, so every occurrence in a statement means this database.
+    /// The database that was read. Its name has random digits, so every occurrence of the name in a
+    /// statement means this database, and is replaced by the name of the copy.
     name: String,
+    /// Statements for an administrative session on any database.
     statements: Vec<String>,
-    /// For a session on the copy.
+    /// Statements for a session on the copy.
     inside: Vec<String>,
 }
 
-/// Every statement names the database as `datname`. The order of privileges is kept, because `pg_dump` prints them in it.
+/// The query that returns the statements for the shared catalogs, in order. `$1` is the database.
 ///
-/// A value of a variable that is a list of names is stored with the names quoted; it has to be given as separate strings,
-/// as `pg_dump` does (`makeAlterConfigCommand`). A privilege is granted by the role that granted it.
-const STATEMENTS: &str = r#"
+/// Privileges keep their order, because `pg_dump` prints them in it, and each is granted by the
+/// role that granted it. The value of a setting that is a list of names is stored with quoted
+/// names. `ALTER DATABASE` needs such names as separate strings, as `pg_dump` writes them
+/// (`makeAlterConfigCommand`).
+const PROPERTY_STATEMENTS: &str = r#"
 with d as (select * from pg_database where datname = $1),
 settings as (
     select s.setdatabase, s.setrole, c.n, split_part(c.entry, '=', 1) as name,
@@ -73,8 +81,9 @@ select statement from d, lateral (
 ) s order by step, first, second
 "#;
 
-/// An expression with the raw values behind the statements, for the database that a session is on. Two databases that were
-/// given the same statements have the same text.
+/// An SQL expression with the values that the statements restore, for the current database. Its
+/// text is equal for two databases with the same properties, so a reset can detect that a test has
+/// changed one.
 pub(crate) async fn state(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     let subscriptions = inside::subscriptions(connection).await?;
     Ok(format!(
@@ -89,14 +98,15 @@ pub(crate) async fn state(connection: &mut PgConnection) -> Result<String, sqlx:
 }
 
 impl DatabaseProperties {
-    /// Reads shared catalogs, so a session on any database of the server will do. An owner counts as a property only when
-    /// it is another role than this session's.
+    /// Reads the properties of a database. `session` may be on any database of the server, because
+    /// the catalogs are shared. The owner is a property only if it is another role than that of
+    /// `session`.
     pub(crate) async fn read(
         session: &mut PgConnection,
         database: &DatabaseName,
         inside: Vec<String>,
     ) -> Result<Self, sqlx::Error> {
-        let rows = sqlx::query(STATEMENTS)
+        let rows = sqlx::query(PROPERTY_STATEMENTS)
             .bind(database.as_str())
             .fetch_all(session)
             .await?;
@@ -119,8 +129,9 @@ impl DatabaseProperties {
         !self.inside.is_empty()
     }
 
-    /// Gives these properties to a database that was created with `ALLOW_CONNECTIONS false`, and opens it, in one
-    /// transaction: a database that accepts connections has all of them.
+    /// Gives these properties to a database, and then allows connections. A lane that needs
+    /// properties is created with `ALLOW_CONNECTIONS false`, and all of this is one transaction, so
+    /// no client sees a lane without them.
     pub(crate) async fn apply(
         &self,
         session: &mut PgConnection,
@@ -139,10 +150,11 @@ impl DatabaseProperties {
         applied.map(drop)
     }
 
-    /// Makes the inside of a copy what the template's was, from a session on it.
+    /// Runs the statements for a session on the copy, and marks the lane as equal to the template.
     ///
-    /// Event triggers rest, where the role may have them rest: these are not the user's statements. The counts of written
-    /// rows are forgotten, or the next reset would see another schema; only a superuser may.
+    /// A superuser's session suspends event triggers: these are not the user's statements. It also
+    /// resets the counts of written rows, because the next reset would take these writes for
+    /// changes of the schema by a test. An ordinary role may do neither.
     pub(crate) async fn apply_inside(
         &self,
         connection: &mut PgConnection,
@@ -165,13 +177,15 @@ impl DatabaseProperties {
             sqlx::raw_sql("select pg_stat_force_next_flush()")
                 .execute(&mut *connection)
                 .await?;
-            let forget =
+            let reset_counts =
                 "select pg_stat_reset() from pg_roles where rolname = current_user and rolsuper";
-            sqlx::raw_sql(forget).execute(&mut *connection).await?;
-            // From here on whatever is written is a test's.
-            let begin = "update _ebbtide.baseline set changed = pg_current_xact_id()::xid, counted_since = \
+            sqlx::raw_sql(reset_counts)
+                .execute(&mut *connection)
+                .await?;
+            // A reset takes every later write for a test's.
+            let move_baseline = "update _ebbtide.baseline set changed = pg_current_xact_id()::xid, counted_since = \
                          (select pg_stat_get_db_stat_reset_time(oid) from pg_database where datname = current_database())";
-            sqlx::raw_sql(begin).execute(connection).await?;
+            sqlx::raw_sql(move_baseline).execute(connection).await?;
         }
         Ok(())
     }

@@ -1,30 +1,30 @@
-//! The comparison of two schemas, and how it prints.
+//! The comparison of two schemas, and its text.
 
 use std::fmt;
 
 use serde::Serialize;
 
 use super::object::SchemaObject;
-use super::schema::Schema;
+use super::schema::{Schema, Snapshot};
 
 /// How a schema differs from the expected one. All lists are sorted by kind and name.
 ///
-/// What belongs to a table or view that is missing or extra as a whole is not listed beside it.
+/// If a whole table or view is missing or extra, the objects that belong to it are not listed.
 ///
 /// # Examples
 /// ```
-/// let nothing = ebbtide::SchemaDiff::default();
+/// let nothing = ebbtide::schema::SchemaDiff::default();
 /// assert!(nothing.is_empty());
 /// assert_eq!(nothing.to_string(), "no difference");
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SchemaDiff {
-    /// Expected, and not there.
+    /// Objects that are expected and were not found.
     pub missing: Vec<SchemaObject>,
-    /// There, and not expected.
+    /// Objects that were found and are not expected.
     pub extra: Vec<SchemaObject>,
-    /// There, with another definition.
+    /// Objects that were found with another definition.
     pub different: Vec<Difference>,
 }
 
@@ -32,28 +32,55 @@ pub struct SchemaDiff {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Difference {
-    /// What it is.
+    /// The kind and name of the object.
     #[serde(flatten)]
     pub object: SchemaObject,
-    /// The whole definition that was expected.
+    /// The complete expected definition.
     pub expected: String,
-    /// The whole definition that was found.
+    /// The complete definition that was found.
     pub found: String,
+}
+
+impl Schema {
+    /// Compares `found` with this schema, which is the expected one.
+    #[must_use]
+    pub fn compare(&self, found: &Self) -> SchemaDiff {
+        SchemaDiff::between(self, found)
+    }
+}
+
+impl Snapshot {
+    /// Compares `found` with this snapshot, which is the expected one.
+    ///
+    /// The owner is left out if the migrations do not determine it. The expected database then
+    /// belongs to the role that created it, and the role that reads the other database need not be
+    /// the same.
+    pub(crate) fn compare(&self, found: &Self) -> SchemaDiff {
+        let mut diff = self.schema.compare(&found.schema);
+        if let Some((owner, role)) = self.schema.owner()
+            && role == self.role
+            && found.role != self.role
+        {
+            diff.different
+                .retain(|difference| difference.object != owner);
+        }
+        diff
+    }
 }
 
 impl SchemaDiff {
     pub(super) fn between(expected: &Schema, found: &Schema) -> Self {
-        let different = expected.objects.iter().filter_map(|(object, wanted)| {
-            let is = found.objects.get(object)?;
-            (wanted.text != is.text).then(|| Difference {
+        let different = expected.objects.iter().filter_map(|(object, expected)| {
+            let found = found.objects.get(object)?;
+            (expected.text != found.text).then(|| Difference {
                 object: object.clone(),
-                expected: wanted.text.clone(),
-                found: is.text.clone(),
+                expected: expected.text.clone(),
+                found: found.text.clone(),
             })
         });
         Self {
-            missing: lacking(found, expected),
-            extra: lacking(expected, found),
+            missing: missing_from(found, expected),
+            extra: missing_from(expected, found),
             different: different.collect(),
         }
     }
@@ -64,7 +91,8 @@ impl SchemaDiff {
         self.missing.is_empty() && self.extra.is_empty() && self.different.is_empty()
     }
 
-    /// The lists as a JSON object with the keys `missing`, `extra` and `different`, over several lines.
+    /// The lists as a JSON object with the keys `missing`, `extra` and `different`, over several
+    /// lines.
     #[must_use]
     pub fn to_json(&self) -> String {
         json(self)
@@ -75,17 +103,18 @@ fn json(diff: &SchemaDiff) -> String {
     serde_json::to_string_pretty(diff).expect("lists of texts can be written as JSON")
 }
 
-/// What `here` has not and `there` has.
-fn lacking(here: &Schema, there: &Schema) -> Vec<SchemaObject> {
-    let lacks = |object: &SchemaObject| !here.objects.contains_key(object);
-    let objects = there.objects.iter().filter(|(object, definition)| {
-        let goes_with_owner = definition.owner.as_ref().is_some_and(lacks);
-        lacks(object) && !goes_with_owner
+/// The objects of `complete` that `schema` lacks.
+fn missing_from(schema: &Schema, complete: &Schema) -> Vec<SchemaObject> {
+    let lacks = |object: &SchemaObject| !schema.objects.contains_key(object);
+    let objects = complete.objects.iter().filter(|(object, definition)| {
+        let is_listed_by_owner = definition.owner.as_ref().is_some_and(lacks);
+        lacks(object) && !is_listed_by_owner
     });
     objects.map(|(object, _)| object.clone()).collect()
 }
 
-/// Grouped as missing, extra and different. Of long definitions only the lines that differ are shown.
+/// Lists missing, extra and different objects. Of long definitions it prints only the lines that
+/// differ.
 impl fmt::Display for SchemaDiff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {
@@ -102,17 +131,17 @@ impl fmt::Display for SchemaDiff {
             lines.push(format!("different ({}):", self.different.len()));
             for difference in &self.different {
                 lines.push(format!("  {}", difference.object));
-                let (expected, found) = differing(&difference.expected, &difference.found);
-                tell(&mut lines, "expected:", &expected);
-                tell(&mut lines, "found:   ", &found);
+                let (expected, found) = differing_lines(&difference.expected, &difference.found);
+                push_definition(&mut lines, "expected:", &expected);
+                push_definition(&mut lines, "found:   ", &found);
             }
         }
         f.write_str(&lines.join("\n"))
     }
 }
 
-/// Two texts without the lines that they begin and end with in common.
-fn differing<'a>(one: &'a str, other: &'a str) -> (Vec<&'a str>, Vec<&'a str>) {
+/// The lines of two texts without those that both texts begin with or end with.
+fn differing_lines<'a>(one: &'a str, other: &'a str) -> (Vec<&'a str>, Vec<&'a str>) {
     let (mut one, mut other): (Vec<_>, Vec<_>) = (one.lines().collect(), other.lines().collect());
     while one.last().is_some_and(|last| other.last() == Some(last)) {
         one.pop();
@@ -126,7 +155,7 @@ fn differing<'a>(one: &'a str, other: &'a str) -> (Vec<&'a str>, Vec<&'a str>) {
     (one.split_off(same), other.split_off(same))
 }
 
-fn tell(lines: &mut Vec<String>, title: &str, text: &[&str]) {
+fn push_definition(lines: &mut Vec<String>, title: &str, text: &[&str]) {
     match text {
         [] => lines.push(format!("    {title} nothing")),
         [line] => lines.push(format!("    {title} {}", line.trim())),
@@ -142,12 +171,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_differing_lines_are_told() {
+    fn only_differing_lines_are_listed() {
         assert_eq!(
-            differing("a\nb\nc", "a\nx\ny\nc"),
+            differing_lines("a\nb\nc", "a\nx\ny\nc"),
             (vec!["b"], vec!["x", "y"])
         );
-        assert_eq!(differing("a", "a\nb"), (vec![], vec!["b"]));
-        assert_eq!(differing("a\na", "a"), (vec!["a"], vec![]));
+        assert_eq!(differing_lines("a", "a\nb"), (vec![], vec!["b"]));
+        assert_eq!(differing_lines("a\na", "a"), (vec!["a"], vec![]));
     }
 }

@@ -1,44 +1,48 @@
-//! What a copy of a database lacks inside, or has under the wrong name, and what cannot be given to it.
+//! What a copy of a database lacks, or has under the wrong name, as seen from a session on it.
 //!
-//! `CREATE DATABASE ... TEMPLATE` leaves subscriptions out (`pg_subscription` is a shared catalog). What a migration wrote
-//! down as `current_database()` names the database that was built, in every copy.
+//! `CREATE DATABASE ... TEMPLATE` leaves subscriptions out, because `pg_subscription` is a shared
+//! catalog. And a value of `current_database()` that a migration stored is the name of the build in
+//! every copy.
 
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::rows;
 
-/// Read in the database that was built.
+/// What was found in the build database.
 #[derive(Debug, Default)]
-pub(crate) struct Inside {
-    /// Statements for each copy. The name of the database that was built stands for the copy's own.
+pub(crate) struct InsideProperties {
+    /// Statements for each copy. They contain the name of the build in place of the copy's name.
     pub(crate) statements: Vec<String>,
-    /// Why no copy can equal the database, one line each.
+    /// The objects that no copy can have.
     pub(crate) obstacles: Vec<Obstacle>,
-    /// Where else the name of the database that was built stands, which every copy has from it.
+    /// Other places that contain the name of the build. A copy keeps the name there.
     pub(crate) remnants: Vec<String>,
 }
 
+/// An object that no copy can have.
 #[derive(Debug)]
 pub(crate) struct Obstacle {
-    pub(crate) what: String,
+    pub(crate) object: String,
     pub(crate) remedy: &'static str,
 }
 
-const SUBSCRIBE: &str = "create the subscription with `connect = false` and leave it disabled, or create it in the test that uses it";
-const SUPERUSER: &str = "only a superuser reads where a subscription connects: name one in the URL, or create the subscription in the \
+const SUBSCRIPTION_REMEDY: &str = "create the subscription with `connect = false` and leave it disabled, or create it in the \
      test that uses it";
-const FINISH: &str =
+const SUPERUSER_REMEDY: &str = "only a superuser may read the connection of a subscription: specify a superuser in the URL, or \
+     create the subscription in the test that uses it";
+const PREPARED_REMEDY: &str =
     "end the transaction in the migration, with COMMIT PREPARED or ROLLBACK PREPARED";
-const SLOT: &str = "create the slot in the test that uses it";
-const NAME: &str = "every lane has a name of its own: call current_database() where the name is used, instead of writing it down";
+const SLOT_REMEDY: &str = "create the slot in the test that uses it";
+const NAME_REMEDY: &str = "every lane has a name of its own: call current_database() where the name is used, instead of storing it";
 
-/// The subscriptions of the database, and whether each has begun to replicate.
+/// The subscriptions of the database, and whether each is enabled or has begun to replicate.
 const SUBSCRIPTIONS: &str = "select subname::text, subenabled or exists (select from pg_subscription_rel where srsubid = s.oid) \
      from pg_subscription s where subdbid = (select oid from pg_database where datname = current_database()) order by 1";
 
-/// Newer versions have more options: a column that is not there is null.
-const SUBSCRIBING: &str = "select statement from pg_subscription s, to_jsonb(s) j, lateral (\
+/// The statements that create the subscriptions again. Newer versions have more options; `to_jsonb`
+/// returns null for a column that an older version lacks.
+const CREATE_SUBSCRIPTIONS: &str = "select statement from pg_subscription s, to_jsonb(s) j, lateral (\
      select 1, format('create subscription %I connection %L publication %s with (connect = false, slot_name = %s%s)', subname, \
          subconninfo, (select string_agg(quote_ident(p), ', ' order by n) from unnest(subpublications) with ordinality u(p, n)), \
          coalesce(quote_literal(subslotname), 'none'), concat(', synchronous_commit = ' || quote_literal(subsynccommit), \
@@ -55,8 +59,9 @@ const SUBSCRIBING: &str = "select statement from pg_subscription s, to_jsonb(s) 
          where obj_description(s.oid, 'pg_subscription') is not null\
      ) t(step, statement) where subdbid = (select oid from pg_database where datname = current_database()) order by subname, step";
 
-/// Where names may be written down and can be replaced. `$1` is the name.
-const CAPTURED: &str = "select format('alter foreign data wrapper %I options (set %I %L)', fdwname, option_name, option_value) \
+/// Objects that contain the name of the database, as the statements that define them again. In a
+/// copy, the statements contain its own name. `$1` is the name.
+const REDEFINE_WITH_NAME: &str = "select format('alter foreign data wrapper %I options (set %I %L)', fdwname, option_name, option_value) \
          from pg_foreign_data_wrapper, pg_options_to_table(fdwoptions) where strpos(option_value, $1) > 0 \
      union all select format('alter server %I options (set %I %L)', srvname, option_name, option_value) \
          from pg_foreign_server, pg_options_to_table(srvoptions) where strpos(option_value, $1) > 0 \
@@ -77,8 +82,9 @@ const CAPTURED: &str = "select format('alter foreign data wrapper %I options (se
          from pg_attrdef join pg_attribute on attrelid = adrelid and attnum = adnum \
          where attgenerated = '' and strpos(pg_get_expr(adbin, adrelid), $1) > 0";
 
-/// Where a name cannot be replaced without making the object again.
-const STUCK: &str = "select pg_describe_object('pg_class'::regclass, ev_class, 0) from pg_rewrite \
+/// Objects that contain the name and cannot be altered, only dropped and created again. `$1` is the
+/// name.
+const UNALTERABLE_WITH_NAME: &str = "select pg_describe_object('pg_class'::regclass, ev_class, 0) from pg_rewrite \
          where oid >= 16384 and strpos(pg_get_ruledef(oid), $1) > 0 \
      union all select pg_describe_object('pg_constraint'::regclass, oid, 0) from pg_constraint \
          where contype = 'c' and strpos(pg_get_constraintdef(oid), $1) > 0 \
@@ -92,27 +98,30 @@ const STUCK: &str = "select pg_describe_object('pg_class'::regclass, ev_class, 0
          join pg_attribute on attrelid = adrelid and attnum = adnum \
          where attgenerated <> '' and strpos(pg_get_expr(adbin, adrelid), $1) > 0";
 
-/// Comments on objects.
-const COMMENTS: &str = "select 'the comment on ' || pg_describe_object(classoid, objoid, objsubid) from pg_description \
+/// Comments that contain the name. `$1` is the name.
+const COMMENTS_WITH_NAME: &str = "select 'the comment on ' || pg_describe_object(classoid, objoid, objsubid) from pg_description \
      where objoid >= 16384 and strpos(description, $1) > 0";
 
-const PREPARED: &str = "select format('the prepared transaction %L', gid) from pg_prepared_xacts where database = current_database()";
-const SLOTS: &str = "select format('the replication slot %s', slot_name) from pg_replication_slots where database = current_database()";
+const PREPARED_TRANSACTIONS: &str = "select format('the prepared transaction %L', gid) from pg_prepared_xacts where database = current_database()";
+const REPLICATION_SLOTS: &str = "select format('the replication slot %s', slot_name) from pg_replication_slots where database = current_database()";
 
-impl Inside {
-    /// Reads the database that a session is on, which has the name given.
+impl InsideProperties {
+    /// Reads the database that the session is on. `database` is its name.
     pub(crate) async fn read(
         connection: &mut PgConnection,
         database: &str,
     ) -> Result<Self, sqlx::Error> {
         let mut transaction = connection.begin().await?;
-        // Every name in a definition is written with its schema then.
+        // With an empty search path, PostgreSQL writes every name in a definition with its schema.
         sqlx::raw_sql("set local search_path = ''")
             .execute(&mut *transaction)
             .await?;
         let mut inside = Self::default();
-        for (query, remedy) in [(PREPARED, FINISH), (SLOTS, SLOT)] {
-            inside.refuse(
+        for (query, remedy) in [
+            (PREPARED_TRANSACTIONS, PREPARED_REMEDY),
+            (REPLICATION_SLOTS, SLOT_REMEDY),
+        ] {
+            inside.add_obstacles(
                 sqlx::query_scalar(query)
                     .fetch_all(&mut *transaction)
                     .await?,
@@ -131,38 +140,41 @@ impl Inside {
             for row in subscriptions {
                 let (name, replicates): (String, bool) = (row.try_get(0)?, row.try_get(1)?);
                 if replicates {
-                    inside.refuse(
+                    inside.add_obstacles(
                         vec![format!("the subscription {name}, which replicates")],
-                        SUBSCRIBE,
+                        SUBSCRIPTION_REMEDY,
                     );
                 } else if !may_read {
-                    inside.refuse(vec![format!("the subscription {name}")], SUPERUSER);
+                    inside
+                        .add_obstacles(vec![format!("the subscription {name}")], SUPERUSER_REMEDY);
                 }
             }
             if inside.obstacles.is_empty() {
-                inside.statements = sqlx::query_scalar(SUBSCRIBING)
+                inside.statements = sqlx::query_scalar(CREATE_SUBSCRIPTIONS)
                     .fetch_all(&mut *transaction)
                     .await?;
             }
         }
-        let captured = sqlx::query_scalar(CAPTURED)
+        let redefinitions = sqlx::query_scalar(REDEFINE_WITH_NAME)
             .bind(database)
             .fetch_all(&mut *transaction)
             .await?;
-        inside.statements.extend(captured);
-        inside.refuse(
-            sqlx::query_scalar::<_, String>(STUCK)
+        inside.statements.extend(redefinitions);
+        inside.add_obstacles(
+            sqlx::query_scalar::<_, String>(UNALTERABLE_WITH_NAME)
                 .bind(database)
                 .fetch_all(&mut *transaction)
                 .await?
                 .into_iter()
                 .map(|object| {
-                    format!("{object}, which contains the name of the database that it was made in")
+                    format!(
+                        "{object}, which contains the name of the database that it was created in"
+                    )
                 })
                 .collect(),
-            NAME,
+            NAME_REMEDY,
         );
-        inside.remnants = sqlx::query_scalar(COMMENTS)
+        inside.remnants = sqlx::query_scalar(COMMENTS_WITH_NAME)
             .bind(database)
             .fetch_all(&mut *transaction)
             .await?;
@@ -174,13 +186,16 @@ impl Inside {
         Ok(inside)
     }
 
-    fn refuse(&mut self, found: Vec<String>, remedy: &'static str) {
-        self.obstacles
-            .extend(found.into_iter().map(|what| Obstacle { what, remedy }));
+    fn add_obstacles(&mut self, objects: Vec<String>, remedy: &'static str) {
+        let obstacles = objects
+            .into_iter()
+            .map(|object| Obstacle { object, remedy });
+        self.obstacles.extend(obstacles);
     }
 }
 
-/// The subscriptions of the database that a session is on, as an expression with all that this role may read of them.
+/// An SQL expression: a text with the subscriptions of the current database, as far as this role
+/// may read them.
 pub(super) async fn subscriptions(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     let may_read = "select has_column_privilege('pg_subscription', 'subconninfo', 'select')";
     let may_read: bool = sqlx::query_scalar(AssertSqlSafe(may_read))

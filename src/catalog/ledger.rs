@@ -1,4 +1,4 @@
-//! What migration tools have written down about a database.
+//! The tables in which migration tools record the applied versions.
 
 use std::fmt;
 
@@ -9,78 +9,45 @@ use super::relations::RelationName;
 use crate::names::Literal;
 use crate::sql_error;
 
-/// sqlx's own ledger (<https://docs.rs/sqlx/latest/sqlx/migrate/>), and ours.
-pub(crate) const SQLX_LEDGER: &str = "_sqlx_migrations";
-
-/// What a tool's ledger looks like.
-struct Layout {
-    table: &'static str,
-    /// The latest version among the rows that count.
-    latest: &'static str,
-    counts: &'static str,
-    /// Rows of what was begun and did not succeed. Other tools leave no row behind then.
-    dirty: Option<&'static str>,
+/// How to read a tool's ledger.
+#[derive(Debug)]
+pub(crate) struct LedgerLayout {
+    pub(crate) table: &'static str,
+    /// An expression for the latest version among the applied rows.
+    pub(crate) latest: &'static str,
+    /// The condition for rows of applied versions.
+    pub(crate) counts: &'static str,
+    /// The condition for rows of versions that started and did not succeed. Tools without one leave
+    /// no row of such a version.
+    pub(crate) dirty: Option<&'static str>,
 }
 
-const LEDGERS: [Layout; 5] = [
-    Layout {
-        table: SQLX_LEDGER,
-        latest: "max(version)",
-        counts: "success",
-        dirty: Some("not success"),
-    },
-    // It holds the heads only.
-    Layout {
-        table: "alembic_version",
-        latest: "string_agg(version_num, ', ' order by version_num)",
-        counts: "true",
-        dirty: None,
-    },
-    Layout {
-        table: "__diesel_schema_migrations",
-        latest: "max(version)",
-        counts: "true",
-        dirty: None,
-    },
-    Layout {
-        table: "refinery_schema_history",
-        latest: "max(version)",
-        counts: "true",
-        dirty: None,
-    },
-    Layout {
-        table: "flyway_schema_history",
-        latest: "(array_agg(version order by installed_rank desc))[1]",
-        counts: "success and version is not null",
-        dirty: Some("not success"),
-    },
-];
-
-/// Whether a table, displayed as [`RelationName`] does, is a migration tool's own.
-pub(crate) fn is_ledger(table: &str) -> bool {
-    let name = table.rsplit('.').next().unwrap_or(table);
-    LEDGERS.iter().any(|ledger| ledger.table == name)
-}
-
-/// What a migration ledger says about its database. It need not be true.
+/// The content of a migration ledger. The database may differ from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LedgerClaim {
     /// The ledger, such as `_sqlx_migrations`.
     pub table: String,
-    /// The latest version; none if nothing was applied, or if the ledger cannot be read.
+    /// The latest version; `None` if nothing was applied, or if the ledger cannot be read.
     pub latest: Option<String>,
-    /// How many versions were applied; none if the role may not read the ledger, or it is another tool's. Alembic
-    /// writes down the latest ones only.
+    /// How many versions were applied. `None` if the role may not read the ledger, or if another
+    /// tool uses a table of that name. Alembic records the latest versions only.
     pub applied: Option<u64>,
-    /// The first version that was begun and is not said to have succeeded.
+    /// The first version that started and was never marked successful.
     pub dirty: Option<String>,
 }
 
 impl LedgerClaim {
-    /// The claim of the first ledger that there is. At most two queries, of which the last may end the transaction.
-    pub(crate) async fn read(connection: &mut PgConnection) -> Result<Option<Self>, sqlx::Error> {
-        let names: Vec<String> = LEDGERS
+    /// Reads the first of the ledgers that exists. Runs at most two queries; if the second fails,
+    /// the transaction is aborted.
+    pub(crate) async fn read(
+        connection: &mut PgConnection,
+        ledgers: &[&LedgerLayout],
+    ) -> Result<Option<Self>, sqlx::Error> {
+        if ledgers.is_empty() {
+            return Ok(None);
+        }
+        let names: Vec<String> = ledgers
             .iter()
             .map(|ledger| Literal(ledger.table).to_string())
             .collect();
@@ -100,10 +67,10 @@ impl LedgerClaim {
             schema: row.try_get(0)?,
             name: row.try_get(1)?,
         };
-        let Some(layout) = LEDGERS.iter().find(|ledger| ledger.table == table.name) else {
+        let Some(layout) = ledgers.iter().find(|ledger| ledger.table == table.name) else {
             return Ok(None);
         };
-        let (quoted, Layout { latest, counts, .. }) = (table.quoted(), layout);
+        let (quoted, latest, counts) = (table.quoted(), layout.latest, layout.counts);
         let dirty = layout.dirty.map_or_else(
             || "null".to_owned(),
             |dirty| format!("(select min(version)::text from {quoted} where {dirty})"),
@@ -130,7 +97,8 @@ impl LedgerClaim {
                     ..claim
                 }))
             }
-            // The role may see that the table is there and not read it, or another tool's table bears the name.
+            // The role may see the table in the catalog and not be allowed to read it. Or another
+            // tool uses the name.
             Err(error) if sql_error::refusal(&error).is_some() => Ok(Some(claim)),
             Err(error) => Err(error),
         }
@@ -150,7 +118,7 @@ impl fmt::Display for LedgerClaim {
         match &self.dirty {
             Some(version) => write!(
                 f,
-                "; {version} is dirty: it was begun, and is not said to have succeeded"
+                "; {version} is dirty: it started and was never marked successful"
             ),
             None => Ok(()),
         }

@@ -1,6 +1,6 @@
 //! Reads `pg_catalog` into plain values, and compares the schemas of two databases.
 //!
-//! Our own schema and what belongs to extensions is left out everywhere.
+//! The schema `_ebbtide` and objects that belong to extensions are left out everywhere.
 
 mod database;
 mod diff;
@@ -15,16 +15,16 @@ mod session;
 
 pub(crate) use database::{DatabaseProperties, state as database_state};
 pub use diff::{Difference, SchemaDiff};
-pub(crate) use inside::Inside;
+pub(crate) use inside::InsideProperties;
 pub use ledger::LedgerClaim;
-pub(crate) use ledger::{SQLX_LEDGER, is_ledger};
+pub(crate) use ledger::LedgerLayout;
 pub use object::{ObjectKind, SchemaObject};
 pub(crate) use relations::{
-    OWN_SCHEMA, RelationName, available_extension, enums, installed_extension,
-    installed_extensions, sequences, tables, unstoppable_trigger,
+    OWN_SCHEMA, RelationName, always_firing_trigger, available_extension, enums,
+    installed_extension, installed_extensions, sequences, tables,
 };
 pub(crate) use rows::{
-    RowHolder, WITHOUT_SCANS, every_row, every_row_again, row_counts, row_holders,
+    DISABLE_SEQUENTIAL_SCANS, RowHolder, every_row, every_row_repeatedly, row_counts, row_holders,
 };
 pub use schema::Schema;
 pub(crate) use schema::Snapshot;

@@ -1,52 +1,53 @@
-//! What a schema consists of.
+//! The objects of a schema, with their kinds and names.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// The kind of a schema's object.
+/// The kind of an object in a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ObjectKind {
-    /// What the server keeps about the database: `owner`, `privileges`, `connection limit`, `comment`, and each setting.
+    /// A property of the database: `owner`, `privileges`, `connection limit`, `is_template`,
+    /// `comment`, a security label, or a setting.
     Database,
-    /// A schema in PostgreSQL's sense, a name space.
+    /// A schema in PostgreSQL's sense: a namespace.
     Schema,
-    /// An extension, with its version. What belongs to it is not looked at.
+    /// An extension, with its version. Objects that belong to it are left out.
     Extension,
     /// An enum with its labels in order.
     Enum,
     /// A domain with its constraints.
     Domain,
-    /// A composite type of its own, not that of a table.
+    /// A composite type that `CREATE TYPE` made, not the row type of a table.
     CompositeType,
     /// A range type.
     RangeType,
-    /// A sequence, unless it is an identity column's, and without its value.
+    /// A sequence without its value. The sequence of an identity column is left out.
     Sequence,
     /// An ordinary, partitioned or foreign table.
     Table,
-    /// A table's column.
+    /// A column of a table.
     Column,
     /// A primary key, foreign key, unique, check or exclusion constraint.
     Constraint,
-    /// An index that is not a constraint's.
+    /// An index that does not belong to a constraint.
     Index,
     /// A view.
     View,
     /// A materialized view, without its rows.
     MaterializedView,
-    /// A function, with its arguments' types in its name.
+    /// A function, with the types of its arguments in its name.
     Function,
-    /// A procedure, with its arguments' types in its name.
+    /// A procedure, with the types of its arguments in its name.
     Procedure,
-    /// An aggregate, with its arguments' types in its name.
+    /// An aggregate, with the types of its arguments in its name.
     Aggregate,
-    /// A trigger of a table or view.
+    /// A trigger on a table or view.
     Trigger,
-    /// A policy of row level security.
+    /// A row-level security policy.
     Policy,
-    /// A rewrite rule that is not a view's own.
+    /// A rewrite rule, except the one that implements a view.
     Rule,
 }
 
@@ -74,7 +75,7 @@ impl ObjectKind {
         Self::Rule,
     ];
 
-    /// The kind in SQL's words, such as `materialized view`.
+    /// The kind as SQL spells it, such as `materialized view`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -122,10 +123,11 @@ impl Serialize for ObjectKind {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[non_exhaustive]
 pub struct SchemaObject {
-    /// What it is.
+    /// The kind of the object.
     pub kind: ObjectKind,
-    /// Its name, without the schema where that is `public`: `customers`, `app.log`, `customers.phone` for a column,
-    /// `customers_pkey on customers` for a constraint, trigger, policy or rule, `total(integer)` for a function.
+    /// The name, without the schema if that is `public`: `customers`, `app.log`, `customers.phone`
+    /// for a column, `customers_pkey on customers` for a constraint, trigger, policy or rule,
+    /// `total(integer)` for a function.
     pub name: String,
 }
 
@@ -135,15 +137,15 @@ impl fmt::Display for SchemaObject {
     }
 }
 
-/// Where an object's name stands in the catalog.
+/// The parts of an object's name.
 #[derive(Debug)]
 pub(super) struct Place<'a> {
-    /// None for what lives in no schema.
+    /// `None` for an object that is in no schema, such as an extension.
     pub(super) schema: Option<&'a str>,
-    /// The relation that it belongs to.
+    /// The relation that the object belongs to.
     pub(super) relation: Option<&'a str>,
     pub(super) name: &'a str,
-    /// A function's arguments.
+    /// The argument types of a function, in parentheses. Empty for other objects.
     pub(super) arguments: &'a str,
 }
 
@@ -152,15 +154,15 @@ impl SchemaObject {
         use ObjectKind::{Column, Constraint, Database, Extension, Policy, Rule, Schema, Trigger};
         let schema = match place.schema {
             None | Some("public") => String::new(),
-            Some(schema) => format!("{}.", shown(schema)),
+            Some(schema) => format!("{}.", quoted_if_needed(schema)),
         };
-        let own = shown(place.name);
+        let own = quoted_if_needed(place.name);
         let name = match (kind, place.relation) {
             (Database, _) => place.name.to_owned(),
             (Schema | Extension, _) => own,
-            (Column, Some(relation)) => format!("{schema}{}.{own}", shown(relation)),
+            (Column, Some(relation)) => format!("{schema}{}.{own}", quoted_if_needed(relation)),
             (Constraint | Trigger | Policy | Rule, Some(relation)) => {
-                format!("{own} on {schema}{}", shown(relation))
+                format!("{own} on {schema}{}", quoted_if_needed(relation))
             }
             _ => format!("{schema}{own}{}", place.arguments),
         };
@@ -168,9 +170,12 @@ impl SchemaObject {
     }
 }
 
-/// In quotes only where one would have to write them. `quote_ident` knows each version's own keywords, and a name must
-/// be the same on both servers.
-fn shown(name: &str) -> String {
+/// A name, in quotes if it contains other characters than lower-case letters, digits and
+/// underscores.
+///
+/// `quote_ident` is not used: it also quotes keywords, which differ from version to version, and a
+/// name must be equal on both servers that are compared.
+fn quoted_if_needed(name: &str) -> String {
     let is_plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && name
             .chars()

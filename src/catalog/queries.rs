@@ -1,29 +1,35 @@
-//! What is asked of `pg_catalog` (<https://www.postgresql.org/docs/current/catalogs.html>).
+//! The queries that read a schema from `pg_catalog`
+//! (<https://www.postgresql.org/docs/current/catalogs.html>).
 //!
-//! PostgreSQL's own functions write the definitions. What an older version lacks is read through `to_jsonb`, where a
-//! column that is not there is null.
+//! PostgreSQL's own functions write the definitions. Columns that an older version lacks are read
+//! through `to_jsonb`, which returns null for them.
 
 use super::relations::OWN_SCHEMA;
 
-/// Holds for the session's next statements, so that the same definition reads the same on every server: without a search
-/// path all names are qualified. Nothing of ours waits for long behind a lock of a server in use.
-pub(super) const SETTINGS: &str = "set local search_path = ''; set local timezone = 'UTC'; set local datestyle = 'ISO'; \
+/// Settings for the transaction that reads a schema. With them, equal definitions have equal texts
+/// on every server: an empty search path qualifies all names.
+///
+/// `lock_timeout`, because the server may be in use: ebbtide must not queue behind a lock for long.
+pub(super) const SNAPSHOT_SETTINGS: &str = "set local search_path = ''; set local timezone = 'UTC'; set local datestyle = 'ISO'; \
      set local intervalstyle = 'postgres'; set local extra_float_digits = 1; set local bytea_output = 'hex'; \
      set local quote_all_identifiers = off; set local lock_timeout = '30s'";
 
-/// One look at a catalog.
+/// A query for one kind of object.
 #[derive(Debug)]
 pub(super) struct Query {
     /// The catalog whose objects are read.
     pub(super) catalog: &'static str,
-    /// Gives `kind`, `namespace`, `relation` (the one it belongs to, or 0), `name`, `arguments`, `definition`, `object`
-    /// and `part` (as in `pg_description`).
+    /// Returns `kind`, `namespace`, `relation` (the one that the object belongs to, or 0), `name`,
+    /// `arguments`, `definition`, `object` and `part` (as in `pg_description`).
     sql: &'static str,
 }
 
 impl Query {
-    /// With names for numbers, with comments, and without what is not the user's own: what belongs to an extension, or
-    /// to another object as its inner part, such as an identity column's sequence or a constraint's index.
+    /// The complete query. It adds the comments, and names in place of identifiers.
+    ///
+    /// It leaves out what is not the user's own. An object may belong to an extension. It may also
+    /// be an inner part of another object, such as the sequence of an identity column or the index
+    /// of a constraint.
     pub(super) fn sql(&self) -> String {
         let (catalog, sql) = (self.catalog, self.sql);
         format!(
@@ -41,9 +47,10 @@ impl Query {
     }
 }
 
-/// Everything that is compared, each entry one query.
+/// The queries for everything that is compared.
 pub(super) const QUERIES: [Query; 14] = [
-    // As `pg_dump --create` shows it. Privileges name the owner as `the owner`: which role that is, is compared by itself.
+    // The properties that `pg_dump --create` prints. Privileges name the owner as `the owner`; the
+    // role itself is compared as a property of its own.
     Query {
         catalog: "pg_database",
         sql: "select 'database' as kind, null::oid as namespace, 0::oid as relation, p.name, '' as arguments, \
@@ -73,7 +80,7 @@ pub(super) const QUERIES: [Query; 14] = [
         sql: "select 'schema' as kind, oid as namespace, 0::oid as relation, nspname as name, '' as arguments, \
               '' as definition, oid as object, 0 as part from pg_namespace",
     },
-    // Its comment is the extension's own, not the user's.
+    // Part -1 excludes the comment: it comes with the extension and is not the user's.
     Query {
         catalog: "pg_extension",
         sql: "select 'extension' as kind, null::oid as namespace, 0::oid as relation, extname as name, '' as arguments, \
@@ -126,7 +133,7 @@ pub(super) const QUERIES: [Query; 14] = [
                 'with (' || array_to_string(c.reloptions, ', ') || ')') as definition, c.oid as object, 0 as part \
               from pg_class c where c.relkind in ('r', 'p', 'f')",
     },
-    // A partition's columns are those of its parent, where a change is told once.
+    // A partition's columns are left out: the parent has them, and a change is reported once.
     Query {
         catalog: "pg_class",
         sql: "select 'column' as kind, c.relnamespace as namespace, c.oid as relation, a.attname as name, \
@@ -152,7 +159,7 @@ pub(super) const QUERIES: [Query; 14] = [
               where c.relkind in ('r', 'p', 'f') and a.attnum > 0 and not a.attisdropped \
               and (a.attislocal or not c.relispartition)",
     },
-    // Whether a column may be null is the column's own affair, also where a constraint says it.
+    // NOT NULL constraints are left out: the definition of the column has `not null`.
     Query {
         catalog: "pg_constraint",
         sql: "select 'constraint' as kind, connamespace as namespace, conrelid as relation, conname as name, \

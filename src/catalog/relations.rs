@@ -1,4 +1,4 @@
-//! Relations, rows and extensions, as far as provisioning and lanes want to know about them.
+//! Tables, sequences, triggers, enums and extensions of a database.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use crate::names::Ident;
 
-/// The schema that holds ebbtide's own objects in a template and its copies.
+/// The schema with ebbtide's own objects in a template and its copies.
 pub(crate) const OWN_SCHEMA: &str = "_ebbtide";
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
@@ -21,13 +21,13 @@ pub(crate) struct RelationName {
 }
 
 impl RelationName {
-    /// Quoted for SQL.
+    /// The name as SQL, with schema and quotes.
     pub(crate) fn quoted(&self) -> String {
         format!("{}.{}", Ident(&self.schema), Ident(&self.name))
     }
 }
 
-/// As a person writes it: without the schema where that is `public`.
+/// The name as a person writes it: without the schema if that is `public`.
 impl fmt::Display for RelationName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.schema == "public" {
@@ -38,17 +38,17 @@ impl fmt::Display for RelationName {
     }
 }
 
-/// Ordinary and partitioned tables of the user.
+/// The user's ordinary and partitioned tables.
 pub(crate) async fn tables(connection: &mut PgConnection) -> Result<Vec<RelationName>> {
     relations(connection, "'r', 'p'").await
 }
 
-/// Sequences, those of identity and serial columns included.
+/// The user's sequences, those of identity and serial columns included.
 pub(crate) async fn sequences(connection: &mut PgConnection) -> Result<Vec<RelationName>> {
     relations(connection, "'S'").await
 }
 
-/// `kinds` are quoted letters of `pg_class.relkind`
+/// The user's relations of some kinds. `kinds` are quoted letters of `pg_class.relkind`
 /// (<https://www.postgresql.org/docs/current/catalog-pg-class.html>).
 async fn relations(
     connection: &mut PgConnection,
@@ -74,9 +74,10 @@ async fn relations(
         .collect()
 }
 
-/// A trigger or rule of the user's that fires even where ordinary ones are told to rest
+/// A trigger or rule of the user that fires for `session_replication_role = replica` too, where
+/// ordinary ones do not
 /// (<https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-SESSION-REPLICATION-ROLE>).
-pub(crate) async fn unstoppable_trigger(connection: &mut PgConnection) -> Result<Option<String>> {
+pub(crate) async fn always_firing_trigger(connection: &mut PgConnection) -> Result<Option<String>> {
     sqlx::query_scalar(
         "select tgname::text from pg_trigger t join pg_class c on c.oid = t.tgrelid \
          where not tgisinternal and tgenabled in ('R', 'A') and c.relnamespace <> '_ebbtide'::regnamespace \
@@ -86,7 +87,7 @@ pub(crate) async fn unstoppable_trigger(connection: &mut PgConnection) -> Result
     .await
 }
 
-/// Enum types and their labels in order.
+/// Enum types, each with its labels in order.
 pub(crate) async fn enums(connection: &mut PgConnection) -> Result<BTreeMap<String, Vec<String>>> {
     let rows = sqlx::query(
         "select n.nspname::text, t.typname::text, array_agg(e.enumlabel::text order by e.enumsortorder) from pg_type t \
@@ -108,7 +109,7 @@ pub(crate) async fn enums(connection: &mut PgConnection) -> Result<BTreeMap<Stri
         .collect()
 }
 
-/// The version that an extension is installed with, if it is.
+/// The installed version of an extension. `None` if it is not installed.
 pub(crate) async fn installed_extension(
     connection: &mut PgConnection,
     name: &str,
@@ -119,7 +120,7 @@ pub(crate) async fn installed_extension(
         .await
 }
 
-/// Every extension with its version, but `plpgsql`, which is in every database.
+/// The installed extensions with their versions, except `plpgsql`, which every database has.
 pub(crate) async fn installed_extensions(
     connection: &mut PgConnection,
 ) -> Result<BTreeMap<String, String>> {
@@ -130,7 +131,8 @@ pub(crate) async fn installed_extensions(
         .collect()
 }
 
-/// The version that `CREATE EXTENSION` would install, if the server has the extension's files.
+/// The version that `CREATE EXTENSION` would install. `None` if the server lacks the extension's
+/// files.
 pub(crate) async fn available_extension(
     connection: &mut PgConnection,
     name: &str,

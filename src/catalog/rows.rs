@@ -1,8 +1,9 @@
-//! Reads the rows of tables, and leaves the tables exactly as they are.
+//! Reads the rows of tables without changing the files of the tables.
 //!
-//! A scan of a page that is nearly full removes the dead rows from it (`heap_page_prune_opt` in PostgreSQL's
-//! `heapam.c`), and the next insert takes their place instead of the table's end. A database that was only migrated has
-//! not been scanned, so a test would see its rows in another order. A fetch by `ctid` removes nothing.
+//! A scan of a page that is nearly full removes the dead rows from it (`heap_page_prune_opt` in
+//! PostgreSQL's `heapam.c`). The next insert then takes their place, instead of the end of the
+//! table. A database that was only migrated has not been scanned, so a test would see its rows in
+//! another order. A fetch by `ctid` removes nothing.
 
 use std::collections::BTreeMap;
 
@@ -14,24 +15,27 @@ use crate::names::Literal;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
-/// Bytes above which a table is scanned when the server has counted no update and no delete: a fetch costs several times
-/// as much as a scan.
-const LARGE: u32 = 2 << 20;
+/// The largest table, in bytes, whose rows are always fetched by `ctid`. A larger table is scanned
+/// if the server has counted no update and no delete: a fetch costs several times as much as a
+/// scan.
+const MAX_FETCHED_BYTES: u32 = 2 << 20;
 
-/// Anything that holds rows which a test could change.
+/// A relation with rows of its own, which a test could change.
 #[derive(Debug, Clone)]
 pub(crate) struct RowHolder {
     pub(crate) name: RelationName,
     pub(crate) rows: i64,
-    /// Columns that an insert may name, in order.
+    /// Columns that an INSERT may name, in order: all but generated ones.
     pub(crate) columns: Vec<String>,
-    /// Whether its rows are the user's own to write: not those of a materialized view or an extension.
+    /// Whether a reset may truncate and refill it: not a materialized view, and not a table of an
+    /// extension.
     pub(crate) is_restorable: bool,
-    /// Storage parameters, as they stand behind `WITH`.
+    /// Storage parameters, as in the `WITH` clause.
     pub(crate) storage: Option<String>,
 }
 
-/// The condition for the user's relations that hold rows of their own, on `pg_class c` and `pg_namespace n`.
+/// The SQL condition for the user's relations with rows of their own, on `pg_class c` and
+/// `pg_namespace n`.
 fn holds_rows() -> String {
     format!(
         "c.relkind in ('r', 'm') and c.relpersistence <> 't' and c.relispopulated \
@@ -39,7 +43,7 @@ fn holds_rows() -> String {
     )
 }
 
-/// Every table with storage of its own and every materialized view, those of extensions included.
+/// Every table with storage of its own, and every materialized view, those of extensions included.
 pub(crate) async fn row_holders(connection: &mut PgConnection) -> Result<Vec<RowHolder>> {
     let query = format!(
         "select n.nspname::text, c.relname::text, \
@@ -70,25 +74,26 @@ pub(crate) async fn row_holders(connection: &mut PgConnection) -> Result<Vec<Row
         });
     }
     let names: Vec<String> = holders.iter().map(|holder| holder.name.quoted()).collect();
-    let counts = counted(connection, &names, "false").await?;
+    let counts = count_rows(connection, &names, "false").await?;
     for (holder, rows) in holders.iter_mut().zip(counts) {
         holder.rows = rows;
     }
     Ok(holders)
 }
 
-/// Tables of up to [`LARGE`] bytes with a row in which the text stands. The session must be within a transaction.
+/// Tables of up to [`MAX_FETCHED_BYTES`] with a row that contains the text. The session must be in
+/// a transaction.
 pub(super) async fn tables_with_text(
     connection: &mut PgConnection,
     text: &str,
 ) -> Result<Vec<String>> {
-    // Text in any form: plain, in arrays, in JSON and in types of the user's own.
+    // Type categories: strings, arrays, user-defined (JSON among them) and composite types.
     let query = format!(
         "select format('%I.%I', n.nspname, c.relname), string_agg(quote_ident(a.attname), ', ' order by a.attnum) \
          from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_am on pg_am.oid = c.relam \
          join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped \
          join pg_type t on t.oid = a.atttypid and t.typcategory in ('S', 'A', 'U', 'C') \
-         where {} and amname = 'heap' and pg_relation_size(c.oid) between 1 and {LARGE} \
+         where {} and amname = 'heap' and pg_relation_size(c.oid) between 1 and {MAX_FETCHED_BYTES} \
          group by n.nspname, c.relname, c.oid order by 1",
         holds_rows()
     );
@@ -98,7 +103,7 @@ pub(super) async fn tables_with_text(
     if tables.is_empty() {
         return Ok(Vec::new());
     }
-    sqlx::raw_sql(WITHOUT_SCANS)
+    sqlx::raw_sql(DISABLE_SEQUENTIAL_SCANS)
         .execute(&mut *connection)
         .await?;
     let parts = tables.iter().map(|(table, columns)| {
@@ -112,13 +117,13 @@ pub(super) async fn tables_with_text(
         .await
 }
 
-/// Exact row counts, with the rows of partitions and of tables that inherit.
+/// Exact row counts. The rows of partitions, and of tables that inherit, are included.
 pub(crate) async fn row_counts(
     connection: &mut PgConnection,
     tables: &[RelationName],
 ) -> Result<BTreeMap<String, u64>> {
     let names: Vec<String> = tables.iter().map(RelationName::quoted).collect();
-    let counts = counted(connection, &names, "true").await?;
+    let counts = count_rows(connection, &names, "true").await?;
     Ok(tables
         .iter()
         .map(ToString::to_string)
@@ -126,9 +131,13 @@ pub(crate) async fn row_counts(
         .collect())
 }
 
-/// A `FROM` clause with every row of a table in its physical order, for a session without `enable_seqscan`. The fetches go
-/// page by page: an array with the place of every row would not fit into memory for a large table. OFFSET keeps the planner
-/// from making a join of it, which it would scan for. Our names are none that a column of the table is likely to have.
+/// A `FROM` clause that fetches every row of a table by `ctid`, in physical order. The session must
+/// have set [`DISABLE_SEQUENTIAL_SCANS`].
+///
+/// The rows are fetched page by page: for a large table, one array with the `ctid` of every row
+/// would not fit into memory. `OFFSET 0` keeps the planner from flattening the subquery into a
+/// join, for which it would scan. The names begin with `_ebbtide`, so that no column of the table
+/// is likely to have one.
 pub(crate) fn every_row(table: &str, columns: &str) -> String {
     format!(
         "generate_series(0, pg_relation_size({}) / current_setting('block_size')::int - 1) _ebbtide_pages(_ebbtide_page), \
@@ -140,32 +149,35 @@ pub(crate) fn every_row(table: &str, columns: &str) -> String {
     )
 }
 
-/// Pages that are worth naming each place of.
-const FEW_PAGES: i64 = 4;
+/// The largest table, in pages, for which [`every_row_repeatedly`] lists every `ctid`.
+const MAX_LISTED_PAGES: i64 = 4;
 
-/// The same for a table of the given size whose rows are counted again and again: with few pages, the places stand in the
-/// clause, which the planner takes less time for.
-pub(crate) fn every_row_again(table: &str, columns: &str, bytes: i64, page: i64) -> String {
+/// Like [`every_row`], for a table that is read again and again. `bytes` is its size, `page` the
+/// size of a page. For a small table the clause lists every possible `ctid`, which the planner
+/// handles faster.
+pub(crate) fn every_row_repeatedly(table: &str, columns: &str, bytes: i64, page: i64) -> String {
     let pages = bytes / page;
-    if pages > FEW_PAGES {
+    if pages > MAX_LISTED_PAGES {
         return every_row(table, columns);
     }
-    let places: Vec<String> = (0..pages)
+    let ctids: Vec<String> = (0..pages)
         .flat_map(|page_number| {
             (1..=page / 28).map(move |item| format!("\"({page_number},{item})\""))
         })
         .collect();
     format!(
         "only {table} where ctid = any ('{{{}}}'::tid[])",
-        places.join(",")
+        ctids.join(",")
     )
 }
 
-/// What a session needs before it reads [`every_row`]: the planner would scan a small table.
-pub(crate) const WITHOUT_SCANS: &str = "set local enable_seqscan = off";
+/// The statement before [`every_row`]. Without it, the planner scans a small table in spite of the
+/// `ctid`s.
+pub(crate) const DISABLE_SEQUENTIAL_SCANS: &str = "set local enable_seqscan = off";
 
-/// The number of rows of each relation. `descend` is an SQL condition: whether relations below one count too.
-async fn counted(
+/// The number of rows of each relation. `descend` is an SQL condition: whether the rows of
+/// partitions and inheriting tables count too.
+async fn count_rows(
     connection: &mut PgConnection,
     names: &[String],
     descend: &'static str,
@@ -173,18 +185,18 @@ async fn counted(
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    // Only PostgreSQL's own kind of storage (`heap`) is known to be read by `ctid` without a trace.
+    // Only for the table access method `heap` is it known that a fetch by `ctid` changes nothing.
     let tree = format!(
         "with recursive tree(n, relation) as (select n, name::regclass::oid from unnest($1) with ordinality t(name, n) \
          union all select n, inhrelid from tree join pg_inherits on inhparent = relation where {descend}) \
          select tree.n, format('%I.%I', nspname, relname), relkind in ('r', 'm') and amname = 'heap' \
-            and (pg_relation_size(c.oid) < {LARGE} or pg_stat_get_tuples_updated(c.oid) > 0 \
+            and (pg_relation_size(c.oid) < {MAX_FETCHED_BYTES} or pg_stat_get_tuples_updated(c.oid) > 0 \
                 or pg_stat_get_tuples_deleted(c.oid) > 0 or pg_stat_get_dead_tuples(c.oid) > 0) \
          from tree join pg_class c on c.oid = relation join pg_namespace s on s.oid = relnamespace \
          left join pg_am on pg_am.oid = relam where relkind in ('r', 'm', 'f')"
     );
     let mut transaction = connection.begin().await?;
-    sqlx::raw_sql(WITHOUT_SCANS)
+    sqlx::raw_sql(DISABLE_SEQUENTIAL_SCANS)
         .execute(&mut *transaction)
         .await?;
     let mut parts = Vec::new();

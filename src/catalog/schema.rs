@@ -1,23 +1,26 @@
-//! A database's schema as plain values.
+//! The schema of a database as plain values.
 
 use std::collections::BTreeMap;
 
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
-use super::diff::SchemaDiff;
-use super::ledger::LedgerClaim;
+use super::ledger::{LedgerClaim, LedgerLayout};
 use super::object::{ObjectKind, Place, SchemaObject};
-use super::queries::{QUERIES, SETTINGS};
+use super::queries::{QUERIES, SNAPSHOT_SETTINGS};
 use crate::error::Result;
 use crate::sql_error;
 
-/// A database's schema: every object of the user's with its definition, in PostgreSQL's own words.
+/// The schema of a database: every object of the user with its definition, as PostgreSQL prints it.
 ///
-/// Comments are part of a definition. Left out are: what belongs to extensions (they count by name and version), the rows
-/// of tables and the values of sequences, owners and privileges of objects, tablespaces, the order of a table's columns (a database
-/// that was altered has another one than a database that was made anew), columns that a partition inherits (and so
-/// a default of the partition's own), comments on the columns of views, and kinds that [`ObjectKind`] does not list.
+/// Comments are part of a definition. These are left out:
+/// - objects that belong to extensions (an extension counts by name and version)
+/// - rows of tables, and values of sequences
+/// - owners and privileges of objects, and tablespaces
+/// - the order of a table's columns: an altered database has another order than a new one
+/// - columns that a partition inherits, and so a default that only the partition has
+/// - comments on the columns of views
+/// - kinds that [`ObjectKind`] does not list
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Schema {
     pub(super) objects: BTreeMap<SchemaObject, Definition>,
@@ -26,42 +29,37 @@ pub struct Schema {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Definition {
     pub(super) text: String,
-    /// The table or view that it goes and comes with.
+    /// The table or view that the object belongs to.
     pub(super) owner: Option<SchemaObject>,
 }
 
 impl Schema {
-    /// Reads the schema of the database that a connection leads to, in a read-only transaction of its own, with at most
-    /// twenty queries.
+    /// Reads the schema of the current database of a connection. Uses one read-only transaction
+    /// with at most twenty queries.
     ///
     /// # Errors
-    /// The connection is in a transaction already, or the server refuses a query.
+    /// The connection is already in a transaction, or the server refuses a query.
     ///
     /// # Cancel safety
-    /// The transaction is rolled back before the connection's next use.
+    /// The transaction is rolled back before the next use of the connection.
     ///
     /// # Examples
     /// ```no_run
     /// # async fn test() -> ebbtide::Result<()> {
     /// let database = ebbtide::database().await?;
     /// let mut connection = database.pool().acquire().await?;
-    /// let before = ebbtide::Schema::read(&mut connection).await?;
+    /// let before = ebbtide::schema::Schema::read(&mut connection).await?;
     /// sqlx::query("alter table customers add column vip boolean").execute(&mut *connection).await?;
-    /// let after = ebbtide::Schema::read(&mut connection).await?;
+    /// let after = ebbtide::schema::Schema::read(&mut connection).await?;
     /// assert_eq!(before.compare(&after).to_string(), "extra (1):\n  column customers.vip");
     /// # Ok(())
     /// # }
     /// ```
     pub async fn read(connection: &mut PgConnection) -> Result<Self> {
-        let read = Snapshot::read(connection).await;
+        // The result has no ledger, so none is read.
+        let read = Snapshot::read(connection, &[]).await;
         read.map(|snapshot| snapshot.schema)
             .map_err(|error| sql_error::failed("reading the schema", error))
-    }
-
-    /// What `found` lacks, has beyond this schema, and has otherwise.
-    #[must_use]
-    pub fn compare(&self, found: &Self) -> SchemaDiff {
-        SchemaDiff::between(self, found)
     }
 
     /// Every object with its definition, sorted by kind and name.
@@ -71,8 +69,8 @@ impl Schema {
             .map(|(object, definition)| (object, definition.text.as_str()))
     }
 
-    /// The owner of the database, as an object and its definition.
-    fn owner(&self) -> Option<(SchemaObject, &str)> {
+    /// The property `owner` of the database, and the role that it names.
+    pub(super) fn owner(&self) -> Option<(SchemaObject, &str)> {
         let place = Place {
             schema: None,
             relation: None,
@@ -132,40 +130,30 @@ impl Schema {
     }
 }
 
-/// All that is compared of a database, as it was at one moment.
+/// Everything that is compared of a database, from one transaction.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) schema: Schema,
     pub(crate) ledger: Option<LedgerClaim>,
-    /// As `server_version` says it.
+    /// The setting `server_version`.
     pub(crate) version: String,
     /// The session's role.
     pub(crate) role: String,
 }
 
 impl Snapshot {
-    /// What `found` lacks, has beyond this one, and has otherwise.
-    ///
-    /// The owner is left out where no plan can name it: a reference belongs to the role that made it, unless its migrations
-    /// give it to another one, and the role that reads the compared database need not be its owner.
-    pub(crate) fn compare(&self, found: &Self) -> SchemaDiff {
-        let mut diff = self.schema.compare(&found.schema);
-        if let Some((owner, role)) = self.schema.owner()
-            && role == self.role
-            && found.role != self.role
-        {
-            diff.different
-                .retain(|difference| difference.object != owner);
-        }
-        diff
-    }
-
-    /// Plain statements, because a pooler may stand between us and the server.
-    pub(crate) async fn read(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
+    /// Reads a snapshot. Sends unprepared statements, because a pooler between this process and the
+    /// server may not support prepared ones.
+    pub(crate) async fn read(
+        connection: &mut PgConnection,
+        ledgers: &[&LedgerLayout],
+    ) -> Result<Self, sqlx::Error> {
         let mut transaction = connection
             .begin_with("begin isolation level repeatable read read only")
             .await?;
-        sqlx::raw_sql(SETTINGS).execute(&mut *transaction).await?;
+        sqlx::raw_sql(SNAPSHOT_SETTINGS)
+            .execute(&mut *transaction)
+            .await?;
         let mut schema = Schema::default();
         for query in &QUERIES {
             let rows = sqlx::raw_sql(AssertSqlSafe(query.sql()))
@@ -178,7 +166,7 @@ impl Snapshot {
         let server = "select current_setting('server_version'), current_user::text";
         let server = sqlx::raw_sql(server).fetch_one(&mut *transaction).await?;
         let (version, role) = (server.try_get(0)?, server.try_get(1)?);
-        let ledger = LedgerClaim::read(&mut transaction).await?;
+        let ledger = LedgerClaim::read(&mut transaction, ledgers).await?;
         transaction.rollback().await?;
         Ok(Self {
             schema,

@@ -1,4 +1,4 @@
-//! What a database's objects may leave in a session that no command resets.
+//! State of a session that no command resets, and that a database's objects may leave.
 
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
@@ -10,8 +10,11 @@ pub(crate) struct CustomSetting {
     pub(crate) value: Option<String>,
 }
 
-/// Custom settings that the database's own objects read or write: functions, policies, views, defaults, checks, triggers.
-/// PostgreSQL lists such settings nowhere, and one that was set once stays in its session with an empty value
+/// Custom settings that the database's own objects read or write: functions, policies, views,
+/// defaults, checks and triggers.
+///
+/// PostgreSQL has no catalog of such settings, so the definitions are searched for them. A setting
+/// that was set once keeps an empty value for the rest of the session
 /// (<https://www.postgresql.org/docs/current/runtime-config-custom.html>).
 pub(crate) async fn custom_settings(
     connection: &mut PgConnection,
@@ -46,7 +49,7 @@ pub(crate) async fn custom_settings(
         .collect()
 }
 
-/// One such setting.
+/// One custom setting, with its value in this session.
 pub(crate) async fn custom_setting(
     connection: &mut PgConnection,
     name: &str,
@@ -61,8 +64,9 @@ pub(crate) async fn custom_setting(
     })
 }
 
-/// Whether an extension or a language of the database keeps state in a session that no command resets: connections to
-/// other servers (`dblink`, `postgres_fdw` and other wrappers), or an interpreter's variables (PL/Perl, PL/Python, PL/Tcl).
+/// Whether an extension or a language of the database keeps state in a session that no command
+/// resets: connections to other servers (`dblink`, `postgres_fdw` and other wrappers), or the
+/// variables of an interpreter (PL/Perl, PL/Python, PL/Tcl).
 pub(crate) async fn keeps_session_state(
     connection: &mut PgConnection,
 ) -> Result<bool, sqlx::Error> {

@@ -1,29 +1,38 @@
-//! Which tables a run of scripts says it leaves behind, read from the text alone.
+//! The tables that must exist after a series of scripts has run, read from the text alone.
 //!
-//! A claim that is not kept fails somebody's build, so the scan rather forgets a claim than holds a wrong one: whatever
-//! might drop or rename a table takes its claim away. A `ROLLBACK` does not: a table lost that way is what the claims
-//! are there to find.
+//! Each such table is a claim. `verify` fails the build if a claimed table is missing, so a wrong
+//! claim is worse than a missing one: every text that might drop or rename a table removes its
+//! claim. A `ROLLBACK` does not remove claims: tables lost to a rollback are what the claims exist
+//! to find.
+//!
+//! ```text
+//! CREATE TABLE ---> claim ---> RENAME, SET SCHEMA: the claim moves to the new name
+//!                     |
+//!                     +------> DROP, ROLLBACK TO, text with the name: the claim is removed
+//! ```
+//!
+//! The bodies of functions are checked at the end, because they may run at any later time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::relation::{Name, Relation, Words};
-use super::script::{Script, Statement};
+use super::relation::{QualifiedName, RelationKind, StatementReader};
+use super::sql_script::{Script, Statement};
 use crate::lexer::Token;
 
-/// Where a script says that a table exists afterwards.
+/// The statement because of which a table must exist afterwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Claim {
     /// The name of the script.
     pub(crate) script: String,
     /// The line of the statement that gave the table its name, counted from 1.
     pub(crate) line: usize,
-    /// The name had no schema after the scripts had touched `search_path`, so the table may be in any schema. Otherwise
-    /// a claim without a schema means the default `search_path`.
+    /// The table may be in any schema: its name has no schema, and a statement before it changed
+    /// `search_path`. If false, a name without a schema means the default `search_path`.
     pub(crate) any_schema: bool,
 }
 
-/// The tables that exist after the scripts, run in this order, by name as written and folded: `table` or
-/// `schema.table`.
+/// The tables that must exist after the scripts have run in this order. The names are folded to
+/// lower case unless quoted: `table` or `schema.table`.
 pub(crate) fn claimed_tables<'a>(
     scripts: impl IntoIterator<Item = &'a Script>,
 ) -> BTreeMap<String, Claim> {
@@ -36,17 +45,18 @@ pub(crate) fn claimed_tables<'a>(
     scan.finish()
 }
 
-/// The scripts and lines that create the table, view or materialized view which an error calls `table`.
+/// The scripts and lines that create a table, view or materialized view with this name, as an error
+/// message writes it.
 pub(crate) fn creators_of<'a>(
     table: &str,
     scripts: impl IntoIterator<Item = &'a Script>,
 ) -> Vec<(String, usize)> {
     let wanted = match table.rsplit_once('.') {
-        Some((schema, table)) => Name {
+        Some((schema, table)) => QualifiedName {
             schema: Some(schema.to_owned()),
             table: table.to_owned(),
         },
-        None => Name {
+        None => QualifiedName {
             schema: None,
             table: table.to_owned(),
         },
@@ -54,11 +64,11 @@ pub(crate) fn creators_of<'a>(
     let mut creators = Vec::new();
     for script in scripts {
         for statement in script.statements() {
-            let mut words = Words::of(statement);
-            if words.accept(&["create"])
-                && words
-                    .created()
-                    .is_some_and(|(_, name)| name.may_be(&wanted))
+            let mut reader = StatementReader::of(statement);
+            if reader.accept(&["create"])
+                && reader
+                    .created_relation()
+                    .is_some_and(|(_, name)| name.may_equal(&wanted))
             {
                 creators.push((
                     script.name().to_owned(),
@@ -70,19 +80,21 @@ pub(crate) fn creators_of<'a>(
     creators
 }
 
+/// The state after the statements that were read so far.
 #[derive(Default)]
 struct Scan {
-    claims: BTreeMap<Name, Claim>,
-    /// Parents and the partitions or heirs that a drop takes along.
-    heirs: BTreeSet<(Name, Name)>,
-    /// Bodies of functions, which may run at any later time.
+    claims: BTreeMap<QualifiedName, Claim>,
+    /// Pairs of a parent and its partition or child table. Dropping the parent drops the child too.
+    children: BTreeSet<(QualifiedName, QualifiedName)>,
+    /// Bodies of functions that mention a drop or rename. They may run at any later time.
     bodies: Vec<String>,
-    search_path_touched: bool,
+    is_search_path_changed: bool,
 }
 
 impl Scan {
+    /// Applies the effect of one statement to the claims.
     fn follow(&mut self, script: &Script, statement: Statement<'_>) {
-        self.search_path_touched |= touches_search_path(statement);
+        self.is_search_path_changed |= changes_search_path(statement);
         let literals = statement.tokens().filter_map(|token| match token {
             Token::Literal(text) => Some(text),
             Token::Word(_) | Token::Quoted(_) | Token::Symbol(_) => None,
@@ -90,11 +102,11 @@ impl Scan {
         if statement.starts_with(&["create"]) {
             self.bodies.extend(
                 literals
-                    .filter(|text| takes_tables_away(text))
+                    .filter(|text| may_drop_or_rename(text))
                     .map(str::to_owned),
             );
         } else {
-            literals.for_each(|text| self.doubt(text));
+            literals.for_each(|text| self.discard_mentioned(text));
         }
 
         let claim = |any_schema: bool| Claim {
@@ -104,32 +116,39 @@ impl Scan {
         };
         match Effect::of(statement) {
             Effect::Create(table, parents) => {
-                self.heirs
+                self.children
                     .extend(parents.into_iter().map(|parent| (parent, table.clone())));
-                let any_schema = table.schema.is_none() && self.search_path_touched;
+                let any_schema = table.schema.is_none() && self.is_search_path_changed;
                 self.claims
                     .entry(table)
                     .or_insert_with(|| claim(any_schema));
             }
-            Effect::Drop(tables) => tables.into_iter().for_each(|table| self.drop(table)),
+            Effect::Drop(tables) => {
+                for table in tables {
+                    self.drop(table);
+                }
+            }
             Effect::DropSchemas(schemas) => {
-                schemas.iter().for_each(|schema| self.drop_schema(schema))
+                for schema in &schemas {
+                    self.drop_schema(schema);
+                }
             }
             Effect::Rename(from, to) => {
-                let any_schema = to.schema.is_none() && self.search_path_touched;
+                let any_schema = to.schema.is_none() && self.is_search_path_changed;
                 self.rename(&from, &to, claim(any_schema));
             }
-            Effect::Inherit(parent, child) => self.heirs.extend([(parent, child)]),
+            Effect::Inherit(parent, child) => self.children.extend([(parent, child)]),
             Effect::RollbackTo => self.claims.retain(|_, claim| claim.script != script.name()),
-            Effect::Everything => self.claims.clear(),
-            Effect::Unknown => self.doubt(statement.text()),
+            Effect::DropOwned => self.claims.clear(),
+            Effect::Unknown => self.discard_mentioned(statement.text()),
             Effect::Nothing => {}
         }
     }
 
+    /// Removes the claims that a function may drop, and returns the others.
     fn finish(mut self) -> BTreeMap<String, Claim> {
         for body in std::mem::take(&mut self.bodies) {
-            self.doubt(&body);
+            self.discard_mentioned(&body);
         }
         self.claims
             .into_iter()
@@ -137,17 +156,20 @@ impl Scan {
             .collect()
     }
 
-    fn drop(&mut self, table: Name) {
-        let mut doomed = vec![table];
-        while let Some(table) = doomed.pop() {
-            self.claims.retain(|name, _| !name.may_be(&table));
-            let heirs = self
-                .heirs
-                .extract_if(.., |(parent, _)| parent.may_be(&table));
-            doomed.extend(heirs.map(|(_, child)| child));
+    /// Removes the claims of a table, and of all its partitions and child tables.
+    fn drop(&mut self, table: QualifiedName) {
+        let mut dropped = vec![table];
+        while let Some(table) = dropped.pop() {
+            self.claims.retain(|name, _| !name.may_equal(&table));
+            let children = self
+                .children
+                .extract_if(.., |(parent, _)| parent.may_equal(&table));
+            dropped.extend(children.map(|(_, child)| child));
         }
     }
 
+    /// Removes the claims in a schema. A claim without a schema is in `public`, unless it may be
+    /// anywhere.
     fn drop_schema(&mut self, schema: &str) {
         self.claims.retain(|name, claim| match &name.schema {
             Some(own) => own != schema,
@@ -155,10 +177,13 @@ impl Scan {
         });
     }
 
-    fn rename(&mut self, from: &Name, to: &Name, claim: Claim) {
-        let known = self.claims.remove(from);
-        self.claims.retain(|name, _| !name.may_be(from));
-        if let Some(old) = known {
+    /// Moves a claim to the new name. The old name may also mean a table of another schema, so
+    /// every claim that it can mean is removed. The pairs of parents and children are kept under
+    /// both names.
+    fn rename(&mut self, from: &QualifiedName, to: &QualifiedName, claim: Claim) {
+        let old_claim = self.claims.remove(from);
+        self.claims.retain(|name, _| !name.may_equal(from));
+        if let Some(old) = old_claim {
             let any_schema = claim.any_schema || (old.any_schema && to.schema.is_none());
             self.claims.insert(
                 to.clone(),
@@ -168,84 +193,87 @@ impl Scan {
                 },
             );
         }
-        let moved = |name: &Name| {
-            if name.may_be(from) {
+        let renamed = |name: &QualifiedName| {
+            if name.may_equal(from) {
                 to.clone()
             } else {
                 name.clone()
             }
         };
-        let heirs: Vec<_> = self
-            .heirs
+        let children: Vec<_> = self
+            .children
             .iter()
-            .map(|(parent, child)| (moved(parent), moved(child)))
+            .map(|(parent, child)| (renamed(parent), renamed(child)))
             .collect();
-        self.heirs.extend(heirs);
+        self.children.extend(children);
     }
 
-    /// Takes away every claim that this text might drop or rename.
-    fn doubt(&mut self, text: &str) {
-        if !takes_tables_away(text) {
+    /// Removes every claim whose name occurs in a text that might drop or rename tables.
+    fn discard_mentioned(&mut self, text: &str) {
+        if !may_drop_or_rename(text) {
             return;
         }
         let text = text.to_lowercase();
-        let names = |name: &str| {
+        let mentions = |name: &str| {
             has_word(&text, &name.to_lowercase(), |c| {
                 c.is_alphanumeric() || c == '_'
             })
         };
-        let schemas = names("schema");
-        let doubtful = |name: &Name| {
-            names(&name.table) || (schemas && names(name.schema.as_deref().unwrap_or("public")))
+        let mentions_schemas = mentions("schema");
+        let is_mentioned = |name: &QualifiedName| {
+            mentions(&name.table)
+                || (mentions_schemas && mentions(name.schema.as_deref().unwrap_or("public")))
         };
-        self.claims.retain(|name, _| !doubtful(name));
+        self.claims.retain(|name, _| !is_mentioned(name));
     }
 }
 
 /// What a statement does to the tables.
 enum Effect {
-    /// The table, and the parents whose drop takes it along.
-    Create(Name, Vec<Name>),
-    Drop(Vec<Name>),
+    /// The table, and its parents, whose drop also drops the table.
+    Create(QualifiedName, Vec<QualifiedName>),
+    Drop(Vec<QualifiedName>),
     DropSchemas(Vec<String>),
     /// From, to.
-    Rename(Name, Name),
+    Rename(QualifiedName, QualifiedName),
     /// Parent, child.
-    Inherit(Name, Name),
-    /// Back to a savepoint, which is no accident.
+    Inherit(QualifiedName, QualifiedName),
+    /// Back to a savepoint. Unlike a `ROLLBACK` this is intended, so it removes the claims of its
+    /// script.
     RollbackTo,
-    Everything,
-    /// It may run anything, or it does not read as expected.
+    /// `DROP OWNED`: any table may be gone.
+    DropOwned,
+    /// The statement may execute any SQL, or its syntax is not understood.
     Unknown,
     Nothing,
 }
 
 impl Effect {
     fn of(statement: Statement<'_>) -> Self {
-        let mut words = Words::of(statement);
-        if words.accept(&["create"]) {
-            Self::of_create(&mut words)
-        } else if words.accept(&["drop"]) {
-            Self::of_drop(&mut words).unwrap_or(Self::Unknown)
-        } else if words.accept(&["alter", "table"]) {
-            Self::of_alter_table(&mut words).unwrap_or(Self::Unknown)
-        } else if words.accept(&["alter", "schema"]) {
-            let schema = words.identifier();
-            if words.accept(&["rename"]) {
+        let mut reader = StatementReader::of(statement);
+        if reader.accept(&["create"]) {
+            Self::of_create(&mut reader)
+        } else if reader.accept(&["drop"]) {
+            Self::of_drop(&mut reader).unwrap_or(Self::Unknown)
+        } else if reader.accept(&["alter", "table"]) {
+            Self::of_alter_table(&mut reader).unwrap_or(Self::Unknown)
+        } else if reader.accept(&["alter", "schema"]) {
+            let schema = reader.identifier();
+            if reader.accept(&["rename"]) {
                 Self::DropSchemas(schema.into_iter().collect())
             } else {
                 Self::Nothing
             }
-        } else if words.accept(&["rollback"]) {
+        } else if reader.accept(&["rollback"]) {
             let to: [&[&str]; 3] = [&["to"], &["work", "to"], &["transaction", "to"]];
-            if to.iter().any(|keywords| words.accept(keywords)) {
+            if to.iter().any(|keywords| reader.accept(keywords)) {
                 Self::RollbackTo
             } else {
                 Self::Nothing
             }
         } else if ["do", "call", "select", "with", "execute"]
             .iter()
-            .any(|keyword| words.accept(&[keyword]))
+            .any(|keyword| reader.accept(&[keyword]))
         {
             Self::Unknown
         } else {
@@ -253,61 +281,61 @@ impl Effect {
         }
     }
 
-    fn of_create(words: &mut Words<'_>) -> Self {
-        match words.created() {
-            Some((Relation::Table, table)) if table.schema.as_deref() != Some("pg_temp") => {
-                Self::Create(table, words.parents())
+    fn of_create(reader: &mut StatementReader<'_>) -> Self {
+        match reader.created_relation() {
+            Some((RelationKind::Table, table)) if table.schema.as_deref() != Some("pg_temp") => {
+                Self::Create(table, reader.parents())
             }
-            Some((Relation::Table | Relation::View, _)) | None => Self::Nothing,
+            Some((RelationKind::Table | RelationKind::View, _)) | None => Self::Nothing,
         }
     }
 
-    fn of_drop(words: &mut Words<'_>) -> Option<Self> {
-        if words.accept(&["table"]) {
-            words.accept(&["if", "exists"]);
-            Some(Self::Drop(words.names()?))
-        } else if words.accept(&["schema"]) {
-            words.accept(&["if", "exists"]);
+    fn of_drop(reader: &mut StatementReader<'_>) -> Option<Self> {
+        if reader.accept(&["table"]) {
+            reader.accept(&["if", "exists"]);
+            Some(Self::Drop(reader.names()?))
+        } else if reader.accept(&["schema"]) {
+            reader.accept(&["if", "exists"]);
             Some(Self::DropSchemas(
-                words.names()?.into_iter().map(|name| name.table).collect(),
+                reader.names()?.into_iter().map(|name| name.table).collect(),
             ))
-        } else if words.accept(&["owned"]) {
-            Some(Self::Everything)
+        } else if reader.accept(&["owned"]) {
+            Some(Self::DropOwned)
         } else {
             Some(Self::Nothing)
         }
     }
 
-    fn of_alter_table(words: &mut Words<'_>) -> Option<Self> {
-        words.accept(&["if", "exists"]);
-        words.accept(&["only"]);
-        let table = words.name()?;
-        words.symbol('*');
-        if words.accept(&["rename", "to"]) {
-            let to = Name {
+    fn of_alter_table(reader: &mut StatementReader<'_>) -> Option<Self> {
+        reader.accept(&["if", "exists"]);
+        reader.accept(&["only"]);
+        let table = reader.name()?;
+        reader.symbol('*');
+        if reader.accept(&["rename", "to"]) {
+            let to = QualifiedName {
                 schema: table.schema.clone(),
-                table: words.identifier()?,
+                table: reader.identifier()?,
             };
             Some(Self::Rename(table, to))
-        } else if words.accept(&["set", "schema"]) {
-            let to = Name {
-                schema: Some(words.identifier()?),
+        } else if reader.accept(&["set", "schema"]) {
+            let to = QualifiedName {
+                schema: Some(reader.identifier()?),
                 table: table.table.clone(),
             };
             Some(Self::Rename(table, to))
-        } else if words.accept(&["attach", "partition"]) {
-            Some(Self::Inherit(table, words.name()?))
-        } else if words.accept(&["inherit"]) {
-            Some(Self::Inherit(words.name()?, table))
+        } else if reader.accept(&["attach", "partition"]) {
+            Some(Self::Inherit(table, reader.name()?))
+        } else if reader.accept(&["inherit"]) {
+            Some(Self::Inherit(reader.name()?, table))
         } else {
             Some(Self::Nothing)
         }
     }
 }
 
-/// `SET SCHEMA 'x'` is another spelling of `SET search_path`
+/// Whether a statement may change `search_path`. `SET SCHEMA 'x'` is another spelling of it
 /// (<https://www.postgresql.org/docs/current/sql-set.html>).
-fn touches_search_path(statement: Statement<'_>) -> bool {
+fn changes_search_path(statement: Statement<'_>) -> bool {
     let set_schema: [&[&str]; 3] = [
         &["set", "schema"],
         &["set", "local", "schema"],
@@ -325,15 +353,16 @@ fn touches_search_path(statement: Statement<'_>) -> bool {
         })
 }
 
-/// Whether the words `drop` or `rename` occur, also as part of a name: `drop_old_tables('users')` is a call.
-fn takes_tables_away(text: &str) -> bool {
+/// Whether the words `drop` or `rename` occur, also as part of a name: the call
+/// `drop_old_tables('users')` may drop a table.
+fn may_drop_or_rename(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     ["drop", "rename"]
         .iter()
         .any(|verb| has_word(&text, verb, char::is_alphabetic))
 }
 
-/// Whether `word` occurs in `text` with no character next to it that would belong to it.
+/// Whether `word` occurs in `text` with no neighbouring character that would belong to the word.
 fn has_word(text: &str, word: &str, belongs: impl Fn(char) -> bool) -> bool {
     text.match_indices(word).any(|(at, _)| {
         let (before, after) = (&text[..at], &text[at + word.len()..]);
@@ -353,7 +382,7 @@ mod tests {
     }
 
     /// Claims after creating `a`, `b` and `s.c` and then running `text`.
-    fn left_by(text: &str) -> String {
+    fn claims_after(text: &str) -> String {
         claims(&format!(
             "create table a (); create table b (); create table s.c (); {text}"
         ))
@@ -361,10 +390,12 @@ mod tests {
     }
 
     #[test]
-    fn every_lasting_table_is_claimed_under_its_folded_name() {
+    fn every_permanent_table_is_claimed_under_its_folded_name() {
         let text = r#"
-            CREATE TABLE Users (id int); create unlogged table if not exists App."Log" (); create table "q""x" ();
-            create table if (id int); create table p partition of parent default; create table copy as select 1;
+            CREATE TABLE Users (id int); create unlogged table if not exists App."Log" ();
+            create table "q""x" ();
+            create table if (id int); create table p partition of parent default;
+            create table copy as select 1;
             create table db.s.deep ();"#;
         assert_eq!(
             claims(text),
@@ -377,11 +408,12 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_last_or_is_no_table_is_not_claimed() {
+    fn temporary_tables_and_other_objects_are_not_claimed() {
         let temporary =
             "create temp table t (); create temporary table t (); create global temp table t ();
             create local temporary table t (); create table pg_temp.t ()";
-        let other = "create view t as select 1; create index t on u (a); create table \"a.b\" (); create table;
+        let other = "create view t as select 1; create index t on u (a); create table \"a.b\" ();
+            create table;
             -- create table t ();
             do $$ create table t () $$";
         assert_eq!(
@@ -391,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_points_at_the_statement_that_gave_the_name() {
+    fn a_claim_has_the_line_of_the_statement_that_named_the_table() {
         let first = Script::new(
             "1.sql",
             "-- users\n\ncreate table users ();\ncreate table users2 ();",
@@ -414,104 +446,112 @@ mod tests {
     }
 
     #[test]
-    fn drops_take_claims_away() {
-        assert_eq!(left_by("drop table if exists A, s.c cascade"), "b");
-        assert_eq!(left_by("drop table \"A\", public.b"), "a s.c");
-        assert_eq!(left_by("drop table c"), "a b");
+    fn a_drop_removes_the_claim() {
+        assert_eq!(claims_after("drop table if exists A, s.c cascade"), "b");
+        assert_eq!(claims_after("drop table \"A\", public.b"), "a s.c");
+        assert_eq!(claims_after("drop table c"), "a b");
         assert_eq!(
-            left_by("drop table \"x.y\", b"),
+            claims_after("drop table \"x.y\", b"),
             "a s.c",
             "a list that cannot be read"
         );
-        assert_eq!(left_by("drop schema if exists S cascade"), "a b");
-        assert_eq!(left_by("drop schema x, public"), "s.c");
-        assert_eq!(left_by("alter schema s rename to t"), "a b");
-        assert_eq!(left_by("drop owned by me"), "");
-        assert_eq!(left_by("drop table a; create table a ()"), "a b s.c");
+        assert_eq!(claims_after("drop schema if exists S cascade"), "a b");
+        assert_eq!(claims_after("drop schema x, public"), "s.c");
+        assert_eq!(claims_after("alter schema s rename to t"), "a b");
+        assert_eq!(claims_after("drop owned by me"), "");
+        assert_eq!(claims_after("drop table a; create table a ()"), "a b s.c");
     }
 
     #[test]
-    fn what_only_sounds_like_a_drop_changes_nothing() {
+    fn a_statement_that_drops_no_table_removes_no_claim() {
         for text in [
             "drop index a_idx; drop trigger t on a; drop view if exists v",
             "alter table a drop column b, drop constraint c",
-            "alter table a rename column b to c; alter table a rename b to d; alter table a rename constraint b to c",
+            "alter table a rename column b to c; alter table a rename b to d; alter table a rename \
+             constraint b to c",
             "alter table a set (fillfactor = 70); alter schema s owner to me",
             "insert into a values ('drop', 'b'); comment on table a is 'a gumdrop, dropped'",
             "do $$ begin drop table aa; update a_b set x = 1; end $$",
             "-- drop table a",
         ] {
-            assert_eq!(left_by(text), "a b s.c", "{text}");
+            assert_eq!(claims_after(text), "a b s.c", "{text}");
         }
     }
 
     #[test]
     fn renamed_and_moved_tables_are_claimed_under_their_new_name() {
         assert_eq!(
-            left_by("alter table if exists only a * rename to \"Z\""),
+            claims_after("alter table if exists only a * rename to \"Z\""),
             "Z b s.c"
         );
         assert_eq!(
-            left_by("alter table s.c rename to d; alter table b set schema S"),
+            claims_after("alter table s.c rename to d; alter table b set schema S"),
             "a s.b s.d"
         );
-        assert_eq!(left_by("drop table a; alter table b rename to a"), "a s.c");
-        assert_eq!(left_by("alter table x rename to y"), "a b s.c");
         assert_eq!(
-            left_by("alter table public.a rename to y"),
+            claims_after("drop table a; alter table b rename to a"),
+            "a s.c"
+        );
+        assert_eq!(claims_after("alter table x rename to y"), "a b s.c");
+        assert_eq!(
+            claims_after("alter table public.a rename to y"),
             "b s.c",
-            "perhaps this a, perhaps not"
+            "public.a may be the table a, or another one"
         );
     }
 
     #[test]
-    fn partitions_and_heirs_go_with_their_parent() {
+    fn partitions_and_child_tables_are_dropped_with_their_parent() {
         let parts =
             "create table a1 partition of a default; create table a2 partition of a1 default;";
-        assert_eq!(left_by(&format!("{parts} drop table a")), "b s.c");
+        assert_eq!(claims_after(&format!("{parts} drop table a")), "b s.c");
         assert_eq!(
-            left_by(&format!("{parts} alter table a rename to z; drop table z")),
+            claims_after(&format!("{parts} alter table a rename to z; drop table z")),
             "b s.c"
         );
         assert_eq!(
-            left_by("create table d (x int) inherits (b, s.c); drop table s.c cascade"),
+            claims_after("create table d (x int) inherits (b, s.c); drop table s.c cascade"),
             "a b"
         );
         assert_eq!(
-            left_by("alter table a attach partition b default; drop table a"),
+            claims_after("alter table a attach partition b default; drop table a"),
             "s.c"
         );
         assert_eq!(
-            left_by("alter table a inherit s.c; drop table s.c cascade"),
+            claims_after("alter table a inherit s.c; drop table s.c cascade"),
             "b"
         );
         let swaps = "alter table a rename to z; alter table z rename to a;".repeat(40);
-        assert_eq!(left_by(&format!("{parts} {swaps} drop table a")), "b s.c");
+        assert_eq!(
+            claims_after(&format!("{parts} {swaps} drop table a")),
+            "b s.c"
+        );
     }
 
     #[test]
-    fn opaque_text_that_names_a_table_takes_its_claim() {
+    fn text_that_may_drop_a_table_and_mentions_it_removes_its_claim() {
         assert_eq!(
-            left_by("do $$ begin execute 'DROP TABLE ' || 'A'; end $$"),
+            claims_after("do $$ begin execute 'DROP TABLE ' || 'A'; end $$"),
             "b s.c"
         );
         assert_eq!(
-            left_by("do $$ begin drop schema if exists s cascade; end $$"),
+            claims_after("do $$ begin drop schema if exists s cascade; end $$"),
             "a b"
         );
-        assert_eq!(left_by("call rename_table('a', 'z')"), "b s.c");
-        assert_eq!(left_by("select drop_tables('{b,c}')"), "a");
-        assert_eq!(left_by("alter table 'b' rename to z"), "a s.c");
+        assert_eq!(claims_after("call rename_table('a', 'z')"), "b s.c");
+        assert_eq!(claims_after("select drop_tables('{b,c}')"), "a");
+        assert_eq!(claims_after("alter table 'b' rename to z"), "a s.c");
     }
 
     #[test]
-    fn a_function_may_drop_tables_that_come_after_it() {
-        let text = "create function f() returns void language sql as $$ drop table a $$; create table a ();";
+    fn a_function_may_drop_tables_that_are_created_after_it() {
+        let text = "create function f() returns void language sql as $$ drop table a $$; \
+                    create table a ();";
         assert!(claims(&format!("{text} select f();")).is_empty());
     }
 
     #[test]
-    fn only_a_rollback_to_a_savepoint_takes_the_claims_of_its_script() {
+    fn only_a_rollback_to_a_savepoint_removes_the_claims_of_its_script() {
         let first = Script::new("1.sql", "create table a (); rollback; abort;");
         let second = Script::new(
             "2.sql",
@@ -526,8 +566,8 @@ mod tests {
     }
 
     #[test]
-    fn a_touched_search_path_leaves_the_schema_open() {
-        for touch in [
+    fn after_a_change_of_search_path_a_table_may_be_in_any_schema() {
+        for change in [
             "set search_path = app",
             "SET LOCAL \"search_path\" TO app",
             "select pg_catalog.set_config('search_path', '', false)",
@@ -538,7 +578,7 @@ mod tests {
         ] {
             let first = Script::new(
                 "1.sql",
-                format!("create table a (); {touch}; create table s.b ();"),
+                format!("create table a (); {change}; create table s.b ();"),
             );
             let second = Script::new("2.sql", "create table c (); alter table c rename to d;");
             let found: Vec<_> = claimed_tables([&first, &second])
@@ -547,7 +587,7 @@ mod tests {
                 .collect();
             let expected = [("a", false), ("d", true), ("s.b", false)]
                 .map(|(name, any)| (name.to_owned(), any));
-            assert_eq!(found, expected, "{touch}");
+            assert_eq!(found, expected, "{change}");
         }
         assert!(
             claims("set search_path = app; create table a (); drop schema app cascade").is_empty()

@@ -1,23 +1,25 @@
-//! Extensions: available, installed, and read back.
+//! Extensions: checks that they are available, installs them, and reads their versions back.
 
 use std::collections::BTreeMap;
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
-use super::advice;
+use super::statement_help;
 use crate::catalog;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::Ident;
 use crate::sql_error;
 
-/// Installs every extension, in the order given, and returns the versions that the server then reports.
+/// Installs every extension, in the given order, and returns the versions that the server reports
+/// afterwards.
 pub(super) async fn install(
     connection: &mut PgConnection,
     names: &[String],
 ) -> Result<BTreeMap<String, String>> {
     let mut installed = BTreeMap::new();
-    // All of them are looked for before one is installed, so that one run tells everything that is missing.
+    // Every extension is looked for before the first is installed, so one run reports all missing
+    // ones.
     let mut missing = Vec::new();
     for name in names {
         let available = catalog::available_extension(connection, name).await;
@@ -32,17 +34,27 @@ pub(super) async fn install(
         return Err(unavailable(connection, &missing).await);
     }
     for name in names {
-        // CASCADE brings the extensions that this one needs.
-        // https://www.postgresql.org/docs/current/sql-createextension.html
+        // CASCADE also installs the extensions that this one requires.
+        // <https://www.postgresql.org/docs/current/sql-createextension.html>
         let create = format!("create extension if not exists {} cascade", Ident(name));
-        sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *connection).await.map_err(|error| {
-            // insufficient_privilege, for an extension that CASCADE brings: the others have been looked at.
+        let created = sqlx::raw_sql(AssertSqlSafe(create))
+            .execute(&mut *connection)
+            .await;
+        created.map_err(|error| {
+            // insufficient_privilege. The extensions of the plan were checked before the build, so
+            // this one is an extension that CASCADE installs.
             if sql_error::code(&error) == Some("42501") {
-                return needs_superuser(std::slice::from_ref(name)).with_source(error);
+                return superuser_required(std::slice::from_ref(name)).with_source(error);
             }
-            Error::new(ErrorKind::ExtensionInstall, format!("the extension {name} could not be installed"))
-                .with_source(error)
-                .with_help("the server's files for it may be incomplete or of another version: reinstall its package")
+            Error::new(
+                ErrorKind::ExtensionInstall,
+                format!("the extension {name} could not be installed"),
+            )
+            .with_source(error)
+            .with_help(
+                "the server's files for it may be incomplete or of another version: reinstall its \
+                 package",
+            )
         })?;
         let version = catalog::installed_extension(connection, name).await;
         let version = version
@@ -50,7 +62,9 @@ pub(super) async fn install(
             .ok_or_else(|| {
                 Error::new(
                     ErrorKind::ExtensionInstall,
-                    format!("the extension {name} was installed and is not there"),
+                    format!(
+                        "the extension {name} was installed, but pg_extension does not list it"
+                    ),
                 )
             })?;
         installed.insert(name.clone(), version);
@@ -58,16 +72,18 @@ pub(super) async fn install(
     Ok(installed)
 }
 
-/// Those of the extensions that this role may not install: they are not trusted, and the role is no superuser.
+/// The extensions that this role may not install: the role is not a superuser, and the extensions
+/// are not trusted.
 /// <https://www.postgresql.org/docs/current/view-pg-available-extension-versions.html>
-pub(crate) async fn beyond_rights(
+pub(crate) async fn extensions_needing_superuser(
     connection: &mut PgConnection,
     names: &[String],
 ) -> Result<Vec<String>> {
     let query = "select v.name::text from pg_available_extension_versions v \
          join pg_available_extensions a on a.name = v.name and a.default_version = v.version \
          where v.name = any ($1) and v.superuser and not v.trusted \
-         and not (select rolsuper from pg_roles where rolname = current_user) order by array_position($1, v.name::text)";
+         and not (select rolsuper from pg_roles where rolname = current_user) \
+         order by array_position($1, v.name::text)";
     sqlx::query_scalar(query)
         .bind(names)
         .fetch_all(connection)
@@ -76,7 +92,7 @@ pub(crate) async fn beyond_rights(
 }
 
 /// The error for extensions that only a superuser may install.
-pub(crate) fn needs_superuser(names: &[String]) -> Error {
+pub(crate) fn superuser_required(names: &[String]) -> Error {
     let (plural, need) = if names.len() == 1 {
         ("", "needs")
     } else {
@@ -89,18 +105,23 @@ pub(crate) fn needs_superuser(names: &[String]) -> Error {
     Error::new(
         ErrorKind::ExtensionInstall,
         format!(
-            "the extension{plural} {} {need} a superuser: this role is none, and the server does not trust {}",
+            "the extension{plural} {} {need} a superuser to install, which this role is not: {}",
             names.join(", "),
-            if names.len() == 1 { "it" } else { "them" }
+            if names.len() == 1 {
+                "it is not a trusted extension"
+            } else {
+                "they are not trusted extensions"
+            }
         ),
     )
     .with_help(format!(
-        "have a superuser run `{}` in the server's database template1, from which ebbtide then copies; or name a \
-         superuser in the URL, or use another backend",
+        "have a superuser run `{}` in the server's database template1, which ebbtide then copies; \
+         or name a superuser in the URL, or use another backend",
         create.join(" ")
     ))
 }
 
+/// The error for extensions that the server does not have, with the package of each.
 async fn unavailable(connection: &mut PgConnection, missing: &[&str]) -> Error {
     let version: Result<String, _> = sqlx::query_scalar("select current_setting('server_version')")
         .fetch_one(&mut *connection)
@@ -108,7 +129,7 @@ async fn unavailable(connection: &mut PgConnection, missing: &[&str]) -> Error {
     let major = connection.server_version_num().unwrap_or_default() / 10_000;
     let remedies: Vec<String> = missing
         .iter()
-        .map(|name| format!("{name}: {}", advice::where_to_get(name, major)))
+        .map(|name| format!("{name}: {}", statement_help::package_of(name, major)))
         .collect();
     Error::new(
         ErrorKind::ExtensionUnavailable,

@@ -1,82 +1,65 @@
-//! Directories of migrations: which tool's layout one has, and its files in order.
+//! Directories of migrations: the tool whose layout a directory has, and its files in order.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::inputs::InputFile;
+use super::dir_entries::{entries, files_below, name_of};
+use super::input_file::InputFile;
+use super::migrate::tool::{DirectoryTool, no_migration};
+use super::migrate::tools;
 use crate::config::Layout;
 use crate::error::{Error, ErrorKind, Result};
 
-/// How a layout is chosen by name.
-const CHOOSE: &str = "migrations = { sqlx = \"DIR\" } (or sql, refinery, diesel) below [provision] in ebbtide.toml, \
-     EBBTIDE_MIGRATIONS=sqlx:DIR, or `Migrations::sqlx(\"DIR\")`";
-
-/// The layout of which there are files in the directory.
+/// The layout that the names of the directory's files have.
 ///
 /// # Errors
-/// There are files of several layouts, or of none.
+/// The directory has files of several layouts, or of none.
 pub(super) fn recognise(dir: &Path) -> Result<Layout> {
     let mut found: BTreeMap<&str, (Layout, Vec<String>)> = BTreeMap::new();
     for path in entries(dir)? {
-        let Some(layout) = layout_of(&path) else {
+        let Some(tool) = tools::directories().find(|tool| (tool.is_migration)(&path)) else {
             continue;
         };
         let name = name_of(&path).to_owned();
         let (_, names) = found
-            .entry(said(layout))
-            .or_insert_with(|| (layout, Vec::new()));
+            .entry(tool.label)
+            .or_insert_with(|| (tool.layout, Vec::new()));
         names.push(name);
     }
     let mut layouts = found.values();
     match (layouts.next(), layouts.next()) {
-        (None, _) => Err(no_migration(&dir.display(), None)),
+        (None, _) => Err(no_migration(&dir.display(), every_naming())),
         (Some((layout, _)), None) => Ok(*layout),
         (Some(_), Some(_)) => {
-            let shown: Vec<String> = found
+            let files: Vec<String> = found
                 .iter()
-                .map(|(said, (_, names))| format!("{said}: {}", some(names)))
+                .map(|(label, (_, names))| format!("{label}: {}", first_names(names)))
                 .collect();
-            let message = format!("{} mixes the layouts of several tools", dir.display());
+            let message = format!(
+                "a migrations directory must have the layout of one tool, but {} mixes several",
+                dir.display()
+            );
             Err(Error::new(ErrorKind::MigrationSource, message)
-                .with_evidence("files", shown.join("\n"))
+                .with_evidence("files", files.join("\n"))
                 .with_help(format!(
-                    "move what does not belong there, or name the layout: {CHOOSE}"
+                    "move the files of the other tools elsewhere, or choose the layout: \
+                     {}",
+                    choose_layout_help()
                 )))
         }
     }
 }
 
-/// The files that make the database, in the order in which they are used.
-pub(super) fn list(layout: Layout, dir: &Path, package_root: &Path) -> Result<Vec<InputFile>> {
-    let mut paths = Vec::new();
-    match layout {
-        Layout::Sqlx | Layout::Sql => {
-            paths.extend(
-                entries(dir)?
-                    .into_iter()
-                    .filter(|path| is_sql(path) && path.is_file()),
-            );
-        }
-        Layout::Refinery => {
-            files_below(dir, &|path| is_refinery(name_of(path)), &mut paths)?;
-            // Rust's own cannot be run from here; that is told when they are applied.
-            paths.sort_by_cached_key(|path| {
-                refinery_version(name_of(path)).map(|(version, _)| version)
-            });
-        }
-        Layout::Diesel => {
-            for migration in entries(dir)?
-                .into_iter()
-                .filter(|path| path.join("up.sql").is_file())
-            {
-                paths.push(migration.join("up.sql"));
-                paths.extend(Some(migration.join("metadata.toml")).filter(|path| path.is_file()));
-            }
-        }
-    }
+/// The files of the migrations, in the order in which they are applied.
+pub(super) fn list(
+    tool: &DirectoryTool,
+    dir: &Path,
+    package_root: &Path,
+) -> Result<Vec<InputFile>> {
+    let paths = (tool.list)(dir)?;
     if paths.is_empty() {
-        return Err(no_migration(&dir.display(), Some(layout)));
+        return Err(no_migration(&dir.display(), tool.naming));
     }
     let read = |path: PathBuf| {
         InputFile::read(
@@ -90,8 +73,9 @@ pub(super) fn list(layout: Layout, dir: &Path, package_root: &Path) -> Result<Ve
     paths.into_iter().map(read).collect()
 }
 
-/// Everything that a command's outcome depends on: files, and directories with everything in them but Python's cache.
-pub(super) fn inputs(inputs: &[PathBuf], package_root: &Path) -> Result<Vec<InputFile>> {
+/// The declared inputs of a migration command: files, and all files below directories. This
+/// function leaves out Python's cache (`.pyc`), because running the command changes it.
+pub(super) fn command_inputs(inputs: &[PathBuf], package_root: &Path) -> Result<Vec<InputFile>> {
     let mut files = Vec::new();
     for input in inputs {
         let mut paths = Vec::new();
@@ -118,133 +102,34 @@ pub(super) fn inputs(inputs: &[PathBuf], package_root: &Path) -> Result<Vec<Inpu
     Ok(files)
 }
 
-/// A source without a migration, and how they are named.
-pub(super) fn no_migration(source: &dyn std::fmt::Display, layout: Option<Layout>) -> Error {
-    let help = match layout {
-        Some(Layout::Sqlx) => {
-            "sqlx migrations are named VERSION_description.sql, or .up.sql and .down.sql in pairs"
-        }
-        Some(Layout::Sql) => "every file that ends in .sql is one",
-        Some(Layout::Refinery) => "refinery's migrations are named V1__name.sql or U1__name.sql",
-        Some(Layout::Diesel) => {
-            "diesel's migrations are directories named VERSION_name with a file up.sql"
-        }
-        None => {
-            "sqlx migrations are named VERSION_description.sql, refinery's V1__name.sql, diesel's are directories with up.sql; \
-             any other file that ends in .sql is plain SQL"
-        }
-    };
-    Error::new(
-        ErrorKind::MigrationSource,
-        format!("{source} holds no migration"),
+/// Help for errors: how the migrations of every tool are named.
+fn every_naming() -> String {
+    let fallback = tools::fallback();
+    let mut clauses: Vec<&str> = Layout::all()
+        .filter(|layout| *layout != fallback.layout)
+        .map(|layout| tools::of(layout).naming_clause)
+        .collect();
+    let last = clauses.pop().unwrap_or_default();
+    format!(
+        "{}, and {last}; {}",
+        clauses.join(", "),
+        fallback.naming_clause
     )
-    .with_help(help)
 }
 
-/// The number in front, and the rest of the name, of a file of sqlx's.
-pub(super) fn sqlx_version(name: &str) -> Option<(i64, &str)> {
-    let (version, rest) = name.split_once('_')?;
-    Some((version.parse().ok()?, rest))
+/// Help for errors: how to choose a layout by name.
+fn choose_layout_help() -> String {
+    let words: Vec<String> = Layout::all().map(|layout| layout.to_string()).collect();
+    let (first, others) = words.split_first().expect("there is a layout");
+    format!(
+        "migrations = {{ {first} = \"DIR\" }} (or {}) below [provision] in ebbtide.toml, \
+         EBBTIDE_MIGRATIONS={first}:DIR, or `Migrations::{first}(\"DIR\")`",
+        others.join(", ")
+    )
 }
 
-/// The version and the rest of the name of a file of refinery's.
-pub(super) fn refinery_version(name: &str) -> Option<(i64, &str)> {
-    let (version, rest) = name.strip_prefix(['V', 'U', '|'])?.split_once("__")?;
-    Some((version.parse().ok()?, rest))
-}
-
-fn is_refinery(name: &str) -> bool {
-    let stem = name
-        .strip_suffix(".sql")
-        .or_else(|| name.strip_suffix(".rs"))
-        .unwrap_or_default();
-    let word =
-        |text: &str| !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || c == '_');
-    refinery_version(stem).is_some_and(|(_, rest)| word(rest))
-}
-
-fn layout_of(path: &Path) -> Option<Layout> {
-    let name = name_of(path);
-    match () {
-        () if path.join("up.sql").is_file() => Some(Layout::Diesel),
-        () if !path.is_file() => None,
-        () if is_refinery(name) => Some(Layout::Refinery),
-        () if !is_sql(path) => None,
-        () if sqlx_version(name).is_some() => Some(Layout::Sqlx),
-        () => Some(Layout::Sql),
-    }
-}
-
-fn said(layout: Layout) -> &'static str {
-    match layout {
-        Layout::Sqlx => "named as sqlx's",
-        Layout::Sql => "plain SQL",
-        Layout::Refinery => "named as refinery's",
-        Layout::Diesel => "laid out as diesel's",
-    }
-}
-
-/// The first few names.
-fn some(names: &[String]) -> String {
+/// The first five names.
+fn first_names(names: &[String]) -> String {
     let more = if names.len() > 5 { ", ..." } else { "" };
     format!("{}{more}", names[..names.len().min(5)].join(", "))
-}
-
-fn is_sql(path: &Path) -> bool {
-    path.extension() == Some(OsStr::new("sql"))
-}
-
-fn name_of(path: &Path) -> &str {
-    path.file_name().and_then(OsStr::to_str).unwrap_or_default()
-}
-
-/// What lies in a directory, in the order of the names, without what is hidden.
-fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
-    let unreadable = |error: std::io::Error| {
-        Error::new(
-            ErrorKind::MigrationSource,
-            format!("{} cannot be read", dir.display()),
-        )
-        .with_source(error)
-        .with_help("make it readable for the user who runs the tests")
-    };
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if !name_of(&path).starts_with('.') {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
-}
-
-fn files_below(dir: &Path, wanted: &dyn Fn(&Path) -> bool, found: &mut Vec<PathBuf>) -> Result<()> {
-    for path in entries(dir)? {
-        if path.is_dir() && name_of(&path) != "__pycache__" {
-            files_below(&path, wanted, found)?;
-        } else if path.is_file() && wanted(&path) {
-            found.push(path);
-        }
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_tell_the_tool() {
-        assert_eq!(
-            sqlx_version("0012_add_users.up.sql"),
-            Some((12, "add_users.up.sql"))
-        );
-        assert_eq!(sqlx_version("readme.sql"), None);
-        assert!(is_refinery("V1__users.sql") && is_refinery("U20240101__x.rs"));
-        assert!(
-            !is_refinery("V1_users.sql") && !is_refinery("V1__.sql") && !is_refinery("V1__a-b.sql")
-        );
-        assert!(!is_refinery("W1__users.sql") && !is_refinery("V1__users.txt"));
-    }
 }

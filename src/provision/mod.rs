@@ -1,21 +1,32 @@
-//! Makes an empty database into what the plan asks for, and checks that it is.
+//! Applies the plan to an empty database, and checks the result.
 //!
-//! Works on any open connection and never learns which backend runs.
+//! It needs an open connection only, and does not depend on the backend.
+//!
+//! ```text
+//! extensions -> migrations -> verification -> seeds -> expectations
+//! ```
+//!
+//! Each arrow is passed only if the phase before it succeeded. A failed phase undoes nothing: the
+//! caller drops the whole database. A new session begins after the migrations and again after the
+//! seeds, because a session keeps the settings with which it began.
 
-mod advice;
 mod claims;
-mod expect;
+mod dir_entries;
+mod expectation_check;
 mod extensions;
-mod failure;
+mod format;
+mod input_file;
 mod inputs;
 mod layout;
 mod migrate;
+mod provision_report;
+mod refused_statement;
 mod relation;
-mod report;
-mod reversible;
-mod script;
+mod reversal_check;
 mod seed;
 mod server_wide;
+mod sql_script;
+mod statement_help;
 mod target;
 mod verify;
 
@@ -30,28 +41,20 @@ use crate::error::Result;
 use crate::progress::Progress;
 use crate::sql_error;
 
-pub(crate) use extensions::{beyond_rights, needs_superuser};
-pub(crate) use inputs::{InputFile, Inputs};
-pub(crate) use migrate::head;
-pub use report::{MigrationReport, PhaseReport, ProvisionReport, SeedReport};
-pub(crate) use reversible::check_reversible;
-pub use reversible::{ReversibleReport, ReversibleStep};
+pub(crate) use extensions::{extensions_needing_superuser, superuser_required};
+pub(crate) use format::FORMAT;
+pub(crate) use input_file::InputFile;
+pub(crate) use inputs::Inputs;
+pub(crate) use migrate::{latest_version, ledgers};
+pub use provision_report::{MigrationReport, PhaseReport, ProvisionReport, SeedReport};
+pub(crate) use reversal_check::check_reversible;
+pub use reversal_check::{ReversibleReport, ReversibleStep};
 pub(crate) use target::Target;
 
-/// Raised whenever provisioning gives another database for the same inputs.
-pub(crate) const FORMAT: u32 = 10;
-
-/// The SQL of ebbtide's own objects, which every template holds. A template with other ones is another template.
-const OWN_OBJECTS: [&str; 5] = [
-    include_str!("../template/guard.sql"),
-    include_str!("../template/look.sql"),
-    include_str!("../template/reset.sql"),
-    include_str!("../template/restore_estimates.sql"),
-    include_str!("../template/estimates_differ.sql"),
-];
-
-/// Runs every phase in order; a later one never starts before an earlier one has passed. The session that is given, and each
-/// that replaces it, is closed at the end.
+/// Runs every phase in order. A phase starts only after the one before it has succeeded.
+///
+/// It replaces the given session twice (see [`Target::new_session`]). On success the last session
+/// is closed; on failure the caller drops the database, which also ends the session.
 pub(crate) async fn provision(
     mut connection: PgConnection,
     target: Target<'_>,
@@ -62,38 +65,40 @@ pub(crate) async fn provision(
     let mut report = ProvisionReport::default();
     let mut clock = PhaseClock {
         report: &mut report,
-        began: Instant::now(),
+        phase_start: Instant::now(),
     };
 
-    progress.say("installing extensions");
+    progress.set_step("installing extensions");
     let installed = extensions::install(&mut connection, &plan.extensions).await?;
     clock.finish("extensions").extensions = installed;
 
-    progress.say("migrating");
+    progress.set_step("migrating");
     let scripts = inputs.migration_scripts()?;
-    let limit = *plan.provision_timeout.get();
-    let site = migrate::Site {
+    let timeout = *plan.provision_timeout.get();
+    let context = migrate::MigrationContext {
         connection: &mut connection,
         target,
         scripts: &scripts,
-        limit,
+        timeout,
         progress,
     };
-    let applied = migrate::migrate(site, plan, inputs).await?;
+    let applied = migrate::migrate(context, plan, inputs).await?;
     clock.finish("migrations").migrations = applied;
 
-    // What the migrations set for the database holds for its next session.
+    // `ALTER DATABASE .. SET` and `ALTER ROLE .. SET` in a migration apply to new sessions only, so
+    // verification and seeds use a new one.
     connection = target.new_session(connection).await?;
-    progress.say("verifying");
+    progress.set_step("verifying");
     verify::verify(&mut connection, inputs, &scripts).await?;
     clock.finish("verification");
 
-    let seeded = seed::seed(&mut connection, inputs, limit, progress).await?;
+    let seeded = seed::seed(&mut connection, inputs, timeout, progress).await?;
     clock.finish("seeds").seeds = seeded;
 
+    // Seeds may set session or database settings too.
     connection = target.new_session(connection).await?;
-    progress.say("checking what is expected");
-    expect::check(&mut connection, &plan.expect).await?;
+    progress.set_step("checking the expectations");
+    expectation_check::check(&mut connection, &plan.expect).await?;
     let tables = catalog::tables(&mut connection)
         .await
         .map_err(|error| sql_error::failed("reading the tables", error))?;
@@ -103,33 +108,36 @@ pub(crate) async fn provision(
     let report = clock.finish("expectations");
     report.tables = rows
         .keys()
-        .filter(|table| !catalog::is_ledger(table))
+        .filter(|table| !migrate::tools::is_ledger(table))
         .cloned()
         .collect();
     report.rows = rows
         .into_iter()
-        .filter(|(table, _)| !catalog::is_ledger(table))
+        .filter(|(table, _)| !migrate::tools::is_ledger(table))
         .collect();
     let report = std::mem::take(report);
-    // The work is committed.
+    // Everything is committed, so an error while closing changes nothing.
     let _ = connection.close().await;
     Ok(report)
 }
 
+/// Measures the phases and adds each to the report.
 struct PhaseClock<'a> {
     report: &'a mut ProvisionReport,
-    began: Instant,
+    phase_start: Instant,
 }
 
 impl PhaseClock<'_> {
+    /// Ends the current phase under this name, starts the next, and returns the report for more
+    /// entries.
     fn finish(&mut self, name: &str) -> &mut ProvisionReport {
-        let took = self.began.elapsed();
+        let took = self.phase_start.elapsed();
         tracing::debug!(phase = name, ?took, "provisioned");
         self.report.phases.push(PhaseReport {
             name: name.to_owned(),
             milliseconds: took.as_secs_f64() * 1e3,
         });
-        self.began = Instant::now();
+        self.phase_start = Instant::now();
         self.report
     }
 }

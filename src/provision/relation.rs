@@ -1,28 +1,29 @@
-//! Reads the names of relations out of a statement.
+//! Reads the names of relations from the tokens of a statement.
 
 use std::fmt;
 
-use super::script::Statement;
+use super::sql_script::Statement;
 use crate::lexer::{Token, Tokens};
 
 /// Bytes of an identifier that the server keeps: `NAMEDATALEN - 1`
 /// (<https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS>).
-const NAME_BYTES: usize = 63;
+const MAX_IDENTIFIER_BYTES: usize = 63;
 
-pub(super) enum Relation {
+/// The kind of a created relation. Materialized views count as views.
+pub(super) enum RelationKind {
     Table,
     View,
 }
 
-/// Reads a statement from the left.
-pub(super) struct Words<'a>(Tokens<'a>);
+/// Reads a statement token by token, from the left.
+pub(super) struct StatementReader<'a>(Tokens<'a>);
 
-impl<'a> Words<'a> {
+impl<'a> StatementReader<'a> {
     pub(super) fn of(statement: Statement<'a>) -> Self {
         Self(statement.tokens())
     }
 
-    /// Steps over these keywords if they come next, all of them.
+    /// Steps over these keywords if all of them come next. Returns whether it did.
     pub(super) fn accept(&mut self, keywords: &[&str]) -> bool {
         self.step(|ahead| {
             keywords
@@ -31,6 +32,7 @@ impl<'a> Words<'a> {
         })
     }
 
+    /// Steps over this symbol if it comes next. Returns whether it did.
     pub(super) fn symbol(&mut self, symbol: char) -> bool {
         self.step(|ahead| ahead.next() == Some(Token::Symbol(symbol)))
     }
@@ -44,18 +46,18 @@ impl<'a> Words<'a> {
         accepted
     }
 
-    /// The lasting relation that follows `CREATE`; a temporary one is none.
-    pub(super) fn created(&mut self) -> Option<(Relation, Name)> {
+    /// The relation that follows `CREATE`; none for a temporary relation or another object.
+    pub(super) fn created_relation(&mut self) -> Option<(RelationKind, QualifiedName)> {
         self.accept(&["or", "replace"]);
         self.accept(&["unlogged"]);
         let relation = if self.accept(&["table"]) {
-            Relation::Table
+            RelationKind::Table
         } else if ["materialized", "recursive"]
             .iter()
             .any(|kind| self.accept(&[kind, "view"]))
             || self.accept(&["view"])
         {
-            Relation::View
+            RelationKind::View
         } else {
             return None;
         };
@@ -63,8 +65,8 @@ impl<'a> Words<'a> {
         Some((relation, self.name()?))
     }
 
-    /// The tables that a new table is a partition or an heir of.
-    pub(super) fn parents(&mut self) -> Vec<Name> {
+    /// The parents of a new table: of a partition, or of a table that inherits.
+    pub(super) fn parents(&mut self) -> Vec<QualifiedName> {
         if self.accept(&["partition", "of"]) {
             return self.name().into_iter().collect();
         }
@@ -76,7 +78,8 @@ impl<'a> Words<'a> {
         Vec::new()
     }
 
-    pub(super) fn names(&mut self) -> Option<Vec<Name>> {
+    /// A list of names, separated by commas; none if one of them cannot be read.
+    pub(super) fn names(&mut self) -> Option<Vec<QualifiedName>> {
         let mut names = vec![self.name()?];
         while self.symbol(',') {
             names.push(self.name()?);
@@ -84,8 +87,9 @@ impl<'a> Words<'a> {
         Some(names)
     }
 
-    /// A name without its database; none if a dot inside of quotes would make it ambiguous.
-    pub(super) fn name(&mut self) -> Option<Name> {
+    /// A name without its database. None if a part contains a quoted dot: the name is written
+    /// without quotes later, and the dot would make it ambiguous.
+    pub(super) fn name(&mut self) -> Option<QualifiedName> {
         let mut parts = vec![self.identifier()?];
         while self.symbol('.') {
             parts.push(self.identifier()?);
@@ -94,35 +98,38 @@ impl<'a> Words<'a> {
         let schema = parts.pop();
         let ambiguous =
             table.contains('.') || schema.as_ref().is_some_and(|schema| schema.contains('.'));
-        (!ambiguous).then_some(Name { schema, table })
+        (!ambiguous).then_some(QualifiedName { schema, table })
     }
 
+    /// An identifier as the server stores it: folded to lower case unless quoted, and truncated.
     pub(super) fn identifier(&mut self) -> Option<String> {
         let mut identifier = match self.0.next()? {
             Token::Word(word) => word.to_ascii_lowercase(),
             Token::Quoted(name) => name,
             Token::Symbol(_) | Token::Literal(_) => return None,
         };
-        identifier.truncate(identifier.floor_char_boundary(NAME_BYTES));
+        identifier.truncate(identifier.floor_char_boundary(MAX_IDENTIFIER_BYTES));
         Some(identifier)
     }
 }
 
+/// The name of a relation, with its schema if the statement states one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Name {
+pub(super) struct QualifiedName {
     pub(super) schema: Option<String>,
     pub(super) table: String,
 }
 
-impl Name {
-    /// Whether both could mean one table; which schema an unqualified name finds depends on the session.
-    pub(super) fn may_be(&self, other: &Self) -> bool {
+impl QualifiedName {
+    /// Whether both names can mean the same table. The schema of an unqualified name depends on the
+    /// session's search path, so such a name can mean a table of any schema.
+    pub(super) fn may_equal(&self, other: &Self) -> bool {
         self.table == other.table
             && (self.schema.is_none() || other.schema.is_none() || self.schema == other.schema)
     }
 }
 
-impl fmt::Display for Name {
+impl fmt::Display for QualifiedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.schema {
             Some(schema) => write!(f, "{schema}.{}", self.table),

@@ -1,17 +1,24 @@
-//! Which statement of a script touches what belongs to the whole server, read from the text alone.
+//! Finds statements that affect the whole server, and not one database only, from the text alone.
 //!
-//! Roles, tablespaces, other databases and their like are shared by all databases of a server
-//! (<https://www.postgresql.org/docs/current/manage-ag-overview.html>), so a second build would find them there, and other
-//! projects would see them. A statement that is reported by mistake costs a server, and one that is overlooked costs
-//! isolation: in doubt the scan reports. Words that a program puts together at run time cannot be seen.
+//! All databases of a server share its roles, tablespaces and other databases
+//! (<https://www.postgresql.org/docs/current/manage-ag-overview.html>). A second build on the same
+//! server would find the roles of the first, and other projects would see them. So contents with
+//! such a statement get a dedicated server.
+//!
+//! A statement that is reported by mistake costs one more server. A statement that is missed costs
+//! isolation. So the scan reports a statement if in doubt. It cannot find SQL that a program builds
+//! from parts at run time.
+//!
+//! There are two passes. [`may_be_server_wide`] searches the bytes of a file for certain words.
+//! Only if it finds one, [`ServerWide::find`] reads the tokens.
 
 use std::io::Read;
 
-use super::script::Script;
+use super::sql_script::Script;
 use crate::lexer::{Token, Tokens};
 
-/// Characters of a statement that a report shows.
-const SHOWN: usize = 60;
+/// How many characters of a statement a report shows.
+const MAX_STATEMENT_CHARS: usize = 60;
 
 /// Catalogs that all databases of a server share
 /// (<https://www.postgresql.org/docs/current/catalogs-overview.html>).
@@ -29,9 +36,9 @@ const SHARED_CATALOGS: [&str; 11] = [
     "pg_tablespace",
 ];
 
-/// Functions that change something of the whole server
+/// Functions that change a property or an object of the whole server
 /// (<https://www.postgresql.org/docs/current/functions-admin.html>).
-const FUNCTIONS: [&str; 10] = [
+const SERVER_WIDE_FUNCTIONS: [&str; 10] = [
     "pg_copy_logical_replication_slot",
     "pg_copy_physical_replication_slot",
     "pg_create_logical_replication_slot",
@@ -44,70 +51,80 @@ const FUNCTIONS: [&str; 10] = [
     "pg_replication_slot_advance",
 ];
 
-/// A statement that touches what belongs to the whole server.
+/// A statement that affects the whole server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServerWide {
     /// The file and the line, as `file:line`.
     pub(crate) place: String,
-    /// The beginning of the statement.
+    /// The first words of the statement.
     pub(crate) statement: String,
 }
 
 impl ServerWide {
     /// The first such statement of a script.
     pub(super) fn find(script: &Script) -> Option<Self> {
-        let offset = find(script.text(), Place::Script)?;
+        let offset = find_offset(script.text(), CodeKind::Script)?;
         let line = script.position_of_byte(offset).line;
         Some(Self {
             place: format!("{}:{line}", script.name()),
-            statement: beginning(&script.text()[offset..]),
+            statement: first_words(&script.text()[offset..]),
         })
     }
 }
 
-/// Bytes that are read at a time. Seeds may be large.
-const CHUNK: usize = 64 << 10;
-/// Bytes before a word that are looked at, and that are carried over from one chunk to the next.
-const CONTEXT: usize = 256;
+/// How many bytes are read at a time. Seeds may be large.
+const CHUNK_BYTES: usize = 64 << 10;
+/// How many bytes before a word are inspected. So many bytes of each chunk are kept for the next.
+const CONTEXT_BYTES: usize = 256;
 
-/// Whether a text has words that the scan looks for. Every process looks at every file, so this goes over the bytes once,
-/// without keeping them: reading all tokens takes ten times as long.
-pub(super) fn may_touch(mut text: impl Read) -> std::io::Result<bool> {
-    let mut window = Vec::with_capacity(CHUNK + CONTEXT);
+/// Whether a text may contain a statement that affects the whole server.
+///
+/// Every test process inspects every file. So this pass reads the bytes once, in chunks, and keeps
+/// none of them: reading all tokens takes ten times as long. The end of each chunk is inspected
+/// again together with the next one, because a word needs the bytes before it.
+pub(super) fn may_be_server_wide(mut text: impl Read) -> std::io::Result<bool> {
+    let mut window = Vec::with_capacity(CHUNK_BYTES + CONTEXT_BYTES);
     loop {
-        let carried = window.len().saturating_sub(CONTEXT);
+        let carried = window.len().saturating_sub(CONTEXT_BYTES);
         window.drain(..carried);
-        let begin = window.len();
-        if text.by_ref().take(CHUNK as u64).read_to_end(&mut window)? == 0 {
+        let chunk_start = window.len();
+        if text
+            .by_ref()
+            .take(CHUNK_BYTES as u64)
+            .read_to_end(&mut window)?
+            == 0
+        {
             return Ok(false);
         }
-        window[begin..].make_ascii_lowercase();
-        if has_words(&window) {
+        window[chunk_start..].make_ascii_lowercase();
+        if has_candidate_word(&window) {
             return Ok(true);
         }
     }
 }
 
-fn has_words(text: &[u8]) -> bool {
+/// Whether one of the words of a text makes it worth reading its tokens.
+fn has_candidate_word(text: &[u8]) -> bool {
     let mut at = 0;
-    let mut is_inside = false;
+    let mut is_inside_word = false;
     while at < text.len() {
         let byte = text[at];
         let is_letter = byte == b'_' || byte.is_ascii_alphanumeric();
-        if is_letter && !is_inside && may_touch_with_word(text, at) {
+        if is_letter && !is_inside_word && is_candidate_word(text, at) {
             return true;
         }
-        is_inside = is_letter;
+        is_inside_word = is_letter;
         at += 1;
     }
     false
 }
 
-/// Whether the word that starts here is one that the scan looks for, behind what it needs there.
-fn may_touch_with_word(text: &[u8], at: usize) -> bool {
+/// Whether the word at this byte is one that the scan looks for, after the text that such a word
+/// follows. The text is in lower case.
+fn is_candidate_word(text: &[u8], at: usize) -> bool {
     let word = &text[at..];
     let objects: &[&str] = match word[0] {
-        b'p' => return word.starts_with(b"pg_") && names_shared(word),
+        b'p' => return word.starts_with(b"pg_") && starts_with_shared_name(word),
         b'r' => &["role", "revoke"],
         b'u' => &["user"],
         b'g' => &["group", "grant"],
@@ -123,8 +140,9 @@ fn may_touch_with_word(text: &[u8], at: usize) -> bool {
     else {
         return false;
     };
-    let before = text[at.saturating_sub(CONTEXT)..at].trim_ascii_end();
-    // A grant begins a statement, and any other of the words follows a verb. A comment may stand before either.
+    let before = text[at.saturating_sub(CONTEXT_BYTES)..at].trim_ascii_end();
+    // GRANT and REVOKE begin a statement; the other words follow a verb. A comment may precede
+    // both.
     let allowed: &[&str] = match *object {
         "grant" | "revoke" => &[";", "'", "$", "begin", "then", "else", "loop"],
         _ => &["create", "alter", "drop", "reassign", "on"],
@@ -133,7 +151,7 @@ fn may_touch_with_word(text: &[u8], at: usize) -> bool {
         .rsplit(|byte| *byte == b'\n')
         .next()
         .unwrap_or(before);
-    // Also behind data, or behind a command of psql's.
+    // The word may also follow the data of COPY or a psql command, whose lines contain a backslash.
     before.is_empty()
         || before.ends_with(b"*/")
         || line.contains(&b'\\')
@@ -141,39 +159,41 @@ fn may_touch_with_word(text: &[u8], at: usize) -> bool {
         || allowed.iter().any(|end| before.ends_with(end.as_bytes()))
 }
 
-fn names_shared(word: &[u8]) -> bool {
+/// Whether the word begins with the name of a shared catalog or of a server-wide function.
+fn starts_with_shared_name(word: &[u8]) -> bool {
     SHARED_CATALOGS
         .iter()
-        .chain(&FUNCTIONS)
+        .chain(&SERVER_WIDE_FUNCTIONS)
         .any(|name| word.starts_with(name.as_bytes()))
 }
 
-/// Where some SQL stands.
+/// What kind of code a text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum CodeKind {
+    /// A file, as psql would read it.
     Script,
-    /// The body of a function, or a string that a program may execute.
+    /// The body of a function, or a string that may be executed.
     Body,
 }
 
 /// A token and the byte at which it starts.
 type Spanned<'a> = (Token<'a>, usize);
 
-/// The byte at which the first statement of this kind starts.
-fn find(text: &str, place: Place) -> Option<usize> {
+/// The byte at which the first statement starts that affects the whole server.
+fn find_offset(text: &str, kind: CodeKind) -> Option<usize> {
     let mut tokens = Tokens::new(text);
     let mut statement: Vec<Spanned<'_>> = Vec::new();
     while let Some(token) = tokens.next() {
-        if token == Token::Symbol('\\') && statement.is_empty() && place == Place::Script {
-            // One of psql's own commands, which ends with its line.
+        if token == Token::Symbol('\\') && statement.is_empty() && kind == CodeKind::Script {
+            // A psql command, which ends with its line.
             tokens.end += text[tokens.end..]
                 .find('\n')
                 .unwrap_or(text.len() - tokens.end);
         } else if token == Token::Symbol(';') {
-            if let Some(offset) = in_statement(&statement, place) {
+            if let Some(offset) = find_in_statement(&statement, kind) {
                 return Some(offset);
             }
-            if reads_data(&statement) {
+            if starts_copy_data(&statement) {
                 tokens.end += text[tokens.end..]
                     .find("\n\\.")
                     .map_or(0, |at| at + "\n\\.".len());
@@ -183,17 +203,18 @@ fn find(text: &str, place: Place) -> Option<usize> {
             statement.push((token, tokens.start));
         }
     }
-    in_statement(&statement, place)
+    find_in_statement(&statement, kind)
 }
 
-/// Whether the lines that follow are data: `COPY ... FROM stdin`, as `pg_dump` writes it.
-fn reads_data(statement: &[Spanned<'_>]) -> bool {
+/// Whether data follows the statement: `COPY ... FROM stdin`, as `pg_dump` writes it.
+fn starts_copy_data(statement: &[Spanned<'_>]) -> bool {
     let is_pair = |pair: &[Spanned<'_>]| pair[0].0.is_word("from") && pair[1].0.is_word("stdin");
-    is(statement, 0, &["copy"]) && statement.windows(2).any(is_pair)
+    is_word_at(statement, 0, &["copy"]) && statement.windows(2).any(is_pair)
 }
 
-fn in_statement(statement: &[Spanned<'_>], place: Place) -> Option<usize> {
-    let runs_strings = place == Place::Body || may_run_strings(statement);
+/// The byte in a statement, or in a string that it may execute, at which such a statement starts.
+fn find_in_statement(statement: &[Spanned<'_>], kind: CodeKind) -> Option<usize> {
+    let runs_strings = kind == CodeKind::Body || may_run_strings(statement);
     let mut starts = true;
     for (at, (token, offset)) in statement.iter().enumerate() {
         let is_call = || {
@@ -201,41 +222,49 @@ fn in_statement(statement: &[Spanned<'_>], place: Place) -> Option<usize> {
                 .get(at + 1)
                 .is_some_and(|(next, _)| *next == Token::Symbol('('))
         };
-        if starts && touches(&statement[at..]) || is(statement, at, &FUNCTIONS) && is_call() {
+        if starts && is_server_wide(&statement[at..])
+            || is_word_at(statement, at, &SERVER_WIDE_FUNCTIONS) && is_call()
+        {
             return Some(*offset);
         }
         if let Token::Literal(literal) = token
             && runs_strings
-            && let Some((open, body)) = content(literal)
-            && let Some(inner) = find(body, Place::Body)
+            && let Some((open, body)) = literal_content(literal)
+            && let Some(inner) = find_offset(body, CodeKind::Body)
         {
             return Some(offset + open + inner);
         }
-        // Keywords of PL/pgSQL after which a statement begins.
-        starts = place == Place::Body && is(statement, at, &["begin", "then", "else", "loop"]);
+        // In PL/pgSQL, a statement begins after these keywords.
+        starts =
+            kind == CodeKind::Body && is_word_at(statement, at, &["begin", "then", "else", "loop"]);
     }
     None
 }
 
-/// Whether this may execute what stands in its strings.
+/// Whether the statement may execute the content of its strings.
 fn may_run_strings(statement: &[Spanned<'_>]) -> bool {
-    let kind = if is(statement, 1, &["or"]) { 3 } else { 1 };
-    is(
+    let kind = if is_word_at(statement, 1, &["or"]) {
+        3
+    } else {
+        1
+    };
+    is_word_at(
         statement,
         0,
         &["do", "select", "with", "call", "execute", "prepare"],
-    ) || is(statement, 0, &["create"]) && is(statement, kind, &["function", "procedure"])
+    ) || is_word_at(statement, 0, &["create"])
+        && is_word_at(statement, kind, &["function", "procedure"])
 }
 
-/// What stands between the quotes of a string, and the byte at which it starts.
-fn content(literal: &str) -> Option<(usize, &str)> {
+/// The text between the quotes of a string, and the byte at which that text starts.
+fn literal_content(literal: &str) -> Option<(usize, &str)> {
     let (open, close) = if let Some(tagged) = literal.strip_prefix('$') {
         let tag = tagged.find('$')? + 2;
         (tag, tag)
     } else {
         (literal.find('\'')? + 1, 1)
     };
-    // A quote that never ends takes the rest of the text.
+    // An open quote includes the rest of the text.
     Some((
         open,
         literal
@@ -244,28 +273,30 @@ fn content(literal: &str) -> Option<(usize, &str)> {
     ))
 }
 
-/// Whether one of these keywords stands there.
-fn is(statement: &[Spanned<'_>], at: usize, keywords: &[&str]) -> bool {
+/// Whether the token at this index is one of these words.
+fn is_word_at(statement: &[Spanned<'_>], at: usize, keywords: &[&str]) -> bool {
     statement
         .get(at)
         .is_some_and(|(token, _)| keywords.iter().any(|keyword| token.is_word(keyword)))
 }
 
-/// Whether a statement that begins here touches the server. It ends with the tokens, or goes on in a string's parts.
-fn touches(statement: &[Spanned<'_>]) -> bool {
-    let word = |at: usize, keywords: &[&str]| is(statement, at, keywords);
-    let makes = word(0, &["create", "alter", "drop"]);
-    if makes && (word(1, &["role", "group"]) || word(1, &["user"]) && !word(2, &["mapping"])) {
-        // Settings of a role in one database belong to that database.
-        let of_one =
+/// Whether the statement at these tokens affects the whole server. The tokens may end before the
+/// statement does: a program may append further strings to it.
+fn is_server_wide(statement: &[Spanned<'_>]) -> bool {
+    let word = |at: usize, keywords: &[&str]| is_word_at(statement, at, keywords);
+    let is_ddl = word(0, &["create", "alter", "drop"]);
+    if is_ddl && (word(1, &["role", "group"]) || word(1, &["user"]) && !word(2, &["mapping"])) {
+        // ALTER ROLE .. IN DATABASE changes settings of that database only.
+        let in_database =
             (2..statement.len()).find(|at| word(*at, &["in"]) && word(at + 1, &["database"]));
-        return !word(0, &["alter"]) || of_one.is_none_or(|at| is_fixed(statement, at + 2));
+        return !word(0, &["alter"])
+            || in_database.is_none_or(|at| is_literal_name(statement, at + 2));
     }
-    if makes && word(1, &["database"]) {
-        return !word(0, &["alter"]) || is_fixed(statement, 2);
+    if is_ddl && word(1, &["database"]) {
+        return !word(0, &["alter"]) || is_literal_name(statement, 2);
     }
     if word(0, &["grant", "revoke"]) {
-        return grants(statement);
+        return grants_server_wide(statement);
     }
     if word(0, &["comment"]) && word(1, &["on"]) {
         return is_shared_object(statement, 2);
@@ -276,53 +307,56 @@ fn touches(statement: &[Spanned<'_>]) -> bool {
     if word(0, &["insert", "update", "delete", "merge"]) {
         return (1..statement.len()).any(|at| word(at, &SHARED_CATALOGS));
     }
-    makes && word(1, &["tablespace"])
+    is_ddl && word(1, &["tablespace"])
         || word(0, &["create"]) && word(1, &["subscription"]) && !is_unconnected(statement)
         || word(0, &["alter"]) && word(1, &["system"])
         || word(0, &["reassign", "drop"]) && word(1, &["owned"])
 }
 
-/// Whether a grant is a role's membership, or one on an object of the whole server.
-fn grants(statement: &[Spanned<'_>]) -> bool {
-    let Some(on) = (1..statement.len()).find(|at| is(statement, *at, &["on"])) else {
-        return (1..statement.len()).any(|at| is(statement, at, &["to", "from"]));
+/// Whether a GRANT or REVOKE is about the membership of a role, or about an object of the whole
+/// server.
+fn grants_server_wide(statement: &[Spanned<'_>]) -> bool {
+    let Some(on) = (1..statement.len()).find(|at| is_word_at(statement, *at, &["on"])) else {
+        return (1..statement.len()).any(|at| is_word_at(statement, at, &["to", "from"]));
     };
-    is(statement, on + 1, &["parameter", "tablespace"])
-        || is(statement, on + 1, &["database"]) && is_fixed(statement, on + 2)
+    is_word_at(statement, on + 1, &["parameter", "tablespace"])
+        || is_word_at(statement, on + 1, &["database"]) && is_literal_name(statement, on + 2)
 }
 
+/// Whether the words at this index name a role, a tablespace or another database.
 fn is_shared_object(statement: &[Spanned<'_>], at: usize) -> bool {
-    is(statement, at, &["role", "tablespace"])
-        || is(statement, at, &["database"]) && is_fixed(statement, at + 1)
+    is_word_at(statement, at, &["role", "tablespace"])
+        || is_word_at(statement, at, &["database"]) && is_literal_name(statement, at + 1)
 }
 
-/// Whether a subscription says `connect = false`. It belongs to its database alone then; any other makes a slot on another
-/// server, and occupies workers of this one
+/// Whether a subscription has `connect = false`. Such a subscription affects its database only. Any
+/// other creates a replication slot on another server, and occupies workers of this one
 /// (<https://www.postgresql.org/docs/current/sql-createsubscription.html>).
 fn is_unconnected(statement: &[Spanned<'_>]) -> bool {
     (2..statement.len()).any(|at| {
-        is(statement, at, &["connect"])
+        is_word_at(statement, at, &["connect"])
             && statement
                 .get(at + 1)
                 .is_some_and(|(token, _)| *token == Token::Symbol('='))
-            && is(statement, at + 2, &["false", "off"])
+            && is_word_at(statement, at + 2, &["false", "off"])
     })
 }
 
-/// Whether a database is named by a fixed name. The database that is being built has another name each time, so a fixed
-/// one is another database; a place for a name, as in `format('alter database %I', current_database())`, is taken for it.
-fn is_fixed(statement: &[Spanned<'_>], at: usize) -> bool {
+/// Whether a database is named literally. The database that is being built has a different name
+/// each time, so a literal name means another database. A placeholder means the database that is
+/// being built, as in `format('alter database %I', current_database())`.
+fn is_literal_name(statement: &[Spanned<'_>], at: usize) -> bool {
     matches!(
         statement.get(at),
         Some((Token::Word(_) | Token::Quoted(_), _))
     )
 }
 
-/// The first words of a statement, in one line.
-fn beginning(text: &str) -> String {
+/// The first words of a statement, on one line.
+fn first_words(text: &str) -> String {
     let end = text.find(';').unwrap_or(text.len());
     let mut line = text[..end].split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((cut, _)) = line.char_indices().nth(SHOWN) {
+    if let Some((cut, _)) = line.char_indices().nth(MAX_STATEMENT_CHARS) {
         line.truncate(cut);
         line.push_str("..");
     }
@@ -336,10 +370,16 @@ mod tests {
     #[track_caller]
     fn found(text: &str) -> Option<(usize, String)> {
         let found = ServerWide::find(&Script::new("x.sql", text))?;
-        // However the file is read, it is not passed over.
-        assert!(may_touch(text.as_bytes()).expect("it reads"), "{text}");
-        let padded = format!("{}\n;{text}", "-- x\n".repeat((CHUNK - 10) / 5));
-        assert!(may_touch(padded.as_bytes()).expect("it reads"), "{text}");
+        // The first pass must not miss it, also across the border of two chunks.
+        assert!(
+            may_be_server_wide(text.as_bytes()).expect("it reads"),
+            "{text}"
+        );
+        let padded = format!("{}\n;{text}", "-- x\n".repeat((CHUNK_BYTES - 10) / 5));
+        assert!(
+            may_be_server_wide(padded.as_bytes()).expect("it reads"),
+            "{text}"
+        );
         let line = found
             .place
             .strip_prefix("x.sql:")
@@ -350,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn what_touches_the_server_is_found() {
+    fn statements_that_affect_the_whole_server_are_found() {
         for text in [
             "create role app",
             "CREATE /* a */ USER \"App\" login",
@@ -386,7 +426,8 @@ mod tests {
             "do $$ begin execute format('create user %I', 'app'); end $$",
             "do 'begin drop role app; end'",
             "\\restrict x\ngrant a to b",
-            "create or replace function f() returns void language plpgsql as $f$ begin loop grant a to b; end loop; end $f$",
+            "create or replace function f() returns void language plpgsql as $f$ begin loop grant \
+             a to b; end loop; end $f$",
             "select dblink_exec('dbname=postgres', 'alter system reset all')",
         ] {
             assert!(found(text).is_some(), "{text}");
@@ -394,16 +435,21 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_one_database_is_left_alone() {
+    fn statements_that_affect_one_database_are_not_reported() {
         for text in [
-            "create table role (id int); alter table t drop role; alter table t alter role type text",
+            "create table role (id int); alter table t drop role; alter table t alter role type \
+             text",
             "alter table t add a int, drop role",
             "create user mapping for app server s; drop user mapping for app server s",
-            "grant select (a, b), insert on t to app; revoke all on all tables in schema s from public",
+            "grant select (a, b), insert on t to app; revoke all on all tables in schema s from \
+             public",
             "grant usage on schema s to app",
-            "do $$ begin execute format('alter database %I set search_path = app', current_database()); end $$",
-            "do $$ begin execute 'comment on database ' || quote_ident(current_database()) || ' is null'; end $$",
-            "do $$ begin execute format('alter role %I in database %I set a.b = 1', current_user, current_database()); end $$",
+            "do $$ begin execute format('alter database %I set search_path = app', \
+             current_database()); end $$",
+            "do $$ begin execute 'comment on database ' || quote_ident(current_database()) || ' is \
+             null'; end $$",
+            "do $$ begin execute format('alter role %I in database %I set a.b = 1', current_user, \
+             current_database()); end $$",
             "comment on table t is 'create role app'",
             "insert into notes values ('create role app'), ($$drop role app$$)",
             "-- create role app\n/* create role app; */ select 1",
@@ -411,8 +457,10 @@ mod tests {
             "select * from pg_roles; select count(*) from pg_database",
             "alter default privileges grant select on tables to app",
             "create publication p for all tables; create schema s authorization app",
-            "create subscription s connection 'x' publication p with (connect = false, slot_name = none)",
-            "alter subscription s set (binary = true); drop subscription s; comment on subscription s is 'x'",
+            "create subscription s connection 'x' publication p with (connect = false, slot_name = \
+             none)",
+            "alter subscription s set (binary = true); drop subscription s; comment on \
+             subscription s is 'x'",
             "alter table t owner to app",
             "copy t from stdin;\ncreate role app; don't\n\\.\nselect 1",
             "\\restrict create role app;\nselect 1",
@@ -423,13 +471,14 @@ mod tests {
     }
 
     #[test]
-    fn data_with_such_words_is_passed_over() {
-        let text = "insert into users (role, note) values ('user', 'they grant a role on demand; system group');\n";
-        assert!(!may_touch(text.repeat(5000).as_bytes()).expect("it reads"));
+    fn the_first_pass_ignores_such_words_in_data() {
+        let text = "insert into users (role, note) values ('user', 'they grant a role on demand; \
+             system group');\n";
+        assert!(!may_be_server_wide(text.repeat(5000).as_bytes()).expect("it reads"));
     }
 
     #[test]
-    fn a_report_names_the_line_and_the_statement() {
+    fn a_report_has_the_line_and_the_first_words_of_the_statement() {
         assert_eq!(
             found("select 1;\n\ncreate  role\n app;"),
             Some((3, "create role app".to_owned()))
@@ -448,7 +497,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_ends_early_is_read_to_its_end() {
+    fn an_incomplete_text_is_read_to_its_end() {
         for text in [
             "do $$ begin create role app",
             "do $$",
@@ -458,7 +507,7 @@ mod tests {
             "copy t from stdin;",
             "do U&'",
         ] {
-            // What counts is that it returns.
+            // The result does not matter: it must return without a panic.
             drop(found(text));
         }
         assert!(found("do $$ begin create role app; ").is_some());

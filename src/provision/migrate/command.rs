@@ -1,95 +1,115 @@
-//! A program of the user's, such as Alembic.
+//! Migrations by the user's program, such as Alembic.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::Site;
+use super::context::MigrationContext;
+use super::tools::ledgers;
 use crate::catalog::LedgerClaim;
 use crate::config::{MigrationCommand, Plan};
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::{self, Attached, CommandSpec};
-use crate::provision::report::MigrationReport;
+use crate::provision::provision_report::MigrationReport;
 use crate::provision::target;
 use crate::scarcity::Scarcity;
 use crate::sql_error;
 
-/// Lines of its output that an error shows.
-const SHOWN: usize = 40;
+/// How many lines of the command's output an error shows.
+const MAX_OUTPUT_LINES: usize = 40;
 
-/// Runs the command to its end.
+/// Runs the command, and waits until it ends or `provision.timeout` is over.
+///
+/// The server's activity is read before the command is ended: afterwards the command's sessions are
+/// gone, and the error could not name the statement that the server was executing.
 pub(super) async fn migrate(
-    site: &mut Site<'_>,
+    context: &mut MigrationContext<'_>,
     plan: &Plan,
-    said: &MigrationCommand,
+    command: &MigrationCommand,
 ) -> Result<Vec<MigrationReport>> {
-    let shown = said.shown();
-    site.progress.say(&format!("migrating: {shown}"));
+    let command_line = command.redacted();
+    context
+        .progress
+        .set_step(&format!("migrating: {command_line}"));
     let began = Instant::now();
-    let mut running = start(site, plan, said)?;
-    let end = tokio::time::timeout(site.limit, running.ended()).await;
-    let (conn, dir) = (site.target.conn, dir(plan, said).display());
+    let mut running = start(context, plan, command)?;
+    let end = tokio::time::timeout(context.timeout, running.ended()).await;
+    let (conn, dir) = (context.target.conn, dir(plan, command).display());
     match end {
         Ok(Ok(())) => {}
-        Ok(Err(how)) => {
-            let told = format!(
+        Ok(Err(status)) => {
+            let where_it_ran = format!(
                 "it ran in {dir}, with the database's URL in {}",
-                said.url_variable
+                command.url_variable
             );
-            return Err(Error::new(ErrorKind::Migration, format!("the command {shown} failed: {how}"))
-                .with_evidence("its output", output(&mut running, conn).await)
-                .with_help(format!(
-                    "mend what it says and run the tests again; {told}; nothing of this database was kept"
-                )));
+            return Err(Error::new(
+                ErrorKind::Migration,
+                format!("the command {command_line} failed: {status}"),
+            )
+            .with_evidence("its output", output(&mut running, conn).await)
+            .with_help(format!(
+                "correct what its output reports and run the tests again; {where_it_ran}; \
+                 nothing of this database was kept"
+            )));
         }
         Err(_) => {
-            let executing = target::seen(site.connection).await;
+            let executing = target::executing_statements(context.connection).await;
             running.end();
             return Err(Error::new(
                 ErrorKind::Timeout,
-                format!("the command {shown} is not done after {:?}", site.limit),
+                format!(
+                    "the command {command_line} did not finish within {:?}",
+                    context.timeout
+                ),
             )
             .with_evidence("the server was executing", executing)
             .with_evidence("its output", output(&mut running, conn).await)
             .with_help(
-                "raise provision.timeout or EBBTIDE_PROVISION_TIMEOUT, or look for what the command waits for",
+                "raise provision.timeout or EBBTIDE_PROVISION_TIMEOUT, or find out what the \
+                 command waits for",
             ));
         }
     }
-    applied(site, &shown, began.elapsed()).await
+    report_from_ledger(context, &command_line, began.elapsed()).await
 }
 
-/// What a source of which we know only the outcome has done, in the words of the ledger that it left.
-pub(super) async fn applied(
-    site: &mut Site<'_>,
-    shown: &str,
+/// The report for a command or a function: their migrations are unknown, so it takes the latest
+/// version from the ledger that they wrote.
+pub(super) async fn report_from_ledger(
+    context: &mut MigrationContext<'_>,
+    description: &str,
     took: Duration,
 ) -> Result<Vec<MigrationReport>> {
-    let claim = LedgerClaim::read(site.connection).await;
+    let claim = LedgerClaim::read(context.connection, &ledgers()).await;
     let claim = claim.map_err(|error| sql_error::failed("reading the migration ledger", error))?;
     Ok(vec![MigrationReport {
         version: claim.and_then(|claim| claim.latest).unwrap_or_default(),
-        description: shown.to_owned(),
+        description: description.to_owned(),
         milliseconds: took.as_secs_f64() * 1e3,
     }])
 }
 
-fn dir<'a>(plan: &'a Plan, said: &'a MigrationCommand) -> &'a Path {
-    said.directory.as_deref().unwrap_or(&plan.package_root)
+/// The directory in which the command runs.
+fn dir<'a>(plan: &'a Plan, command: &'a MigrationCommand) -> &'a Path {
+    command.directory.as_deref().unwrap_or(&plan.package_root)
 }
 
-fn start(site: &Site<'_>, plan: &Plan, said: &MigrationCommand) -> Result<Attached> {
-    let dir = dir(plan, said);
-    let (name, arguments) = said
+fn start(
+    context: &MigrationContext<'_>,
+    plan: &Plan,
+    command: &MigrationCommand,
+) -> Result<Attached> {
+    let dir = dir(plan, command);
+    let (name, arguments) = command
         .command
         .split_first()
         .expect("a plan's command has a program");
     let Some(program) = process::find_program(name, dir, &plan.path) else {
-        return Err(missing(name, dir, plan));
+        return Err(program_not_found(name, dir, plan));
     };
-    let (conn, database) = (site.target.conn, site.target.database);
+    let (conn, database) = (context.target.conn, context.target.database);
     let mut variables = conn.variables(database);
     let url = conn.program_url(database);
-    variables.push((said.url_variable.as_str(), Some(url)));
+    variables.push((command.url_variable.as_str(), Some(url)));
     let spec = CommandSpec {
         program: &program,
         arguments,
@@ -101,34 +121,35 @@ fn start(site: &Site<'_>, plan: &Plan, said: &MigrationCommand) -> Result<Attach
             Scarcity::of_start(&error).map_or("a shell (sh) must be in PATH", Scarcity::help);
         Error::new(
             ErrorKind::Io,
-            format!("the command {} could not be started", said.shown()),
+            format!("the command {} could not be started", command.redacted()),
         )
         .with_source(error)
         .with_help(help)
     })
 }
 
-fn missing(name: &str, dir: &Path, plan: &Plan) -> Error {
-    let message = format!("the migrations' command {name} is not there");
+fn program_not_found(name: &str, dir: &Path, plan: &Plan) -> Error {
+    let message =
+        format!("the program of the migration command must exist, but {name} was not found");
     let error = Error::new(ErrorKind::MigrationSource, message);
     if name.contains('/') {
         return error.with_help(format!(
-            "create {}, as a file that can be run, or correct the path",
+            "create {} as an executable file, or correct the path",
             dir.join(name).display()
         ));
     }
-    let places: Vec<String> = std::env::split_paths(plan.path.get())
-        .map(|place| place.display().to_string())
+    let searched: Vec<String> = std::env::split_paths(plan.path.get())
+        .map(|dir| dir.display().to_string())
         .collect();
     error
-        .with_evidence("searched", places.join("\n"))
+        .with_evidence("searched", searched.join("\n"))
         .with_help(format!(
             "install {name}, or write the path to it, as in command = [\".venv/bin/{name}\", ...]"
         ))
 }
 
-/// The end of what the command wrote, without the password that it was given.
+/// The last lines of the command's output, without the password that ebbtide passed to the command.
 async fn output(running: &mut Attached, conn: &crate::conn::ConnParams) -> String {
-    let tail = process::last_lines(&running.output().await, SHOWN);
+    let tail = process::last_lines(&running.output().await, MAX_OUTPUT_LINES);
     conn.without_password(&tail)
 }

@@ -1,89 +1,144 @@
-//! diesel's migrations, with the ledger that diesel itself would write.
+//! diesel migrations, with the ledger that diesel itself would write.
 
-use std::path::Path;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::of_sqlx::two_of_one_version;
-use super::step::{Record, Step, Transaction, Way};
-use super::{Ledger, Site, Written};
+use super::context::MigrationContext;
+use super::expected_ledger::{ExpectedLedger, LedgerRow};
+use super::step::{Direction, LedgerWrite, Step, Transaction};
+use super::tool::{DirectoryTool, Tool, duplicate_version};
+use crate::catalog::LedgerLayout;
+use crate::config::Layout;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::Literal;
-use crate::provision::inputs::{InputFile, Inputs};
-use crate::provision::report::MigrationReport;
-use crate::provision::script::Script;
+use crate::provision::dir_entries::entries;
+use crate::provision::input_file::InputFile;
+use crate::provision::inputs::Inputs;
+use crate::provision::provision_report::MigrationReport;
+use crate::provision::sql_script::Script;
 
 const TABLE: &str = "__diesel_schema_migrations";
 
-/// A migration as diesel sees it: a directory.
-struct Found<'a> {
+pub(super) static TOOL: Tool = Tool {
+    ledger: Some(LedgerLayout {
+        table: TABLE,
+        latest: "max(version)",
+        counts: "true",
+        dirty: None,
+    }),
+    ledger_label: None,
+    directory: Some(DirectoryTool {
+        layout: Layout::Diesel,
+        label: "diesel directories",
+        naming: "diesel migrations are directories named VERSION_name with a file up.sql",
+        naming_clause: "diesel migrations are directories with up.sql",
+        fingerprint_part: Some("layout diesel"),
+        is_migration,
+        list,
+        migrate: |context, inputs| Box::pin(migrate(context, inputs)),
+        verify: Some(|connection, inputs, scripts| {
+            Box::pin(async move { ledger(inputs, scripts)?.verify(connection).await })
+        }),
+        latest: None,
+        reversals: None,
+    }),
+};
+
+/// A migration of diesel: a directory.
+struct DieselMigration<'a> {
     version: String,
     name: &'a str,
     script: &'a Script,
     transaction: Transaction,
 }
 
-/// `metadata.toml`. Where it is there and does not say, diesel reads it as no.
+/// `metadata.toml`. Without the file, diesel runs a migration in a transaction. With the file, a
+/// missing key means `false`.
 #[derive(Default, Deserialize)]
 struct Metadata {
     #[serde(default)]
     run_in_transaction: bool,
 }
 
-/// Applies every migration in the order of the versions, as diesel compares them.
-pub(super) async fn migrate(site: &mut Site<'_>, inputs: &Inputs) -> Result<Vec<MigrationReport>> {
-    site.run(
-        "create table if not exists __diesel_schema_migrations (version varchar(50) primary key not null, \
-         run_on timestamp not null default current_timestamp)",
-    )
-    .await?;
-    let found = find(inputs, site.scripts)?;
-    let steps: Vec<Step<'_>> = found.iter().map(step).collect();
-    site.apply_all(&steps).await
+fn is_migration(path: &Path) -> bool {
+    path.join("up.sql").is_file()
 }
 
-/// What diesel's table must hold.
-pub(super) fn ledger(inputs: &Inputs, scripts: &[Script]) -> Result<Ledger> {
-    let row = |found: Found<'_>| Written {
-        version: found.version,
+/// The file `up.sql` of every migration, each followed by its `metadata.toml` if there is one.
+fn list(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for migration in entries(dir)?.into_iter().filter(|path| is_migration(path)) {
+        paths.push(migration.join("up.sql"));
+        paths.extend(Some(migration.join("metadata.toml")).filter(|path| path.is_file()));
+    }
+    Ok(paths)
+}
+
+/// Applies every migration in the order of the versions. diesel compares them as text.
+async fn migrate(
+    context: &mut MigrationContext<'_>,
+    inputs: &Inputs,
+) -> Result<Vec<MigrationReport>> {
+    context
+        .run(
+            "create table if not exists __diesel_schema_migrations \
+             (version varchar(50) primary key not null, \
+             run_on timestamp not null default current_timestamp)",
+        )
+        .await?;
+    let migrations = find(inputs, context.scripts)?;
+    let steps: Vec<Step<'_>> = migrations.iter().map(step).collect();
+    context.apply_all(&steps).await
+}
+
+/// The rows that diesel's table must hold.
+fn ledger(inputs: &Inputs, scripts: &[Script]) -> Result<ExpectedLedger> {
+    let row = |migration: DieselMigration<'_>| LedgerRow {
+        version: migration.version,
         checksum: None,
     };
     let rows = find(inputs, scripts)?.into_iter().map(row).collect();
-    Ok(Ledger {
+    Ok(ExpectedLedger {
         table: TABLE,
         select: "select version, null::text from __diesel_schema_migrations",
         rows,
     })
 }
 
-fn step<'a>(found: &Found<'a>) -> Step<'a> {
+fn step<'a>(migration: &DieselMigration<'a>) -> Step<'a> {
     let sql = format!(
         "insert into {TABLE} (version) values ({})",
-        Literal(&found.version)
+        Literal(&migration.version)
     );
     Step {
-        way: Way::Up,
-        version: found.version.clone(),
-        description: found
+        direction: Direction::Up,
+        version: migration.version.clone(),
+        description: migration
             .name
             .split_once('_')
-            .map_or(found.name, |(_, name)| name)
+            .map_or(migration.name, |(_, name)| name)
             .replace('_', " "),
-        script: Some(found.script),
-        text: found.script.text(),
-        transaction: found.transaction,
-        record: Record::Statement { ledger: TABLE, sql },
+        script: Some(migration.script),
+        text: Cow::Borrowed(migration.script.text()),
+        transaction: migration.transaction,
+        ledger_write: LedgerWrite::Statement { ledger: TABLE, sql },
     }
 }
 
-fn find<'a>(inputs: &'a Inputs, scripts: &'a [Script]) -> Result<Vec<Found<'a>>> {
+/// The migrations, sorted by version.
+///
+/// # Errors
+/// Two migrations have the same version, or a `metadata.toml` cannot be parsed.
+fn find<'a>(inputs: &'a Inputs, scripts: &'a [Script]) -> Result<Vec<DieselMigration<'a>>> {
     let mut found = Vec::new();
     for script in scripts {
-        let of_script = |file: &&InputFile| file.shown == script.name();
+        let is_file_of_script = |file: &&InputFile| file.display_path == script.name();
         let Some(dir) = inputs
             .migrations
             .iter()
-            .find(of_script)
+            .find(is_file_of_script)
             .and_then(|file| file.path.parent())
         else {
             continue;
@@ -92,13 +147,14 @@ fn find<'a>(inputs: &'a Inputs, scripts: &'a [Script]) -> Result<Vec<Found<'a>>>
             .file_name()
             .and_then(|name| name.to_str())
             .unwrap_or_default();
-        // diesel leaves dashes out: <https://docs.rs/diesel_migrations/latest/diesel_migrations/>.
+        // diesel removes the dashes from a version:
+        // <https://docs.rs/diesel_migrations/latest/diesel_migrations/>.
         let version = name.split('_').next().unwrap_or_default().replace('-', "");
         let metadata = inputs
             .migrations
             .iter()
             .find(|file| *file.path == dir.join("metadata.toml"));
-        found.push(Found {
+        found.push(DieselMigration {
             version,
             name,
             script,
@@ -110,7 +166,7 @@ fn find<'a>(inputs: &'a Inputs, scripts: &'a [Script]) -> Result<Vec<Found<'a>>>
         .array_windows()
         .find(|[one, other]| one.version == other.version)
     {
-        return Err(two_of_one_version(
+        return Err(duplicate_version(
             &one.version,
             one.script.name(),
             other.script.name(),
@@ -123,17 +179,19 @@ fn transaction(metadata: Option<&InputFile>) -> Result<Transaction> {
     let Some(file) = metadata else {
         return Ok(Transaction::Own);
     };
-    let said: Metadata =
+    let metadata: Metadata =
         toml::from_str(&file.text(ErrorKind::MigrationSource)?).map_err(|error| {
-            let shown = Path::new(&file.shown).display();
+            let path = Path::new(&file.display_path).display();
             Error::new(
                 ErrorKind::MigrationSource,
-                format!("{shown} is not as diesel writes it"),
+                format!(
+                    "{path} must be TOML with a boolean run_in_transaction, as diesel reads it"
+                ),
             )
             .with_source(error)
-            .with_help("it holds one line: run_in_transaction = false")
+            .with_help("write one line: run_in_transaction = false")
         })?;
-    Ok(if said.run_in_transaction {
+    Ok(if metadata.run_in_transaction {
         Transaction::Own
     } else {
         Transaction::None

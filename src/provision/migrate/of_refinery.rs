@@ -1,142 +1,233 @@
-//! refinery's migrations, with the ledger that refinery itself would write.
+//! refinery migrations, with the ledger that refinery itself would write.
 
+use std::borrow::Cow;
 use std::hash::{Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
 
 use siphasher::sip::SipHasher13;
 use sqlx::AssertSqlSafe;
 
-use super::of_sqlx::two_of_one_version;
-use super::step::{Record, Step, Transaction, Way, ledger_refused};
-use super::{Ledger, Site, Written};
+use super::context::MigrationContext;
+use super::expected_ledger::{ExpectedLedger, LedgerRow};
+use super::step::{Direction, LedgerWrite, Step, Transaction, ledger_refused};
+use super::tool::{DirectoryTool, Tool, duplicate_version};
+use crate::catalog::LedgerLayout;
+use crate::config::Layout;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::Literal;
+use crate::provision::dir_entries::{files_below, name_of};
 use crate::provision::inputs::Inputs;
-use crate::provision::layout::refinery_version;
-use crate::provision::report::MigrationReport;
-use crate::provision::script::Script;
+use crate::provision::provision_report::MigrationReport;
+use crate::provision::sql_script::Script;
 
 const TABLE: &str = "refinery_schema_history";
 
-/// A migration as refinery sees it: <https://docs.rs/refinery-core/latest/refinery_core/struct.Migration.html>.
-struct Found<'a> {
+pub(super) static TOOL: Tool = Tool {
+    ledger: Some(LedgerLayout {
+        table: TABLE,
+        latest: "max(version)",
+        counts: "true",
+        dirty: None,
+    }),
+    ledger_label: None,
+    directory: Some(DirectoryTool {
+        layout: Layout::Refinery,
+        label: "named like refinery",
+        naming: "refinery migrations are named V1__name.sql or U1__name.sql",
+        naming_clause: "refinery migrations V1__name.sql",
+        fingerprint_part: Some("layout refinery"),
+        is_migration: |path| path.is_file() && is_refinery(name_of(path)),
+        list,
+        migrate: |context, inputs| Box::pin(migrate(context, inputs)),
+        verify: Some(|connection, inputs, scripts| {
+            Box::pin(async move { ledger(inputs, scripts)?.verify(connection).await })
+        }),
+        latest: None,
+        reversals: None,
+    }),
+};
+
+/// A migration of refinery:
+/// <https://docs.rs/refinery-core/latest/refinery_core/struct.Migration.html>.
+struct RefineryMigration<'a> {
     version: i64,
     name: String,
     checksum: u64,
     script: &'a Script,
 }
 
-/// Applies every migration in the order of the versions, each in a transaction together with its row.
-pub(super) async fn migrate(site: &mut Site<'_>, inputs: &Inputs) -> Result<Vec<MigrationReport>> {
-    let found = find(inputs, site.scripts)?;
-    let column = if is_wide(&found) { "int8" } else { "int4" };
-    let create = format!(
-        "create table if not exists {TABLE} (version {column} primary key, name varchar(255), applied_on varchar(255), \
-         checksum varchar(255))"
-    );
-    let created = sqlx::raw_sql(AssertSqlSafe(create))
-        .execute(&mut *site.connection)
-        .await;
-    created.map_err(|error| ledger_refused(TABLE, error))?;
-    let steps: Vec<Step<'_>> = found.iter().map(step).collect();
-    site.apply_all(&steps).await
+/// Every migration, also in subdirectories. Migrations in Rust (`.rs`) are listed too: ebbtide
+/// cannot run them, and [`find`] reports that when the migrations are applied.
+fn list(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    files_below(dir, &|path| is_refinery(name_of(path)), &mut paths)?;
+    paths.sort_by_cached_key(|path| refinery_version(name_of(path)).map(|(version, _)| version));
+    Ok(paths)
 }
 
-/// What refinery's table must hold.
-pub(super) fn ledger(inputs: &Inputs, scripts: &[Script]) -> Result<Ledger> {
-    let row = |found: Found<'_>| Written {
-        version: found.version.to_string(),
-        checksum: Some(found.checksum.to_string()),
+/// The version and the rest of the name of a migration. refinery's pattern begins with `[U|V]`, so
+/// it accepts `|` as well.
+fn refinery_version(name: &str) -> Option<(i64, &str)> {
+    let (version, rest) = name.strip_prefix(['V', 'U', '|'])?.split_once("__")?;
+    Some((version.parse().ok()?, rest))
+}
+
+/// Whether a file is named as refinery requires: `V1__name.sql` or `U1__name.rs`, with letters,
+/// digits and `_` in the name.
+fn is_refinery(name: &str) -> bool {
+    let stem = name
+        .strip_suffix(".sql")
+        .or_else(|| name.strip_suffix(".rs"))
+        .unwrap_or_default();
+    let word =
+        |text: &str| !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || c == '_');
+    refinery_version(stem).is_some_and(|(_, rest)| word(rest))
+}
+
+/// Applies every migration in the order of the versions. Each runs in one transaction with its
+/// ledger row.
+async fn migrate(
+    context: &mut MigrationContext<'_>,
+    inputs: &Inputs,
+) -> Result<Vec<MigrationReport>> {
+    let migrations = find(inputs, context.scripts)?;
+    let column = if needs_int8(&migrations) {
+        "int8"
+    } else {
+        "int4"
+    };
+    let create = format!(
+        "create table if not exists {TABLE} (version {column} primary key, name varchar(255), \
+         applied_on varchar(255), checksum varchar(255))"
+    );
+    let created = sqlx::raw_sql(AssertSqlSafe(create))
+        .execute(&mut *context.connection)
+        .await;
+    created.map_err(|error| ledger_refused(TABLE, error))?;
+    let steps: Vec<Step<'_>> = migrations.iter().map(step).collect();
+    context.apply_all(&steps).await
+}
+
+/// The rows that refinery's table must hold.
+fn ledger(inputs: &Inputs, scripts: &[Script]) -> Result<ExpectedLedger> {
+    let row = |migration: RefineryMigration<'_>| LedgerRow {
+        version: migration.version.to_string(),
+        checksum: Some(migration.checksum.to_string()),
     };
     let rows = find(inputs, scripts)?.into_iter().map(row).collect();
-    Ok(Ledger {
+    Ok(ExpectedLedger {
         table: TABLE,
         select: "select version::text, checksum from refinery_schema_history",
         rows,
     })
 }
 
-fn step<'a>(found: &Found<'a>) -> Step<'a> {
-    let (version, name, checksum) = (found.version, &found.name, found.checksum);
-    // As RFC 3339 writes a moment: refinery reads it back.
-    let moment = r#"to_char(now() at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"#;
+fn step<'a>(migration: &RefineryMigration<'a>) -> Step<'a> {
+    let (version, name, checksum) = (migration.version, &migration.name, migration.checksum);
+    // refinery parses this column as RFC 3339.
+    let timestamp = r#"to_char(now() at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"#;
     let name = Literal(name).to_string();
     let sql = format!(
-        "insert into {TABLE} (version, name, applied_on, checksum) values ({version}, {name}, {moment}, '{checksum}')"
+        "insert into {TABLE} (version, name, applied_on, checksum) \
+         values ({version}, {name}, {timestamp}, '{checksum}')"
     );
     Step {
-        way: Way::Up,
+        direction: Direction::Up,
         version: version.to_string(),
-        description: found.name.replace('_', " "),
-        script: Some(found.script),
-        text: found.script.text(),
+        description: migration.name.replace('_', " "),
+        script: Some(migration.script),
+        text: Cow::Borrowed(migration.script.text()),
         transaction: Transaction::Own,
-        record: Record::Statement { ledger: TABLE, sql },
+        ledger_write: LedgerWrite::Statement { ledger: TABLE, sql },
     }
 }
 
-fn find<'a>(inputs: &Inputs, scripts: &'a [Script]) -> Result<Vec<Found<'a>>> {
+/// The migrations with their checksums, sorted by version.
+///
+/// # Errors
+/// Two migrations have the same version, or one is written in Rust.
+fn find<'a>(inputs: &Inputs, scripts: &'a [Script]) -> Result<Vec<RefineryMigration<'a>>> {
     if let Some(file) = inputs
         .migrations
         .iter()
         .find(|file| file.path.extension().is_some_and(|ending| ending == "rs"))
     {
         let message = format!(
-            "{} is a migration in Rust, which only refinery's own runner can run",
-            file.shown
+            "migrations must be SQL, but {} is written in Rust, and only refinery's runner can run \
+             it",
+            file.display_path
         );
-        return Err(Error::new(ErrorKind::MigrationSource, message)
-            .with_help("embed the migrations and give their runner to `Migrations::function`"));
+        return Err(Error::new(ErrorKind::MigrationSource, message).with_help(
+            "embed the migrations, and call their runner in the function that you pass to \
+             `Migrations::function`",
+        ));
     }
-    let parts = |script: &'a Script| {
+    let parse = |script: &'a Script| {
         let stem = script.name().rsplit('/').next()?.strip_suffix(".sql")?;
         let (version, name) = refinery_version(stem)?;
-        Some(Found {
+        Some(RefineryMigration {
             version,
             name: name.to_owned(),
             checksum: 0,
             script,
         })
     };
-    let mut found: Vec<Found<'a>> = scripts.iter().filter_map(parts).collect();
+    let mut found: Vec<RefineryMigration<'a>> = scripts.iter().filter_map(parse).collect();
     found.sort_by_key(|migration| migration.version);
     if let Some([one, other]) = found
         .array_windows()
         .find(|[one, other]| one.version == other.version)
     {
-        return Err(two_of_one_version(
+        return Err(duplicate_version(
             &one.version,
             one.script.name(),
             other.script.name(),
         ));
     }
-    let is_wide = is_wide(&found);
+    let is_int8 = needs_int8(&found);
     for migration in &mut found {
         migration.checksum = checksum(
             &migration.name,
             migration.version,
             migration.script.text(),
-            is_wide,
+            is_int8,
         );
     }
     Ok(found)
 }
 
-/// Versions that need more than four bytes are refinery's only with its feature `int8-versions`, which changes the
-/// checksums of all.
-fn is_wide(found: &[Found<'_>]) -> bool {
-    found
+/// Whether a version needs more than four bytes. refinery accepts such versions only with its
+/// feature `int8-versions`, which changes the checksums of all migrations.
+fn needs_int8(migrations: &[RefineryMigration<'_>]) -> bool {
+    migrations
         .iter()
         .any(|migration| i32::try_from(migration.version).is_err())
 }
 
-/// refinery hashes what Rust's `Hash` feeds of name, version and SQL into SipHash 1-3 with a key of zeros.
-fn checksum(name: &str, version: i64, sql: &str, is_wide: bool) -> u64 {
+/// refinery's checksum: SipHash 1-3 with a key of zeros, over what Rust's `Hash` writes for the
+/// name, the version and the SQL. The version is hashed as `i32`, or as `i64` with the feature
+/// `int8-versions`.
+fn checksum(name: &str, version: i64, sql: &str, is_int8: bool) -> u64 {
     let mut hasher = SipHasher13::new();
     name.hash(&mut hasher);
     match i32::try_from(version) {
-        Ok(narrow) if !is_wide => narrow.hash(&mut hasher),
+        Ok(narrow) if !is_int8 => narrow.hash(&mut hasher),
         _ => version.hash(&mut hasher),
     }
     sql.hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_refinerys_names_are_recognised() {
+        assert!(is_refinery("V1__users.sql") && is_refinery("U20240101__x.rs"));
+        assert!(
+            !is_refinery("V1_users.sql") && !is_refinery("V1__.sql") && !is_refinery("V1__a-b.sql")
+        );
+        assert!(!is_refinery("W1__users.sql") && !is_refinery("V1__users.txt"));
+    }
 }

@@ -1,61 +1,105 @@
-//! sqlx's migrations: a directory, or embedded in the test's binary.
+//! sqlx migrations: a directory, or embedded in the test's binary.
+//!
+//! ebbtide applies the files itself instead of calling `Migrator::run`: it must find the statement
+//! that failed or hangs (see `step`). It writes the ledger as sqlx does, so that `Migrator::run` in
+//! the application finds nothing left to apply.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use sqlx::AssertSqlSafe;
 use sqlx::migrate::{Migrate as _, Migration, Migrator};
 use sqlx::postgres::PgConnection;
 
-use super::Site;
-use super::step::{Record, Step, Transaction, Way, ledger_refused};
-use crate::catalog::SQLX_LEDGER;
+use super::context::MigrationContext;
+use super::step::{
+    Direction, LedgerWrite, Reversal, Step, Transaction, WriteLedger, ledger_refused,
+};
+use super::tool::{DirectoryTool, Tool, duplicate_version, no_migration, recorded_as_applied};
+use crate::catalog::LedgerLayout;
 use crate::config::Layout;
 use crate::error::{Error, ErrorKind, Result};
+use crate::names::hex;
+use crate::provision::dir_entries::{is_sql_file, name_of, sql_files};
 use crate::provision::inputs::{Inputs, MigrationSource};
-use crate::provision::layout::{no_migration, sqlx_version};
-use crate::provision::report::MigrationReport;
-use crate::provision::script::Script;
+use crate::provision::provision_report::MigrationReport;
+use crate::provision::sql_script::Script;
+use crate::sql_error;
 
-/// Applies every migration in the order of the versions.
-pub(super) async fn migrate(site: &mut Site<'_>, inputs: &Inputs) -> Result<Vec<MigrationReport>> {
-    let Some(migrator) = resolve(inputs).await? else {
-        return Ok(Vec::new());
-    };
+/// <https://docs.rs/sqlx/latest/sqlx/migrate/>
+const TABLE: &str = "_sqlx_migrations";
+
+const NAMING: &str =
+    "sqlx migrations are named VERSION_description.sql, or .up.sql and .down.sql in pairs";
+
+pub(super) static TOOL: Tool = Tool {
+    ledger: Some(LedgerLayout {
+        table: TABLE,
+        latest: "max(version)",
+        counts: "success",
+        dirty: Some("not success"),
+    }),
+    ledger_label: Some("the ledger"),
+    directory: Some(DirectoryTool {
+        layout: Layout::Sqlx,
+        label: "named like sqlx",
+        naming: NAMING,
+        naming_clause: "sqlx migrations are named VERSION_description.sql",
+        // A directory and the migrator that embeds it have the same fingerprint.
+        fingerprint_part: None,
+        is_migration,
+        list: sql_files,
+        migrate: |context, inputs| Box::pin(migrate(context, inputs)),
+        verify: Some(|connection, inputs, _| Box::pin(verify(connection, inputs))),
+        latest: Some(|inputs| Box::pin(latest(inputs))),
+        reversals: Some(|context, inputs| Box::pin(reversals(context, inputs))),
+    }),
+};
+
+fn is_migration(path: &Path) -> bool {
+    is_sql_file(path) && sqlx_version(name_of(path)).is_some()
+}
+
+/// The version and the rest of the name of a migration file.
+fn sqlx_version(name: &str) -> Option<(i64, &str)> {
+    let (version, rest) = name.split_once('_')?;
+    Some((version.parse().ok()?, rest))
+}
+
+/// Applies every migration, in the order of the versions.
+async fn migrate(
+    context: &mut MigrationContext<'_>,
+    inputs: &Inputs,
+) -> Result<Vec<MigrationReport>> {
+    let migrator = resolve(inputs).await?;
     let ups = migrator
         .iter()
         .filter(|migration| !migration.migration_type.is_down_migration());
-    let scripts = site.scripts;
+    let scripts = context.scripts;
     let steps: Vec<Step<'_>> = ups.map(|migration| step(migration, scripts)).collect();
     if steps.is_empty() {
-        return Err(no_migration(&shown(inputs), Some(Layout::Sqlx)));
+        return Err(no_migration(&source_name(inputs), NAMING));
     }
-    make_ledger(site).await?;
-    site.apply_all(&steps).await
+    create_ledger(context).await?;
+    context.apply_all(&steps).await
 }
 
-/// A migration's way up, and its way down if there is one.
-#[derive(Debug)]
-pub(in crate::provision) struct Reversal<'a> {
-    pub(in crate::provision) version: i64,
-    pub(in crate::provision) description: &'a str,
-    up: Step<'a>,
-    down: Option<Step<'a>>,
-}
-
-/// All migrations in the order of the versions, to be taken up and down on a site whose ledger is made here.
-pub(in crate::provision) async fn reversals<'a>(
-    site: &mut Site<'a>,
-    migrator: &'a Migrator,
+/// All migrations in the order of the versions, to be applied and reverted one by one. Creates the
+/// ledger.
+async fn reversals<'a>(
+    context: &mut MigrationContext<'a>,
+    inputs: &Inputs,
 ) -> Result<Vec<Reversal<'a>>> {
-    make_ledger(site).await?;
-    let scripts = site.scripts;
+    let migrator = resolve(inputs).await?;
+    create_ledger(context).await?;
+    let scripts = context.scripts;
     let (downs, ups): (Vec<&Migration>, Vec<&Migration>) = migrator
         .iter()
         .partition(|migration| migration.migration_type.is_down_migration());
-    let reversal = |up: &'a Migration| Reversal {
-        version: up.version,
-        description: &up.description,
+    let reversal = |up: &Migration| Reversal {
         up: step(up, scripts),
         down: downs
             .iter()
@@ -65,38 +109,19 @@ pub(in crate::provision) async fn reversals<'a>(
     Ok(ups.into_iter().map(reversal).collect())
 }
 
-impl Reversal<'_> {
-    pub(in crate::provision) async fn up(&self, site: &mut Site<'_>) -> Result<()> {
-        site.apply_all(std::slice::from_ref(&self.up))
-            .await
-            .map(drop)
-    }
-
-    /// Whether there is a way down, which was taken.
-    pub(in crate::provision) async fn down(&self, site: &mut Site<'_>) -> Result<bool> {
-        match &self.down {
-            Some(down) => site
-                .apply_all(std::slice::from_ref(down))
-                .await
-                .map(|_| true),
-            None => Ok(false),
-        }
-    }
-}
-
-async fn make_ledger(site: &mut Site<'_>) -> Result<()> {
-    site.connection
-        .ensure_migrations_table(SQLX_LEDGER)
+async fn create_ledger(context: &mut MigrationContext<'_>) -> Result<()> {
+    context
+        .connection
+        .ensure_migrations_table(TABLE)
         .await
-        .map_err(|error| ledger_refused(SQLX_LEDGER, error))
+        .map_err(|error| ledger_refused(TABLE, error))
 }
 
-/// The latest version of the migrations; none where they are not known by version.
-pub(crate) async fn head(inputs: &Inputs) -> Result<Option<String>> {
+/// The latest version of the migrations.
+async fn latest(inputs: &Inputs) -> Result<Option<String>> {
     let migrator = resolve(inputs).await?;
     let ups = migrator
         .iter()
-        .flat_map(Migrator::iter)
         .filter(|it| !it.migration_type.is_down_migration());
     Ok(ups
         .map(|migration| migration.version)
@@ -104,110 +129,212 @@ pub(crate) async fn head(inputs: &Inputs) -> Result<Option<String>> {
         .map(|version| version.to_string()))
 }
 
-/// The migrations as sqlx sees them; none when they are not sqlx's.
-pub(in crate::provision) async fn resolve(inputs: &Inputs) -> Result<Option<Migrator>> {
-    let dir = match &inputs.source {
-        MigrationSource::Embedded(migrator) => {
-            refuse_duplicates(inputs)?;
-            return Ok(Some(Migrator::with_migrations(
-                migrator.iter().cloned().collect(),
-            )));
-        }
-        MigrationSource::Files(Layout::Sqlx, dir) => dir,
-        MigrationSource::None
-        | MigrationSource::Files(Layout::Sql | Layout::Refinery | Layout::Diesel, _)
-        | MigrationSource::Command(_)
-        | MigrationSource::Function(_) => return Ok(None),
-    };
+/// The migrations as sqlx parses them. Sources without files or migrator are not sqlx's, and have
+/// none.
+///
+/// Each call reads the directory again, so a later call detects a file that has changed.
+async fn resolve(inputs: &Inputs) -> Result<Migrator> {
     refuse_duplicates(inputs)?;
-    Migrator::new(dir.as_path()).await.map(Some).map_err(|error| {
-        Error::new(ErrorKind::MigrationSource, format!("the migrations in {} cannot be read", dir.display()))
-            .with_source(error)
-            .with_help("sqlx migrations are named VERSION_description.sql, or .up.sql and .down.sql in pairs")
+    let dir = match &inputs.source {
+        MigrationSource::Files(_, dir) => dir,
+        MigrationSource::Embedded(migrator) => {
+            return Ok(Migrator::with_migrations(
+                migrator.iter().cloned().collect(),
+            ));
+        }
+        MigrationSource::None | MigrationSource::Command(_) | MigrationSource::Function(_) => {
+            return Ok(Migrator::with_migrations(Vec::new()));
+        }
+    };
+    Migrator::new(dir.as_path()).await.map_err(|error| {
+        Error::new(
+            ErrorKind::MigrationSource,
+            format!("the migrations in {} cannot be read", dir.display()),
+        )
+        .with_source(error)
+        .with_help(NAMING)
     })
 }
 
-/// What sqlx writes last, in nanoseconds.
-pub(super) async fn write_time(
-    connection: &mut PgConnection,
-    migration: &Migration,
-    took: Duration,
-) -> Result<()> {
-    sqlx::query(AssertSqlSafe(format!(
-        "update {SQLX_LEDGER} set execution_time = $1 where version = $2"
-    )))
-    .bind(i64::try_from(took.as_nanos()).unwrap_or(i64::MAX))
-    .bind(migration.version)
-    .execute(connection)
-    .await
-    .map(drop)
-    .map_err(|error| ledger_refused(SQLX_LEDGER, error))
+/// The row of one migration, written by sqlx's own code.
+#[derive(Debug)]
+struct Row(Migration);
+
+impl WriteLedger for Row {
+    /// `skip` writes the row of an applied migration without executing its SQL.
+    fn write<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async {
+            let written = connection.skip(TABLE, &self.0).await;
+            written.map_err(|error| ledger_refused(TABLE, error))
+        })
+    }
+
+    /// Writes the execution time, in nanoseconds. sqlx, too, does that after the migration is
+    /// committed, because it includes the time of the commit.
+    fn after_commit<'a>(
+        &'a self,
+        connection: &'a mut PgConnection,
+        took: Duration,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            sqlx::query(AssertSqlSafe(format!(
+                "update {TABLE} set execution_time = $1 where version = $2"
+            )))
+            .bind(i64::try_from(took.as_nanos()).unwrap_or(i64::MAX))
+            .bind(self.0.version)
+            .execute(connection)
+            .await
+            .map(drop)
+            .map_err(|error| ledger_refused(TABLE, error))
+        })
+    }
 }
 
-fn step<'a>(migration: &'a Migration, scripts: &'a [Script]) -> Step<'a> {
+fn step<'a>(migration: &Migration, scripts: &'a [Script]) -> Step<'a> {
     let is_down = migration.migration_type.is_down_migration();
     Step {
-        way: if is_down { Way::Down } else { Way::Up },
+        direction: if is_down {
+            Direction::Down
+        } else {
+            Direction::Up
+        },
         version: migration.version.to_string(),
         description: migration.description.to_string(),
         script: scripts
             .iter()
             .find(|script| version_of(script.name()) == Some((migration.version, is_down))),
-        text: migration.sql.as_str(),
+        text: Cow::Owned(migration.sql.as_str().to_owned()),
         transaction: if migration.no_tx {
             Transaction::None
         } else {
             Transaction::Own
         },
-        record: if is_down {
-            Record::Statement {
-                ledger: SQLX_LEDGER,
-                sql: format!(
-                    "delete from {SQLX_LEDGER} where version = {}",
-                    migration.version
-                ),
+        ledger_write: if is_down {
+            LedgerWrite::Statement {
+                ledger: TABLE,
+                sql: format!("delete from {TABLE} where version = {}", migration.version),
             }
         } else {
-            Record::Sqlx(migration)
+            LedgerWrite::Custom(Box::new(Row(migration.clone())))
         },
     }
 }
 
-fn shown(inputs: &Inputs) -> String {
+/// Checks that the ledger has exactly the versions of the files, with their checksums, and that
+/// none is dirty. Returns what [`recorded_as_applied`] makes of the latest version.
+async fn verify(connection: &mut PgConnection, inputs: &Inputs) -> Result<String> {
+    // The files are read again on purpose: a file that changed while the migrations ran now differs
+    // from the ledger.
+    let migrator = resolve(inputs).await?;
+    let applied = connection
+        .list_applied_migrations(TABLE)
+        .await
+        .map_err(|error| {
+            Error::new(
+                ErrorKind::LedgerMismatch,
+                format!("the migration ledger {TABLE} cannot be read"),
+            )
+            .with_source(error)
+            .with_help("a migration has dropped or changed it: leave this table to sqlx")
+        })?;
+    let dirty = sqlx::query_scalar::<_, i64>(AssertSqlSafe(format!(
+        "select version from {TABLE} where not success"
+    )))
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(|error| sql_error::failed("reading the ledger", error))?;
+    let mut differences: Vec<String> = dirty
+        .iter()
+        .map(|version| format!("{version} is dirty: it started and was never marked successful"))
+        .collect();
+    let files: Vec<_> = migrator
+        .iter()
+        .filter(|migration| !migration.migration_type.is_down_migration())
+        .collect();
+    for file in &files {
+        match applied.iter().find(|row| row.version == file.version) {
+            None => differences.push(format!(
+                "{} ({}) is not in the ledger",
+                file.version, file.description
+            )),
+            Some(row) if row.checksum != file.checksum => differences.push(format!(
+                "{} ({}) has a different checksum in the ledger: {} instead of {}",
+                file.version,
+                file.description,
+                &hex(&row.checksum)[..12.min(row.checksum.len() * 2)],
+                &hex(&file.checksum)[..12]
+            )),
+            Some(_) => {}
+        }
+    }
+    for row in &applied {
+        if !files.iter().any(|file| file.version == row.version) {
+            differences.push(format!(
+                "{} is in the ledger, but no file has this version",
+                row.version
+            ));
+        }
+    }
+    if differences.is_empty() {
+        let latest = files.last().map(|file| file.version.to_string());
+        return Ok(recorded_as_applied(
+            TOOL.ledger_label,
+            TABLE,
+            &latest.unwrap_or_default(),
+        ));
+    }
+    Err(Error::new(
+        ErrorKind::LedgerMismatch,
+        "the migration ledger differs from the migration files",
+    )
+    .with_evidence("differences", differences.join("\n"))
+    .with_help(
+        "a migration writes to the ledger, or a file changed while it was applied: leave this \
+         table to sqlx, and run the tests again",
+    ))
+}
+
+/// What an error calls the source of the migrations.
+fn source_name(inputs: &Inputs) -> String {
     match &inputs.source {
         MigrationSource::Files(_, dir) => dir.display().to_string(),
         _ => "the migrator".to_owned(),
     }
 }
 
-/// sqlx would apply one of them and lose the other without a word.
+/// Rejects two files with one version and one direction: sqlx would apply one of them and silently
+/// ignore the other.
 fn refuse_duplicates(inputs: &Inputs) -> Result<()> {
-    let mut seen: BTreeMap<(i64, bool), &str> = BTreeMap::new();
+    let mut files: BTreeMap<(i64, bool), &str> = BTreeMap::new();
     for file in &inputs.migrations {
-        let Some((version, is_down)) = version_of(&file.shown) else {
+        let Some((version, is_down)) = version_of(&file.display_path) else {
             continue;
         };
-        if let Some(other) = seen.insert((version, is_down), &file.shown) {
-            return Err(two_of_one_version(&version, other, &file.shown));
+        if let Some(other) = files.insert((version, is_down), &file.display_path) {
+            return Err(duplicate_version(&version, other, &file.display_path));
         }
     }
     Ok(())
 }
 
-pub(super) fn two_of_one_version(version: &dyn std::fmt::Display, one: &str, other: &str) -> Error {
-    let message = format!("two migrations have the version {version}: {one} and {other}");
-    Error::new(ErrorKind::MigrationSource, message).with_help("rename one of them")
-}
-
-/// The version in a migration's file name, and whether it leads down.
-fn version_of(shown: &str) -> Option<(i64, bool)> {
-    let (version, rest) = sqlx_version(shown.rsplit('/').next()?)?;
+/// The version in a migration's path, and whether it is a down migration.
+fn version_of(path: &str) -> Option<(i64, bool)> {
+    let (version, rest) = sqlx_version(path.rsplit('/').next()?)?;
     Some((version, rest.ends_with(".down.sql")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_version_ends_at_the_first_underscore() {
+        assert_eq!(
+            sqlx_version("0012_add_users.up.sql"),
+            Some((12, "add_users.up.sql"))
+        );
+        assert_eq!(sqlx_version("readme.sql"), None);
+    }
 
     #[test]
     fn the_version_comes_from_the_file_name() {

@@ -1,71 +1,141 @@
-//! One migration file: applied, written down, and its statement found when it fails.
+//! One migration file: applies it, writes it into the ledger, and locates the statement that
+//! failed.
+//!
+//! ```text
+//! begin -> execute -> write the ledger row -> commit -> write what the tool adds after it
+//!             |                                  |
+//!             |                                  +-- refused: a deferred constraint does not hold
+//!             +-- refused: error position, else the statement after the last completed one
+//!             +-- timed out: cancel in a second session, read the results so far, report
+//! ```
+//!
+//! A file that runs outside of a transaction has no `begin` and no `commit`. For any other file the
+//! ledger row is written in the file's transaction, so it exists exactly if the migration is
+//! committed. No failure is rolled back: the caller drops the database.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt as _;
-use sqlx::migrate::{Migrate as _, Migration};
+use futures_util::future::BoxFuture;
+use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Either};
 
-use super::Site;
-use super::of_sqlx;
-use crate::catalog::SQLX_LEDGER;
+use super::context::MigrationContext;
 use crate::error::{Error, ErrorKind, Result};
-use crate::provision::failure::{self, Refusal};
-use crate::provision::report::MigrationReport;
-use crate::provision::script::Script;
+use crate::provision::provision_report::MigrationReport;
+use crate::provision::refused_statement::{self, RefusedStatement};
+use crate::provision::sql_script::Script;
 use crate::sql_error;
 
-/// How long the server may take to say what it had done before it was cancelled.
-const OUTPUT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long each further result may take after the file's message was cancelled. The results count
+/// the statements that were completed before.
+const CANCEL_RESULTS_TIMEOUT: Duration = Duration::from_secs(5);
 
-const MEND_TIMEOUT: &str = "raise provision.timeout or EBBTIDE_PROVISION_TIMEOUT, or look for a lock that the migration waits for";
+const TIMEOUT_HELP: &str = "raise provision.timeout or EBBTIDE_PROVISION_TIMEOUT, or look for a \
+     lock that the migration waits for";
 
-/// One migration, as its tool would apply it.
+/// One migration file, applied as its tool would apply it.
 #[derive(Debug)]
 pub(super) struct Step<'a> {
-    pub(super) way: Way,
+    pub(super) direction: Direction,
     pub(super) version: String,
     pub(super) description: String,
-    /// The file, for places in it; what is sent is `text`.
+    /// The file, to locate statements in it. What is sent is `text`.
     pub(super) script: Option<&'a Script>,
-    pub(super) text: &'a str,
+    pub(super) text: Cow<'a, str>,
     pub(super) transaction: Transaction,
-    pub(super) record: Record<'a>,
+    pub(super) ledger_write: LedgerWrite,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Direction {
     Up,
     Down,
 }
 
-/// Whether a file runs in a transaction.
+/// Whether a file runs in a transaction of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Transaction {
     Own,
     None,
 }
 
-/// What is written into the tool's ledger.
+/// What a step writes into the tool's ledger.
 #[derive(Debug)]
-pub(super) enum Record<'a> {
+pub(super) enum LedgerWrite {
     Nothing,
-    Sqlx(&'a Migration),
     Statement { ledger: &'static str, sql: String },
+    Custom(Box<dyn WriteLedger>),
 }
 
-/// Why a file's statements ended early.
-enum Stop {
-    /// With the number of statements that were done.
+/// Writes a ledger that needs more than one statement in the migration's transaction.
+pub(super) trait WriteLedger: fmt::Debug + Send + Sync {
+    /// Writes the row of the applied migration, in the migration's transaction.
+    fn write<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<()>>;
+
+    /// Runs after the commit. `took` is the time from `begin` to the end of `commit`.
+    fn after_commit<'a>(
+        &'a self,
+        connection: &'a mut PgConnection,
+        took: Duration,
+    ) -> BoxFuture<'a, Result<()>>;
+}
+
+/// An up migration, with its down migration if there is one.
+#[derive(Debug)]
+pub(in crate::provision) struct Reversal<'a> {
+    pub(super) up: Step<'a>,
+    pub(super) down: Option<Step<'a>>,
+}
+
+impl Reversal<'_> {
+    pub(in crate::provision) fn version(&self) -> &str {
+        &self.up.version
+    }
+
+    pub(in crate::provision) fn description(&self) -> &str {
+        &self.up.description
+    }
+
+    /// Runs the up migration.
+    pub(in crate::provision) async fn up(&self, context: &mut MigrationContext<'_>) -> Result<()> {
+        context
+            .apply_all(std::slice::from_ref(&self.up))
+            .await
+            .map(drop)
+    }
+
+    /// Runs the down migration. Returns whether there is one.
+    pub(in crate::provision) async fn down(
+        &self,
+        context: &mut MigrationContext<'_>,
+    ) -> Result<bool> {
+        match &self.down {
+            Some(down) => context
+                .apply_all(std::slice::from_ref(down))
+                .await
+                .map(|_| true),
+            None => Ok(false),
+        }
+    }
+}
+
+/// Why the statements of a file did not all succeed.
+enum ExecuteError {
+    /// The server refused a statement. The number counts the statements that were completed before.
     Refused(sqlx::Error, usize),
-    /// With the same, where the server told, and what it waited for.
-    TooSlow(Option<(usize, String)>),
+    /// `provision.timeout` is over. If the server answered: the number of completed statements, and
+    /// what the next one was waiting for.
+    TimedOut(Option<(usize, String)>),
 }
 
 impl Step<'_> {
+    /// What errors call the step: `migration 3 (add users)`.
     fn label(&self) -> String {
-        let (way, version) = (
-            if self.way == Way::Down {
+        let (direction, version) = (
+            if self.direction == Direction::Down {
                 "reverting "
             } else {
                 ""
@@ -73,24 +143,28 @@ impl Step<'_> {
             &self.version,
         );
         match self.description.as_str() {
-            "" => format!("{way}migration {version}"),
-            description => format!("{way}migration {version} ({description})"),
+            "" => format!("{direction}migration {version}"),
+            description => format!("{direction}migration {version} ({description})"),
         }
     }
 
-    /// The byte at which a statement starts, counted from 0.
-    fn offset(&self, statement: usize) -> usize {
+    /// The byte at which the statement with this index starts. Without a script it is 0.
+    fn offset(&self, index: usize) -> usize {
         let of_script = |script: &Script| {
             script
                 .statements()
-                .get(statement)
+                .get(index)
                 .map(|statement| statement.offset())
         };
         self.script.and_then(of_script).unwrap_or_default()
     }
 }
 
-impl Site<'_> {
+impl MigrationContext<'_> {
+    /// Applies the steps in order, and measures each.
+    ///
+    /// It asks for the session's process id first: a session that executes a statement cannot be
+    /// asked, and a timeout has to cancel exactly this session.
     pub(super) async fn apply_all(&mut self, steps: &[Step<'_>]) -> Result<Vec<MigrationReport>> {
         let pid: i32 = sqlx::query_scalar("select pg_backend_pid()")
             .fetch_one(&mut *self.connection)
@@ -98,13 +172,13 @@ impl Site<'_> {
             .map_err(|error| sql_error::failed("preparing the migrations", error))?;
         let mut applied = Vec::with_capacity(steps.len());
         for (number, step) in steps.iter().enumerate() {
-            let shown = if step.description.is_empty() {
+            let name = if step.description.is_empty() {
                 &step.version
             } else {
                 &step.description
             };
-            self.progress.say(&format!(
-                "migrating {} of {}: {shown}",
+            self.progress.set_step(&format!(
+                "migrating {} of {}: {name}",
                 number + 1,
                 steps.len()
             ));
@@ -119,6 +193,7 @@ impl Site<'_> {
         Ok(applied)
     }
 
+    /// Applies one step; see the diagram of this module.
     async fn apply(&mut self, step: &Step<'_>, pid: i32) -> Result<()> {
         let began = Instant::now();
         if step.transaction == Transaction::Own {
@@ -126,85 +201,99 @@ impl Site<'_> {
         }
         match self.execute(step, pid).await {
             Ok(()) => {}
-            Err(Stop::Refused(error, done)) => return Err(self.refused(step, error, done)),
-            Err(Stop::TooSlow(seen)) => return Err(too_slow(step, self.limit, seen)),
-        }
-        match &step.record {
-            Record::Nothing => {}
-            Record::Sqlx(migration) => {
-                let written = self.connection.skip(SQLX_LEDGER, migration).await;
-                written.map_err(|error| ledger_refused(SQLX_LEDGER, error))?;
+            Err(ExecuteError::Refused(error, done)) => return Err(self.refused(step, error, done)),
+            Err(ExecuteError::TimedOut(progress)) => {
+                return Err(timed_out(step, self.timeout, progress));
             }
-            Record::Statement { ledger, sql } => {
+        }
+        match &step.ledger_write {
+            LedgerWrite::Nothing => {}
+            LedgerWrite::Statement { ledger, sql } => {
                 let written = sqlx::raw_sql(AssertSqlSafe(sql.clone()))
                     .execute(&mut *self.connection)
                     .await;
                 written.map_err(|error| ledger_refused(ledger, error))?;
             }
+            LedgerWrite::Custom(ledger) => ledger.write(self.connection).await?,
         }
         if step.transaction == Transaction::Own {
-            // A deferred constraint speaks here.
-            let end = sqlx::raw_sql("commit").execute(&mut *self.connection).await;
-            end.map_err(|error| at_end(step, error))?;
+            // The server checks deferred constraints here.
+            let committed = sqlx::raw_sql("commit").execute(&mut *self.connection).await;
+            committed.map_err(|error| commit_refused(step, error))?;
         }
-        if let Record::Sqlx(migration) = &step.record {
-            of_sqlx::write_time(self.connection, migration, began.elapsed()).await?;
+        if let LedgerWrite::Custom(ledger) = &step.ledger_write {
+            ledger
+                .after_commit(self.connection, began.elapsed())
+                .await?;
         }
         Ok(())
     }
 
-    /// Sends the whole file as one message, as the tools do, and counts the statements that are done.
-    async fn execute(&mut self, step: &Step<'_>, pid: i32) -> Result<(), Stop> {
-        let deadline = tokio::time::Instant::now() + self.limit;
-        let mut results =
-            sqlx::raw_sql(AssertSqlSafe(step.text.to_owned())).fetch_many(&mut *self.connection);
+    /// Sends the whole file in one message, as the tools do, and counts the completed statements.
+    ///
+    /// One message matters: outside of a transaction, the server runs the statements of a simple
+    /// query in one implicit transaction, and statement by statement they would be committed one by
+    /// one.
+    /// <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT>
+    ///
+    /// After a timeout the number of completed statements is unknown: the server buffers the
+    /// results until the whole message has ended. So a second session cancels it, which makes the
+    /// server send the buffered results. If the cancellation failed there is nothing to wait for,
+    /// and the error goes without the statement. Each result has a timeout of its own, so a lost
+    /// server cannot block the error.
+    async fn execute(&mut self, step: &Step<'_>, pid: i32) -> Result<(), ExecuteError> {
+        let deadline = tokio::time::Instant::now() + self.timeout;
+        let mut results = sqlx::raw_sql(AssertSqlSafe(step.text.clone().into_owned()))
+            .fetch_many(&mut *self.connection);
         let mut done = 0;
         while let Ok(result) = tokio::time::timeout_at(deadline, results.try_next()).await {
             match result {
                 Ok(Some(Either::Left(_))) => done += 1,
                 Ok(Some(Either::Right(_))) => {}
                 Ok(None) => return Ok(()),
-                Err(error) => return Err(Stop::Refused(error, done)),
+                Err(error) => return Err(ExecuteError::Refused(error, done)),
             }
         }
-        // The server keeps to itself what is done until the whole message is, or fails.
         let Some(waited_for) = self.target.cancel(pid).await else {
-            return Err(Stop::TooSlow(None));
+            return Err(ExecuteError::TimedOut(None));
         };
         while let Ok(Ok(Some(result))) =
-            tokio::time::timeout(OUTPUT_TIMEOUT, results.try_next()).await
+            tokio::time::timeout(CANCEL_RESULTS_TIMEOUT, results.try_next()).await
         {
             done += usize::from(result.is_left());
         }
-        Err(Stop::TooSlow(Some((done, waited_for))))
+        Err(ExecuteError::TimedOut(Some((done, waited_for))))
     }
 
+    /// The error for a statement that the server refused, with its place in the file.
     fn refused(&self, step: &Step<'_>, error: sqlx::Error, done: usize) -> Error {
         let Some(script) = step.script else {
             return sql_error::failed(&step.label(), error);
         };
-        // Many errors point nowhere; then it is the statement after those that were done.
-        let sent_from = if failure::has_position(&error) {
+        // Many errors have no position, for example a violated constraint. Then the statement is
+        // the one after the completed ones. A position counts from the start of the message, which
+        // is the file.
+        let sent_offset = if refused_statement::has_position(&error) {
             0
         } else {
             step.offset(done)
         };
         let kind = ErrorKind::Migration;
-        Refusal {
+        RefusedStatement {
             kind,
             step: step.label(),
             script,
-            sent_from,
-            prefix_characters: 0,
-            all: self.scripts,
+            sent_offset,
+            prefix_chars: 0,
+            migrations: self.scripts,
         }
         .report(error)
     }
 }
 
-fn too_slow(step: &Step<'_>, limit: Duration, seen: Option<(usize, String)>) -> Error {
-    let not_done = format!("{} is not done after {limit:?}", step.label());
-    let error = match (step.script, seen) {
+fn timed_out(step: &Step<'_>, timeout: Duration, progress: Option<(usize, String)>) -> Error {
+    let not_done = format!("{} did not finish within {timeout:?}", step.label());
+    let error = match (step.script, progress) {
         (Some(script), Some((done, waited_for))) => {
             let offset = step.offset(done);
             let place = script.position_of_byte(offset);
@@ -223,10 +312,10 @@ fn too_slow(step: &Step<'_>, limit: Duration, seen: Option<(usize, String)>) -> 
             Error::new(ErrorKind::Timeout, format!("{not_done} ({name})"))
         }
     };
-    error.with_help(MEND_TIMEOUT)
+    error.with_help(TIMEOUT_HELP)
 }
 
-fn at_end(step: &Step<'_>, error: sqlx::Error) -> Error {
+fn commit_refused(step: &Step<'_>, error: sqlx::Error) -> Error {
     let Some(refused) = sql_error::refusal(&error) else {
         return sql_error::failed(&step.label(), error);
     };
@@ -235,20 +324,28 @@ fn at_end(step: &Step<'_>, error: sqlx::Error) -> Error {
         .script
         .map(|script| format!(" ({})", script.name()))
         .unwrap_or_default();
-    Error::new(kind, format!("{}{name} failed at its end: {}", step.label(), refused.message()))
-        .with_evidence("the server says", sql_error::server_says(refused))
-        .with_help(
-            "a deferred constraint does not hold when the file's transaction commits: mend the rows or the constraint",
-        )
-        .with_source(error)
+    Error::new(
+        kind,
+        format!(
+            "{}{name} failed at its commit: {}",
+            step.label(),
+            refused.message()
+        ),
+    )
+    .with_evidence("server error", sql_error::server_report(refused))
+    .with_help(
+        "a deferred constraint does not hold when the file's transaction commits: correct the rows \
+         or the constraint",
+    )
+    .with_source(error)
 }
 
-/// The tool's own table is not as the tool makes it.
+/// The error for a ledger that does not have the columns that its tool creates.
 pub(super) fn ledger_refused(ledger: &str, error: impl std::fmt::Display) -> Error {
     Error::new(
         ErrorKind::Migration,
         format!("the migration ledger {ledger} cannot be used"),
     )
     .with_source(error.to_string())
-    .with_help("a migration has dropped or changed it; that table belongs to the migration tool")
+    .with_help("a migration has dropped or changed it: leave this table to the migration tool")
 }

@@ -1,30 +1,39 @@
-//! JSON: an array of objects for the table in the file's name, or an object of such arrays by table.
+//! JSON files: an array of objects for the table in the file's name, or an object that maps tables
+//! to such arrays.
 
 use serde_json::{Map, Value};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
-use super::{Skipped, column_list, data_refused, table_of};
+use super::loading::{Skipped, column_list, data_refused, table_of};
 use crate::catalog::RelationName;
 use crate::error::{Error, ErrorKind, Result};
-use crate::provision::inputs::InputFile;
+use crate::provision::input_file::InputFile;
 use crate::sql_error;
 
-/// The class of the codes for values that do not fit their type:
+/// The SQLSTATE class `data_exception`: values that do not fit their type.
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
-const DATA_EXCEPTION: &str = "22";
+const DATA_EXCEPTION_CLASS: &str = "22";
 
+/// Inserts the rows of the file. Rows that conflict with existing ones are skipped and counted.
 pub(super) async fn load(connection: &mut PgConnection, file: &InputFile) -> Result<Skipped> {
     let text = file.text(ErrorKind::Seed)?;
     let value: Value = serde_json::from_str(&text).map_err(|error| {
-        Error::new(ErrorKind::Seed, format!("{}:{}:{} is not JSON", file.shown, error.line(), error.column()))
-            .with_source(error)
-            .with_help("mend the file there; JSON has no comments, no comma before a closing bracket, no single quotes")
+        let (line, column) = (error.line(), error.column());
+        Error::new(
+            ErrorKind::Seed,
+            format!("{}:{line}:{column} is not JSON", file.display_path),
+        )
+        .with_source(error)
+        .with_help(
+            "correct the file there; JSON has no comments, no comma before a closing bracket, and \
+             no single quotes",
+        )
     })?;
     let mut skipped = Skipped::new();
     match value {
         Value::Array(rows) => {
-            insert(connection, file, &table_of(file)?, rows, &mut skipped).await?
+            insert(connection, file, &table_of(file)?, rows, &mut skipped).await?;
         }
         Value::Object(tables) => {
             for (name, rows) in tables {
@@ -34,16 +43,20 @@ pub(super) async fn load(connection: &mut PgConnection, file: &InputFile) -> Res
                     name: table.to_owned(),
                 };
                 let Value::Array(rows) = rows else {
-                    return Err(misshapen(file, &format!("under {name} stands no array")));
+                    let expected = format!("expected an array of rows under {name:?}");
+                    return Err(wrong_shape(file, &expected));
                 };
                 insert(connection, file, &table, rows, &mut skipped).await?;
             }
         }
-        _ => return Err(misshapen(file, "it holds neither an array nor an object")),
+        _ => return Err(wrong_shape(file, "expected an array or an object")),
     }
     Ok(skipped)
 }
 
+/// Inserts the rows of one table, in groups of consecutive rows with the same keys.
+///
+/// A group shares one INSERT, so a key that is left out takes the column's default and not null.
 async fn insert(
     connection: &mut PgConnection,
     file: &InputFile,
@@ -57,27 +70,26 @@ async fn insert(
         match row {
             Value::Object(object) if !object.is_empty() => objects.push(object),
             _ => {
-                return Err(misshapen(
+                return Err(wrong_shape(
                     file,
-                    &format!("row {} is no object with columns", number + 1),
+                    &format!("expected row {} to be an object with columns", number + 1),
                 ));
             }
         }
     }
-    // Rows with the same keys go together: a key that is left out takes the column's default, not null.
     let mut first = 1;
     for group in objects.chunk_by(|a, b| a.keys().eq(b.keys())) {
         let last = first + group.len() - 1;
         let inserted = match insert_group(connection, table, group).await {
             Ok(inserted) => inserted,
             Err(error) => {
-                let culprit = match sql_error::code(&error) {
-                    Some(code) if code.starts_with(DATA_EXCEPTION) => {
-                        culprit(connection, table, group).await
+                let unreadable_row = match sql_error::code(&error) {
+                    Some(code) if code.starts_with(DATA_EXCEPTION_CLASS) => {
+                        first_unreadable_row(connection, table, group).await
                     }
                     _ => None,
                 };
-                let place = match culprit {
+                let place = match unreadable_row {
                     Some(index) => format!("for table {table}, row {}", first + index),
                     None => format!("for table {table}, rows {first} to {last}"),
                 };
@@ -90,9 +102,12 @@ async fn insert(
     Ok(())
 }
 
-/// The first row, counted from 0, that the server cannot read, whatever else is in the table. It ends the transaction,
-/// which has failed.
-async fn culprit(
+/// The index of the first row that the server cannot parse.
+///
+/// The server reports such an error without the row, so a binary search finds it. It needs no table
+/// contents: it only converts the rows to the table's type. The failed transaction accepts no
+/// statement, so it is rolled back first. That loses nothing, because the build has failed.
+async fn first_unreadable_row(
     connection: &mut PgConnection,
     table: &RelationName,
     group: &[Map<String, Value>],
@@ -108,7 +123,7 @@ async fn culprit(
         table.quoted()
     );
     let (mut good, mut bad) = (0, group.len());
-    // The first `good` rows can be read, the first `bad` cannot.
+    // Invariant: the first `good` rows can be parsed, and the first `bad` rows cannot.
     while good + 1 < bad {
         let middle = usize::midpoint(good, bad);
         let rows = sqlx::types::Json(&group[..middle]);
@@ -125,6 +140,7 @@ async fn culprit(
     Some(good)
 }
 
+/// Inserts rows with the same keys, and returns how many did not conflict.
 async fn insert_group(
     connection: &mut PgConnection,
     table: &RelationName,
@@ -147,7 +163,13 @@ async fn insert_group(
         .rows_affected())
 }
 
-fn misshapen(file: &InputFile, what: &str) -> Error {
-    Error::new(ErrorKind::Seed, format!("{} has another form than a seed: {what}", file.shown))
-        .with_help("write an array of objects for the table in the file's name, or an object of such arrays by table")
+fn wrong_shape(file: &InputFile, what: &str) -> Error {
+    Error::new(
+        ErrorKind::Seed,
+        format!("{} is not a valid JSON seed: {what}", file.display_path),
+    )
+    .with_help(
+        "write an array of objects for the table in the file's name, or an object that maps tables \
+         to such arrays",
+    )
 }

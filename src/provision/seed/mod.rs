@@ -1,7 +1,14 @@
 //! Seeds from SQL, CSV and JSON files: one transaction for each file, with counts for each table.
+//!
+//! ```text
+//! begin -> apply the file -> commit
+//! ```
+//!
+//! Fixtures use the same code. A failure is not rolled back: the caller drops the database.
 
 mod csv;
 mod json;
+mod loading;
 mod pieces;
 mod sql;
 
@@ -11,22 +18,20 @@ use std::time::Duration;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::inputs::{InputFile, Inputs};
-use super::report::SeedReport;
+use super::input_file::InputFile;
+use super::inputs::Inputs;
+use super::provision_report::SeedReport;
 use crate::catalog::{OWN_SCHEMA, RelationName};
 use crate::error::{Error, ErrorKind, Result};
-use crate::names::Ident;
 use crate::progress::Progress;
 use crate::sql_error;
+use loading::{OnMegabyte, data_refused};
 
-/// Rows that were there already, by table.
-type Skipped = BTreeMap<String, u64>;
-
-/// Applies every seed file in the order of the names.
+/// Applies every seed file, in the order of the names. Each must finish within `timeout`.
 pub(super) async fn seed(
     connection: &mut PgConnection,
     inputs: &Inputs,
-    limit: Duration,
+    timeout: Duration,
     progress: &Progress,
 ) -> Result<Vec<SeedReport>> {
     let mut reports = Vec::new();
@@ -36,38 +41,34 @@ pub(super) async fn seed(
             file.noun,
             number + 1,
             inputs.seeds.len(),
-            file.shown
+            file.display_path
         );
-        progress.say(&step);
-        let far = |megabytes: u64| progress.say(&format!("{step}, {megabytes} MB"));
+        progress.set_step(&step);
+        let on_megabyte = |megabytes: u64| progress.set_step(&format!("{step}, {megabytes} MB"));
         run(connection, "begin").await?;
-        let applied = tokio::time::timeout(limit, apply(connection, file, &far)).await;
-        // After a failure nothing is rolled back: the database is dropped next.
-        reports.extend(applied.unwrap_or_else(|_| Err(too_slow(file, limit)))?);
-        // A deferred constraint speaks here.
+        let applied = tokio::time::timeout(timeout, apply(connection, file, &on_megabyte)).await;
+        // Nothing is rolled back after a failure: the caller drops the database.
+        reports.extend(applied.unwrap_or_else(|_| Err(timed_out(file, timeout)))?);
+        // The server checks deferred constraints here.
         sqlx::raw_sql("commit")
             .execute(&mut *connection)
             .await
-            .map_err(|error| at_end(file, error))?;
+            .map_err(|error| commit_refused(file, error))?;
     }
     Ok(reports)
 }
 
-/// Called with the megabytes that were sent, as often as one is full.
-type Far<'a> = &'a (dyn Fn(u64) + Sync);
-
-const MEGABYTE: u64 = 1_000_000;
-
+/// Applies one file, and counts the rows that it inserted and skipped in each table.
 async fn apply(
     connection: &mut PgConnection,
     file: &InputFile,
-    far: Far<'_>,
+    on_megabyte: OnMegabyte<'_>,
 ) -> Result<Vec<SeedReport>> {
     let before = inserts_so_far(connection).await?;
     let skipped = match file.path.extension().and_then(|ending| ending.to_str()) {
-        Some("csv") => csv::load(connection, file, far).await?,
+        Some("csv") => csv::load(connection, file, on_megabyte).await?,
         Some("json") => json::load(connection, file).await?,
-        _ => sql::run(connection, file, far).await?,
+        _ => sql::run(connection, file, on_megabyte).await?,
     };
     let mut inserted = inserts_so_far(connection).await?;
     inserted.retain(|table, count| {
@@ -97,9 +98,11 @@ async fn apply(
         .collect())
 }
 
-/// Every insert of this session that its statistics still hold, also those of triggers and functions: of this
-/// transaction, and of earlier ones that were not reported yet
-/// (<https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-STATS-VIEWS>).
+/// The rows that this session inserted, by table, as far as the server's statistics of the session
+/// still hold them. They include the inserts of triggers and functions. They also include earlier
+/// transactions whose counts the session has not reported yet, so the caller subtracts the counts
+/// from before.
+/// <https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-STATS-VIEWS>
 async fn inserts_so_far(connection: &mut PgConnection) -> Result<BTreeMap<String, u64>> {
     let query = format!(
         "select schemaname::text, relname::text, n_tup_ins from pg_stat_xact_user_tables \
@@ -123,36 +126,7 @@ async fn inserts_so_far(connection: &mut PgConnection) -> Result<BTreeMap<String
     .map_err(|error| sql_error::failed("counting seeded rows", error))
 }
 
-/// The table that a CSV or JSON file is for: `010_sales.orders.csv` is for `sales.orders`.
-fn table_of(file: &InputFile) -> Result<RelationName> {
-    let stem = file.path.file_stem().unwrap_or_default().to_string_lossy();
-    let name = stem
-        .trim_start_matches(|c: char| c.is_ascii_digit())
-        .trim_start_matches(['_', '-']);
-    if name.is_empty() {
-        return Err(Error::new(
-            ErrorKind::Seed,
-            format!("{} does not name a table", file.shown),
-        )
-        .with_help(
-            "name it after its table, with a number in front for the order: 010_services.csv",
-        ));
-    }
-    let (schema, name) = name.split_once('.').unwrap_or(("public", name));
-    Ok(RelationName {
-        schema: schema.to_owned(),
-        name: name.to_owned(),
-    })
-}
-
-fn column_list(columns: &[String]) -> String {
-    columns
-        .iter()
-        .map(|column| Ident(column).to_string())
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
+/// Runs one of ebbtide's own statements.
 async fn run(connection: &mut PgConnection, statement: &'static str) -> Result<()> {
     sqlx::raw_sql(statement)
         .execute(connection)
@@ -161,38 +135,17 @@ async fn run(connection: &mut PgConnection, statement: &'static str) -> Result<(
         .map_err(|error| sql_error::failed(statement, error))
 }
 
-fn too_slow(file: &InputFile, limit: Duration) -> Error {
+fn timed_out(file: &InputFile, timeout: Duration) -> Error {
     Error::new(
         ErrorKind::Timeout,
-        format!("{} {} is not done after {limit:?}", file.noun, file.shown),
+        format!(
+            "{} {} did not finish within {timeout:?}",
+            file.noun, file.display_path
+        ),
     )
-    .with_help("raise provision.timeout or EBBTIDE_PROVISION_TIMEOUT, or make the seed smaller")
+    .with_help("raise provision.timeout or EBBTIDE_PROVISION_TIMEOUT, or make the file smaller")
 }
 
-fn at_end(file: &InputFile, error: sqlx::Error) -> Error {
-    data_refused(file, "at its end", error)
-}
-
-/// A refusal of data that has no place in a statement of the user's.
-fn data_refused(file: &InputFile, place: &str, error: sqlx::Error) -> Error {
-    let step = format!("{} {}", file.noun, file.shown);
-    let Some(refused) = sql_error::refusal(&error) else {
-        return sql_error::failed(&step, error);
-    };
-    let kind = sql_error::kind_of(&error, ErrorKind::Seed);
-    let help = match refused.code() {
-        "42P01" => {
-            "name the file after its table, with a number in front for the order; a migration must create the table"
-        }
-        "42703" => "the header or the keys must be columns of the table",
-        "53100" => sql_error::MAKE_ROOM,
-        _ => "mend the data; nothing of this file was kept",
-    };
-    Error::new(
-        kind,
-        format!("{step} failed {place}: {}", refused.message()),
-    )
-    .with_evidence("the server says", sql_error::server_says(refused))
-    .with_help(help)
-    .with_source(error)
+fn commit_refused(file: &InputFile, error: sqlx::Error) -> Error {
+    data_refused(file, "at its commit", error)
 }

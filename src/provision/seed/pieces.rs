@@ -1,21 +1,23 @@
-//! A SQL file in pieces of whole statements, so that a large one is never in memory as a whole.
+//! Splits a SQL file into pieces of whole statements, so a large file is never in memory as a
+//! whole.
 
 use std::io::Read;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::provision::inputs::InputFile;
-use crate::provision::script::Script;
+use crate::provision::input_file::InputFile;
+use crate::provision::sql_script::Script;
 
-/// How much is read at once. A statement that is longer is read with twice as much each time.
-const READ: usize = 256 * 1024;
+/// How many bytes are read at once. For a statement that is longer, the buffer is doubled until it
+/// contains the end of the statement.
+const READ_BYTES: usize = 256 * 1024;
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// Some statements of a file, in their order.
+/// Consecutive statements of a file.
 #[derive(Debug)]
 pub(super) struct Piece {
     pub(super) script: Script,
-    /// The bytes of the file before it, without a byte order mark.
+    /// How many bytes of the file precede the piece, without a byte order mark.
     pub(super) base: usize,
 }
 
@@ -23,10 +25,10 @@ pub(super) struct Piece {
 pub(super) struct Pieces<'a> {
     file: &'a InputFile,
     source: Box<dyn Read + Send>,
-    /// What was read and not handed out.
-    held: Vec<u8>,
+    /// The bytes that were read, and not returned as a piece yet.
+    buffer: Vec<u8>,
     base: usize,
-    is_over: bool,
+    is_eof: bool,
 }
 
 impl<'a> Pieces<'a> {
@@ -35,35 +37,38 @@ impl<'a> Pieces<'a> {
         Ok(Self {
             file,
             source,
-            held: Vec::new(),
+            buffer: Vec::new(),
             base: 0,
-            is_over: false,
+            is_eof: false,
         })
     }
 
     /// The next piece; none after the last.
+    ///
+    /// A piece ends after a terminated statement. Only the last piece may end with an unterminated
+    /// one.
     pub(super) fn next(&mut self) -> Result<Option<Piece>> {
-        let mut wanted = READ;
-        while !self.is_over {
+        let mut wanted = READ_BYTES;
+        while !self.is_eof {
             self.read(wanted)?;
-            let mut script = Script::part(&self.file.shown, self.readable()?);
-            let len = if self.is_over {
+            let mut script = Script::part(&self.file.display_path, self.readable()?);
+            let len = if self.is_eof {
                 script.text().len()
             } else {
-                script.ended_len()
+                script.terminated_len()
             };
             if len > 0 {
                 if len < script.text().len() {
-                    script = Script::part(&self.file.shown, &script.text()[..len]);
+                    script = Script::part(&self.file.display_path, &script.text()[..len]);
                 }
-                self.held.drain(..len);
+                self.buffer.drain(..len);
                 self.base += len;
                 return Ok(Some(Piece {
                     script,
                     base: self.base - len,
                 }));
             }
-            wanted = self.held.len().max(READ);
+            wanted = self.buffer.len().max(READ_BYTES);
         }
         Ok(None)
     }
@@ -71,24 +76,24 @@ impl<'a> Pieces<'a> {
     fn read(&mut self, wanted: usize) -> Result<()> {
         let mut more = self.source.by_ref().take(wanted as u64);
         let read = more
-            .read_to_end(&mut self.held)
+            .read_to_end(&mut self.buffer)
             .map_err(|error| unreadable(self.file, error))?;
-        self.is_over = read < wanted;
-        if self.base == 0 && self.held.starts_with(BYTE_ORDER_MARK) {
-            self.held.drain(..BYTE_ORDER_MARK.len());
+        self.is_eof = read < wanted;
+        if self.base == 0 && self.buffer.starts_with(BYTE_ORDER_MARK) {
+            self.buffer.drain(..BYTE_ORDER_MARK.len());
         }
         Ok(())
     }
 
-    /// What is held, up to a character that is not yet there as a whole.
+    /// The text of the buffer, without the last character if only a part of it was read so far.
     fn readable(&self) -> Result<&str> {
-        match std::str::from_utf8(&self.held) {
+        match std::str::from_utf8(&self.buffer) {
             Ok(text) => Ok(text),
-            Err(error) if error.error_len().is_none() && !self.is_over => {
-                Ok(std::str::from_utf8(&self.held[..error.valid_up_to()])
-                    .expect("it is valid up to there"))
+            Err(error) if error.error_len().is_none() && !self.is_eof => {
+                Ok(std::str::from_utf8(&self.buffer[..error.valid_up_to()])
+                    .expect("the bytes before valid_up_to are valid"))
             }
-            // With the line, which takes the whole file to tell.
+            // The error names the line. To find it, the whole file is read again.
             Err(error) => Err(self
                 .file
                 .text(ErrorKind::Seed)
@@ -99,7 +104,11 @@ impl<'a> Pieces<'a> {
 }
 
 fn unreadable(file: &InputFile, error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(ErrorKind::Seed, format!("{} cannot be read", file.shown)).with_source(error)
+    Error::new(
+        ErrorKind::Seed,
+        format!("{} cannot be read", file.display_path),
+    )
+    .with_source(error)
 }
 
 #[cfg(test)]
@@ -107,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_large_text_comes_in_whole_statements_and_nothing_is_lost() {
+    fn a_large_file_is_split_between_statements_and_nothing_is_lost() {
         let long = format!("insert into t values ('{}');\n", "é;".repeat(400_000));
         let text = format!(
             "\u{feff}{}{long}{}select 'end'",
@@ -144,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_and_half_a_statement_are_pieces_too() {
+    fn an_empty_file_and_an_unterminated_statement_are_read() {
         for (text, statements) in [
             ("", 0),
             ("\u{feff}", 0),

@@ -1,23 +1,23 @@
-//! SQL files, statement by statement.
+//! SQL files. They are executed statement by statement, to count the rows that each INSERT skips.
 
 use serde_json::Value;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
+use super::loading::{MEGABYTE, OnMegabyte, Skipped};
 use super::pieces::Pieces;
-use super::{Far, MEGABYTE, Skipped};
 use crate::catalog::RelationName;
 use crate::error::{Error, ErrorKind, Result};
-use crate::provision::failure::Refusal;
-use crate::provision::inputs::InputFile;
-use crate::provision::script::{Script, Statement};
+use crate::provision::input_file::InputFile;
+use crate::provision::refused_statement::RefusedStatement;
+use crate::provision::sql_script::{Script, Statement};
 
-/// Executes the insert, and tells how many rows conflicted, which the command's own tag does not
-/// (<https://www.postgresql.org/docs/current/using-explain.html>).
-const COUNTING: &str =
+/// Executes an INSERT, and reports how many rows conflicted. The command tag reports the inserted
+/// rows only (<https://www.postgresql.org/docs/current/using-explain.html>).
+const EXPLAIN_PREFIX: &str =
     "explain (analyze, verbose, format json, costs off, timing off, summary off) ";
 
-/// Statements that would end the file's transaction.
+/// The first words of statements that would end the file's transaction, or part of it.
 const TRANSACTION_CONTROL: [&str; 8] = [
     "begin",
     "start",
@@ -29,22 +29,23 @@ const TRANSACTION_CONTROL: [&str; 8] = [
     "release",
 ];
 
+/// Executes all statements of a file.
 pub(super) async fn run(
     connection: &mut PgConnection,
     file: &InputFile,
-    far: Far<'_>,
+    on_megabyte: OnMegabyte<'_>,
 ) -> Result<Skipped> {
     let mut skipped = Skipped::new();
     let mut pieces = Pieces::of(file)?;
-    let mut told = 0;
+    let mut reported = 0;
     while let Some(piece) = pieces.next()? {
         for statement in piece.script.statements() {
             run_one(connection, file, piece.base, &statement, &mut skipped).await?;
         }
         let done = (piece.base + piece.script.text().len()) as u64 / MEGABYTE;
-        if done > told {
-            far(done);
-            told = done;
+        if done > reported {
+            on_megabyte(done);
+            reported = done;
         }
     }
     Ok(skipped)
@@ -59,10 +60,10 @@ async fn run_one(
     skipped: &mut Skipped,
 ) -> Result<()> {
     let offset = base + statement.offset();
-    // Who reads an error wants the line in the file.
+    // An error names the line in the file, and a piece does not contain the lines before it.
     let whole = || {
         file.text(ErrorKind::Seed)
-            .map(|text| Script::new(&file.shown, text))
+            .map(|text| Script::new(&file.display_path, text))
     };
     if TRANSACTION_CONTROL
         .iter()
@@ -71,18 +72,18 @@ async fn run_one(
         return Err(controls_transaction(file, &whole()?, offset));
     }
     let counted = statement.starts_with(&["insert"]) || statement.starts_with(&["with"]);
-    let prefix = if counted { COUNTING } else { "" };
+    let prefix = if counted { EXPLAIN_PREFIX } else { "" };
     let sent = AssertSqlSafe(format!("{prefix}{}", statement.text()));
     let rows = match sqlx::raw_sql(sent).fetch_all(connection).await {
         Ok(rows) => rows,
         Err(error) => {
-            let refusal = Refusal {
+            let refusal = RefusedStatement {
                 kind: ErrorKind::Seed,
                 step: format!("a {}", file.noun),
                 script: &whole()?,
-                sent_from: offset,
-                prefix_characters: prefix.chars().count(),
-                all: &[],
+                sent_offset: offset,
+                prefix_chars: prefix.chars().count(),
+                migrations: &[],
             };
             return Err(refusal.report(error));
         }
@@ -94,7 +95,8 @@ async fn run_one(
     Ok(())
 }
 
-/// Walks a plan for insert nodes. A missing plan counts nothing: the rows were inserted all the same.
+/// Adds the conflicts of all Insert nodes of a plan. A plan that cannot be parsed adds none: the
+/// rows were inserted all the same.
 fn count_conflicts(plan: &Value, skipped: &mut Skipped) {
     match plan {
         Value::Array(parts) => parts.iter().for_each(|part| count_conflicts(part, skipped)),
@@ -128,8 +130,12 @@ fn count_conflicts(plan: &Value, skipped: &mut Skipped) {
 fn controls_transaction(file: &InputFile, script: &Script, offset: usize) -> Error {
     Error::new(
         ErrorKind::Seed,
-        format!("{} {} controls transactions", file.noun, script.name()),
+        format!(
+            "a {} must not control transactions, but {} does",
+            file.noun,
+            script.name()
+        ),
     )
     .with_evidence("the statement", script.excerpt(offset))
-    .with_help("take it out: every such file runs in a transaction of its own")
+    .with_help("remove the statement: every such file runs in a transaction of its own")
 }

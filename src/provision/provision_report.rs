@@ -1,38 +1,41 @@
-//! What provisioning did, in plain values.
+//! What provisioning did, as plain values.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The story of a template: what was installed, applied and inserted when it was built.
+/// What was installed, applied and inserted when a template was built.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ProvisionReport {
-    /// Installed extensions with the versions read back from the server.
+    /// The installed extensions, each with the version that the server reports.
     pub extensions: BTreeMap<String, String>,
-    /// Applied migrations in order.
+    /// The applied migrations, in the order in which they ran.
     pub migrations: Vec<MigrationReport>,
-    /// What each seed file put into each table.
+    /// What each seed file inserted into each table.
     pub seeds: Vec<SeedReport>,
-    /// Tables of the finished database, without migration ledgers. A schema other than `public` is named.
+    /// The tables of the finished database, without migration ledgers. Tables outside of `public`
+    /// are written as `schema.table`.
     pub tables: Vec<String>,
     /// Exact row counts of these tables.
     pub rows: BTreeMap<String, u64>,
-    /// The phases in order with the time each took.
+    /// The phases in order, each with its duration.
     pub phases: Vec<PhaseReport>,
 }
 
-/// One applied migration. A command, or a function of the test's own, counts as one.
+/// One applied migration. A migration command or a migration function counts as one migration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MigrationReport {
-    /// The version, as in the file's name; for plain SQL, the name itself. For a command or a function, the latest version
-    /// in the ledger that it left, and empty without one.
+    /// The version, as in the file's name. For plain SQL this is the file's name itself. For a
+    /// command or a function it is the latest version in the ledger that it wrote, or empty without
+    /// a ledger.
     pub version: String,
-    /// The description, as in the file's name; the command itself; the function's name.
+    /// The description, as in the file's name. For a command this is the command, and for a
+    /// function the function's name.
     pub description: String,
-    /// Time to apply it, in milliseconds.
+    /// The time it took to apply, in milliseconds.
     pub milliseconds: f64,
 }
 
@@ -44,9 +47,9 @@ pub struct SeedReport {
     pub file: String,
     /// The table.
     pub table: String,
-    /// Rows inserted.
+    /// The number of inserted rows.
     pub inserted: u64,
-    /// Rows that were there already.
+    /// The number of rows that existed already and were skipped.
     pub skipped: u64,
 }
 
@@ -66,6 +69,6 @@ impl fmt::Display for SeedReport {
 pub struct PhaseReport {
     /// `extensions`, `migrations`, `verification`, `seeds` or `expectations`.
     pub name: String,
-    /// Time it took, in milliseconds.
+    /// Its duration, in milliseconds.
     pub milliseconds: f64,
 }

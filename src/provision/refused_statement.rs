@@ -1,27 +1,29 @@
-//! A refused statement, told with its place in the file.
+//! The error for a statement that the server refused, with its place in the file.
 
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 
-use super::advice;
-use super::script::Script;
+use super::sql_script::Script;
+use super::statement_help;
 use crate::error::{Error, ErrorKind};
 use crate::sql_error;
 
 /// A statement of a file that the server refused.
 #[derive(Debug)]
-pub(super) struct Refusal<'a> {
+pub(super) struct RefusedStatement<'a> {
     pub(super) kind: ErrorKind,
-    /// What was going on: `migration 3 (add users)`.
+    /// The step that failed: `migration 3 (add users)`.
     pub(super) step: String,
     pub(super) script: &'a Script,
-    /// Byte offset in the script of the text that was sent, and characters sent in front of it.
-    pub(super) sent_from: usize,
-    pub(super) prefix_characters: usize,
-    /// Every migration, for advice that needs to know them.
-    pub(super) all: &'a [Script],
+    /// The byte of the script at which the sent text starts.
+    pub(super) sent_offset: usize,
+    /// How many characters were sent before that text. They are not in the script.
+    pub(super) prefix_chars: usize,
+    /// The scripts of all migrations, for help that names another migration. Empty for seeds.
+    pub(super) migrations: &'a [Script],
 }
 
-impl Refusal<'_> {
+impl RefusedStatement<'_> {
+    /// The error, with the statement, the server's report and help.
     pub(super) fn report(self, error: sqlx::Error) -> Error {
         let Some(refused) = sql_error::refusal(&error) else {
             return sql_error::failed(&format!("{} ({})", self.step, self.script.name()), error);
@@ -40,26 +42,30 @@ impl Refusal<'_> {
             format!("{} failed at {place}: {}", self.step, refused.message()),
         )
         .with_evidence("the statement", self.script.excerpt(offset))
-        .with_evidence("the server says", sql_error::server_says(refused));
-        let help = advice::on(refused.code(), refused.message(), self.all);
+        .with_evidence("server error", sql_error::server_report(refused));
+        let help = statement_help::help_for(refused.code(), refused.message(), self.migrations);
         let help = help.unwrap_or_else(|| {
-            "mend the file and run the tests again; nothing of this database was kept".into()
+            "correct the file and run the tests again; nothing of this database was kept".into()
         });
         report.with_help(help).with_source(error)
     }
 
-    /// Where the server points, else where the statement starts.
+    /// The byte at the error's position, or at the start of the sent text if the error has no
+    /// position.
+    ///
+    /// The server counts characters of the message. A position within the prefix has no place in
+    /// the script.
     fn offset(&self, refused: &PgDatabaseError) -> usize {
         match refused.position() {
-            Some(PgErrorPosition::Original(position)) if position > self.prefix_characters => self
+            Some(PgErrorPosition::Original(position)) if position > self.prefix_chars => self
                 .script
-                .byte_of_char(self.sent_from, position - self.prefix_characters),
-            _ => self.sent_from,
+                .byte_of_char(self.sent_offset, position - self.prefix_chars),
+            _ => self.sent_offset,
         }
     }
 }
 
-/// Whether the server pointed at a place in the statement.
+/// Whether the server's error has a position in the sent text.
 pub(super) fn has_position(error: &sqlx::Error) -> bool {
     sql_error::refusal(error)
         .is_some_and(|error| matches!(error.position(), Some(PgErrorPosition::Original(_))))

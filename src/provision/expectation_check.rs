@@ -1,4 +1,4 @@
-//! Checks what the user declared: tables, row counts, enum labels.
+//! Checks the declared expectations: tables, row counts, enum labels.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,14 +9,15 @@ use crate::config::{Expect, RustEnum};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql_error;
 
+/// Compares the database with every expectation, and reports all differences in one error.
 pub(super) async fn check(connection: &mut PgConnection, expect: &Expect) -> Result<()> {
-    let asking = |error| sql_error::failed("checking what is expected", error);
-    let relations = catalog::tables(connection).await.map_err(asking)?;
+    let failed = |error| sql_error::failed("checking the expectations", error);
+    let relations = catalog::tables(connection).await.map_err(failed)?;
     let tables: BTreeSet<String> = relations.iter().map(ToString::to_string).collect();
     let mut unmet: Vec<String> = expect
         .tables
         .iter()
-        .filter(|wanted| !tables.contains(plain(wanted)))
+        .filter(|wanted| !tables.contains(without_public(wanted)))
         .map(|wanted| format!("table {wanted} is missing"))
         .collect();
 
@@ -26,14 +27,14 @@ pub(super) async fn check(connection: &mut PgConnection, expect: &Expect) -> Res
             expect
                 .rows
                 .keys()
-                .any(|wanted| plain(wanted) == relation.to_string())
+                .any(|wanted| without_public(wanted) == relation.to_string())
         })
         .collect();
     let counts = catalog::row_counts(connection, &counted)
         .await
-        .map_err(asking)?;
+        .map_err(failed)?;
     for (table, wanted) in &expect.rows {
-        match counts.get(plain(table)) {
+        match counts.get(without_public(table)) {
             Some(found) if found == wanted => {}
             Some(found) => unmet.push(format!("table {table} has {found} rows, expected {wanted}")),
             None => unmet.push(format!(
@@ -42,9 +43,9 @@ pub(super) async fn check(connection: &mut PgConnection, expect: &Expect) -> Res
         }
     }
 
-    let enums = catalog::enums(connection).await.map_err(asking)?;
+    let enums = catalog::enums(connection).await.map_err(failed)?;
     for (name, wanted) in &expect.enums {
-        match enums.get(plain(name)) {
+        match enums.get(without_public(name)) {
             Some(found) if found == wanted => {}
             Some(found) => {
                 unmet.push(format!(
@@ -64,7 +65,7 @@ pub(super) async fn check(connection: &mut PgConnection, expect: &Expect) -> Res
         expect
             .rust_enums
             .iter()
-            .filter_map(|wanted| of_rust(wanted, &enums)),
+            .filter_map(|wanted| compare_rust_enum(wanted, &enums)),
     );
 
     if unmet.is_empty() {
@@ -74,50 +75,57 @@ pub(super) async fn check(connection: &mut PgConnection, expect: &Expect) -> Res
     Err(Error::new(
         ErrorKind::Expectation,
         format!(
-            "the provisioned database differs from what is expected in {count} {}",
+            "the provisioned database differs from the expectations in {count} {}",
             if count == 1 { "point" } else { "points" }
         ),
     )
     .with_evidence("differences", unmet.join("\n"))
     .with_help(
-        "mend the migrations or seeds, or what is expected if the database is right: [provision.expect] in \
-         ebbtide.toml, `expect(...)` at the test, `rename_all` on an enum of Rust",
+        "correct the migrations or seeds; if the database is right, correct the expectations: \
+         [provision.expect] in ebbtide.toml, `expect(...)` at the test, `rename_all` on a Rust \
+         enum",
     ))
 }
 
-/// What one of both sides lacks, with both lists: who reads it sees which of them to change.
-fn of_rust(wanted: &RustEnum, enums: &BTreeMap<String, Vec<String>>) -> Option<String> {
+/// The difference between a Rust enum and the enum of the database; none if both have the same
+/// labels.
+///
+/// Labels that differ only in case or punctuation (`HAPPY`, `happy`) are reported as pairs: the
+/// usual cause is a missing `rename_all`, and not a missing label.
+fn compare_rust_enum(wanted: &RustEnum, enums: &BTreeMap<String, Vec<String>>) -> Option<String> {
     let (path, labels) = (&wanted.path, wanted.labels.join(", "));
-    let name = folded(&wanted.name);
-    let Some(found) = enums.get(plain(&name)) else {
+    let name = fold_identifier(&wanted.name);
+    let Some(found) = enums.get(without_public(&name)) else {
         return Some(format!(
-            "enum {name} is missing, and {path} is stored as one ({labels})"
+            "enum {name} is missing, but the Rust enum {path} has its labels ({labels})"
         ));
     };
-    let lacking = |those: &[String], has: &[String]| -> Vec<String> {
-        those
+    let missing_from = |others: &[String], labels: &[String]| -> Vec<String> {
+        labels
             .iter()
-            .filter(|label| !has.contains(label))
+            .filter(|label| !others.contains(label))
             .cloned()
             .collect()
     };
-    let (in_rust, in_database) = (
-        lacking(&wanted.labels, found),
-        lacking(found, &wanted.labels),
+    let (only_in_rust, only_in_database) = (
+        missing_from(found, &wanted.labels),
+        missing_from(&wanted.labels, found),
     );
-    if in_rust.is_empty() && in_database.is_empty() {
+    if only_in_rust.is_empty() && only_in_database.is_empty() {
         return None;
     }
-    let alike = |one: &str, other: &str| letters(one) == letters(other);
-    let spelt = in_rust.iter().filter_map(|ours| {
-        let theirs = in_database.iter().find(|theirs| alike(ours, theirs))?;
-        Some(format!("{ours} / {theirs}"))
-    });
-    let spelt: Vec<String> = spelt.collect();
-    let without_twin = |those: &[String], others: &[String]| -> Vec<String> {
-        those
+    let same_letters = |one: &str, other: &str| normalised(one) == normalised(other);
+    let spelt_differently = only_in_rust.iter().filter_map(|in_rust| {
+        let in_database = only_in_database
             .iter()
-            .filter(|one| !others.iter().any(|other| alike(one, other)))
+            .find(|in_database| same_letters(in_rust, in_database))?;
+        Some(format!("{in_rust} / {in_database}"))
+    });
+    let spelt_differently: Vec<String> = spelt_differently.collect();
+    let without_pair = |labels: &[String], others: &[String]| -> Vec<String> {
+        labels
+            .iter()
+            .filter(|one| !others.iter().any(|other| same_letters(one, other)))
             .cloned()
             .collect()
     };
@@ -125,14 +133,14 @@ fn of_rust(wanted: &RustEnum, enums: &BTreeMap<String, Vec<String>>) -> Option<S
     let lists = [
         ("Rust has", labels),
         ("the database has", found.join(", ")),
-        ("spelt differently", spelt.join(", ")),
+        ("spelt differently", spelt_differently.join(", ")),
         (
             "only in Rust",
-            without_twin(&in_rust, &in_database).join(", "),
+            without_pair(&only_in_rust, &only_in_database).join(", "),
         ),
         (
             "only in the database",
-            without_twin(&in_database, &in_rust).join(", "),
+            without_pair(&only_in_database, &only_in_rust).join(", "),
         ),
     ];
     lines.extend(
@@ -144,8 +152,8 @@ fn of_rust(wanted: &RustEnum, enums: &BTreeMap<String, Vec<String>>) -> Option<S
     Some(lines.join("\n"))
 }
 
-/// As the server reads a name: in lower case, unless it is quoted.
-fn folded(name: &str) -> String {
+/// An identifier as the server reads it: in lower case, unless it is quoted.
+fn fold_identifier(name: &str) -> String {
     let parts = name.split('.').map(|part| {
         match part
             .strip_prefix('"')
@@ -158,8 +166,8 @@ fn folded(name: &str) -> String {
     parts.collect::<Vec<_>>().join(".")
 }
 
-/// What is left of a label when its spelling does not matter.
-fn letters(label: &str) -> String {
+/// The letters and digits of a label, in lower case.
+fn normalised(label: &str) -> String {
     label
         .chars()
         .filter(|letter| letter.is_alphanumeric())
@@ -167,6 +175,7 @@ fn letters(label: &str) -> String {
         .collect()
 }
 
-fn plain(name: &str) -> &str {
+/// The name as the catalog lists it: `public` is left out.
+fn without_public(name: &str) -> &str {
     name.strip_prefix("public.").unwrap_or(name)
 }

@@ -1,32 +1,34 @@
-//! A SQL script cut into its top-level statements, each with its place in the file.
+//! A SQL script, split into its top-level statements, each with its position in the file.
 //!
-//! Where a statement ends follows psql (`psqlscan.l`). psql's backslash commands and the data of `COPY ... FROM stdin` are not SQL and not understood.
+//! The rules for the end of a statement are those of psql (`psqlscan.l`). psql's backslash commands
+//! and the data of `COPY ... FROM stdin` are not SQL, and not recognised here.
 
 use std::fmt::Write as _;
 
 use crate::lexer::{Nesting, Token, Tokens};
 
-/// Characters of a line that an excerpt shows.
-const WINDOW: usize = 160;
+/// How many characters of a line an excerpt shows.
+const MAX_EXCERPT_CHARS: usize = 160;
 
-/// A script and the name it is reported under. Offsets are bytes into [`Script::text`].
+/// A script and its name for reports. Offsets are bytes of [`Script::text`].
 #[derive(Debug, Clone)]
 pub(crate) struct Script {
     name: String,
     text: String,
 }
 
-/// A place in a script as editors count it.
+/// A position in a script, as editors count it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Position {
-    /// Counted from 1.
+    /// The line, counted from 1.
     pub(crate) line: usize,
-    /// In characters, counted from 1.
+    /// The column in characters, counted from 1.
     pub(crate) column: usize,
 }
 
 impl Script {
-    /// A script shown as `name`, usually its path. A byte order mark is left out: the server rejects it.
+    /// A script. Reports print `name`, usually the script's path. A byte order mark is removed: the
+    /// server rejects it.
     pub(crate) fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         let mut text = text.into();
         if text.starts_with('\u{feff}') {
@@ -38,7 +40,7 @@ impl Script {
         }
     }
 
-    /// A part of a script, taken as it is.
+    /// A part of a script. Unlike in `new`, nothing is removed.
     pub(crate) fn part(name: impl Into<String>, text: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -46,7 +48,7 @@ impl Script {
         }
     }
 
-    /// The name it is reported under.
+    /// The name for reports.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -56,48 +58,53 @@ impl Script {
         &self.text
     }
 
-    /// The top-level statements in order; what holds only blanks and comments is none.
+    /// The top-level statements in order. Text of blanks and comments alone is not a statement.
     pub(crate) fn statements(&self) -> Vec<Statement<'_>> {
-        let Cut {
-            mut ended, open, ..
-        } = self.cut();
-        ended.extend(open);
-        ended
+        let Split {
+            mut terminated,
+            unterminated,
+            ..
+        } = self.split();
+        terminated.extend(unterminated);
+        terminated
     }
 
-    /// The bytes up to and with the semicolon that ends the last statement. Whatever may follow the text, these hold whole
-    /// statements: what opens a quote, a comment or a body before the end of the text takes all semicolons after it.
-    pub(crate) fn ended_len(&self) -> usize {
-        self.cut().ended_len
+    /// The length of the text up to and including the semicolon that ends the last terminated
+    /// statement.
+    ///
+    /// These bytes contain whole statements even if more text follows. An open quote, comment or
+    /// body includes every semicolon after it, so such a semicolon is not counted as an end.
+    pub(crate) fn terminated_len(&self) -> usize {
+        self.split().terminated_len
     }
 
-    fn cut(&self) -> Cut<'_> {
-        let (mut ended, mut ended_len) = (Vec::new(), 0);
+    fn split(&self) -> Split<'_> {
+        let (mut terminated, mut terminated_len) = (Vec::new(), 0);
         let mut tokens = Tokens::new(&self.text);
         let mut nesting = Nesting::default();
         let mut span: Option<(usize, usize)> = None;
-        let cut = |(start, end)| Statement {
+        let statement = |(start, end)| Statement {
             text: &self.text[start..end],
             offset: start,
         };
         while let Some(token) = tokens.next() {
             if token == Token::Symbol(';') && nesting.is_top_level() {
-                ended.extend(span.take().map(cut));
-                ended_len = tokens.end;
+                terminated.extend(span.take().map(statement));
+                terminated_len = tokens.end;
                 nesting = Nesting::default();
             } else {
                 nesting.follow(&token);
                 span = Some((span.map_or(tokens.start, |(start, _)| start), tokens.end));
             }
         }
-        Cut {
-            ended,
-            ended_len,
-            open: span.map(cut),
+        Split {
+            terminated,
+            terminated_len,
+            unterminated: span.map(statement),
         }
     }
 
-    /// Line and column of a byte; an offset past the end means the end.
+    /// The line and column of a byte. An offset past the end means the end.
     pub(crate) fn position_of_byte(&self, offset: usize) -> Position {
         let before = &self.text[..self.text.floor_char_boundary(offset)];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
@@ -107,8 +114,9 @@ impl Script {
         }
     }
 
-    /// The byte of a character counted from 1, as the error field `P` counts
-    /// (<https://www.postgresql.org/docs/current/protocol-error-fields.html>), when the text from `start` was the query.
+    /// The byte of an error's position, if the text from `start` was sent as the query. The server
+    /// counts positions in characters, from 1 (field `P`:
+    /// <https://www.postgresql.org/docs/current/protocol-error-fields.html>).
     pub(crate) fn byte_of_char(&self, start: usize, position: usize) -> usize {
         let sent = &self.text[start..];
         start
@@ -118,7 +126,8 @@ impl Script {
                 .map_or(sent.len(), |(at, _)| at)
     }
 
-    /// The report on a byte: `name:line:column`, the line before unless it is blank, the line, and a caret below it.
+    /// The lines around a byte, for errors: `name:line:column`, the previous line unless it is
+    /// blank, the line itself, and a caret below the byte.
     pub(crate) fn excerpt(&self, offset: usize) -> String {
         let Position { line, column } = self.position_of_byte(offset);
         let mut lines = self.text.lines().skip(line.saturating_sub(2));
@@ -127,8 +136,8 @@ impl Script {
         } else {
             ""
         };
-        let (shown, caret) = window(lines.next().unwrap_or_default(), column - 1);
-        let padding: String = shown.chars().take(caret).map(padding).collect();
+        let (visible, caret) = window(lines.next().unwrap_or_default(), column - 1);
+        let padding: String = visible.chars().take(caret).map(padding).collect();
 
         let width = line.to_string().len();
         let mut report = format!("{}:{line}:{column}", self.name);
@@ -139,21 +148,23 @@ impl Script {
         if !previous.trim().is_empty() {
             row(&(line - 1).to_string(), &window(previous, 0).0);
         }
-        row(&line.to_string(), &shown);
+        row(&line.to_string(), &visible);
         row("", &format!("{padding}^"));
         report
     }
 }
 
-/// A script's statements.
-struct Cut<'a> {
-    ended: Vec<Statement<'a>>,
-    ended_len: usize,
-    /// The last one, without a semicolon.
-    open: Option<Statement<'a>>,
+/// The statements of a script.
+struct Split<'a> {
+    /// The statements that end with a semicolon.
+    terminated: Vec<Statement<'a>>,
+    terminated_len: usize,
+    /// The last statement, without a semicolon.
+    unterminated: Option<Statement<'a>>,
 }
 
-/// One statement, from its first token to its last: no comments around it, no closing semicolon.
+/// One statement, from its first token to its last, without surrounding comments and the final
+/// semicolon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Statement<'a> {
     text: &'a str,
@@ -166,12 +177,12 @@ impl<'a> Statement<'a> {
         self.text
     }
 
-    /// The byte in the script at which it starts.
+    /// The byte of the script at which it starts.
     pub(crate) fn offset(self) -> usize {
         self.offset
     }
 
-    /// Its tokens without comments.
+    /// Its tokens, without comments.
     pub(crate) fn tokens(self) -> Tokens<'a> {
         Tokens::new(self.text)
     }
@@ -185,9 +196,10 @@ impl<'a> Statement<'a> {
     }
 }
 
-/// The part of a line to show around the character `focus`, and where `focus` lies in it, both counted from 0.
+/// The part of a line around the character `focus`, and the index of `focus` in that part. Both
+/// indices count from 0.
 fn window(line: &str, focus: usize) -> (String, usize) {
-    // Control characters would move the cursor of the terminal that shows the report.
+    // A control character would move the cursor of the terminal that prints the report.
     let mut chars: Vec<char> = line
         .chars()
         .map(|c| {
@@ -199,11 +211,13 @@ fn window(line: &str, focus: usize) -> (String, usize) {
         })
         .collect();
     let focus = focus.min(chars.len());
-    if chars.len() <= WINDOW {
+    if chars.len() <= MAX_EXCERPT_CHARS {
         return (chars.into_iter().collect(), focus);
     }
-    let start = focus.saturating_sub(WINDOW / 2).min(chars.len() - WINDOW);
-    let end = start + WINDOW;
+    let start = focus
+        .saturating_sub(MAX_EXCERPT_CHARS / 2)
+        .min(chars.len() - MAX_EXCERPT_CHARS);
+    let end = start + MAX_EXCERPT_CHARS;
     if start > 0 {
         chars[start] = '…';
     }
@@ -213,7 +227,8 @@ fn window(line: &str, focus: usize) -> (String, usize) {
     (chars[start..end].iter().collect(), focus - start)
 }
 
-/// Blanks as wide as a character: tabs stay tabs, emoji and East Asian characters mostly take two columns.
+/// Blanks as wide as a character on a terminal. Tabs stay tabs, combining characters have no width,
+/// and most emoji and East Asian characters have two columns.
 fn padding(c: char) -> &'static str {
     match c {
         '\t' => "\t",
@@ -227,7 +242,7 @@ fn padding(c: char) -> &'static str {
 mod tests {
     use super::*;
 
-    fn split(text: &str) -> Vec<String> {
+    fn statements(text: &str) -> Vec<String> {
         Script::new("x.sql", text)
             .statements()
             .iter()
@@ -235,13 +250,17 @@ mod tests {
             .collect()
     }
 
-    /// Asserts that `text` is one statement although a semicolon lies inside, and that the next one is found.
-    fn stays_whole(text: &str) {
-        assert_eq!(split(&format!("{text};\nselect 2;")), [text, "select 2"]);
+    /// Asserts that `text` is one statement although it contains a semicolon, and that the next
+    /// statement is found.
+    fn assert_one_statement(text: &str) {
+        assert_eq!(
+            statements(&format!("{text};\nselect 2;")),
+            [text, "select 2"]
+        );
     }
 
     #[test]
-    fn statements_are_trimmed_and_know_where_they_start() {
+    fn statements_are_trimmed_and_have_their_offset() {
         let script = Script::new(
             "x.sql",
             "-- first\n/* c */ select 1 -- tail\n ;; ;\r\n  select 2 ; -- end",
@@ -260,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_blanks_and_comments_is_no_statement() {
+    fn blanks_and_comments_alone_are_no_statement() {
         for text in [
             "",
             "\u{feff}",
@@ -270,32 +289,35 @@ mod tests {
             "/* a; */",
             "-- a\r\n/* b */;\n--",
         ] {
-            assert!(split(text).is_empty(), "{text:?}");
+            assert!(statements(text).is_empty(), "{text:?}");
         }
     }
 
     #[test]
-    fn whatever_follows_what_has_ended_stays_whole() {
+    fn a_text_split_after_its_terminated_statements_keeps_every_statement_whole() {
         let texts = [
-            "select 1; -- a; b\n select 'a;''b', E'\\';' ; select $t$ ; $t$; /* ; */ select \"a;b\"; select 2",
+            "select 1; -- a; b\n select 'a;''b', E'\\';' ; select $t$ ; $t$; /* ; */ select \
+             \"a;b\"; select 2",
             "create rule r as on insert to t do (delete from a; delete from b); select 1",
-            "create function f() returns int begin atomic select case when true then 1 end; end; select U&'a;' 'b';\n",
+            "create function f() returns int begin atomic select case when true then 1 end; end; \
+             select U&'a;' 'b';\n",
         ];
         for text in texts {
-            let whole: Vec<String> = split(text);
+            let whole: Vec<String> = statements(text);
             for (at, _) in text.char_indices() {
-                let (ended, rest) = text.split_at(Script::new("x.sql", &text[..at]).ended_len());
+                let (terminated, rest) =
+                    text.split_at(Script::new("x.sql", &text[..at]).terminated_len());
                 assert_eq!(
-                    [split(ended), split(rest)].concat(),
+                    [statements(terminated), statements(rest)].concat(),
                     whole,
-                    "{at}: {ended}|{rest}"
+                    "{at}: {terminated}|{rest}"
                 );
             }
         }
     }
 
     #[test]
-    fn a_byte_order_mark_counts_nowhere() {
+    fn a_byte_order_mark_changes_no_offset() {
         let script = Script::new("x.sql", "\u{feff}select 1");
         assert_eq!(
             (script.text(), script.statements()[0].offset()),
@@ -314,18 +336,18 @@ mod tests {
             "select $$a; $b$ '$$, $t$ $$; $T$ $t$, $ü1$;$ü1$",
             "select 1$$;$$, $1$$;$$",
         ] {
-            stays_whole(text);
+            assert_one_statement(text);
         }
     }
 
     #[test]
     fn a_letter_before_a_quote_counts_only_as_a_word_of_its_own() {
         assert_eq!(
-            split(r"select typE'\'; select 2"),
+            statements(r"select typE'\'; select 2"),
             [r"select typE'\'", "select 2"]
         );
         assert_eq!(
-            split("select E'a' 'b\\'; select 2").len(),
+            statements("select E'a' 'b\\'; select 2").len(),
             2,
             "a continuation needs a line break"
         );
@@ -334,73 +356,79 @@ mod tests {
     #[test]
     fn a_dollar_in_a_word_or_before_a_digit_opens_no_quote() {
         assert_eq!(
-            split("select a$b$c; select $1; select $2 $ 3"),
+            statements("select a$b$c; select $1; select $2 $ 3"),
             ["select a$b$c", "select $1", "select $2 $ 3"]
         );
     }
 
     #[test]
     fn comments_nest_and_hide_quotes_and_semicolons() {
-        stays_whole("select /* ' ; /* $$ */ ; */ 1 -- it's; \r\n + 2");
-        assert_eq!(split("select 1 +-- a;\r2; select 3 */* ; */ 4").len(), 2);
-        assert_eq!(split("select 1 /*/ ; /**/ ; */; select 2").len(), 2);
+        assert_one_statement("select /* ' ; /* $$ */ ; */ 1 -- it's; \r\n + 2");
+        assert_eq!(
+            statements("select 1 +-- a;\r2; select 3 */* ; */ 4").len(),
+            2
+        );
+        assert_eq!(statements("select 1 /*/ ; /**/ ; */; select 2").len(), 2);
     }
 
     #[test]
     fn parentheses_hold_semicolons() {
-        stays_whole(
+        assert_one_statement(
             "create rule r as on insert to t do also (delete from a; (select ')'); delete from b)",
         );
-        assert_eq!(split("select 1); select 2").len(), 2);
+        assert_eq!(statements("select 1); select 2").len(), 2);
     }
 
     #[test]
     fn a_body_in_standard_sql_holds_semicolons() {
         let body =
             "begin atomic select case when true then (case when 1=1 then 2 end) end; select 3; END";
-        stays_whole(&format!("create function f() returns int {body}"));
-        stays_whole(&format!(
+        assert_one_statement(&format!("create function f() returns int {body}"));
+        assert_one_statement(&format!(
             "CREATE /* c */ OR REPLACE procedure p(\"end\" int) {body}"
         ));
-        stays_whole("create function f() returns int language sql as $$ begin; $$");
+        assert_one_statement("create function f() returns int language sql as $$ begin; $$");
     }
 
     #[test]
     fn begin_means_nothing_outside_of_routines() {
         assert_eq!(
-            split(
+            statements(
                 "begin; select case when a then b end; end; create table begin (a int); select 1"
             )
             .len(),
             5
         );
-        assert_eq!(split("create or drop function begin; select 1").len(), 2);
+        assert_eq!(
+            statements("create or drop function begin; select 1").len(),
+            2
+        );
     }
 
     #[test]
-    fn what_never_ends_takes_the_rest() {
+    fn an_open_quote_comment_or_parenthesis_includes_the_rest_of_the_text() {
         for open in [
             "'", "E'\\'", "\"", "U&\"", "$$", "$a$ $$", "B'", "(", "/* /* */",
         ] {
             let rest = format!("select {open} a; b");
             assert_eq!(
-                split(&format!("select 1; {rest}")),
+                statements(&format!("select 1; {rest}")),
                 ["select 1", &rest],
                 "{open}"
             );
         }
-        assert_eq!(split("/* select 1; "), ["/* select 1; "]);
-        assert_eq!(split("select E'\\").len(), 1);
+        assert_eq!(statements("/* select 1; "), ["/* select 1; "]);
+        assert_eq!(statements("select E'\\").len(), 1);
     }
 
     #[test]
-    fn tokens_tell_words_names_and_literals_apart() {
+    fn tokens_distinguish_words_names_and_literals() {
         let text = r#"Select a$1,"A""b" /* c */ .ü U&"d\0061t" 1.5e3 $$x$$ <'y'$1"#;
-        let shown: Vec<_> = Tokens::new(text)
+        let tokens: Vec<_> = Tokens::new(text)
             .map(|token| format!("{token:?}"))
             .collect();
         assert_eq!(
-            shown.join(" "),
+            tokens.join(" "),
             r#"Word("Select") Word("a$1") Symbol(',') Quoted("A\"b") Symbol('.') Word("ü") Literal("U&\"d\\0061t\"") "#
                 .to_owned()
                 + r#"Literal("1.5e3") Literal("$$x$$") Symbol('<') Literal("'y'") Literal("$1")"#
@@ -416,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_of_the_server_become_bytes_lines_and_columns() {
+    fn an_error_position_is_converted_to_byte_line_and_column() {
         let script = Script::new("x.sql", "select 1;\r\nselect '🦀', 日本 frm\r\n");
         let byte = script.byte_of_char(0, 27);
         assert!(script.text()[byte..].starts_with("frm"));
@@ -453,7 +481,8 @@ mod tests {
             "migrations/002_x.up.sql",
             "create table x (\r\n\tid\tbigit primary key\r\n);",
         );
-        let report = "migrations/002_x.up.sql:2:5\n 1 | create table x (\n 2 | \tid\tbigit primary key\n   | \t  \t^";
+        let report = "migrations/002_x.up.sql:2:5\n 1 | create table x (\n 2 | \tid\tbigit primary \
+             key\n   | \t  \t^";
         assert_eq!(script.excerpt(script.byte_of_char(0, 23)), report);
         assert_eq!(
             script.excerpt(0),
@@ -489,13 +518,13 @@ mod tests {
                 .map(|row| row.chars().skip(5).collect::<Vec<_>>())
                 .collect();
             let caret = rows[2].len() - 1;
-            assert_eq!(rows[1].len(), WINDOW);
+            assert_eq!(rows[1].len(), MAX_EXCERPT_CHARS);
             assert_eq!(
                 rows[1].get(caret).copied(),
                 script.text()[at..].chars().next()
             );
             assert_eq!(
-                (rows[1][0] == '…', rows[1][WINDOW - 1] == '…'),
+                (rows[1][0] == '…', rows[1][MAX_EXCERPT_CHARS - 1] == '…'),
                 (at > 160, at < 1300)
             );
         }

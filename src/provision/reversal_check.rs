@@ -1,4 +1,12 @@
-//! Whether the migrations can be undone: up, down and up again, with a look at the catalog each time.
+//! Checks whether the migrations can be reverted: it applies each, reverts it and applies it again,
+//! and compares the catalog after each step.
+//!
+//! ```text
+//! before --up--> after_first_up --down--> must equal before --up--> must equal after_first_up
+//! ```
+//!
+//! The next migration starts from the result of the second up. If the second up is refused because
+//! the down left objects behind, the check ends there: the later migrations build on this one.
 
 use std::fmt;
 
@@ -7,7 +15,7 @@ use sqlx::postgres::PgConnection;
 
 use super::extensions;
 use super::inputs::Inputs;
-use super::migrate::{self, Site};
+use super::migrate::{MigrationContext, tools};
 use super::target::Target;
 use crate::catalog::{Schema, SchemaDiff};
 use crate::config::Plan;
@@ -15,19 +23,20 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
 use crate::sql_error;
 
-/// What came of taking each migration up, down and up again, in the order of the versions.
+/// The result of applying, reverting and re-applying each migration, in the order of the versions.
 ///
-/// `Display` lists what a way down has left, or has taken too much of.
+/// `Display` lists what each down migration left behind or removed by mistake.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ReversibleReport {
-    /// The migrations that were looked at.
+    /// The migrations that were checked.
     pub steps: Vec<ReversibleStep>,
-    /// How many were not, because one before them cannot be applied a second time.
+    /// How many migrations were not checked, because one before them cannot be applied a second
+    /// time.
     pub unchecked: usize,
 }
 
-/// What came of one migration.
+/// The result of one migration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ReversibleStep {
@@ -35,19 +44,20 @@ pub struct ReversibleStep {
     pub version: String,
     /// The description, as in the file's name.
     pub description: String,
-    /// Whether there is a way down. A migration without one is applied, and nothing is asked of it.
+    /// Whether there is a down migration. A migration without one is applied once, and not checked.
     pub reversible: bool,
-    /// After the way down, compared with what was there before the way up: `extra` is what it left, `missing` what it
-    /// took that it should have left alone.
+    /// The schema after down, compared with the schema before up. `extra` is what the down
+    /// migration left behind, and `missing` is what it removed by mistake.
     pub after_down: SchemaDiff,
-    /// After the second way up, compared with what was there after the first.
+    /// The schema after the second up, compared with the schema after the first.
     pub after_up: SchemaDiff,
     /// Why the migration could not be applied a second time.
     pub up_refused: Option<String>,
 }
 
 impl ReversibleReport {
-    /// Whether every way down leads back, and every way up leads to the same a second time.
+    /// Whether every migration was checked, every down restores the schema, and every second up
+    /// makes the same schema as the first.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.unchecked == 0 && self.steps.iter().all(ReversibleStep::is_clean)
@@ -55,7 +65,8 @@ impl ReversibleReport {
 }
 
 impl ReversibleStep {
-    /// Whether up, down and up lead where they should. A migration without a way down is clean.
+    /// Whether down restores the schema and the second up makes the same schema as the first. A
+    /// migration without a down migration is clean.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.after_down.is_empty() && self.after_up.is_empty() && self.up_refused.is_none()
@@ -68,7 +79,7 @@ impl fmt::Display for ReversibleReport {
         let broken = self.steps.iter().filter(|step| !step.is_clean()).count();
         write!(
             f,
-            "{reversible} of {} migrations have a way down, {broken} of them broken",
+            "{reversible} of {} migrations have a down migration, {broken} of them broken",
             self.steps.len() + self.unchecked
         )?;
         for step in self.steps.iter().filter(|step| !step.is_clean()) {
@@ -77,7 +88,7 @@ impl fmt::Display for ReversibleReport {
         if self.unchecked > 0 {
             write!(
                 f,
-                "\nnot looked at, because they come after it: {}",
+                "\n{} not checked, because an earlier migration cannot be applied again",
                 self.unchecked
             )?;
         }
@@ -90,16 +101,16 @@ impl fmt::Display for ReversibleStep {
         write!(f, "migration {} ({}): ", self.version, self.description)?;
         if self.is_clean() {
             return f.write_str(if self.reversible {
-                "up, down and up lead back"
+                "up, down and up restore the same schema"
             } else {
-                "no way down"
+                "no down migration"
             });
         }
         let mut between = "";
         if !self.after_down.is_empty() {
             write!(
                 f,
-                "down does not lead back to what was there before up\n{}",
+                "down does not restore the schema from before up\n{}",
                 indented(&self.after_down)
             )?;
             between = "\n  ";
@@ -107,13 +118,13 @@ impl fmt::Display for ReversibleStep {
         if !self.after_up.is_empty() {
             write!(
                 f,
-                "{between}up leads elsewhere the second time\n{}",
+                "{between}the second up makes a different schema\n{}",
                 indented(&self.after_up)
             )?;
             between = "\n  ";
         }
         if let Some(refused) = &self.up_refused {
-            write!(f, "{between}up is refused the second time: {refused}")?;
+            write!(f, "{between}the second up is refused: {refused}")?;
         }
         Ok(())
     }
@@ -127,7 +138,11 @@ fn indented(diff: &SchemaDiff) -> String {
         .join("\n")
 }
 
-/// Applies, reverts and applies each migration of an empty database.
+/// Applies, reverts and re-applies each migration in an empty database.
+///
+/// # Errors
+/// The tool's migrations cannot be reverted, an extension is missing, or a migration is refused. A
+/// refused second up is an entry of the report instead, if the down before it left objects behind.
 pub(crate) async fn check_reversible(
     connection: &mut PgConnection,
     target: Target<'_>,
@@ -136,53 +151,49 @@ pub(crate) async fn check_reversible(
     progress: &Progress,
 ) -> Result<ReversibleReport> {
     let scripts = inputs.migration_scripts()?;
-    let Some(migrator) = migrate::resolve(inputs).await? else {
-        return Err(Error::new(
-            ErrorKind::Config,
-            "there are no migrations of sqlx that could be undone",
-        )
-        .with_help("name a directory of sqlx migrations as `migrations`"));
+    let Some(reversals) = inputs.source.tool().and_then(|tool| tool.reversals) else {
+        return Err(not_reversible());
     };
-    progress.say("installing extensions");
-    extensions::install(connection, &plan.extensions).await?;
-    let mut site = Site {
+    let mut context = MigrationContext {
         connection,
         target,
         scripts: &scripts,
-        limit: *plan.provision_timeout.get(),
+        timeout: *plan.provision_timeout.get(),
         progress,
     };
-    let migrations = migrate::reversals(&mut site, &migrator).await?;
+    let migrations = reversals(&mut context, inputs).await?;
+    progress.set_step("installing extensions");
+    extensions::install(context.connection, &plan.extensions).await?;
     let mut report = ReversibleReport::default();
-    let mut before = read(site.connection).await?;
+    let mut before = read_schema(context.connection).await?;
     for migration in &migrations {
-        migration.up(&mut site).await?;
-        let mut now = read(site.connection).await?;
+        migration.up(&mut context).await?;
+        let mut now = read_schema(context.connection).await?;
         let mut step = ReversibleStep {
-            version: migration.version.to_string(),
-            description: migration.description.to_owned(),
-            reversible: migration.down(&mut site).await?,
+            version: migration.version().to_owned(),
+            description: migration.description().to_owned(),
+            reversible: migration.down(&mut context).await?,
             after_down: SchemaDiff::default(),
             after_up: SchemaDiff::default(),
             up_refused: None,
         };
         if step.reversible {
-            step.after_down = before.compare(&read(site.connection).await?);
-            match migration.up(&mut site).await {
+            step.after_down = before.compare(&read_schema(context.connection).await?);
+            match migration.up(&mut context).await {
                 Ok(()) => {
-                    let again = read(site.connection).await?;
+                    let again = read_schema(context.connection).await?;
                     step.after_up = now.compare(&again);
                     now = again;
                 }
                 Err(refused) if !step.after_down.is_empty() => {
-                    step.up_refused = Some(refused.to_string())
+                    step.up_refused = Some(refused.to_string());
                 }
                 Err(error) => return Err(error),
             }
         }
-        let stuck = step.up_refused.is_some();
+        let is_stuck = step.up_refused.is_some();
         report.steps.push(step);
-        if stuck {
+        if is_stuck {
             report.unchecked = migrations.len() - report.steps.len();
             break;
         }
@@ -191,8 +202,24 @@ pub(crate) async fn check_reversible(
     Ok(report)
 }
 
-async fn read(connection: &mut PgConnection) -> Result<Schema> {
-    // A migration may have changed the settings of this very session.
+fn not_reversible() -> Error {
+    let tools: Vec<String> = tools::directories()
+        .filter(|tool| tool.reversals.is_some())
+        .map(|tool| tool.layout.to_string())
+        .collect();
+    let tools = tools.join(" or ");
+    Error::new(
+        ErrorKind::Config,
+        format!("only {tools} migrations can be reverted, and this plan has none"),
+    )
+    .with_help(format!(
+        "set `migrations` to a directory of {tools} migrations"
+    ))
+}
+
+/// The schema, read with the settings that a new session has.
+async fn read_schema(connection: &mut PgConnection) -> Result<Schema> {
+    // A migration may have changed the settings of this session, such as the search path.
     let reset = sqlx::raw_sql("reset all").execute(&mut *connection).await;
     reset.map_err(|error| sql_error::failed("resetting the session", error))?;
     Schema::read(connection).await

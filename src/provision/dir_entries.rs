@@ -1,0 +1,59 @@
+//! The files of a directory, sorted by name.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Whether a path is a file whose name ends in `.sql`.
+pub(super) fn is_sql_file(path: &Path) -> bool {
+    path.extension() == Some(OsStr::new("sql")) && path.is_file()
+}
+
+pub(super) fn name_of(path: &Path) -> &str {
+    path.file_name().and_then(OsStr::to_str).unwrap_or_default()
+}
+
+/// The files of a directory whose names end in `.sql`, sorted by name.
+pub(super) fn sql_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut paths = entries(dir)?;
+    paths.retain(|path| is_sql_file(path));
+    Ok(paths)
+}
+
+/// The entries of a directory, sorted by name, without hidden ones.
+pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
+    let unreadable = |error: std::io::Error| {
+        Error::new(
+            ErrorKind::MigrationSource,
+            format!("{} cannot be read", dir.display()),
+        )
+        .with_source(error)
+        .with_help("make it readable for the user who runs the tests")
+    };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if !name_of(&path).starts_with('.') {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// Adds the files below a directory that satisfy `wanted`, except Python's cache.
+pub(super) fn files_below(
+    dir: &Path,
+    wanted: &dyn Fn(&Path) -> bool,
+    found: &mut Vec<PathBuf>,
+) -> Result<()> {
+    for path in entries(dir)? {
+        if path.is_dir() && name_of(&path) != "__pycache__" {
+            files_below(&path, wanted, found)?;
+        } else if path.is_file() && wanted(&path) {
+            found.push(path);
+        }
+    }
+    Ok(())
+}

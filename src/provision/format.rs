@@ -1,0 +1,15 @@
+//! The parts of a fingerprint that a release of ebbtide determines.
+
+/// Part of every fingerprint. Raise it whenever provisioning makes a different database from the
+/// same inputs.
+pub(crate) const FORMAT: u32 = 10;
+
+/// The SQL of ebbtide's own objects, which every template contains. It is part of the fingerprint:
+/// a release of ebbtide with other objects builds a new template.
+pub(super) const OWN_OBJECTS: [&str; 5] = [
+    include_str!("../template/guard.sql"),
+    include_str!("../template/rewound.sql"),
+    include_str!("../template/reset.sql"),
+    include_str!("../template/restore_estimates.sql"),
+    include_str!("../template/estimates_differ.sql"),
+];

@@ -1,0 +1,34 @@
+//! What every source of migrations needs.
+
+use std::time::Duration;
+
+use sqlx::postgres::PgConnection;
+
+use crate::error::Result;
+use crate::progress::Progress;
+use crate::provision::sql_script::Script;
+use crate::provision::target::Target;
+use crate::sql_error;
+
+/// What every source of migrations needs: the session, the database, the SQL as far as it is known,
+/// the timeout of each migration, and the progress report.
+#[derive(Debug)]
+pub(in crate::provision) struct MigrationContext<'a> {
+    pub(in crate::provision) connection: &'a mut PgConnection,
+    pub(in crate::provision) target: Target<'a>,
+    pub(in crate::provision) scripts: &'a [Script],
+    /// `provision.timeout`, for each migration.
+    pub(in crate::provision) timeout: Duration,
+    pub(in crate::provision) progress: &'a Progress,
+}
+
+impl MigrationContext<'_> {
+    /// Runs one of ebbtide's own statements.
+    pub(super) async fn run(&mut self, statement: &'static str) -> Result<()> {
+        let run = sqlx::raw_sql(statement)
+            .execute(&mut *self.connection)
+            .await;
+        run.map(drop)
+            .map_err(|error| sql_error::failed(statement, error))
+    }
+}

@@ -1,0 +1,73 @@
+//! The list of the migration tools. Code that is not about one tool iterates over the list or looks
+//! a layout up with [`of`], and names no tool.
+
+use super::tool::{self, DirectoryTool, Tool};
+use crate::catalog::LedgerLayout;
+use crate::config::Layout;
+
+/// Every tool. If a database has several ledgers, reports take the first of this order. Plain SQL
+/// is last, because it recognises every file with SQL that no other tool recognises.
+static TOOLS: &[&Tool] = &[
+    &super::of_sqlx::TOOL,
+    &super::of_alembic::TOOL,
+    &super::of_diesel::TOOL,
+    &super::of_refinery::TOOL,
+    &super::of_flyway::TOOL,
+    &super::plain::TOOL,
+];
+
+/// The tools whose directories ebbtide applies, plain SQL last.
+pub(in crate::provision) fn directories() -> impl Iterator<Item = &'static DirectoryTool> {
+    TOOLS.iter().filter_map(|tool| tool.directory.as_ref())
+}
+
+/// The tool of a layout.
+pub(in crate::provision) fn of(layout: Layout) -> &'static DirectoryTool {
+    directories()
+        .find(|tool| tool.layout == layout)
+        .expect("every layout has a tool in TOOLS")
+}
+
+/// Plain SQL: the tool for files that no other tool recognises.
+pub(in crate::provision) fn fallback() -> &'static DirectoryTool {
+    directories().last().expect("TOOLS is not empty")
+}
+
+/// The ledgers of all tools, in the order in which they are searched for.
+pub(crate) fn ledgers() -> Vec<&'static LedgerLayout> {
+    TOOLS
+        .iter()
+        .filter_map(|tool| tool.ledger.as_ref())
+        .collect()
+}
+
+/// Whether a table is the ledger of a migration tool. `table` is written like the `Display` of
+/// [`RelationName`](crate::catalog::RelationName).
+pub(in crate::provision) fn is_ledger(table: &str) -> bool {
+    let name = table.rsplit('.').next().unwrap_or(table);
+    ledgers().iter().any(|ledger| ledger.table == name)
+}
+
+/// The first part of an error: the ledger, and the latest version in it.
+pub(in crate::provision) fn recorded_as_applied(table: &str, latest: &str) -> String {
+    let has_table = |tool: &&&Tool| tool.ledger.as_ref().is_some_and(|it| it.table == table);
+    let label = TOOLS
+        .iter()
+        .find(has_table)
+        .and_then(|tool| tool.ledger_label);
+    tool::recorded_as_applied(label, table, latest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_layout_has_one_tool_and_plain_sql_is_the_last() {
+        for layout in Layout::all() {
+            let tools = directories().filter(|tool| tool.layout == layout);
+            assert_eq!(tools.count(), 1, "{layout}");
+        }
+        assert_eq!(fallback().layout, Layout::Sql);
+    }
+}

@@ -1,0 +1,133 @@
+//! Help for refused statements of migrations and seeds whose cause PostgreSQL cannot report.
+
+use super::claims;
+use super::sql_script::Script;
+use crate::sql_error;
+use crate::test_error_help::{help_for_missing_extension, is_contrib};
+
+/// The package and the image that contain an extension's files.
+pub(super) fn package_of(extension: &str, major: u32) -> String {
+    match extension {
+        "postgis" => format!(
+            "Debian, Ubuntu: `apt-get install postgresql-{major}-postgis-3`; image: postgis/postgis"
+        ),
+        "vector" => format!(
+            "Debian, Ubuntu: `apt-get install postgresql-{major}-pgvector`; image: \
+             pgvector/pgvector"
+        ),
+        "timescaledb" => "package and image of timescale (timescale/timescaledb)".to_owned(),
+        name if is_contrib(name) => format!(
+            "it is one of PostgreSQL's contrib modules; \
+             Debian, Ubuntu: `apt-get install postgresql-{major}` \
+             (older releases: postgresql-contrib); \
+             Fedora: `dnf install postgresql-contrib`; the image postgres has it"
+        ),
+        name => format!(
+            "look for a package like `postgresql-{major}-{name}`, or an image that contains it"
+        ),
+    }
+}
+
+/// The help for a refused statement, by its SQLSTATE. `migrations` is empty for seeds.
+/// The codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+pub(super) fn help_for(code: &str, message: &str, migrations: &[Script]) -> Option<String> {
+    let object = message
+        .split('"')
+        .nth(1)
+        .or_else(|| message.strip_prefix("function ")?.split('(').next());
+    match code {
+        // undefined_object, undefined_function
+        "42704" | "42883" => help_for_missing_extension(message),
+        // undefined_table: PostgreSQL also reports it for an alias that is in no FROM clause, with
+        // another message.
+        "42P01" if !message.starts_with("relation ") => None,
+        // Seeds run after all migrations, so the order of the migrations cannot be the cause.
+        "42P01" if migrations.is_empty() => Some(
+            "a migration must create it: check the spelling of its name, and its schema".to_owned(),
+        ),
+        "42P01" => Some(creator_help(object?, migrations)),
+        // duplicate_table, duplicate_object
+        "42P07" | "42710" => Some(
+            "two migrations create it, or one creates it twice: remove one of the statements"
+                .to_owned(),
+        ),
+        // object_in_use
+        "55006" if message.contains("already in use as a tablespace") => Some(
+            "another server has a tablespace in this directory; the server of an earlier version \
+             of these migrations removes its tablespace when it ends, `linger` after its last \
+             test: wait for that, or use a place below the data directory \
+             (SET allow_in_place_tablespaces = on; CREATE TABLESPACE .. LOCATION '', \
+             from PostgreSQL 15 on)"
+                .to_owned(),
+        ),
+        // disk_full
+        "53100" => Some(sql_error::DISK_FULL_HELP.to_owned()),
+        _ => None,
+    }
+}
+
+/// Help for a missing relation: the migration that creates it, which has not run yet, or that none
+/// does.
+fn creator_help(relation: &str, migrations: &[Script]) -> String {
+    let creators = claims::creators_of(relation, migrations);
+    if creators.is_empty() {
+        return format!(
+            "no migration creates {relation}: check for a missing file or a misspelt name"
+        );
+    }
+    let places: Vec<String> = creators
+        .iter()
+        .map(|(name, line)| format!("{name}:{line}"))
+        .collect();
+    format!(
+        "{relation} is created at {}, after this statement: check the order of the versions",
+        places.join(" and ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_for_a_missing_operator_class_names_its_extension() {
+        let message = "operator class \"gin_trgm_ops\" does not exist for access method \"gin\"";
+        let help = help_for("42704", message, &[]).expect("there is help");
+        assert!(help.contains("extensions = [\"pg_trgm\"]"), "{help}");
+        let help = help_for("42883", "function uuid_generate_v4() does not exist", &[])
+            .expect("there is help");
+        assert!(help.contains("uuid-ossp"), "{help}");
+    }
+
+    #[test]
+    fn the_help_for_a_tablespace_of_another_server_names_linger() {
+        let message = "directory \"/srv/fast/PG_15_202209061\" already in use as a tablespace";
+        let help = help_for("55006", message, &[]).expect("there is help");
+        assert!(help.contains("`linger` after its last test"), "{help}");
+        assert_eq!(
+            help_for(
+                "55006",
+                "database \"x\" is being accessed by other users",
+                &[]
+            ),
+            None
+        );
+    }
+
+    #[test]
+    fn the_help_for_a_missing_relation_names_the_migration_that_creates_it() {
+        let scripts = [Script::new(
+            "2_users.sql",
+            "-- later\ncreate table users (id int);",
+        )];
+        let help = help_for("42P01", "relation \"users\" does not exist", &scripts)
+            .expect("there is help");
+        assert!(
+            help.starts_with("users is created at 2_users.sql:2, "),
+            "{help}"
+        );
+        let help = help_for("42P01", "relation \"ghosts\" does not exist", &scripts)
+            .expect("there is help");
+        assert!(help.starts_with("no migration creates ghosts"), "{help}");
+    }
+}
