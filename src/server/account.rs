@@ -1,4 +1,4 @@
-//! Which operating system user runs the server.
+//! The operating system user that runs the server.
 
 use std::path::Path;
 
@@ -7,18 +7,19 @@ use rustix::process::geteuid;
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::Account;
 
-/// Our own user number.
+/// The effective user id of this process.
 pub(crate) fn own_uid() -> u32 {
     geteuid().as_raw()
 }
 
-/// The account for the server's processes, or none when it is our own.
+/// The account for the server's processes, or `None` for the current user.
 ///
 /// PostgreSQL refuses to run as root
-/// (<https://www.postgresql.org/docs/current/creating-cluster.html>), so root runs it as `postgres`, else `nobody`.
+/// (<https://www.postgresql.org/docs/current/creating-cluster.html>). So root runs it as the user
+/// `postgres`, or else as `nobody`.
 ///
 /// # Errors
-/// We are root and there is no such user, or the password file cannot be read.
+/// The current user is root, and neither user exists or the password file cannot be read.
 pub(crate) fn for_server() -> Result<Option<Account>> {
     if own_uid() != 0 {
         return Ok(None);
@@ -39,7 +40,7 @@ pub(crate) fn for_server() -> Result<Option<Account>> {
         })
 }
 
-/// The password file. Without one there are no users.
+/// The content of the password file. A missing file means that there are no users.
 fn users(file: &Path) -> Result<String> {
     match std::fs::read(file) {
         Ok(users) => Ok(String::from_utf8_lossy(&users).into_owned()),
@@ -72,7 +73,7 @@ pub(crate) fn hand_over(dir: &Path, account: Option<Account>) -> std::io::Result
     }
 }
 
-/// The directory on the way to `path` that the account cannot pass, if there is one.
+/// The nearest parent directory of `path` that the account cannot enter, if there is one.
 pub(crate) fn barrier(path: &Path, account: Option<Account>) -> Option<std::path::PathBuf> {
     use std::os::unix::fs::MetadataExt as _;
     let account = account?;
@@ -95,14 +96,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unreadable_password_file_is_not_one_without_users() {
+    fn an_unreadable_password_file_is_an_error_and_a_missing_one_is_empty() {
         assert_eq!(users(Path::new("/nowhere/passwd")).unwrap(), "");
         assert_eq!(users(Path::new("/")).unwrap_err().kind(), ErrorKind::Io);
     }
 
     #[test]
-    fn the_user_is_read_from_the_password_file_and_is_never_root() {
-        let users = "root:x:0:0::/root:/bin/sh\npostgres:x:101:104:,,,:/var/lib/postgresql:/bin/bash\nevil:x:0:0::/:/bin/sh\n";
+    fn the_account_comes_from_the_password_file_and_is_never_root() {
+        let users = "root:x:0:0::/root:/bin/sh\n\
+            postgres:x:101:104:,,,:/var/lib/postgresql:/bin/bash\n\
+            evil:x:0:0::/:/bin/sh\n";
         assert_eq!(
             find(users, "postgres"),
             Some(Account { uid: 101, gid: 104 })

@@ -3,30 +3,37 @@
 use std::time::Instant;
 
 use super::registry::{Registry, ServerKey};
+use super::running::Server;
+use super::share::VerifyMode;
+use super::sharing::Sharing;
 use super::state::StateDir;
-use super::{Server, Sharing, VerifyMode, account, native, share};
+use super::{account, native, share};
 use crate::config::Plan;
 #[cfg(feature = "container")]
-use crate::error::Error;
+use crate::error::{Error, cause_message};
 use crate::error::{ErrorKind, Result};
 
-/// A container if an engine answers and has the image or gets it, else this machine's binaries.
+/// Starts a container if an engine answers and has the image or can pull it. Otherwise starts a
+/// native server from this machine's binaries.
 ///
 /// # Errors
-/// Both are impossible: one error that lists what was tried, and what would mend each.
+/// One error when neither backend is available. It lists the attempts and the remedy for each.
 pub(super) async fn start(plan: &Plan, sharing: &Sharing, mode: VerifyMode) -> Result<Server> {
     if mode == VerifyMode::Files
-        && let Some(server) = running(plan, sharing).await?
+        && let Some(server) = attach_running(plan, sharing).await?
     {
         return Ok(server);
     }
     choose(plan, sharing, mode).await
 }
 
-/// A server that an earlier choice led to: asking an engine takes longer than asking the registry.
-async fn running(plan: &Plan, sharing: &Sharing) -> Result<Option<Server>> {
+/// Uses a running server of either backend, if there is one.
+///
+/// The registry is read first: a query to a container engine takes longer than reading files.
+async fn attach_running(plan: &Plan, sharing: &Sharing) -> Result<Option<Server>> {
     let began = Instant::now();
-    // Without a user to run binaries as, a container may still serve.
+    // Root without a user to run PostgreSQL as cannot use the native backend, but can use a
+    // container.
     let account = match account::for_server() {
         Err(error) if error.kind() == ErrorKind::BackendUnavailable => return Ok(None),
         other => other?,
@@ -76,39 +83,41 @@ async fn choose(plan: &Plan, sharing: &Sharing, mode: VerifyMode) -> Result<Serv
         state: StateDir::open(&plan.state_dir, account)?,
         key: ServerKey::auto(plan, sharing),
     };
-    // So that many processes at once make one choice, and one of them waits for a refused pull.
+    // Many processes that start at once make one choice, and only one of them waits for a pull that
+    // the registry refuses.
     let lock = registry
-        .lock(*plan.start_timeout.get() + container::PULLING)
+        .lock(*plan.start_timeout.get() + container::IMAGE_PULL_TIMEOUT)
         .await?;
     if mode == VerifyMode::Files
-        && let Some(server) = running(plan, sharing).await?
+        && let Some(server) = attach_running(plan, sharing).await?
     {
         return Ok(server);
     }
     let refused = match container::start(plan, sharing, mode, "auto").await {
-        Err(error) if is_absence(&error) => error,
+        Err(error) if is_unavailable(&error) => error,
         other => return other,
     };
-    let reason = format!("auto: no container, because {}", super::in_full(&refused));
+    let reason = format!("auto: no container, because {}", in_one_line(&refused));
     let server = native::start(plan, sharing, mode, &reason)
         .await
-        .map_err(|error| neither(&refused, &error));
+        .map_err(|error| no_backend(&refused, &error));
     drop(lock);
     server
 }
 
-/// Whether the error says that there is nothing to start a server from, as opposed to a start that failed.
+/// Whether the backend has nothing to start a server from. A start that failed is another matter.
 #[cfg(feature = "container")]
-fn is_absence(error: &Error) -> bool {
+fn is_unavailable(error: &Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::BackendUnavailable | ErrorKind::ImageUnavailable | ErrorKind::BinariesNotFound
     )
 }
 
+/// The error for a machine on which neither backend can start a server.
 #[cfg(feature = "container")]
-fn neither(container: &Error, native: &Error) -> Error {
-    if !is_absence(native) {
+fn no_backend(container: &Error, native: &Error) -> Error {
+    if !is_unavailable(native) {
         return native.clone();
     }
     Error::new(
@@ -117,5 +126,15 @@ fn neither(container: &Error, native: &Error) -> Error {
     )
     .with_evidence("container", format!("{container:?}"))
     .with_evidence("native", format!("{native:?}"))
-    .with_help("mend either of the two, or name a server of yours with EBBTIDE_URL")
+    .with_help("make one of the two available, or name a server of your own with EBBTIDE_URL")
+}
+
+/// An error in one line, together with its cause or with the attempts that failed.
+#[cfg(feature = "container")]
+fn in_one_line(error: &Error) -> String {
+    match (std::error::Error::source(error), error.evidence("tried")) {
+        (Some(source), _) => format!("{error}: {}", cause_message(source)),
+        (None, Some(tried)) => format!("{error}: {}", tried.trim_end().replace('\n', "; ")),
+        (None, None) => error.to_string(),
+    }
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::process::{self, Account};
 use crate::scarcity::Scarcity;
 
-/// Directories where distributions and installers put server binaries; `*` stands for a version.
+/// Directories in which distributions and installers put server binaries; `*` stands for a version.
 const USUAL_DIRS: [&str; 8] = [
     "/usr/lib/postgresql/*/bin",
     "/usr/pgsql-*/bin",
@@ -30,10 +30,12 @@ pub(crate) struct Binaries {
     pub(crate) version: String,
 }
 
-/// Looks in `EBBTIDE_PG_BIN`, where `pg_config` says, along `PATH`, and in the usual directories, newest version first.
+/// Searches `EBBTIDE_PG_BIN` only, if it is set. Otherwise searches the directory that `pg_config`
+/// prints, `PATH`, and the usual directories, newest version first.
 ///
 /// # Errors
-/// [`ErrorKind::BinariesNotFound`] with every place that was tried and why it would not do.
+/// [`ErrorKind::BinariesNotFound`], with every place that was tried and the reason why it was
+/// rejected.
 pub(crate) fn find(plan: &Plan, account: Option<Account>) -> Result<Binaries> {
     let mut tried = String::new();
     for (origin, dir) in candidates(plan) {
@@ -49,18 +51,18 @@ pub(crate) fn find(plan: &Plan, account: Option<Account>) -> Result<Binaries> {
             ),
             Err(reason) => note(&mut tried, &origin, &dir, &reason),
         }
-        if plan.pg_bin.is_some() {
+        if plan.bin.is_some() {
             break;
         }
     }
     if tried.is_empty() {
-        tried.push_str("pg_config, PATH and the usual directories: nothing there");
+        tried.push_str("pg_config, PATH and the usual directories: no binaries there");
     }
-    // Where nothing can be run, installing more does not help.
+    // The binaries may be there, and this user cannot start a process.
     if let Some(scarcity) = Scarcity::in_text(&tried) {
         let message = format!(
             "PostgreSQL's binaries could not be run: {}",
-            scarcity.what()
+            scarcity.description()
         );
         return Err(Error::new(ErrorKind::Io, message)
             .with_evidence("tried", tried)
@@ -73,11 +75,14 @@ pub(crate) fn find(plan: &Plan, account: Option<Account>) -> Result<Binaries> {
     let package = plan.postgres.map_or("postgresql".to_owned(), |major| {
         format!("postgresql-{major}")
     });
-    Err(Error::new(ErrorKind::BinariesNotFound, format!("no PostgreSQL server binaries found{wanted}"))
+    let message = format!("no PostgreSQL server binaries found{wanted}");
+    Err(Error::new(ErrorKind::BinariesNotFound, message)
         .with_evidence("tried", tried)
         .with_help(format!(
-            "install them (Debian, Ubuntu: `apt-get install {package}`; Fedora: `dnf install postgresql-server postgresql-contrib`; \
-             macOS: `brew install postgresql`), or set EBBTIDE_PG_BIN to the directory that holds `postgres` and `initdb`"
+            "install them (Debian, Ubuntu: `apt-get install {package}`; \
+             Fedora: `dnf install postgresql-server postgresql-contrib`; \
+             macOS: `brew install postgresql`), \
+             or set EBBTIDE_PG_BIN to the directory that holds `postgres` and `initdb`"
         )))
 }
 
@@ -86,9 +91,10 @@ fn note(tried: &mut String, origin: &str, dir: &Path, reason: &str) {
         .expect("writing to a string does not fail");
 }
 
+/// Directories to inspect, in order, each with its origin for the report.
 fn candidates(plan: &Plan) -> Vec<(String, PathBuf)> {
-    if let Some(dir) = plan.pg_bin.as_ref() {
-        return vec![(plan.pg_bin.source.to_string(), dir.clone())];
+    if let Some(dir) = plan.bin.as_ref() {
+        return vec![(plan.bin.source.to_string(), dir.clone())];
     }
     let search_path = plan.path.as_os_str();
     let mut found: Vec<(String, PathBuf)> = Vec::new();
@@ -124,13 +130,13 @@ fn candidates(plan: &Plan) -> Vec<(String, PathBuf)> {
 }
 
 fn on_path(search_path: &OsStr, program: &str) -> Option<PathBuf> {
-    // An empty entry would be the current directory.
+    // An empty or relative entry would depend on the current directory.
     let dirs = std::env::split_paths(search_path).filter(|dir| dir.is_absolute());
     dirs.map(|dir| dir.join(program))
         .find(|candidate| candidate.is_file())
 }
 
-/// The directories that a pattern with one `*` in one of its components stands for.
+/// The existing directories that match a pattern with at most one `*`.
 fn expand(pattern: &str) -> Vec<PathBuf> {
     let Some((before, after)) = pattern.split_once('*') else {
         return Path::new(pattern)
@@ -151,7 +157,7 @@ fn expand(pattern: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The last number in a directory's path, by which newer comes first.
+/// The last number in a directory's path, taken as its major version.
 fn version_in(dir: &Path) -> u32 {
     let text = dir.to_string_lossy();
     text.split(|c: char| !c.is_ascii_digit())
@@ -160,13 +166,14 @@ fn version_in(dir: &Path) -> u32 {
         .unwrap_or(0)
 }
 
+/// The binaries of a directory, or the reason why it has none.
 fn inspect(dir: &Path, account: Option<Account>) -> std::result::Result<Binaries, String> {
     for program in ["postgres", "initdb"] {
         if !dir.join(program).is_file() {
             return Err(format!("holds no `{program}`"));
         }
     }
-    // Run as the server's user, who must be able to reach it.
+    // As the server's user, who must be able to run it.
     let version = process::run(
         &dir.join("postgres"),
         &[OsStr::new("--version")],
@@ -178,7 +185,7 @@ fn inspect(dir: &Path, account: Option<Account>) -> std::result::Result<Binaries
     let major = version
         .split(|c: char| !c.is_ascii_digit())
         .find_map(|digits| digits.parse().ok())
-        .ok_or_else(|| format!("says {version:?} for its version"))?;
+        .ok_or_else(|| format!("reports a version without a number: {version:?}"))?;
     Ok(Binaries {
         dir: dir.to_owned(),
         major,

@@ -1,18 +1,40 @@
-# What every supervisor does: makes the instance directory, watches its leases, and takes the directory back.
+# The part that all supervisors share: makes the instance directory, watches its leases, and deletes
+# the directory.
 #
 #   sh SCRIPT INSTANCE POINTER LINGER LEASE ...
 #
-# Everything that an instance needs is created here and not by the client, so that a client killed at any moment
-# leaves nothing that this script does not remove. Standard error is a pipe that the client reads until the work of
-# starting is done.
+# The supervisor creates everything that an instance needs, and the client creates nothing. So a
+# client that is killed at any moment leaves nothing that this script does not remove. Standard
+# error is a pipe that the client reads until the start-up work is done.
 #
-# Two shells look after an instance, because a shell can be killed too, and PostgreSQL does not end with its parent:
+# The life of an instance (registry.rs draws the states that clients see):
 #
-#   supervisor (file `owner`) --- looks once a second ---> deputy (file `deputy`)
-#   the deputy is killed:       the supervisor appoints another deputy
-#   the supervisor is killed:   the deputy becomes the supervisor, and appoints a deputy of its own
-#   both within one second:     the next start with this state directory decides (orphans.rs): while a lease is valid it
-#                               starts this script with the lease `-`, which takes the server over; else it ends it
+#   make_instance   INSTANCE.of.PID.START is filled, then renamed to INSTANCE, with `serving` in it
+#        v
+#   watch  <---------------------------------------------------------------+
+#        |  no valid lease for LINGER seconds, or the signal INT or TERM   |
+#        v                                                                 |
+#   `serving` is renamed to `retiring`, the leases are read once more      |
+#        |          |  a lease was written meanwhile: renamed back         |
+#        |          +------------------------------------------------------+
+#        v
+#   withdraw        the backend stops the server
+#        v
+#   clean_up        the pointer, the data, and at last INSTANCE, which is renamed, then deleted
+#
+#   When the server ends by itself, watch deletes `serving`, keeps the log for processes with a
+#   lease, and then runs clean_up.
+#
+# Two shells watch an instance. A shell can be killed too, and PostgreSQL does not end with its
+# parent:
+#
+#   supervisor (file `owner`)  <--- each checks once a second that the other lives --->  deputy
+#   the deputy is killed:       the supervisor starts another deputy
+#   the supervisor is killed:   the deputy becomes the supervisor and starts a deputy of its own
+#   both within one second:     the instance is an orphan. The next start with this state
+#                               directory decides (orphans.rs). While a lease is valid, it runs this
+#                               script with the lease `-`, which takes the server over. Otherwise it
+#                               ends the server.
 set -uf
 umask 077
 cd /
@@ -21,9 +43,10 @@ trap 'stop=yes' INT TERM
 
 instance=$1 pointer=$2 linger=$3 lease=$4
 shift 4
-stop=no kept=no me= me_started= deputy= deputy_started=
+stop=no kept=no me='' me_started='' deputy='' deputy_started=''
 
-# When process $1 started, in the same words as the client's; nothing when it has ended.
+# Sets `start` to the start time of process $1, in the format of the client (process.rs). Fails if
+# the process has ended. A pid alone does not identify a process, because the system reuses it.
 started() {
     if [ -r /proc/self/stat ]; then
         { read -r stat < "/proc/$1/stat"; } 2> /dev/null || return 1
@@ -36,8 +59,9 @@ started() {
     [ -n "$start" ]
 }
 
-# Whether a living process holds a lease (a file PID.START.COUNT), or one with a term does (until.SECONDS.ID). Processes
-# come first: when it is `kept`, nobody uses it.
+# Whether there is a valid lease: a file PID.START.COUNT of a living process, or a file
+# until.SECONDS.ID whose time has not come. Deletes invalid ones. Files of processes sort first, so
+# `kept` is `yes` only if no process uses the server.
 leased() {
     set +f
     set -- "$instance"/leases/*
@@ -56,46 +80,58 @@ leased() {
     return 1
 }
 
+# `wait` returns at once when a trapped signal arrives; a `sleep` in the foreground would delay the
+# trap.
 nap() { sleep 1 & wait $!; }
 
 is_living() { [ -n "$1" ] && started "$1" && [ "$start" = "$2" ]; }
 
-# The mark of the shell that runs this. In a subshell `$$` is still its parent's number.
+# Sets the mark of the shell that runs this. `$$` would not do: in a subshell it is the pid of the
+# parent.
 identify() {
-    if [ -r /proc/self/stat ]; then read -r me rest < /proc/self/stat; else me=$(exec sh -c 'echo "$PPID"'); fi
+    if [ -r /proc/self/stat ]; then
+        read -r me rest < /proc/self/stat
+    else
+        me=$(exec sh -c 'echo "$PPID"')
+    fi
     started "$me" || exit 1
-    me_started=$start passing=$instance.of.$me.$start
+    me_started=$start unfinished=$instance.of.$me.$start
 }
 
 # Starts the shell that takes over when this one is killed.
-appoint() {
-    deputise &
+start_deputy() {
+    run_as_deputy &
     deputy=$!
     if started "$deputy"; then deputy_started=$start; else deputy_started=; fi
 }
 
-deputise() {
-    # By `exec`: for a redirected function, a shell keeps a copy of the client's pipe, to restore it later.
+# Polls the supervisor, and replaces it when it is dead.
+run_as_deputy() {
+    # By `exec`: for a function call with a redirection, the shell keeps a copy of the client's pipe
+    # to restore it later, and the client would wait for that copy to close.
     exec 2> /dev/null
     supervisor=$me supervisor_started=$me_started
     while is_living "$supervisor" "$supervisor_started"; do nap; done
     take_over
 }
 
-# A reader never finds half a mark.
+# Writes a mark to another file and renames it, so that no reader finds half a mark.
 write_mark() { echo "$2" > "$instance/$1.new" && mv "$instance/$1.new" "$instance/$1"; }
 
-# Continues where a killed supervisor stopped. The backend brings `resume`, which finds the server again.
+# Continues where a killed supervisor stopped. The backend defines `resume`, which reads from the
+# file `server` what the killed supervisor had in its variables.
 take_over() {
     trap 'stop=yes' INT TERM
     identify
-    appoint
+    start_deputy
     if [ -d "$instance" ]; then
-        # First the owner: the deputy's file names this shell until then, so one of the two always names a living one.
+        # First the owner. Until then the file `deputy` names this shell, so at every moment one of
+        # the two files names a living process, and no client takes the instance for an orphan.
         write_mark owner "$me.$me_started"
         write_mark deputy "$deputy.$deputy_started"
-        # A supervisor that was killed while it retired may have signalled the server already. No test uses it: a client
-        # with a lease waits until `retiring` is gone.
+        # A supervisor that was killed while it retired may have stopped the server already. So the
+        # retirement continues. No test uses the server: a client that has written a lease waits
+        # until `retiring` is gone.
         if [ ! -e "$instance/retiring" ] && resume; then watch; exit 0; fi
         rm -f "$instance/serving"
     fi
@@ -105,8 +141,8 @@ take_over() {
     exit 0
 }
 
-# Processes that a killed supervisor had started to prepare its server, in `left`. They are in the process group of the
-# first supervisor, whose number is `$$` in every deputy.
+# Sets `left` to the processes that a killed supervisor had started to prepare its server. They are
+# in the process group of the first supervisor, whose pid is `$$` in every deputy.
 find_group() {
     left=
     if [ -r /proc/self/stat ]; then
@@ -127,14 +163,17 @@ find_group() {
     fi
 }
 
-# Neither this shell and its deputy nor what they have started.
+# Adds a process to `left`, unless it is this shell, its deputy, or a child of one of them.
 add_member() {
-    if [ "$3" = $$ ] && [ "$1" != "$me" ] && [ "$1" != "$deputy" ] && [ "$2" != "$me" ] && [ "$2" != "$deputy" ]; then
+    if [ "$3" = $$ ] && [ "$1" != "$me" ] && [ "$1" != "$deputy" ] \
+        && [ "$2" != "$me" ] && [ "$2" != "$deputy" ]; then
         left="$left $1"
     fi
 }
 
-# The server that `initdb` talks to ends with it, and then gives its shared memory back: it is killed last.
+# Ends the processes of `find_group`: with TERM for three seconds, then with KILL. The bootstrap
+# server of `initdb` gets no signal for ten seconds: it ends with `initdb`, and then removes its
+# shared memory. A killed one would leave it.
 end_group() {
     for attempt in 1 2 3 4 5 6 7 8 9 10 11 12; do
         find_group
@@ -151,8 +190,8 @@ end_group() {
     done
 }
 
-# A killed postmaster leaves its System V segment; its number is the second word of its file's seventh line. One that is
-# still in use is freed when its last process ends.
+# Removes the System V segment that a killed postmaster leaves. Its identifier is the second word of
+# the seventh line of `postmaster.pid`. The system keeps a segment until its last process ends.
 free_segment() {
     if [ -r "$1/postmaster.pid" ]; then
         segment=$(sed -n '7s/^ *[0-9]* *\([0-9]*\) *$/\1/p' "$1/postmaster.pid")
@@ -160,17 +199,19 @@ free_segment() {
     fi
 }
 
-# Whether this shell is still the one that `owner` names. A start that found both shells dead may have appointed another
-# supervisor, while a deputy took over whose mark no file held.
+# Whether this shell is still the supervisor. Two shells can both believe it: a deputy whose mark
+# was not written yet takes over, while a start that finds both marks dead starts another
+# supervisor. The one that wrote `owner` last is the supervisor, and the other one ends.
 is_owner() {
     { read -r owner < "$instance/owner"; } 2> /dev/null || return 0
     [ "$owner" = "$me.$me_started" ] || ! is_living "${owner%%.*}" "${owner#*.}"
 }
 
-# The supervisor's last act: until then the deputy would finish its work.
+# The last step of a supervisor. If the supervisor is killed before it, the deputy completes the
+# work.
 dismiss_deputy() { if is_living "$deputy" "$deputy_started"; then kill -KILL "$deputy"; fi; }
 
-# A killed process may still be writing.
+# Deletes a directory. Repeated, because a killed process may still write into it for a moment.
 remove() {
     for attempt in 1 2 3 4 5; do
         rm -rf "$1" 2> /dev/null && return
@@ -178,15 +219,16 @@ remove() {
     done
 }
 
-# The pointer may already lead to a successor.
+# Deletes the pointer, unless it already names another instance.
 forget_pointer() {
     if grep -q "\"${instance##*/}\"" "$pointer" 2> /dev/null; then rm -f "$pointer"; fi
 }
 
-# Out of the way at once: a newcomer's lease in a half removed directory would keep it from going. A killed supervisor may
-# have left the directory under a name of its own.
+# Renames the directory before it deletes it: a client that wrote a lease into a half deleted
+# directory would make `rm` fail. A killed supervisor may have left the directory under a name with
+# its own mark, so all such names are deleted.
 remove_instance() {
-    [ -d "$instance" ] && mv "$instance" "$passing"
+    [ -d "$instance" ] && mv "$instance" "$unfinished"
     set +f
     set -- "$instance".of.*
     set -f
@@ -194,21 +236,31 @@ remove_instance() {
     dismiss_deputy
 }
 
-# An instance directory never lacks its owner's mark: in its name while it is half made or half removed.
+# Fills the directory under a name that holds the supervisor's mark, then renames it. So a sweep
+# finds an owner at every moment, also while the file `owner` is not written yet. The first lease is
+# written here for the client: without one, the linger would begin at once.
 make_instance() {
     identify
-    appoint
-    mkdir -p "$passing/leases" && echo "$me.$me_started" > "$passing/owner" \
-        && echo "$deputy.$deputy_started" > "$passing/deputy" && : > "$passing/leases/$lease" \
-        && : > "$passing/serving" && : > "$passing/log" && mv "$passing" "$instance" \
-        || { rm -rf "$passing"; dismiss_deputy; exit 1; }
+    start_deputy
+    mkdir -p "$unfinished/leases" && echo "$me.$me_started" > "$unfinished/owner" \
+        && echo "$deputy.$deputy_started" > "$unfinished/deputy" \
+        && : > "$unfinished/leases/$lease" && : > "$unfinished/serving" && : > "$unfinished/log" \
+        && mv "$unfinished" "$instance" \
+        || { rm -rf "$unfinished"; dismiss_deputy; exit 1; }
 }
 
-# What a later start needs to take the server over: the backend, the server's mark, the linger, the backend's arguments.
-describe() { printf '%s\n' "$@" > "$instance/server.new" && mv "$instance/server.new" "$instance/server"; }
+# Writes the file `server`, by which `resume` or a later start takes the server over: the backend,
+# the server's mark, the linger, the backend's arguments, one a line.
+describe() {
+    printf '%s\n' "$@" > "$instance/server.new" && mv "$instance/server.new" "$instance/server"
+}
 
-# Until nobody has leased the instance for `linger` seconds, or there is nothing to be used any more. The backend
-# brings `alive`, `withdraw` and `clean_up`.
+# Runs until the instance has had no valid lease for `linger` seconds, or the server has ended. The
+# backend defines `alive`, `withdraw` and `clean_up`.
+#
+# The order of rename and second look keeps a server from being ended under a client that has just
+# joined. A client writes its lease, then looks for `serving`. This shell renames `serving`, then
+# looks for leases. The later of the two sees the file of the other.
 watch() {
     idle=0
     while alive; do
@@ -216,11 +268,13 @@ watch() {
             dismiss_deputy
             exit 0
         fi
-        is_living "$deputy" "$deputy_started" || { appoint; write_mark deputy "$deputy.$deputy_started"; }
+        is_living "$deputy" "$deputy_started" \
+            || { start_deputy; write_mark deputy "$deputy.$deputy_started"; }
         if [ $stop = no ] && leased; then
             idle=0
         elif [ $stop = yes ] || [ $idle -ge "$linger" ]; then
-            # A client that leased before the rename is seen by the second look; a later one sees the rename.
+            # The second look finds a client that wrote its lease before this rename. A later client
+            # finds `retiring`.
             mv "$instance/serving" "$instance/retiring"
             if [ $stop = no ] && leased; then
                 mv "$instance/retiring" "$instance/serving"
@@ -235,7 +289,8 @@ watch() {
         fi
         nap
     done
-    # It died by itself. Its log stays for as long as somebody may ask why; what was kept went with it.
+    # The server ended by itself. The log stays while a process holds a lease, because that process
+    # reports the end of the log. A lease with a time does not count: the kept database is gone.
     rm -f "$instance/serving"
     while [ $stop = no ] && leased && [ $kept = no ]; do nap; done
     clean_up

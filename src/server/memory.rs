@@ -1,4 +1,4 @@
-//! Data in memory: the file system that Linux keeps there, and this user's directory in it.
+//! Data in memory: Linux's file system in memory, and this user's directory in it.
 
 use std::path::{Path, PathBuf};
 
@@ -11,24 +11,27 @@ use crate::process::Account;
 
 pub(super) const FILE_SYSTEM: &str = "/dev/shm";
 
-fn directory() -> PathBuf {
+fn memory_dir() -> PathBuf {
     Path::new(FILE_SYSTEM).join(format!("ebbtide-{}", account::own_uid()))
 }
 
-/// Where a server keeps its data in memory. The directory is the user's one, whatever the state directory is, so the
-/// name says whose data it is.
+/// The data directory of a server in memory.
+///
+/// All state directories of a user share one directory in memory, so the name contains the mark of
+/// the state directory.
 pub(super) fn data(registry: &Registry, instance: &str) -> PathBuf {
-    directory().join(format!("{}.{instance}", registry.state.mark()))
+    memory_dir().join(format!("{}.{instance}", registry.state.mark()))
 }
 
-/// Every data directory in memory that belongs to this state directory, with its instance's name.
+/// Every data directory in memory of this state directory, with the name of its instance.
 pub(super) fn all_data(registry: &Registry, account: Option<Account>) -> Vec<(String, PathBuf)> {
-    // Every user may create a directory of this name, and fill it with names that look like ours.
-    if !state::belongs_to_server(&directory(), account) {
+    // Every user can create a directory of this name and fill it with matching names, and the
+    // caller deletes what it finds here.
+    if !state::belongs_to_server(&memory_dir(), account) {
         return Vec::new();
     }
     let prefix = format!("{}.", registry.state.mark());
-    let entries = std::fs::read_dir(directory())
+    let entries = std::fs::read_dir(memory_dir())
         .into_iter()
         .flatten()
         .flatten();
@@ -46,30 +49,30 @@ pub(super) fn all_data(registry: &Registry, account: Option<Account>) -> Vec<(St
         .collect()
 }
 
-/// Creates the directory if needed, and checks that the server's user can use it and no other user can.
+/// Creates the directory if needed, and checks that only the server's user can use it.
 ///
 /// # Errors
-/// Another user has taken the name, it is a link, or the file system cannot be written or reached. The help names the
-/// storage, since no other state directory would change that.
+/// The directory belongs to another user, is a link, or cannot be written or reached. The help
+/// names `EBBTIDE_STORAGE`, because another state directory would not help.
 pub(super) fn prepare(account: Option<Account>) -> Result<()> {
-    let directory = directory();
+    let dir = memory_dir();
     let usable = || -> Result<()> {
-        state::servers_dir(&directory, account)?;
-        // Root may write everywhere but on a file system that is mounted read-only.
-        access(&directory, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+        state::ensure_server_dir(&dir, account)?;
+        // Checked also for root, who cannot write to a file system that is mounted read-only.
+        access(&dir, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
             Error::new(
                 ErrorKind::StateDir,
-                format!("the directory {} cannot be written", directory.display()),
+                format!("the directory {} cannot be written", dir.display()),
             )
             .with_source(std::io::Error::from(error))
         })?;
-        match account::barrier(&directory, account) {
+        match account::barrier(&dir, account) {
             None => Ok(()),
             Some(barrier) => Err(Error::new(
                 ErrorKind::StateDir,
                 format!(
-                    "the server's user cannot reach {}: {} is closed to it",
-                    directory.display(),
+                    "the server's user must be able to reach {}, and has no access to {}",
+                    dir.display(),
                     barrier.display()
                 ),
             )),
@@ -86,7 +89,7 @@ pub(super) fn prepare(account: Option<Account>) -> Result<()> {
         };
         refused.with_help(format!(
             "set EBBTIDE_STORAGE=auto or disk, or remove {} if you know whose it is",
-            directory.display()
+            dir.display()
         ))
     })
 }

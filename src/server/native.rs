@@ -1,4 +1,22 @@
 //! A server from binaries on this machine.
+//!
+//! ```text
+//!   start
+//!     |  share::join finds a serving instance, or one process gets the start permit
+//!     v
+//!   sweep of orphans, which may take over the wanted server  ---- it answers ---->  use it
+//!     v
+//!   a serving instance of this key without a pointer  ----------- it answers ---->  use it
+//!     v
+//!   attempt: supervisor -> instance directory -> `initdb` or cache -> data -> postmaster
+//!     |      (if the supervisor is killed meanwhile: sweep and try again, at most three times)
+//!     |  the first query is answered
+//!     v
+//!   write the pointer, release the start permit
+//! ```
+//!
+//! The client never creates a file of the server, except the pointer. It starts the supervisor,
+//! reads its standard error until the preparation is done, and then polls the server.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -6,40 +24,38 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::binaries::{self, Binaries};
-use super::registry::{Health, Instance, LeaseName, Registry, ServerKey, ServerLease};
-use super::share::{self, Attach};
+use super::identification::{Identification, SUPERUSER, identify};
+use super::registry::{
+    Health, Instance, LeaseName, Registry, ServerBackend, ServerKey, ServerLease,
+};
+use super::running::{Origin, Server};
+use super::share::{self, Attach, VerifyMode};
 use super::sharing::Sharing;
 use super::start_failure::StartFailure;
 use super::state::{self, StateDir};
-use super::{
-    Identification, Origin, Server, VerifyMode, account, memory, orphans, settings, supervisor,
-};
+use super::{account, disk, memory, orphans, settings, supervisor};
 use crate::config::{Plan, Storage};
 use crate::conn::{ADMIN_DATABASE, ConnParams, PORT};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::short_hash;
 use crate::process::{self, Account, Detached};
 use crate::scarcity::Scarcity;
-use crate::wait::Patience;
+use crate::wait::Polling;
 
-pub(super) const SUPERVISOR: &str = concat!(include_str!("instance.sh"), include_str!("native.sh"));
-/// Free bytes below which data goes to disk rather than to memory.
-const ROOM_IN_MEMORY: u64 = 2 << 30;
-/// Bytes that `initdb` and one copy of its output take, each.
-const ROOM_TO_START: u64 = 48 << 20;
-const MAKE_ROOM: &str = "free some space, move the state directory with EBBTIDE_STATE_DIR, or choose EBBTIDE_STORAGE=memory or disk";
-const MAKE_ROOM_IN_MEMORY: &str =
-    "free some space in /dev/shm, or set EBBTIDE_STORAGE=auto or disk";
+/// Free bytes in memory from which on `storage = "auto"` keeps the data there.
+const MIN_FREE_FOR_MEMORY: u64 = 2 << 30;
 /// How long the output of `initdb` is kept after its last use.
-const CACHE_KEPT: Duration = Duration::from_hours(30 * 24);
-/// How long a server may be short of processes or files before its start fails.
+const CACHE_MAX_AGE: Duration = Duration::from_hours(30 * 24);
+/// How long a starting server may lack processes or files before its start fails.
 const SCARCITY_GRACE: Duration = Duration::from_secs(5);
-const SUPERUSER: &str = "postgres";
 const LOG_LINES: usize = 15;
-/// How often a server is started whose supervisor is killed meanwhile.
+/// How many times a server is started if its supervisor is killed during each start.
 const START_ATTEMPTS: usize = 3;
 
 /// Finds the running server for this plan, or starts one.
+///
+/// # Errors
+/// The state directory or the binaries cannot be used, or the server does not start.
 pub(super) async fn start(
     plan: &Plan,
     sharing: &Sharing,
@@ -54,18 +70,18 @@ pub(super) async fn start(
         state,
         key: ServerKey::native(plan, sharing),
     };
-    let turn = match share::join(&registry, plan, mode, *plan.start_timeout.get(), began).await? {
+    let permit = match share::join(&registry, plan, mode, *plan.start_timeout.get(), began).await? {
         Attach::Server(server) => return Ok(*server),
-        Attach::Start(turn) => turn,
+        Attach::Start(permit) => permit,
     };
     orphans::sweep(&registry, plan, account).await?;
-    // The sweep may have taken over the server that others use.
+    // The sweep may have taken over the server of this key, which other processes use.
     if let Some(server) = share::attach_answering(&registry, plan, began).await? {
         return Ok(server);
     }
     prune_cache(&registry.state).await?;
-    turn.progress.say("starting PostgreSQL");
-    if let Some(server) = adopt(&registry, plan, began).await? {
+    permit.progress.set_step("starting PostgreSQL");
+    if let Some(server) = attach_unpublished(&registry, plan, began).await? {
         return Ok(server);
     }
     for _ in 0..START_ATTEMPTS {
@@ -75,31 +91,41 @@ pub(super) async fn start(
         {
             Attempt::Server(server) => return Ok(*server),
             Attempt::SupervisorKilled => {
-                tracing::warn!("the supervisor of a server was killed while it started")
+                tracing::warn!("the supervisor of a server was killed while it started");
             }
         }
-        // Its deputy may have been killed too.
+        // If the deputy was killed too, the sweep removes what the attempt left.
         orphans::sweep(&registry, plan, account).await?;
     }
     Err(Error::new(
         ErrorKind::ServerStart,
-        format!("the supervisor of the PostgreSQL server was killed while the server started, {START_ATTEMPTS} times"),
+        format!(
+            "the supervisor of the PostgreSQL server was killed in each of {START_ATTEMPTS} \
+             attempts to start the server"
+        ),
     )
     .with_help(
-        "it is a process `sh` of this user: find what kills it, for example the kernel when memory is short (`dmesg`), and run \
-         again",
+        "the supervisor is a process `sh` of this user: find what kills it, for example the kernel \
+         when memory is short (`dmesg`), and run again",
     ))
 }
 
-/// What came of one attempt to start a server.
+/// The result of one attempt to start a server.
 enum Attempt {
     Server(Box<Server>),
-    /// Its deputy removes what there was.
+    /// The supervisor was killed. Its deputy removes the instance.
     SupervisorKilled,
 }
 
-/// Takes over a server whose starter was killed before it could publish the pointer.
-async fn adopt(registry: &Registry, plan: &Plan, began: Instant) -> Result<Option<Server>> {
+/// Joins a running server of this key that no pointer names, and writes the pointer.
+///
+/// The process that started such a server was killed before it wrote the pointer. Without this step
+/// a second server would run beside it for the linger.
+async fn attach_unpublished(
+    registry: &Registry,
+    plan: &Plan,
+    began: Instant,
+) -> Result<Option<Server>> {
     for instance in registry.instances() {
         if !registry.is_of_this_key(&instance) || instance.health() != Health::Serving {
             continue;
@@ -110,8 +136,8 @@ async fn adopt(registry: &Registry, plan: &Plan, began: Instant) -> Result<Optio
         let Ok(found) = first_row(&instance, None, plan).await else {
             continue;
         };
-        let reason = "its starter was killed".to_owned();
-        let pointer = found.pointer(&instance, None, reason);
+        let reason = "the process that started it was killed".to_owned();
+        let pointer = found.pointer(&instance, ServerBackend::Native, reason);
         registry.write_pointer(&pointer)?;
         return Ok(Some(Server::with_instance(
             plan,
@@ -125,16 +151,18 @@ async fn adopt(registry: &Registry, plan: &Plan, began: Instant) -> Result<Optio
     Ok(None)
 }
 
-/// Removes prepared data directories that nobody has copied for long: those of versions that are gone, mostly.
+/// Removes cached `initdb` output that has not been copied for a month.
+///
+/// Most of it belongs to PostgreSQL versions that are no longer installed.
 async fn prune_cache(state: &StateDir) -> Result<()> {
     for entry in std::fs::read_dir(state.cache())
         .into_iter()
         .flatten()
         .flatten()
     {
-        // The supervisor touches what it copies.
+        // The supervisor touches the cache entry that it copies, so its age is the time of no use.
         let used = entry.metadata().and_then(|metadata| metadata.modified());
-        if used.is_ok_and(|used| used.elapsed().is_ok_and(|age| age > CACHE_KEPT)) {
+        if used.is_ok_and(|used| used.elapsed().is_ok_and(|age| age > CACHE_MAX_AGE)) {
             orphans::remove(&entry.path()).await?;
         }
     }
@@ -151,7 +179,7 @@ struct Launch<'a> {
     data: PathBuf,
     cache: PathBuf,
     arguments: Vec<OsString>,
-    /// Why it is this backend.
+    /// Why this backend was chosen.
     reason: &'a str,
 }
 
@@ -163,22 +191,22 @@ impl<'a> Launch<'a> {
         reason: &'a str,
     ) -> Result<Self> {
         let binaries = binaries::find(plan, account)?;
-        let instance = registry.instance(&registry.key.new_instance());
+        let instance = registry.instance(&registry.key.new_instance_name());
         let data = data_dir(plan, registry, &instance, account)?;
         let settings = settings::tuned(binaries.major, &plan.settings);
         let arguments = server_arguments(&instance, &settings);
-        let variant = short_hash(
+        let build = short_hash(
             &format!("{} {}", binaries.version, binaries.dir.display()),
             8,
         );
         let cache = registry
             .state
             .cache()
-            .join(format!("initdb-{}-{variant}", binaries.major));
+            .join(format!("initdb-{}-{build}", binaries.major));
         if !cache.exists() {
-            enough_room(&cache)?;
+            disk::check_free_space(&cache)?;
         }
-        enough_room(&data)?;
+        disk::check_free_space(&data)?;
         Ok(Self {
             plan,
             registry,
@@ -192,16 +220,22 @@ impl<'a> Launch<'a> {
         })
     }
 
+    /// Starts the supervisor, waits for the server's first answer, and writes the pointer.
+    ///
+    /// If this process is killed, its lease is void, and the supervisor ends the server after the
+    /// linger.
     async fn run(self, began: Instant) -> Result<Attempt> {
         let lease_name = LeaseName::process();
         let mut supervisor = self.spawn(&lease_name)?;
         let lease = ServerLease::written_by_supervisor(&self.instance, &lease_name);
-        let said = supervisor.start_up_output().await;
+        // The supervisor closes its standard error after the preparation, before the server
+        // answers.
+        let output = supervisor.start_up_output().await;
         if self.instance.health() == Health::Gone {
             if supervisor.was_killed().await {
                 return Ok(Attempt::SupervisorKilled);
             }
-            return Err(self.failure("PostgreSQL's data directory could not be prepared", said));
+            return Err(self.failure("PostgreSQL's data directory could not be prepared", output));
         }
         let found = match first_row(&self.instance, Some(&mut supervisor), self.plan).await {
             Ok(found) => found,
@@ -212,10 +246,10 @@ impl<'a> Launch<'a> {
                 ));
             }
             Err(_) if supervisor.was_killed().await => return Ok(Attempt::SupervisorKilled),
-            Err(error) => return Err(self.failure(&error.to_string(), said)),
+            Err(error) => return Err(self.failure(&error.to_string(), output)),
         };
         let reason = self.reason.to_owned();
-        let pointer = found.pointer(&self.instance, None, reason);
+        let pointer = found.pointer(&self.instance, ServerBackend::Native, reason);
         self.registry.write_pointer(&pointer)?;
         let server = Server::with_instance(
             self.plan,
@@ -229,8 +263,13 @@ impl<'a> Launch<'a> {
     }
 
     fn spawn(&self, lease: &LeaseName) -> Result<Detached> {
-        let mut command =
-            supervisor::command(SUPERVISOR, &self.instance, self.registry, self.plan, lease);
+        let mut command = supervisor::command(
+            supervisor::NATIVE_SCRIPT,
+            &self.instance,
+            self.registry,
+            self.plan,
+            lease,
+        );
         command
             .arg(&self.data)
             .arg(&self.cache)
@@ -239,19 +278,20 @@ impl<'a> Launch<'a> {
         supervisor::spawn(command, self.account)
     }
 
-    /// What the server's log says it has run out of.
+    /// The resource whose lack the end of the server's log reports.
     fn scarcity(&self) -> Option<Scarcity> {
         Scarcity::in_text(&process::tail(&self.instance.log(), LOG_LINES))
     }
 
     fn failure(&self, message: &str, output: String) -> Error {
         let log = process::tail(&self.instance.log(), LOG_LINES);
-        let has_no_room = || {
+        // The output may be missing: a program that cannot write its message reports nothing.
+        let has_no_space = || {
             [self.data.as_path(), &self.instance.dir]
-                .map(room)
+                .map(disk::free_bytes)
                 .contains(&Some(0))
         };
-        let full = (is_full(&output) || is_full(&log) || has_no_room()).then(|| {
+        let full = (disk::is_full(&output) || disk::is_full(&log) || has_no_space()).then(|| {
             let in_memory = self.data.starts_with(memory::FILE_SYSTEM);
             (
                 if in_memory {
@@ -259,7 +299,7 @@ impl<'a> Launch<'a> {
                 } else {
                     "the state directory"
                 },
-                room_for(&self.data),
+                disk::full_help(&self.data),
             )
         });
         StartFailure {
@@ -272,26 +312,29 @@ impl<'a> Launch<'a> {
     }
 }
 
-pub(super) fn is_full(text: &str) -> bool {
-    text.contains("No space left on device") || text.contains("Disk quota exceeded")
-}
-
-/// Waits for a real query's answer.
+/// Waits until the server answers a query and has the identity of this instance.
+///
+/// A query shows that the postmaster can start a backend, which a listening socket does not.
+///
+/// # Errors
+/// [`ErrorKind::Timeout`] after the plan's start timeout; [`ErrorKind::ServerStart`] if the server
+/// ended, or lacks a resource for longer than the grace.
 async fn first_row(
     instance: &Instance,
     mut supervisor: Option<&mut Detached>,
     plan: &Plan,
 ) -> Result<Identification> {
     let conn = ConnParams::socket(&instance.dir, SUPERUSER);
-    let mut patience = Patience::new("server start: no answer", *plan.start_timeout.get());
+    let mut polling = Polling::new("server start: no answer", *plan.start_timeout.get());
     loop {
-        // Looked at before the attempt, so that a server which dies after it is asked once more.
+        // Read before the attempt: a refused connection is final only if the server had ended
+        // before the attempt was made.
         let health = instance.health();
         let exited = supervisor
             .as_mut()
             .and_then(|supervisor| supervisor.exit_status());
         let seen = match conn.connect_own(ADMIN_DATABASE).await {
-            Ok(mut connection) => match super::identify(&mut connection).await {
+            Ok(mut connection) => match identify(&mut connection).await {
                 Ok(found) if found.identity.as_deref() == Some(&*instance.name()) => {
                     return Ok(found);
                 }
@@ -311,19 +354,24 @@ async fn first_row(
                 std::error::Error::source(&error).map_or(error.to_string(), ToString::to_string)
             }
         };
-        // A postmaster that cannot start a process for a connection goes on without it.
-        if patience.elapsed() > SCARCITY_GRACE
+        // A postmaster that cannot fork a backend closes the connection and continues, so only the
+        // log shows the reason.
+        if polling.elapsed() > SCARCITY_GRACE
             && Scarcity::in_text(&process::tail(&instance.log(), 3)).is_some()
         {
             return Err(Error::new(
                 ErrorKind::ServerStart,
-                format!("PostgreSQL started and gives no connection: {seen}"),
+                format!("PostgreSQL started but accepts no connection: {seen}"),
             ));
         }
-        patience.pause(seen).await?;
+        polling.pause(seen).await?;
     }
 }
 
+/// Where the server keeps its data: in memory or in the instance directory.
+///
+/// # Errors
+/// `storage = "memory"`, and this machine has no usable file system in memory.
 fn data_dir(
     plan: &Plan,
     registry: &Registry,
@@ -331,20 +379,20 @@ fn data_dir(
     account: Option<Account>,
 ) -> Result<PathBuf> {
     let on_disk = instance.dir.join("data");
-    let free = room(Path::new(memory::FILE_SYSTEM));
+    let free = disk::free_bytes(Path::new(memory::FILE_SYSTEM));
     let storage = *plan.storage.get();
     let in_memory = match storage {
         Storage::Disk => false,
         Storage::Memory if free.is_none() => {
             let message = format!(
-                "storage = \"memory\", but there is no {} here",
+                "storage = \"memory\" requires {}, which does not exist on this machine",
                 memory::FILE_SYSTEM
             );
             return Err(Error::new(ErrorKind::Config, message)
                 .with_help("set EBBTIDE_STORAGE=auto or disk"));
         }
         Storage::Memory => true,
-        Storage::Auto => free.is_some_and(|free| free >= ROOM_IN_MEMORY),
+        Storage::Auto => free.is_some_and(|free| free >= MIN_FREE_FOR_MEMORY),
     };
     if !in_memory {
         return Ok(on_disk);
@@ -359,41 +407,6 @@ fn data_dir(
     }
 }
 
-/// Looked at beforehand, because an `initdb` without room aborts, and leaves its shared memory behind.
-fn enough_room(dir: &Path) -> Result<()> {
-    match room(dir) {
-        Some(free) if free < ROOM_TO_START => Err(Error::new(
-            ErrorKind::OutOfSpace,
-            format!(
-                "no space left to start PostgreSQL: {} MB are free for {}, and {} MB are needed",
-                free >> 20,
-                dir.display(),
-                ROOM_TO_START >> 20
-            ),
-        )
-        .with_help(room_for(dir))),
-        _ => Ok(()),
-    }
-}
-
-/// What to do where a directory has no room.
-fn room_for(dir: &Path) -> &'static str {
-    if dir.starts_with(memory::FILE_SYSTEM) {
-        MAKE_ROOM_IN_MEMORY
-    } else {
-        MAKE_ROOM
-    }
-}
-
-/// Free bytes for us in a directory's file system.
-fn room(dir: &Path) -> Option<u64> {
-    let existing = dir.ancestors().find(|ancestor| ancestor.exists())?;
-    let found = rustix::fs::statvfs(existing).ok()?;
-    // Under one megabyte nothing of PostgreSQL's fits.
-    let free = found.f_bavail * found.f_frsize;
-    (dir.exists() || existing != Path::new("/")).then_some(if free < 1 << 20 { 0 } else { free })
-}
-
 fn server_arguments(instance: &Instance, settings: &BTreeMap<String, String>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec![
         "-k".into(),
@@ -401,27 +414,29 @@ fn server_arguments(instance: &Instance, settings: &BTreeMap<String, String>) ->
         "-p".into(),
         PORT.to_string().into(),
     ];
-    let ours = [
+    let fixed = [
         ("listen_addresses", ""),
         ("logging_collector", "off"),
         ("log_destination", "stderr"),
-        // Read back before anything is trusted: the directory's name is the server's identity.
+        // Every client compares this value with the directory's name before it uses the server.
         ("ebbtide.identity", &*instance.name()),
     ];
-    let users = settings
+    let tuned = settings
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()));
-    for (name, value) in users.chain(ours.iter().map(|(name, value)| (*name, *value))) {
+    // The fixed settings come last: of two `-c` for one setting, the later one wins.
+    for (name, value) in tuned.chain(fixed.iter().map(|(name, value)| (*name, *value))) {
         arguments.push(OsStr::new("-c").to_owned());
         arguments.push(format!("{name}={value}").into());
     }
     arguments
 }
 
-/// A directory as one item of `unix_socket_directories`, which is split at commas outside of double quotes.
+/// A directory as one item of `unix_socket_directories`. PostgreSQL splits the value at commas
+/// outside double quotes.
 /// <https://www.postgresql.org/docs/current/runtime-config-connection.html#GUC-UNIX-SOCKET-DIRECTORIES>
-fn list_item(directory: &Path) -> OsString {
-    let text = directory
+fn list_item(dir: &Path) -> OsString {
+    let text = dir
         .to_str()
         .expect("the state directory is checked for sockets");
     format!("\"{}\"", text.replace('"', "\"\"")).into()

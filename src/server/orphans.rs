@@ -1,4 +1,23 @@
-//! Removes what servers without a living supervisor left behind, and nothing that lacks our marks.
+//! Removes what servers without a living supervisor left behind.
+//!
+//! Every start sweeps the whole state directory, because a machine that is switched off or an
+//! out-of-memory killer leaves no process that could clean up. What is removed, in this order:
+//!
+//! ```text
+//!   Orphaned instance
+//!      |--- leased, and the server runs ------>  taken over (`adoption`), nothing is removed
+//!      v
+//!   pointer          no process joins the server from here on
+//!   processes        the postmaster and its backends, `initdb`, copies
+//!   System V segment of a killed postmaster
+//!   tablespaces      directories outside the data directory
+//!   data directory   in memory or on disk
+//!   instance directory, last: its marks are what makes the rest recognisable
+//! ```
+//!
+//! A process is ended only if it works in this instance's data directory, or belongs to the
+//! supervisor's process group and has a path of this instance among its arguments. A pid alone is
+//! not enough: the system reuses it.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,18 +30,26 @@ use super::{memory, pointers};
 use crate::config::Plan;
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::{self, Account, Running};
-use crate::wait::Patience;
+use crate::wait::Polling;
 
+/// How long the processes of an orphan may take to end, and its directories to become removable.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long another sweep may take, which ends several servers one after the other.
+/// How long to wait for the sweep of another process, which may end several servers in turn.
 const SWEEP_TIMEOUT: Duration = Duration::from_mins(1);
-/// How long a process may take to end by itself.
+/// How long a process may take to end after a signal that it can handle, before it is killed.
 const TERMINATE_GRACE: Duration = Duration::from_secs(3);
-/// The same for the server that `initdb` talks to: killed, it leaves its shared memory.
+/// The same for the bootstrap server of `initdb`. It gets longer, because a killed one leaves its
+/// shared memory segment.
 const BOOTSTRAP_GRACE: Duration = Duration::from_secs(8);
 
-/// Ends the processes and removes the directories of every orphaned server in the state directory, except of those that are in
-/// use: these get a new supervisor.
+/// Ends and removes every orphaned server in the state directory. Those in use get a new supervisor
+/// instead.
+///
+/// The caller holds the start-up lock of its own key.
+///
+/// # Errors
+/// Another sweep takes longer than a minute, a process does not end, or a directory cannot be
+/// removed.
 pub(crate) async fn sweep(
     registry: &Registry,
     plan: &Plan,
@@ -46,18 +73,19 @@ pub(crate) async fn sweep(
             instance = instance.name(),
             "removing a server without a supervisor"
         );
-        registry.forget(&instance);
+        registry.remove_pointer_to(&instance);
         Orphan {
             instance: &instance,
             data: &data,
         }
-        .end(account)
+        .end_processes(account)
         .await?;
         remove_tablespaces(&data).await?;
         remove(&data).await?;
         remove(&instance.dir).await?;
     }
-    // A supervisor makes its instance directory before the data and removes it afterwards.
+    // Data in memory without an instance directory is an orphan's too: a supervisor makes the
+    // directory before the data and removes it afterwards, so a living server has both.
     for (name, data) in memory::all_data(registry, account) {
         let instance = registry.instance(&name);
         if !instance.dir.exists() {
@@ -65,7 +93,7 @@ pub(crate) async fn sweep(
                 instance: &instance,
                 data: &data,
             }
-            .end(account)
+            .end_processes(account)
             .await?;
             remove_tablespaces(&data).await?;
             remove(&data).await?;
@@ -75,7 +103,7 @@ pub(crate) async fn sweep(
     Ok(())
 }
 
-/// A server that nobody looks after.
+/// A server whose supervisor and deputy are dead.
 struct Orphan<'a> {
     instance: &'a Instance,
     data: &'a Path,
@@ -83,67 +111,83 @@ struct Orphan<'a> {
 
 /// A process that a dead supervisor had started.
 #[derive(Debug)]
-struct Stray {
+struct OrphanProcess {
     pid: Pid,
-    duty: Duty,
+    kind: ProcessKind,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Duty {
-    /// A postmaster or one of its processes.
-    Serve,
-    /// The server that `initdb` talks to.
+enum ProcessKind {
+    /// A postmaster or one of its child processes.
+    Server,
+    /// The `postgres` process that `initdb` runs to fill a new data directory.
     Bootstrap,
-    /// `initdb`, or a copy.
-    Prepare,
+    /// `initdb` itself, or the `cp` that copies its output.
+    Preparation,
 }
 
 impl Orphan<'_> {
-    async fn end(&self, account: Option<Account>) -> Result<()> {
+    /// Ends all processes of the server and removes its System V segment.
+    ///
+    /// The signal depends on what else still runs. While the postmaster runs, only the postmaster
+    /// gets one: `SIGQUIT`, an immediate shutdown, after which it ends its children and removes its
+    /// shared memory (<https://www.postgresql.org/docs/current/server-shutdown.html>). Children
+    /// that outlive a killed postmaster get `SIGTERM`. Whatever remains after the grace gets
+    /// `SIGKILL`. The processes are listed again in each round, because some end and others appear.
+    async fn end_processes(&self, account: Option<Account>) -> Result<()> {
+        // Read first: an ending postmaster deletes this file.
         let pid_file =
             std::fs::read_to_string(self.data.join("postmaster.pid")).unwrap_or_default();
         let mut lines = pid_file.lines();
         let postmaster: Option<i32> = lines.next().and_then(|line| line.trim().parse().ok());
         let segment = lines.nth(5);
-        let mut patience = Patience::new("ending an orphaned server", END_TIMEOUT);
+        let mut polling = Polling::new("ending an orphaned server", END_TIMEOUT);
         let began = Instant::now();
         loop {
-            let strays = self.strays();
-            let Some(first) = strays.first() else { break };
-            let leader = strays
+            let processes = self.processes();
+            let Some(first) = processes.first() else {
+                break;
+            };
+            let leader = processes
                 .iter()
-                .find(|stray| Some(stray.pid.as_raw_nonzero().get()) == postmaster);
-            for stray in &strays {
-                let signal = match (leader, stray.duty) {
-                    (_, Duty::Serve | Duty::Prepare) if began.elapsed() >= TERMINATE_GRACE => {
+                .find(|process| Some(process.pid.as_raw_nonzero().get()) == postmaster);
+            for process in &processes {
+                let signal = match (leader, process.kind) {
+                    (_, ProcessKind::Server | ProcessKind::Preparation)
+                        if began.elapsed() >= TERMINATE_GRACE =>
+                    {
                         Signal::KILL
                     }
-                    (_, Duty::Bootstrap) if began.elapsed() >= BOOTSTRAP_GRACE => Signal::KILL,
-                    (Some(leader), _) if leader.pid == stray.pid => Signal::QUIT,
-                    (None, Duty::Serve | Duty::Prepare) => Signal::TERM,
-                    // They end with the postmaster or with `initdb`, and give their shared memory back.
-                    (Some(_), _) | (None, Duty::Bootstrap) => continue,
+                    (_, ProcessKind::Bootstrap) if began.elapsed() >= BOOTSTRAP_GRACE => {
+                        Signal::KILL
+                    }
+                    (Some(leader), _) if leader.pid == process.pid => Signal::QUIT,
+                    (None, ProcessKind::Server | ProcessKind::Preparation) => Signal::TERM,
+                    // These end with the postmaster or with `initdb`, and then remove their shared
+                    // memory. A signal could prevent that.
+                    (Some(_), _) | (None, ProcessKind::Bootstrap) => continue,
                 };
                 tracing::info!(
                     ?account,
-                    ?stray,
+                    ?process,
                     ?signal,
                     "ending a process without a supervisor"
                 );
-                // When it has ended meanwhile, all is well.
-                let _ = kill_process(stray.pid, signal);
+                // An error means that the process has ended meanwhile; the next round shows it.
+                let _ = kill_process(process.pid, signal);
             }
-            patience.pause(format!("{first:?} lives")).await?;
+            polling.pause(format!("{first:?} is still running")).await?;
         }
         if let Some(segment) = segment {
-            self.free(segment);
+            self.remove_segment(segment);
         }
         Ok(())
     }
 
-    /// PostgreSQL's processes, which work in their data directory, and what the supervisor had started to prepare it.
-    fn strays(&self) -> Vec<Stray> {
-        // A working directory is shown without links.
+    /// The processes of this server: `postgres` processes, which the working directory identifies,
+    /// and the preparation, which the process group and the arguments identify.
+    fn processes(&self) -> Vec<OrphanProcess> {
+        // `/proc/PID/cwd` holds a path without symbolic links, so the compared paths must too.
         let real = |dir: &Path| std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
         let (data, draft) = (real(self.data), real(&self.instance.dir).join("initdb"));
         let supervisor = self.instance.owner().map(|owner| owner.pid);
@@ -151,36 +195,39 @@ impl Orphan<'_> {
             let argument = Path::new(argument);
             argument.starts_with(&self.instance.dir) || argument.starts_with(self.data)
         };
-        let duty = |running: &Running| {
+        let kind = |running: &Running| {
             let dir = running.dir().filter(|_| running.command == "postgres");
             match dir {
-                Some(dir) if dir == data => Some(Duty::Serve),
-                Some(dir) if dir == draft => Some(Duty::Bootstrap),
+                Some(dir) if dir == data => Some(ProcessKind::Server),
+                Some(dir) if dir == draft => Some(ProcessKind::Bootstrap),
                 _ if Some(running.group) == supervisor
                     && running.arguments().iter().any(is_named) =>
                 {
-                    Some(Duty::Prepare)
+                    Some(ProcessKind::Preparation)
                 }
                 _ => None,
             }
         };
-        let strays = process::all().into_iter().filter_map(|running| {
-            Some(Stray {
-                duty: duty(&running)?,
+        let processes = process::all().into_iter().filter_map(|running| {
+            Some(OrphanProcess {
+                kind: kind(&running)?,
                 pid: Pid::from_raw(running.pid.cast_signed())?,
             })
         });
-        strays.collect()
+        processes.collect()
     }
 
-    /// A killed postmaster leaves its System V segment. `line` holds its key, which is the data directory's inode or
-    /// one of the next numbers, and its identifier.
-    fn free(&self, line: &str) {
+    /// Removes the System V segment that a killed postmaster leaves.
+    ///
+    /// `line` is the seventh line of `postmaster.pid`: the segment's key, which is the inode of the
+    /// data directory or one of the next numbers, and its identifier.
+    fn remove_segment(&self, line: &str) {
         let mut words = line.split_whitespace();
         let (Some(key), Some(identifier), None) = (words.next(), words.next(), words.next()) else {
             return;
         };
-        // After a reboot the number may be somebody else's; key and number together are not.
+        // Both must match. After a reboot, another program's segment may have this identifier, but
+        // not this key as well.
         let segments = std::fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
         let is_there = segments.lines().any(|segment| {
             let mut words = segment.split_whitespace();
@@ -189,13 +236,20 @@ impl Orphan<'_> {
         if is_there {
             let arguments = ["-m", identifier].map(std::ffi::OsStr::new);
             if let Err(error) = process::run(Path::new("ipcrm"), &arguments, None, None) {
-                tracing::warn!(?error, data = %self.data.display(), "an orphan's shared memory segment stays");
+                tracing::warn!(
+                    ?error,
+                    data = %self.data.display(),
+                    "could not remove an orphan's shared memory segment"
+                );
             }
         }
     }
 }
 
 /// Removes what a dead server's tablespaces hold outside its data directory, as `native.sh` does.
+///
+/// `CREATE TABLESPACE` refuses a location that holds such a directory of the same version, so the
+/// next server could not create the same tablespace.
 async fn remove_tablespaces(data: &Path) -> Result<()> {
     let Ok(major) = std::fs::read_to_string(data.join("PG_VERSION")) else {
         return Ok(());
@@ -212,17 +266,18 @@ async fn remove_tablespaces(data: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes a directory into which a process may still write, whose end takes a moment.
+/// Removes a directory, also one into which an ending process still writes.
+///
+/// # Errors
+/// The directory is not empty after the timeout, or cannot be removed.
 pub(super) async fn remove(dir: &Path) -> Result<()> {
-    let mut patience = Patience::new("removing a dead server", END_TIMEOUT);
+    let mut polling = Polling::new("removing a dead server", END_TIMEOUT);
     loop {
         match std::fs::remove_dir_all(dir) {
             Ok(()) => return Ok(()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
-                patience
-                    .pause(format!("{}: {error}", dir.display()))
-                    .await?;
+                polling.pause(format!("{}: {error}", dir.display())).await?;
             }
             Err(error) => {
                 return Err(Error::new(
@@ -231,7 +286,7 @@ pub(super) async fn remove(dir: &Path) -> Result<()> {
                 )
                 .with_source(error)
                 .with_help(format!(
-                    "a dead server left it; remove it with `rm -rf {}`",
+                    "the directory belongs to a dead server: remove it with `rm -rf {}`",
                     dir.display()
                 )));
             }

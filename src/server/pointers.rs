@@ -1,12 +1,17 @@
-//! Removes pointer files whose instance is gone: a supervisor that was killed did not remove its own.
+//! Removes pointer files whose instance is gone.
+//!
+//! A supervisor removes the pointer of its own instance. A supervisor that was killed did not.
 
 use std::fs::File;
 use std::path::Path;
 
 use super::registry::{Pointer, Registry};
 
-/// Removes every pointer in the state directory that names no instance. The caller holds the start-up lock of its own
-/// key.
+/// Removes every pointer in the state directory that names no existing instance.
+///
+/// The caller holds the start-up lock of its own key. For every other key this function takes that
+/// key's lock, without waiting: a pointer whose lock another process holds is about to be replaced,
+/// and stays.
 pub(super) fn sweep(registry: &Registry) {
     for entry in std::fs::read_dir(registry.state.servers())
         .into_iter()
@@ -21,7 +26,8 @@ pub(super) fn sweep(registry: &Registry) {
         }) else {
             continue;
         };
-        // Another key's pointer may be replaced between the look and the removal, by the process that holds its lock.
+        // Without the lock, the process that starts a server of this key could write a new pointer
+        // between the check and the removal, and the removal would delete it.
         let lock = if path == registry.pointer_path() {
             None
         } else {
@@ -39,16 +45,16 @@ pub(super) fn sweep(registry: &Registry) {
             Some(Err(_)) => false,
             None => true,
         };
-        if is_free && !leads_somewhere(registry, &path) {
-            // Another process's sweep may have removed it.
+        if is_free && !names_instance(registry, &path) {
+            // The sweep of another process may have removed it already.
             let _ = std::fs::remove_file(&path);
         }
     }
 }
 
-/// Whether the pointer's instance exists. A file that is no pointer of this version's leads nowhere.
-fn leads_somewhere(registry: &Registry, path: &Path) -> bool {
-    // A file that cannot be read is left alone.
+/// Whether the pointer names an existing instance. A file in another format names none.
+fn names_instance(registry: &Registry, path: &Path) -> bool {
+    // A file that cannot be read stays.
     let Ok(text) = std::fs::read(path) else {
         return true;
     };

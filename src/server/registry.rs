@@ -1,12 +1,51 @@
-//! Shares one server among all processes that want the same settings.
+//! Shares one server among all processes with the same settings.
 //!
-//! Every server has an instance directory that its supervisor creates and removes. Its files tell its story:
-//! `owner` holds the supervisor's mark, `deputy` that of the shell that takes over when the supervisor is killed,
-//! `server` what a later start needs to take the server over when both were killed, `leases/` a file for each user,
-//! `log` the server's output; `serving` is
-//! renamed to `retiring` for the moment in which the supervisor decides to end, and is gone when the server died.
-//! While the directory is half made or half removed, the owner's mark is a part of its name: it never lacks one.
-//! A pointer file names the instance in use. A lock is held for start-up only.
+//! Every server has an instance directory, `KEY.ID`, which its supervisor creates and removes.
+//! Processes coordinate through files only, because any of them can be killed at any moment:
+//!
+//! | file | meaning |
+//! |---|---|
+//! | `owner` | mark (pid and start time) of the supervisor |
+//! | `deputy` | mark of the shell that replaces a killed supervisor |
+//! | `server` | what a later start needs to take the server over when both were killed |
+//! | `leases/` | one file for each use of the server |
+//! | `serving` | the server may be used |
+//! | `retiring` | `serving` under another name, while the supervisor ends the server |
+//! | `spoilt` | present users may continue, further processes must not join |
+//! | `log` | the server's output |
+//!
+//! The life of an instance, as [`Health`] reads it from these files:
+//!
+//! ```text
+//!   Unfinished   half made: the directory is named KEY.ID.of.PID.START
+//!       |  renamed to KEY.ID
+//!       v         no valid lease for the linger, or a signal
+//!   Serving  --------------------------------------------->  Retiring
+//!       |    <---------------------------------------------     |
+//!       |         a lease was written meanwhile                 |
+//!       |  the server ended by itself,                          |  no lease:
+//!       |  or an earlier build spoilt it                        |  the server is stopped
+//!       v                                                       |
+//!   ServerDead                                                  |
+//!       |  no process holds a lease                             |
+//!       v                                                       |
+//!   Unfinished   half removed: renamed again, then deleted  <---+
+//!       |
+//!       v
+//!     Gone
+//!
+//!   any state  -- supervisor and deputy are both killed -->  Orphaned
+//!   Orphaned   -- leased, and the server runs: `adoption` ->  Serving
+//!   Orphaned   -- otherwise: `orphans` ------------------->  Gone
+//! ```
+//!
+//! While the directory is half made or half removed, the owner's mark is part of its name. So there
+//! is no moment at which a sweep could find a directory without an owner and mistake it for an
+//! orphan's.
+//!
+//! A pointer file, `KEY.json`, names the instance in use. It is written after the server's first
+//! answer. The start-up lock of a key is held during start-up only, so that one process starts the
+//! server and the others wait for it.
 
 use std::fs::{File, Permissions, TryLockError};
 use std::os::unix::fs::PermissionsExt as _;
@@ -20,67 +59,83 @@ use super::sharing::Sharing;
 use super::state::StateDir;
 use crate::config::Plan;
 use crate::error::{Error, ErrorKind, Result};
-use crate::names::{short_hash, short_id};
+use crate::names::{Fingerprint, PartsHash, short_id};
 use crate::process::ProcessMark;
 use crate::scarcity::Scarcity;
-use crate::wait::Patience;
+use crate::wait::Polling;
 
-/// Raised whenever files in the state directory change their meaning.
-const FORMAT: u32 = 3;
-/// Stands before the owner's mark in the name of an instance directory that is half made or half removed.
-const PASSING: &str = ".of.";
+/// Part of every server key. Incremented when files in the state directory change their meaning.
+const FORMAT: u32 = 4;
+/// Separates an instance's name from its owner's mark, in the directory's name while the directory
+/// is half made or half removed.
+const OWNER_SEPARATOR: &str = ".of.";
 
-/// A file in the directory of a server that its users may use on, and that no process may join.
-const SPOILT: &str = "spoilt";
+/// A file in the directory of a server whose present users may continue, and that no process may
+/// join.
+const SPOILT_FILE: &str = "spoilt";
 
-/// What two plans must agree on to share a server.
+/// A hash of everything on which two plans must agree to share a server.
 #[derive(Debug, Clone)]
 pub(crate) struct ServerKey(String);
 
 impl ServerKey {
-    /// A server of this machine's binaries.
+    /// The key of a server from this machine's binaries.
     pub(crate) fn native(plan: &Plan, sharing: &Sharing) -> Self {
-        Self::of(plan, sharing, &format!("native {:?}", plan.pg_bin.get()))
+        let mut hash = PartsHash::default();
+        hash.part("backend", "native");
+        let bin = plan
+            .bin
+            .as_ref()
+            .map(|dir| dir.as_os_str().as_encoded_bytes());
+        hash.list("bin", bin.as_slice());
+        Self::of(plan, sharing, hash)
     }
 
-    /// A container. What is not in the plan, such as which of several engines answered, is the same for all.
+    /// The key of a container.
+    ///
+    /// Facts outside the plan, such as which of several engines answers, are not part of the key:
+    /// they are the same for all processes of a user.
     #[cfg(feature = "container")]
     pub(crate) fn container(plan: &Plan, sharing: &Sharing) -> Self {
-        Self::of(
-            plan,
-            sharing,
-            &format!(
-                "container {:?} {:?} {}",
-                plan.image.get(),
-                plan.engine,
-                plan.cache.get()
-            ),
-        )
+        let mut hash = PartsHash::default();
+        hash.part("backend", "container");
+        hash.list("image", plan.image.as_slice());
+        plan.engine.hash_into(&mut hash);
+        hash.part("cache", plan.cache.to_string());
+        Self::of(plan, sharing, hash)
     }
 
-    /// The choice between the two.
+    /// The key of the lock under which the backend `auto` chooses between container and native. No
+    /// server has this key.
     #[cfg(feature = "container")]
     pub(crate) fn auto(plan: &Plan, sharing: &Sharing) -> Self {
-        Self::of(plan, sharing, "auto")
+        let mut hash = PartsHash::default();
+        hash.part("backend", "auto");
+        Self::of(plan, sharing, hash)
     }
 
-    fn of(plan: &Plan, sharing: &Sharing, backend: &str) -> Self {
-        let mut wanted = format!(
-            "{FORMAT} {} {backend} {:?} {:?} {:?} {:?}",
-            env!("CARGO_PKG_VERSION"),
-            plan.postgres.get(),
-            plan.settings.get(),
-            plan.storage.get(),
-            plan.linger.get()
+    /// The key with what counts for every backend. A key of the configuration belongs here if
+    /// servers with other values of it must not be shared.
+    fn of(plan: &Plan, sharing: &Sharing, mut hash: PartsHash) -> Self {
+        hash.part("format", FORMAT.to_string());
+        hash.part("version", env!("CARGO_PKG_VERSION"));
+        hash.list(
+            "postgres",
+            plan.postgres.map(|major| major.to_string()).as_slice(),
         );
-        if let Some(contents) = sharing.contents() {
-            wanted.push(' ');
-            wanted.push_str(contents.as_str());
-        }
-        Self(short_hash(&wanted, 8))
+        hash.list("settings", plan.settings.keys());
+        hash.list("values", plan.settings.values());
+        hash.part("storage", plan.storage.to_string());
+        hash.part("linger", plan.linger.as_nanos().to_string());
+        hash.list(
+            "contents",
+            sharing.contents().map(Fingerprint::as_str).as_slice(),
+        );
+        Self(hash.digits(8))
     }
 
-    pub(crate) fn new_instance(&self) -> String {
+    /// A name for a new instance, used by no other.
+    pub(crate) fn new_instance_name(&self) -> String {
         format!("{}.{}", self.0, short_id())
     }
 
@@ -95,15 +150,28 @@ pub(crate) struct Pointer {
     pub(crate) instance: String,
     pub(crate) version_num: u32,
     pub(crate) version: String,
-    /// How many connections tests may have, so that a process need not ask the server.
+    /// How many connections tests may have. Recorded here to save each process a query.
     pub(crate) connections: usize,
-    /// Where a container's port is published; none for a server with a socket in the instance directory.
-    pub(crate) port: Option<PublishedPort>,
-    /// Why this backend runs it.
+    #[serde(flatten)]
+    pub(crate) backend: ServerBackend,
+    /// Why this backend was chosen.
     pub(crate) reason: String,
 }
 
+/// The backend that runs a server, with what a process needs to reach the server.
+///
+/// The pointer file holds its name as `backend`, and the fields beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "backend", rename_all = "lowercase")]
+pub(crate) enum ServerBackend {
+    /// The socket is in the instance directory.
+    Native,
+    #[cfg(feature = "container")]
+    Container(PublishedPort),
+}
+
 /// How to reach a server in a container.
+#[cfg(feature = "container")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PublishedPort {
     pub(crate) host: String,
@@ -127,21 +195,29 @@ impl Registry {
         self.key.pointer(&self.state)
     }
 
+    /// The pointer of this key, if there is a readable one.
     pub(crate) fn read_pointer(&self) -> Option<Pointer> {
         serde_json::from_slice(&std::fs::read(self.pointer_path()).ok()?).ok()
     }
 
+    /// Publishes an instance to the processes with the same key.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ServerLost`] if the instance directory is gone, [`ErrorKind::Io`] otherwise.
     pub(crate) fn write_pointer(&self, pointer: &Pointer) -> Result<()> {
         let path = self.pointer_path();
-        // Goes with the instance, if we are killed between the two steps.
+        // Written elsewhere and renamed, so that no process reads half a pointer. The draft lies in
+        // the instance directory: if this process is killed before the rename, the supervisor
+        // removes it.
         let draft = self.instance(&pointer.instance).dir.join("pointer");
         let text = serde_json::to_vec(pointer).expect("a pointer holds plain values");
         let published = std::fs::write(&draft, text)
-            // Whatever the umask is: the supervisor reads it, as the server's user, before it removes it.
+            // Independent of the umask: before the supervisor removes the pointer it reads it, as
+            // the server's user.
             .and_then(|()| std::fs::set_permissions(&draft, Permissions::from_mode(0o644)))
             .and_then(|()| std::fs::rename(&draft, &path));
         published.map_err(|error| {
-            // A draft that could not be written is of no use; the write's own error is the one to report.
+            // The error of the write is the one to report.
             let _ = std::fs::remove_file(&draft);
             let gone = error.kind() == std::io::ErrorKind::NotFound;
             let kind = if gone {
@@ -153,26 +229,33 @@ impl Registry {
         })
     }
 
-    /// The pointer file of the instance's own key, which may be another than this registry's.
+    /// The pointer file of an instance, whose key may differ from this registry's.
     pub(crate) fn pointer_path_of(&self, instance: &Instance) -> PathBuf {
         let name = instance.name();
         let key = name.split('.').next().unwrap_or_default().to_owned();
         ServerKey(key).pointer(&self.state)
     }
 
-    /// Removes the pointer that names a removed instance. It may already name a successor.
-    pub(crate) fn forget(&self, instance: &Instance) {
+    /// Removes the pointer to an instance that is being removed.
+    ///
+    /// A pointer that already names another instance stays.
+    pub(crate) fn remove_pointer_to(&self, instance: &Instance) {
         let path = self.pointer_path_of(instance);
         let pointer: Option<Pointer> = std::fs::read(&path)
             .ok()
             .and_then(|text| serde_json::from_slice(&text).ok());
         if pointer.is_some_and(|pointer| pointer.instance == instance.name()) {
-            // A pointer to an instance that is not there is ignored; the next start replaces it.
+            // A pointer to a missing instance is harmless: every reader ignores it, and the next
+            // start replaces it.
             let _ = std::fs::remove_file(path);
         }
     }
 
-    /// Takes the start-up lock, waiting for another process's start-up to finish.
+    /// Takes the start-up lock of this key, after another process has finished its start-up.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`] after `limit`; [`ErrorKind::StateDir`] if the lock file cannot be
+    /// used.
     pub(crate) async fn lock(&self, limit: Duration) -> Result<StartLock> {
         self.lock_named(
             &self.key.0,
@@ -182,12 +265,16 @@ impl Registry {
         .await
     }
 
-    /// Takes the lock that one sweep of this state directory holds, whatever its key: two at once could take one server over
-    /// twice.
+    /// Takes the lock for sweeping this state directory.
+    ///
+    /// All keys share it, because two sweeps at once could both take over the same orphaned server.
+    ///
+    /// # Errors
+    /// As for [`lock`](Self::lock).
     pub(crate) async fn sweep_lock(&self, limit: Duration) -> Result<StartLock> {
         self.lock_named(
             "sweep",
-            "server start: another process removes dead servers",
+            "server start: another process is removing dead servers",
             limit,
         )
         .await
@@ -207,23 +294,23 @@ impl Registry {
                 )
                 .with_source(error)
             })?;
-        // Whatever the umask was: later processes of this user open it, too.
+        // Independent of the umask: later processes of this user must be able to open the file.
         file.set_permissions(Permissions::from_mode(0o600))
             .map_err(|error| {
                 Error::new(
                     ErrorKind::StateDir,
-                    format!("{} is not ours", path.display()),
+                    format!("{} must belong to the current user", path.display()),
                 )
                 .with_source(error)
             })?;
-        let mut patience = Patience::new(step, limit);
+        let mut polling = Polling::new(step, limit);
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(StartLock { _file: file }),
                 Err(TryLockError::WouldBlock) => {
-                    patience
+                    polling
                         .pause(format!("{} is locked", path.display()))
-                        .await?
+                        .await?;
                 }
                 Err(TryLockError::Error(error)) => {
                     let message = format!("{} cannot be locked", path.display());
@@ -239,7 +326,7 @@ impl Registry {
         }
     }
 
-    /// Every instance directory, of this key and of others, also half made and half removed ones.
+    /// Every instance directory of all keys, including half made and half removed ones.
     pub(crate) fn instances(&self) -> Vec<Instance> {
         let Ok(entries) = std::fs::read_dir(self.state.servers()) else {
             return Vec::new();
@@ -255,34 +342,40 @@ impl Registry {
     }
 }
 
-/// Held during start-up; the lock ends with it, or with the process.
+/// A lock that is held during start-up. It ends when this value is dropped, or with the process.
 #[derive(Debug)]
 pub(crate) struct StartLock {
     _file: File,
 }
 
-/// What the files of an instance say.
+/// The state of an instance, according to its files. The module's head draws the transitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Health {
+    /// The server may be used. A native server may still be starting.
     Serving,
-    /// The supervisor is about to end it, or to change its mind.
+    /// The supervisor checks the leases a last time. It then serves again, or removes everything.
     Retiring,
-    /// The server ended by itself; its supervisor keeps the log for those who ask.
+    /// The server ended by itself, or is spoilt. The supervisor keeps the log while a process holds
+    /// a lease.
     ServerDead,
-    /// Its supervisor is making or removing the directory.
-    Passing,
-    /// Nobody looks after it any more.
+    /// The supervisor is making or removing the directory.
+    Unfinished,
+    /// Supervisor and deputy are both dead.
     Orphaned,
+    /// The directory does not exist.
     Gone,
 }
 
-/// One server's directory.
+/// The directory of one running server.
 #[derive(Debug, Clone)]
 pub(crate) struct Instance {
     pub(crate) dir: PathBuf,
 }
 
-/// Whether the process of a mark lives. One that a limit of our own keeps us from reading may be anybody's who does.
+/// Whether the process of a mark is alive, or is not known to be dead.
+///
+/// If this process has reached a limit (open files, memory), it cannot read the mark. The owner
+/// then counts as alive: otherwise a limit of one process would end a server that others use.
 fn may_live(mark: std::io::Result<Option<ProcessMark>>) -> bool {
     match mark {
         Ok(mark) => mark.is_some_and(|owner| owner.is_alive()),
@@ -302,13 +395,17 @@ impl Instance {
         self.dir.join("log")
     }
 
+    /// Reads the state of the instance from its files.
+    ///
+    /// The supervisor may rename files between two of these reads, so their order matters.
     pub(crate) fn health(&self) -> Health {
         if !self.dir.exists() {
             return Health::Gone;
         }
-        // The deputy of a killed supervisor takes over within a second.
+        // Both must be dead: the deputy of a killed supervisor takes over within a second.
         if !may_live(self.mark()) && !may_live(self.mark_in("deputy")) {
-            // Removed by its owner between two looks, it is no orphan.
+            // Checked again: if the owner removed the directory after the first check, the marks
+            // are missing for that reason, and the instance is no orphan.
             return if self.dir.exists() {
                 Health::Orphaned
             } else {
@@ -316,31 +413,33 @@ impl Instance {
             };
         }
         let has = |name: &str| self.dir.join(name).exists();
-        if has(SPOILT) {
+        if has(SPOILT_FILE) {
             return Health::ServerDead;
         }
-        // A supervisor that changes its mind renames `retiring` back, perhaps between two looks.
+        // `serving` is read twice: when a supervisor renames `retiring` back to `serving` between
+        // the first two reads, neither of them finds its file.
         match (
-            self.is_passing(),
+            self.is_unfinished(),
             has("serving"),
             has("retiring"),
             has("serving"),
         ) {
-            (true, ..) => Health::Passing,
+            (true, ..) => Health::Unfinished,
             (false, true, ..) | (false, false, false, true) => Health::Serving,
             (false, false, true, _) => Health::Retiring,
             (false, false, false, false) => Health::ServerDead,
         }
     }
 
-    /// The supervisor's mark, as far as it can be read.
+    /// The supervisor's mark, if it can be read.
     pub(crate) fn owner(&self) -> Option<ProcessMark> {
         self.mark().ok().flatten()
     }
 
-    /// The supervisor's mark: in the directory's name while it is half made or half removed, else in a file.
+    /// The supervisor's mark: from the directory's name while the directory is half made or half
+    /// removed, otherwise from the file `owner`.
     fn mark(&self) -> std::io::Result<Option<ProcessMark>> {
-        match self.name().split_once(PASSING) {
+        match self.name().split_once(OWNER_SEPARATOR) {
             Some((_, mark)) => Ok(ProcessMark::parse(mark)),
             None => self.mark_in("owner"),
         }
@@ -350,7 +449,8 @@ impl Instance {
         std::fs::read_to_string(self.dir.join(file)).map(|text| ProcessMark::parse(&text))
     }
 
-    /// Whether a living process uses the server, or it is kept until a moment that has not come.
+    /// Whether the server has a valid lease: that of a living process, or one whose end time has
+    /// not passed.
     pub(crate) fn is_leased(&self) -> bool {
         match std::fs::read_dir(self.dir.join("leases")) {
             Ok(entries) => {
@@ -359,23 +459,31 @@ impl Instance {
                     .filter_map(|entry| entry.file_name().into_string().ok());
                 names.any(|name| LeaseName(name).is_valid())
             }
-            // Its users are not known: it has some.
+            // EMFILE, ENFILE or ENOMEM: this process cannot read the leases, so the server counts
+            // as used.
             Err(error) => Scarcity::of_open(&error).is_some(),
         }
     }
 
-    fn is_passing(&self) -> bool {
-        self.name().contains(PASSING)
+    fn is_unfinished(&self) -> bool {
+        self.name().contains(OWNER_SEPARATOR)
     }
 
-    /// Registers us as a user, if the server is still there to be used.
+    /// Registers this process as a user of the server. Returns `None` if the server cannot be used.
     ///
-    /// The lease is written before the look: a supervisor that decides to end afterwards sees it.
+    /// The order of two steps keeps a supervisor from ending a server that a process has just
+    /// joined. This process writes its lease and then looks for `serving`. The supervisor renames
+    /// `serving` to `retiring` and then looks for leases. The later of the two sees the file of the
+    /// other: either the supervisor finds the lease and renames `retiring` back, or this process
+    /// finds `retiring` and waits for the supervisor's decision.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`] if a retiring server is not gone after 20 seconds.
     pub(crate) async fn lease(&self) -> Result<Option<ServerLease>> {
         let Ok(lease) = ServerLease::write(&self.dir.join("leases"), &LeaseName::process()) else {
             return Ok(None);
         };
-        let mut patience = Patience::new(
+        let mut polling = Polling::new(
             "server start: the previous server is ending",
             Duration::from_secs(20),
         );
@@ -383,25 +491,29 @@ impl Instance {
             match self.health() {
                 Health::Serving => return Ok(Some(lease)),
                 Health::Retiring => {
-                    patience
+                    polling
                         .pause(format!("{} is retiring", self.dir.display()))
-                        .await?
+                        .await?;
                 }
-                Health::ServerDead | Health::Passing | Health::Orphaned | Health::Gone => {
+                Health::ServerDead | Health::Unfinished | Health::Orphaned | Health::Gone => {
                     return Ok(None);
                 }
             }
         }
     }
 
-    /// Tells its keeper that nobody can use it any more.
+    /// Makes the supervisor of a container treat its server as dead.
+    ///
+    /// The supervisor watches the file `serving`; it does not connect to the server.
     #[cfg(feature = "container")]
     pub(crate) fn give_up(&self) {
-        // When the file is gone already, the keeper knows.
+        // A missing file means that the supervisor treats the server as dead already.
         let _ = std::fs::remove_file(self.dir.join("serving"));
     }
 
-    /// What was written down before the first build, unless that is now.
+    /// The state that was recorded before the first build on this server.
+    ///
+    /// Returns `None` and records `now` if there is no such record.
     pub(super) fn first_state(&self, now: &str) -> Result<Option<String>> {
         let path = self.dir.join("first-state");
         let failed = |error| {
@@ -416,7 +528,7 @@ impl Instance {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed(error)),
         }
-        // Under its name it is complete, also when this process is killed.
+        // The rename keeps a reader from finding half a file, also if this process is killed here.
         let draft = self.dir.join(format!("first-state.{}", short_id()));
         std::fs::write(&draft, now)
             .and_then(|()| std::fs::rename(&draft, &path))
@@ -424,31 +536,31 @@ impl Instance {
         Ok(None)
     }
 
-    /// Keeps newcomers from joining.
-    pub(super) fn spoil(&self) {
-        if let Err(error) = File::create(self.dir.join(SPOILT)) {
-            tracing::warn!(%error, "a server that cannot be used again stays in the registry");
+    /// Keeps further processes from joining this server. Its present users continue.
+    pub(super) fn mark_spoilt(&self) {
+        if let Err(error) = File::create(self.dir.join(SPOILT_FILE)) {
+            tracing::warn!(%error, "could not mark a spoilt server; other processes may join it");
         }
     }
 
-    /// Keeps the server until a moment, beyond the life of this process.
+    /// Keeps the server for `term`, even after this process has ended.
     pub(crate) fn hold_for(&self, term: Duration) -> Result<()> {
         let lease = ServerLease::write(&self.dir.join("leases"), &LeaseName::until(term)).map_err(
             |error| {
                 Error::new(
                     ErrorKind::ServerLost,
-                    "the server is no longer there to be kept",
+                    "the server ended before it could be kept",
                 )
                 .with_source(error)
             },
         )?;
-        // The supervisor removes it when the term is over.
+        // Not dropped, which would remove the file. The supervisor removes it after the term.
         std::mem::forget(lease);
         Ok(())
     }
 }
 
-/// The name of a lease file, in the form that the supervisor reads.
+/// The name of a lease file, which `leased` in `instance.sh` parses.
 #[derive(Debug, Clone)]
 pub(crate) struct LeaseName(String);
 
@@ -476,7 +588,7 @@ impl LeaseName {
         &self.0
     }
 
-    /// As the supervisor decides it.
+    /// Whether the lease is in force, by the same rule as `leased` in `instance.sh`.
     fn is_valid(&self) -> bool {
         let Some((mark, _)) = self.0.rsplit_once('.') else {
             return false;
@@ -494,7 +606,7 @@ impl LeaseName {
     }
 }
 
-/// One use of a server by this process. Ends with the value, or with the process.
+/// One use of a server by this process. It ends when this value is dropped, or with the process.
 #[derive(Debug)]
 pub(crate) struct ServerLease {
     path: PathBuf,
@@ -507,7 +619,10 @@ impl ServerLease {
         Ok(Self { path })
     }
 
-    /// The lease that the supervisor writes in our name when it starts.
+    /// The lease that the supervisor writes for this process while it makes the instance.
+    ///
+    /// This process cannot write it: the directory does not exist yet, and a supervisor without any
+    /// lease would start to count the linger.
     pub(crate) fn written_by_supervisor(instance: &Instance, name: &LeaseName) -> Self {
         Self {
             path: instance.dir.join("leases").join(&name.0),
@@ -517,7 +632,85 @@ impl ServerLease {
 
 impl Drop for ServerLease {
     fn drop(&mut self) {
-        // When it is gone already, so is the server.
+        // The file is missing if the supervisor has removed the instance.
         let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Builder, Environment, Storage};
+
+    fn pointer(backend: ServerBackend) -> Pointer {
+        Pointer {
+            instance: "0011.2233".to_owned(),
+            version_num: 150_004,
+            version: "15.4".to_owned(),
+            connections: 97,
+            backend,
+            reason: "EBBTIDE_BACKEND".to_owned(),
+        }
+    }
+
+    fn json(pointer: &Pointer) -> serde_json::Value {
+        let text = serde_json::to_vec(pointer).expect("a pointer holds plain values");
+        let read: Pointer = serde_json::from_slice(&text).expect("a pointer can be read again");
+        assert_eq!(read, *pointer);
+        serde_json::from_slice(&text).expect("a pointer is JSON")
+    }
+
+    #[test]
+    fn a_pointer_names_the_native_backend() {
+        let json = json(&pointer(ServerBackend::Native));
+        assert_eq!(json["backend"], "native");
+        assert_eq!(json.get("port"), None);
+    }
+
+    #[cfg(feature = "container")]
+    #[test]
+    fn a_pointer_names_the_container_backend_and_the_port() {
+        let json = json(&pointer(ServerBackend::Container(PublishedPort {
+            host: "127.0.0.1".to_owned(),
+            port: 54_321,
+            password: "secret".to_owned(),
+            container: "ebbtide-0011.2233".to_owned(),
+            engine: "unix:///var/run/docker.sock".to_owned(),
+        })));
+        assert_eq!(json["backend"], "container");
+        assert_eq!(json["port"], 54_321);
+    }
+
+    #[test]
+    fn a_pointer_of_an_unknown_backend_is_not_read() {
+        let text = serde_json::to_string(&pointer(ServerBackend::Native))
+            .expect("a pointer holds plain values")
+            .replace("native", "other");
+        assert!(serde_json::from_str::<Pointer>(&text).is_err(), "{text}");
+    }
+
+    #[test]
+    fn plans_that_need_different_servers_have_different_keys() {
+        let environment = Environment::new([("X", "y")], "/", "/tmp", 0);
+        let key = |builder: Builder| {
+            let plan = builder.plan(&environment).expect("legal");
+            ServerKey::native(&plan, &Sharing::Shared).0
+        };
+        let new = || Builder::new().without_migrations().without_seeds();
+        let keys = [
+            key(new()),
+            key(new().postgres(17)),
+            key(new().bin("/pg")),
+            key(new().storage(Storage::Disk)),
+            key(new().linger(Duration::from_secs(1))),
+            key(new().setting("a", "1").setting("b", "2")),
+            key(new().setting("a", "1\", \"b\": \"2")),
+            key(new().setting("a", "1 b 2")),
+        ];
+        let different: std::collections::BTreeSet<&String> = keys.iter().collect();
+        assert_eq!(different.len(), keys.len(), "{keys:?}");
+        assert_eq!(key(new()), keys[0]);
+        // What only concerns the contents does not change the server.
+        assert_eq!(key(new().extension("pg_trgm").expect_table("a")), keys[0]);
     }
 }

@@ -1,27 +1,57 @@
-//! How a process comes to the server that others have started, or to its turn to start it.
+//! How a process joins a server that another process has started, or gets the right to start one.
+//!
+//! ```text
+//!   join
+//!     |  mode Files: the pointer names a serving instance --------------->  Attach::Server
+//!     |  otherwise, or no such instance
+//!     v
+//!   wait for the start-up lock of the key
+//!     |  the pointer names a serving instance, and the server answers -->  Attach::Server
+//!     |  otherwise
+//!     v
+//!   Attach::Start: the caller starts a server while it holds the lock
+//! ```
+//!
+//! The first look needs no lock and no connection, so most processes of a run join by reading two
+//! files. Under the lock the server must answer, because the files can be wrong: a killed container
+//! leaves them unchanged. The check is repeated under the lock because the previous holder has
+//! usually started the server meanwhile.
 
 use std::time::{Duration, Instant};
 
 use super::registry::{Registry, StartLock};
-use super::{Origin, Server, VerifyMode};
+use super::running::{Origin, Server};
 use crate::config::Plan;
 use crate::error::Result;
 use crate::progress::Progress;
 
-/// What a newcomer finds.
+/// How much evidence a process needs before it uses a running server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum VerifyMode {
+    /// The registry's files name a serving instance.
+    Files,
+    /// The server itself has answered a query.
+    Answer,
+}
+
+/// The result of [`join`].
 pub(super) enum Attach {
+    /// A running server, on which this process now holds a lease.
     Server(Box<Server>),
-    /// Nobody has a server, and nobody else starts one meanwhile.
+    /// No server runs, and no other process starts one while this permit is held.
     Start(StartPermit),
 }
 
-/// The right to start the server. It ends with the value.
+/// The right to start the server of one key. It ends when this value is dropped.
 pub(super) struct StartPermit {
     pub(super) progress: Progress,
     _lock: StartLock,
 }
 
-/// Uses the running server, or waits for the turn to start one, for as long as `limit`.
+/// Joins the running server, or waits up to `limit` for the right to start one.
+///
+/// # Errors
+/// The lock is not released within `limit`, or the state directory cannot be used.
 pub(super) async fn join(
     registry: &Registry,
     plan: &Plan,
@@ -45,7 +75,10 @@ pub(super) async fn join(
     }
 }
 
-/// Uses the server that the pointer names, if it answers.
+/// Joins the server that the pointer names, if it answers a query.
+///
+/// A server that does not answer is given up. Its supervisor then removes the instance, and the
+/// caller may start another one.
 pub(super) async fn attach_answering(
     registry: &Registry,
     plan: &Plan,
@@ -61,7 +94,10 @@ pub(super) async fn attach_answering(
     Ok(None)
 }
 
-/// Uses the server that the pointer names, believing the files alone.
+/// Joins the server that the pointer names, if its files show a serving instance.
+///
+/// The server is not contacted. A statement that later finds it dead fails with
+/// [`ServerLost`](crate::error::ErrorKind::ServerLost).
 pub(super) async fn attach(
     registry: &Registry,
     plan: &Plan,

@@ -1,40 +1,49 @@
-//! Whether tests of other contents may use a server too.
+//! Whether a server is shared or dedicated to one fingerprint.
 //!
-//! Roles, tablespaces and their like belong to a whole server. Contents that touch them get a server which only tests of
-//! the same contents find: its key has the contents' fingerprint in it.
+//! Roles and tablespaces belong to a whole server, not to one database
+//! (<https://www.postgresql.org/docs/current/manage-ag-overview.html>). A template that creates
+//! them would change what the tests of other templates see. So such a template gets a dedicated
+//! server: its fingerprint is part of the server's key, and no test with another fingerprint
+//! computes that key.
+//!
+//! ```text
+//!   plan `dedicated`   a statement on roles etc.     backend native, container   external
+//!   auto               no                            shared                      shared
+//!   auto               yes                           dedicated                   error
+//!   always             not considered                dedicated                   error
+//!   never              not considered                shared                      shared
+//! ```
 
-use std::io::Write as _;
-
-use super::{Origin, Server};
 use crate::config::{Backend, Dedicated, Plan};
 use crate::error::{Error, ErrorKind};
 use crate::names::Fingerprint;
 
-/// Whether tests of other contents may use a server too.
+/// Whether tests with other fingerprints may use the same server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Sharing {
     Shared,
     Dedicated(Dedication),
 }
 
-/// What a server is dedicated to, and why.
+/// The fingerprint to which a server is dedicated, and the cause.
 #[derive(Debug, Clone)]
 pub(crate) struct Dedication {
-    /// The hash of the contents, which no server's version is a part of: the server is found by it.
+    /// The hash of the template's contents. It excludes the server's version, because it is needed
+    /// to find the server.
     pub(crate) contents: Fingerprint,
     pub(crate) cause: Cause,
 }
 
-/// Why contents get a server of their own.
+/// Why a template needs a dedicated server.
 #[derive(Debug, Clone)]
 pub(crate) enum Cause {
-    /// A statement touches the whole server.
+    /// A statement that touches the whole server.
     Statement { place: String, statement: String },
-    /// The plan asks for it.
+    /// The plan sets `dedicated = "always"`.
     Plan,
 }
 
-/// Two servers are one when they hold the same contents, whatever the cause.
+/// The cause is not compared: the same contents share one dedicated server.
 impl PartialEq for Dedication {
     fn eq(&self, other: &Self) -> bool {
         self.contents == other.contents
@@ -48,7 +57,7 @@ impl Sharing {
         matches!(self, Self::Dedicated(_))
     }
 
-    /// A server for another use of the same contents.
+    /// The sharing of a second server with the same contents, which has another purpose.
     pub(crate) fn for_purpose(&self, purpose: &str) -> Self {
         match self {
             Self::Shared => Self::Shared,
@@ -59,7 +68,7 @@ impl Sharing {
         }
     }
 
-    /// What a server's key has of it.
+    /// The part of a server's key; `None` for a shared server.
     pub(super) fn contents(&self) -> Option<&Fingerprint> {
         match self {
             Self::Shared => None,
@@ -67,33 +76,9 @@ impl Sharing {
         }
     }
 
-    /// The reason for the server, with the reason for its being dedicated.
-    fn explained(&self, reason: &str, plan: &Plan) -> String {
-        match self {
-            Self::Shared => reason.to_owned(),
-            Self::Dedicated(dedication) => format!("{reason}; dedicated: {}", dedication.why(plan)),
-        }
-    }
-
-    /// States in one line, for people, that a dedicated server has been started, and adds the cause to its reason.
-    pub(super) fn announce(&self, server: &mut Server, plan: &Plan) {
-        let Self::Dedicated(dedication) = self else {
-            return;
-        };
-        if server.origin == Origin::Started {
-            // Not by `eprintln!`, which a test runner captures for the test that comes first. Without a stderr, the reason
-            // remains.
-            let _ = writeln!(
-                std::io::stderr(),
-                "ebbtide: started a dedicated PostgreSQL server: {}",
-                dedication.why(plan)
-            );
-        }
-        server.is_dedicated = true;
-        server.reason = self.explained(&server.reason, plan);
-    }
-
-    /// The error for contents that an external server cannot hold: other projects and real databases are on it.
+    /// The error for a template that needs a dedicated server, with the external backend.
+    ///
+    /// An external server holds other projects' databases, so it is never dedicated.
     pub(super) fn refused_by_external(&self, plan: &Plan) -> Option<Error> {
         let Self::Dedicated(dedication) = self else {
             return None;
@@ -102,15 +87,17 @@ impl Sharing {
         let (message, help) = match &dedication.cause {
             Cause::Statement { place, statement } => (
                 format!(
-                    "{place}: `{statement}` touches the whole server, and an external server is shared ({source})"
+                    "{place}: `{statement}` touches the whole server, and an external server is \
+                     shared ({source})"
                 ),
                 format!(
-                    "use the {} or {} backend, which starts a dedicated server for it; or run the statement on that server \
-                     once by hand, guard it in the file with DO $$ BEGIN IF NOT EXISTS .. END $$, and set \
-                     EBBTIDE_DEDICATED=never (dedicated = \"never\" below [server] in ebbtide.toml){}",
+                    "use the {} or {} backend, which starts a dedicated server for it; or run the \
+                     statement on that server once by hand, guard it in the file with \
+                     DO $$ BEGIN IF NOT EXISTS .. END $$, and set EBBTIDE_DEDICATED=never \
+                     (dedicated = \"never\" below [server] in ebbtide.toml){}",
                     Backend::Native,
                     Backend::Container,
-                    of_database(statement)
+                    current_database_hint(statement)
                 ),
             ),
             Cause::Plan => (
@@ -120,7 +107,8 @@ impl Sharing {
                     plan.dedicated.source
                 ),
                 format!(
-                    "set EBBTIDE_DEDICATED=never to use it all the same, or use the {} or {} backend",
+                    "set EBBTIDE_DEDICATED=never to use it nevertheless, or use the {} or {} \
+                     backend",
                     Backend::Native,
                     Backend::Container
                 ),
@@ -131,7 +119,7 @@ impl Sharing {
 }
 
 impl Dedication {
-    fn why(&self, plan: &Plan) -> String {
+    pub(super) fn describe_cause(&self, plan: &Plan) -> String {
         match &self.cause {
             Cause::Statement { place, statement } => {
                 format!("{place}: `{statement}` touches the whole server")
@@ -145,11 +133,11 @@ impl Dedication {
     }
 }
 
-/// The way to name the database that is being built, for statements that name another one.
-fn of_database(statement: &str) -> &'static str {
+/// How a statement can name the database that is being built, instead of one fixed database.
+fn current_database_hint(statement: &str) -> &'static str {
     if statement.to_ascii_lowercase().contains("database") {
-        "; for the database that is being built, write EXECUTE format('ALTER DATABASE %I ..', current_database()) in a DO \
-         block"
+        "; for the database that is being built, write \
+         EXECUTE format('ALTER DATABASE %I ..', current_database()) in a DO block"
     } else {
         ""
     }

@@ -1,17 +1,18 @@
-//! Why a server of this machine's binaries did not start, as far as its output shows.
+//! Why a native server did not start, as far as its output and its log show.
 
 use crate::error::{Error, ErrorKind};
 use crate::scarcity::Scarcity;
 
-/// What is known of a failed start.
+/// The facts about a failed start.
 #[derive(Debug)]
 pub(super) struct StartFailure {
     /// The step that failed.
     pub(super) message: String,
-    /// What the supervisor and `initdb` wrote.
+    /// The output of the supervisor and of `initdb`.
     pub(super) output: String,
+    /// The end of the server's log.
     pub(super) log: String,
-    /// The place without space and what to do about it, where there is none left.
+    /// The place that has no space left, and the remedy.
     pub(super) full: Option<(&'static str, &'static str)>,
 }
 
@@ -26,23 +27,31 @@ impl StartFailure {
         let scarcity = Scarcity::in_text(&output).or_else(|| Scarcity::in_text(&log));
         let failed = |message: String| Error::new(ErrorKind::ServerStart, message);
         let error = match (scarcity, full) {
-            (Some(scarcity), _) => failed(format!("{message}: {}", scarcity.what())).with_help(scarcity.help()),
+            (Some(scarcity), _) => {
+                let message = format!("{message}: {}", scarcity.description());
+                failed(message).with_help(scarcity.help())
+            }
             (None, Some((place, help))) => {
-                Error::new(ErrorKind::OutOfSpace, format!("{message}: no space left in {place}")).with_help(help)
+                let message = format!("{message}: no space left in {place}");
+                Error::new(ErrorKind::OutOfSpace, message).with_help(help)
             }
-            // PostgreSQL looks its user up (`getpwuid`), and so does the driver's own default.
-            (None, None) if output.contains("could not look up effective user ID") => {
-                failed(format!("{message}: this user has no entry in the password file")).with_help(
-                    "add a line to /etc/passwd, for example with `echo \"tests:x:$(id -u):$(id -g)::/tmp:/bin/sh\" >> \
-                     /etc/passwd` while the image is built, or run the tests as a user that has one",
-                )
-            }
+            // PostgreSQL looks up the name of its user (`getpwuid`), and so does the driver for its
+            // default role.
+            (None, None) if output.contains("could not look up effective user ID") => failed(
+                format!("{message}: this user has no entry in the password file"),
+            )
+            .with_help(
+                "add a line to /etc/passwd, for example with \
+                     `echo \"tests:x:$(id -u):$(id -g)::/tmp:/bin/sh\" >> /etc/passwd` while the \
+                     image is built, or run the tests as a user that has one",
+            ),
             (None, None) => failed(message).with_help(
-                "the log says why; settings that the server refuses come from `settings` in ebbtide.toml or the builder",
+                "see the log for the reason; settings that the server rejects come from `settings` \
+                 in ebbtide.toml or the builder",
             ),
         };
         error
-            .with_evidence("what was said", output)
+            .with_evidence("the supervisor's output", output)
             .with_evidence("the server's log ends", log)
     }
 }

@@ -1,4 +1,4 @@
-//! The directory below which sockets, leases, locks and the initdb cache live.
+//! The directory that holds sockets, leases, locks and the initdb cache.
 
 use std::fs::{DirBuilder, Permissions};
 use std::io::ErrorKind as IoErrorKind;
@@ -11,10 +11,10 @@ use crate::conn::PORT;
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::Account;
 
-/// Bytes that a socket's path may have: `sun_path` holds one more for the terminating zero.
-const SOCKET_PATH_LIMIT: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+/// Bytes that a socket's path may have. `sun_path` has one more byte, for the terminating zero.
+const MAX_SOCKET_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
-/// The state directory, checked and with its parts in place.
+/// The state directory, after its checks, with all subdirectories.
 #[derive(Debug, Clone)]
 pub(crate) struct StateDir {
     root: PathBuf,
@@ -22,30 +22,37 @@ pub(crate) struct StateDir {
 }
 
 impl StateDir {
-    /// Creates what is missing and refuses what somebody else could have prepared for us.
+    /// Creates what is missing, and refuses what another user could have prepared or could replace.
     ///
     /// # Errors
-    /// [`ErrorKind::StateDir`]: the directory is a link, belongs to someone else or cannot be written, its parent does not
-    /// exist, or another user could put a directory in its place.
+    /// [`ErrorKind::StateDir`]: the directory is a link, belongs to another user or cannot be
+    /// written; its parent does not exist; or another user could replace it.
     pub(crate) fn open(root: &Path, account: Option<Account>) -> Result<Self> {
         let state = Self {
             root: root.to_owned(),
             mark: String::new(),
         };
-        // Another user must pass through, not look inside.
+        // The server's user must be able to pass through, but not to list the directory.
         let mode = if account.is_some() { 0o711 } else { 0o700 };
         check_parents(root)?;
-        own_dir(root, mode, account::own_uid())?;
+        ensure_dir(root, mode, account::own_uid())?;
         if let Some(barrier) = account::barrier(root, account) {
             return Err(Error::new(
                 ErrorKind::StateDir,
-                format!("the server's user cannot reach {}: {} is closed to it", root.display(), barrier.display()),
+                format!(
+                    "the server's user must be able to reach {}, and has no access to {}",
+                    root.display(),
+                    barrier.display()
+                ),
             )
-            .with_help("set EBBTIDE_STATE_DIR to a directory that every user can reach, for example below /tmp"));
+            .with_help(
+                "set EBBTIDE_STATE_DIR to a directory that every user can reach, for example below \
+                 /tmp",
+            ));
         }
-        own_dir(&state.locks(), 0o700, account::own_uid())?;
-        servers_dir(&state.servers(), account)?;
-        servers_dir(&state.cache(), account)?;
+        ensure_dir(&state.locks(), 0o700, account::own_uid())?;
+        ensure_server_dir(&state.servers(), account)?;
+        ensure_server_dir(&state.cache(), account)?;
         let metadata = std::fs::metadata(root).map_err(|error| unusable(root, error))?;
         Ok(Self {
             mark: format!("{:x}-{:x}", metadata.dev(), metadata.ino()),
@@ -53,7 +60,7 @@ impl StateDir {
         })
     }
 
-    /// Names this directory and no other, by whatever path it is reached.
+    /// Identifies this directory by device and inode, so that two paths to it give the same mark.
     pub(crate) fn mark(&self) -> &str {
         &self.mark
     }
@@ -71,47 +78,49 @@ impl StateDir {
     }
 }
 
-/// Refuses a directory whose sockets could not be named to PostgreSQL and to the driver.
+/// Refuses a directory in which neither PostgreSQL nor the driver could use a socket.
 ///
 /// # Errors
-/// [`ErrorKind::StateDir`]: a socket's path would be too long, or holds what one of the two cannot read.
+/// [`ErrorKind::StateDir`]: a socket's path would be too long, is not UTF-8, or holds a control
+/// character.
 pub(super) fn check_for_sockets(root: &Path) -> Result<()> {
     let longest = root
         .join("servers/00000000.00000000")
         .join(format!(".s.PGSQL.{PORT}"));
     let length = longest.as_os_str().len();
-    if length > SOCKET_PATH_LIMIT {
+    if length > MAX_SOCKET_PATH {
         let root = root.display();
         let message = format!(
-            "a socket below {root} would have a path of {length} bytes; the system's limit is {SOCKET_PATH_LIMIT}"
+            "a socket below {root} would have a path of {length} bytes; the system's limit is \
+             {MAX_SOCKET_PATH}"
         );
         return Err(Error::new(ErrorKind::StateDir, message)
             .with_help("set EBBTIDE_STATE_DIR to a shorter path, for example /tmp/ebbtide"));
     }
-    // The driver and URLs take text; the server writes the path as one line of `postmaster.pid`.
-    let what = match root.to_str() {
+    // The driver and URLs need UTF-8. The server writes the path as one line of `postmaster.pid`.
+    let complaint = match root.to_str() {
         None => "is not valid UTF-8",
         Some(text) if text.contains(char::is_control) => {
             "holds a line break or another control character"
         }
         Some(_) => return Ok(()),
     };
-    // Escaped: a line break would break the message's line, and other bytes would be lost.
-    let shown = root.as_os_str().as_bytes().escape_ascii();
+    // Escaped, because a raw line break would split the message, and other bytes would be lost.
+    let escaped = root.as_os_str().as_bytes().escape_ascii();
     Err(Error::new(
         ErrorKind::StateDir,
-        format!("the path of the state directory \"{shown}\" {what}"),
+        format!("the path of the state directory \"{escaped}\" {complaint}"),
     )
     .with_help("set EBBTIDE_STATE_DIR to a path of printable characters, for example /tmp/ebbtide"))
 }
 
-/// Refuses a directory whose parent does not exist, or that another user could replace.
+/// Refuses a directory whose parent does not exist, or which another user could replace.
 fn check_parents(root: &Path) -> Result<()> {
     let parent = root.parent().unwrap_or(root);
-    // Created here, a mistyped TMPDIR would work for root and stay.
+    // The parent is not created: with a mistyped TMPDIR, root would create a directory that stays.
     let real = std::fs::canonicalize(parent).map_err(|error| {
         let message = format!(
-            "the state directory {} has no parent: {}",
+            "the parent of the state directory {} must exist: {}",
             root.display(),
             parent.display()
         );
@@ -126,16 +135,19 @@ fn check_parents(root: &Path) -> Result<()> {
         let mode = std::fs::metadata(dir)
             .map_err(|error| unusable(dir, error))?
             .mode();
-        // Without the sticky bit, who may write a directory may rename what others have in it.
+        // In a directory without the sticky bit, every user with write access can rename the files
+        // of other users.
         if mode & 0o002 != 0 && mode & 0o1000 == 0 {
             let message = format!(
-                "every user may replace the state directory {}: {} has mode {:o}, without the sticky bit",
+                "no other user may be able to replace the state directory {}: {} has mode {:o}, \
+                 without the sticky bit",
                 root.display(),
                 dir.display(),
                 mode & 0o7777
             );
             return Err(Error::new(ErrorKind::StateDir, message).with_help(format!(
-                "run `chmod +t {}` (or `chmod o-w`), or set EBBTIDE_STATE_DIR to a directory below /tmp or your home",
+                "run `chmod +t {}` (or `chmod o-w`), or set EBBTIDE_STATE_DIR to a directory below \
+                 /tmp or your home",
                 dir.display()
             )));
         }
@@ -143,28 +155,30 @@ fn check_parents(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether a directory exists, is no link, and belongs to the server's user.
+/// Whether a directory exists, is not a link, and belongs to the server's user.
 pub(super) fn belongs_to_server(dir: &Path, account: Option<Account>) -> bool {
     let owner = account.map_or(account::own_uid(), |account| account.uid);
     std::fs::symlink_metadata(dir).is_ok_and(|found| found.is_dir() && found.uid() == owner)
 }
 
-/// Creates the directory if needed, and makes sure that it is ours, is no link, and has this mode.
-pub(crate) fn own_dir(dir: &Path, mode: u32, owner: u32) -> Result<()> {
+/// Creates the directory if needed, and checks that it is not a link and belongs to `owner`. Sets
+/// its mode.
+pub(crate) fn ensure_dir(dir: &Path, mode: u32, owner: u32) -> Result<()> {
     make(dir, mode)?;
     let metadata = std::fs::symlink_metadata(dir).map_err(|error| unusable(dir, error))?;
     if !metadata.is_dir() || metadata.uid() != owner {
-        let what = if metadata.is_dir() {
+        let complaint = if metadata.is_dir() {
             format!("belongs to user {}, not {owner}", metadata.uid())
         } else {
-            "is a link or no directory".to_owned()
+            "must be a directory and not a link".to_owned()
         };
         return Err(Error::new(
             ErrorKind::StateDir,
-            format!("{} {what}", dir.display()),
+            format!("{} {complaint}", dir.display()),
         )
         .with_help(
-            "remove it if you know whose it is, or set EBBTIDE_STATE_DIR to a directory of your own",
+            "remove it if you know whose it is, or set EBBTIDE_STATE_DIR to a directory of your \
+             own",
         ));
     }
     if metadata.mode() & 0o777 != mode {
@@ -174,16 +188,18 @@ pub(crate) fn own_dir(dir: &Path, mode: u32, owner: u32) -> Result<()> {
     Ok(())
 }
 
-/// Creates the directory if needed, for the server's user, and makes sure that it is theirs and is no link.
-pub(crate) fn servers_dir(dir: &Path, account: Option<Account>) -> Result<()> {
+/// Creates the directory if needed, and checks that it is not a link and belongs to the server's
+/// user.
+pub(crate) fn ensure_server_dir(dir: &Path, account: Option<Account>) -> Result<()> {
     make(dir, 0o700)?;
-    // Also after a start that was killed between the two calls.
-    let ours = std::fs::symlink_metadata(dir)
+    // Also if the directory existed: an earlier process may have been killed between `make` and
+    // this step.
+    let is_own = std::fs::symlink_metadata(dir)
         .is_ok_and(|found| found.is_dir() && found.uid() == account::own_uid());
-    if ours {
+    if is_own {
         account::hand_over(dir, account).map_err(|error| unusable(dir, error))?;
     }
-    own_dir(
+    ensure_dir(
         dir,
         0o700,
         account.map_or(account::own_uid(), |account| account.uid),
@@ -217,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_and_a_path_too_long_are_refused() {
+    fn a_link_and_too_long_a_path_are_refused() {
         let base = std::env::temp_dir().join(format!("ebbtide-unit-{}", crate::names::short_id()));
         std::fs::create_dir(&base).expect("the temporary directory is writable");
         let link = base.join("link");
@@ -225,10 +241,12 @@ mod tests {
         let linked = StateDir::open(&link, None).expect_err("a link is refused");
         let long =
             check_for_sockets(&base.join("x".repeat(100))).expect_err("the path is too long");
-        std::fs::remove_dir_all(&base).expect("the directory is ours");
+        std::fs::remove_dir_all(&base).expect("the test made the directory");
         assert_eq!(linked.kind(), ErrorKind::StateDir);
         assert!(
-            linked.to_string().ends_with("is a link or no directory"),
+            linked
+                .to_string()
+                .ends_with("must be a directory and not a link"),
             "{linked}"
         );
         assert!(long.to_string().contains("the system's limit is"), "{long}");

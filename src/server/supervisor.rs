@@ -1,17 +1,36 @@
-//! Starts the shell script that makes an instance directory and outlives us.
+//! Starts the shell script that makes an instance directory and outlives the client.
+//!
+//! The script is `instance.sh`, followed by the backend's part: `native.sh` or
+//! `container/keeper.sh`. It is a shell script because a child process must outlive the test
+//! binary, and a library has no executable of its own to start. The fourth argument,
+//! the lease, selects what the script does:
+//!
+//! ```text
+//!   command          lease PID.START.COUNT   make the instance, then watch it
+//!   takeover_command lease `-`               take over an instance that exists, then watch it
+//! ```
 
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
-use super::linger_seconds;
 use super::registry::{Instance, LeaseName, Registry};
 use crate::config::Plan;
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::{Account, Detached};
 use crate::scarcity::Scarcity;
 
-/// The command, to which the backend's own arguments are to be added.
+/// The script for a server from this machine's binaries.
+pub(super) const NATIVE_SCRIPT: &str =
+    concat!(include_str!("instance.sh"), include_str!("native.sh"));
+/// The script for a container.
+#[cfg(feature = "container")]
+pub(super) const CONTAINER_SCRIPT: &str = concat!(
+    include_str!("instance.sh"),
+    include_str!("container/keeper.sh")
+);
+
+/// The command for a new server. The caller adds the backend's own arguments.
 pub(super) fn command(
     script: &str,
     instance: &Instance,
@@ -30,8 +49,11 @@ pub(super) fn command(
     )
 }
 
-/// The command for a server whose supervisor and deputy were killed: it takes the server over.
-pub(super) fn successor(
+/// The command that takes over a server whose supervisor and deputy were both killed.
+///
+/// `linger` is the one with which the server was started, not the one of this process's plan. The
+/// pointer is that of the instance's own key: a sweep also finds instances of other keys.
+pub(super) fn takeover_command(
     script: &str,
     instance: &Instance,
     registry: &Registry,
@@ -57,7 +79,8 @@ fn shell(
     path: &OsStr,
 ) -> Command {
     let mut command = Command::new("sh");
-    // The script is an argument, so that nothing exists on disk before its supervisor does.
+    // The script is an argument and not a file: a file would be left if this process were killed
+    // before the supervisor runs.
     command.arg("-c").arg(script).arg("ebbtide-supervisor");
     command
         .arg(&instance.dir)
@@ -68,6 +91,10 @@ fn shell(
     command
 }
 
+/// Starts a supervisor as a detached process, as the server's user if there is an account.
+///
+/// # Errors
+/// There is no `sh`, or the system has no process left.
 pub(super) fn spawn(command: Command, account: Option<Account>) -> Result<Detached> {
     Detached::spawn(command, account).map_err(|error| {
         let help =
@@ -79,4 +106,14 @@ pub(super) fn spawn(command: Command, account: Option<Account>) -> Result<Detach
         .with_source(error)
         .with_help(help)
     })
+}
+
+/// The plan's linger, as the scripts take it.
+pub(super) fn linger_seconds(plan: &Plan) -> u64 {
+    // The supervisor counts whole seconds.
+    plan.linger
+        .as_millis()
+        .div_ceil(1000)
+        .try_into()
+        .unwrap_or(u64::MAX)
 }

@@ -1,7 +1,8 @@
 //! The volume that keeps prepared data for the next container.
 //!
-//! The containers themselves write it, when they end with a template that was not there before. A user has one for each
-//! image; templates in it are found by their fingerprints.
+//! A container writes its data directory there when it ends with other templates than it began with
+//! (`entrypoint.sh`). A user has one volume for each image. It holds the templates of all plans,
+//! which are found by their fingerprints.
 
 use testcontainers::bollard::errors::Error as EngineError;
 use testcontainers::bollard::models::VolumeCreateRequest;
@@ -11,19 +12,21 @@ use super::image::Image;
 use super::labels;
 use crate::config::{Cache, Plan};
 use crate::names::short_hash;
-use crate::server::Sharing;
+use crate::server::sharing::Sharing;
 
-/// A volume of ours.
+/// A volume that ebbtide has created.
 #[derive(Debug)]
 pub(super) struct CacheVolume {
     pub(super) name: String,
 }
 
 impl CacheVolume {
-    /// Finds or makes the volume, if one is wanted. An engine that cannot is no reason not to start.
+    /// Finds or creates the volume, unless the plan excludes it.
     ///
-    /// A dedicated server has none. Its roles and tablespaces would get into the data that other contents start from, and
-    /// what others have prepared would get into it.
+    /// A failure is only logged, because a server can start without the volume.
+    ///
+    /// A dedicated server has no volume. Its roles and tablespaces would get into the data that
+    /// other servers start from, and theirs would get into its data.
     pub(super) async fn get(
         engine: &Engine,
         plan: &Plan,
@@ -37,18 +40,20 @@ impl CacheVolume {
             "ebbtide-cache-{}",
             short_hash(&format!("{} {}", labels::user(), image.id), 16)
         );
-        match make(engine, &name).await {
+        match ensure_volume(engine, &name).await {
             Ok(()) => Some(Self { name }),
             Err(error) => {
-                tracing::warn!(%error, name, "going on without the volume for prepared data");
+                tracing::warn!(%error, name, "starting without the volume for prepared data");
                 None
             }
         }
     }
 }
 
-/// Makes sure that there is such a volume, with our labels if it is new.
-async fn make(engine: &Engine, name: &str) -> Result<(), EngineError> {
+/// Creates the volume with our labels, if it does not exist.
+///
+/// Any answer other than 404 counts as an existing volume.
+async fn ensure_volume(engine: &Engine, name: &str) -> Result<(), EngineError> {
     if !matches!(
         engine.docker.inspect_volume(name).await,
         Err(EngineError::DockerResponseServerError {

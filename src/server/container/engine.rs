@@ -1,83 +1,42 @@
-//! Finds a container engine that answers, through Docker's protocol.
+//! Finds a container engine that answers. Docker and Podman share one HTTP API.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use testcontainers::bollard::Docker;
 use testcontainers::bollard::errors::Error as EngineError;
 use testcontainers::bollard::models::SystemVersion;
-
-use super::search::Search;
-use crate::config::EngineHints;
-use crate::error::{Error, ErrorKind, Result};
 
 /// A container engine that answered.
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) docker: Docker,
     pub(crate) endpoint: Endpoint,
-    pub(crate) make: Make,
+    pub(crate) kind: EngineKind,
     /// The engine's own version, such as `28.2.2`.
     pub(crate) version: String,
-    /// The memory of the engine's machine in bytes, if it tells.
+    /// The memory of the engine's machine in bytes, if the engine reports it.
     pub(crate) memory: Option<u64>,
 }
 
-/// Where an engine is.
+/// The address of an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     /// `unix:///path`, `tcp://host:port`.
     pub(crate) url: String,
-    /// Who named it: `DOCKER_HOST`, `the default socket`, `Docker's context desktop-linux`.
+    /// Where the address comes from: `DOCKER_HOST`, `the default socket`, `Docker's context
+    /// desktop-linux`.
     pub(crate) origin: String,
 }
 
-/// Whose engine it is.
+/// The product that an engine belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Make {
+pub(crate) enum EngineKind {
     Docker,
     Podman,
 }
 
-impl Engine {
-    /// Asks the engines that the hints name, one after the other, until one answers.
-    ///
-    /// What `DOCKER_HOST` or `DOCKER_CONTEXT` names is the only one asked.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Config`] when one of the two names nothing that could be asked, and
-    /// [`ErrorKind::BackendUnavailable`] with every engine that was asked and why it would not do.
-    pub(crate) async fn find(hints: &EngineHints) -> Result<Self> {
-        let search = Search::new(hints)?;
-        let mut tried = String::new();
-        for place in search.places {
-            let reason = match place {
-                Ok(candidate) => match candidate.introduce().await {
-                    Ok(engine) => return Ok(engine),
-                    Err(reason) => format!("{}: {reason}", candidate.endpoint),
-                },
-                Err(reason) => reason,
-            };
-            writeln!(tried, "{reason}").expect("writing to a string does not fail");
-        }
-        let (message, help) = match search.only {
-            Some(variable) => (
-                format!("the container engine that {variable} names does not answer"),
-                format!("start it, correct or unset {variable}, or set EBBTIDE_BACKEND=native"),
-            ),
-            None => (
-                "no container engine answers".to_owned(),
-                "start Docker or Podman, set DOCKER_HOST to the address of an engine, or set EBBTIDE_BACKEND=native"
-                    .to_owned(),
-            ),
-        };
-        Err(Error::new(ErrorKind::BackendUnavailable, message)
-            .with_evidence("tried", tried)
-            .with_help(help))
-    }
-}
-
 impl Endpoint {
-    /// The host on which published ports are reached, if the engine is addressed by one.
+    /// The host at which published ports are reached, if the engine has a network address.
     pub(crate) fn remote_host(&self) -> Option<&str> {
         let (scheme, rest) = self.url.split_once("://")?;
         if !matches!(scheme, "tcp" | "http" | "https") {
@@ -97,8 +56,8 @@ impl fmt::Display for Endpoint {
     }
 }
 
-impl Make {
-    /// The program with which people talk to it.
+impl EngineKind {
+    /// The command-line program, for help texts.
     pub(crate) fn command(self) -> &'static str {
         match self {
             Self::Docker => "docker",
@@ -116,7 +75,7 @@ impl Make {
     }
 }
 
-impl fmt::Display for Make {
+impl fmt::Display for EngineKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Docker => "Docker",
@@ -125,7 +84,7 @@ impl fmt::Display for Make {
     }
 }
 
-/// What an engine, or the way to it, says of a failure: the engine's words without their wrapping, else the first cause.
+/// The reason for a failure: the engine's own message, or else the innermost cause.
 pub(crate) fn reason(error: &EngineError) -> String {
     match error {
         EngineError::DockerResponseServerError { message, .. } if !message.trim().is_empty() => {
@@ -143,7 +102,7 @@ pub(super) fn authority(rest: &str) -> &str {
     rest.split(['/', '?', '#']).next().unwrap_or(rest)
 }
 
-/// An error and what it comes from, the first cause last.
+/// An error and its sources. The innermost cause is the last.
 pub(super) fn causes<'a>(
     error: &'a (dyn std::error::Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
@@ -155,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_host_of_published_ports_is_the_engines() {
+    fn published_ports_are_reached_at_the_engines_host() {
         let remote = |url: &str| {
             let endpoint = Endpoint {
                 url: url.to_owned(),
@@ -170,24 +129,5 @@ mod tests {
         );
         assert_eq!(remote("tcp://[::1]:2375").as_deref(), Some("::1"));
         assert_eq!(remote("unix:///var/run/docker.sock"), None);
-    }
-
-    #[tokio::test]
-    async fn the_engine_of_this_machine_introduces_itself() {
-        match Engine::find(&EngineHints::default()).await {
-            Ok(engine) => {
-                assert!(
-                    engine.docker.client_version().to_string().starts_with("1."),
-                    "{engine:?}"
-                );
-                assert!(
-                    engine.memory.is_some_and(|bytes| bytes > 1 << 20),
-                    "{engine:?}"
-                );
-                assert_eq!(engine.endpoint.remote_host(), None);
-                println!("{} {} at {}", engine.make, engine.version, engine.endpoint);
-            }
-            Err(error) => println!("SKIPPED: no container engine: {error:?}"),
-        }
     }
 }

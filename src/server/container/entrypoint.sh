@@ -1,10 +1,33 @@
-# Starts the PostgreSQL of an image and takes it back when nobody uses it any more.
+# The entrypoint of a container: starts the image's PostgreSQL, and ends it when it is unused.
 #
 #   sh -c SCRIPT ebbtide LINGER MAJOR CACHE_MB postgres -c name=value ...
 #
-# The server goes LINGER + 2 seconds after its last connection, counted from the moment when it accepts the first.
-# A file /tmp/ebbtide/until.SECONDS.ID keeps it until then. A client that finds /tmp/ebbtide/retiring has come too late
-# for a second connection. With CACHE_MB, templates move from container to container in the volume at /ebbtide-cache.
+#   check the image ----------------> exit 64 (not an image of PostgreSQL), 65 (another version)
+#        v
+#   restore                           unpacks the cluster that an earlier container saved, if any
+#        v
+#   serve                             docker-entrypoint.sh; `watch` polls once a second
+#        |          ^                 TERM or INT from the engine: fast shutdown, nothing is saved
+#        |          |
+#        | unused for LINGER + 2 s    /tmp/ebbtide/retiring exists
+#        v          |
+#   second look ----+ a connection    /tmp/ebbtide/retiring is removed
+#        | none
+#        v
+#   smart shutdown
+#        v
+#   save                              writes the cluster to the volume at /ebbtide-cache
+#        v
+#   exit 0                            the engine removes the container
+#
+# The client may run on another machine and may be killed at any moment. So the container decides
+# alone, and only by what it can see: connections to its PostgreSQL. The time counts from the last
+# connection, or from the moment when the server accepts the first one. LINGER + 2 seconds, and not
+# LINGER: the supervisor on the client's machine must retire first (container/mod.rs).
+#
+# A file /tmp/ebbtide/until.SECONDS.ID keeps the server until that time. The file
+# /tmp/ebbtide/retiring shows a connected client that it is too late for a second connection. With
+# CACHE_MB greater than 0, templates move from container to container in the volume.
 set -u
 
 linger=$1 wanted=$2 cache_mb=$3
@@ -12,7 +35,8 @@ shift 3
 holds=/tmp/ebbtide cache=/ebbtide-cache
 server='' retiring=no restored=''
 
-# The engine removes the log together with the container: whoever is to read it gets a moment to begin.
+# Exits after a second. The engine removes the log together with the container, so the client needs
+# time to begin reading it.
 fail() {
     sleep 1
     exit "$1"
@@ -29,9 +53,12 @@ done
 version=$(postgres --version)
 major=${version#*') '}
 major=${major%%[!0-9]*}
-[ "$wanted" = any ] || [ "$wanted" = "$major" ] || refuse 65 "the image has PostgreSQL $major, not $wanted"
+[ "$wanted" = any ] || [ "$wanted" = "$major" ] \
+    || refuse 65 "the image has PostgreSQL $major, not $wanted"
 
-# Until the server handles its signals, only TERM ends what runs there: a shell starts its jobs with INT ignored.
+# Ends the server when the engine stops the container. INT requests a fast shutdown. A shell starts
+# background jobs with INT ignored, so until PostgreSQL installs its signal handlers, only TERM ends
+# the job. https://www.postgresql.org/docs/current/server-shutdown.html
 stop() {
     [ -n "$server" ] || exit 143
     retiring=no
@@ -40,10 +67,13 @@ stop() {
 }
 trap stop TERM INT
 
-# glibc knows only the locales that are installed; musl, which has no `locale`, knows them all.
-has_locale() { ! command -v locale > /dev/null || locale -a 2> /dev/null | grep -qix 'C\.utf-\{0,1\}8'; }
+# glibc supports only the installed locales. musl supports every name, and has no program `locale`.
+has_locale() {
+    ! command -v locale > /dev/null || locale -a 2> /dev/null | grep -qix 'C\.utf-\{0,1\}8'
+}
 
-# What the user gave comes last and wins. A password is checked at every login: with the defaults, for 6 ms.
+# The user's options come last, so they override these. One SCRAM iteration instead of 4096 saves 6
+# ms at every login; MD5 does the same for versions before 16, which have no such setting.
 options=--no-sync
 case ${POSTGRES_INITDB_ARGS-} in
     *locale* | *--lc-* | *--encoding* | *-E*) ;;
@@ -53,28 +83,37 @@ case ${POSTGRES_INITDB_ARGS-} in
         ;;
 esac
 [ "$major" -lt 11 ] || options="$options --wal-segsize=4"
-if [ "$major" -lt 16 ]; then options="$options --auth-host=md5"; else options="$options -c scram_iterations=1"; fi
+if [ "$major" -lt 16 ]; then
+    options="$options --auth-host=md5"
+else
+    options="$options -c scram_iterations=1"
+fi
 export POSTGRES_INITDB_ARGS="$options ${POSTGRES_INITDB_ARGS-}"
 
-# The owner of the data, as whom PostgreSQL runs.
+# The command prefix that runs a program as the owner of the data.
 as_owner=docker-entrypoint.sh
 for program in su-exec gosu; do
     if command -v $program > /dev/null; then as_owner="$program postgres"; fi
 done
 [ "$(id -u)" = 0 ] || as_owner=''
 
-# Runs SQL, one command a line, in a server that nobody can connect to: single SQL postgres OPTION...
-single() {
+# Runs SQL, one command a line, in single-user mode, to which no client can connect.
+#   run_single_user SQL postgres OPTION...
+# https://www.postgresql.org/docs/current/app-postgres.html#APP-POSTGRES-SINGLE-USER
+run_single_user() {
     sql=$1
     shift 2
-    printf '%s\n' "$sql" | $as_owner postgres --single -D "$PGDATA" -c exit_on_error=on "$@" template1 2> /dev/null
+    printf '%s\n' "$sql" \
+        | $as_owner postgres --single -D "$PGDATA" -c exit_on_error=on "$@" template1 2> /dev/null
 }
 
-# A saved file is named by what shaped the cluster and by its own checksum, and never changes under its name.
+# Sets `saved` to the newest saved cluster that this container may use. A file's name is
+# KEY-SUM.tar. KEY is the checksum of everything that determines a cluster, SUM that of the file. A
+# file is written under another name and renamed, so it never changes under its own name.
 find_saved() {
     key=$({
-        printf '%s\n' "$version" "$(uname -m)" "${POSTGRES_USER-}" "${POSTGRES_DB-}" "${POSTGRES_HOST_AUTH_METHOD-}" \
-            "$POSTGRES_INITDB_ARGS"
+        printf '%s\n' "$version" "$(uname -m)" "${POSTGRES_USER-}" "${POSTGRES_DB-}" \
+            "${POSTGRES_HOST_AUTH_METHOD-}" "$POSTGRES_INITDB_ARGS"
         cat /docker-entrypoint-initdb.d/* 2> /dev/null
     } | cksum)
     key=${key%% *} saved=''
@@ -85,30 +124,36 @@ find_saved() {
     [ -n "$saved" ]
 }
 
-intact() {
+is_intact() {
     actual=$(cksum < "$saved") 2> /dev/null
     [ "$saved" = "$cache/$key-${actual%% *}.tar" ]
 }
 
-# The saved cluster has the password of the container that saved it.
+# Unpacks the saved cluster, and verifies its checksum at the same time. The cluster has the
+# password of the container that saved it, so single-user mode sets the new one. A cluster that
+# cannot be used is deleted, and the image's entrypoint creates a new one.
 restore() {
-    intact &
+    is_intact &
     check=$!
     password=$(printf '%s\n' "$POSTGRES_PASSWORD" | sed "s/'/''/g")
     mkdir -p "$PGDATA" && tar -xpf "$saved" -C "$PGDATA" 2> /dev/null \
-        && IFS= read -r restored < "$PGDATA/ebbtide_templates" && rm -f "$PGDATA/ebbtide_templates" \
-        && single "alter role current_user password '$password'" "$@" > /dev/null && wait $check && return
+        && IFS= read -r restored < "$PGDATA/ebbtide_templates" \
+        && rm -f "$PGDATA/ebbtide_templates" \
+        && run_single_user "alter role current_user password '$password'" "$@" > /dev/null \
+        && wait $check && return
     echo 'ebbtide: the saved data cannot be used; starting without it' >&2
     restored=''
     rm -rf "$PGDATA"
     rm -f "$saved" 2> /dev/null
 }
 
-# Old segments that wait to be written again may be larger than the data.
+# Deletes WAL segments that the cluster does not need to start. Old segments, which PostgreSQL keeps
+# to reuse them, may be larger than the data.
 trim_wal() {
     redo=$(LC_ALL=C pg_controldata "$PGDATA" | sed -n "s/^Latest checkpoint's REDO WAL file: *//p")
     [ -n "$redo" ] && [ -f "$PGDATA/pg_wal/$redo" ] || return
-    # The next one too, where the record may end.
+    # The segment with the checkpoint's REDO record stays, and the next one, where the record may
+    # end.
     keep=0
     for segment in "$PGDATA"/pg_wal/????????????????????????; do
         [ "${segment##*/}" != "$redo" ] || keep=2
@@ -116,10 +161,12 @@ trim_wal() {
     done
 }
 
-# Writes the templates to $new, if they are others than those that came from there.
+# Writes the cluster to $new. Fails if its templates are those that `restore` found, because then
+# the volume has them already, or if the cluster is larger than CACHE_MB. All other databases of
+# ebbtide are dropped first: lanes, half-built templates and kept databases.
 archive() {
     templates='' drops=''
-    for name in $(single 'select datname from pg_database order by datname' "$@" \
+    for name in $(run_single_user 'select datname from pg_database order by datname' "$@" \
         | sed -n 's/.*datname = "\(ebbtide_[tlbk]_[0-9A-Za-z_]*\)".*/\1/p'); do
         case $name in
             ebbtide_t_*) templates="$templates $name" ;;
@@ -128,20 +175,27 @@ drop database \"$name\"" ;;
         esac
     done
     [ -n "$templates" ] && [ "$templates" != "$restored" ] || return
-    # A template refuses to be dropped, and ALTER DATABASE ends the session where an earlier drop was interrupted.
-    [ -z "$drops" ] || single "update pg_database set datistemplate = false where datname ~ '^ebbtide_[lbk]_'$drops" "$@" \
-        > /dev/null || return
+    # A database that is marked as a template cannot be dropped. An UPDATE and not ALTER DATABASE:
+    # if an earlier drop was interrupted, the database is invalid, and ALTER DATABASE would end the
+    # session.
+    unmark="update pg_database set datistemplate = false where datname ~ '^ebbtide_[lbk]_'"
+    [ -z "$drops" ] || run_single_user "$unmark$drops" "$@" > /dev/null || return
     trim_wal || return
     size=$(du -sk "$PGDATA")
     [ "${size%%[!0-9]*}" -le $((cache_mb * 1024)) ] || return
-    printf '%s\n' "$templates" > "$PGDATA/ebbtide_templates" && tar -cf "$new" -C "$PGDATA" . 2> /dev/null
+    printf '%s\n' "$templates" > "$PGDATA/ebbtide_templates" \
+        && tar -cf "$new" -C "$PGDATA" . 2> /dev/null
 }
 
+# Saves the cluster to the volume. The file is complete before it gets its name, so a container that
+# starts meanwhile finds the earlier file or the new one.
 save() {
     new=$(mktemp "$cache/new.XXXXXX" 2> /dev/null) || return
     trap 'rm -f "$new"; exit 0' TERM INT
-    if archive "$@" && sum=$(cksum < "$new") && saved=$cache/$key-${sum%% *}.tar && mv -f "$new" "$saved"; then
-        # Of two containers that save at once, the later one's stays. Those of other keys go when nobody reads them.
+    if archive "$@" && sum=$(cksum < "$new") && saved=$cache/$key-${sum%% *}.tar \
+        && mv -f "$new" "$saved"; then
+        # Of two containers that save at once, the file of the later one stays. Files of other keys
+        # are deleted when no container has read them for a week, unfinished ones after ten minutes.
         find "$cache" -name "$key-*.tar" ! -name "${saved##*/}" ! -newer "$saved" -exec rm -f '{}' +
         find "$cache" -name '*.tar' -atime +6 -exec rm -f '{}' +
         find "$cache" -name 'new.*' -mmin +10 -exec rm -f '{}' +
@@ -150,12 +204,14 @@ save() {
     fi
 }
 
-# Whether PostgreSQL's port has a socket in this state: 0A listens, 01 is connected.
-socket() {
+# Whether a socket of PostgreSQL's port (5432, hexadecimal 1538) is in this state: 0A is LISTEN, 01
+# is ESTABLISHED. A line with 1538 as the remote port is the client's end of a connection within the
+# container. https://www.kernel.org/doc/html/latest/networking/proc_net_tcp.html
+has_socket() {
     for table in /proc/net/tcp /proc/net/tcp6; do
         [ -r $table ] || continue
-        while read -r _ ours theirs state _; do
-            case $state,$ours,$theirs in
+        while read -r _ local_address remote_address state _; do
+            case $state,$local_address,$remote_address in
                 *:1538) ;;
                 "$1",*:1538,*) return 0 ;;
             esac
@@ -164,22 +220,24 @@ socket() {
     return 1
 }
 
+# Reads the kernel's counters `PassiveOpens` and `CurrEstab` of this network namespace.
 accepted='' connections=''
-count() {
+read_counters() {
     [ -r /proc/net/snmp ] || return
     while read -r group _ _ _ _ _ opened _ _ open _; do
         case $group$opened in Tcp:[0-9]*) accepted=$opened connections=$open && return ;; esac
     done < /proc/net/snmp
 }
 
-# The counters spare most looks at the tables. They are no substitute: a connection whose client has gone is counted
-# until its query ends.
-connected() {
-    count
-    [ "$connections" != 0 ] && socket 01
+# Whether a client is connected. If the counter is 0, the tables need not be read. The counter alone
+# would not do: it includes a connection whose client has gone, until the server's query ends.
+is_connected() {
+    read_counters
+    [ "$connections" != 0 ] && has_socket 01
 }
 
-held() {
+# Whether a file keeps the server until a time that has not come. Deletes files whose time has come.
+has_hold() {
     for hold in "$holds"/until.*; do
         moment=${hold##*/until.}
         moment=${moment%%.*}
@@ -190,32 +248,37 @@ held() {
     return 1
 }
 
-look() {
+# Updates `idle`, the number of polls since the last use.
+poll() {
     before=$accepted
-    if connected || held; then
+    if is_connected || has_hold; then
         idle=0
     elif [ "$accepted" != "$before" ]; then
-        # It came and went since the last look.
+        # A connection began and ended since the last poll.
         idle=1
     else
         idle=$((idle + 1))
     fi
 }
 
-# Without a fork but `sleep`, for as long as nothing is unusual.
+# Polls once a second, and signals the main shell when the server is unused. Usually a poll runs
+# only built-in commands, so that it costs one process, `sleep`.
 watch() {
     trap - TERM INT USR1
-    until socket 0A; do sleep 1; done
-    count
+    until has_socket 0A; do sleep 1; done
+    read_counters
     idle=1
     while :; do
         sleep 1
-        look
-        # One more than it takes after a connection that was seen: it may have ended at any time since.
+        poll
+        # LINGER + 3 polls are at least LINGER + 2 seconds. After a poll with a connection, `idle`
+        # is 0, and the connection may have ended right after it. A connection between two polls
+        # sets 1, and ended at most a second before.
         [ $idle -ge $((linger + 3)) ] || continue
-        # A client that connected before the mark is seen by the second look; a later one sees the mark.
+        # The order prevents a race. The second poll finds a client that connected before the mark
+        # was written. A client that connects later finds the mark.
         : > $holds/retiring
-        look
+        poll
         [ $idle -lt $((linger + 3)) ] || break
         rm -f $holds/retiring
     done
@@ -229,11 +292,12 @@ if [ "$cache_mb" -gt 0 ] && find_saved && [ ! -e "$PGDATA" ]; then restore "$@";
 
 docker-entrypoint.sh "$@" &
 server=$!
-# Smart: who connected in this very moment may finish, and who comes later is refused.
+# TERM is a smart shutdown: a client that connected at this moment may finish, and the server
+# refuses later ones.
 trap 'retiring=yes; kill -TERM "$server"' USR1
 watch &
 
-# A signal ends the `wait`, not the server.
+# A trapped signal ends the `wait`, but not yet the server.
 while :; do
     wait "$server"
     code=$?

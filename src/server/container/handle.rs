@@ -1,4 +1,14 @@
-//! What keeps a container for this process: a lease on this machine, and a connection, which the container sees.
+//! What keeps a container running for this process.
+//!
+//! | watcher | it sees | it waits |
+//! |---|---|---|
+//! | the supervisor, on this machine | the lease file of this process | the linger |
+//! | the entrypoint, in the container | connections to PostgreSQL | the linger and two seconds |
+//!
+//! Neither sees what the other one sees: a lease does not reach the container, which may run on
+//! another machine. So a process needs both, a lease from the beginning and a connection before the
+//! entrypoint's time is over. For the time after the process, [`ContainerHandle::hold_for`] also
+//! makes two entries: a lease with a term, and a file in the container.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,6 +17,7 @@ use sqlx::AssertSqlSafe;
 use testcontainers::bollard::query_parameters::LogsOptionsBuilder;
 use tokio::task::JoinHandle;
 
+use super::super::lost;
 use super::super::registry::{Instance, LeaseName, PublishedPort, ServerLease};
 use super::engine::Engine;
 use crate::config::{EngineHints, Plan};
@@ -14,19 +25,21 @@ use crate::conn::{ADMIN_DATABASE, ConnParams};
 use crate::error::{Error, Result};
 use crate::names::Literal;
 use crate::sql_error;
-use crate::wait::Patience;
+use crate::wait::Polling;
 
-/// The container looks for connections once a second, and grants some seconds beyond the linger.
-const MIN_INTERVAL: Duration = Duration::from_secs(1);
-const MAX_INTERVAL: Duration = Duration::from_secs(5);
-/// How long an engine may take to pass a line on.
-const PASSED_ON: Duration = Duration::from_secs(2);
-/// Lines of the log's end that are read.
-const LOG_LINES: &str = "20000";
-/// Where the container looks for files that keep it until a moment.
-const HOLDS: &str = "/tmp/ebbtide";
+/// The delay before the idle connection is one second and a third of the linger, but at most
+/// [`MAX_CONNECT_DELAY`]. This is less than the linger and two seconds, after which the entrypoint
+/// ends an unused container.
+const MIN_CONNECT_DELAY: Duration = Duration::from_secs(1);
+const MAX_CONNECT_DELAY: Duration = Duration::from_secs(5);
+/// How long to wait for the engine to deliver the log's last lines.
+const LOG_DELIVERY_TIMEOUT: Duration = Duration::from_secs(2);
+/// The number of lines that are read from the log's end.
+const MAX_LOG_LINES: &str = "20000";
+/// The directory in the container whose files keep it running until a moment.
+const HOLDS_DIR: &str = "/tmp/ebbtide";
 
-/// Our hold on a container. It ends with the value, or with the process.
+/// This process's use of a container. It ends when the value is dropped or the process ends.
 #[derive(Debug)]
 pub(in crate::server) struct ContainerHandle {
     pub(in crate::server) instance: Instance,
@@ -34,7 +47,8 @@ pub(in crate::server) struct ContainerHandle {
     /// The engine's address.
     engine: String,
     hints: EngineHints,
-    pulse: JoinHandle<()>,
+    /// The task that holds the idle connection.
+    idle_connection: JoinHandle<()>,
     _lease: ServerLease,
 }
 
@@ -46,20 +60,26 @@ impl ContainerHandle {
         conn: &ConnParams,
         port: PublishedPort,
     ) -> Self {
-        let delay = (MIN_INTERVAL + *plan.linger.get() / 3).min(MAX_INTERVAL);
-        let pulse = tokio::spawn(pulse(conn.clone(), delay));
+        let delay = (MIN_CONNECT_DELAY + *plan.linger.get() / 3).min(MAX_CONNECT_DELAY);
+        let idle_connection = tokio::spawn(hold_idle_connection(conn.clone(), delay));
         let (container, engine, hints) = (port.container, port.engine, plan.engine.clone());
         Self {
             instance,
             container,
             engine,
             hints,
-            pulse,
+            idle_connection,
             _lease: lease,
         }
     }
 
-    /// What the engine has of the container's log between a moment and a mark, or why it tells nothing.
+    /// The container's log since a moment, up to a line that contains `mark`.
+    ///
+    /// The engine delivers lines with a delay. So the function reads again until the mark arrives,
+    /// but not longer than two seconds: an incomplete log is better than none.
+    ///
+    /// # Errors
+    /// The reason why the engine does not deliver the log.
     pub(in crate::server) async fn log(
         &self,
         since: SystemTime,
@@ -70,11 +90,11 @@ impl ContainerHandle {
             .map_err(|error| error.to_string())?;
         if engine.endpoint.url != self.engine {
             return Err(format!(
-                "the container is on {}, and this process asks {}",
+                "the container is on {}, but this process uses {}",
                 self.engine, engine.endpoint
             ));
         }
-        // Whole seconds: what is too old is left out by who asks.
+        // The API takes whole seconds. The caller discards the lines that are too old.
         let seconds = since
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
@@ -83,34 +103,37 @@ impl ContainerHandle {
             .stdout(true)
             .stderr(true)
             .since(since)
-            .tail(LOG_LINES)
+            .tail(MAX_LOG_LINES)
             .build();
-        let mut patience = Patience::new("the container's log", PASSED_ON);
+        let mut polling = Polling::new("the container's log", LOG_DELIVERY_TIMEOUT);
         loop {
             let mut lines = engine.docker.logs(&self.container, Some(options.clone()));
             let mut text = String::new();
             while let Some(line) = lines.next().await {
                 text.push_str(&line.map_err(|error| error.to_string())?.to_string());
             }
-            let is_all = mark.is_none_or(|mark| text.contains(mark));
-            // Without its end it is better than nothing.
-            if is_all || patience.pause("the mark is not there").await.is_err() {
+            let is_complete = mark.is_none_or(|mark| text.contains(mark));
+            if is_complete || polling.pause("the mark is missing").await.is_err() {
                 return Ok(text);
             }
         }
     }
 
-    /// Keeps the container, and its directory, until a moment beyond the life of this process.
+    /// Keeps the container and its instance directory for a while, even if this process ends
+    /// before.
+    ///
+    /// # Errors
+    /// The instance directory is gone, or the server cannot write the file.
     pub(in crate::server) async fn hold_for(
         &self,
         conn: &ConnParams,
         term: Duration,
     ) -> Result<()> {
         self.instance.hold_for(term)?;
-        let file = format!("{HOLDS}/{}", LeaseName::until(term).as_str());
+        let file = format!("{HOLDS_DIR}/{}", LeaseName::until(term).as_str());
         let mut admin = conn.connect_own(ADMIN_DATABASE).await?;
-        // The server writes the file, whatever engine it runs in.
-        // https://www.postgresql.org/docs/current/sql-copy.html
+        // The server itself writes the file in its container, because the engine may be on another
+        // machine. https://www.postgresql.org/docs/current/sql-copy.html
         sqlx::raw_sql(AssertSqlSafe(format!(
             "copy (select 'kept') to {}",
             Literal(&file)
@@ -121,18 +144,19 @@ impl ContainerHandle {
         .map_err(|error| sql_error::failed("keeping the container", error))
     }
 
-    /// The error for a server that went away.
+    /// The error for a server that is gone.
     pub(in crate::server) fn lost(&self) -> Error {
-        super::super::lost().with_evidence(
+        lost::lost().with_evidence(
             "the container",
             format!(
-                "{} on {}: it was stopped or killed from outside, or its engine was; its log went with it",
+                "{} on {}: the container or its engine was stopped or killed from outside; the \
+                 container's log was removed with it",
                 self.container, self.engine
             ),
         )
     }
 
-    /// Tells the keeper that nobody can use the container any more.
+    /// Makes the supervisor delete the instance directory, because the container cannot be used.
     pub(in crate::server) fn give_up(self) {
         self.instance.give_up();
     }
@@ -140,12 +164,14 @@ impl ContainerHandle {
 
 impl Drop for ContainerHandle {
     fn drop(&mut self) {
-        self.pulse.abort();
+        self.idle_connection.abort();
     }
 }
 
-/// A connection that does nothing but be there. Most test processes have ended before it is made.
-async fn pulse(conn: ConnParams, delay: Duration) {
+/// Holds an open connection, so that the entrypoint sees a user even while no test is connected.
+///
+/// It waits first, because most test processes end within the delay and need no such connection.
+async fn hold_idle_connection(conn: ConnParams, delay: Duration) {
     tokio::time::sleep(delay).await;
     match conn.connect_own(ADMIN_DATABASE).await {
         Ok(connection) => {

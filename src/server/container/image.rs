@@ -1,4 +1,4 @@
-//! Gets an image of PostgreSQL onto the engine.
+//! Chooses an image of PostgreSQL, and pulls it if the engine does not have it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -16,24 +16,24 @@ use super::engine::{self, Engine};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
 
-/// The major version when nobody asks for one.
+/// The major version if the plan requests none and the engine has no image.
 const DEFAULT_MAJOR: u32 = 17;
 
-/// How long the engine may be silent. It gives a registry that does not answer up less than half a minute.
-const LIMIT: Duration = Duration::from_mins(1);
+/// How long the engine may be silent. It gives up on an unreachable registry in less than 30 s.
+const ENGINE_SILENCE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// What the engine knows of an image.
+/// An image on the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Image {
     pub(crate) reference: String,
     pub(crate) id: String,
-    /// What `PG_MAJOR` in the image's environment says; PostgreSQL's own images have it.
+    /// The value of `PG_MAJOR` in the image's environment. PostgreSQL's official images have it.
     pub(crate) major: Option<u32>,
-    /// The directories that become volumes, in order.
+    /// The paths that the image declares as volumes, sorted.
     pub(crate) volumes: Vec<String>,
 }
 
-/// The image that is asked for, whether or not the engine has it.
+/// The image that the plan requests, whether or not the engine has it.
 pub(crate) fn wanted(image: Option<&str>, postgres: Option<u32>) -> String {
     image.map_or_else(
         || format!("postgres:{}", postgres.unwrap_or(DEFAULT_MAJOR)),
@@ -41,10 +41,13 @@ pub(crate) fn wanted(image: Option<&str>, postgres: Option<u32>) -> String {
     )
 }
 
-/// Like [`wanted`]; but when nothing is asked for, the newest of PostgreSQL's images on the engine beats a pull.
+/// Like [`wanted`], but prefers an image that the engine already has.
+///
+/// If the plan requests neither an image nor a version, and the engine lacks the default image, the
+/// newest official image on the engine saves a pull.
 ///
 /// # Errors
-/// [`ErrorKind::ImageUnavailable`] when the engine does not tell its images.
+/// [`ErrorKind::ImageUnavailable`] when the engine's images cannot be listed.
 pub(crate) async fn choose(
     engine: &Engine,
     image: Option<&str>,
@@ -62,7 +65,7 @@ pub(crate) async fn choose(
     let tags = tags.map_err(|error| {
         Error::new(
             ErrorKind::ImageUnavailable,
-            "the engine does not tell its images",
+            "could not list the engine's images",
         )
         .with_source(engine::reason(&error))
         .with_help(help(engine, &wanted))
@@ -76,13 +79,14 @@ pub(crate) async fn choose(
     Ok(newest(tags).unwrap_or(wanted))
 }
 
-/// Looks the image up on the engine, and pulls it when it is not there.
+/// Returns the image, and pulls it first if the engine does not have it.
 ///
 /// # Errors
-/// [`ErrorKind::ImageUnavailable`] at once when the engine refuses, [`ErrorKind::Timeout`] when it is silent.
+/// [`ErrorKind::ImageUnavailable`] when the engine refuses, [`ErrorKind::Timeout`] when it is
+/// silent for a minute.
 ///
 /// # Cancel safety
-/// A pull ends with the connection that asked for it; layers that are complete stay with the engine.
+/// A cancelled pull ends with its connection. The engine keeps the complete layers.
 pub(crate) async fn require(
     engine: &Engine,
     reference: &str,
@@ -94,14 +98,14 @@ pub(crate) async fn require(
         Ok(None) => match pull(engine, reference, progress).await? {
             Ok(()) => match look_up(engine, reference).await? {
                 Ok(Some(image)) => return Ok(image),
-                Ok(None) => (ABSENT, "the pull ended without it".to_owned()),
+                Ok(None) => (ABSENT, "the pull ended without an image".to_owned()),
                 Err(error) => ("cannot be looked up", engine::reason(&error)),
             },
             Err(error) => (ABSENT, engine::reason(&error)),
         },
         Err(error) => ("cannot be looked up", engine::reason(&error)),
     };
-    // What else is there only helps to choose; the report does not wait for it.
+    // The other images only help the user to choose one, so the error does not wait for them long.
     let others = tokio::time::timeout(Duration::from_secs(1), tags(engine, "")).await;
     let others = others.ok().and_then(Result::ok).unwrap_or_default();
     let others: Vec<String> = others
@@ -118,39 +122,44 @@ pub(crate) async fn require(
 }
 
 impl Image {
-    /// Whether the image is of the wanted major version, as far as it says which it is of.
+    /// Checks the image's major version, if the image declares one.
+    ///
+    /// Otherwise the entrypoint checks it in the container.
     ///
     /// # Errors
     /// [`ErrorKind::ImageUnavailable`] naming both versions.
     pub(crate) fn check_major(&self, wanted: Option<u32>) -> Result<()> {
         match (self.major, wanted) {
             (Some(major), Some(wanted)) if major != wanted => {
-                Err(self.of_other_major(major, wanted))
+                Err(self.other_major_error(major, wanted))
             }
             _ => Ok(()),
         }
     }
 
-    pub(super) fn of_other_major(
+    /// The error for an image of another major version.
+    pub(super) fn other_major_error(
         &self,
         major: impl fmt::Display,
         wanted: impl fmt::Display,
     ) -> Error {
         let message = format!(
-            "image {} holds PostgreSQL {major}, and {wanted} is wanted",
+            "image {} contains PostgreSQL {major}, but version {wanted} was requested",
             self.reference
         );
         Error::new(ErrorKind::ImageUnavailable, message).with_help(format!(
-            "set EBBTIDE_IMAGE to an image of PostgreSQL {wanted}, or leave the image or the version unsaid"
+            "set EBBTIDE_IMAGE to an image of PostgreSQL {wanted}, or do not set both an image and \
+             a version"
         ))
     }
 
-    /// The image lacks what a server in a container needs.
-    pub(super) fn unusable(&self, complaint: &str) -> Error {
-        let message = format!("image {} cannot be used: {complaint}", self.reference);
+    /// The error for an image that lacks a program which a server in a container needs.
+    pub(super) fn unusable_error(&self, reason: &str) -> Error {
+        let message = format!("image {} cannot be used: {reason}", self.reference);
         Error::new(ErrorKind::ImageUnavailable, message).with_help(
-            "set EBBTIDE_IMAGE to an image that keeps the contract of the official one, such as postgres, \
-             postgis/postgis, pgvector/pgvector or timescale/timescaledb; or set EBBTIDE_BACKEND=native",
+            "set EBBTIDE_IMAGE to an image with the entrypoint of the official one, such as \
+             postgres, postgis/postgis, pgvector/pgvector or timescale/timescaledb; or set \
+             EBBTIDE_BACKEND=native",
         )
     }
 
@@ -161,7 +170,7 @@ impl Image {
             .iter()
             .flatten()
             .find_map(|variable| variable.strip_prefix("PG_MAJOR="));
-        // Before 10, a major version had two numbers.
+        // Before PostgreSQL 10, a major version had two numbers, such as 9.6.
         let major = major.and_then(|major| major.split('.').next()?.parse().ok());
         let mut volumes = config.volumes.unwrap_or_default();
         volumes.sort();
@@ -176,14 +185,17 @@ impl Image {
 
 fn help(engine: &Engine, reference: &str) -> String {
     format!(
-        "run `{} pull {reference}` where there is a network, which also uses your credentials; set EBBTIDE_IMAGE to \
-         another image of PostgreSQL; or set EBBTIDE_BACKEND=native",
-        engine.make.command()
+        "run `{} pull {reference}` where there is a network, which also uses your credentials; set \
+         EBBTIDE_IMAGE to another image of PostgreSQL; or set EBBTIDE_BACKEND=native",
+        engine.kind.command()
     )
 }
 
 type Answer<T> = std::result::Result<T, EngineError>;
 
+/// Returns the image, or `None` if the engine does not have it.
+///
+/// The outer error is a timeout, the inner one the engine's own.
 async fn look_up(engine: &Engine, reference: &str) -> Result<Answer<Option<Image>>> {
     let step = format!("looking up image {reference}");
     let answer = within(&step, engine.docker.inspect_image(reference), || {
@@ -201,7 +213,7 @@ async fn look_up(engine: &Engine, reference: &str) -> Result<Answer<Option<Image
 
 async fn pull(engine: &Engine, reference: &str, progress: &Progress) -> Result<Answer<()>> {
     let step = format!("pulling {reference}");
-    progress.say(&step);
+    progress.set_step(&step);
     // Without a tag or a digest, the engine would pull every tag.
     let options = CreateImageOptionsBuilder::default()
         .from_image(&tagged(reference))
@@ -213,23 +225,28 @@ async fn pull(engine: &Engine, reference: &str, progress: &Progress) -> Result<A
             Ok(event) => layers.note(event),
             Err(error) => return Ok(Err(error)),
         }
-        progress.say(&format!("{step}: {layers}"));
+        progress.set_step(&format!("{step}: {layers}"));
     }
     Ok(Ok(()))
 }
 
+/// Awaits one answer of the engine, for [`ENGINE_SILENCE_TIMEOUT`].
 async fn within<T>(
     step: &str,
     work: impl Future<Output = T>,
     seen: impl Fn() -> String,
 ) -> Result<T> {
-    tokio::time::timeout(LIMIT, work).await.map_err(|_| {
-        Error::new(
-            ErrorKind::Timeout,
-            format!("{step}: nothing from the engine for {LIMIT:?} ({})", seen()),
-        )
-        .with_help("see whether the engine and its network are well, or set EBBTIDE_BACKEND=native")
-    })
+    tokio::time::timeout(ENGINE_SILENCE_TIMEOUT, work)
+        .await
+        .map_err(|_| {
+            let message = format!(
+                "{step}: the engine sent nothing for {ENGINE_SILENCE_TIMEOUT:?} ({})",
+                seen()
+            );
+            Error::new(ErrorKind::Timeout, message).with_help(
+                "check whether the engine and its network work, or set EBBTIDE_BACKEND=native",
+            )
+        })
 }
 
 /// The names of images, of one repository or of all.
@@ -247,13 +264,17 @@ async fn tags(engine: &Engine, repository: &str) -> Answer<Vec<String>> {
     Ok(tags)
 }
 
-/// Podman tells the full name of an image, Docker leaves its own registry out.
+/// Whether a tag belongs to PostgreSQL's official image. Podman reports the image's full name,
+/// Docker omits its own registry.
 fn is_official(tag: &str) -> bool {
     let name = tag.rsplit_once(':').map_or(tag, |(name, _)| name);
     name == "postgres" || name.ends_with("/library/postgres")
 }
 
-/// The one with the highest version. Of two, the one without a variant, such as `alpine`; the one with fewer numbers.
+/// The official image with the highest major version.
+///
+/// Of several, it prefers one without a variant such as `alpine`, then one with fewer version
+/// numbers.
 fn newest(tags: Vec<String>) -> Option<String> {
     let version = |tag: &str| {
         let (_, version) = tag.rsplit_once(':')?;
@@ -286,7 +307,7 @@ fn tagged(reference: &str) -> String {
     }
 }
 
-/// How far a pull is.
+/// The layers of a pull, for its progress.
 #[derive(Debug, Default)]
 struct Layers {
     by_id: BTreeMap<String, Layer>,
@@ -304,7 +325,7 @@ impl Layers {
         let (Some(id), Some(status)) = (event.id, event.status) else {
             return;
         };
-        // This one is about the image, and its id is the tag.
+        // This event is about the whole image, and its id is the tag.
         if status.starts_with("Pulling from") {
             return;
         }
@@ -356,7 +377,8 @@ mod tests {
 {"status":"Extracting","progressDetail":{"current":1,"total":130000000},"id":"b"}
 "#;
 
-    /// An engine that gives each request the next answer that is meant for it, and its last one again and again.
+    /// An engine with prepared answers. Each request gets the next answer of its kind, and the last
+    /// one repeatedly.
     async fn engine_that_answers(mut answers: Vec<(&'static str, &'static str)>) -> Engine {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("tcp://{}", listener.local_addr().unwrap());
@@ -423,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_official_image_wins_and_no_preview() {
+    fn the_newest_official_image_wins_but_no_beta_version() {
         let choose = |tags: &[&str]| newest(tags.iter().map(ToString::to_string).collect());
         let tags = [
             "postgres:9",
@@ -442,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pull_asks_for_one_tag() {
+    fn a_pull_requests_one_tag() {
         assert_eq!(tagged("postgres"), "postgres:latest");
         assert_eq!(
             tagged("reg.test:5000/postgres"),
@@ -481,14 +503,14 @@ mod tests {
         let error = image(Some(16)).check_major(Some(17)).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "image db:1 holds PostgreSQL 16, and 17 is wanted"
+            "image db:1 contains PostgreSQL 16, but version 17 was requested"
         );
         assert!(image(Some(17)).check_major(Some(17)).is_ok());
         assert!(image(None).check_major(Some(17)).is_ok());
     }
 
     #[tokio::test]
-    async fn an_image_that_is_missing_is_pulled() {
+    async fn a_missing_image_is_pulled() {
         let engine = engine_that_answers(vec![
             ("GET /images/postgres:17/json ", r#"404 {"message":"No such image"}"#),
             ("POST /images/create?fromImage=postgres%3A17", Box::leak(format!("200 {EVENTS}").into_boxed_str())),
@@ -498,7 +520,7 @@ mod tests {
             ),
         ])
         .await;
-        assert_eq!(engine.memory, None, "what cannot be read is not known");
+        assert_eq!(engine.memory, None, "the description cannot be parsed");
         let image = require(&engine, "postgres:17", &Progress::start("test"))
             .await
             .unwrap();
@@ -513,7 +535,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_in_the_middle_of_a_pull_is_told_in_the_engines_words() {
+    async fn a_pull_that_fails_midway_reports_the_engines_message() {
         let engine = engine_that_answers(vec![
             ("GET /images/db/json ", r#"404 {"message":"No such image"}"#),
             (
@@ -539,12 +561,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_real_engine_refuses_an_image_that_nobody_has() {
+    async fn the_real_engine_refuses_an_image_that_does_not_exist() {
         let Some(engine) = real_engine().await else {
             return;
         };
-        // A registry that nobody runs: nothing outside this machine is asked.
-        let reference = "localhost:1/ebbtide/nobody-has-this:17";
+        // No registry runs at this port, and the request does not leave this machine.
+        let reference = "localhost:1/ebbtide/no-such-image:17";
         let error = require(&engine, reference, &Progress::start("test"))
             .await
             .unwrap_err();
@@ -553,7 +575,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_real_engine_tells_what_its_images_are() {
+    async fn the_real_engine_lists_its_images() {
         let Some(engine) = real_engine().await else {
             return;
         };

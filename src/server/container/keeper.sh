@@ -1,16 +1,31 @@
-# Keeps the instance directory of one container. The container looks after itself: it ends when it has been without a
-# connection for as long. What it cannot see is a client that was killed between creating it and starting it; and one
-# that was killed before it told anybody of the container need not be waited for.
+# The supervisor of one container. It owns the instance directory; the container ends itself.
 #
 #   ... CONTAINER ENGINE
-container=$1 engine=$2 looks=0
+#
+#   file `creating`?   client lives?   the supervisor
+#   yes                yes             waits: the client is creating and starting the container
+#   yes                no              removes the container and the directory at once
+#   no                 (any)           deletes the directory when it has no valid lease for LINGER
+#                                      seconds, or when the container is gone
+#
+# While `creating` exists, only the client can find the container. If the client is killed then, no
+# other process can use the container. It may even be one that was created and never started, which
+# has no entrypoint to end it. Later, the container may have users on other leases, so the
+# supervisor never ends it: the entrypoint sees connections and ends the container after the last
+# one.
+container=$1 engine=$2 polls=0
 
+# A client that detects the container's end deletes `serving` (Instance::give_up).
 alive() { [ -e "$instance/serving" ] && ! abandoned && ! ended; }
 
+# There is no server process on this machine to stop.
 withdraw() { :; }
 
+# Whether the killed supervisor had finished its start-up. The script's arguments are all that the
+# next one needs.
 resume() { [ -e "$instance/server" ]; }
 
+# The pointer first, so that no client joins.
 clean_up() {
     forget_pointer
     if [ -e "$instance/creating" ]; then discard; fi
@@ -19,38 +34,45 @@ clean_up() {
 
 abandoned() { [ -e "$instance/creating" ] && ! leased; }
 
-# Whoever uses a container notices its end and says so. One that is only kept is asked after every ten seconds.
+# Whether the container of a kept database is gone. A process that uses a container detects its end.
+# If the only lease is one with a term, this script polls the engine every ten seconds instead.
 ended() {
     [ $kept = yes ] || return 1
-    looks=$(((looks + 1) % 10))
-    [ $looks = 0 ] && is_gone
+    polls=$(((polls + 1) % 10))
+    [ $polls = 0 ] && is_gone
 }
 
-# The engine may still be busy with the creation when its client is gone.
+# Removes the container, with up to five attempts. When the client is killed, the engine may still
+# be creating the container.
 discard() {
     for attempt in 1 2 3 4 5; do
-        is_settled && return
+        is_removed && return
         nap
     done
 }
 
-# Removes the container, with whatever this machine has to talk to an engine. Where there is nothing, one that runs
-# ends by itself, and the next start sweeps one that does not.
-is_settled() {
+# Tries to remove the container, with the engine's command or with curl. Succeeds if it is removed
+# or being removed. On a machine with neither program, a running container ends itself, and the next
+# start sweeps one that does not run (sweep.rs).
+is_removed() {
     if has_command; then
-        said=$(command_of_engine rm --force --volumes "$container" 2>&1)
-        # Newer clients call it a success that there is no such container.
-        case $said in "$container" | *'already in progress'*) return 0 ;; esac
+        output=$(command_of_engine rm --force --volumes "$container" 2>&1)
+        # The exit code would not do: newer clients report success for a container that does not
+        # exist, and the engine may be about to create it. Only the container's name in the output
+        # means that it was removed.
+        case $output in "$container" | *'already in progress'*) return 0 ;; esac
     else
         case $(status_of DELETE "$container?force=true&v=true") in 204 | 409) return 0 ;; esac
     fi
     return 1
 }
 
-# An engine that does not answer says nothing about its containers.
+# Whether the engine answers that it has no such container. Without an answer, the container may
+# still run.
 is_gone() {
     if has_command; then
-        found=$(command_of_engine ps --all --quiet --filter "name=^$container\$") && [ -z "$found" ]
+        found=$(command_of_engine ps --all --quiet --filter "name=^$container\$") \
+            && [ -z "$found" ]
     else
         [ "$(status_of GET "$container/json")" = 404 ]
     fi
@@ -59,9 +81,14 @@ is_gone() {
 has_command() { command -v docker || command -v podman; } > /dev/null
 
 command_of_engine() {
-    if command -v docker > /dev/null; then docker --host "$engine" "$@"; else podman --url "$engine" "$@"; fi
+    if command -v docker > /dev/null; then
+        docker --host "$engine" "$@"
+    else
+        podman --url "$engine" "$@"
+    fi
 }
 
+# Prints the HTTP status of a request: status_of METHOD CONTAINER-PATH
 status_of() {
     case $engine in
         unix://*) set -- "$1" "http://engine/containers/$2" --unix-socket "${engine#unix://}" ;;
@@ -77,6 +104,7 @@ if [ "$lease" = - ]; then
 fi
 
 make_instance
-mkdir "$instance/lanes" && describe container - "$linger" "$container" "$engine" || { clean_up; exit 1; }
+mkdir "$instance/lanes" && describe container - "$linger" "$container" "$engine" \
+    || { clean_up; exit 1; }
 exec 2> /dev/null
 watch

@@ -1,4 +1,4 @@
-//! The owner's mark on what we make in an engine, as labels.
+//! The labels that mark the owner of a container or volume.
 
 use std::collections::HashMap;
 
@@ -6,21 +6,24 @@ use super::super::own_uid;
 use super::super::registry::Registry;
 use crate::process::ProcessMark;
 
-/// `server` for a container, `cache` for a volume. Nothing without this label is ever removed.
+/// `server` for a container, `cache` for a volume. A sweep removes nothing without this label.
 pub(super) const ROLE: &str = "ebbtide.role";
-/// A container's state directory, or a volume's user, on which machine.
+/// The machine, and there the state directory of a container or the user of a volume.
 pub(super) const OWNER: &str = "ebbtide.owner";
-/// The process that made it, as pid and start time.
+/// The mark of the process that created it.
 pub(super) const CLIENT: &str = "ebbtide.client";
-/// The instance's name.
+/// The name of the container's instance.
 pub(super) const INSTANCE: &str = "ebbtide.instance";
 
 pub(super) const SERVER: &str = "server";
 pub(super) const CACHE: &str = "cache";
 
-/// The owner's mark of containers of this state directory. They do not outlive the machine's boot.
+/// The owner of containers: this state directory, since the machine's last boot.
+///
+/// The boot identifier distinguishes machines: an engine may serve several, and the marks of
+/// their state directories may be equal. It also makes process marks comparable: they are valid
+/// only within one boot.
 pub(super) fn state_dir(registry: &Registry) -> String {
-    // An engine may serve several machines, whose directories may have the same number.
     format!(
         "{}/{}",
         first_word("/proc/sys/kernel/random/boot_id"),
@@ -28,12 +31,12 @@ pub(super) fn state_dir(registry: &Registry) -> String {
     )
 }
 
-/// The owner's mark of volumes of this user.
+/// The owner of volumes: this user of this machine. Volumes outlive a boot.
 pub(super) fn user() -> String {
     format!("{}/{}", first_word("/etc/machine-id"), own_uid())
 }
 
-/// The first word of a file of the system; nothing where there is none.
+/// The first word of a system file, or an empty string if the file does not exist.
 fn first_word(file: &str) -> String {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     text.split(|c: char| !c.is_ascii_alphanumeric())
@@ -42,7 +45,7 @@ fn first_word(file: &str) -> String {
         .to_owned()
 }
 
-/// Labels of everything made in a role.
+/// The labels of a new object with this role.
 pub(super) fn of(role: &str, owner: String) -> HashMap<String, String> {
     [
         (ROLE, role.to_owned()),
@@ -54,7 +57,7 @@ pub(super) fn of(role: &str, owner: String) -> HashMap<String, String> {
     .collect()
 }
 
-/// The engine's filter for what was made in a role.
+/// The engine's filter for objects with this role.
 pub(super) fn filter(role: &str) -> HashMap<String, Vec<String>> {
     HashMap::from([("label".to_owned(), vec![format!("{ROLE}={role}")])])
 }

@@ -1,4 +1,22 @@
-//! Everything from the image to the first row.
+//! Everything from the image to the server's first answer.
+//!
+//! ```text
+//! client                       supervisor                       engine
+//! ------                       ----------                       ------
+//! spawn the supervisor ------> make the directory, with the
+//!                              client's lease in it
+//! wait for `serving` <-------- close standard error
+//! write `creating`
+//! create the container -------------------------------------> container exists
+//! start the container --------------------------------------> entrypoint, PostgreSQL
+//! poll for an answer
+//! delete `creating`            (waits for the lease's end)
+//! write the pointer            other processes find the server
+//! ```
+//!
+//! While the file `creating` exists, no other process can find the container. If the client is
+//! killed then, the supervisor removes the container at once. Afterwards the container may have
+//! users, and only its own entrypoint ends it.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,14 +32,13 @@ use testcontainers::bollard::query_parameters::{
 };
 use tokio::task::JoinHandle;
 
+use super::super::identification::{Identification, SUPERUSER, identify};
 use super::super::registry::{
-    Health, Instance, LeaseName, Pointer, PublishedPort, Registry, ServerLease,
+    Health, Instance, LeaseName, Pointer, PublishedPort, Registry, ServerBackend, ServerLease,
 };
+use super::super::running::{Origin, Server};
 use super::super::sharing::Sharing;
-use super::super::{
-    Identification, Origin, SUPERUSER, Server, identify, linger_seconds, native, settings,
-    supervisor,
-};
+use super::super::{disk, settings, supervisor};
 use super::cache::CacheVolume;
 use super::engine::{self, Engine};
 use super::image::Image;
@@ -29,35 +46,39 @@ use super::request::Request;
 use super::{labels, sweep};
 use crate::config::{Plan, Storage};
 use crate::conn::{ADMIN_DATABASE, ConnParams, PORT};
-use crate::error::{Error, ErrorKind, Result, told};
+use crate::error::{Error, ErrorKind, Result, cause_message};
 use crate::process::{Detached, last_lines};
-use crate::wait::Patience;
+use crate::wait::Polling;
 
-pub(in crate::server) const KEEPER: &str =
-    concat!(include_str!("../instance.sh"), include_str!("keeper.sh"));
 const LOOPBACK: &str = "127.0.0.1";
-/// One attempt to connect: a forwarded port may accept and say nothing.
-const ATTEMPT: Duration = Duration::from_secs(2);
-/// The engine's memory from which on data lies in it.
-const ROOM_IN_MEMORY: u64 = 4 << 30;
-const LOG_LINES: usize = 15;
-/// How the entrypoint's complaint of another major version begins.
-const OTHER_MAJOR: &str = "the image has PostgreSQL ";
-/// What the server says in turn. Its first start, by the image's entrypoint, listens on no address.
-const LISTENING: &str = "listening on IPv";
-const READY: &str = "ready to accept connections";
-const UNREACHABLE: &str = "PostgreSQL listens in its container, and its port cannot be reached from here: look for a firewall or \
-     a network between the two; or set EBBTIDE_BACKEND=native";
-const SLOW: &str = "the log says how far it is: give it more time with EBBTIDE_START_TIMEOUT, or set EBBTIDE_BACKEND=native";
+/// How long one attempt to connect may take. A forwarded port may accept a connection and then send
+/// nothing.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The engine's memory, in bytes, from which on [`Storage::Auto`] keeps the data in memory.
+const MIN_ENGINE_MEMORY: u64 = 4 << 30;
+const MAX_LOG_LINES: usize = 15;
+/// The beginning of the entrypoint's message about another major version.
+const OTHER_MAJOR_PREFIX: &str = "the image has PostgreSQL ";
+/// PostgreSQL logs these two messages, in this order, when it serves.
+///
+/// The image's entrypoint starts a temporary server for `initdb` scripts before. That one logs the
+/// second message, but it listens on no address.
+const LISTENING_MESSAGE: &str = "listening on IPv";
+const READY_MESSAGE: &str = "ready to accept connections";
+const UNREACHABLE_HELP: &str = "PostgreSQL listens in its container, and its port cannot be \
+     reached from here: look for a firewall or a network between the two; or set \
+     EBBTIDE_BACKEND=native";
+const SLOW_HELP: &str = "the log shows how far the start got: allow more time with \
+     EBBTIDE_START_TIMEOUT, or set EBBTIDE_BACKEND=native";
 
-/// Everything that is decided before anything is created.
+/// Everything that is decided before a container is created.
 pub(super) struct Launch<'a> {
     plan: &'a Plan,
     registry: &'a Registry,
     engine: &'a Engine,
     image: &'a Image,
     instance: Instance,
-    /// The container's.
+    /// The container's name.
     name: String,
     cache: Option<CacheVolume>,
     password: String,
@@ -71,10 +92,10 @@ impl<'a> Launch<'a> {
         engine: &'a Engine,
         image: &'a Image,
     ) -> Self {
-        let instance = registry.instance(&registry.key.new_instance());
+        let instance = registry.instance(&registry.key.new_instance_name());
         let name = format!("ebbtide-{}", instance.name());
         let cache = CacheVolume::get(engine, plan, sharing, image).await;
-        // Nobody can guess it.
+        // The port may be reachable from other machines, so the password is random.
         let password = uuid::Uuid::new_v4().simple().to_string();
         Self {
             plan,
@@ -88,17 +109,24 @@ impl<'a> Launch<'a> {
         }
     }
 
+    /// Starts the supervisor, then the container, and waits for the server's first answer.
+    ///
+    /// The supervisor comes first. A client that is killed right after the engine created the
+    /// container then leaves a process that removes it.
+    ///
+    /// # Errors
+    /// The container does not start, or its server does not answer in time. Both are removed.
     pub(super) async fn run(self, reason: String, began: Instant) -> Result<Server> {
         let lease_name = LeaseName::process();
-        let mut keeper = self.spawn_keeper(&lease_name)?;
+        let mut supervisor = self.spawn_supervisor(&lease_name)?;
         let lease = ServerLease::written_by_supervisor(&self.instance, &lease_name);
-        let said = keeper.start_up_output().await;
+        let output = supervisor.start_up_output().await;
         if self.instance.health() != Health::Serving {
             return Err(Error::new(
                 ErrorKind::ServerStart,
-                "the instance directory could not be made",
+                "the supervisor could not create the instance directory",
             )
-            .with_evidence("what was said", said)
+            .with_evidence("the supervisor's output", output)
             .with_help("look for a full disk, or set EBBTIDE_STATE_DIR to a directory with room"));
         }
         match self.create_and_publish(reason).await {
@@ -111,10 +139,10 @@ impl<'a> Launch<'a> {
                 began,
             )),
             Err(error) => {
-                // The start's own error is the one to report. What cannot be removed ends by itself, or is left to the
-                // keeper, which the mark tells of it.
+                // The start's own error is the one to report, so failures here are ignored. If the
+                // engine does not remove the container, `creating` stays and the supervisor tries.
                 if sweep::remove(self.engine, &self.name).await.is_ok() {
-                    let _ = std::fs::remove_file(self.creating());
+                    let _ = std::fs::remove_file(self.creating_file());
                 }
                 self.instance.give_up();
                 Err(error)
@@ -122,20 +150,31 @@ impl<'a> Launch<'a> {
         }
     }
 
-    /// Its presence tells the keeper that nobody but us can know of the container yet.
-    fn creating(&self) -> std::path::PathBuf {
+    /// The file that exists while no other process can find the container.
+    fn creating_file(&self) -> std::path::PathBuf {
         self.instance.dir.join("creating")
     }
 
-    fn spawn_keeper(&self, lease: &LeaseName) -> Result<Detached> {
-        let mut command =
-            supervisor::command(KEEPER, &self.instance, self.registry, self.plan, lease);
+    fn spawn_supervisor(&self, lease: &LeaseName) -> Result<Detached> {
+        let mut command = supervisor::command(
+            supervisor::CONTAINER_SCRIPT,
+            &self.instance,
+            self.registry,
+            self.plan,
+            lease,
+        );
         command.arg(&self.name).arg(&self.engine.endpoint.url);
         supervisor::spawn(command, None)
     }
 
+    /// Creates the container and publishes the pointer to it.
+    ///
+    /// The order of the last two steps matters. A pointer that exists together with `creating`
+    /// would let another process use the container, and the supervisor could still remove it. In
+    /// the order here, a client killed between the steps leaves a server without a pointer, which
+    /// ends after the linger.
     async fn create_and_publish(&self, reason: String) -> Result<Pointer> {
-        std::fs::write(self.creating(), "").map_err(|error| {
+        std::fs::write(self.creating_file(), "").map_err(|error| {
             Error::new(
                 ErrorKind::StateDir,
                 "the instance directory cannot be written",
@@ -144,7 +183,8 @@ impl<'a> Launch<'a> {
         })?;
         let publish_on = self.publish_on();
         let started = match self.create_and_start(&publish_on).await {
-            // The engine's host may be known here by an address that it does not have itself.
+            // The address in DOCKER_HOST may lead to the engine through NAT, so that the engine's
+            // host does not have this address itself.
             Err(error)
                 if publish_on != LOOPBACK
                     && error
@@ -153,18 +193,23 @@ impl<'a> Launch<'a> {
             {
                 sweep::remove(self.engine, &self.name)
                     .await
-                    .map_err(|error| self.refused("remove", &error))?;
+                    .map_err(|error| self.engine_error("remove", &error))?;
                 self.create_and_start("0.0.0.0").await
             }
             other => other,
         };
-        started.map_err(|error| self.refused_to_start(&error))?;
+        started.map_err(|error| self.start_error(&error))?;
         let log = ContainerLog::follow(self.engine, &self.name);
-        let (port, found) = self.first_row(&log).await?;
-        std::fs::remove_file(self.creating()).map_err(|error| {
-            Error::new(ErrorKind::ServerLost, "the container's keeper has ended").with_source(error)
+        let (port, found) = self.await_first_answer(&log).await?;
+        // If the file is missing, the supervisor has deleted the directory meanwhile.
+        std::fs::remove_file(self.creating_file()).map_err(|error| {
+            Error::new(
+                ErrorKind::ServerLost,
+                "the container's supervisor has ended",
+            )
+            .with_source(error)
         })?;
-        let pointer = found.pointer(&self.instance, Some(port), reason);
+        let pointer = found.pointer(&self.instance, ServerBackend::Container(port), reason);
         self.registry.write_pointer(&pointer)?;
         Ok(pointer)
     }
@@ -175,7 +220,7 @@ impl<'a> Launch<'a> {
         let mut settings =
             settings::tuned(self.image.major.unwrap_or(u32::MAX), &self.plan.settings);
         settings.insert("listen_addresses".to_owned(), "*".to_owned());
-        // Read back before anything is trusted.
+        // Every client compares this setting with the instance. Another server may get the port.
         settings.insert("ebbtide.identity".to_owned(), self.instance.name());
         let request = Request {
             name: &self.name,
@@ -184,7 +229,7 @@ impl<'a> Launch<'a> {
             labels,
             password: &self.password,
             settings: &settings,
-            linger: linger_seconds(self.plan),
+            linger: supervisor::linger_seconds(self.plan),
             cache: self.cache.as_ref(),
             in_memory: self.in_memory(),
             publish_on,
@@ -208,11 +253,15 @@ impl<'a> Launch<'a> {
             Storage::Auto => self
                 .engine
                 .memory
-                .is_none_or(|bytes| bytes >= ROOM_IN_MEMORY),
+                .is_none_or(|bytes| bytes >= MIN_ENGINE_MEMORY),
         }
     }
 
-    /// The address of the engine's host on which only those may reach the port who can reach the engine.
+    /// The address of the engine's host at which the port is published.
+    ///
+    /// It is the narrowest one that this client can reach: the loopback address for an engine on
+    /// this machine, the engine's own address for a remote one. A host name may resolve differently
+    /// on the engine's host, so with a name the port is published at all addresses.
     fn publish_on(&self) -> String {
         match self.engine.endpoint.remote_host() {
             None | Some("localhost") => LOOPBACK.to_owned(),
@@ -221,19 +270,31 @@ impl<'a> Launch<'a> {
         }
     }
 
-    /// Waits for a real query's answer, by the published port or, beside the engine, at the container's own address.
-    async fn first_row(&self, log: &ContainerLog) -> Result<(PublishedPort, Identification)> {
-        let mut patience = Patience::new("server start: no answer", *self.plan.start_timeout.get());
+    /// Waits until the server answers a query, at the published port or the container's own
+    /// address.
+    ///
+    /// A connection alone would not prove it, because a forwarded port accepts connections before
+    /// the server does.
+    ///
+    /// # Errors
+    /// The container ended, or the start timeout has passed. Both contain the end of the log.
+    async fn await_first_answer(
+        &self,
+        log: &ContainerLog,
+    ) -> Result<(PublishedPort, Identification)> {
+        let mut polling = Polling::new("server start: no answer", *self.plan.start_timeout.get());
         let mut addresses = Vec::new();
         let mut seen = "the container has no address yet".to_owned();
         loop {
-            // Looked at before the attempt, so that a container which ends after it is asked once more.
+            // The order matters: a container that ends after this check gets one more attempt, so
+            // `seen` contains the last failure before its end.
             let ended = log.has_ended() || log.is_lost() && self.inspect().await?.is_none();
             if addresses.is_empty() && !ended {
                 addresses = self.addresses().await?;
             }
             match self.first_answer(&addresses).await {
-                // An address that is not the preferred one has answered; by now, the preferred ones may do so too.
+                // Addresses are tried in the order of preference. While a later one was tried, an
+                // earlier one may have become ready.
                 Ok((position, own)) => {
                     let (position, found) = self
                         .first_answer(&addresses[..position])
@@ -245,29 +306,32 @@ impl<'a> Launch<'a> {
                 Err(_) => {}
             }
             if ended {
-                return Err(self.failure(&log.text(), &seen));
+                return Err(self.ended_error(&log.text(), &seen));
             }
-            if let Err(error) = patience.pause(&seen).await {
+            if let Err(error) = polling.pause(&seen).await {
                 let help = if was_ready(&log.text()) {
-                    UNREACHABLE
+                    UNREACHABLE_HELP
                 } else {
-                    SLOW
+                    SLOW_HELP
                 };
                 return Err(error
-                    .with_evidence("the container's log ends", log.tail(LOG_LINES))
+                    .with_evidence("the container's log ends", log.tail(MAX_LOG_LINES))
                     .with_help(help));
             }
         }
     }
 
-    /// The first of these addresses at which the server answers, or why none of them does.
+    /// The first of these addresses at which the server answers.
+    ///
+    /// # Errors
+    /// The reason for each address, or an empty string without addresses.
     async fn first_answer(
         &self,
         addresses: &[(String, u16)],
     ) -> Result<(usize, Identification), String> {
         let mut refusals = Vec::new();
         for (position, (host, port)) in addresses.iter().enumerate() {
-            match self.ask(host, *port).await {
+            match self.identify_at(host, *port).await {
                 Ok(found) => return Ok((position, found)),
                 Err(reason) => refusals.push(format!("{host}:{port}: {reason}")),
             }
@@ -285,9 +349,10 @@ impl<'a> Launch<'a> {
         }
     }
 
-    async fn ask(&self, host: &str, port: u16) -> Result<Identification, String> {
+    /// Connects, and checks that the server is the one of this container.
+    async fn identify_at(&self, host: &str, port: u16) -> Result<Identification, String> {
         let conn = ConnParams::tcp(host, port, SUPERUSER, &self.password);
-        let asking = async {
+        let attempt = async {
             let mut connection = conn
                 .connect_own(ADMIN_DATABASE)
                 .await
@@ -296,7 +361,7 @@ impl<'a> Launch<'a> {
                 .await
                 .map_err(|error| first_cause(&error))
         };
-        let found = tokio::time::timeout(ATTEMPT, asking)
+        let found = tokio::time::timeout(ATTEMPT_TIMEOUT, attempt)
             .await
             .map_err(|_| "no answer".to_owned())??;
         match found.identity.as_deref() {
@@ -305,7 +370,7 @@ impl<'a> Launch<'a> {
         }
     }
 
-    /// What the engine knows of the container; nothing once it has ended and is removed.
+    /// The engine's description of the container, or `None` once it is removed.
     async fn inspect(&self) -> Result<Option<ContainerInspectResponse>> {
         match self
             .engine
@@ -317,10 +382,11 @@ impl<'a> Launch<'a> {
             Err(EngineError::DockerResponseServerError {
                 status_code: 404, ..
             }) => Ok(None),
-            Err(error) => Err(self.refused("inspect", &error)),
+            Err(error) => Err(self.engine_error("inspect", &error)),
         }
     }
 
+    /// The addresses at which the server may answer, in the order of preference.
     async fn addresses(&self) -> Result<Vec<(String, u16)>> {
         let Some(inspected) = self.inspect().await? else {
             return Ok(Vec::new());
@@ -341,7 +407,9 @@ impl<'a> Launch<'a> {
                 addresses.push((host, port));
             }
         }
-        // Where a port is not forwarded to us: in a container beside it, or on a host without forwarding.
+        // A client in another container of this engine does not reach the host's published port,
+        // nor does any client of an engine without port forwarding. Both reach the container's own
+        // address.
         if self.engine.endpoint.remote_host().is_none() {
             let own = network
                 .networks
@@ -357,27 +425,29 @@ impl<'a> Launch<'a> {
         Ok(addresses)
     }
 
-    fn refused(&self, what: &str, error: &EngineError) -> Error {
+    /// The error for a request that the engine did not serve. `action` is the verb of the request.
+    fn engine_error(&self, action: &str, error: &EngineError) -> Error {
         let reason = engine::reason(error);
-        let kind = if native::is_full(&reason) {
+        let kind = if disk::is_full(&reason) {
             ErrorKind::OutOfSpace
         } else {
             ErrorKind::ServerStart
         };
         let message = format!(
-            "the engine at {} did not {what} the container",
+            "the engine at {} did not {action} the container",
             self.engine.endpoint.url
         );
-        let command = self.engine.make.command();
+        let command = self.engine.kind.command();
         let help = if matches!(error, EngineError::DockerResponseServerError { .. }) {
             let image = &self.image.reference;
             format!(
-                "see whether `{command} run --rm -e POSTGRES_PASSWORD=x {image}` does; or set EBBTIDE_BACKEND=native"
+                "check whether `{command} run --rm -e POSTGRES_PASSWORD=x {image}` works; or set \
+                 EBBTIDE_BACKEND=native"
             )
         } else {
             format!(
-                "see with `{command} version` whether the engine still answers, and run the tests again; or set \
-                 EBBTIDE_BACKEND=native"
+                "check with `{command} version` whether the engine still answers, and run the \
+                 tests again; or set EBBTIDE_BACKEND=native"
             )
         };
         Error::new(kind, message)
@@ -385,53 +455,66 @@ impl<'a> Launch<'a> {
             .with_help(help)
     }
 
-    fn refused_to_start(&self, error: &EngineError) -> Error {
+    fn start_error(&self, error: &EngineError) -> Error {
         let reason = engine::reason(error);
-        // In the words of the runtimes, runc and crun.
+        // Both container runtimes, runc and crun, use these words.
         if reason.contains("executable file") && reason.contains("not found") {
-            return self.image.unusable("there is no sh").with_source(reason);
+            return self
+                .image
+                .unusable_error("there is no sh")
+                .with_source(reason);
         }
-        self.refused("start", error)
+        self.engine_error("start", error)
     }
 
-    /// The container ended before it answered. `seen` is the last of it before it did.
-    fn failure(&self, log: &str, seen: &str) -> Error {
+    /// The error for a container that ended before its server answered.
+    ///
+    /// `seen` is the last failed attempt before its end.
+    fn ended_error(&self, log: &str, seen: &str) -> Error {
         let image = &self.image.reference;
-        // The entrypoint's last word, if it refuses the image.
-        if let Some(complaint) = log
+        // If the entrypoint refuses the image, its message is the last line.
+        if let Some(refusal) = log
             .lines()
             .next_back()
             .and_then(|line| line.trim().strip_prefix("ebbtide: "))
         {
-            let versions = complaint
-                .strip_prefix(OTHER_MAJOR)
+            let versions = refusal
+                .strip_prefix(OTHER_MAJOR_PREFIX)
                 .and_then(|versions| versions.split_once(", not "));
             return match versions {
-                Some((found, wanted)) => self.image.of_other_major(found, wanted),
-                None => self.image.unusable(complaint),
+                Some((found, wanted)) => self.image.other_major_error(found, wanted),
+                None => self.image.unusable_error(refusal),
             };
         }
+        // The server was ready, and the container ended because it saw no connection for the
+        // linger.
         if was_ready(log) {
             let message = format!(
-                "server start: no answer until the container ended, because nobody used it ({seen})"
+                "server start: no client reached the server before the container ended by itself \
+                 ({seen})"
             );
             return Error::new(ErrorKind::Timeout, message)
-                .with_evidence("the container's log ends", last_lines(log, LOG_LINES))
-                .with_help(UNREACHABLE);
+                .with_evidence("the container's log ends", last_lines(log, MAX_LOG_LINES))
+                .with_help(UNREACHABLE_HELP);
         }
-        let kind = if native::is_full(log) {
+        let kind = if disk::is_full(log) {
             ErrorKind::OutOfSpace
         } else {
             ErrorKind::ServerStart
         };
         let message = format!("the container from image {image} ended before PostgreSQL answered");
-        Error::new(kind, message).with_evidence("the container's log ends", last_lines(log, LOG_LINES)).with_help(
-            "the log says why; settings that the server refuses come from `settings` in ebbtide.toml or the builder",
-        )
+        Error::new(kind, message)
+            .with_evidence("the container's log ends", last_lines(log, MAX_LOG_LINES))
+            .with_help(
+                "see the log for the reason; settings that the server rejects come from `settings` \
+                 in ebbtide.toml or the builder",
+            )
     }
 }
 
-/// What the container prints while it starts: it goes with the container.
+/// The container's log during the start.
+///
+/// A task follows it, because the engine removes the log together with the container.
 struct ContainerLog {
     text: Arc<Mutex<String>>,
     is_lost: Arc<AtomicBool>,
@@ -471,12 +554,12 @@ impl ContainerLog {
         }
     }
 
-    /// The log ends when the container does.
+    /// Whether the container has ended: its log ends at the same time.
     fn has_ended(&self) -> bool {
         self.follower.is_finished() && !self.is_lost()
     }
 
-    /// Whether the engine does not tell it: it has gone, or writes logs where it cannot read them.
+    /// Whether the engine cannot deliver the log: it has ended, or its log driver cannot read logs.
     fn is_lost(&self) -> bool {
         self.is_lost.load(Ordering::Acquire)
     }
@@ -499,12 +582,12 @@ impl Drop for ContainerLog {
     }
 }
 
-/// What an error comes from, in the words of the system or the server.
+/// The innermost cause of an error, as the system or the server reports it.
 fn first_cause(error: &(dyn std::error::Error + 'static)) -> String {
-    told(engine::causes(error).last().unwrap_or(error))
+    cause_message(engine::causes(error).last().unwrap_or(error))
 }
 
 fn was_ready(log: &str) -> bool {
-    log.split_once(LISTENING)
-        .is_some_and(|(_, rest)| rest.contains(READY))
+    log.split_once(LISTENING_MESSAGE)
+        .is_some_and(|(_, rest)| rest.contains(READY_MESSAGE))
 }

@@ -1,4 +1,8 @@
-//! What the engine is asked to create.
+//! The request that creates the container.
+//!
+//! testcontainers describes the container, and its client sends the request. Its own runner is not
+//! used: it reads the engine's address from the environment alone, pulls without progress, and
+//! stops the container when a handle is dropped.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,11 +18,13 @@ use super::image::Image;
 use crate::conn::{ADMIN_DATABASE, PORT};
 
 const ENTRYPOINT: &str = include_str!("entrypoint.sh");
-/// Below it lies the data, for every major version: the image's own place moved in 18.
-const HOME: &str = "/var/lib/ebbtide";
-const CACHE: &str = "/ebbtide-cache";
-/// Prepared data beyond this size, in MB, is not worth its copying.
-const CACHE_LIMIT: u32 = 512;
+/// The parent of the data directory. The official image uses another directory since version 18, so
+/// a directory of our own serves all versions.
+const DATA_PARENT: &str = "/var/lib/ebbtide";
+const CACHE_DIR: &str = "/ebbtide-cache";
+/// The largest data directory that is saved in the cache volume. Copying a larger one costs more
+/// than preparing it again.
+const MAX_CACHED_MEGABYTES: u32 = 512;
 
 /// Everything that makes one container.
 pub(super) struct Request<'a> {
@@ -31,51 +37,52 @@ pub(super) struct Request<'a> {
     pub(super) linger: u64,
     pub(super) cache: Option<&'a CacheVolume>,
     pub(super) in_memory: bool,
-    /// The engine's address on which the port is published.
+    /// The address of the engine's host at which the port is published.
     pub(super) publish_on: &'a str,
 }
 
 impl Request<'_> {
-    /// The container as testcontainers describes it.
+    /// The part of the request that testcontainers can describe.
     fn described(&self) -> ContainerRequest<Postgres> {
         let (name, tag) = split(&self.image.reference);
         let mut request = Postgres::default()
             .with_db_name(ADMIN_DATABASE)
-            .with_user(super::super::SUPERUSER)
+            .with_user(super::super::identification::SUPERUSER)
             .with_password(self.password)
             .with_name(name)
             .with_tag(tag)
             .with_container_name(self.name)
             .with_labels(self.labels.clone())
-            .with_env_var("PGDATA", format!("{HOME}/data"))
+            .with_env_var("PGDATA", format!("{DATA_PARENT}/data"))
             .with_mapped_port(0, PORT.tcp())
             .with_cmd(self.command());
-        // A declared volume would be made anew for each container; nothing is ever written to it.
+        // The engine would create a new volume for each path that the image declares. The server
+        // writes nothing there, so a tmpfs replaces it.
         let declared = self
             .image
             .volumes
             .iter()
-            .filter(|path| !HOME.starts_with(path.as_str()));
+            .filter(|path| !DATA_PARENT.starts_with(path.as_str()));
         for path in declared
             .map(String::as_str)
-            .chain(self.in_memory.then_some(HOME))
+            .chain(self.in_memory.then_some(DATA_PARENT))
         {
             request = request.with_mount(Mount::tmpfs_mount(path));
         }
         if let Some(cache) = self.cache {
-            request = request.with_mount(Mount::volume_mount(&cache.name, CACHE));
+            request = request.with_mount(Mount::volume_mount(&cache.name, CACHE_DIR));
         }
         request
     }
 
-    /// The same in the engine's words, with what only the engine knows of.
+    /// The whole request in the engine's types.
     pub(super) fn body(&self) -> ContainerCreateBody {
         let described = self.described();
         let mut mounts: Vec<EngineMount> = described.mounts().map(Into::into).collect();
         if !self.in_memory {
-            // Without a name, so that it goes with the container.
+            // An anonymous volume is removed together with the container.
             mounts.push(EngineMount {
-                target: Some(HOME.to_owned()),
+                target: Some(DATA_PARENT.to_owned()),
                 typ: Some(MountTypeEnum::VOLUME),
                 ..EngineMount::default()
             });
@@ -96,13 +103,14 @@ impl Request<'_> {
             ),
             entrypoint: Some(vec!["sh".to_owned()]),
             cmd: Some(described.cmd().map(Into::into).collect()),
-            // A health check that connects would keep the container for ever.
+            // The image's health check may connect, and each connection extends the linger.
             healthcheck: Some(HealthConfig {
                 test: Some(vec!["NONE".to_owned()]),
                 ..HealthConfig::default()
             }),
             exposed_ports: Some(vec![port.clone()]),
             host_config: Some(HostConfig {
+                // The engine removes the container when it ends, even if no client is left.
                 auto_remove: Some(true),
                 mounts: Some(mounts),
                 port_bindings: Some(HashMap::from([(port, Some(vec![binding]))])),
@@ -112,11 +120,16 @@ impl Request<'_> {
         }
     }
 
+    /// The arguments of `sh`: the entrypoint script and its own arguments.
     fn command(&self) -> Vec<String> {
         let major = self
             .wanted_major
             .map_or("any".to_owned(), |major| major.to_string());
-        let cache = if self.cache.is_some() { CACHE_LIMIT } else { 0 };
+        let cache = if self.cache.is_some() {
+            MAX_CACHED_MEGABYTES
+        } else {
+            0
+        };
         let mut command = vec!["-c".to_owned(), ENTRYPOINT.to_owned(), "ebbtide".to_owned()];
         command.extend([
             self.linger.to_string(),
@@ -131,7 +144,8 @@ impl Request<'_> {
     }
 }
 
-/// An image's name and tag. A digest is a tag as far as putting the two together again goes.
+/// Splits a reference into name and tag. testcontainers joins the two with a colon again, so for a
+/// digest the split at its colon serves as well.
 fn split(reference: &str) -> (&str, &str) {
     match reference.rsplit_once(':') {
         Some((name, tag)) if !tag.contains('/') => (name, tag),

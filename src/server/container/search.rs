@@ -1,5 +1,14 @@
-//! The engines that may be there, in the order in which they are asked.
+//! The possible container engines, in the order in which they are tried.
+//!
+//! ```text
+//! DOCKER_HOST          set: the only candidate
+//! DOCKER_CONTEXT       set and not `default`: the only candidate
+//! current context      of Docker's config.json, if DOCKER_CONTEXT is not set
+//! CONTAINER_HOST       Podman's variable
+//! usual sockets        those of Docker, its desktop variants, and Podman
+//! ```
 
+use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,26 +20,70 @@ use testcontainers::bollard::errors::Error as EngineError;
 use testcontainers::bollard::models::SystemInfo;
 use testcontainers::bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
 
-use super::engine::{Endpoint, Engine, Make, authority, causes, reason};
+use super::engine::{Endpoint, Engine, EngineKind, authority, causes, reason};
 use crate::config::EngineHints;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::hex;
 
-/// How long a candidate may take to introduce itself.
-const LIMIT: Duration = Duration::from_secs(2);
+/// How long a candidate may take to answer the first two requests.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How many seconds the answer to a request may take to begin.
-const REQUEST_LIMIT: u64 = 120;
+/// How many seconds the answer to a later request may take to begin.
+const REQUEST_TIMEOUT_SECONDS: u64 = 120;
 
-/// The engines to ask, in order.
+impl Engine {
+    /// Tries the possible engines in order, until one answers.
+    ///
+    /// An engine named by `DOCKER_HOST` or `DOCKER_CONTEXT` is the only one tried.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when one of the two variables is not valid, and
+    /// [`ErrorKind::BackendUnavailable`] with every engine that was tried and the reason why it
+    /// cannot be used.
+    pub(crate) async fn find(hints: &EngineHints) -> Result<Self> {
+        let search = Search::new(hints)?;
+        let mut tried = String::new();
+        for place in search.places {
+            let reason = match place {
+                Ok(candidate) => match candidate.connect().await {
+                    Ok(engine) => return Ok(engine),
+                    Err(reason) => format!("{}: {reason}", candidate.endpoint),
+                },
+                Err(reason) => reason,
+            };
+            writeln!(tried, "{reason}").expect("writing to a string does not fail");
+        }
+        let (message, help) = match search.only {
+            Some(variable) => (
+                format!("the container engine that {variable} names does not answer"),
+                format!("start it, correct or unset {variable}, or set EBBTIDE_BACKEND=native"),
+            ),
+            None => (
+                "no container engine answers".to_owned(),
+                "start Docker or Podman, set DOCKER_HOST to the address of an engine, or set \
+                 EBBTIDE_BACKEND=native"
+                    .to_owned(),
+            ),
+        };
+        Err(Error::new(ErrorKind::BackendUnavailable, message)
+            .with_evidence("tried", tried)
+            .with_help(help))
+    }
+}
+
+/// The engines to try, in order.
 pub(super) struct Search {
-    /// A candidate, or why there is none in a place that might have had one.
+    /// A candidate, or the reason why a possible place has none.
     pub(super) places: Vec<Result<Candidate, String>>,
-    /// The variable that names the only one.
+    /// The variable that excludes every other candidate.
     pub(super) only: Option<&'static str>,
 }
 
 impl Search {
+    /// Collects the candidates without connecting to them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when `DOCKER_HOST` or `DOCKER_CONTEXT` is not valid.
     pub(super) fn new(hints: &EngineHints) -> Result<Self> {
         if let Some(host) = &hints.docker_host {
             return Ok(Self {
@@ -42,10 +95,10 @@ impl Search {
         if let Some(name) = &hints.context {
             if name != "default" {
                 let found = Candidate::of_context(name, hints).map_err(|reason| {
-                    Error::new(ErrorKind::Config, format!("DOCKER_CONTEXT={name:?} cannot be used: {reason}"))
-                        .with_help(
-                            "`docker context ls` lists the contexts there are; correct DOCKER_CONTEXT or unset it",
-                        )
+                    let message = format!("DOCKER_CONTEXT={name:?} cannot be used: {reason}");
+                    Error::new(ErrorKind::Config, message).with_help(
+                        "`docker context ls` lists the contexts; correct DOCKER_CONTEXT or unset it",
+                    )
                 })?;
                 return Ok(Self {
                     places: vec![Ok(found)],
@@ -71,12 +124,12 @@ impl Search {
     }
 }
 
-/// An engine to ask.
+/// An engine to try.
 #[derive(Debug)]
 pub(super) struct Candidate {
     pub(super) endpoint: Endpoint,
     address: Address,
-    /// The directory with `ca.pem`, `cert.pem` and `key.pem`, if the connection is to be encrypted.
+    /// The directory with `ca.pem`, `cert.pem` and `key.pem`, if the connection must be encrypted.
     certificates: Option<PathBuf>,
 }
 
@@ -84,10 +137,10 @@ pub(super) struct Candidate {
 #[derive(Debug, PartialEq, Eq)]
 enum Address {
     Socket(PathBuf),
-    /// A host, and its port if the scheme has no usual one.
+    /// A host, and its port unless the scheme implies one.
     Tcp(String),
-    /// A way that we do not go, and what to do instead.
-    Closed(String),
+    /// A protocol that ebbtide does not support, with the remedy.
+    Unsupported(String),
 }
 
 impl Candidate {
@@ -112,17 +165,19 @@ impl Candidate {
                 .unwrap_or_default()
         });
         Self::new(host, "DOCKER_HOST".to_owned(), certificates).map_err(|reason| {
-            Error::new(ErrorKind::Config, format!("DOCKER_HOST={host:?} {reason}"))
-                .with_help("correct DOCKER_HOST, or unset it to have the usual sockets searched")
+            Error::new(ErrorKind::Config, format!("DOCKER_HOST={host:?} {reason}")).with_help(
+                "correct DOCKER_HOST, or unset it so that ebbtide tries the usual sockets",
+            )
         })
     }
 
-    /// The engine of a context, which Docker keeps in a directory called by the hash of the context's name.
+    /// The engine of a context. Docker stores a context in a directory named by the SHA-256 hash of
+    /// the context's name.
     fn of_context(name: &str, hints: &EngineHints) -> Result<Self, String> {
         let dir = hints
             .config_dir
             .as_ref()
-            .ok_or("there is no home directory to look for it")?
+            .ok_or("neither DOCKER_CONFIG nor HOME is set to find it")?
             .join("contexts");
         let id = hex(&Sha256::digest(name));
         let missing = || format!("there is no such context below {}", dir.display());
@@ -138,29 +193,34 @@ impl Candidate {
             Some(dir.join("tls").join(&id).join("docker")).filter(|dir| dir.is_dir());
         if docker.get("SkipTLSVerify").and_then(Value::as_bool) == Some(true) {
             return Err(format!(
-                "it trusts {host} without verification, which ebbtide does not"
+                "it sets SkipTLSVerify for {host}, which ebbtide does not support"
             ));
         }
         Self::new(host, format!("Docker's context {name}"), certificates)
             .map_err(|reason| format!("its Host {host:?} {reason}"))
     }
 
-    pub(super) async fn introduce(&self) -> Result<Engine, String> {
+    /// Connects to the engine and reads its version and its memory.
+    ///
+    /// # Errors
+    /// The reason why the engine cannot be used, with the remedy.
+    pub(super) async fn connect(&self) -> Result<Engine, String> {
         let docker = self.client(API_DEFAULT_VERSION)?;
-        // Both at once, and each once: Podman starts programs for an answer, which takes it half a second.
-        let asked = tokio::time::timeout(
-            LIMIT,
+        // Both requests run concurrently, because Podman starts programs for each answer, which
+        // takes half a second.
+        let answers = tokio::time::timeout(
+            CONNECT_TIMEOUT,
             future::try_join(docker.version(), readable_info(&docker)),
         );
-        let (version, info) = match asked.await {
+        let (version, info) = match answers.await {
             Ok(Ok(answers)) => answers,
             Ok(Err(error)) => return Err(self.diagnose(&error)),
-            Err(_) => return Err(format!("no answer within {LIMIT:?}")),
+            Err(_) => return Err(format!("no answer within {CONNECT_TIMEOUT:?}")),
         };
         let docker = self.client(&common_version(version.api_version.as_deref()))?;
         Ok(Engine {
             endpoint: self.endpoint.clone(),
-            make: Make::of(&version),
+            kind: EngineKind::of(&version),
             version: version.version.unwrap_or_default(),
             memory: info
                 .mem_total
@@ -173,17 +233,20 @@ impl Candidate {
     fn client(&self, api: &ClientVersion) -> Result<Docker, String> {
         let made = match (&self.address, &self.certificates) {
             (Address::Socket(path), _) => {
-                // The client takes what it may not look at for missing.
+                // The client reports a socket without permission as a missing one.
                 std::fs::metadata(path)
-                    .map_err(|error| self.explain_io(error.kind(), &error.to_string()))?;
-                Docker::connect_with_unix(&path.to_string_lossy(), REQUEST_LIMIT, api)
+                    .map_err(|error| self.io_reason(error.kind(), &error.to_string()))?;
+                Docker::connect_with_unix(&path.to_string_lossy(), REQUEST_TIMEOUT_SECONDS, api)
             }
             (Address::Tcp(host), Some(certificates)) => return encrypted(host, certificates, api),
             (Address::Tcp(_), None) if self.endpoint.url.starts_with("https://") => {
-                return Err("there are no certificates for it".to_owned());
+                let reason = "an https address needs certificates, and none are configured";
+                return Err(reason.to_owned());
             }
-            (Address::Tcp(host), None) => Docker::connect_with_http(host, REQUEST_LIMIT, api),
-            (Address::Closed(instead), _) => return Err(instead.clone()),
+            (Address::Tcp(host), None) => {
+                Docker::connect_with_http(host, REQUEST_TIMEOUT_SECONDS, api)
+            }
+            (Address::Unsupported(remedy), _) => return Err(remedy.clone()),
         };
         made.map_err(|error| reason(&error))
     }
@@ -194,61 +257,79 @@ impl Candidate {
             .last();
         io.map_or_else(
             || reason(error),
-            |io| self.explain_io(io.kind(), &io.to_string()),
+            |io| self.io_reason(io.kind(), &io.to_string()),
         )
     }
 
-    fn explain_io(&self, kind: io::ErrorKind, text: &str) -> String {
+    /// A reason with a remedy, or `text` if the kind of error has no known remedy.
+    fn io_reason(&self, kind: io::ErrorKind, text: &str) -> String {
         let local = matches!(self.address, Address::Socket(_));
         let podman = self.endpoint.url.contains("podman");
-        let told = match kind {
+        let reason = match kind {
             io::ErrorKind::PermissionDenied if local && podman => {
-                "permission denied: use an engine of your own, `systemctl --user start podman.socket`"
+                "permission denied: use an engine of your own, `systemctl --user start \
+                 podman.socket`"
             }
             io::ErrorKind::PermissionDenied if local => {
-                "permission denied: add yourself to the engine's group, `sudo usermod -aG docker $USER`, and log in again; or \
-                 use a rootless engine"
+                "permission denied: add yourself to the engine's group, `sudo usermod -aG docker \
+                 $USER`, and log in again; or use a rootless engine"
             }
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused if podman => {
                 "nothing answers: start Podman's service, `systemctl --user start podman.socket`"
             }
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused if local => {
-                "nothing answers: start Docker, `sudo systemctl start docker` or its desktop application"
+                "nothing answers: start Docker, `sudo systemctl start docker` or its desktop \
+                 application"
             }
             io::ErrorKind::ConnectionRefused => {
                 "nothing answers: start the engine there, or correct the port"
             }
             _ => text,
         };
-        told.to_owned()
+        reason.to_owned()
     }
 }
 
 impl Address {
-    /// The error completes a sentence that begins with the URL.
+    /// `port` is used if the URL has none.
+    ///
+    /// # Errors
+    /// The end of a sentence that begins with the URL.
     fn parse(url: &str, port: u16) -> Result<Self, String> {
-        const LEGAL: &str = "is not of the form unix:///path, tcp://host:port, http://host:port or https://host:port";
-        let (scheme, rest) = url.split_once("://").ok_or(LEGAL)?;
+        const INVALID: &str = "is not of the form unix:///path, tcp://host:port, http://host:port \
+                               or https://host:port";
+        let (scheme, rest) = url.split_once("://").ok_or(INVALID)?;
         match scheme {
             "unix" if rest.starts_with('/') => Ok(Self::Socket(PathBuf::from(rest))),
             "tcp" | "http" | "https" if !authority(rest).is_empty() => {
                 let host = authority(rest);
-                // The schemes of the web have ports of their own.
-                let complete = scheme != "tcp" || host.rsplit(']').next().is_some_and(|end| end.contains(':'));
-                Ok(Self::Tcp(if complete { host.to_owned() } else { format!("{host}:{port}") }))
+                // The schemes of HTTP imply their own ports.
+                let complete =
+                    scheme != "tcp" || host.rsplit(']').next().is_some_and(|end| end.contains(':'));
+                Ok(Self::Tcp(if complete {
+                    host.to_owned()
+                } else {
+                    format!("{host}:{port}")
+                }))
             }
-            // A forwarded socket carries requests and not the servers' published ports.
-            "ssh" => Ok(Self::Closed(
-                "ssh is not supported: let the engine listen on tcp:// with certificates, or run the tests over there"
+            // ssh would forward the requests, but not the published ports of the servers.
+            "ssh" => Ok(Self::Unsupported(
+                "ssh is not supported: let the engine listen on tcp:// with certificates, or run \
+                 the tests on that machine"
                     .to_owned(),
             )),
-            "npipe" => Ok(Self::Closed("named pipes are not supported: set DOCKER_HOST to a socket".to_owned())),
-            _ => Err(LEGAL.to_owned()),
+            "npipe" => Ok(Self::Unsupported(
+                "named pipes are not supported: set DOCKER_HOST to a socket".to_owned(),
+            )),
+            _ => Err(INVALID.to_owned()),
         }
     }
 }
 
-/// Podman and later versions of Docker may tell things that our client cannot read, and we can do without.
+/// Reads the engine's description.
+///
+/// Podman and later versions of Docker may send values that our client cannot parse. The
+/// description is then empty, because ebbtide can do without it.
 async fn readable_info(docker: &Docker) -> Result<SystemInfo, EngineError> {
     match docker.info().await {
         Err(EngineError::JsonDataError { .. }) => Ok(SystemInfo::default()),
@@ -256,17 +337,17 @@ async fn readable_info(docker: &Docker) -> Result<SystemInfo, EngineError> {
     }
 }
 
-/// The latest version of the protocol that both sides speak.
-fn common_version(theirs: Option<&str>) -> ClientVersion {
-    let ours = *API_DEFAULT_VERSION;
-    let numbers = theirs.and_then(|version| version.split_once('.'));
+/// The latest version of the API that both the engine and our client support.
+fn common_version(engine: Option<&str>) -> ClientVersion {
+    let client = *API_DEFAULT_VERSION;
+    let numbers = engine.and_then(|version| version.split_once('.'));
     let numbers =
         numbers.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
-    let theirs = numbers.map(|(major_version, minor_version)| ClientVersion {
+    let engine = numbers.map(|(major_version, minor_version)| ClientVersion {
         major_version,
         minor_version,
     });
-    theirs.filter(|theirs| *theirs < ours).unwrap_or(ours)
+    engine.filter(|engine| *engine < client).unwrap_or(client)
 }
 
 fn encrypted(host: &str, certificates: &Path, api: &ClientVersion) -> Result<Docker, String> {
@@ -281,11 +362,18 @@ fn encrypted(host: &str, certificates: &Path, api: &ClientVersion) -> Result<Doc
     for file in [&authority, &certificate, &key] {
         std::fs::metadata(file).map_err(|error| format!("{}: {error}", file.display()))?;
     }
-    Docker::connect_with_ssl(host, &key, &certificate, &authority, REQUEST_LIMIT, api)
-        .map_err(|error| reason(&error))
+    Docker::connect_with_ssl(
+        host,
+        &key,
+        &certificate,
+        &authority,
+        REQUEST_TIMEOUT_SECONDS,
+        api,
+    )
+    .map_err(|error| reason(&error))
 }
 
-/// The context that Docker's own tools use when nothing else is said.
+/// The context that Docker's own tools use by default, unless it is `default`.
 fn current_context(hints: &EngineHints) -> Result<Option<String>, String> {
     let Some(dir) = &hints.config_dir else {
         return Ok(None);
@@ -300,7 +388,7 @@ fn current_context(hints: &EngineHints) -> Result<Option<String>, String> {
         .map(str::to_owned))
 }
 
-/// `None` when there is no such file.
+/// Parses a JSON file. Returns `None` if the file does not exist.
 fn read_json(path: &Path) -> Result<Option<Value>, String> {
     let text = match std::fs::read(path) {
         Ok(text) => text,
@@ -342,7 +430,7 @@ fn add_usual_sockets(hints: &EngineHints, places: &mut Vec<Result<Candidate, Str
         {
             continue;
         }
-        // One that may not be looked at is there, for all we know.
+        // If the check itself fails, the socket may exist: connecting gives the reason.
         if path.try_exists().unwrap_or(true) {
             places.push(Candidate::new(
                 &format!("unix://{}", path.display()),
@@ -364,7 +452,7 @@ mod tests {
 
     use super::*;
 
-    /// A directory that goes with the test.
+    /// A directory that is deleted at the end of the test.
     struct Dir(PathBuf);
 
     impl Dir {
@@ -392,7 +480,7 @@ mod tests {
 
     impl Drop for Dir {
         fn drop(&mut self) {
-            // A directory that stays is in the temporary directory.
+            // After a failure, the directory stays in the system's temporary directory.
             let _ = std::fs::remove_dir_all(&self.0);
         }
     }
@@ -404,8 +492,8 @@ mod tests {
         }
     }
 
-    /// What is asked, and what is told of places that have nothing.
-    fn told(search: &Search) -> Vec<String> {
+    /// The candidates, and the reasons of the places without one.
+    fn lines_of(search: &Search) -> Vec<String> {
         let line = |place: &Result<Candidate, String>| match place {
             Ok(candidate) => candidate.endpoint.to_string(),
             Err(reason) => reason.clone(),
@@ -417,7 +505,7 @@ mod tests {
     const COLIMA: &str = "f24fd3749c1368328e2b149bec149cb6795619f244c5b584e844961215dadd16";
 
     #[test]
-    fn addresses_are_completed_and_nonsense_is_told() {
+    fn an_address_gets_a_default_port_and_nonsense_is_refused() {
         let parse = |url| Address::parse(url, 2375);
         assert_eq!(
             parse("unix:///a b.sock"),
@@ -434,7 +522,7 @@ mod tests {
             Ok(Address::Tcp("docker:1".into()))
         );
         assert!(
-            matches!(parse("ssh://me@far:22"), Ok(Address::Closed(_))),
+            matches!(parse("ssh://me@far:22"), Ok(Address::Unsupported(_))),
             "ssh is a URL"
         );
         for nonsense in [
@@ -450,7 +538,7 @@ mod tests {
     }
 
     #[test]
-    fn a_docker_host_that_is_no_url_is_a_fault_of_the_configuration() {
+    fn a_docker_host_that_is_not_a_url_is_a_configuration_error() {
         let error = Search::new(&host("localhost:2375")).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(
@@ -478,7 +566,7 @@ mod tests {
             container_host: Some("tcp://pod:1".into()),
             ..dir.hints()
         };
-        let seen = told(&Search::new(&hints).unwrap());
+        let seen = lines_of(&Search::new(&hints).unwrap());
         assert_eq!(
             seen[0],
             format!("unix://{socket} (Docker's context colima)")
@@ -500,8 +588,8 @@ mod tests {
             seen.last().unwrap().starts_with("no socket at "),
             "{seen:?}"
         );
-        // Docker's own tools take this for no context at all.
-        let seen = told(
+        // Docker's own tools treat the name `default` as no context.
+        let seen = lines_of(
             &Search::new(&EngineHints {
                 context: Some("default".into()),
                 ..hints
@@ -512,16 +600,16 @@ mod tests {
     }
 
     #[test]
-    fn a_context_of_the_environment_has_to_exist_and_the_current_one_does_not() {
+    fn a_missing_context_is_an_error_only_if_docker_context_names_it() {
         let dir = Dir::new();
         dir.write("config.json", r#"{"currentContext":"gone"}"#);
-        let seen = told(&Search::new(&dir.hints()).unwrap());
+        let seen = lines_of(&Search::new(&dir.hints()).unwrap());
         assert!(
             seen[0].starts_with("Docker's current context gone: there is no such context below "),
             "{seen:?}"
         );
         dir.write("config.json", "{");
-        let seen = told(&Search::new(&dir.hints()).unwrap());
+        let seen = lines_of(&Search::new(&dir.hints()).unwrap());
         assert!(
             seen[0].contains("config.json: EOF while parsing"),
             "{seen:?}"
@@ -540,8 +628,8 @@ mod tests {
     }
 
     #[test]
-    fn the_older_side_decides_the_version_of_the_protocol() {
-        let common = |theirs| common_version(theirs).to_string();
+    fn the_older_side_determines_the_version_of_the_api() {
+        let common = |engine| common_version(engine).to_string();
         assert_eq!(common(Some("1.41")), "1.41");
         assert_eq!(common(Some("1.9")), "1.9");
         for later in [Some("1.999"), Some("new"), None] {
@@ -583,7 +671,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_without_a_listener_and_one_without_an_answer_are_told_apart() {
+    async fn a_socket_without_a_listener_and_one_without_an_answer_have_different_reasons() {
         let dir = Dir::new();
         let path = dir.0.join("docker.sock");
         let url = format!("unix://{}", path.display());
@@ -613,11 +701,11 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_of_somebody_else_is_told_from_a_dead_one() {
+    fn a_socket_without_permission_has_its_own_remedy() {
         let diagnose = |url: &str, kind| {
             Candidate::new(url, String::new(), None)
                 .unwrap()
-                .explain_io(kind, "text")
+                .io_reason(kind, "text")
         };
         let denied = diagnose("unix:///run/docker.sock", io::ErrorKind::PermissionDenied);
         assert!(
@@ -635,5 +723,24 @@ mod tests {
             diagnose("tcp://docker:1", io::ErrorKind::PermissionDenied),
             "text"
         );
+    }
+
+    #[tokio::test]
+    async fn the_engine_of_this_machine_is_found() {
+        match Engine::find(&EngineHints::default()).await {
+            Ok(engine) => {
+                assert!(
+                    engine.docker.client_version().to_string().starts_with("1."),
+                    "{engine:?}"
+                );
+                assert!(
+                    engine.memory.is_some_and(|bytes| bytes > 1 << 20),
+                    "{engine:?}"
+                );
+                assert_eq!(engine.endpoint.remote_host(), None);
+                println!("{} {} at {}", engine.kind, engine.version, engine.endpoint);
+            }
+            Err(error) => println!("SKIPPED: no container engine: {error:?}"),
+        }
     }
 }

@@ -1,4 +1,7 @@
-//! Removes containers that never ran or did not go when they ended, and volumes beyond their number.
+//! Removes abandoned containers, and cache volumes beyond a user's limit.
+//!
+//! An abandoned container was created but never started, or was not removed when it ended. A
+//! running container is never swept, because its entrypoint ends it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,23 +17,26 @@ use super::engine::Engine;
 use super::labels;
 use crate::process::ProcessMark;
 
-/// Volumes with prepared data that a user may have: one for each image.
-const VOLUMES_KEPT: usize = 4;
-/// A container that was created so long ago and never ran is nobody's, whichever machine made it: starting follows
-/// creating within seconds.
+/// How many cache volumes a user may have. There is one for each image.
+const MAX_CACHE_VOLUMES: usize = 4;
+/// The age from which a container that does not run counts as abandoned, even if another machine
+/// created it. A client starts a container within seconds after creating it.
 const UNSTARTED_CONTAINER_AGE: Duration = Duration::from_hours(1);
 
-/// Removes what nobody owns any more. What the engine refuses stays for the next time.
+/// Removes abandoned containers and surplus volumes.
+///
+/// Errors are only logged: the sweep must not keep a server from starting, and the next start
+/// sweeps again.
 pub(super) async fn sweep(engine: &Engine, registry: &Registry) {
-    if let Err(error) = containers(engine, registry).await {
-        tracing::warn!(%error, "containers that nobody uses could not be swept");
+    if let Err(error) = sweep_containers(engine, registry).await {
+        tracing::warn!(%error, "could not remove abandoned containers");
     }
-    if let Err(error) = volumes(engine).await {
-        tracing::warn!(%error, "volumes that nobody uses could not be swept");
+    if let Err(error) = sweep_volumes(engine).await {
+        tracing::warn!(%error, "could not remove surplus cache volumes");
     }
 }
 
-async fn containers(engine: &Engine, registry: &Registry) -> Result<(), EngineError> {
+async fn sweep_containers(engine: &Engine, registry: &Registry) -> Result<(), EngineError> {
     let mut filter = labels::filter(labels::SERVER);
     filter.insert(
         "status".to_owned(),
@@ -44,17 +50,17 @@ async fn containers(engine: &Engine, registry: &Registry) -> Result<(), EngineEr
         let Some(id) = container
             .id
             .as_deref()
-            .filter(|_| is_forgotten(&container, registry))
+            .filter(|_| is_abandoned(&container, registry))
         else {
             continue;
         };
-        tracing::info!(container = id, "removing a container that nobody owns");
+        tracing::info!(container = id, "removing an abandoned container");
         remove(engine, id).await?;
     }
     Ok(())
 }
 
-/// Removes a container with its anonymous volumes, if it is there.
+/// Removes a container with its anonymous volumes, running or not. A missing one is no error.
 pub(super) async fn remove(engine: &Engine, container: &str) -> Result<(), EngineError> {
     let options = RemoveContainerOptionsBuilder::new()
         .force(true)
@@ -65,7 +71,7 @@ pub(super) async fn remove(engine: &Engine, container: &str) -> Result<(), Engin
         .remove_container(container, Some(options))
         .await
     {
-        // Gone, or about to go.
+        // 404: it is gone. 409: its removal is already in progress.
         Err(EngineError::DockerResponseServerError {
             status_code: 404 | 409,
             ..
@@ -74,7 +80,12 @@ pub(super) async fn remove(engine: &Engine, container: &str) -> Result<(), Engin
     }
 }
 
-fn is_forgotten(container: &ContainerSummary, registry: &Registry) -> bool {
+/// Whether a container that does not run has lost its client.
+///
+/// For a container of our own state directory, the client's mark decides. Its process is on this
+/// machine and in this boot, because the owner label contains the boot identifier. For the
+/// container of another machine, the mark proves nothing, so only its age counts.
+fn is_abandoned(container: &ContainerSummary, registry: &Registry) -> bool {
     let label = |name: &str| {
         container
             .labels
@@ -95,26 +106,27 @@ fn is_forgotten(container: &ContainerSummary, registry: &Registry) -> bool {
     created.is_some_and(|created| now.saturating_sub(created) > UNSTARTED_CONTAINER_AGE)
 }
 
-async fn volumes(engine: &Engine) -> Result<(), EngineError> {
+/// Removes this user's oldest cache volumes beyond the limit.
+async fn sweep_volumes(engine: &Engine) -> Result<(), EngineError> {
     let options = ListVolumesOptionsBuilder::new()
         .filters(&labels::filter(labels::CACHE))
         .build();
-    let mut ours = engine
+    let mut volumes = engine
         .docker
         .list_volumes(Some(options))
         .await?
         .volumes
         .unwrap_or_default();
     let owner = labels::user();
-    ours.retain(|volume| volume.labels.get(labels::OWNER) == Some(&owner));
-    ours.sort_by_key(|volume| std::cmp::Reverse(volume.created_at));
-    for volume in ours.iter().skip(VOLUMES_KEPT) {
+    volumes.retain(|volume| volume.labels.get(labels::OWNER) == Some(&owner));
+    volumes.sort_by_key(|volume| std::cmp::Reverse(volume.created_at));
+    for volume in volumes.iter().skip(MAX_CACHE_VOLUMES) {
         match engine
             .docker
             .remove_volume(&volume.name, None::<RemoveVolumeOptions>)
             .await
         {
-            // In use, or gone.
+            // 404: it is gone. 409: a container uses it.
             Ok(())
             | Err(EngineError::DockerResponseServerError {
                 status_code: 404 | 409,

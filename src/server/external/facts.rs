@@ -1,4 +1,4 @@
-//! What the server says of itself and of our role there, and whether that will do.
+//! The properties of the server and of the role, and the check whether ebbtide can use them.
 
 use std::fmt;
 
@@ -6,13 +6,13 @@ use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 
 use crate::config::Plan;
-use crate::conn::{ConnParams, Known, RoleKind};
+use crate::conn::{ConnParams, RoleKind, VersionAndRole};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::Ident;
 use crate::sql_error;
 
 /// The first version with `DROP DATABASE ... WITH (FORCE)` and with trusted extensions.
-const OLDEST: u32 = 13;
+const MIN_MAJOR: u32 = 13;
 
 #[derive(Debug)]
 pub(super) struct Facts {
@@ -21,43 +21,44 @@ pub(super) struct Facts {
     pub(super) role: String,
     pub(super) limits: Limits,
     pub(super) is_durable: bool,
-    rights: Rights,
+    privileges: Privileges,
     is_standby: bool,
-    /// Whether a backend of ours has started it.
-    is_ours: bool,
+    /// Whether another backend of ebbtide has started it.
+    is_started_by_ebbtide: bool,
 }
 
 /// What the role may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rights {
-    Everything,
-    Databases,
+enum Privileges {
+    Superuser,
+    CreateDatabases,
     Nothing,
 }
 
-impl Rights {
+impl Privileges {
     fn of(is_superuser: bool, may_create: bool) -> Self {
         match (is_superuser, may_create) {
-            (true, _) => Self::Everything,
-            (false, true) => Self::Databases,
+            (true, _) => Self::Superuser,
+            (false, true) => Self::CreateDatabases,
             (false, false) => Self::Nothing,
         }
     }
 }
 
-/// How many connections the server has, for errors that say that they are too few.
+/// How many connections the server has. Errors about too few connections print it.
 #[derive(Debug, Clone)]
 pub(in crate::server) struct Limits {
     role: String,
     all: i32,
     reserved: i32,
-    /// None for as many as there are.
+    /// The role's CONNECTION LIMIT; `None` if it has no limit.
     of_role: Option<i32>,
 }
 
-/// Connections for copies and for looking at waits, as a part of all. Few are needed at a time, and for a moment.
-const OVERHEAD_SHARE: i32 = 4;
-const OVERHEAD_LIMIT: i32 = 2;
+/// One in so many connections is reserved for ebbtide itself: it copies databases and reads waits.
+/// It needs few connections at a time, each for a moment.
+const OVERHEAD_DIVISOR: i32 = 4;
+const MAX_OVERHEAD_CONNECTIONS: i32 = 2;
 
 impl Limits {
     /// How many connections tests may have.
@@ -66,7 +67,7 @@ impl Limits {
         let all = self
             .of_role
             .map_or(of_server, |of_role| of_role.min(of_server));
-        (all - (all / OVERHEAD_SHARE).min(OVERHEAD_LIMIT))
+        (all - (all / OVERHEAD_DIVISOR).min(MAX_OVERHEAD_CONNECTIONS))
             .try_into()
             .unwrap_or_default()
     }
@@ -91,13 +92,17 @@ impl fmt::Display for Limits {
 }
 
 impl Facts {
+    /// Reads all properties with one query.
     pub(super) async fn read(connection: &mut PgConnection) -> Result<Self> {
-        let failed = |error| sql_error::failed("asking the server about itself", error);
+        let failed = |error| sql_error::failed("reading the server's properties", error);
         let row = sqlx::query(
-            "select current_setting('server_version'), current_setting('server_version_num')::int4, rolname::text, \
-             current_setting('max_connections')::int4, current_setting('superuser_reserved_connections')::int4 \
+            "select current_setting('server_version'), \
+             current_setting('server_version_num')::int4, rolname::text, \
+             current_setting('max_connections')::int4, \
+             current_setting('superuser_reserved_connections')::int4 \
              + coalesce(current_setting('reserved_connections', true), '0')::int4, \
-             nullif(rolconnlimit, -1), current_setting('fsync')::bool, rolsuper, rolcreatedb, pg_is_in_recovery(), \
+             nullif(rolconnlimit, -1), current_setting('fsync')::bool, rolsuper, rolcreatedb, \
+             pg_is_in_recovery(), \
              coalesce(current_setting('ebbtide.identity', true), '') <> '' \
              from pg_roles where rolname = current_user",
         )
@@ -119,63 +124,72 @@ impl Facts {
                 role,
                 limits,
                 is_durable: row.try_get(6)?,
-                rights: Rights::of(row.try_get(7)?, row.try_get(8)?),
+                privileges: Privileges::of(row.try_get(7)?, row.try_get(8)?),
                 is_standby: row.try_get(9)?,
-                is_ours: row.try_get(10)?,
+                is_started_by_ebbtide: row.try_get(10)?,
             })
         };
         read().map_err(failed)
     }
 
-    pub(super) fn known(&self) -> Known {
-        let role = if self.rights == Rights::Everything {
+    pub(super) fn version_and_role(&self) -> VersionAndRole {
+        let role = if self.privileges == Privileges::Superuser {
             RoleKind::Superuser
         } else {
             RoleKind::Ordinary
         };
-        Known {
+        VersionAndRole {
             version_num: self.version_num,
             role,
         }
     }
 
+    /// Checks that ebbtide can use this server with this role.
+    ///
     /// # Errors
-    /// The server is not the wanted one, or does not let us create databases.
+    /// The server was started by ebbtide, is a standby, or has another version than the plan
+    /// requires; or the role may not create databases, or not log plans although the plan asks for
+    /// it.
     pub(super) fn check(&self, plan: &Plan, conn: &ConnParams) -> Result<()> {
         let (place, version, major) = (conn.place(), &self.version, self.version_num / 10_000);
-        // Whoever shares it leases lanes by files, which nobody sees from here: all of its databases would look forsaken.
-        if self.is_ours {
+        // The processes that share such a server lock lanes by files. An external handle does not
+        // see those files, so it would take all of their databases for abandoned and drop them.
+        if self.is_started_by_ebbtide {
             let message = format!(
-                "the server at {place} is one that ebbtide has started, and its tests may be running"
+                "an external server must not be one that ebbtide has started: \
+                 {place} may be in use by other tests"
             );
             return Err(Error::new(ErrorKind::BackendUnavailable, message).with_help(
-                "leave the URL away: whoever wants the same settings finds that server and shares it; or name one of your own",
+                "remove the URL, because tests with the same settings find that server and share \
+                 it; or name a server of your own",
             ));
         }
-        if major < OLDEST {
+        if major < MIN_MAJOR {
             let message = format!(
-                "the server at {place} is PostgreSQL {version}, and ebbtide needs {OLDEST} or later"
+                "ebbtide requires PostgreSQL {MIN_MAJOR} or later, and the server at {place} is \
+                 PostgreSQL {version}"
             );
             return Err(Error::new(ErrorKind::BackendUnavailable, message)
-                .with_help("use a newer server, or let ebbtide start one of its own"));
+                .with_help("use a newer server, or remove the URL: ebbtide then starts its own"));
         }
         if let Some(wanted) = *plan.postgres.get()
             && wanted != major
         {
             let message = format!(
-                "the server at {place} is PostgreSQL {version}, and {wanted} is wanted ({})",
+                "the server at {place} must be PostgreSQL {wanted} ({}), \
+                 and is PostgreSQL {version}",
                 plan.postgres.source
             );
             return Err(Error::new(ErrorKind::Config, message)
-                .with_help("name a server of that version in the URL, or ask for this one's"));
+                .with_help("name a server of that version in the URL, or require this one's"));
         }
         if self.is_standby {
             let message =
-                format!("the server at {place} is a standby, where nothing can be written");
+                format!("the server at {place} is a standby, and a standby accepts no writes");
             return Err(Error::new(ErrorKind::BackendUnavailable, message)
                 .with_help("name the primary server in the URL"));
         }
-        if self.rights == Rights::Nothing {
+        if self.privileges == Privileges::Nothing {
             let message = format!(
                 "the role {} may not create databases on the server at {place}",
                 self.role
@@ -187,13 +201,15 @@ impl Facts {
                 )),
             );
         }
-        if plan.log_plans_slower_than.is_some() && self.rights != Rights::Everything {
+        if plan.log_plans_slower_than.is_some() && self.privileges != Privileges::Superuser {
             let message = format!(
-                "the role {} may not ask the server at {place} for plans of slow statements ({})",
+                "the role {} may not log plans of slow statements on the server at {place} ({})",
                 self.role, plan.log_plans_slower_than.source
             );
-            return Err(Error::new(ErrorKind::AccessDenied, message)
-                .with_help("unset EBBTIDE_LOG_PLANS_SLOWER_THAN, or name a superuser in the URL: auto_explain is for them alone"));
+            return Err(Error::new(ErrorKind::AccessDenied, message).with_help(
+                "unset EBBTIDE_LOG_PLANS_SLOWER_THAN, or name a superuser in the URL: \
+                     only superusers may use auto_explain",
+            ));
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! Whether a server is on this machine: on another one, databases come and go only when that was allowed.
+//! Whether a server is on this machine. On another machine, ebbtide creates and drops databases
+//! only if the plan allows it.
 
 use std::net::{IpAddr, ToSocketAddrs as _};
 
@@ -6,8 +7,10 @@ use crate::config::{Plan, ServerUrl};
 use crate::conn::{ConnParams, PORT};
 use crate::error::{Error, ErrorKind, Result};
 
+/// Refuses a server on another machine, unless the plan has `allow_remote = true`.
+///
 /// # Errors
-/// The server is on another machine, and the plan does not allow that; or its machine's name means nothing.
+/// The server is on another machine, or its host name has no address.
 pub(super) async fn check(plan: &Plan, url: &ServerUrl, conn: &ConnParams) -> Result<()> {
     let Some(host) = conn.host() else {
         return Ok(());
@@ -24,7 +27,7 @@ pub(super) async fn check(plan: &Plan, url: &ServerUrl, conn: &ConnParams) -> Re
             ),
         )
         .with_source(error)
-        .with_help("correct the URL, or start what gives the host its name")
+        .with_help("correct the URL, or start the service that resolves the host name")
     })?;
     if addresses
         .iter()
@@ -34,16 +37,19 @@ pub(super) async fn check(plan: &Plan, url: &ServerUrl, conn: &ConnParams) -> Re
     }
     Err(Error::new(
         ErrorKind::Config,
-        format!("the server at {host} is not on this machine, and ebbtide creates and drops databases there"),
+        format!(
+            "the server at {host} is not on this machine, and ebbtide creates and drops databases \
+             there"
+        ),
     )
     .with_source(format!("the URL is {url} ({})", plan.url.source))
     .with_help(
-        "if it is a server for tests, write allow_remote = true below [server] in ebbtide.toml, or set \
-         EBBTIDE_ALLOW_REMOTE=true",
+        "if it is a server for tests, write allow_remote = true below [server] in ebbtide.toml, \
+         or set EBBTIDE_ALLOW_REMOTE=true",
     ))
 }
 
-/// The addresses that the host's name stands for. Asking for them waits, so it does so elsewhere.
+/// The addresses of a host. The lookup of a name blocks, so it runs on a thread for blocking calls.
 async fn addresses(host: &str) -> std::io::Result<Vec<IpAddr>> {
     let host = host
         .trim_start_matches('[')
@@ -65,7 +71,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_address_is_itself_and_a_name_is_looked_up() {
+    async fn an_address_needs_no_lookup_and_an_unknown_name_is_an_error() {
         for (host, is_loopback) in [
             ("127.8.9.1", true),
             ("[::1]", true),

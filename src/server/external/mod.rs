@@ -1,39 +1,42 @@
-//! A server that somebody else runs, on this machine or another.
+//! A server that the user runs, on this machine or another.
 //!
-//! Nothing of it lies on disk here. Several machines may share it: what they must agree on, who builds a template and who
-//! has which lane, are advisory locks in one of its databases. It is `postgres`, or the URL's own where the role may not
-//! connect to that; advisory locks belong to a database, so every machine must come to the same one. A pooler between us
-//! and the server must not give one session's server connection to another: sessions hold locks and settings.
+//! Ebbtide keeps no files about it, because several machines may share it. Advisory locks in one of
+//! its databases decide which process builds a template, and which process holds a lane. An
+//! advisory lock belongs to a database, so all machines must use the same one: `postgres`, or the
+//! URL's own database if the role cannot connect to `postgres`.
+//!
+//! ```text
+//!   URL  ->  locality   is the server on this machine, or is a remote one allowed?
+//!        ->  connect    the first session, in `postgres` or in the URL's own database
+//!        ->  facts      version, role, limits: can ebbtide create databases there?
+//!        ->  Locks      the session stays open and holds this process's advisory locks
+//! ```
+//!
+//! A pooler between this process and the server must run in session mode: a session holds locks and
+//! settings, so it must keep its server connection.
 
-mod entrance;
+mod connect;
 mod facts;
+mod handle;
 mod locality;
 
 use std::time::Instant;
 
-use super::{Origin, Server};
+use super::running::{Origin, Server, ServerHandle};
 use crate::config::{Backend, Plan};
-use crate::conn::{ConnParams, WRITE_URL};
+use crate::conn::{ConnParams, URL_HELP};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lane_lock::{Locks, Permits};
 use crate::sql_error;
 use facts::Facts;
 
-pub(super) use facts::Limits;
+pub(super) use handle::ExternalHandle;
 
-/// What this process has on the server: the locks of its lanes.
-#[derive(Debug)]
-pub(super) struct ExternalHandle {
-    pub(super) locks: Locks,
-    /// The role that owns what we make.
-    pub(super) role: String,
-    pub(super) limits: Limits,
-    /// Whether the server makes its data safe, as one for real data does.
-    pub(super) is_durable: bool,
-    place: String,
-}
-
-/// Connects to the server that the plan names, and sees whether it will do.
+/// Connects to the server of the plan's URL, and checks that ebbtide can use it.
+///
+/// # Errors
+/// The URL cannot be read, the server cannot be reached or rejects the role, or lacks what ebbtide
+/// needs.
 pub(super) async fn start(plan: &Plan, reason: &str) -> Result<Server> {
     let began = Instant::now();
     let url = plan
@@ -47,18 +50,19 @@ pub(super) async fn start(plan: &Plan, reason: &str) -> Result<Server> {
             format!("the URL {url} ({}) cannot be read", plan.url.source),
         )
         .with_source(error)
-        .with_help(WRITE_URL)
+        .with_help(URL_HELP)
     })?;
     locality::check(plan, url, &conn).await?;
-    let (conn, mut connection) = entrance::enter(plan, url, conn).await?;
+    let (conn, mut connection) = connect::admin_connection(plan, url, conn).await?;
     let facts = Facts::read(&mut connection).await?;
     facts.check(plan, &conn)?;
-    let conn = conn.knowing(facts.known());
-    // This session holds the locks, and is idle for as long as a test takes.
-    conn.catch_up(&mut connection)
+    let conn = conn.with_version_and_role(facts.version_and_role());
+    // This session holds the locks, and is idle while a test runs: the settings that this call
+    // sends keep the server from ending it.
+    conn.set_remaining_parameters(&mut connection)
         .await
-        .map_err(|error| sql_error::failed("preparing our session", error))?;
-    let locks = Locks::keep(connection);
+        .map_err(|error| sql_error::failed("preparing the session", error))?;
+    let locks = Locks::spawn(connection);
     let permits = Permits::by_locks(&locks, facts.limits.for_tests());
     Ok(Server {
         backend: Backend::External,
@@ -68,7 +72,7 @@ pub(super) async fn start(plan: &Plan, reason: &str) -> Result<Server> {
         origin: Origin::Reused,
         took: began.elapsed(),
         is_dedicated: false,
-        handle: super::ServerHandle::External(ExternalHandle {
+        handle: ServerHandle::External(ExternalHandle {
             locks,
             role: facts.role,
             limits: facts.limits,
@@ -78,18 +82,4 @@ pub(super) async fn start(plan: &Plan, reason: &str) -> Result<Server> {
         conn,
         permits,
     })
-}
-
-impl ExternalHandle {
-    /// The error for a server that went away, or that ended a session of ours.
-    pub(super) fn lost(&self) -> Error {
-        Error::new(
-            ErrorKind::ServerLost,
-            format!(
-                "the PostgreSQL server at {} ended a connection of ours",
-                self.place
-            ),
-        )
-        .with_help("its log says why; run the tests again when it answers")
-    }
 }

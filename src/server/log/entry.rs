@@ -1,12 +1,13 @@
-//! The lines of a server's log, put together again to what the server said.
+//! Parses a server's log into messages, each with its detail, hint, context and statement.
 
 use std::time::{Duration, SystemTime};
 
-/// What every line of a session begins with: when, as a person reads it and as a number of milliseconds, and who.
+/// The value of `log_line_prefix`. Each line of a session begins with the time, the pid, the time
+/// as seconds since the epoch, the SQLSTATE, the database and the application name.
 /// <https://www.postgresql.org/docs/current/runtime-config-logging.html#GUC-LOG-LINE-PREFIX>
-pub(in crate::server) const PREFIX: &str = "%m [%p] %q%n %e %d %a ";
+pub(in crate::server) const LOG_LINE_PREFIX: &str = "%m [%p] %q%n %e %d %a ";
 
-/// One message of a session, with what belongs to it.
+/// One message of a session, with its additional fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LogEntry {
     pub(crate) at: SystemTime,
@@ -24,43 +25,48 @@ pub(crate) struct LogEntry {
     pub(crate) statement: String,
 }
 
+/// Labels of lines that begin a message.
 const SEVERITIES: [&str; 5] = ["ERROR", "LOG", "FATAL", "PANIC", "WARNING"];
-const BELONGINGS: [&str; 5] = ["DETAIL", "HINT", "CONTEXT", "STATEMENT", "QUERY"];
+/// Labels of lines that add to the message before them.
+const FIELD_LABELS: [&str; 5] = ["DETAIL", "HINT", "CONTEXT", "STATEMENT", "QUERY"];
 
-/// The messages of all sessions, in the order in which they began.
+/// The messages of all sessions, in the order of their first lines.
+///
+/// The lines of concurrent sessions are interleaved. The pid in the prefix shows which message a
+/// `DETAIL` or `STATEMENT` line belongs to.
 pub(super) fn parse(text: &str) -> Vec<LogEntry> {
     let mut entries: Vec<LogEntry> = Vec::new();
-    // Where a line goes that continues the one before it.
+    // The entry and the field to which a continuation line, which begins with a tab, is added.
     let mut open: Option<(usize, &str)> = None;
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix('\t') {
             if let Some((entry, label)) = open
-                && let Some(part) = entries[entry].part(label)
+                && let Some(field) = entries[entry].field_mut(label)
             {
-                part.push('\n');
-                part.push_str(rest);
+                field.push('\n');
+                field.push_str(rest);
             }
             continue;
         }
         open = None;
-        let Some((head, label, text)) = Head::read(line) else {
+        let Some((prefix, label, text)) = LinePrefix::read(line) else {
             continue;
         };
         if SEVERITIES.contains(&label) {
-            entries.push(head.begin(label, text));
+            entries.push(prefix.new_entry(label, text));
             open = Some((entries.len() - 1, ""));
-        } else if let Some(entry) = entries.iter().rposition(|entry| entry.pid == head.pid)
-            && let Some(part) = entries[entry].part(label)
+        } else if let Some(entry) = entries.iter().rposition(|entry| entry.pid == prefix.pid)
+            && let Some(field) = entries[entry].field_mut(label)
         {
-            text.clone_into(part);
+            text.clone_into(field);
             open = Some((entry, label));
         }
     }
     entries
 }
 
-/// The prefix of a session's line.
-struct Head<'a> {
+/// The parsed prefix of one line of a session.
+struct LinePrefix<'a> {
     pid: u32,
     at: SystemTime,
     code: &'a str,
@@ -68,8 +74,8 @@ struct Head<'a> {
     session: &'a str,
 }
 
-impl<'a> Head<'a> {
-    /// The prefix, the label, and the text behind it.
+impl<'a> LinePrefix<'a> {
+    /// The prefix, the label, and the text after the label.
     fn read(line: &'a str) -> Option<(Self, &'a str, &'a str)> {
         let (before, after) = line.split_once("] ")?;
         let pid = before.rsplit_once('[')?.1.parse().ok()?;
@@ -77,8 +83,8 @@ impl<'a> Head<'a> {
         let (at, code, database, rest) =
             (words.next()?, words.next()?, words.next()?, words.next()?);
         let at = SystemTime::UNIX_EPOCH + Duration::try_from_secs_f64(at.parse().ok()?).ok()?;
-        let labels = SEVERITIES.iter().chain(&BELONGINGS);
-        // A session's name may hold anything that prints; the first label ends it.
+        let labels = SEVERITIES.iter().chain(&FIELD_LABELS);
+        // An application name may hold any printable characters, so the first label ends it.
         let (place, label) = labels
             .filter_map(|label| {
                 let place = rest
@@ -91,17 +97,17 @@ impl<'a> Head<'a> {
                 Some((place, *label))
             })
             .min()?;
-        let head = Self {
+        let prefix = Self {
             pid,
             at,
             code,
             database,
             session: rest[..place].trim_end(),
         };
-        Some((head, label, &rest[place + label.len() + 3..]))
+        Some((prefix, label, &rest[place + label.len() + 3..]))
     }
 
-    fn begin(&self, severity: &str, message: &str) -> LogEntry {
+    fn new_entry(&self, severity: &str, message: &str) -> LogEntry {
         LogEntry {
             at: self.at,
             pid: self.pid,
@@ -119,14 +125,15 @@ impl<'a> Head<'a> {
 }
 
 impl LogEntry {
-    fn part(&mut self, label: &str) -> Option<&mut String> {
+    /// The field that a label stands for; the empty label stands for the message.
+    fn field_mut(&mut self, label: &str) -> Option<&mut String> {
         Some(match label {
             "" => &mut self.message,
             "DETAIL" => &mut self.detail,
             "HINT" => &mut self.hint,
             "CONTEXT" => &mut self.context,
             "STATEMENT" => &mut self.statement,
-            // The part of a function that failed; its context says it too.
+            // `QUERY` is the statement of a function that failed; `CONTEXT` contains it too.
             _ => return None,
         })
     }
@@ -145,12 +152,12 @@ mod tests {
 \tvalues (1)
 \t-- ERROR:  of mine
 nonsense
-\tof somebody
+\tcontinued nonsense
 2026-01-02 10:00:01.502 UTC [32] 1767348001.502 42P01 ebbtide_l_2  STATEMENT:  select * from x
 ";
 
     #[test]
-    fn messages_of_interleaved_sessions_are_put_together() {
+    fn lines_of_interleaved_sessions_are_assigned_to_their_messages() {
         let entries = parse(LOG);
         assert_eq!(entries.len(), 2, "{entries:#?}");
         let first = &entries[0];

@@ -1,0 +1,58 @@
+//! The first query to a server: which server it is, and what its pointer records.
+
+use sqlx::Row as _;
+use sqlx::postgres::PgConnection;
+
+use super::registry::{Instance, Pointer, ServerBackend};
+
+/// The superuser of every server that ebbtide starts.
+pub(super) const SUPERUSER: &str = "postgres";
+
+/// The first query's result: which server this is, and what its pointer records.
+pub(super) struct Identification {
+    pub(super) identity: Option<String>,
+    pub(super) version_num: u32,
+    pub(super) version: String,
+    /// Connections that are not reserved for superusers or by `reserved_connections`.
+    pub(super) connections: usize,
+}
+
+impl Identification {
+    /// The pointer file's content, by which other processes use the server.
+    pub(super) fn pointer(
+        self,
+        instance: &Instance,
+        backend: ServerBackend,
+        reason: String,
+    ) -> Pointer {
+        Pointer {
+            instance: instance.name(),
+            version_num: self.version_num,
+            version: self.version,
+            connections: self.connections,
+            backend,
+            reason,
+        }
+    }
+}
+
+/// Sends the first query to a server.
+pub(super) async fn identify(connection: &mut PgConnection) -> Result<Identification, sqlx::Error> {
+    let row = sqlx::query(
+        "select current_setting('ebbtide.identity', true), \
+         current_setting('server_version_num')::int4, \
+         current_setting('server_version'), current_setting('max_connections')::int4 \
+         - current_setting('superuser_reserved_connections')::int4 \
+         - coalesce(current_setting('reserved_connections', true), '0')::int4",
+    )
+    .fetch_one(connection)
+    .await?;
+    let version_num: i32 = row.try_get(1)?;
+    let connections: i32 = row.try_get(3)?;
+    Ok(Identification {
+        identity: row.try_get(0)?,
+        version_num: version_num.unsigned_abs(),
+        version: row.try_get(2)?,
+        connections: connections.try_into().unwrap_or_default(),
+    })
+}

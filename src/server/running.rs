@@ -1,0 +1,313 @@
+//! A running server on which this process holds a lease.
+
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
+
+#[cfg(feature = "container")]
+use super::container::ContainerHandle;
+use super::external::ExternalHandle;
+use super::identification::{SUPERUSER, identify};
+use super::lost::lost_with_log;
+use super::registry::{Instance, Pointer, ServerBackend, ServerLease};
+use super::sharing::Sharing;
+use crate::config::{Backend, Plan};
+use crate::conn::{ADMIN_DATABASE, ConnParams, RoleKind, VersionAndRole};
+use crate::error::{Error, ErrorKind, Result, cause_message};
+use crate::lane_lock::{LaneLocks, Permits};
+use crate::names::Fingerprint;
+use crate::sql_error;
+
+/// Whether this process started the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Started,
+    Reused,
+}
+
+/// A running PostgreSQL server on which this process holds a lease.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// The backend that runs the server; never `Auto`.
+    pub(crate) backend: Backend,
+    /// Why this backend was chosen.
+    pub(crate) reason: String,
+    pub(crate) version: String,
+    pub(crate) version_num: u32,
+    pub(crate) conn: ConnParams,
+    pub(crate) origin: Origin,
+    /// Time until the server could be used: its start-up, or the search for it.
+    pub(crate) took: Duration,
+    /// Whether only tests with the same fingerprint use the server.
+    pub(super) is_dedicated: bool,
+    pub(super) handle: ServerHandle,
+    pub(super) permits: Permits,
+}
+
+/// What this process holds so that the server keeps running.
+#[derive(Debug)]
+pub(super) enum ServerHandle {
+    /// Binaries of this machine, in an instance directory.
+    Native {
+        instance: Instance,
+        _lease: ServerLease,
+    },
+    #[cfg(feature = "container")]
+    Container(ContainerHandle),
+    External(ExternalHandle),
+}
+
+impl Server {
+    /// Describes the server of an instance, with what its pointer records about it.
+    #[cfg_attr(
+        not(feature = "container"),
+        expect(unused_variables, reason = "only a container needs the plan")
+    )]
+    pub(super) fn with_instance(
+        plan: &Plan,
+        pointer: Pointer,
+        instance: Instance,
+        lease: ServerLease,
+        origin: Origin,
+        began: Instant,
+    ) -> Self {
+        let known = VersionAndRole {
+            version_num: pointer.version_num,
+            role: RoleKind::Superuser,
+        };
+        let permits = Permits::in_dir(&instance.dir, pointer.connections);
+        let (backend, conn, handle) = match pointer.backend {
+            #[cfg(feature = "container")]
+            ServerBackend::Container(port) => {
+                let conn = ConnParams::tcp(&port.host, port.port, SUPERUSER, &port.password)
+                    .with_version_and_role(known);
+                let handle = ContainerHandle::new(plan, instance, lease, &conn, port);
+                (Backend::Container, conn, ServerHandle::Container(handle))
+            }
+            ServerBackend::Native => {
+                let conn =
+                    ConnParams::socket(&instance.dir, SUPERUSER).with_version_and_role(known);
+                (
+                    Backend::Native,
+                    conn,
+                    ServerHandle::Native {
+                        instance,
+                        _lease: lease,
+                    },
+                )
+            }
+        };
+        Self {
+            backend,
+            reason: pointer.reason,
+            version: pointer.version,
+            version_num: pointer.version_num,
+            conn,
+            origin,
+            took: began.elapsed(),
+            is_dedicated: false,
+            handle,
+            permits,
+        }
+    }
+
+    /// Marks a dedicated server as such, and adds the cause to its reason.
+    ///
+    /// Prints one line when the server was started: each further server costs the user memory and
+    /// start-up time.
+    pub(super) fn announce(&mut self, sharing: &Sharing, plan: &Plan) {
+        let Sharing::Dedicated(dedication) = sharing else {
+            return;
+        };
+        let cause = dedication.describe_cause(plan);
+        if self.origin == Origin::Started {
+            // Not `eprintln!`: the test harness would capture it for the test that runs first. If
+            // stderr is closed, the reason still records the cause.
+            let _ = writeln!(
+                std::io::stderr(),
+                "ebbtide: started a dedicated PostgreSQL server: {cause}"
+            );
+        }
+        self.is_dedicated = true;
+        self.reason = format!("{}; dedicated: {cause}", self.reason);
+    }
+
+    /// The permits for connections of tests.
+    pub(crate) fn permits(&self) -> &Permits {
+        &self.permits
+    }
+
+    /// The value of `ebbtide.identity` on this server; `None` for an external one.
+    pub(crate) fn identity(&self) -> Option<String> {
+        self.instance().map(Instance::name)
+    }
+
+    fn instance(&self) -> Option<&Instance> {
+        match &self.handle {
+            ServerHandle::Native { instance, .. } => Some(instance),
+            #[cfg(feature = "container")]
+            ServerHandle::Container(handle) => Some(&handle.instance),
+            ServerHandle::External(_) => None,
+        }
+    }
+
+    /// The cross-process locks of a template's lanes.
+    pub(crate) fn lanes(&self, fingerprint: &Fingerprint) -> LaneLocks {
+        match &self.handle {
+            ServerHandle::Native { instance, .. } => LaneLocks::in_dir(&instance.dir, fingerprint),
+            #[cfg(feature = "container")]
+            ServerHandle::Container(handle) => LaneLocks::in_dir(&handle.instance.dir, fingerprint),
+            ServerHandle::External(handle) => LaneLocks::by_locks(&handle.locks, fingerprint),
+        }
+    }
+
+    /// Whether only tests with the same fingerprint use the server.
+    pub(crate) fn is_dedicated(&self) -> bool {
+        self.is_dedicated
+    }
+
+    /// The state of a dedicated server as it was before its first build.
+    ///
+    /// Returns `None` and records `now` if no build has run on the server yet.
+    pub(crate) fn first_state(&self, now: &str) -> Result<Option<String>> {
+        self.instance()
+            .map_or(Ok(None), |instance| instance.first_state(now))
+    }
+
+    /// Gives up a dedicated server whose first state cannot be restored.
+    ///
+    /// No further process joins it. It ends when its last user ends.
+    pub(crate) fn give_up_state(&self, differences: String) -> Error {
+        if let Some(instance) = self.instance() {
+            instance.mark_spoilt();
+        }
+        Error::new(
+            ErrorKind::ServerLost,
+            "an earlier build changed the dedicated server, and the changes cannot be undone",
+        )
+        .with_evidence("the reason", differences)
+        .with_help("run the tests again: the next run starts a new server")
+    }
+
+    /// Whether the server keeps running without users, with everything that was left on it.
+    ///
+    /// True for an external server only.
+    pub(crate) fn outlives_us(&self) -> bool {
+        self.external().is_some()
+    }
+
+    fn external(&self) -> Option<&ExternalHandle> {
+        match &self.handle {
+            ServerHandle::External(handle) => Some(handle),
+            ServerHandle::Native { .. } => None,
+            #[cfg(feature = "container")]
+            ServerHandle::Container(_) => None,
+        }
+    }
+
+    /// The role that this process connects as, on an external server.
+    pub(crate) fn role(&self) -> Option<&str> {
+        self.external().map(|handle| &*handle.role)
+    }
+
+    /// The clause that selects the faster strategy of `CREATE DATABASE`.
+    ///
+    /// `FILE_COPY` needs two checkpoints. They are cheap on a server with `fsync = off`. On a
+    /// durable server, `FILE_COPY` takes ten times as long as `WAL_LOG`. Before PostgreSQL 15 there
+    /// was no such clause, and `FILE_COPY` was the only strategy.
+    /// <https://www.postgresql.org/docs/current/sql-createdatabase.html>
+    pub(crate) fn copy_strategy(&self) -> &'static str {
+        let is_durable = self.external().is_some_and(|handle| handle.is_durable);
+        if is_durable || self.version_num < 150_000 {
+            ""
+        } else {
+            " strategy file_copy"
+        }
+    }
+
+    /// How many connections the server has, as text for an error.
+    pub(crate) fn connection_limits(&self) -> String {
+        match self.external() {
+            Some(handle) => handle.limits.to_string(),
+            None => {
+                "`max_connections` in `server.settings` sets the number of connections".to_owned()
+            }
+        }
+    }
+
+    /// A new connection to the database for administration.
+    pub(crate) async fn admin(&self) -> Result<PgConnection> {
+        self.conn
+            .connect_own(self.conn.admin())
+            .await
+            .map_err(|error| self.diagnose(error))
+    }
+
+    /// Keeps the server running for `term`, even without users.
+    #[cfg_attr(
+        not(feature = "container"),
+        expect(clippy::unused_async, reason = "only a container receives a statement")
+    )]
+    pub(crate) async fn hold_for(&self, term: Duration) -> Result<()> {
+        match &self.handle {
+            ServerHandle::Native { instance, .. } => instance.hold_for(term),
+            #[cfg(feature = "container")]
+            ServerHandle::Container(handle) => handle.hold_for(&self.conn, term).await,
+            // It does not end with its users.
+            ServerHandle::External(_) => Ok(()),
+        }
+    }
+
+    /// Replaces an error that means a lost server by one that explains how the server ended.
+    ///
+    /// Other errors are returned unchanged.
+    pub(crate) fn diagnose(&self, error: Error) -> Error {
+        if error.kind() != ErrorKind::ServerLost && !self.is_port_reused(&error) {
+            return error;
+        }
+        let lost = match &self.handle {
+            ServerHandle::Native { instance, .. } => lost_with_log(&instance.log()),
+            #[cfg(feature = "container")]
+            ServerHandle::Container(handle) => handle.lost(),
+            ServerHandle::External(handle) => handle.lost(),
+        };
+        match std::error::Error::source(&error) {
+            Some(source) => lost.with_source(format!("{error}: {}", cause_message(source))),
+            None => lost,
+        }
+    }
+
+    /// Whether another program's server now listens on the port of this container.
+    ///
+    /// The engine reuses published ports. The container's password is random, so no other server
+    /// accepts it.
+    fn is_port_reused(&self, error: &Error) -> bool {
+        let source = std::error::Error::source(error)
+            .and_then(|source| source.downcast_ref::<sqlx::Error>());
+        self.backend == Backend::Container && source.is_some_and(sql_error::is_wrong_password)
+    }
+
+    /// Whether the server accepts a connection and has the expected identity.
+    pub(super) async fn answers(&self) -> bool {
+        let Ok(mut connection) = self.conn.connect_own(ADMIN_DATABASE).await else {
+            return false;
+        };
+        let answer = identify(&mut connection).await;
+        // The result is known already; an error while closing does not change it.
+        let _ = connection.close().await;
+        answer.is_ok_and(|found| found.identity == self.identity())
+    }
+
+    /// Notifies the supervisor of a container that its server does not answer any more.
+    pub(super) fn give_up(self) {
+        match self.handle {
+            // A native server's supervisor watches the process itself. An external server has no
+            // supervisor.
+            ServerHandle::Native { .. } | ServerHandle::External(_) => {}
+            #[cfg(feature = "container")]
+            ServerHandle::Container(handle) => handle.give_up(),
+        }
+    }
+}
