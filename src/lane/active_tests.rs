@@ -1,4 +1,19 @@
-//! Who has which lane of this process, since when, whom they have waited for, and whose test is at its end.
+//! The tests of this process that have lanes: since when, which lock waits were reported, and
+//! whether they are ending.
+//!
+//! ```text
+//!   add
+//!    |
+//!    v      TestPresence::end           STATEMENT_GRACE later
+//!  running ------------------> ending ------------------------> ending, with a canceller task
+//!    |  ^                         | EndWatch dropped               | EndWatch dropped
+//!    |  +-------------------------+--------------------------------+ aborts the task
+//!    v
+//!  removed, when TestPresence is dropped
+//! ```
+//!
+//! A canceller must not outlive the end of its test, because the next test may have the same
+//! database, and its statements would be cancelled. So dropping `End` aborts the task.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,9 +31,9 @@ pub(super) struct ActiveTests {
 
 #[derive(Debug, Default)]
 struct Register {
-    next: u64,
-    present: BTreeMap<u64, ActiveTest>,
-    /// Whether somebody looks after those who stay long.
+    next_number: u64,
+    tests: BTreeMap<u64, ActiveTest>,
+    /// Whether the task `waits::watch` is running for these tests.
     is_watched: bool,
 }
 
@@ -26,17 +41,19 @@ struct Register {
 struct ActiveTest {
     database: DatabaseName,
     since: Instant,
-    /// What it waited for, as it was told.
+    /// The reports of its lock waits.
     waits: Vec<String>,
-    /// The test's end, while it lasts.
+    /// Present while the test's transaction is being closed.
     end: Option<End>,
 }
 
 #[derive(Debug)]
 struct End {
     since: Instant,
-    /// The task that cancels what still runs. It ends with the test: the next one may have the same database.
+    /// The task that cancels statements that still run.
     canceller: Option<AbortHandle>,
+    /// Whether that task has asked the server to cancel, so that the close may receive
+    /// `query_canceled`.
     has_cancelled: bool,
 }
 
@@ -48,7 +65,7 @@ impl Drop for End {
     }
 }
 
-/// One test's time with a lane, which ends with the value.
+/// The registration of a test that has a lane. Dropping the value removes it.
 #[derive(Debug)]
 pub(super) struct TestPresence {
     /// When the lane was handed out.
@@ -57,24 +74,29 @@ pub(super) struct TestPresence {
     active_tests: Arc<ActiveTests>,
 }
 
-/// Watches a test's end: it ends with the value.
+/// Marks a test as ending until the value is dropped.
 #[derive(Debug)]
 pub(super) struct EndWatch<'a>(&'a TestPresence);
 
 impl ActiveTests {
-    /// Notes that a lane is handed out, and says whether nobody watches yet.
-    pub(super) fn enter(self: &Arc<Self>, database: &DatabaseName) -> (TestPresence, bool) {
+    /// Registers a test. Also returns whether the caller must start the watching task, because none
+    /// is running.
+    ///
+    /// One lock covers the registration and the flag. The watching task clears the flag under the
+    /// same lock when it finds no test. So there is neither a test without a watching task, nor a
+    /// second task.
+    pub(super) fn add(self: &Arc<Self>, database: &DatabaseName) -> (TestPresence, bool) {
         let mut register = self.register();
-        let number = register.next;
-        register.next += 1;
+        let number = register.next_number;
+        register.next_number += 1;
         let test = ActiveTest {
             database: database.clone(),
             since: Instant::now(),
             waits: Vec::new(),
             end: None,
         };
-        register.present.insert(number, test);
-        let is_first = !std::mem::replace(&mut register.is_watched, true);
+        register.tests.insert(number, test);
+        let needs_watcher = !std::mem::replace(&mut register.is_watched, true);
         drop(register);
         (
             TestPresence {
@@ -82,43 +104,45 @@ impl ActiveTests {
                 number,
                 active_tests: Arc::clone(self),
             },
-            is_first,
+            needs_watcher,
         )
     }
 
-    /// The databases of those who have been there for so long; none at all when nobody is there, and then nobody watches.
-    pub(super) fn present_longer_than(&self, time: Duration) -> Option<Vec<String>> {
+    /// The databases of the tests that have had their lane for longer than `time`. Returns `None`
+    /// if there is no test at all; then the caller, which is the watching task, must end.
+    pub(super) fn databases_in_use_longer_than(&self, time: Duration) -> Option<Vec<String>> {
         let mut register = self.register();
-        if register.present.is_empty() {
+        if register.tests.is_empty() {
             register.is_watched = false;
             return None;
         }
         let long = register
-            .present
+            .tests
             .values()
             .filter(|test| test.since.elapsed() > time);
         Some(long.map(|test| test.database.as_str().to_owned()).collect())
     }
 
-    /// Notes what was told of a wait on a database.
-    pub(super) fn note_wait(&self, database: &str, told: &str) {
+    /// Records the report of a lock wait for the test that has this database.
+    pub(super) fn record_wait(&self, database: &str, report: &str) {
         for test in self
             .register()
-            .present
+            .tests
             .values_mut()
             .filter(|test| test.database.as_str() == database)
         {
-            test.waits.push(told.to_owned());
+            test.waits.push(report.to_owned());
         }
     }
 
-    /// Starts a task for each test whose end has lasted for so long, once: it gets the test's number and database.
-    pub(super) fn cancel_late(
+    /// Calls `start` once for each test whose end has lasted for `time`, with the test's number and
+    /// database. `start` spawns the task that cancels the test's statements.
+    pub(super) fn start_cancellers(
         &self,
         time: Duration,
         start: impl Fn(u64, DatabaseName) -> AbortHandle,
     ) {
-        for (number, test) in &mut self.register().present {
+        for (number, test) in &mut self.register().tests {
             if let Some(end) = &mut test.end
                 && end.canceller.is_none()
                 && end.since.elapsed() >= time
@@ -128,11 +152,11 @@ impl ActiveTests {
         }
     }
 
-    /// Notes that the server is about to be asked to cancel the statements of a test that is at its end.
-    pub(super) fn note_cancel(&self, number: u64) {
+    /// Records that the server is about to be asked to cancel the statements of an ending test.
+    pub(super) fn record_cancellation(&self, number: u64) {
         if let Some(end) = self
             .register()
-            .present
+            .tests
             .get_mut(&number)
             .and_then(|test| test.end.as_mut())
         {
@@ -149,13 +173,13 @@ impl TestPresence {
     pub(super) fn waits(&self) -> Vec<String> {
         self.active_tests
             .register()
-            .present
+            .tests
             .get(&self.number)
             .map(|test| test.waits.clone())
             .unwrap_or_default()
     }
 
-    /// Begins the test's end. A statement that still runs after a while is cancelled.
+    /// Marks the test as ending. A statement that still runs after a grace period is cancelled.
     pub(super) fn end(&self) -> EndWatch<'_> {
         self.set_end(Some(End {
             since: Instant::now(),
@@ -166,18 +190,18 @@ impl TestPresence {
     }
 
     fn set_end(&self, end: Option<End>) {
-        if let Some(test) = self.active_tests.register().present.get_mut(&self.number) {
+        if let Some(test) = self.active_tests.register().tests.get_mut(&self.number) {
             test.end = end;
         }
     }
 }
 
 impl EndWatch<'_> {
-    /// Whether a statement may have been cancelled.
+    /// Whether the server was asked to cancel the test's statements.
     pub(super) fn has_cancelled(&self) -> bool {
         let register = self.0.active_tests.register();
         let end = register
-            .present
+            .tests
             .get(&self.0.number)
             .and_then(|test| test.end.as_ref());
         end.is_some_and(|end| end.has_cancelled)
@@ -192,6 +216,6 @@ impl Drop for EndWatch<'_> {
 
 impl Drop for TestPresence {
     fn drop(&mut self) {
-        self.active_tests.register().present.remove(&self.number);
+        self.active_tests.register().tests.remove(&self.number);
     }
 }

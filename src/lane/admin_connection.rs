@@ -1,4 +1,5 @@
-//! The connection that copies templates: kept for a moment, because whoever needs one copy often needs the next.
+//! The connection that copies templates. It stays open for a moment after a copy, because another
+//! copy often follows.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,10 +10,15 @@ use sqlx::postgres::PgConnection;
 
 use crate::server::Server;
 
-/// How long it waits for the next copy.
+/// How long the connection stays open without a copy.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// At most one idle connection to the server's own database. Belongs to the background runtime.
+/// At most one idle connection to the server's database for administration. It belongs to the
+/// background runtime.
+///
+/// Each return starts a task that closes the connection after the timeout. The time of the return
+/// identifies it: if the connection was taken and returned meanwhile, the task leaves it to the
+/// later one.
 #[derive(Default)]
 pub(super) struct AdminConnection {
     idle: Arc<Mutex<Option<(Instant, PgConnection)>>>,
@@ -44,7 +50,7 @@ impl AdminConnection {
                 .unwrap_or_else(PoisonError::into_inner)
                 .take_if(|(returned, _)| *returned == since);
             if let Some((_, connection)) = unused {
-                // Nobody waits for it.
+                // Should closing fail, the server ends the session when the socket closes.
                 let _ = connection.close().await;
             }
         });

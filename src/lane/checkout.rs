@@ -1,17 +1,17 @@
-//! What a test has been lent, and who takes it back.
+//! What a test received and must return, and what happens to it if the test drops it.
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::database::OpenDatabase;
 use super::kept::KeptDatabase;
+use super::open_database::OpenDatabase;
+use super::open_sandbox::OpenSandbox;
+use super::open_tx::OpenTx;
 use super::pool::LanePool;
 use super::report::TestReport;
-use super::sandbox::OpenSandbox;
-use super::tx::OpenTx;
 use crate::error::Result;
 
-/// Something of a test's that has to be closed or kept when the test ends.
+/// A `Tx`, `Sandbox` or `Database` of a test, which is closed or kept when the test ends.
 pub(crate) enum Checkout {
     Tx(OpenTx),
     Sandbox(OpenSandbox),
@@ -20,7 +20,7 @@ pub(crate) enum Checkout {
 
 impl Checkout {
     /// # Errors
-    /// What the test did would not have been committed, or the lane could not be taken back.
+    /// A commit of what the test wrote would have failed, or the lane could not be taken back.
     pub(crate) async fn close(self) -> Result<()> {
         match self {
             Self::Tx(open) => open.close().await,
@@ -29,7 +29,7 @@ impl Checkout {
         }
     }
 
-    /// Commits what the test wrote, and keeps its database to be looked at.
+    /// Commits what the test wrote, and keeps its database for a person to inspect.
     pub(crate) async fn keep(self) -> Result<KeptDatabase> {
         match self {
             Self::Tx(open) => open.keep().await,
@@ -38,7 +38,7 @@ impl Checkout {
         }
     }
 
-    /// What a person wants to know of it when the test has failed, or was slow.
+    /// Collects what a report on a failed or slow test contains.
     pub(crate) fn report(&self) -> TestReport {
         match self {
             Self::Tx(open) => open.report(),
@@ -47,7 +47,7 @@ impl Checkout {
         }
     }
 
-    /// Whether slow statements are told also of a test that has passed.
+    /// Whether slow statements are reported, also for a test that has passed.
     pub(crate) fn logs_plans(&self) -> bool {
         self.lanes().setting().log_plans_slower_than.is_some()
     }
@@ -65,26 +65,27 @@ impl Checkout {
     }
 }
 
-/// Who takes back what is dropped.
+/// What happens to a checkout when its handle is dropped.
 #[derive(Debug, Clone)]
-pub(crate) enum Ending {
-    /// The background runtime. It cannot make the test fail any more, so it prints.
-    Background,
-    /// Somebody who waits for the end of the test.
-    Collected(UnboundedSender<Checkout>),
+pub(crate) enum OnDrop {
+    /// The background runtime closes the checkout. An error can no longer make the test fail, so
+    /// ebbtide prints it.
+    CloseInBackground,
+    /// The receiver closes or keeps it at the end of the test.
+    SendTo(UnboundedSender<Checkout>),
 }
 
-impl Ending {
-    pub(super) fn take_back(&self, checkout: Checkout) {
+impl OnDrop {
+    pub(super) fn apply(&self, checkout: Checkout) {
         let checkout = match self {
-            Self::Background => checkout,
-            Self::Collected(collector) => match collector.send(checkout) {
+            Self::CloseInBackground => checkout,
+            Self::SendTo(collector) => match collector.send(checkout) {
                 Ok(()) => return,
-                // The test is over, and this was held beyond its end.
-                Err(uncollected) => uncollected.0,
+                // The handle was dropped after the end of the test, when nothing receives any more.
+                Err(not_received) => not_received.0,
             },
         };
-        // Nobody says what came of the test, but a panic shows.
+        // The result of the test is not known here. A panic in this thread means that it failed.
         let report = std::thread::panicking().then(|| checkout.report());
         checkout.runtime().spawn(async move {
             if let Err(error) = checkout.close().await {

@@ -1,13 +1,31 @@
-//! Who answers when a sandbox is asked for a second connection.
+//! Rejects attempts to get a second connection of a sandbox, with an error that names the remedy.
 //!
-//! A pool's acquire waits for its turn, and in the end says no more than that it timed out. So the pool of a sandbox
-//! has two places. The second one is kept by us: its connection, to a listener of this process, is forever being
-//! prepared. When the first connection has been in use for a while without a pause, the place is given free for a
-//! moment. Whoever waits gets it, connects to the same listener, and is refused in the server's own protocol with a
-//! message that names the remedy. So is whoever connects with the pool's options.
+//! A sandbox has one connection, so a second `acquire` must wait. If the first connection is not
+//! released, sqlx would only report that `acquire` timed out. So the pool of a sandbox has two
+//! slots, and a keeper task occupies the second one. The keeper's own `acquire` connects to a
+//! listener of this process, and `after_connect` never returns.
 //!
-//! A pool has one set of options for all. They are ours for moments, and somebody else may read them in one: so the
-//! listener lets whoever comes by ours in, and the pool's own callback knows by its task whom it has there.
+//! ```text
+//! take --> connecting with the keeper's options ----> occupied: after_connect is pending
+//!              ^                                          |
+//!              |     the first connection has been in use |
+//!              |     for OCCUPIED_TIMEOUT                 |
+//!              |                                          v
+//!              +---------- next acquire ------------- free for a moment: a waiting acquire gets
+//!                                                     the slot and the listener refuses it (53400)
+//!
+//! The pool is closed: the keeper ends.
+//! The keeper's acquire returns: it waits for RETRY_INTERVAL and acquires again.
+//! ```
+//!
+//! The listener speaks the server's protocol. It refuses every connection but the keeper's, also
+//! those of code that opens a connection with the pool's options.
+//!
+//! A pool has one set of connect options for all its connections. The keeper sets its own options
+//! only while it polls its own `acquire`, but another task may read them during that poll. So the
+//! listener accepts every connection that uses them. `after_connect` then recognises the keeper by
+//! a task-local value, and makes sqlx retry any other connection with the options that the pool has
+//! by then.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -23,23 +41,26 @@ use tokio::sync::{Notify, OnceCell};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// How long the one connection may be in use before whoever wants another is refused.
+/// How long the one connection may be in use before waiting calls of `acquire` are refused.
 const OCCUPIED_TIMEOUT: Duration = Duration::from_secs(5);
-/// Once that is over, how often those are refused who came since.
+/// After that, how often calls that have arrived since are refused. Also the pause after a failure
+/// of the listener.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
-/// `configuration_limit_exceeded`: unlike `too_many_connections`, nobody tries again.
+/// `configuration_limit_exceeded`. sqlx retries a connection that fails with
+/// `too_many_connections`, but not with this.
 pub(super) const REFUSED_SQLSTATE: &str = "53400";
 
-/// The application name that tells the listener to let somebody in.
-const KEEPER: &str = "ebbtide: this place is taken";
+/// The application name by which the listener recognises the keeper's options.
+const KEEPER_APPLICATION_NAME: &str = "ebbtide: this slot is reserved";
 
-/// `AuthenticationOk` and `ReadyForQuery`.
-const LET_IN: &[u8] = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
+/// The messages `AuthenticationOk` and `ReadyForQuery`.
+const LOGIN_ACCEPTED: &[u8] = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
 
-const REFUSAL: &str = "a Sandbox has one connection, which is in use, was closed or has left its transaction by a COMMIT or \
-     ROLLBACK of its own, and the code under test wants another: finish the first query or transaction before the next \
-     begins (hand on `&mut *tx` instead of the pool), or let the test take an `ebbtide::Database`, which has many";
+const REFUSAL_MESSAGE: &str = "a Sandbox has only one connection, and it is in use, was closed, or \
+     left its transaction by a COMMIT or ROLLBACK: finish the first query or transaction before \
+     the next one begins (pass `&mut *tx` instead of the pool), or let the test take an \
+     `ebbtide::Database`, which allows several connections";
 
 /// The listener of this process.
 #[derive(Debug)]
@@ -50,22 +71,20 @@ pub(super) struct Doorman {
 static DOORMAN: OnceCell<Doorman> = OnceCell::const_new();
 
 tokio::task_local! {
-    /// Where the second place is being taken: whether it is by now.
-    static ADMISSION: Arc<AtomicBool>;
+    /// Set only in the keeper's `acquire`. The value becomes true when its connection is
+    /// established, because sqlx does not read the pool's options for it again.
+    static OPTIONS_READ: Arc<AtomicBool>;
 }
 
 impl Doorman {
-    /// Called on the background runtime, where the listener lives.
+    /// Called on the background runtime, which runs the listener's task.
     pub(super) async fn of_this_process() -> Result<&'static Self> {
         DOORMAN
             .get_or_try_init(Self::listen)
             .await
             .map_err(|error: io::Error| {
-                Error::new(
-                    ErrorKind::Io,
-                    "no port of the loopback address can be listened on",
-                )
-                .with_source(error)
+                Error::new(ErrorKind::Io, "could not listen on any port of 127.0.0.1")
+                    .with_source(error)
             })
     }
 
@@ -76,7 +95,7 @@ impl Doorman {
         Ok(Self { port })
     }
 
-    /// Options that lead here, and look like those of the sandbox otherwise.
+    /// Options that lead to the listener. User and database are those of the sandbox.
     pub(super) fn options(&self, real: &PgConnectOptions) -> PgConnectOptions {
         let options = PgConnectOptions::new_without_pgpass()
             .host("127.0.0.1")
@@ -96,31 +115,36 @@ async fn serve(listener: TcpListener) {
         match listener.accept().await {
             Ok((stream, _)) => {
                 tokio::spawn(async move {
-                    if let Err(error) = answer(stream).await {
-                        tracing::debug!(%error, "somebody left the door");
+                    if let Err(error) = handle_connection(stream).await {
+                        tracing::debug!(%error, "a connection to the sandbox's listener has ended");
                     }
                 });
             }
-            // Out of file descriptors, usually.
+            // Usually the process has no file descriptor left.
             Err(_) => tokio::time::sleep(RETRY_INTERVAL).await,
         }
     }
 }
 
+/// Accepts the login of a connection with the keeper's options, and refuses any other connection.
+///
+/// The pool holds an accepted connection without using it. A client that sends a query over it has
+/// not connected through the pool, so it is refused then.
+///
 /// <https://www.postgresql.org/docs/current/protocol-message-formats.html>
-async fn answer(mut stream: TcpStream) -> io::Result<()> {
+async fn handle_connection(mut stream: TcpStream) -> io::Result<()> {
     let startup = startup_message(&mut stream).await?;
     if startup
-        .windows(KEEPER.len())
-        .any(|part| part == KEEPER.as_bytes())
+        .windows(KEEPER_APPLICATION_NAME.len())
+        .any(|part| part == KEEPER_APPLICATION_NAME.as_bytes())
     {
-        stream.write_all(LET_IN).await?;
-        // Until the pool closes it. Whoever asks for something has not come through the pool.
+        stream.write_all(LOGIN_ACCEPTED).await?;
+        // Zero bytes: the pool has closed the connection.
         if stream.read(&mut [0; 1024]).await? == 0 {
             return Ok(());
         }
     }
-    let fields = format!("SFATAL\0VFATAL\0C{REFUSED_SQLSTATE}\0M{REFUSAL}\0\0");
+    let fields = format!("SFATAL\0VFATAL\0C{REFUSED_SQLSTATE}\0M{REFUSAL_MESSAGE}\0\0");
     let length = u32::try_from(fields.len() + 4).expect("a message of a few hundred bytes");
     let mut message = vec![b'E'];
     message.extend(length.to_be_bytes());
@@ -128,21 +152,23 @@ async fn answer(mut stream: TcpStream) -> io::Result<()> {
     stream.write_all(&message).await
 }
 
-/// What the pool does with a connection to the listener: with the one for the second place, it waits for as long as
-/// the place is kept. Anybody else has read our options, and the pool tries again with what they are then.
-pub(super) async fn receive() -> sqlx::Error {
-    let Ok(taken) = ADMISSION.try_with(Arc::clone) else {
+/// What `after_connect` does with a connection to the listener. In the keeper's task it waits for
+/// ever, so that the keeper occupies the slot. In any other task it returns an error, because that
+/// task has read the keeper's options. sqlx then connects again with the options that the pool has
+/// by then.
+pub(super) async fn hold_or_retry() -> sqlx::Error {
+    let Ok(options_read) = OPTIONS_READ.try_with(Arc::clone) else {
         return sqlx::Error::Protocol(
-            "this place of a sandbox's pool is kept: trying again".to_owned(),
+            "this connection slot of a sandbox's pool is reserved: sqlx tries again".to_owned(),
         );
     };
-    taken.store(true, Ordering::Release);
+    options_read.store(true, Ordering::Release);
     std::future::pending().await
 }
 
-/// Whether this task takes the second place.
+/// Whether the current task is the keeper's.
 pub(super) fn is_keeper() -> bool {
-    ADMISSION.try_with(|_| ()).is_ok()
+    OPTIONS_READ.try_with(|_| ()).is_ok()
 }
 
 async fn startup_message(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
@@ -163,17 +189,17 @@ async fn startup_message(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     }
 }
 
-/// When the sandbox's connection was taken.
+/// Since when the sandbox's connection has been in use.
 #[derive(Debug, Default)]
 pub(super) struct Occupancy {
     since: Mutex<Option<Instant>>,
-    taken: Notify,
+    began: Notify,
 }
 
 impl Occupancy {
     pub(super) fn begin(&self) {
         *self.since() = Some(Instant::now());
-        self.taken.notify_one();
+        self.began.notify_one();
     }
 
     pub(super) fn end(&self) {
@@ -184,35 +210,38 @@ impl Occupancy {
         self.since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until the connection has been in use for so long without a pause.
-    async fn lasts(&self, limit: Duration) {
+    /// Waits until the connection has been in use for `limit` without a pause.
+    async fn wait_until_busy_for(&self, limit: Duration) {
         loop {
             let since = *self.since();
             match since.map(|since| limit.saturating_sub(since.elapsed())) {
                 Some(Duration::ZERO) => return,
                 Some(left) => tokio::time::sleep(left).await,
-                None => self.taken.notified().await,
+                None => self.began.notified().await,
             }
         }
     }
 }
 
-/// How the second place was lost.
-enum Loss {
-    Stuck,
-    /// The listener has failed.
-    Refused,
+/// Why the keeper gives up its slot.
+enum KeepEnd {
+    /// Waiting calls must be refused.
+    FirstConnectionBusy,
+    /// The keeper's `acquire` has returned: with an error of the listener, or with the first
+    /// connection, which the keeper drops at once.
+    AcquireReturned,
     PoolClosed,
 }
 
-/// The second place of a pool.
-pub(super) struct SecondPlace {
+/// The second connection slot of a sandbox's pool, as its keeper holds it.
+pub(super) struct SecondSlot {
     pool: PgPool,
-    ours: PgConnectOptions,
-    refusing: PgConnectOptions,
+    keeper_options: PgConnectOptions,
+    refusing_options: PgConnectOptions,
     acquiring: Acquiring,
-    /// Whether our options are not needed any more.
-    taken: Arc<AtomicBool>,
+    /// Whether the pool has read the keeper's options for the current `acquire`, so they need not
+    /// be set again.
+    options_read: Arc<AtomicBool>,
 }
 
 type Acquiring = Pin<
@@ -221,72 +250,85 @@ type Acquiring = Pin<
     >,
 >;
 
-impl SecondPlace {
-    /// Takes a place of a pool that nobody uses yet. The pool's options lead to the refusal afterwards.
-    pub(super) async fn take(pool: &PgPool, refusing: PgConnectOptions) -> Self {
-        let ours = refusing.clone().application_name(KEEPER);
-        let (acquiring, taken) = Self::acquire(pool);
-        let mut place = Self {
+impl SecondSlot {
+    /// Occupies a slot of a pool that no other task uses yet. Afterwards the pool has the refusing
+    /// options.
+    ///
+    /// One poll is enough: sqlx increases the pool's size and reads the options before it connects.
+    /// So a size of one means that the slot is occupied and that the options need not be set again.
+    pub(super) async fn take(pool: &PgPool, refusing_options: PgConnectOptions) -> Self {
+        let keeper_options = refusing_options
+            .clone()
+            .application_name(KEEPER_APPLICATION_NAME);
+        let (acquiring, options_read) = Self::acquire(pool);
+        let mut slot = Self {
             pool: pool.clone(),
-            ours,
-            refusing,
+            keeper_options,
+            refusing_options,
             acquiring,
-            taken,
+            options_read,
         };
-        std::future::poll_fn(|waker| Poll::Ready(place.poll(waker).is_ready())).await;
-        // Nobody else could have it, and what leads there has been read: the options need not change again.
-        place.taken.store(pool.size() == 1, Ordering::Release);
-        place
+        std::future::poll_fn(|waker| Poll::Ready(slot.poll(waker).is_ready())).await;
+        slot.options_read.store(pool.size() == 1, Ordering::Release);
+        slot
     }
 
     fn acquire(pool: &PgPool) -> (Acquiring, Arc<AtomicBool>) {
-        let taken = Arc::new(AtomicBool::new(false));
+        let options_read = Arc::new(AtomicBool::new(false));
         (
-            Box::pin(ADMISSION.scope(Arc::clone(&taken), pool.acquire())),
-            taken,
+            Box::pin(OPTIONS_READ.scope(Arc::clone(&options_read), pool.acquire())),
+            options_read,
         )
     }
 
+    /// Polls the keeper's `acquire`. Until sqlx has read the keeper's options, they are set during
+    /// each poll: `acquire` may wait for the slot, and the poll that gets the slot reads the
+    /// options.
     fn poll(&mut self, waker: &mut Context<'_>) -> Poll<()> {
-        if self.taken.load(Ordering::Acquire) {
+        if self.options_read.load(Ordering::Acquire) {
             return self.acquiring.as_mut().poll(waker).map(drop);
         }
-        self.pool.set_connect_options(self.ours.clone());
+        self.pool.set_connect_options(self.keeper_options.clone());
         let polled = self.acquiring.as_mut().poll(waker);
-        self.pool.set_connect_options(self.refusing.clone());
+        self.pool.set_connect_options(self.refusing_options.clone());
         polled.map(drop)
     }
 
-    /// Keeps the place until the pool is closed or the task ends.
+    /// Occupies the slot until the pool is closed or the task is aborted.
+    ///
+    /// To refuse waiting calls, the keeper drops its `acquire` and calls it again. sqlx gives slots
+    /// in the order of the calls. So calls that wait already get the slot before the keeper and are
+    /// refused, and calls that arrive later wait behind the keeper. These are refused after a
+    /// shorter interval.
     pub(super) async fn keep(mut self, occupancy: Arc<Occupancy>) {
         let mut extra = Duration::ZERO;
         loop {
-            let loss = {
+            let end = {
                 let pool = self.pool.clone();
                 let mut closed = pin!(pool.close_event());
-                let mut stuck = pin!(async {
-                    occupancy.lasts(OCCUPIED_TIMEOUT).await;
+                let mut busy = pin!(async {
+                    occupancy.wait_until_busy_for(OCCUPIED_TIMEOUT).await;
                     tokio::time::sleep(extra).await;
                 });
                 std::future::poll_fn(|waker| {
                     if closed.as_mut().poll(waker).is_ready() {
-                        return Poll::Ready(Loss::PoolClosed);
+                        return Poll::Ready(KeepEnd::PoolClosed);
                     }
                     if self.poll(waker).is_ready() {
-                        return Poll::Ready(Loss::Refused);
+                        return Poll::Ready(KeepEnd::AcquireReturned);
                     }
-                    stuck.as_mut().poll(waker).map(|()| Loss::Stuck)
+                    busy.as_mut()
+                        .poll(waker)
+                        .map(|()| KeepEnd::FirstConnectionBusy)
                 })
                 .await
             };
-            match loss {
-                Loss::PoolClosed => return,
-                Loss::Refused => tokio::time::sleep(RETRY_INTERVAL).await,
-                // Permits are given in the order of asking: whoever waits is before us and refused, whoever comes from
-                // now on is behind us and waits.
-                Loss::Stuck => extra = RETRY_INTERVAL,
+            match end {
+                KeepEnd::PoolClosed => return,
+                KeepEnd::AcquireReturned => tokio::time::sleep(RETRY_INTERVAL).await,
+                KeepEnd::FirstConnectionBusy => extra = RETRY_INTERVAL,
             }
-            (self.acquiring, self.taken) = Self::acquire(&self.pool);
+            (self.acquiring, self.options_read) = Self::acquire(&self.pool);
         }
     }
 }
@@ -300,42 +342,44 @@ mod tests {
     use crate::sql_error;
 
     async fn options() -> (PgConnectOptions, PgConnectOptions) {
-        // One of this test's, which goes with its runtime.
+        // A listener of this test, which ends with its runtime.
         let doorman = Doorman::listen().await.expect("a listener");
-        let refusing =
-            doorman.options(&PgConnectOptions::new_without_pgpass().username("somebody"));
-        (refusing.clone().application_name(KEEPER), refusing)
+        let refusing = doorman.options(&PgConnectOptions::new_without_pgpass().username("app"));
+        (
+            refusing.clone().application_name(KEEPER_APPLICATION_NAME),
+            refusing,
+        )
     }
 
     #[tokio::test]
-    async fn whoever_reads_the_keepers_options_is_refused_all_the_same() {
-        let (ours, refusing) = options().await;
-        let came = Arc::new(Notify::new());
-        let coming = Arc::clone(&came);
+    async fn a_task_that_acquires_with_the_keepers_options_is_refused() {
+        let (keeper_options, refusing) = options().await;
+        let connected = Arc::new(Notify::new());
+        let connected_sender = Arc::clone(&connected);
         let pool = PgPoolOptions::new()
             .max_connections(2)
             .acquire_timeout(Duration::from_hours(1));
         let pool = pool
             .after_connect(move |_, _| {
-                coming.notify_one();
-                Box::pin(async { Err(receive().await) })
+                connected_sender.notify_one();
+                Box::pin(async { Err(hold_or_retry().await) })
             })
             .connect_lazy_with(refusing.clone());
-        let place = SecondPlace::take(&pool, refusing.clone()).await;
-        let keeping = tokio::spawn(place.keep(Arc::default()));
-        came.notified().await;
+        let slot = SecondSlot::take(&pool, refusing.clone()).await;
+        let keeping = tokio::spawn(slot.keep(Arc::default()));
+        connected.notified().await;
 
-        pool.set_connect_options(ours);
-        let stranger = tokio::spawn({
+        pool.set_connect_options(keeper_options);
+        let other_task = tokio::spawn({
             let pool = pool.clone();
             async move { pool.acquire().await.map(drop) }
         });
-        came.notified().await;
+        connected.notified().await;
         pool.set_connect_options(refusing);
-        let refused = stranger
+        let refused = other_task
             .await
             .expect("no panic")
-            .expect_err("the place is taken");
+            .expect_err("the slot is reserved");
         assert_eq!(sql_error::code(&refused), Some(REFUSED_SQLSTATE));
         assert_eq!((keeping.is_finished(), pool.size()), (false, 1));
         pool.close().await;
@@ -343,15 +387,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_connects_with_the_keepers_options_is_refused_when_it_asks_for_something() {
-        let (ours, _) = options().await;
-        let mut connection = PgConnection::connect_with(&ours)
+    async fn a_client_with_the_keepers_options_is_refused_at_its_first_query() {
+        let (keeper_options, _) = options().await;
+        let mut connection = PgConnection::connect_with(&keeper_options)
             .await
-            .expect("it is let in");
+            .expect("the listener accepts it");
         let refused = sqlx::raw_sql("select 1")
             .execute(&mut connection)
             .await
-            .expect_err("it is refused");
+            .expect_err("the listener refuses it");
         assert_eq!(sql_error::code(&refused), Some(REFUSED_SQLSTATE));
     }
 }

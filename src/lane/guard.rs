@@ -1,4 +1,29 @@
-//! The messages that open and close a guarded transaction, one round trip each.
+//! The messages that open and close a guarded transaction, usually one round trip each.
+//!
+//! ```text
+//!  open      begin; set local ebbtide.test = 'open <n>'; a row in open_test; savepoint _ebbtide
+//!    |
+//!  the test's statements
+//!    |
+//!  close ---> close_at_once, one message ----------- as usual --------------> Clean
+//!    |            | 22012, not as usual: rollback to savepoint _ebbtide_end
+//!    |            v
+//!    |        inspect -- neither the setting nor the row is there ----------> Escaped
+//!    |            | the test's own transaction
+//!    |            v
+//!    |        roll_back: set constraints immediate; rollback ---------------> Clean
+//!    |            | a constraint fails: rollback ---------------------------> ConstraintViolated
+//!    |
+//!    +-- the server rejects one of these: rollback to savepoint _ebbtide; inspect; roll_back
+//!    |
+//!    +-- 25P01 or 3B001: no transaction, or one without the savepoint ------> Escaped
+//!    +-- any other error ---------------------------------------------------> Lost
+//! ```
+//!
+//! The name of the savepoint proves nothing, since a test can create one with the same name. What
+//! proves that the transaction is still the one that `open` began is the local setting, which every
+//! end of the transaction resets. If `RESET ALL` has removed the setting, the row proves it: `xmin`
+//! shows that this transaction wrote it. A trigger on the row's table rejects a COMMIT.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
@@ -7,36 +32,38 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use uuid::Uuid;
 
-use super::leased::USES;
-use super::tx_options::IsolationLevel;
+use super::wear::MAX_USES;
+use crate::config::IsolationLevel;
 use crate::names::Literal;
 use crate::sql_error::{self, code};
 use crate::template;
 
-/// What the session of a connection has seen.
+/// Whether a session has had a guarded transaction before.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Session<'a> {
-    /// Nothing yet: the server that answers must be the one that was leased, where it has an identity, and sqlx is told
-    /// of the transaction, so that it counts the user's `begin` as a savepoint from then on. `settings` are `SET`
-    /// statements, which outlive the transaction.
+    /// It has not. The message checks that the server has the expected identity, where it has one:
+    /// another server may listen at the address by now. sqlx begins the transaction, so it counts
+    /// the user's `begin` as a savepoint from then on. `settings` are `SET` statements, which
+    /// outlive the transaction.
     New {
         server: Option<&'a str>,
         settings: &'a str,
     },
-    /// A transaction of ours, at whose end the database had had so many sessions, if that is known.
-    Used { sessions: Option<u64> },
+    /// It has. `session_count` is how many sessions the database had ever had when that transaction
+    /// ended, if known.
+    Used { session_count: Option<u64> },
 }
 
-/// What a test left of its transaction, and what it may have left behind.
+/// How a test's transaction ended, and what the test may have left behind.
 #[derive(Debug)]
-pub(super) struct Closing {
+pub(super) struct CloseResult {
     pub(super) outcome: Outcome,
     pub(super) remains: Remains,
 }
 
-impl Closing {
-    /// What is left is not known.
-    fn of(outcome: Outcome) -> Self {
+impl CloseResult {
+    /// The result if ebbtide could not read what the test left behind.
+    fn with_unknown_remains(outcome: Outcome) -> Self {
         Self {
             outcome,
             remains: Remains::default(),
@@ -44,48 +71,49 @@ impl Closing {
     }
 }
 
-/// What a test may have left behind although it was rolled back. By default everything that is possible.
+/// What a test may have left behind although it was rolled back. The default assumes everything
+/// that is possible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Remains {
-    /// Rows that it wrote: they stay in the tables as dead ones.
-    pub(super) rows: u32,
+    /// Rows that the test wrote. They stay in the tables as dead rows.
+    pub(super) dead_rows: u32,
     /// Whether ANALYZE or CREATE INDEX may have changed what the planner reads.
-    pub(super) estimates: bool,
+    pub(super) estimates_changed: bool,
     /// Whether the session may differ from a new one in what no command resets.
-    pub(super) session: bool,
+    pub(super) session_changed: bool,
     /// Whether another client was connected, and may have committed.
-    pub(super) intruder: bool,
+    pub(super) other_client: bool,
     /// How many sessions the database has ever had, where the server counts them.
-    pub(super) sessions: Option<u64>,
+    pub(super) session_count: Option<u64>,
 }
 
 impl Default for Remains {
     fn default() -> Self {
         Self {
-            rows: 0,
-            estimates: true,
-            session: true,
-            intruder: true,
-            sessions: None,
+            dead_rows: 0,
+            estimates_changed: true,
+            session_changed: true,
+            other_client: true,
+            session_count: None,
         }
     }
 }
 
 impl Remains {
     /// Reads what [`rewind`] returns.
-    fn read(row: &PgRow, intruder: bool) -> Result<Self, sqlx::Error> {
+    fn read(row: &PgRow, other_client: bool) -> Result<Self, sqlx::Error> {
         let text: &str = row.try_get_unchecked(0)?;
         let mut fields = text.split(' ');
         let mut field = || fields.next().unwrap_or_default();
-        // More rows than that are too many in any case.
-        let rows = field().parse().unwrap_or(u32::MAX);
-        let (estimates, session) = (field() != "f", field() != "f");
+        // A count above `u32::MAX` exceeds every limit as well.
+        let dead_rows = field().parse().unwrap_or(u32::MAX);
+        let (estimates_changed, session_changed) = (field() != "f", field() != "f");
         Ok(Self {
-            rows,
-            estimates,
-            session,
-            intruder,
-            sessions: field().parse().ok(),
+            dead_rows,
+            estimates_changed,
+            session_changed,
+            other_client,
+            session_count: field().parse().ok(),
         })
     }
 }
@@ -99,21 +127,26 @@ fn flag(row: &PgRow, column: usize) -> Result<bool, sqlx::Error> {
 /// How the test's transaction ended.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// Rolled back, nothing to say.
+    /// Rolled back.
     Clean,
-    /// Rolled back, and a deferred constraint did not hold.
+    /// Rolled back, and a deferred constraint or trigger rejected what the test wrote.
     ConstraintViolated(sqlx::Error),
-    /// The test had ended the transaction itself, so the lane may hold anything.
+    /// The test had ended the transaction itself, so the lane may contain anything.
     Escaped,
     /// The connection or the server failed.
     Lost(sqlx::Error),
 }
 
-/// Writes into the lane who holds it, if nobody has used it since it was copied or closed properly, and it is not worn.
-pub(super) async fn take(connection: &mut PgConnection, holder: &str) -> Result<bool, sqlx::Error> {
+/// Records the holder in the lane's own table, if the lane is clean and not worn. One UPDATE checks
+/// and records, so two processes cannot both claim the lane. Returns whether this process holds it.
+pub(super) async fn try_claim(
+    connection: &mut PgConnection,
+    holder: &str,
+) -> Result<bool, sqlx::Error> {
     let message = format!(
         "begin read write; set local synchronous_commit = off; \
-         update _ebbtide.lane set clean = false, holder = {} where clean and uses < {USES}; commit",
+         update _ebbtide.lane set clean = false, holder = {} \
+         where clean and uses < {MAX_USES}; commit",
         Literal(holder)
     );
     Ok(sqlx::raw_sql(AssertSqlSafe(message))
@@ -123,9 +156,18 @@ pub(super) async fn take(connection: &mut PgConnection, holder: &str) -> Result<
         == 1)
 }
 
-/// Opens the transaction.
+/// Opens the guarded transaction in one message. Its parts, in this order:
 ///
-/// `test` is given when the session does not bear its name, `holder` when the lane says itself that it is in use.
+/// 1. Settings, in a transaction of their own. In a message of several statements, `begin` includes
+///    the statements before it in its transaction, and the rollback would undo them.
+/// 2. If the lane's own table records its holder, a committed transaction that marks the lane as
+///    not clean. It fails with 57P0E if another process has claimed the lane meanwhile.
+/// 3. `begin .. read write`: the session is read only by default.
+/// 4. The local setting and the row that prove at the end that this is still the same transaction.
+/// 5. The savepoint that the close rolls back to after a statement of the test has failed.
+///
+/// `test` is given if the session has another `application_name`, `holder` if the lane's own table
+/// records its holder.
 pub(super) async fn open(
     connection: &mut PgConnection,
     session: Session<'_>,
@@ -134,41 +176,41 @@ pub(super) async fn open(
     holder: Option<&str>,
     version_num: u32,
 ) -> Result<(), sqlx::Error> {
-    let (settings, server, sessions) = match session {
+    let (settings, server, session_count) = match session {
         Session::New { server, settings } => (settings, server, None),
-        Session::Used { sessions } => ("", None, sessions),
+        Session::Used { session_count } => ("", None, session_count),
     };
-    // `begin` would take what stands before it in the message along into the transaction.
     let settings = if settings.is_empty() {
         String::new()
     } else {
         format!("begin; {settings}commit; ")
     };
     let identity = server.map_or("null".to_owned(), |identity| Literal(identity).to_string());
-    let marked = match sessions {
-        // The end of this test detects a session that has begun since then, too.
-        Some(sessions) => format!("set local ebbtide.test = '{OPEN}{sessions}'"),
+    let set_mark = match session_count {
+        // With the count at the previous test's end, this test's end also detects a client that
+        // connected in between.
+        Some(count) => format!("set local ebbtide.test = '{OPEN_MARK}{count}'"),
         None => format!(
             "select pg_catalog.set_config('ebbtide.test', {}, true)",
-            mark(version_num)
+            session_count_mark(version_num)
         ),
     };
     let name = test
         .map(|test| format!("set local application_name = {}; ", Literal(test)))
         .unwrap_or_default();
-    // A commit fires a trigger; every other way out of the transaction loses a local setting and the savepoint.
     let enter = holder
-        .map(|holder| in_its_own("enter", holder))
+        .map(|holder| in_own_transaction("enter", holder))
         .unwrap_or_default();
     let level = level
         .map(|level| format!("isolation level {} ", level.as_sql()))
         .unwrap_or_default();
     let message = format!(
-        "{settings}{enter}begin {level}read write; {name}{marked}; \
+        "{settings}{enter}begin {level}read write; {name}{set_mark}; \
          insert into _ebbtide.open_test values ({identity}); savepoint _ebbtide"
     );
     if matches!(session, Session::New { .. }) {
-        // Dropping it would roll back, and the next `begin` would be a real one again.
+        // Dropping sqlx's `Transaction` would roll back, and the user's next `begin` would send a
+        // BEGIN.
         std::mem::forget(connection.begin_with(AssertSqlSafe(message)).await?);
     } else {
         sqlx::raw_sql(AssertSqlSafe(message))
@@ -178,40 +220,49 @@ pub(super) async fn open(
     Ok(())
 }
 
-/// What the transaction's own setting holds, as an expression: a higher count of sessions at the end means that another
-/// client was connected meanwhile.
-fn mark(version_num: u32) -> String {
+/// The value of the transaction's local setting, as an SQL expression. If the count of sessions is
+/// higher at the end, another client was connected during the test.
+fn session_count_mark(version_num: u32) -> String {
     format!(
-        "pg_catalog.concat('{OPEN}', {})",
-        template::sessions(version_num)
+        "pg_catalog.concat('{OPEN_MARK}', {})",
+        template::session_count_sql(version_num)
     )
 }
 
-const OPEN: &str = "open ";
+/// The local setting's value without the count of sessions.
+const OPEN_MARK: &str = "open ";
 
-/// Writes into the lane who uses it.
-pub(super) async fn enter(connection: &mut PgConnection, holder: &str) -> Result<(), sqlx::Error> {
-    send(connection, in_its_own("enter", holder)).await
+/// Marks the lane as not clean in its own table.
+///
+/// # Errors
+/// 57P0E: another process has claimed the lane.
+pub(super) async fn mark_dirty(
+    connection: &mut PgConnection,
+    holder: &str,
+) -> Result<(), sqlx::Error> {
+    execute(connection, in_own_transaction("enter", holder)).await
 }
 
-/// The deferrable constraints of a template, as its lanes' tests have found them.
+/// A cache of the deferrable constraints of a template. The first test that closes fills it, so the
+/// later ones need no query.
 #[derive(Debug, Default)]
-pub(super) struct Deferrable(Mutex<Option<Names>>);
+pub(super) struct DeferrableConstraints(Mutex<Option<KnownConstraints>>);
 
 #[derive(Debug, Clone)]
-struct Names {
-    /// The user who may name them.
+struct KnownConstraints {
+    /// The role for which the names were read. Another role may lack the privilege to name them.
     user: String,
-    /// What `SET CONSTRAINTS` shall check, if there is anything.
+    /// The argument of `SET CONSTRAINTS`, or `None` if there is no deferrable constraint.
     names: Option<String>,
 }
 
-impl Deferrable {
-    fn found(&self) -> MutexGuard<'_, Option<Names>> {
+impl DeferrableConstraints {
+    fn cached(&self) -> MutexGuard<'_, Option<KnownConstraints>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a commit would check. `is_changed` is whether the test may have added some.
+    /// The constraints that a commit would check. If the test may have added some (`is_changed`),
+    /// they are read from the lane and not cached.
     async fn names(
         &self,
         connection: &mut PgConnection,
@@ -219,7 +270,7 @@ impl Deferrable {
         is_changed: bool,
     ) -> Result<Option<String>, sqlx::Error> {
         let known = self
-            .found()
+            .cached()
             .clone()
             .filter(|known| !is_changed && known.user == user);
         if let Some(known) = known {
@@ -233,7 +284,7 @@ impl Deferrable {
         let names: Option<&str> = row.try_get_unchecked(0)?;
         let names = names.map(str::to_owned);
         if !is_changed {
-            *self.found() = Some(Names {
+            *self.cached() = Some(KnownConstraints {
                 user: user.to_owned(),
                 names: names.clone(),
             });
@@ -242,28 +293,34 @@ impl Deferrable {
     }
 }
 
-/// The transaction before its end.
-struct Ending {
-    /// Whether another client has been connected.
-    intruder: bool,
-    /// What `SET CONSTRAINTS` shall check, if there is anything.
+/// What is known about the test's transaction right before the rollback.
+struct BeforeRollback {
+    /// Whether another client was connected during the test.
+    other_client: bool,
+    /// The argument of `SET CONSTRAINTS`, if there is anything to check.
     constraints: Option<String>,
 }
 
 /// Checks deferred constraints, rolls back, and undoes what rollback does not undo.
-/// `has_cancelled` returns whether a statement that the test had given up was cancelled: the driver reports that here.
+///
+/// `has_cancelled` returns whether ebbtide has asked the server to cancel a statement whose future
+/// the test had dropped. The driver reports that statement's `query_canceled` (57014) as the result
+/// of the close. The close then starts again from the savepoint. Without such a cancellation, 57014
+/// is an error.
+///
+/// A failed statement aborts the transaction, and the server then rejects all statements but a
+/// rollback. A test may also have changed what the close reads. `rollback to savepoint _ebbtide`
+/// undoes both. Constraints are not checked after that, because what the test wrote is gone.
 pub(super) async fn close(
     connection: &mut PgConnection,
     version_num: u32,
-    deferrable: &Deferrable,
-    log_is_ours: bool,
+    deferrable: &DeferrableConstraints,
+    owns_log: bool,
     has_cancelled: impl Fn() -> bool,
-) -> Closing {
-    let closing = match close_inside(connection, version_num, deferrable).await {
-        // The test saw a statement fail and stopped there, or changed what is read: that goes with the savepoint, whose name
-        // alone proves nothing. query_canceled may be meant for a statement of the test's.
+) -> CloseResult {
+    let result = match close_inside(connection, version_num, deferrable).await {
         Err(error) if is_refusal(&error) && (code(&error) != Some("57014") || has_cancelled()) => {
-            look_and_close(
+            inspect_and_close(
                 connection,
                 "rollback to savepoint _ebbtide; ",
                 version_num,
@@ -273,54 +330,64 @@ pub(super) async fn close(
         }
         other => other,
     };
-    let closing = closing.unwrap_or_else(|error| {
-        Closing::of(if is_outside(&error) {
+    let result = result.unwrap_or_else(|error| {
+        CloseResult::with_unknown_remains(if has_left_transaction(&error) {
             Outcome::Escaped
         } else {
             Outcome::Lost(error)
         })
     });
-    match forget_statements(connection, log_is_ours).await {
-        Err(error) if matches!(closing.outcome, Outcome::Clean) => {
-            Closing::of(Outcome::Lost(error))
+    match clear_statement_cache(connection, owns_log).await {
+        Err(error) if matches!(result.outcome, Outcome::Clean) => {
+            CloseResult::with_unknown_remains(Outcome::Lost(error))
         }
-        _ => closing,
+        _ => result,
     }
 }
 
-/// Whether the server has refused a statement of a transaction that may still be the test's own.
+/// Whether the server rejected a statement, while the session may still be in the test's guarded
+/// transaction.
 fn is_refusal(error: &sqlx::Error) -> bool {
-    code(error).is_some() && !is_outside(error) && !sql_error::is_server_gone(error)
+    code(error).is_some() && !has_left_transaction(error) && !sql_error::is_server_gone(error)
 }
 
-/// Ends a transaction in which no statement has failed.
+/// Ends a transaction in which no statement has failed: in one message if everything is as usual,
+/// otherwise after an inspection.
 async fn close_inside(
     connection: &mut PgConnection,
     version_num: u32,
-    deferrable: &Deferrable,
-) -> Result<Closing, sqlx::Error> {
-    let before = match close_at_once(connection, version_num, deferrable).await {
-        Ok(Some(closing)) => return Ok(closing),
+    deferrable: &DeferrableConstraints,
+) -> Result<CloseResult, sqlx::Error> {
+    let first_statement = match close_at_once(connection, version_num, deferrable).await {
+        Ok(Some(result)) => return Ok(result),
         Ok(None) => "",
-        Err(error) if code(&error) == Some(DOUBT) => "rollback to savepoint _ebbtide_end; ",
+        Err(error) if code(&error) == Some(CONDITION_FAILED) => {
+            "rollback to savepoint _ebbtide_end; "
+        }
         Err(error) => return Err(error),
     };
-    look_and_close(connection, before, version_num, Some(deferrable)).await
+    inspect_and_close(connection, first_statement, version_num, Some(deferrable)).await
 }
 
-/// `division_by_zero`: a condition in a message of ours does not hold, and has to be looked at.
-pub(super) const DOUBT: &str = "22012";
+/// `division_by_zero`: `1 / condition::int` in a message of ebbtide's fails if the condition does
+/// not hold. So the server stops at that statement and does not execute the rest of the message.
+pub(super) const CONDITION_FAILED: &str = "22012";
 
-/// One message for both, where the template has no deferrable constraint; it fails where the transaction is not as
-/// usual, before its end.
+/// Inspects and rolls back in one message, if the template has no deferrable constraint. Returns
+/// `None` if it may have some.
+///
+/// # Errors
+/// [`CONDITION_FAILED`], before the rollback: the local setting is gone, the test has changed a
+/// constraint, or the server does not count what the test writes.
 async fn close_at_once(
     connection: &mut PgConnection,
     version_num: u32,
-    deferrable: &Deferrable,
-) -> Result<Option<Closing>, sqlx::Error> {
-    // Who has none by one role has none by another.
+    deferrable: &DeferrableConstraints,
+) -> Result<Option<CloseResult>, sqlx::Error> {
+    // Only the names depend on the role. If there is no constraint for one role, there is none for
+    // any.
     let has_none = deferrable
-        .found()
+        .cached()
         .as_ref()
         .is_some_and(|known| known.names.is_none());
     if !has_none {
@@ -328,8 +395,9 @@ async fn close_at_once(
     }
     let message = format!(
         "savepoint _ebbtide_end; \
-         select pg_catalog.concat(1 / (coalesce(pg_catalog.starts_with({TRANSACTION}, '{OPEN}'), false) and {IS_COUNTED} \
-             and {CONSTRAINTS_MADE} = 0)::int, {TRANSACTION}); {}",
+         select pg_catalog.concat(1 / (\
+             coalesce(pg_catalog.starts_with({TEST_SETTING}, '{OPEN_MARK}'), false) \
+             and {IS_COUNTING} and {CONSTRAINTS_WRITTEN} = 0)::int, {TEST_SETTING}); {}",
         rewind(version_num)
     );
     let rows = sqlx::raw_sql(AssertSqlSafe(message))
@@ -340,53 +408,61 @@ async fn close_at_once(
     };
     let mut remains = Remains::read(after, false)?;
     let opened: &str = before.try_get_unchecked(0)?;
-    let sessions = remains
-        .sessions
-        .map(|sessions| sessions.to_string())
+    let session_count = remains
+        .session_count
+        .map(|count| count.to_string())
         .unwrap_or_default();
-    remains.intruder = opened != format!("1{OPEN}{sessions}");
-    Ok(Some(Closing {
+    remains.other_client = opened != format!("1{OPEN_MARK}{session_count}");
+    Ok(Some(CloseResult {
         outcome: Outcome::Clean,
         remains,
     }))
 }
 
-/// What the transaction's own setting is.
-const TRANSACTION: &str = "pg_catalog.current_setting('ebbtide.test', true)";
-const IS_COUNTED: &str = "pg_catalog.current_setting('track_counts') = 'on'";
-/// Rows of `pg_constraint`, which has this identifier, that the test has written.
-const CONSTRAINTS_MADE: &str = "pg_catalog.pg_stat_get_xact_tuples_inserted(2606) + pg_catalog.pg_stat_get_xact_tuples_updated(2606)";
+/// The value of the transaction's local setting, null if there is none.
+const TEST_SETTING: &str = "pg_catalog.current_setting('ebbtide.test', true)";
+const IS_COUNTING: &str = "pg_catalog.current_setting('track_counts') = 'on'";
+/// How many rows of `pg_constraint` the test has written. 2606 is the identifier of that catalog.
+const CONSTRAINTS_WRITTEN: &str = "pg_catalog.pg_stat_get_xact_tuples_inserted(2606) \
+     + pg_catalog.pg_stat_get_xact_tuples_updated(2606)";
 
-async fn look_and_close(
+/// Rolls back if the transaction is still the test's own. `first_statement`, if any, ends
+/// the failed state of a transaction. Without `deferrable` no constraints are checked.
+async fn inspect_and_close(
     connection: &mut PgConnection,
-    before: &str,
+    first_statement: &str,
     version_num: u32,
-    deferrable: Option<&Deferrable>,
-) -> Result<Closing, sqlx::Error> {
-    match look(connection, before, version_num, deferrable).await? {
-        Some(ending) => Ok(roll_back(connection, ending, version_num).await),
-        None => Ok(Closing::of(Outcome::Escaped)),
+    deferrable: Option<&DeferrableConstraints>,
+) -> Result<CloseResult, sqlx::Error> {
+    match inspect(connection, first_statement, version_num, deferrable).await? {
+        Some(before) => Ok(roll_back(connection, before, version_num).await),
+        None => Ok(CloseResult::with_unknown_remains(Outcome::Escaped)),
     }
 }
 
-/// The transaction before its end, if it still is the test's own. No table is read on the usual way.
-async fn look(
+/// Returns the state of the transaction, or `None` if it is not the test's own any more.
+///
+/// The row in `open_test` is read only if the local setting is gone, because reading a table costs
+/// more.
+async fn inspect(
     connection: &mut PgConnection,
-    before: &str,
+    first_statement: &str,
     version_num: u32,
-    deferrable: Option<&Deferrable>,
-) -> Result<Option<Ending>, sqlx::Error> {
-    // The server is asked again: within a transaction it answers from a snapshot otherwise
+    deferrable: Option<&DeferrableConstraints>,
+) -> Result<Option<BeforeRollback>, sqlx::Error> {
+    // Within a transaction the server may answer from a snapshot of its statistics, so the message
+    // discards the snapshot
     // (https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-STATS-VIEWS).
     let message = format!(
-        "{before}select pg_catalog.pg_stat_clear_snapshot(), {TRANSACTION} is distinct from {}, \
-         coalesce(pg_catalog.starts_with({TRANSACTION}, '{OPEN}'), false), current_user::pg_catalog.text, \
-         {IS_COUNTED} and {CONSTRAINTS_MADE} = 0 as _ebbtide",
-        mark(version_num)
+        "{first_statement}select pg_catalog.pg_stat_clear_snapshot(), \
+         {TEST_SETTING} is distinct from {}, \
+         coalesce(pg_catalog.starts_with({TEST_SETTING}, '{OPEN_MARK}'), false), \
+         current_user::pg_catalog.text, {IS_COUNTING} and {CONSTRAINTS_WRITTEN} = 0 as _ebbtide",
+        session_count_mark(version_num)
     );
     let row = last_row(connection, message).await?;
-    let (intruder, is_inside) = (flag(&row, 1)?, flag(&row, 2)?);
-    // `RESET ALL` forgets the setting and leaves the row, which this transaction wrote.
+    let (other_client, is_inside) = (flag(&row, 1)?, flag(&row, 2)?);
+    // `RESET ALL` removes the setting, but not the row that this transaction wrote.
     if !is_inside && !has_row(connection).await? {
         return Ok(None);
     }
@@ -397,12 +473,13 @@ async fn look(
             deferrable.names(connection, user, !flag(&row, 4)?).await?
         }
     };
-    Ok(Some(Ending {
-        intruder,
+    Ok(Some(BeforeRollback {
+        other_client,
         constraints,
     }))
 }
 
+/// Whether the current transaction wrote a row of `open_test`.
 async fn has_row(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let query =
         "select exists (select from _ebbtide.open_test where xmin = pg_current_xact_id()::xid)";
@@ -410,62 +487,78 @@ async fn has_row(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
 }
 
 /// Checks what a commit would have checked, and rolls back.
-async fn roll_back(connection: &mut PgConnection, ending: Ending, version_num: u32) -> Closing {
-    let Ending {
-        intruder,
+///
+/// `ebbtide.closing` makes the trigger on `open_test` accept the check. If the message fails, the
+/// transaction is aborted and a second message rolls it back.
+async fn roll_back(
+    connection: &mut PgConnection,
+    before: BeforeRollback,
+    version_num: u32,
+) -> CloseResult {
+    let BeforeRollback {
+        other_client,
         constraints,
-    } = ending;
+    } = before;
     let check = constraints.map(|names| {
         format!("set local ebbtide.closing = 'on'; set constraints {names} immediate; ")
     });
     let rewind = rewind(version_num);
     let message = format!("{}{rewind}", check.as_deref().unwrap_or_default());
-    let outcome = match send_and_read(connection, message, intruder).await {
+    let outcome = match execute_and_read(connection, message, other_client).await {
         Ok(remains) => {
-            return Closing {
+            return CloseResult {
                 outcome: Outcome::Clean,
                 remains,
             };
         }
         Err(error) if sql_error::is_server_gone(&error) => {
-            return Closing::of(Outcome::Lost(error));
+            return CloseResult::with_unknown_remains(Outcome::Lost(error));
         }
         Err(error) if check.is_some() => Outcome::ConstraintViolated(error),
-        // Meant for a statement of the test's, such as a cancellation that comes late.
+        // There was nothing to check, so the error belongs to a statement of the test, such as a
+        // late cancellation.
         Err(_) => Outcome::Clean,
     };
-    match send_and_read(connection, rewind, intruder).await {
-        Ok(remains) => Closing { outcome, remains },
-        Err(error) => Closing::of(Outcome::Lost(error)),
+    match execute_and_read(connection, rewind, other_client).await {
+        Ok(remains) => CloseResult { outcome, remains },
+        Err(error) => CloseResult::with_unknown_remains(Outcome::Lost(error)),
     }
 }
 
-/// Rolls back, undoes what rollback does not undo, and so needs no commit either, and reads what is left all the same.
+/// Rolls back, undoes what rollback does not undo, and reads what is left.
+///
+/// What rollback does not undo is not transactional: sequences, advisory locks, the seed of
+/// `random()`. A second transaction restores these, and a rollback ends that one, too. So no commit
+/// is needed.
 fn rewind(version_num: u32) -> String {
-    // `setseed` makes `random()` predictable for the rest of the session.
+    // A test may have called `setseed`, which makes `random()` predictable for the rest of the
+    // session.
     let (number, _) = Uuid::new_v4().as_u64_pair();
     let seed = f64::from(u32::try_from(number >> 32).unwrap_or_default()) / f64::from(u32::MAX);
-    // Otherwise the next test's counts begin with this one's.
+    // The session's statistics reach the server's after a delay. Without a flush, the next test's
+    // counts would include those of this test.
     let flush = if version_num >= 150_000 {
         ", pg_catalog.pg_stat_force_next_flush()"
     } else {
         ""
     };
     format!(
-        "rollback; begin read write; select pg_catalog.concat_ws(' ', rows, estimates, session, {sessions}, restored, \
-         pg_catalog.pg_advisory_unlock_all(), pg_catalog.setseed({seed}){flush}) from _ebbtide.rewound; \
+        "rollback; begin read write; \
+         select pg_catalog.concat_ws(' ', rows, estimates, session, {session_count}, restored, \
+         pg_catalog.pg_advisory_unlock_all(), pg_catalog.setseed({seed}){flush}) \
+         from _ebbtide.rewound; \
          rollback; discard sequences; deallocate all",
-        sessions = template::sessions(version_num)
+        session_count = template::session_count_sql(version_num)
     )
 }
 
-/// Sends a message that ends with [`rewind`].
-async fn send_and_read(
+/// Executes a message that ends with [`rewind`], and reads what that returns.
+async fn execute_and_read(
     connection: &mut PgConnection,
     message: String,
-    intruder: bool,
+    other_client: bool,
 ) -> Result<Remains, sqlx::Error> {
-    Remains::read(&last_row(connection, message).await?, intruder)
+    Remains::read(&last_row(connection, message).await?, other_client)
 }
 
 /// The last row that the statements of a message return.
@@ -479,8 +572,11 @@ pub(super) async fn last_row(
     rows.pop().ok_or(sqlx::Error::RowNotFound)
 }
 
-/// Whether the planner sees what it sees in the template: if not, only a new copy will do.
-pub(super) async fn proves_estimates(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+/// Whether the planner's inputs are the same as in the template. If they are not, the lane needs a
+/// reset or a new copy.
+pub(super) async fn estimates_are_unchanged(
+    connection: &mut PgConnection,
+) -> Result<bool, sqlx::Error> {
     match last_row(
         connection,
         "select seen from _ebbtide.estimates_seen".to_owned(),
@@ -496,52 +592,74 @@ pub(super) async fn proves_estimates(connection: &mut PgConnection) -> Result<bo
     }
 }
 
-/// Writes into the lane that it equals the template again, where the lane itself records that.
-pub(super) async fn leave(connection: &mut PgConnection, holder: &str) -> Result<(), sqlx::Error> {
-    send(connection, in_its_own("leave", holder)).await
+/// Marks the lane as clean in its own table: it equals the template again.
+pub(super) async fn mark_clean(
+    connection: &mut PgConnection,
+    holder: &str,
+) -> Result<(), sqlx::Error> {
+    execute(connection, in_own_transaction("leave", holder)).await
 }
 
-/// The driver's own name for the savepoint of its second level. After a `begin_with` that it refuses, it rolls back to
-/// this one instead of ending the transaction.
-macro_rules! statement {
+/// sqlx's name for the savepoint of its second level. A sandbox uses the same name, because sqlx
+/// rolls back to it after a `begin_with` inside a transaction, which it rejects. With another name,
+/// sqlx would end the guarded transaction.
+macro_rules! statement_savepoint {
     () => {
         "_sqlx_savepoint_1"
     };
 }
 
-/// Begins the savepoint that a statement outside the application's transactions runs in. The driver counts it too.
-pub(super) async fn begin_statements(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+/// Opens the savepoint in which the statements outside the application's transactions run. sqlx
+/// counts it as a level, so that the application's `begin` opens a savepoint within it.
+pub(super) async fn begin_statement_savepoint(
+    connection: &mut PgConnection,
+) -> Result<(), sqlx::Error> {
     std::mem::forget(connection.begin().await?);
     Ok(())
 }
 
-const RELEASE: &str = concat!("release savepoint ", statement!(), "; ");
-const AGAIN: &str = concat!("savepoint ", statement!());
-/// Looks for the signs of what `_ebbtide.locals` ends, without the work of parsing statements.
-const SIGNS: &str = "select pg_catalog.current_setting('role') <> 'none' \
+const RELEASE_SAVEPOINT: &str = concat!("release savepoint ", statement_savepoint!(), "; ");
+const NEW_SAVEPOINT: &str = concat!("savepoint ", statement_savepoint!());
+/// Whether there may be something that `_ebbtide.locals` ends. The check is cheap because it parses
+/// no statements; it may be true without cause.
+const LOCALS_MAY_EXIST: &str = "select pg_catalog.current_setting('role') <> 'none' \
      or exists (select from pg_catalog.pg_cursor() c where not c.is_holdable and c.name <> '') \
      or exists (select from pg_catalog.pg_prepared_statement() p \
         where p.statement ilike '%local%' or p.statement ilike '%set_config%') as _ebbtide; ";
 
-/// Whether a statement of the server's log is one of ebbtide's own: what it means that it failed is told elsewhere.
-pub(super) fn is_own(statement: &str) -> bool {
+/// Whether a statement in the server's log is one of ebbtide's own. Reports omit these, because an
+/// error of ebbtide already states what their failure means.
+pub(super) fn is_own_statement(statement: &str) -> bool {
     statement.contains("_ebbtide")
 }
 
-/// Makes the statements since the last time stay, or undoes them if one of them failed: as without a transaction.
-pub(super) async fn renew(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    match last_row(connection, format!("{RELEASE}{SIGNS}{AGAIN}")).await {
+/// Ends the savepoint around the statements that the application executed outside its transactions,
+/// and opens the next.
+///
+/// Without a transaction, successful statements would be committed and a failed one undone. The
+/// same happens here: the savepoint is released, or rolled back to if a statement has failed
+/// (25P02). Called when the connection returns to the sandbox's pool.
+///
+/// # Errors
+/// 25P01 or 3B001: the application has left the guarded transaction.
+pub(super) async fn renew_savepoint(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    match last_row(
+        connection,
+        format!("{RELEASE_SAVEPOINT}{LOCALS_MAY_EXIST}{NEW_SAVEPOINT}"),
+    )
+    .await
+    {
         Ok(row) if flag(&row, 0)? => end_locals(connection).await,
         Ok(_) => Ok(()),
         Err(error) if code(&error) == Some("25P02") => {
-            let undo = concat!("rollback to savepoint ", statement!());
+            let undo = concat!("rollback to savepoint ", statement_savepoint!());
             sqlx::raw_sql(undo).execute(connection).await.map(drop)
         }
         Err(error) => Err(error),
     }
 }
 
-/// Ends what a real COMMIT would have ended.
+/// Ends what a real COMMIT would have ended: a role, cursors without hold, local settings.
 async fn end_locals(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let row = last_row(
         connection,
@@ -551,25 +669,32 @@ async fn end_locals(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let locals: Option<&str> = row.try_get_unchecked(0)?;
     match locals {
         None => Ok(()),
-        Some(statements) => send(connection, format!("{RELEASE}{statements}; {AGAIN}")).await,
+        Some(statements) => {
+            execute(
+                connection,
+                format!("{RELEASE_SAVEPOINT}{statements}; {NEW_SAVEPOINT}"),
+            )
+            .await
+        }
     }
 }
 
-/// Whether an error says that the transaction is not ours any more.
-pub(super) fn is_outside(error: &sqlx::Error) -> bool {
+/// Whether an error means that the session is not in the guarded transaction any more.
+pub(super) fn has_left_transaction(error: &sqlx::Error) -> bool {
     // no_active_sql_transaction, invalid_savepoint_specification.
     matches!(code(error), Some("25P01" | "3B001"))
 }
 
-/// A transaction that tells the lane something which the test's own may not undo.
-fn in_its_own(procedure: &str, holder: &str) -> String {
+/// The SQL of a transaction that calls a procedure of the lane and commits. The test's rollback
+/// does not undo what the procedure writes.
+fn in_own_transaction(procedure: &str, holder: &str) -> String {
     format!(
         "begin read write; call _ebbtide.{procedure}({}); commit; ",
         Literal(holder)
     )
 }
 
-pub(super) async fn send(
+pub(super) async fn execute(
     connection: &mut PgConnection,
     message: String,
 ) -> Result<(), sqlx::Error> {
@@ -579,27 +704,32 @@ pub(super) async fn send(
         .map(drop)
 }
 
-/// The server has forgotten the prepared statements; so must the driver. It sends a message about that, and reads the answer
-/// before its next one, for which the end of a test on a server of ours does not wait. The log of the server has a line for
-/// each process that ends without reading it, so where the log is not ours the answer is awaited.
-async fn forget_statements(
+/// Empties sqlx's cache of prepared statements, which `deallocate all` has deleted on the server.
+///
+/// For that sqlx sends a message and waits for the answer. On a server that ebbtide has started,
+/// the end of a test does not wait: it polls the future once, which sends the message, and sqlx
+/// reads the answer before its next message. If the process ends before, the server logs the broken
+/// connection. On an external server (`owns_log` is false) that line would appear in its owner's
+/// log, so there the answer is awaited.
+async fn clear_statement_cache(
     connection: &mut PgConnection,
-    log_is_ours: bool,
+    owns_log: bool,
 ) -> Result<(), sqlx::Error> {
     if connection.cached_statements_size() == 0 {
         return Ok(());
     }
-    if !log_is_ours {
+    if !owns_log {
         return connection.clear_cached_statements().await;
     }
-    let mut forgetting = std::pin::pin!(connection.clear_cached_statements());
-    match std::future::poll_fn(|context| Poll::Ready(forgetting.as_mut().poll(context))).await {
-        Poll::Ready(forgotten) => forgotten,
+    let mut clearing = std::pin::pin!(connection.clear_cached_statements());
+    match std::future::poll_fn(|context| Poll::Ready(clearing.as_mut().poll(context))).await {
+        Poll::Ready(cleared) => cleared,
         Poll::Pending => Ok(()),
     }
 }
 
-/// Whether sqlx still counts our transaction, so that the next `begin` of a user is a savepoint.
-pub(super) fn is_reusable(connection: &PgConnection) -> bool {
+/// Whether sqlx still counts the guarded transaction, so that a user's next `begin` opens a
+/// savepoint.
+pub(super) fn is_transaction_counted(connection: &PgConnection) -> bool {
     connection.is_in_transaction()
 }

@@ -1,4 +1,4 @@
-//! Databases that tests leave for a person to look at.
+//! Databases that tests keep, so that a person can inspect them.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,16 +10,19 @@ use super::leased::Lane;
 use super::pool::LanePool;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::DatabaseName;
-use crate::wait::Patience;
+use crate::wait::Polling;
 use crate::{clean_up, sql_error};
 
-/// A database that a test left for a person to look at, for an hour unless `keep_for` says otherwise. It goes with its
-/// server; from an external server, it is dropped by whoever uses ebbtide there when its time is over.
+/// A database that a test kept, so that a person can inspect it.
+///
+/// It exists for an hour, or for as long as `keep_for` specifies. It is deleted together with its
+/// server. On an external server, the first process that uses ebbtide there after that time drops
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptDatabase {
     url: String,
     name: String,
-    stays: Duration,
+    expires_in: Duration,
 }
 
 impl KeptDatabase {
@@ -29,10 +32,10 @@ impl KeptDatabase {
         &self.name
     }
 
-    /// How long it stays.
+    /// How long it exists from the moment at which it was kept.
     #[must_use]
     pub fn expires_in(&self) -> Duration {
-        self.stays
+        self.expires_in
     }
 
     /// A URL for `psql` and other clients.
@@ -43,34 +46,40 @@ impl KeptDatabase {
 }
 
 impl fmt::Display for KeptDatabase {
-    /// A line to paste.
+    /// A command to paste into a shell.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "psql '{}'", self.url)
     }
 }
 
-pub(super) const STEP: &str = "keeping the test's database";
+pub(super) const KEEP_STEP: &str = "keeping the test's database";
 
-const COMMIT: &str = "set local ebbtide.closing = 'on'; release savepoint _ebbtide; delete from _ebbtide.open_test; commit";
+/// `ebbtide.closing` makes the trigger on `open_test` accept the commit.
+const COMMIT_MESSAGE: &str = "set local ebbtide.closing = 'on'; release savepoint _ebbtide; \
+     delete from _ebbtide.open_test; commit";
 
-/// Commits what was rolled back otherwise.
+/// Commits the guarded transaction, which is otherwise rolled back.
 pub(super) async fn commit(pool: &LanePool, connection: &mut PgConnection) -> Result<()> {
-    match sqlx::raw_sql(COMMIT).execute(connection).await {
+    match sqlx::raw_sql(COMMIT_MESSAGE).execute(connection).await {
         Err(error) if sql_error::code(&error) == Some("25P02") => Err(Error::new(
             ErrorKind::Database,
-            "the test's database cannot be kept: a statement has failed, and PostgreSQL commits nothing of a transaction \
-             in which one did",
+            "the test's database cannot be kept: a statement has failed, and PostgreSQL commits \
+             nothing of a transaction in which a statement has failed",
         )
         .with_help(
-            "to see what the test wrote until then, let it take an `ebbtide::Sandbox` or an `ebbtide::Database`, or give it \
-             `savepoints`",
+            "to see what the test wrote until then, let it take an `ebbtide::Sandbox` or an \
+             `ebbtide::Database`, or set the option `savepoints`",
         )),
-        other => other.map(drop).map_err(|error| pool.diagnose(STEP, error)),
+        other => other
+            .map(drop)
+            .map_err(|error| pool.diagnose(KEEP_STEP, error)),
     }
 }
 
-/// Makes a lane, on which everything is committed, a kept database. The lane stays marked as in use, so that its number
-/// gets a new copy.
+/// Turns the database of a lane, on which everything is committed, into a kept database.
+///
+/// The database gets another name, so no lane refers to it any more. The lane keeps its mark of
+/// use, so its next holder makes a new copy.
 pub(super) async fn keep(
     pool: &LanePool,
     lane: Lane,
@@ -79,21 +88,21 @@ pub(super) async fn keep(
     connection
         .close()
         .await
-        .map_err(|error| pool.diagnose(STEP, error))?;
+        .map_err(|error| pool.diagnose(KEEP_STEP, error))?;
     let kept = DatabaseName::kept();
     let keep_for = pool.setting().keep_for;
     let (lanes, name) = (pool.clone(), kept.clone());
     let renaming = async move {
         let mut admin = lanes.setting().server.admin().await?;
-        let mut patience = Patience::new(STEP, Duration::from_secs(10));
+        let mut polling = Polling::new(KEEP_STEP, Duration::from_secs(10));
         loop {
             match clean_up::keep(&mut admin, &lane.database, &name, keep_for).await {
                 Ok(()) => return Ok(()),
-                // object_in_use: a closed session takes a moment to go.
+                // object_in_use: a closed session takes a moment to end.
                 Err(error) if sql_error::code(&error) == Some("55006") => {
-                    patience.pause(error).await?
+                    polling.pause(error).await?;
                 }
-                Err(error) => return Err(lanes.diagnose(STEP, error)),
+                Err(error) => return Err(lanes.diagnose(KEEP_STEP, error)),
             }
         }
     };
@@ -103,6 +112,6 @@ pub(super) async fn keep(
     Ok(KeptDatabase {
         url: server.conn.url(kept.as_str()),
         name: kept.as_str().to_owned(),
-        stays: keep_for,
+        expires_in: keep_for,
     })
 }

@@ -1,4 +1,4 @@
-//! A lane that this process holds.
+//! A lane that this process has locked.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,49 +8,47 @@ use sqlx::postgres::PgConnection;
 use super::active_tests::TestPresence;
 use super::admission::Admission;
 use super::guard;
+use super::wear::{MAX_USES, USES_BETWEEN_SIZE_CHECKS, USES_PER_COMMIT};
 use crate::conn::ConnParams;
 use crate::lane_lock::LaneLock;
 use crate::names::DatabaseName;
 
-/// Tests after which a lane is copied anew: rolled back rows stay in its tables as dead ones.
-pub(super) const USES: u32 = 5_000;
-/// How much more a test that committed wears it out: each reset leaves dead rows in the catalogs, and empty files that
-/// the server removes when the lane is dropped.
-const COMMITTED: u32 = 10;
-/// Rows after which the size of the tables is looked at.
-const ROWS_BETWEEN_LOOKS: u32 = 32;
-
-/// A private copy of the template, leased to its holder. Dropped without being returned, it is made equal to the
-/// template before the next use.
+/// A private copy of the template, with its lane lock. If it is dropped without being put back, its
+/// mark makes the next holder reset it or copy it again.
 pub(crate) struct Lane {
     pub(super) database: DatabaseName,
     pub(super) connection: Option<LaneConnection>,
-    /// The session's `application_name`: the test that it was made for.
+    /// The session's `application_name`: the test for which it was opened.
     pub(super) session_name: String,
-    /// The database's name when the session began, which the server's log shows for as long as it lasts.
+    /// The database's name when the session began. The server's log shows this name for as long as
+    /// the session lasts.
     pub(super) session_database: DatabaseName,
-    pub(super) lease: LaneLock,
+    pub(super) lock: LaneLock,
     pub(super) uses: u32,
-    /// How many sessions the database had had at the end of the last test that used the connection, if that is known.
-    pub(super) sessions: Option<u64>,
-    /// Whether a test that is rolled back was given a URL of it, which another client may keep.
-    pub(super) has_url: AtomicBool,
-    /// The right to its connections.
+    /// How many sessions the database had ever had when the last test on this connection ended, if
+    /// known.
+    pub(super) session_count: Option<u64>,
+    /// Whether a test that will be rolled back has read the lane's URL. Another client may use that
+    /// URL later.
+    pub(super) url_was_read: AtomicBool,
+    /// The permits for the lane's connections.
     pub(super) admission: Admission,
-    /// While a test has it.
+    /// The registration of the test that has the lane, if a test has it.
     pub(super) presence: Option<TestPresence>,
-    /// Counted as long as it lives.
-    pub(super) _held: Arc<()>,
+    /// A clone of the pool's counter of locked lanes.
+    pub(super) _held_count: Arc<()>,
 }
 
 /// The lane's one connection.
 pub(super) enum LaneConnection {
-    /// Has not seen a transaction of ours.
+    /// It has not had a guarded transaction.
     New(PgConnection),
+    /// It has had a guarded transaction, and sqlx counts that transaction as open.
     Used(PgConnection),
-    /// Of a sandbox: the driver counts one level more.
+    /// It belonged to a sandbox, so sqlx counts one level more.
     Nested(PgConnection),
-    /// With a savepoint for each statement, which the next test may not want.
+    /// It goes through a relay that adds a savepoint to each statement. Other tests must not use
+    /// it.
     Relayed(PgConnection),
 }
 
@@ -75,48 +73,53 @@ impl LaneConnection {
 }
 
 impl Lane {
-    /// A URL of the lane's database for a client that only reads.
-    pub(super) fn looking_url(&self, conn: &ConnParams) -> String {
-        self.has_url.store(true, Ordering::Release);
-        conn.looking().url(self.database.as_str())
+    /// A URL of the lane's database whose sessions are read only. The lane remembers that a test
+    /// has read it.
+    pub(super) fn read_only_url(&self, conn: &ConnParams) -> String {
+        self.url_was_read.store(true, Ordering::Release);
+        conn.read_only().url(self.database.as_str())
     }
 
-    /// Whether another client may have its name.
-    pub(super) fn is_known(&self) -> bool {
-        self.has_url.load(Ordering::Acquire)
+    /// Whether another client may have a URL of the lane.
+    pub(super) fn has_url(&self) -> bool {
+        self.url_was_read.load(Ordering::Acquire)
     }
 
-    /// Whether this use is its last.
+    /// Whether the current use is the last one before the lane is copied again.
     pub(super) fn is_worn(&self) -> bool {
-        self.uses.saturating_add(1) >= USES
+        self.uses.saturating_add(1) >= MAX_USES
     }
 
-    /// The same for a test that may have committed.
+    /// Like [`is_worn`](Self::is_worn), if the current test may have committed.
     pub(super) fn is_worn_by_commits(&self) -> bool {
-        self.uses.saturating_add(COMMITTED) >= USES
+        self.uses.saturating_add(USES_PER_COMMIT) >= MAX_USES
     }
 
-    /// Counts a test that was rolled back, and the rows that it wrote. Returns whether its tables may have grown so much
-    /// that the planner notices.
-    pub(super) fn rolled_back(&mut self, rows: u32) -> bool {
+    /// Counts a test that was rolled back, and the rows that it wrote. Returns whether the tables
+    /// may have grown so much that the planner chooses other plans.
+    pub(super) fn count_rollback(&mut self, rows: u32) -> bool {
         let before = self.uses;
         self.uses = self.uses.saturating_add(rows.max(1));
-        // A lane that records its holder itself does not record rows.
-        before / ROWS_BETWEEN_LOOKS != self.uses / ROWS_BETWEEN_LOOKS
-            || (self.lease.holder().is_some() && rows > 0)
+        // A lane that records its holder in its own table does not record rows, so it is checked
+        // after every write.
+        before / USES_BETWEEN_SIZE_CHECKS != self.uses / USES_BETWEEN_SIZE_CHECKS
+            || (self.lock.holder().is_some() && rows > 0)
     }
 
-    /// Counts a test that committed, and was undone.
-    pub(super) fn committed(&mut self) {
-        self.uses = self.uses.saturating_add(COMMITTED);
+    /// Counts a test that committed, after a reset has undone it.
+    pub(super) fn count_commit(&mut self) {
+        self.uses = self.uses.saturating_add(USES_PER_COMMIT);
     }
 
-    /// A connection that the driver has lost count of, or that is not a plain one, is not used again; its database is.
+    /// Whether the connection can serve another test. The database can in any case.
+    ///
+    /// A connection of a sandbox or of a relay cannot. Neither can one on which sqlx does not count
+    /// the guarded transaction any more: the next test's `begin` would send a real BEGIN.
     pub(super) fn is_reusable(&self) -> bool {
         match &self.connection {
             None | Some(LaneConnection::Nested(_) | LaneConnection::Relayed(_)) => false,
             Some(LaneConnection::New(_)) => true,
-            Some(LaneConnection::Used(connection)) => guard::is_reusable(connection),
+            Some(LaneConnection::Used(connection)) => guard::is_transaction_counted(connection),
         }
     }
 }

@@ -1,30 +1,41 @@
-//! Leases private copies of a template, and hands them out: inside guarded transactions, or whole.
+//! Gives tests private copies of a template (lanes): inside guarded transactions, or as whole
+//! databases.
 //!
 //! | file | noun |
 //! |---|---|
-//! | `pool`, `leased` | the lanes that this process holds, and one of them |
-//! | `admission` | a test's wait for the connections that it may open |
-//! | `prepare`, `returned` | what makes a lane equal to its template, before a test and after one |
+//! | `pool`, `leased` | the lanes that this process has locked, and one of them |
+//! | `lane_use`, `wear` | how a test uses a lane, and when a lane is worn |
+//! | `admit`, `admission` | a test's wait for the permits of its connections, and the permits |
+//! | `prepare`, `returned` | making a lane equal to its template, before a test and after one |
+//! | `prepared_lane` | a lane that is ready for its next test |
+//! | `admin_connection` | the connection that copies templates |
 //! | `guard` | the messages that open and close a guarded transaction |
 //! | `reset` | the messages that undo what a test has committed |
-//! | `tx`, `sandbox`, `database` | the three ways in which a test gets a lane |
-//! | `tx_options`, `relay` | what a test may want of its transaction, and a savepoint for each statement |
-//! | `doorman` | who answers when a sandbox is asked for a second connection |
-//! | `checkout`, `kept` | what happens to it at the test's end |
-//! | `active_tests`, `waits` | which tests have lanes, and who of them waits for whom |
-//! | `report` | what a person wants to know of a test that failed |
+//! | `tx`, `sandbox`, `database` | the three ways in which a test uses a lane |
+//! | `open_tx`, `open_sandbox`, `open_database` | the lane behind each of them, and its end |
+//! | `tx_options`, `relay` | options for a test's transaction, and a savepoint for each statement |
+//! | `doorman` | the listener that rejects a second connection of a sandbox |
+//! | `checkout`, `kept` | closing or keeping a lane at the test's end |
+//! | `active_tests`, `waits` | which tests have lanes, and reports of their lock waits |
+//! | `report` | the report on a failed test |
 
 mod active_tests;
 mod admin_connection;
 mod admission;
+mod admit;
 mod checkout;
 mod database;
 mod doorman;
 mod guard;
 mod kept;
+mod lane_use;
 mod leased;
+mod open_database;
+mod open_sandbox;
+mod open_tx;
 mod pool;
 mod prepare;
+mod prepared_lane;
 mod relay;
 mod report;
 mod reset;
@@ -33,12 +44,13 @@ mod sandbox;
 mod tx;
 mod tx_options;
 mod waits;
+mod wear;
 
-pub(crate) use checkout::{Checkout, Ending};
+pub(crate) use checkout::{Checkout, OnDrop};
 pub use database::Database;
 pub use kept::KeptDatabase;
 pub(crate) use pool::{Freshness, LanePool, LaneSetting};
 pub(crate) use report::TestReport;
 pub use sandbox::Sandbox;
 pub use tx::Tx;
-pub use tx_options::{IsolationLevel, TxOptions};
+pub use tx_options::TxOptions;

@@ -1,4 +1,28 @@
-//! Leases lanes: to this process by [`LaneLocks`], within it to one test at a time.
+//! Gives each test a lane: [`LaneLocks`] lock a lane for this process, and the pool gives it to one
+//! test at a time.
+//!
+//! ```text
+//!  unlocked <------------------------------------------------------------+
+//!     | try_lock_any                                                     |
+//!     v                                                                  |
+//!  locked ------ error ----------------------------------------------> dropped
+//!     | prepare_in_background                                            ^  ^
+//!     v                                                                  |  |
+//!  prepared                                                              |  |
+//!     | hand_out                                     close_one_idle      |  |
+//!     v                acquire                                           |  |
+//!  in use <------------------------- idle -------------------------------+  |
+//!     | the test ends                 ^                                     |
+//!     v                               | reusable connection                 |
+//!  returned ---- proved equal: put_back ---- no reusable connection --------+
+//!     |                                                                     |
+//!     +--------- not proved equal: recopy ----------------------------------+
+//! ```
+//!
+//! The lane lock is held in every state but *unlocked*. `acquire` and `prepare` mark the lane as in
+//! use before the test's first statement; `put_back` and a new copy mark it `Equal`. So a process
+//! that is killed leaves a mark from which the next process infers what the lane needs: nothing, a
+//! reset or a new copy.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,9 +36,10 @@ use tokio::sync::Notify;
 use super::active_tests::ActiveTests;
 use super::admin_connection::AdminConnection;
 use super::admission::{Admission, STALL_TIMEOUT};
-use super::guard::Deferrable;
+use super::guard::DeferrableConstraints;
+use super::lane_use::{LaneUse, MAX_DATABASES, MAX_LANES};
 use super::leased::{Lane, LaneConnection};
-use super::prepare::Ready;
+use super::prepared_lane::PreparedLane;
 use super::waits;
 use crate::conn::ConnParams;
 use crate::error::{Error, ErrorKind, Result};
@@ -24,46 +49,50 @@ use crate::server::Server;
 use crate::sql_error;
 use crate::template::Template;
 
-/// Lanes of one fingerprint on one server: more tests than that at once wait for each other.
-pub(super) const MAX_LANES: usize = 64;
-/// How many of them may be lent whole: each may want a handful of connections.
-const MAX_DATABASES: usize = 32;
 const LANE_LOCK_TIMEOUT: Duration = Duration::from_mins(1);
-/// Pauses between looks for a lane that somebody else returns, and for a connection that somebody else closes.
+/// How often a test looks for a free lane while all lanes are locked.
 const LANE_LOCK_POLL_INTERVAL: Duration = Duration::from_millis(20);
-const LANE_LOCK_POLL_INTERVAL_LONG: Duration = Duration::from_millis(100);
-/// Connections that a process needs beside those of its lanes: one that holds locks, and one or two that copy.
+/// How often a test retries after the server had no connection or no disk space left.
+const PREPARE_RETRY_INTERVAL: Duration = Duration::from_millis(100);
+/// Connections that a process needs beside those of its lanes: one that holds locks, and one or two
+/// that copy.
 const SPARE_CONNECTIONS: usize = 3;
 
-/// What the pool needs to know of its surroundings.
+/// The server, the fingerprint and the parts of the plan that a pool of lanes depends on.
 #[derive(Debug)]
 pub(crate) struct LaneSetting {
     pub(crate) server: Arc<Server>,
-    /// How tests reach it.
+    /// How tests connect to the server.
     pub(crate) conn: ConnParams,
     pub(crate) fingerprint: Fingerprint,
-    /// Where connections live, since they must outlive the runtime of the test that uses them.
+    /// The background runtime. Connections belong to it, because they must outlive the runtime of
+    /// the test that uses them.
     pub(crate) runtime: Handle,
-    /// Which lane to try first, where the test runner numbers its slots.
+    /// The number of the lane to try first, where the test runner numbers its slots.
     pub(crate) slot: Option<usize>,
-    /// The plans of statements that take longer are shown.
+    /// Reports contain the plans of statements that take longer.
     pub(crate) log_plans_slower_than: Option<Duration>,
-    /// How long kept databases stay.
+    /// How long a kept database exists.
     pub(crate) keep_for: Duration,
     /// `SET` statements for settings that the driver's own start-up message overrides.
-    pub(crate) session: String,
-    /// The directory whose migrations would have run, if it existed.
+    pub(crate) session_settings: String,
+    /// The directory of migrations that the plan names by default and that does not exist.
     pub(crate) absent_migrations: Option<PathBuf>,
 }
 
-/// Whether what was seen of a template is enough. It may be dropped when nobody holds a lane of it.
+/// Whether the pool accepts the template that was found earlier. Another process may drop a
+/// template while no lane of it is locked, so a copy that fails for this reason requests
+/// `Rechecked`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Freshness {
-    Once,
-    Again,
+    /// The template that this process has found or built before.
+    Cached,
+    /// Find or build the template again.
+    Rechecked,
 }
 
-/// Makes sure that the template is there and returns it. Called before a copy, never on the way to a ready lane.
+/// Builds or finds the template and returns it. The pool calls it before a copy, but not for a lane
+/// that is ready.
 pub(crate) type TemplateSource = Box<
     dyn Fn(Freshness) -> std::pin::Pin<Box<dyn Future<Output = Result<Template>> + Send>>
         + Send
@@ -79,16 +108,18 @@ pub(crate) struct LanePool {
 pub(super) struct Inner {
     setting: LaneSetting,
     template: TemplateSource,
-    leases: LaneLocks,
+    lane_locks: LaneLocks,
     idle: Mutex<Vec<Lane>>,
-    /// Whether a task looks if another process waits for the connections of idle lanes.
+    /// Whether a task checks if another process waits for the connections of idle lanes.
     is_idle_watched: AtomicBool,
     admin_connection: AdminConnection,
-    returned: Notify,
-    /// Shared by every lane that this process holds.
-    held: Arc<()>,
+    /// Notified when a lane of this process becomes idle or unlocked.
+    lane_returned: Notify,
+    /// Each lane that this process has locked holds a clone, so the reference count is their number
+    /// plus one.
+    held_lanes: Arc<()>,
     active_tests: Arc<ActiveTests>,
-    deferrable: Deferrable,
+    deferrable: DeferrableConstraints,
 }
 
 impl fmt::Debug for LanePool {
@@ -99,57 +130,28 @@ impl fmt::Debug for LanePool {
     }
 }
 
-/// What a lane is wanted for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LaneUse {
-    /// Its connection, inside a transaction.
-    Transaction,
-    /// A connection that somebody else makes, inside a transaction.
-    Sandbox,
-    /// One that goes through a relay, inside a transaction.
-    Relayed,
-    /// The database itself, commits and all.
-    Whole,
-}
-
-impl LaneUse {
-    fn limit(self) -> usize {
-        match self {
-            Self::Transaction | Self::Sandbox | Self::Relayed => MAX_LANES,
-            Self::Whole => MAX_DATABASES,
-        }
-    }
-
-    fn mark(self) -> LaneState {
-        match self {
-            Self::Transaction | Self::Sandbox | Self::Relayed => LaneState::Unknown,
-            Self::Whole => LaneState::Lent,
-        }
-    }
-}
-
 impl LanePool {
     pub(crate) fn new(setting: LaneSetting, template: TemplateSource) -> Self {
-        let leases = setting.server.lanes(&setting.fingerprint);
+        let lane_locks = setting.server.lanes(&setting.fingerprint);
         let inner = Inner {
             setting,
             template,
-            leases,
+            lane_locks,
             idle: Mutex::default(),
             is_idle_watched: AtomicBool::new(false),
             admin_connection: AdminConnection::default(),
-            returned: Notify::new(),
-            held: Arc::default(),
+            lane_returned: Notify::new(),
+            held_lanes: Arc::default(),
             active_tests: Arc::default(),
-            deferrable: Deferrable::default(),
+            deferrable: DeferrableConstraints::default(),
         };
         let pool = Self {
             inner: Arc::new(inner),
         };
-        let idler = Arc::downgrade(&pool.inner);
+        let weak_inner = Arc::downgrade(&pool.inner);
         pool.permits().add_idle(move || {
-            let pool = idler.upgrade().map(Self::from_inner)?;
-            Some(usize::from(pool.drop_idle()))
+            let pool = weak_inner.upgrade().map(Self::from_inner)?;
+            Some(usize::from(pool.close_one_idle()))
         });
         pool
     }
@@ -170,19 +172,25 @@ impl LanePool {
         !self.idle().is_empty()
     }
 
-    /// Closes the connection of one idle lane. Its database stays as it is, for the next test of any process.
-    pub(super) fn drop_idle(&self) -> bool {
+    /// Closes the connection of one idle lane, which frees its permit and unlocks the lane. The
+    /// database stays as it is, so the next test of any process can use it. Returns false if there
+    /// is no idle lane.
+    pub(super) fn close_one_idle(&self) -> bool {
         let lane = self.idle().pop();
         let Some(lane) = lane else { return false };
-        // The connection's end may need the runtime that it was made on.
+        // Closing a connection may need the runtime that opened it.
         let _runtime = self.inner.setting.runtime.enter();
         drop(lane);
         true
     }
 
+    /// Called by the task that watches idle lanes, right before it ends.
+    ///
+    /// The task ends when it finds no idle lane. A test may return a lane after that check and
+    /// before the flag is cleared; then `put_back` sees the flag and starts no task. So this
+    /// function checks once more after it has cleared the flag.
     pub(super) fn stop_watching_idle(&self) {
         self.inner.is_idle_watched.store(false, Ordering::Release);
-        // A lane may have come back between the look and this.
         if self.has_idle() {
             self.start_watching_idle();
         }
@@ -198,7 +206,7 @@ impl LanePool {
         &self.inner.setting
     }
 
-    pub(super) fn deferrable(&self) -> &Deferrable {
+    pub(super) fn deferrable(&self) -> &DeferrableConstraints {
         &self.inner.deferrable
     }
 
@@ -206,82 +214,105 @@ impl LanePool {
         &self.inner.admin_connection
     }
 
-    pub(super) async fn template(&self, look: Freshness) -> Result<Template> {
-        (self.inner.template)(look).await
+    pub(super) async fn template(&self, freshness: Freshness) -> Result<Template> {
+        (self.inner.template)(freshness).await
     }
 
-    /// Gets one lane ready, which proves that the server is there.
+    /// Prepares one lane, which proves that the server is running.
     pub(crate) async fn warm_up(&self) -> Result<()> {
-        let lane = self.lease("ebbtide", LaneUse::Transaction).await?;
+        let lane = self.acquire("ebbtide", LaneUse::Transaction).await?;
         self.put_back(lane)
     }
 
-    /// A lane that equals the template, marked as in use.
+    /// Returns a lane that equals the template and is marked as in use.
+    ///
+    /// A test first waits for its permits (see `admit`), then for a lane. An idle lane of this
+    /// process needs neither a permit nor preparation. Otherwise the loop locks any free lane and
+    /// prepares it. A failure may be transient: other programs can use up the server's connections,
+    /// and other lanes its disk. Then the loop drops the idle lanes of this process, which use
+    /// both, and tries again.
+    ///
+    /// The timeouts do not apply while other tests still return permits. The call fails only when
+    /// no test makes progress.
+    ///
+    /// # Errors
+    /// The server is gone, the lane cannot be prepared, or no lane or connection becomes free in
+    /// time.
     #[tracing::instrument(name = "lane.lease", level = "debug", skip(self))]
-    pub(super) async fn lease(&self, test: &str, lane_use: LaneUse) -> Result<Lane> {
-        // An idle lane has its one permit already. A whole database needs more, and waits for them without holding any.
+    pub(super) async fn acquire(&self, test: &str, lane_use: LaneUse) -> Result<Lane> {
+        // An idle lane already holds its one permit. A whole database needs several. It waits for
+        // all of them without holding any, because two tests that each hold some could wait for
+        // each other for ever.
         if lane_use != LaneUse::Whole
             && let Some(mut lane) = self.idle_for(lane_use)
         {
-            lane.lease
-                .mark(lane_use.mark(), lane.uses, &lane.database)?;
-            lane.admission.complete(self, test);
-            return Ok(self.handed_out(lane));
+            lane.lock
+                .mark(lane_use.state_in_use(), lane.uses, &lane.database)?;
+            lane.admission.complete(self.permits(), test);
+            return Ok(self.hand_out(lane));
         }
         let mut admission = self.admit(test, lane_use).await?;
         let began = Instant::now();
         loop {
             if let Some(mut lane) = self.idle_for(lane_use) {
-                lane.lease
-                    .mark(lane_use.mark(), lane.uses, &lane.database)?;
-                admission.complete(self, test);
+                lane.lock
+                    .mark(lane_use.state_in_use(), lane.uses, &lane.database)?;
+                admission.complete(self.permits(), test);
                 lane.admission = admission;
-                return Ok(self.handed_out(lane));
+                return Ok(self.hand_out(lane));
             }
-            let pause = match self.claim(lane_use).await? {
-                Some(lease) => {
+            let pause = match self.try_lock_any(lane_use).await? {
+                Some(lock) => {
+                    // The next test may collect permits while this lane is prepared.
                     admission.end_turn();
-                    match self.ready(lease, test, lane_use, admission).await {
+                    match self
+                        .prepare_in_background(lock, test, lane_use, admission)
+                        .await
+                    {
                         Ok(mut lane) => {
-                            lane.admission.complete(self, test);
-                            return Ok(self.handed_out(lane));
+                            lane.admission.complete(self.permits(), test);
+                            return Ok(self.hand_out(lane));
                         }
                         Err((error, returned)) => {
-                            let may_wait =
-                                began.elapsed() < STALL_TIMEOUT || self.others_go_on().await?;
-                            if !may_wait || !self.may_pass(&error).await? {
+                            let may_wait = began.elapsed() < STALL_TIMEOUT
+                                || self.others_make_progress().await?;
+                            if !may_wait || !self.is_transient(&error).await? {
                                 return Err(error);
                             }
                             admission = returned;
-                            // They may be what there is too much of.
-                            while self.drop_idle() {}
-                            LANE_LOCK_POLL_INTERVAL_LONG
+                            while self.close_one_idle() {}
+                            PREPARE_RETRY_INTERVAL
                         }
                     }
                 }
-                None if began.elapsed() >= LANE_LOCK_TIMEOUT && !self.others_go_on().await? => {
-                    return Err(none_free(lane_use));
+                None if began.elapsed() >= LANE_LOCK_TIMEOUT
+                    && !self.others_make_progress().await? =>
+                {
+                    return Err(no_free_lane(lane_use));
                 }
                 None => LANE_LOCK_POLL_INTERVAL,
             };
             let pool = self.clone();
-            // Another process returns its lanes without telling us, hence the limit. The wait belongs to the
-            // background runtime, because a test's own clock may stand still.
+            // Only lanes of this process notify: `notify_one` stores a notification for a test that
+            // does not wait yet, so none is missed. Lanes that another process unlocks are found by
+            // polling, hence the timeout. It runs on the background runtime, because the test may
+            // have paused its own tokio clock.
             let wait = self.inner.setting.runtime.spawn(async move {
-                let notified = pool.inner.returned.notified();
-                // Either way the next look decides.
+                let notified = pool.inner.lane_returned.notified();
+                // After a timeout, too, the next iteration looks for a lane.
                 let _ = tokio::time::timeout(pause, notified).await;
             });
-            // The same holds for a wait that could not be finished.
+            // The same holds if the background runtime has ended.
             let _ = wait.await;
         }
     }
 
-    /// Notes that a test has the lane from now on.
-    fn handed_out(&self, mut lane: Lane) -> Lane {
-        let (presence, is_first) = self.inner.active_tests.enter(&lane.database);
+    /// Registers the test as active until it returns the lane. The first active test starts the
+    /// task that reports lock waits; the task ends when no test is active.
+    fn hand_out(&self, mut lane: Lane) -> Lane {
+        let (presence, needs_watcher) = self.inner.active_tests.add(&lane.database);
         lane.presence = Some(presence);
-        if is_first {
+        if needs_watcher {
             let setting = &self.inner.setting;
             setting.runtime.spawn(waits::watch(
                 Arc::downgrade(&setting.server),
@@ -295,56 +326,63 @@ impl LanePool {
         let mut idle = self.idle();
         let position = idle
             .iter()
-            .rposition(|lane| lane.lease.number() < lane_use.limit())?;
+            .rposition(|lane| lane.lock.number() < lane_use.max_lanes())?;
         Some(idle.remove(position))
     }
 
-    /// Whether an error goes away when others close their connections or return their lanes, or one comes back here.
-    async fn may_pass(&self, error: &Error) -> Result<bool> {
+    /// Whether an error can go away while the test waits. A connection becomes free when a test or
+    /// another program closes one. Disk space becomes free only if another lane exists that can be
+    /// returned and dropped.
+    async fn is_transient(&self, error: &Error) -> Result<bool> {
         Ok(match error.kind() {
             ErrorKind::OutOfConnections => true,
-            ErrorKind::OutOfSpace => self.inner.leases.existing().await?.len() > 1,
+            ErrorKind::OutOfSpace => self.inner.lane_locks.existing().await?.len() > 1,
             _ => false,
         })
     }
 
-    /// On the background runtime, because a connection dies with the runtime that made it.
-    async fn ready(
+    /// Prepares a locked lane on the background runtime. The test's own runtime may end before the
+    /// lane's connection is closed, and a connection cannot be used after the runtime that opened
+    /// it has ended. An error returns the admission, so that the caller can try again with the
+    /// permits that it has.
+    async fn prepare_in_background(
         &self,
-        lease: LaneLock,
+        lock: LaneLock,
         test: &str,
         lane_use: LaneUse,
         admission: Admission,
     ) -> Result<Lane, (Error, Admission)> {
         let (pool, test) = (self.clone(), test.to_owned());
-        // Counted while it is prepared, too: an error states for how many lanes this process needs connections.
-        let held = Arc::clone(&self.inner.held);
+        // Counted during preparation, too: an error states for how many lanes this process needs
+        // connections.
+        let held_lane = Arc::clone(&self.inner.held_lanes);
         let preparing = async move {
-            match pool.prepare(&lease, &test, lane_use).await {
-                Ok((ready, connection)) => Ok(Ok(Lane {
-                    session_database: ready.session_database,
-                    database: ready.database,
+            match pool.prepare(&lock, &test, lane_use).await {
+                Ok((prepared, connection)) => Ok(Ok(Lane {
+                    session_database: prepared.session_database,
+                    database: prepared.database,
                     connection,
                     session_name: test,
-                    lease,
-                    uses: ready.uses,
-                    sessions: None,
-                    has_url: AtomicBool::new(false),
+                    lock,
+                    uses: prepared.uses,
+                    session_count: None,
+                    url_was_read: AtomicBool::new(false),
                     admission,
                     presence: None,
-                    _held: held,
+                    _held_count: held_lane,
                 })),
                 Err(error) => Ok(Err((error, admission))),
             }
         };
         match self.in_background(preparing).await {
             Ok(prepared) => prepared,
-            // The runtime has ended, and with it what it held.
+            // The background runtime has ended and dropped the admission.
             Err(error) => Err((error, Admission::default())),
         }
     }
 
-    /// Does something where it goes on when whoever waits for it is gone.
+    /// Runs a future as a task of the background runtime. The task runs to its end even if the
+    /// caller's future is dropped, for example by a timeout of the test.
     pub(super) async fn in_background<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
@@ -362,18 +400,22 @@ impl LanePool {
             })
     }
 
-    /// The lease of a lane that nobody holds: the slot's own first, then ready ones, then any.
-    async fn claim(&self, lane_use: LaneUse) -> Result<Option<LaneLock>> {
-        let leases = &self.inner.leases;
-        let limit = lane_use.limit();
+    /// Locks a lane that no process holds: the lane of nextest's slot first, then lanes that need
+    /// no copy, then any.
+    ///
+    /// Processes that nextest runs in parallel have different slots. Each process takes the lane of
+    /// its slot even if that lane needs a copy. So the processes do not compete for the same lanes.
+    async fn try_lock_any(&self, lane_use: LaneUse) -> Result<Option<LaneLock>> {
+        let lane_locks = &self.inner.lane_locks;
+        let limit = lane_use.max_lanes();
         let slot = self.inner.setting.slot.map(|slot| slot % limit);
-        let mut existing = leases.existing().await?;
+        let mut existing = lane_locks.existing().await?;
         existing.retain(|number| *number < limit);
         for number in slot.into_iter().chain(existing.iter().copied()) {
-            if let Some(lease) = leases.try_lease(number).await?
-                && (lease.state() != Some(LaneState::Unknown) || Some(number) == slot)
+            if let Some(lock) = lane_locks.try_lock(number).await?
+                && (lock.state() != Some(LaneState::Unknown) || Some(number) == slot)
             {
-                return Ok(Some(lease));
+                return Ok(Some(lock));
             }
         }
         for number in existing
@@ -381,44 +423,51 @@ impl LanePool {
             .copied()
             .chain((0..limit).filter(|number| !existing.contains(number)))
         {
-            if let Some(lease) = leases.try_lease(number).await? {
-                return Ok(Some(lease));
+            if let Some(lock) = lane_locks.try_lock(number).await? {
+                return Ok(Some(lock));
             }
         }
         Ok(None)
     }
 
+    /// Makes the database of a locked lane equal to the template and marks the lane as in use.
+    ///
+    /// A sandbox and a relay open their own connection. For them, a lane that is marked `Equal` is
+    /// used without connecting first. If another client has dropped its database, their own
+    /// connection attempt finds that and calls `restore_missing`.
     async fn prepare(
         &self,
-        lease: &LaneLock,
+        lock: &LaneLock,
         test: &str,
         lane_use: LaneUse,
-    ) -> Result<(Ready, Option<LaneConnection>)> {
-        let as_it_is = match (lane_use, lease.state()) {
+    ) -> Result<(PreparedLane, Option<LaneConnection>)> {
+        let unchecked = match (lane_use, lock.state()) {
             (LaneUse::Sandbox | LaneUse::Relayed, Some(LaneState::Equal)) => {
-                lease.database(&self.inner.setting.fingerprint).await?
+                lock.database(&self.inner.setting.fingerprint).await?
             }
             _ => None,
         };
-        let mut ready = match as_it_is {
-            Some(database) => Ready {
+        let mut prepared = match unchecked {
+            Some(database) => PreparedLane {
                 session_database: database.clone(),
                 database,
-                uses: lease.uses(),
+                uses: lock.uses(),
                 connection: None,
             },
-            None => self.equal_to_template(lease, test).await?,
+            None => self.make_equal_to_template(lock, test).await?,
         };
-        lease.mark(lane_use.mark(), ready.uses, &ready.database)?;
-        let connection = match ready.connection.take() {
+        lock.mark(lane_use.state_in_use(), prepared.uses, &prepared.database)?;
+        let connection = match prepared.connection.take() {
             None if lane_use == LaneUse::Transaction => {
-                Some(self.connect_to_lane(&ready.database, test).await?)
+                Some(self.connect_to_lane(&prepared.database, test).await?)
             }
             other => other,
         };
-        Ok((ready, connection.map(LaneConnection::New)))
+        Ok((prepared, connection.map(LaneConnection::New)))
     }
 
+    /// Turns a driver's error into one that names the step and what the server's state explains.
+    /// For a lack of connections, the help adds how many this process needs.
     pub(super) fn diagnose(&self, step: &str, error: sqlx::Error) -> Error {
         let error = self
             .inner
@@ -428,37 +477,43 @@ impl LanePool {
         if error.kind() != ErrorKind::OutOfConnections {
             return error;
         }
-        let lanes = Arc::strong_count(&self.inner.held) - 1;
+        // One reference is the pool's own.
+        let lanes = Arc::strong_count(&self.inner.held_lanes) - 1;
         let limits = self.inner.setting.server.connection_limits();
         error.with_help(format!(
-            "this process needs up to {} connections for {lanes} lane{} and its own work; {limits}: raise what is too low, \
-             close what else is connected, or run fewer tests at once",
+            "this process needs up to {} connections for {lanes} lane{} and its own work; \
+             {limits}: raise what is too low, close what else is connected, or run fewer tests at \
+             once",
             lanes + SPARE_CONNECTIONS,
             if lanes == 1 { "" } else { "s" },
         ))
     }
 
-    /// Takes back a lane that equals the template again.
+    /// Takes back a lane that equals the template again. The lane becomes idle if its connection
+    /// can serve another test; otherwise it is unlocked for any process.
+    ///
+    /// Two kinds of lanes keep the mark of their use and so get a new copy. One is a worn lane. The
+    /// other is a lane whose lock is void, because the server ended the session that held the
+    /// advisory lock: another process may have locked the lane since then.
     pub(super) fn put_back(&self, mut lane: Lane) -> Result<()> {
         lane.presence = None;
-        lane.admission.idle();
-        // A void lease may be somebody else's by now.
-        if !lane.is_worn() && !lane.lease.is_void() {
-            lane.lease
+        lane.admission.become_idle();
+        if !lane.is_worn() && !lane.lock.is_void() {
+            lane.lock
                 .mark(LaneState::Equal, lane.uses, &lane.database)?;
             if lane.is_reusable() {
                 self.idle().push(lane);
                 self.start_watching_idle();
             }
         }
-        self.inner.returned.notify_one();
+        self.inner.lane_returned.notify_one();
         Ok(())
     }
 
-    /// Gives up a lane, which somebody may wait for.
-    pub(super) fn freed(&self, lane: Lane) {
+    /// Unlocks a lane and wakes a test that waits for one.
+    pub(super) fn release(&self, lane: Lane) {
         drop(lane);
-        self.inner.returned.notify_one();
+        self.inner.lane_returned.notify_one();
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Lane>> {
@@ -469,7 +524,7 @@ impl LanePool {
     }
 }
 
-fn none_free(lane_use: LaneUse) -> Error {
+fn no_free_lane(lane_use: LaneUse) -> Error {
     let (limit, what) = match lane_use {
         LaneUse::Transaction | LaneUse::Relayed => (MAX_LANES, "`Tx`"),
         LaneUse::Sandbox => (MAX_LANES, "`Sandbox`"),
@@ -478,7 +533,7 @@ fn none_free(lane_use: LaneUse) -> Error {
     Error::new(
         ErrorKind::Timeout,
         format!(
-            "lane lease: no lane after {} s (all {limit} are held)",
+            "no lane became free within {} s: all {limit} are in use",
             LANE_LOCK_TIMEOUT.as_secs()
         ),
     )

@@ -1,97 +1,122 @@
-//! Makes a lane's database equal to the template: as it was found, reset, or copied anew.
+//! Makes the database of a locked lane equal to the template: used as it is, reset, or copied
+//! again.
+//!
+//! ```text
+//!  state of the lane            try_reuse                                   otherwise
+//!  -----------------            ---------                                   ---------
+//!  Equal                        connect                                     copy_and_claim
+//!  UsedWhole                    connect, reset, proved equal                copy_and_claim
+//!  Unknown, or no database      never                                       copy_and_claim
+//!  none: recorded in the lane   connect, try_claim finds it clean           copy_and_claim
+//! ```
+//!
+//! On an external server the lane's own table `_ebbtide.lane` records whether the lane is clean and
+//! who holds it, because several machines share the lanes and no file is visible to all of them. On
+//! other servers the lane file records it.
 
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
 
+use super::lane_use::{LaneUse, MAX_LANES};
 use super::leased::Lane;
-use super::pool::{Freshness, LanePool, MAX_LANES};
+use super::pool::{Freshness, LanePool};
+use super::prepared_lane::PreparedLane;
 use super::{guard, reset};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lane_lock::{LaneLock, LaneState};
 use crate::names::DatabaseName;
 use crate::template::{self, Template};
-use crate::wait::Patience;
+use crate::wait::Polling;
 use crate::{clean_up, sql_error};
 
-/// How long a session that was told to end may take.
+/// How long a session may take to end after `pg_terminate_backend`.
 const SESSION_END_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A lane's database that equals the template.
-pub(super) struct Ready {
-    pub(super) database: DatabaseName,
-    /// Tests that have used it since it was copied, as far as that is known.
-    pub(super) uses: u32,
-    /// The session that was needed to make it equal, if one was, and the database's name when it began.
-    pub(super) connection: Option<PgConnection>,
-    pub(super) session_database: DatabaseName,
-}
-
 impl LanePool {
-    /// Makes a lane equal to the template: as it is, reset, or copied again.
-    pub(super) async fn equal_to_template(&self, lease: &LaneLock, test: &str) -> Result<Ready> {
-        match self.found(lease, test).await? {
-            Some(ready) => Ok(ready),
-            None => self.copied(lease, test).await,
+    /// Makes a lane equal to the template, with a copy only if the lane cannot be proved equal
+    /// without one.
+    pub(super) async fn make_equal_to_template(
+        &self,
+        lock: &LaneLock,
+        test: &str,
+    ) -> Result<PreparedLane> {
+        match self.try_reuse(lock, test).await? {
+            Some(prepared) => Ok(prepared),
+            None => self.copy_and_claim(lock, test).await,
         }
     }
 
-    /// Copies a lane whose database another client has dropped.
-    pub(super) async fn restore_missing(&self, lane: &mut Lane, test: &str) -> Result<()> {
-        lane.lease.forget()?;
-        let ready = self.equal_to_template(&lane.lease, test).await?;
-        lane.database = ready.database;
-        lane.uses = ready.uses;
+    /// Copies a lane again when connecting to it has shown that another client dropped its
+    /// database.
+    pub(super) async fn restore_missing(
+        &self,
+        lane: &mut Lane,
+        lane_use: LaneUse,
+        test: &str,
+    ) -> Result<()> {
+        lane.lock.mark_unknown()?;
+        let prepared = self.make_equal_to_template(&lane.lock, test).await?;
+        // A new copy is marked `Equal`. The test is about to use it, and this process may be killed.
+        lane.lock
+            .mark(lane_use.state_in_use(), prepared.uses, &prepared.database)?;
+        lane.database = prepared.database;
+        lane.uses = prepared.uses;
         Ok(())
     }
 
-    /// The lane as it is, or reset, if it then equals the template.
-    async fn found(&self, lease: &LaneLock, test: &str) -> Result<Option<Ready>> {
-        let (state, uses) = (lease.state(), lease.uses());
+    /// Returns the lane's existing database if it equals the template, as it is or after a reset.
+    ///
+    /// The order of the marks matters if this process is killed. A lane that is marked `Equal`
+    /// becomes `Unknown` before the first session connects, because the session may change it. A
+    /// `UsedWhole` lane keeps its mark during the reset: an interrupted reset is repeated, or the
+    /// lane is copied if the database has its new name already.
+    async fn try_reuse(&self, lock: &LaneLock, test: &str) -> Result<Option<PreparedLane>> {
+        let (state, uses) = (lock.state(), lock.uses());
         if state == Some(LaneState::Unknown) {
             return Ok(None);
         }
-        let Some(mut database) = lease.database(&self.setting().fingerprint).await? else {
+        let Some(mut database) = lock.database(&self.setting().fingerprint).await? else {
             return Ok(None);
         };
-        if state != Some(LaneState::Lent) {
-            lease.forget()?;
+        if state != Some(LaneState::UsedWhole) {
+            lock.mark_unknown()?;
         }
         let mut connection = match self.connect(&database, test).await {
-            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) if is_database_missing(&error) => return Ok(None),
             connected => connected.map_err(|error| self.diagnose("connecting to a lane", error))?,
         };
-        if state == Some(LaneState::Lent) {
+        if state == Some(LaneState::UsedWhole) {
             let session_database = database.clone();
-            let reset = self.reset(lease, connection, &mut database).await?;
-            return Ok(reset.map(|connection| Ready {
+            let reset = self.reset(lock, connection, &mut database).await?;
+            return Ok(reset.map(|connection| PreparedLane {
                 database,
                 uses,
                 connection: Some(connection),
                 session_database,
             }));
         }
-        if self.enter(lease, &mut connection).await? {
+        if self.try_claim(lock, &mut connection).await? {
             let session_database = database.clone();
-            return Ok(Some(Ready {
+            return Ok(Some(PreparedLane {
                 database,
                 uses,
                 connection: Some(connection),
                 session_database,
             }));
         }
-        // Dropping the database ends it otherwise.
+        // Should closing fail, DROP DATABASE WITH (FORCE) ends the session.
         let _ = connection.close().await;
         Ok(None)
     }
 
-    /// Copies the lane again. A lane that records its holder itself records this process.
-    async fn copied(&self, lease: &LaneLock, test: &str) -> Result<Ready> {
-        let database = self.copy(lease.number()).await?;
-        lease.mark(LaneState::Equal, 0, &database)?;
-        if lease.holder().is_none() {
-            return Ok(Ready {
+    /// Copies the lane again. A lane that records its holder in its own table records this process.
+    async fn copy_and_claim(&self, lock: &LaneLock, test: &str) -> Result<PreparedLane> {
+        let database = self.copy(lock.number()).await?;
+        lock.mark(LaneState::Equal, 0, &database)?;
+        if lock.holder().is_none() {
+            return Ok(PreparedLane {
                 session_database: database.clone(),
                 database,
                 uses: 0,
@@ -99,9 +124,9 @@ impl LanePool {
             });
         }
         let mut connection = self.connect_to_lane(&database, test).await?;
-        if self.enter(lease, &mut connection).await? {
+        if self.try_claim(lock, &mut connection).await? {
             let session_database = database.clone();
-            return Ok(Ready {
+            return Ok(PreparedLane {
                 database,
                 uses: 0,
                 connection: Some(connection),
@@ -114,17 +139,19 @@ impl LanePool {
         ))
     }
 
-    /// Whether the lane may be used as it is. Where it says so itself, it learns its holder.
-    async fn enter(&self, lease: &LaneLock, connection: &mut PgConnection) -> Result<bool> {
-        match lease.holder() {
+    /// Whether the lane may be used as it is. On a server that several machines share, one UPDATE
+    /// checks the lane's table and records this process as its holder.
+    async fn try_claim(&self, lock: &LaneLock, connection: &mut PgConnection) -> Result<bool> {
+        match lock.holder() {
             None => Ok(true),
-            Some(holder) => guard::take(connection, holder)
+            Some(holder) => guard::try_claim(connection, holder)
                 .await
                 .map_err(|error| self.diagnose("entering a lane", error)),
         }
     }
 
-    /// How every session of a test begins: a statement outside the guarded transaction cannot write.
+    /// The options of every session of a test. The session is read only by default, so a statement
+    /// outside the guarded transaction cannot write.
     pub(super) fn guarded_options(&self, database: &DatabaseName, test: &str) -> PgConnectOptions {
         let options = self
             .setting()
@@ -133,7 +160,8 @@ impl LanePool {
             .application_name(test);
         let options = options.options([
             ("default_transaction_read_only", "on"),
-            // The transaction is ours and lasts as long as the test: a timeout for the application's own must not end it.
+            // The guarded transaction lasts as long as the test. The server's timeouts are meant
+            // for the application's transactions and must not end it.
             ("idle_in_transaction_session_timeout", "0"),
         ]);
         // An unknown setting in a start-up message is an error.
@@ -144,8 +172,8 @@ impl LanePool {
         }
     }
 
-    /// A connection in place of one that has ended.
-    pub(super) async fn connect_again(
+    /// Opens a connection in place of one that has ended, on the background runtime.
+    pub(super) async fn reconnect(
         &self,
         database: &DatabaseName,
         test: &str,
@@ -173,16 +201,18 @@ impl LanePool {
         PgConnection::connect_with(&self.guarded_options(database, test)).await
     }
 
-    /// Makes a new copy of the template for a lane, under a new name, in place of the databases that it had.
+    /// Replaces a lane's databases by a new copy of the template, under a new name.
+    ///
+    /// Another process may have dropped the template: it drops the oldest templates of which no
+    /// lane is locked. This process then finds or builds the template again, and tries once more.
     #[tracing::instrument(name = "lane.copy", level = "debug", skip(self))]
     pub(super) async fn copy(&self, number: usize) -> Result<DatabaseName> {
-        let template = self.template(Freshness::Once).await?;
-        if let Some(database) = self.copy_of(&template, number).await? {
+        let template = self.template(Freshness::Cached).await?;
+        if let Some(database) = self.try_copy(&template, number).await? {
             return Ok(database);
         }
-        // Another process has dropped the template as an old one that was not in use.
-        let template = self.template(Freshness::Again).await?;
-        self.copy_of(&template, number).await?.ok_or_else(|| {
+        let template = self.template(Freshness::Rechecked).await?;
+        self.try_copy(&template, number).await?.ok_or_else(|| {
             Error::new(
                 ErrorKind::ServerLost,
                 format!(
@@ -193,8 +223,12 @@ impl LanePool {
         })
     }
 
-    /// None when the template is gone.
-    async fn copy_of(&self, template: &Template, number: usize) -> Result<Option<DatabaseName>> {
+    /// Drops the lane's databases and copies the template. Returns `None` if the template does not
+    /// exist any more.
+    ///
+    /// The copy gets a new random name. Then a client that still has a URL of an earlier test
+    /// cannot reach it.
+    async fn try_copy(&self, template: &Template, number: usize) -> Result<Option<DatabaseName>> {
         let setting = self.setting();
         let (server, fingerprint) = (&setting.server, &setting.fingerprint);
         let admin = self.admin_connection().take(server).await;
@@ -203,8 +237,9 @@ impl LanePool {
         clean_up::make_room(server, &mut admin, fingerprint, MAX_LANES).await?;
         clean_up::drop_lane(server, &mut admin, fingerprint, number).await?;
         let database = DatabaseName::new_lane(fingerprint, number);
-        // Until a copy has all that the server keeps about its template, no session gets in. A copy that its maker did
-        // not finish is dropped by the next one.
+        // CREATE DATABASE does not copy what the server keeps about a database outside of it, such
+        // as settings and privileges. Until the copy has these, it refuses connections. If this
+        // process is killed before, the next holder of the lane drops the unfinished copy.
         let properties = &template.properties;
         let closed = if properties.is_empty() {
             ""
@@ -221,7 +256,7 @@ impl LanePool {
             .await
         {
             Ok(_) => {}
-            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) if is_database_missing(&error) => return Ok(None),
             Err(error) => return Err(self.diagnose("copying the template", error)),
         }
         if !properties.is_empty() {
@@ -232,10 +267,14 @@ impl LanePool {
         Ok(Some(database))
     }
 
-    /// Makes the lane equal to the template on its own session, after a test that nobody else could reach: the rows that
-    /// were rolled back do not stay in its files. Returns whether that is proved.
+    /// Resets the lane on its own session, so that dead rows of rolled back tests do not stay in
+    /// its files. Returns whether the lane is proved equal to the template.
+    ///
+    /// Unlike [`reset`](Self::reset), this neither renames the database nor ends other sessions: no
+    /// other client had a URL of it.
     pub(super) async fn empty_files(&self, lane: &mut Lane) -> bool {
-        // Without a superuser's rights a table that has changed means a new copy.
+        // Emptying tables in place requires a superuser, which the role on an external server may
+        // not be. Its lanes are copied instead.
         if self.setting().server.outlives_us() {
             return false;
         }
@@ -251,44 +290,50 @@ impl LanePool {
         }
     }
 
-    /// Gives the database a new name, so that no URL of an earlier test leads there, ends every other session on it, and
-    /// undoes what they committed. None if it could not be proved that the lane equals the template again.
+    /// Renames the database, ends every other session on it, and undoes what tests committed.
+    /// Returns `None` if the lane is not proved equal to the template.
     ///
-    /// The new name comes first: a client that connects again and again would get in between the last look at the sessions
-    /// and the new name.
+    /// The new name makes the URLs of earlier tests useless. It comes first, because a client that
+    /// keeps reconnecting could otherwise connect between the last check of the sessions and the
+    /// renaming.
+    ///
+    /// On an external server the role may lack a superuser's rights, and then only ALTER DATABASE
+    /// can rename. It refuses while a session is on the database, so this session closes, renames
+    /// from another database, and connects again. The first reset runs before that: most lanes with
+    /// changed tables need a new copy there, and then the renaming is not needed. The second reset
+    /// undoes what a client did until the new name took effect.
     ///
     /// # Errors
     /// The server is gone.
     #[tracing::instrument(name = "lane.reset", level = "debug", skip_all)]
     pub(super) async fn reset(
         &self,
-        lease: &LaneLock,
+        lock: &LaneLock,
         mut connection: PgConnection,
         database: &mut DatabaseName,
     ) -> Result<Option<PgConnection>> {
-        let renamed = DatabaseName::new_lane(&self.setting().fingerprint, lease.number());
+        let renamed = DatabaseName::new_lane(&self.setting().fingerprint, lock.number());
         let step = "resetting a lane";
         let result = if self.setting().server.outlives_us() {
-            // Without a superuser's rights only ALTER DATABASE is left, which wants no session on the database, and most
-            // tables that have changed mean a new copy, which needs no name. What a client does until the new name is
-            // there, the second reset finds.
-            if let Err(error) = self.reset_now(&mut connection, None).await {
-                return self.not_reset(lease, connection, step, error).await;
+            if let Err(error) = self.end_others_and_reset(&mut connection, None).await {
+                return self.after_failed_reset(lock, connection, step, error).await;
             }
-            // Closing it is a courtesy: its end is awaited.
+            // Should closing fail, `rename` ends the session.
             let _ = connection.close().await;
             self.rename(database, &renamed).await?;
             *database = renamed;
             connection = self.connect_to_lane(database, step).await?;
-            self.reset_now(&mut connection, lease.holder()).await
+            self.end_others_and_reset(&mut connection, lock.holder())
+                .await
         } else {
-            match reset::rename_and_reset(&mut connection, &renamed, lease.holder()).await {
+            match reset::rename_and_reset(&mut connection, &renamed, lock.holder()).await {
                 Ok(is_reset) => {
                     *database = renamed;
                     if is_reset {
                         Ok(())
                     } else {
-                        self.reset_now(&mut connection, lease.holder()).await
+                        self.end_others_and_reset(&mut connection, lock.holder())
+                            .await
                     }
                 }
                 Err(error) => Err(error),
@@ -296,11 +341,11 @@ impl LanePool {
         };
         match result {
             Ok(()) => Ok(Some(connection)),
-            Err(error) => self.not_reset(lease, connection, step, error).await,
+            Err(error) => self.after_failed_reset(lock, connection, step, error).await,
         }
     }
 
-    async fn reset_now(
+    async fn end_others_and_reset(
         &self,
         connection: &mut PgConnection,
         holder: Option<&str>,
@@ -309,10 +354,14 @@ impl LanePool {
         reset::reset(connection, holder).await
     }
 
-    /// The lane has to be copied again, unless the server is gone.
-    async fn not_reset(
+    /// Returns `None`, so that the lane is copied again, unless the server is gone.
+    ///
+    /// EB002 means that the server still holds something of the database, such as a prepared
+    /// transaction or a replication slot. Tests on other databases see these, so the database is
+    /// dropped at once and not only by the next copy.
+    async fn after_failed_reset(
         &self,
-        lease: &LaneLock,
+        lock: &LaneLock,
         connection: PgConnection,
         step: &str,
         error: sqlx::Error,
@@ -323,13 +372,14 @@ impl LanePool {
         tracing::debug!(%error, "a lane has to be copied again");
         if sql_error::code(&error) == Some("EB002") {
             drop(connection);
-            self.drop_now(lease.number()).await?;
+            self.drop_databases(lock.number()).await?;
         }
         Ok(None)
     }
 
-    /// Drops a lane's databases with what the server holds of them, such as replication slots.
-    async fn drop_now(&self, number: usize) -> Result<()> {
+    /// Drops a lane's databases together with what the server holds of them, such as replication
+    /// slots.
+    async fn drop_databases(&self, number: usize) -> Result<()> {
         let setting = self.setting();
         let admin = self.admin_connection().take(&setting.server).await;
         let mut admin = admin.map_err(|error| self.diagnose("connecting to drop a lane", error))?;
@@ -338,56 +388,62 @@ impl LanePool {
         Ok(())
     }
 
+    /// Renames a database from a session on another one. ALTER DATABASE fails with `object_in_use`
+    /// while a session is on the database: the closed session takes a moment to end, and a client
+    /// of the test may connect again. So this ends all sessions and tries again until the timeout.
     async fn rename(&self, from: &DatabaseName, to: &DatabaseName) -> Result<()> {
         let step = "renaming a lane";
         let rename = format!("alter database {from} rename to {to}");
         let mut admin = self.setting().server.admin().await?;
-        let mut patience = Patience::new(step, SESSION_END_TIMEOUT);
+        let mut polling = Polling::new(step, SESSION_END_TIMEOUT);
         loop {
             match sqlx::raw_sql(AssertSqlSafe(rename.clone()))
                 .execute(&mut admin)
                 .await
             {
                 Ok(_) => break,
-                // object_in_use: a closed session takes a moment to go, and a client of the test may connect again.
+                // object_in_use
                 Err(error) if sql_error::code(&error) == Some("55006") => {
                     let end = "select pg_terminate_backend(pid) from pg_stat_activity \
-                               where datname = $1 and backend_type = 'client backend' and pg_has_role(usesysid, 'member')";
+                               where datname = $1 and backend_type = 'client backend' \
+                                   and pg_has_role(usesysid, 'member')";
                     let ended = sqlx::query(end)
                         .bind(from.as_str())
                         .execute(&mut admin)
                         .await;
                     ended.map_err(|error| self.diagnose(step, error))?;
-                    patience.pause(error).await?;
+                    polling.pause(error).await?;
                 }
                 Err(error) => return Err(self.diagnose(step, error)),
             }
         }
-        // The server ends the session in any case.
+        // Should closing fail, the server ends the session when the socket closes.
         let _ = admin.close().await;
         Ok(())
     }
 
-    /// Ends every other session on the lane, and waits until the server has forgotten them.
+    /// Ends every other session on the lane, and waits until the server does not list them any
+    /// more.
     pub(super) async fn end_others(
         &self,
         connection: &mut PgConnection,
     ) -> Result<(), sqlx::Error> {
-        let mut patience = Patience::new("ending a test's sessions", SESSION_END_TIMEOUT);
+        let mut polling = Polling::new("ending a test's sessions", SESSION_END_TIMEOUT);
         loop {
             let left = reset::end_others(connection).await?;
             if left == "0" {
                 return Ok(());
             }
-            if let Err(error) = patience.pause(format!("{left} are left")).await {
+            if let Err(error) = polling.pause(format!("{left} are left")).await {
                 return Err(sqlx::Error::Configuration(Box::new(error)));
             }
         }
     }
 }
 
-/// Whether there is no such database, or only the rest of one: somebody dropped it behind our back, or tried to.
-pub(super) fn is_missing(error: &sqlx::Error) -> bool {
+/// Whether the server reports that a database does not exist, or that only an unfinished copy or
+/// the rest of an interrupted DROP DATABASE does.
+pub(super) fn is_database_missing(error: &sqlx::Error) -> bool {
     // invalid_catalog_name, object_not_in_prerequisite_state
     matches!(sql_error::code(error), Some("3D000" | "55000"))
 }

@@ -1,4 +1,4 @@
-//! What a person wants to know of a test that failed: what it used, what the server refused, who waited for whom.
+//! The report on a test that failed: what it used, the server's errors, and its lock waits.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,27 +6,27 @@ use super::active_tests::TestPresence;
 use super::guard;
 use super::leased::Lane;
 use super::pool::LanePool;
-use crate::advice::{self, Isolation};
-use crate::config::spell;
+use crate::config::format_duration;
 use crate::names::DatabaseName;
 use crate::server::LogEntry;
+use crate::test_error_help::{self, Isolation};
 
-/// A screen is what people read: more than that is counted, not shown.
-const ERRORS: usize = 4;
-const WAITS: usize = 3;
-const PLANS: usize = 3;
-const STATEMENT_LINES: usize = 3;
-const DETAIL_LINES: usize = 4;
-const PLAN_LINES: usize = 20;
-const WIDTH: usize = 160;
+// A report should fit on one screen. What exceeds these limits is only counted.
+const MAX_ERRORS: usize = 4;
+const MAX_WAITS: usize = 3;
+const MAX_PLANS: usize = 3;
+const MAX_STATEMENT_LINES: usize = 3;
+const MAX_DETAIL_LINES: usize = 4;
+const MAX_PLAN_LINES: usize = 20;
+const MAX_LINE_CHARS: usize = 160;
 
-/// What is gathered of a lane before it is taken back.
+/// What a report needs of a lane, collected before the lane is put back.
 pub(crate) struct TestReport {
     lanes: LanePool,
     isolation: Isolation,
     database: DatabaseName,
     since: SystemTime,
-    /// The end of the test. What the server says afterwards, it says to ebbtide.
+    /// The end of the test. Later entries of the server's log belong to ebbtide's own statements.
     until: SystemTime,
     waits: Vec<String>,
 }
@@ -53,7 +53,7 @@ impl TestReport {
         }
     }
 
-    /// What the server's log says of the lane's sessions, or why it cannot be told.
+    /// The entries of the server's log for the lane's sessions, or why they cannot be read.
     pub(crate) async fn log(&self) -> Result<Vec<LogEntry>, String> {
         let mut entries = self
             .lanes
@@ -65,11 +65,11 @@ impl TestReport {
         Ok(entries)
     }
 
-    /// Tells of a test that failed, each line indented.
+    /// The report on a failed test. Each line is indented.
     pub(crate) fn of_failure(&self, log: &Result<Vec<LogEntry>, String>) -> String {
-        let mut text = format!("  it had {}\n", self.what());
+        let mut text = format!("  it had {}\n", self.description());
         match log {
-            Ok(entries) => self.tell_errors(&mut text, entries),
+            Ok(entries) => self.push_errors(&mut text, entries),
             Err(reason) => {
                 push_line(
                     &mut text,
@@ -77,20 +77,20 @@ impl TestReport {
                 );
             }
         }
-        for wait in self.waits.iter().take(WAITS) {
-            push(&mut text, "  ", wait, 2);
+        for wait in self.waits.iter().take(MAX_WAITS) {
+            push_indented(&mut text, "  ", wait, 2);
         }
         text
     }
 
-    /// Tells of slow statements, where that was asked for; empty when there were none.
+    /// The report on slow statements. Empty if there were none, or if the plan does not ask for it.
     pub(crate) fn of_slow_statements(&self, log: &Result<Vec<LogEntry>, String>) -> String {
         let Some(limit) = self.lanes.setting().log_plans_slower_than else {
             return String::new();
         };
         let mut text = String::new();
         match log {
-            Ok(entries) => tell_plans(&mut text, entries, limit),
+            Ok(entries) => push_plans(&mut text, entries, limit),
             Err(reason) => {
                 push_line(
                     &mut text,
@@ -101,7 +101,7 @@ impl TestReport {
         text
     }
 
-    fn what(&self) -> String {
+    fn description(&self) -> String {
         let server = &self.lanes.setting().server;
         let isolation = match self.isolation {
             Isolation::Transaction => "a Tx",
@@ -116,16 +116,17 @@ impl TestReport {
         )
     }
 
-    fn tell_errors(&self, text: &mut String, entries: &[LogEntry]) {
+    fn push_errors(&self, text: &mut String, entries: &[LogEntry]) {
         let mut errors: Vec<(&LogEntry, usize)> = Vec::new();
         let of_test = entries
             .iter()
-            .filter(|entry| is_error(entry) && !guard::is_own(&entry.statement));
+            .filter(|entry| is_error(entry) && !guard::is_own_statement(&entry.statement));
         for entry in of_test {
             match errors.last_mut() {
-                // The shadows of the first error are many.
+                // After an error, each later statement of the transaction fails with the same error
+                // 25P02.
                 Some((last, count)) if last.code == entry.code && last.message == entry.message => {
-                    *count += 1
+                    *count += 1;
                 }
                 _ => errors.push((entry, 1)),
             }
@@ -135,56 +136,62 @@ impl TestReport {
             return;
         }
         text.push_str("  the server refused:\n");
-        for (entry, count) in errors.iter().take(ERRORS) {
+        for (entry, count) in errors.iter().take(MAX_ERRORS) {
             let times = if *count > 1 {
                 format!(" ({count} times)")
             } else {
                 String::new()
             };
-            push(
+            push_indented(
                 text,
                 "    ",
                 &format!("{} {}{times}", entry.code, entry.message),
                 2,
             );
-            push_part(text, "detail", &entry.detail, DETAIL_LINES);
+            push_part(text, "detail", &entry.detail, MAX_DETAIL_LINES);
             push_part(text, "hint", &entry.hint, 2);
-            push_part(text, "statement", &entry.statement, STATEMENT_LINES);
+            push_part(text, "statement", &entry.statement, MAX_STATEMENT_LINES);
             let absent = self.lanes.setting().absent_migrations.as_deref();
-            let of_absence =
-                absent.and_then(|absent| advice::on_absent_migrations(&entry.code, absent));
-            let help = || advice::on_test_error(&entry.code, &entry.message, self.isolation);
+            let of_absence = absent.and_then(|absent| {
+                test_error_help::help_for_absent_migrations(&entry.code, absent)
+            });
+            let help = || {
+                test_error_help::help_for_test_error(&entry.code, &entry.message, self.isolation)
+            };
             if let Some(help) = of_absence.or_else(help) {
                 push_line(text, &format!("      help: {help}"));
             }
         }
-        if errors.len() > ERRORS {
-            push_line(text, &format!("    and {} more", errors.len() - ERRORS));
+        if errors.len() > MAX_ERRORS {
+            push_line(text, &format!("    and {} more", errors.len() - MAX_ERRORS));
         }
     }
 }
 
-fn tell_plans(text: &mut String, entries: &[LogEntry], limit: Duration) {
+fn push_plans(text: &mut String, entries: &[LogEntry], limit: Duration) {
     let plans: Vec<_> = entries
         .iter()
         .filter_map(|entry| Some((entry, entry.message.split_once("  plan:\n")?)))
         .collect();
-    for (_, (duration, plan)) in plans.iter().take(PLANS) {
+    for (_, (duration, plan)) in plans.iter().take(MAX_PLANS) {
         let duration = duration.trim_start_matches("duration: ");
-        push_line(text, &format!("  {duration}, more than {}:", spell(limit)));
-        push_plan(text, plan);
-    }
-    if plans.len() > PLANS {
         push_line(
             text,
-            &format!("  and {} more statements", plans.len() - PLANS),
+            &format!("  {duration}, more than {}:", format_duration(limit)),
+        );
+        push_plan(text, plan);
+    }
+    if plans.len() > MAX_PLANS {
+        push_line(
+            text,
+            &format!("  and {} more statements", plans.len() - MAX_PLANS),
         );
     }
 }
 
 fn push_plan(text: &mut String, plan: &str) {
-    for line in plan.lines().take(PLAN_LINES) {
-        push_line(text, &format!("    {}", shortened(line)));
+    for line in plan.lines().take(MAX_PLAN_LINES) {
+        push_line(text, &format!("    {}", truncated(line)));
     }
 }
 
@@ -194,7 +201,7 @@ fn is_error(entry: &LogEntry) -> bool {
 
 fn push_part(text: &mut String, label: &str, part: &str, lines: usize) {
     if !part.is_empty() {
-        push(text, "      ", &format!("{label}: {part}"), lines);
+        push_indented(text, "      ", &format!("{label}: {part}"), lines);
     }
 }
 
@@ -203,13 +210,13 @@ fn push_line(text: &mut String, line: &str) {
     text.push('\n');
 }
 
-/// Adds a text, indented, its first lines only.
-fn push(text: &mut String, indent: &str, part: &str, lines: usize) {
+/// Adds the first lines of a text, indented.
+fn push_indented(text: &mut String, indent: &str, part: &str, lines: usize) {
     for (number, line) in part.lines().take(lines).enumerate() {
         let more = if number > 0 { "  " } else { "" };
         push_line(
             text,
-            &format!("{indent}{more}{}", shortened(line.trim_end())),
+            &format!("{indent}{more}{}", truncated(line.trim_end())),
         );
     }
     if part.lines().count() > lines {
@@ -217,8 +224,8 @@ fn push(text: &mut String, indent: &str, part: &str, lines: usize) {
     }
 }
 
-fn shortened(line: &str) -> String {
-    match line.char_indices().nth(WIDTH) {
+fn truncated(line: &str) -> String {
+    match line.char_indices().nth(MAX_LINE_CHARS) {
         Some((end, _)) => format!("{} ...", &line[..end]),
         None => line.to_owned(),
     }

@@ -3,18 +3,20 @@
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 
-use super::guard::{DOUBT, last_row, send};
+use super::guard::{CONDITION_FAILED, execute, last_row};
 use crate::names::{DatabaseName, Literal};
 use crate::sql_error::code;
 
-/// Gives the database a new name, ends the other sessions on it, and undoes what a test has committed, in one message.
-/// Returns false if a session has not ended yet: then only the name is new.
+/// Renames the database, ends the other sessions on it, and undoes what a test has committed, in
+/// one message. Returns false if another session has not ended yet: then only the renaming has
+/// happened.
 ///
-/// ALTER DATABASE refuses the current database, and any other with a session on it. Sessions look a database up by its
-/// identifier; the name is a column of one row, and ours a superuser's session.
+/// ALTER DATABASE cannot rename the current database, nor one with another session on it. So a
+/// superuser's UPDATE changes the name in `pg_database`. That is safe because a session refers to
+/// its database by identifier, and the name is only a column of one row.
 ///
 /// # Errors
-/// EB001: only a new copy will do.
+/// EB001: the lane needs a new copy.
 pub(super) async fn rename_and_reset(
     connection: &mut PgConnection,
     name: &DatabaseName,
@@ -23,30 +25,37 @@ pub(super) async fn rename_and_reset(
     let message = format!(
         "begin read write; set local synchronous_commit = off; \
          update pg_database set datname = {} where datname = current_database(); commit; \
-         begin; select 1 / ({OTHERS} = 0)::int; commit; {}",
+         begin; select 1 / ({END_AND_COUNT_OTHERS} = 0)::int; commit; {}",
         Literal(name.as_str()),
         undo(holder)
     );
-    match send_or_roll_back(connection, message).await {
+    match execute_or_roll_back(connection, message).await {
         Ok(()) => Ok(true),
-        // `UNTOUCHED` fails with the same code, and fails again in the reset that follows.
-        Err(error) if code(&error) == Some(DOUBT) => Ok(false),
+        // `PROCEDURES_UNCHANGED` fails with the same code. Then the caller's reset fails with it
+        // again.
+        Err(error) if code(&error) == Some(CONDITION_FAILED) => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// Ends the other sessions on the database and counts those that are still there, as an expression. A session that is
-/// about to begin holds a lock on the database and is not listed yet (`InitPostgres` in PostgreSQL's `postinit.c`).
-/// `pg_stat_get_activity` is the function below the view `pg_stat_activity`, which joins tables to it.
-const OTHERS: &str = "(select (select count(pg_terminate_backend(a.pid)) from pg_stat_get_activity(null) a \
-                           where a.datid = d.oid and a.pid <> pg_backend_pid() and a.backend_type = 'client backend') \
-                       + (select count(*) from pg_lock_status() l where l.locktype = 'object' \
-                           and l.classid = 'pg_database'::regclass and l.objid = d.oid and l.pid <> pg_backend_pid()) \
-                       from pg_database d where datname = current_database())";
+/// An expression that ends the other sessions on the database and counts those that still exist.
+///
+/// A session that is starting is not listed yet, but holds a lock on the database (`InitPostgres`
+/// in PostgreSQL's `postinit.c`), so these locks are counted, too. The functions are those below
+/// the views `pg_stat_activity` and `pg_locks`; the first view joins further tables.
+const END_AND_COUNT_OTHERS: &str = "(select \
+         (select count(pg_terminate_backend(a.pid)) from pg_stat_get_activity(null) a \
+             where a.datid = d.oid and a.pid <> pg_backend_pid() \
+                 and a.backend_type = 'client backend') \
+         + (select count(*) from pg_lock_status() l where l.locktype = 'object' \
+             and l.classid = 'pg_database'::regclass and l.objid = d.oid \
+             and l.pid <> pg_backend_pid()) \
+         from pg_database d where datname = current_database())";
 
-/// Ends the other sessions on the database. Returns the number of those that are still there, as the server spells it.
+/// Ends the other sessions on the database. Returns the number of those that still exist, as the
+/// server's text.
 pub(super) async fn end_others(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
-    let row = last_row(connection, format!("select {OTHERS}")).await?;
+    let row = last_row(connection, format!("select {END_AND_COUNT_OTHERS}")).await?;
     let left: &str = row.try_get_unchecked(0)?;
     Ok(left.to_owned())
 }
@@ -54,25 +63,26 @@ pub(super) async fn end_others(connection: &mut PgConnection) -> Result<String, 
 /// Undoes what a test has committed.
 ///
 /// # Errors
-/// EB001: only a new copy will do.
+/// EB001: the lane needs a new copy. EB002: the database must be dropped at once.
 pub(super) async fn reset(
     connection: &mut PgConnection,
     holder: Option<&str>,
 ) -> Result<(), sqlx::Error> {
-    send_or_roll_back(connection, undo(holder)).await
+    execute_or_roll_back(connection, undo(holder)).await
 }
 
-/// Sends a message with transactions of ours. One that the server refuses does not stay open.
-async fn send_or_roll_back(
+/// Executes a message that begins transactions. If a statement fails, the open transaction is
+/// rolled back.
+async fn execute_or_roll_back(
     connection: &mut PgConnection,
     message: String,
 ) -> Result<(), sqlx::Error> {
-    let sent = send(connection, message).await;
-    if sent.is_err() {
-        // The first error is the one to report.
-        let _ = send(connection, "rollback".to_owned()).await;
+    let result = execute(connection, message).await;
+    if result.is_err() {
+        // The caller reports the first error.
+        let _ = execute(connection, "rollback".to_owned()).await;
     }
-    sent
+    result
 }
 
 fn undo(holder: Option<&str>) -> String {
@@ -80,11 +90,13 @@ fn undo(holder: Option<&str>) -> String {
         .map(|holder| format!("call _ebbtide.leave({}); ", Literal(holder)))
         .unwrap_or_default();
     format!(
-        "begin read write; set local synchronous_commit = off; {UNTOUCHED}; call _ebbtide.reset(); {leave}commit"
+        "begin read write; set local synchronous_commit = off; {PROCEDURES_UNCHANGED}; \
+         call _ebbtide.reset(); {leave}commit"
     )
 }
 
-/// Fails if a row of `pg_proc`, whose identifier is 1255, was written since the copy: it may be the procedure that judges
-/// the rest.
-const UNTOUCHED: &str = "select 1 / (pg_stat_get_tuples_inserted(1255) + pg_stat_get_tuples_updated(1255) \
-                         + pg_stat_get_tuples_deleted(1255) = 0)::int";
+/// Fails if a row of `pg_proc`, whose identifier is 1255, was written since the copy. The test may
+/// have replaced the procedure `_ebbtide.reset`, which checks everything else.
+const PROCEDURES_UNCHANGED: &str = "select 1 / (\
+     pg_stat_get_tuples_inserted(1255) + pg_stat_get_tuples_updated(1255) \
+     + pg_stat_get_tuples_deleted(1255) = 0)::int";

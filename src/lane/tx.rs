@@ -6,35 +6,38 @@ use std::ops::{Deref, DerefMut};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Postgres, Transaction};
 
-use super::active_tests::{EndWatch, TestPresence};
-use super::checkout::{Checkout, Ending};
-use super::guard::{self, Closing, Outcome, Session};
-use super::kept::{self, KeptDatabase};
-use super::leased::{Lane, LaneConnection};
-use super::pool::{LanePool, LaneUse};
-use super::report::TestReport;
+use super::checkout::{Checkout, OnDrop};
+use super::guard::{self, Session};
+use super::kept::KeptDatabase;
+use super::lane_use::LaneUse;
+use super::leased::LaneConnection;
+use super::open_tx::OpenTx;
+use super::pool::LanePool;
 use super::tx_options::TxOptions;
-use crate::advice::Isolation;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::sql_error;
 
-/// A connection inside a transaction that is rolled back, on a database that no other test uses meanwhile.
+/// A connection inside a transaction that is rolled back, on a database that no other test uses at
+/// the same time.
 ///
-/// It dereferences to [`PgConnection`], so `&mut *tx` is an executor, and [`begin`](Tx::begin) opens a savepoint that
-/// code under test may commit. What the test wrote is gone when the value is closed or dropped; sequences stand
-/// where they stood. A stray `COMMIT` fails and changes nothing, and outside the transaction the connection is read
-/// only.
+/// It dereferences to [`PgConnection`], so `&mut *tx` is an executor, and [`begin`](Tx::begin)
+/// opens a savepoint that code under test may commit. When the value is closed or dropped, what the
+/// test wrote is rolled back and sequences are restored. A stray `COMMIT` fails and changes
+/// nothing. Outside the transaction the connection is read only.
 ///
-/// A statement that fails makes PostgreSQL refuse all others until the end of its transaction: code under test that goes
-/// on after an error does so within `begin()`, or in a transaction with [`savepoints`](TxOptions::savepoints).
+/// After a failed statement, PostgreSQL rejects all others until the end of the transaction. Code
+/// under test that continues after an error must run within `begin()`, or in a transaction with
+/// [`savepoints`](TxOptions::savepoints).
 ///
-/// `now()` stands still in a transaction; use `clock_timestamp()` where time must pass
+/// `now()` returns the same time throughout a transaction. Use `clock_timestamp()` where time must
+/// pass
 /// (<https://www.postgresql.org/docs/current/functions-datetime.html#FUNCTIONS-DATETIME-CURRENT>).
 ///
 /// # Cleanup
-/// Dropping it rolls back in the background. [`close`](Tx::close) does the same, waits for it, and reports deferred
-/// constraints that do not hold and a transaction that the test ended by itself. A process that is killed loses
-/// nothing: the server rolls back, and the database is copied anew before its next use.
+/// Dropping it rolls back in the background. [`close`](Tx::close) rolls back, waits for it, and
+/// reports deferred constraints that do not hold and a transaction that the test ended by itself.
+/// If the process is killed, the server rolls back, and the database is copied again before its
+/// next use.
 ///
 /// # Examples
 /// ```no_run
@@ -48,42 +51,38 @@ use crate::sql_error;
 pub struct Tx {
     // None only while `close`, `keep` or `drop` takes it away.
     open: Option<OpenTx>,
-    ending: Ending,
-}
-
-/// A lane inside a guarded transaction.
-pub(crate) struct OpenTx {
-    pub(super) pool: LanePool,
-    lane: Lane,
-    connection: PgConnection,
-    options: TxOptions,
-    test: String,
+    on_drop: OnDrop,
 }
 
 impl Tx {
-    /// Leases a lane and opens the transaction: one round trip on a warm lane.
+    /// Acquires a lane and opens the transaction. An idle lane needs one round trip.
+    ///
+    /// Its session may have ended since the last test, by `idle_session_timeout` or an
+    /// administrator. Then this connects again and opens the transaction on the new session. If the
+    /// server itself is gone, connecting reports that.
     #[tracing::instrument(name = "tx.open", level = "debug", skip_all)]
     pub(crate) async fn open(
         pool: &LanePool,
         test: &str,
         options: TxOptions,
-        ending: Ending,
+        on_drop: OnDrop,
     ) -> Result<Self> {
         let (mut lane, connection) = if options.has_savepoints() {
-            let lane = pool.lease(test, LaneUse::Relayed).await?;
+            let lane = pool.acquire(test, LaneUse::Relayed).await?;
             let (lane, connection) = pool.relayed(lane, test).await?;
             (lane, LaneConnection::Relayed(connection))
         } else {
-            let mut lane = pool.lease(test, LaneUse::Transaction).await?;
+            let mut lane = pool.acquire(test, LaneUse::Transaction).await?;
             let mut connection = lane
                 .connection
                 .take()
                 .expect("a lane for a transaction comes with its connection");
             if lane.session_database != lane.database {
-                // It was renamed after a test that had it whole, and the report of this one is found in the server's
-                // log by the database's name.
+                // A reset has renamed the database. The server's log shows the old name for as long
+                // as the session lasts, and reports find the test's entries by the database's name.
+                // So a new session is needed.
                 drop(connection);
-                connection = LaneConnection::New(pool.connect_again(&lane.database, test).await?);
+                connection = LaneConnection::New(pool.reconnect(&lane.database, test).await?);
                 test.clone_into(&mut lane.session_name);
                 lane.session_database = lane.database.clone();
             }
@@ -93,16 +92,16 @@ impl Tx {
         let identity = setting.server.identity();
         let new = Session::New {
             server: identity.as_deref(),
-            settings: &setting.session,
+            settings: &setting.session_settings,
         };
         let session = match &connection {
             LaneConnection::New(_) | LaneConnection::Relayed(_) => new,
             LaneConnection::Used(_) | LaneConnection::Nested(_) => Session::Used {
-                sessions: lane.sessions,
+                session_count: lane.session_count,
             },
         };
         let name = (lane.session_name != test).then_some(test);
-        let (holder, version_num) = (lane.lease.holder(), setting.server.version_num);
+        let (holder, version_num) = (lane.lock.holder(), setting.server.version_num);
         let mut connection = connection.into_inner();
         let mut opened = guard::open(
             &mut connection,
@@ -116,9 +115,7 @@ impl Tx {
         if matches!(session, Session::Used { .. })
             && opened.as_ref().is_err_and(sql_error::is_server_gone)
         {
-            // `idle_session_timeout`, or an administrator, has ended the session while no test had it. If the server
-            // itself is gone, connecting reports that.
-            connection = pool.connect_again(&lane.database, test).await?;
+            connection = pool.reconnect(&lane.database, test).await?;
             test.clone_into(&mut lane.session_name);
             opened = guard::open(
                 &mut connection,
@@ -140,11 +137,11 @@ impl Tx {
         };
         Ok(Self {
             open: Some(open),
-            ending,
+            on_drop,
         })
     }
 
-    /// Opens a savepoint, which code under test may commit or roll back like a transaction of its own.
+    /// Opens a savepoint. Code under test may commit it or roll it back like a transaction.
     ///
     /// # Errors
     /// As for [`sqlx::Connection::begin`].
@@ -152,134 +149,55 @@ impl Tx {
         self.get_mut().connection.begin().await
     }
 
-    /// A URL of the database, for `psql` and other drivers. They do not see what the transaction has not committed, and
-    /// their sessions are read only.
+    /// A URL of the database, for `psql` and other drivers. Their sessions are read only and do not
+    /// see what the transaction wrote.
     #[must_use]
     pub fn url(&self) -> String {
         let open = self.get();
-        open.lane.looking_url(&open.pool.setting().conn)
+        open.lane.read_only_url(&open.pool.setting().conn)
     }
 
-    /// Rolls back, after checking deferred constraints as a commit would have done.
+    /// Checks deferred constraints as a commit would, and rolls back.
     ///
     /// # Errors
-    /// - [`ErrorKind::ConstraintViolated`]: a deferred constraint or trigger refused what the test wrote.
-    /// - [`ErrorKind::TransactionEscaped`]: the test had ended the transaction by itself.
-    /// - [`ErrorKind::ServerLost`]: the server went away.
+    /// - [`ConstraintViolated`](crate::ErrorKind::ConstraintViolated): a deferred constraint or
+    ///   trigger rejected what the test wrote.
+    /// - [`TransactionEscaped`](crate::ErrorKind::TransactionEscaped): the test had ended
+    ///   the transaction by itself.
+    /// - [`ServerLost`](crate::ErrorKind::ServerLost): the server is gone.
     ///
     /// # Cancel safety
-    /// When the future is dropped, the database is copied anew before its next use.
+    /// If the future is dropped, the database is copied again before its next use.
     pub async fn close(mut self) -> Result<()> {
         self.take().close().await
     }
 
-    /// Commits what the test wrote and keeps the database, to be looked at: for an hour, unless `keep_for` says otherwise.
+    /// Commits what the test wrote and keeps the database, so that a person can inspect it. It
+    /// exists for an hour, or for as long as `keep_for` specifies.
     ///
     /// # Errors
-    /// The commit is refused, for example by a deferred constraint, or the server went away.
+    /// The commit fails, for example because of a deferred constraint, or the server is gone.
     ///
     /// # Cancel safety
-    /// When the future is dropped, nothing is kept.
+    /// If the future is dropped, the database may be kept or not.
     pub async fn keep(mut self) -> Result<KeptDatabase> {
         self.take().keep().await
     }
 
     fn take(&mut self) -> OpenTx {
-        self.open.take().expect(OPEN)
+        self.open.take().expect(OPEN_UNTIL_CONSUMED)
     }
 
     fn get(&self) -> &OpenTx {
-        self.open.as_ref().expect(OPEN)
+        self.open.as_ref().expect(OPEN_UNTIL_CONSUMED)
     }
 
     fn get_mut(&mut self) -> &mut OpenTx {
-        self.open.as_mut().expect(OPEN)
+        self.open.as_mut().expect(OPEN_UNTIL_CONSUMED)
     }
 }
 
-const OPEN: &str = "only close, keep and drop take it away, and they own the value";
-
-impl OpenTx {
-    pub(super) async fn close(self) -> Result<()> {
-        let connection = if self.options.has_savepoints() {
-            LaneConnection::Relayed(self.connection)
-        } else {
-            LaneConnection::Used(self.connection)
-        };
-        close(&self.pool, self.lane, connection, &self.test).await
-    }
-
-    pub(super) fn report(&self) -> TestReport {
-        TestReport::of(&self.pool, &self.lane, Isolation::Transaction)
-    }
-
-    pub(super) async fn keep(mut self) -> Result<KeptDatabase> {
-        kept::commit(&self.pool, &mut self.connection).await?;
-        kept::keep(&self.pool, self.lane, self.connection).await
-    }
-}
-
-/// Ends a guarded transaction and returns its lane.
-pub(super) async fn close(
-    pool: &LanePool,
-    mut lane: Lane,
-    mut connection: LaneConnection,
-    test: &str,
-) -> Result<()> {
-    let watch = lane.presence.as_ref().map(TestPresence::end);
-    let has_cancelled = || watch.as_ref().is_some_and(EndWatch::has_cancelled);
-    let server = &pool.setting().server;
-    let (version_num, log_is_ours) = (server.version_num, !server.outlives_us());
-    let closing = guard::close(
-        connection.get(),
-        version_num,
-        pool.deferrable(),
-        log_is_ours,
-        has_cancelled,
-    )
-    .await;
-    let Closing { outcome, remains } = closing;
-    drop(watch);
-    lane.connection = Some(connection);
-    lane.sessions = remains.sessions;
-    match outcome {
-        Outcome::Clean => pool.take_back(lane, remains).await,
-        Outcome::ConstraintViolated(error) => {
-            pool.take_back(lane, remains).await?;
-            let constraint = error
-                .as_database_error()
-                .and_then(|error| error.constraint())
-                .map(str::to_owned);
-            let what = constraint.map_or("a deferred trigger".to_owned(), |name| {
-                format!("the deferred constraint {name}")
-            });
-            let says = sql_error::refusal(&error)
-                .map(sql_error::server_says)
-                .unwrap_or_default();
-            Err(Error::new(ErrorKind::ConstraintViolated, format!("{what} does not hold at the end of test {test}"))
-                .with_evidence("the server says", says)
-                .with_source(error)
-                .with_help(
-                    "a commit of what the test did would have failed; mend the test's data or the code under test",
-                ))
-        }
-        // The lane is not returned: its file still says that it is in use, so it is copied anew.
-        Outcome::Escaped => Err(escaped(test)),
-        Outcome::Lost(error) => Err(pool.diagnose("closing the test's transaction", error)),
-    }
-}
-
-/// The test has ended a transaction that was not its own.
-pub(super) fn escaped(test: &str) -> Error {
-    Error::new(
-        ErrorKind::TransactionEscaped,
-        format!("test {test} ended the transaction that ebbtide had opened for it"),
-    )
-    .with_help(
-        "find the COMMIT, ROLLBACK or ROLLBACK AND CHAIN that runs as plain SQL, or the `begin_with`; use `begin()` for a transaction of the \
-         code under test, or `Database`, which has no transaction around it",
-    )
-}
+const OPEN_UNTIL_CONSUMED: &str = "only close, keep and drop take the lane, and they own the value";
 
 impl Deref for Tx {
     type Target = PgConnection;
@@ -310,7 +228,7 @@ impl fmt::Debug for Tx {
 impl Drop for Tx {
     fn drop(&mut self) {
         if let Some(open) = self.open.take() {
-            self.ending.take_back(Checkout::Tx(open));
+            self.on_drop.apply(Checkout::Tx(open));
         }
     }
 }

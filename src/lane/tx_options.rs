@@ -1,13 +1,20 @@
-//! What a test may want of its transaction.
+//! Options for the transaction of a `Tx`.
 
-/// What [`Harness::tx_with`](crate::Harness::tx_with) and its siblings make of a [`Tx`](crate::Tx).
+use crate::config::IsolationLevel;
+
+/// Options for the transaction of a [`Tx`](crate::Tx). [`open`](Self::open) opens one on the
+/// process's default harness, and [`Harness::tx_with`](crate::Harness::tx_with) on another.
 ///
 /// # Examples
 /// ```no_run
 /// # async fn test() -> ebbtide::Result<()> {
-/// use ebbtide::{IsolationLevel, TxOptions};
+/// use ebbtide::TxOptions;
+/// use ebbtide::config::IsolationLevel;
 ///
-/// let tx = ebbtide::tx_with(TxOptions::new().isolation_level(IsolationLevel::Serializable).savepoints()).await?;
+/// let options = TxOptions::new()
+///     .isolation_level(IsolationLevel::Serializable)
+///     .savepoints();
+/// let tx = options.open().await?;
 /// # tx.close().await
 /// # }
 /// ```
@@ -17,21 +24,8 @@ pub struct TxOptions {
     savepoints: bool,
 }
 
-/// How much a transaction sees of others that commit meanwhile
-/// (<https://www.postgresql.org/docs/current/transaction-iso.html>).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum IsolationLevel {
-    /// Each statement sees what was committed before it began.
-    ReadCommitted,
-    /// All statements see what was committed before the first of them began.
-    RepeatableRead,
-    /// The same, and what the transactions do could have been done one after the other.
-    Serializable,
-}
-
 impl TxOptions {
-    /// A transaction as [`Harness::tx`](crate::Harness::tx) gives it.
+    /// The options of [`Harness::tx`](crate::Harness::tx).
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -39,8 +33,9 @@ impl TxOptions {
 
     /// Begins the transaction with this level, instead of the server's default.
     ///
-    /// Nothing else commits on the test's database, so the level counts where the test opens another connection to
-    /// [`Tx::url`](crate::Tx::url), and for code that asks which level it runs at.
+    /// Nothing else commits on the test's database. So the level only matters if the test opens
+    /// another connection to [`Tx::url`](crate::Tx::url), or if the code under test reads the
+    /// level.
     #[must_use]
     pub fn isolation_level(self, level: IsolationLevel) -> Self {
         Self {
@@ -49,17 +44,20 @@ impl TxOptions {
         }
     }
 
-    /// Lets a statement that fails undo only itself, as it would without a transaction, so that the next one can follow
-    /// it.
+    /// Lets a failed statement undo only itself, as it would without a transaction. The test can
+    /// continue after it.
     ///
-    /// It holds for whatever is sent through the connection, outside the application's own transactions. Within one, from
-    /// `begin()` (or a `SAVEPOINT` in SQL) to its end, a failed statement makes PostgreSQL refuse all others, as it
-    /// always does there. A string of several statements is one statement here, unless it ends the transaction.
+    /// This applies to every statement sent over the connection, except within the application's
+    /// own transactions. From `begin()` (or a `SAVEPOINT` in SQL) to its end, a failed statement
+    /// makes PostgreSQL reject all others, as usual. A string of several statements counts as one
+    /// statement, unless it ends the transaction.
     ///
-    /// Each statement then runs in a savepoint (<https://www.postgresql.org/docs/current/sql-savepoint.html>), set by a
-    /// relay in this process that the connection goes through. A very short statement takes up to twice as long, and the
-    /// transaction costs a connection of its own, some milliseconds. The last statement in `pg_stat_activity` is often the
-    /// relay's. An encrypted connection cannot be relayed: see [`Harness::tx_with`](crate::Harness::tx_with).
+    /// Each statement runs in a savepoint
+    /// (<https://www.postgresql.org/docs/current/sql-savepoint.html>). A relay in this process sets
+    /// it, and the connection goes through that relay. A very short statement takes up to twice as
+    /// long, and the transaction needs a new connection, which takes some milliseconds. The last
+    /// statement in `pg_stat_activity` is often the relay's. A relay cannot use an encrypted
+    /// connection: see [`Harness::tx_with`](crate::Harness::tx_with).
     #[must_use]
     pub fn savepoints(self) -> Self {
         Self {
@@ -74,16 +72,5 @@ impl TxOptions {
 
     pub(super) fn has_savepoints(self) -> bool {
         self.savepoints
-    }
-}
-
-impl IsolationLevel {
-    /// As `BEGIN ISOLATION LEVEL` wants it.
-    pub(super) fn as_sql(self) -> &'static str {
-        match self {
-            Self::ReadCommitted => "read committed",
-            Self::RepeatableRead => "repeatable read",
-            Self::Serializable => "serializable",
-        }
     }
 }

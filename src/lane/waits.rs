@@ -1,5 +1,18 @@
-//! Watches the tests that have lanes: reports locks that they wait for while they wait, since a test that hangs has no end
-//! to report at, and cancels statements that run on after a test's end.
+//! Watches the tests that have lanes: reports lock waits, and cancels statements that still run
+//! after a test's end.
+//!
+//! ```text
+//!  the first test gets a lane: pool::hand_out spawns watch
+//!     |
+//!     v
+//!  sleep WATCH_INTERVAL <----------------------------------------------------------+
+//!     |-- no test has a lane, or the server is gone: the task ends                 |
+//!     |-- a test has been ending for STATEMENT_GRACE: spawn cancel                 |
+//!     +-- a test has had its lane for MIN_REPORTED_WAIT: query and report waits ---+
+//! ```
+//!
+//! Waits are reported while they last, and not at the end of the test, because a test that hangs
+//! never ends.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
@@ -12,25 +25,30 @@ use super::active_tests::ActiveTests;
 use crate::names::DatabaseName;
 use crate::server::Server;
 
-/// A wait that is shorter is nobody's trouble.
-const TOLERATED: Duration = Duration::from_secs(1);
-const LOOK: Duration = Duration::from_millis(500);
-/// How long a statement may run on when its test is over.
+/// Shorter waits are normal and not reported.
+const MIN_REPORTED_WAIT: Duration = Duration::from_secs(1);
+const WATCH_INTERVAL: Duration = Duration::from_millis(500);
+/// How long a statement may still run when its test is ending.
 const STATEMENT_GRACE: Duration = Duration::from_secs(1);
 
-/// Who waits, for how long, with which statement; who has the lock, in what state, after which statement.
-const WAITS: &str = "
-    select w.datname::text, w.pid, w.application_name, extract(epoch from clock_timestamp() - w.query_start)::float8,
+/// Returns a row for each pair of a waiting session and a session that blocks it. The columns are,
+/// in this order: the waiting session's database, process, application name, seconds since its
+/// statement began, and statement; then the blocking session's process, application name, state and
+/// last statement.
+const LOCK_WAITS_QUERY: &str = "
+    select w.datname::text, w.pid, w.application_name,
+        extract(epoch from clock_timestamp() - w.query_start)::float8,
         left(regexp_replace(w.query, '\\s+', ' ', 'g'), 100),
         h.pid, coalesce(h.application_name, ''), coalesce(h.state, ''),
         left(regexp_replace(coalesce(h.query, ''), '\\s+', ' ', 'g'), 100)
     from pg_stat_activity w
         cross join lateral unnest(pg_blocking_pids(w.pid)) b(pid)
         left join pg_stat_activity h on h.pid = b.pid
-    where w.wait_event_type = 'Lock' and w.datname = any($1) and clock_timestamp() - w.query_start > $2 * interval '1 s'
+    where w.wait_event_type = 'Lock' and w.datname = any($1)
+        and clock_timestamp() - w.query_start > $2 * interval '1 s'
     order by w.pid, h.pid";
 
-type Wait = (
+type LockWait = (
     String,
     i32,
     String,
@@ -42,20 +60,24 @@ type Wait = (
     String,
 );
 
-/// Looks while anybody has a lane. The connection for it is given back at once: on a server that has few, a test may wait
-/// for it.
+/// Runs while any test has a lane.
+///
+/// The task holds only a weak reference to the server while it sleeps, so that it does not keep the
+/// server in use. It opens a connection for each query and closes it at once: on a server with few
+/// connections, a test may wait for it.
 pub(super) async fn watch(server: Weak<Server>, active_tests: Arc<ActiveTests>) {
-    let mut told = BTreeSet::new();
+    let mut reported = BTreeSet::new();
     loop {
-        tokio::time::sleep(LOOK).await;
-        let Some(databases) = active_tests.present_longer_than(TOLERATED) else {
+        tokio::time::sleep(WATCH_INTERVAL).await;
+        let Some(databases) = active_tests.databases_in_use_longer_than(MIN_REPORTED_WAIT) else {
             return;
         };
         let Some(server) = server.upgrade() else {
             return;
         };
-        // In a task each: one that waits for the server delays neither the others nor the look, and ends with its test.
-        active_tests.cancel_late(STATEMENT_GRACE, |number, database| {
+        // One task for each test: a task that waits for the server delays neither the others nor
+        // this loop. It is aborted when its test's end is over.
+        active_tests.start_cancellers(STATEMENT_GRACE, |number, database| {
             tokio::spawn(cancel(
                 Arc::clone(&server),
                 Arc::clone(&active_tests),
@@ -67,14 +89,19 @@ pub(super) async fn watch(server: Weak<Server>, active_tests: Arc<ActiveTests>) 
         if databases.is_empty() {
             continue;
         }
-        match look(&server, &databases).await {
-            Ok(waits) => tell(&waits, &active_tests, &mut told),
-            Err(error) => tracing::debug!(%error, "nobody can tell who waits for whom"),
+        match connect_and_query(&server, &databases).await {
+            Ok(waits) => report(&waits, &active_tests, &mut reported),
+            Err(error) => tracing::debug!(%error, "could not query lock waits"),
         }
     }
 }
 
-/// Cancels the statements on a database whose test is over: PostgreSQL goes on with one whose future was dropped.
+/// Cancels the statements on the database of an ending test. Dropping a statement's future does not
+/// stop it: the server continues to execute it, and the close would wait for it.
+///
+/// The cancellation is recorded before it is sent. Otherwise the close could receive
+/// `query_canceled` before it was recorded, and would take it for an error of the connection.
+/// Statements of the close itself contain `_ebbtide` and are spared.
 async fn cancel(
     server: Arc<Server>,
     active_tests: Arc<ActiveTests>,
@@ -83,9 +110,9 @@ async fn cancel(
 ) {
     let cancel = "select pg_cancel_backend(pid) from pg_stat_activity \
                   where datname = $1 and state = 'active' and query !~ '_ebbtide'";
-    // If the server does not answer, closing fails by itself.
+    // If the server does not answer, the close fails as well and reports that.
     if let Ok(mut admin) = server.admin().await {
-        active_tests.note_cancel(number);
+        active_tests.record_cancellation(number);
         let _ = sqlx::query(cancel)
             .bind(database.as_str())
             .execute(&mut admin)
@@ -94,45 +121,49 @@ async fn cancel(
     }
 }
 
-async fn look(server: &Server, databases: &[String]) -> Result<Vec<Wait>, sqlx::Error> {
+async fn connect_and_query(
+    server: &Server,
+    databases: &[String],
+) -> Result<Vec<LockWait>, sqlx::Error> {
     let conn = &server.conn;
     let mut connection = PgConnection::connect_with(&conn.own_options(conn.admin())).await?;
-    let waits = waits(&mut connection, databases).await;
-    // The answer counts, not the farewell.
+    let waits = query_lock_waits(&mut connection, databases).await;
+    // Should closing fail, the rows are valid all the same.
     let _ = connection.close().await;
     waits
 }
 
-async fn waits(
+async fn query_lock_waits(
     connection: &mut PgConnection,
     databases: &[String],
-) -> Result<Vec<Wait>, sqlx::Error> {
-    sqlx::query_as(WAITS)
+) -> Result<Vec<LockWait>, sqlx::Error> {
+    sqlx::query_as(LOCK_WAITS_QUERY)
         .bind(databases)
-        .bind(TOLERATED.as_secs_f64())
+        .bind(MIN_REPORTED_WAIT.as_secs_f64())
         .fetch_all(connection)
         .await
 }
 
 #[expect(clippy::print_stderr, reason = "a report on what hangs")]
-fn tell(
-    waits: &[Wait],
+fn report(
+    waits: &[LockWait],
     active_tests: &ActiveTests,
-    told: &mut BTreeSet<(i32, Option<i32>, String)>,
+    reported: &mut BTreeSet<(i32, Option<i32>, String)>,
 ) {
-    for (database, waiter, test, seconds, statement, holder, other, state, last) in waits {
-        if !told.insert((*waiter, *holder, statement.clone())) {
+    for (database, waiter, test, seconds, statement, holder, holder_name, state, last) in waits {
+        if !reported.insert((*waiter, *holder, statement.clone())) {
             continue;
         }
-        let who = match other {
-            other if other == test => "another session of the same test",
-            other if other.is_empty() => "a session without a name",
-            other => other,
+        let holder_name = match holder_name {
+            name if name == test => "another session of the same test",
+            name if name.is_empty() => "a session without a name",
+            name => name,
         };
         let text = format!(
-            "{test} waits for a lock, for {seconds:.1} s by now: {statement}\n  {who} has it ({state}), after: {last}"
+            "{test} has waited {seconds:.1} s for a lock: {statement}\n  \
+             {holder_name} holds it ({state}), last statement: {last}"
         );
         eprintln!("ebbtide: {text}");
-        active_tests.note_wait(database, &text);
+        active_tests.record_wait(database, &text);
     }
 }

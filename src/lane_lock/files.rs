@@ -1,18 +1,29 @@
-//! A file for each lane, whose lock is the lane's lease across processes.
+//! One file for each lane. Its lock is the lane lock, and its content describes the database.
 //!
-//! The file says how the database compares to the template. A holder changes the word before its first statement and
-//! writes `equal` again when the lane was closed properly, so a killed holder needs no witness. Behind it stand how
-//! often the database was used, since tests of many processes wear it out, and the token in the database's name.
+//! ```text
+//! equal 12 00ff00ff
+//! |     |  `-- the token in the database's name
+//! |     `----- the uses since the copy, by the tests of all processes
+//! `----------- the state; an empty file means `LaneState::Unknown`
+//! ```
+//!
+//! The content outlives a killed holder, while the kernel releases its lock. The holder changes the
+//! state before its first statement, and writes `equal` only after the lane was closed properly. So
+//! no other process has to observe the holder's end.
+//!
+//! The file is never deleted while the instance exists. If it were, two processes could hold the
+//! locks of two files with the same name.
 
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use super::LaneState;
+use super::state::LaneState;
 use crate::error::{Error, ErrorKind, Result};
 
-/// What a lane's file says. Anything else means that the database may be anything, or not be there.
-const WORDS: [(&str, LaneState); 2] = [("equal", LaneState::Equal), ("lent", LaneState::Lent)];
+/// The first word of a lane's file. Any other content means [`LaneState::Unknown`].
+const STATE_WORDS: [(&str, LaneState); 2] =
+    [("equal", LaneState::Equal), ("lent", LaneState::UsedWhole)];
 
 /// The files of one fingerprint's lanes.
 #[derive(Debug, Clone)]
@@ -29,11 +40,15 @@ impl LaneFiles {
         }
     }
 
-    /// Takes the lane's lease, unless somebody else holds it.
+    /// Takes the lane lock, or returns `None` if another holder has it.
+    ///
+    /// The lock belongs to the open file and not to the process. So a second holder is refused even
+    /// within one process, and a child process does not inherit the lock: the standard library
+    /// opens files with `O_CLOEXEC`.
     ///
     /// # Errors
-    /// The file cannot be opened or locked: the server's directory is gone.
-    pub(crate) fn try_lease(&self, number: usize) -> Result<Option<LaneFile>> {
+    /// The file cannot be opened or locked, usually because the server's directory is gone.
+    pub(crate) fn try_lock(&self, number: usize) -> Result<Option<LaneFile>> {
         let path = self.dir.join(format!("{}.{number}", self.fingerprint));
         let lost = |error: std::io::Error| {
             Error::new(
@@ -75,7 +90,7 @@ impl LaneFiles {
     }
 }
 
-/// The lease of one lane. It ends with the value, or with the process.
+/// The locked file of one lane. The lock is released when the value is dropped or the process ends.
 #[derive(Debug)]
 pub(crate) struct LaneFile {
     file: File,
@@ -84,16 +99,17 @@ pub(crate) struct LaneFile {
 
 impl LaneFile {
     pub(crate) fn state(&self) -> LaneState {
-        let said = self.said();
-        let first = said.split(' ').next().unwrap_or_default();
-        WORDS
+        let content = self.content();
+        let first = content.split(' ').next().unwrap_or_default();
+        STATE_WORDS
             .iter()
             .find(|(word, _)| *word == first)
             .map_or(LaneState::Unknown, |(_, state)| *state)
     }
 
+    /// The number of uses that the file records, or 0 if it records none.
     pub(crate) fn uses(&self) -> u32 {
-        self.said()
+        self.content()
             .split(' ')
             .nth(1)
             .and_then(|uses| uses.parse().ok())
@@ -102,34 +118,36 @@ impl LaneFile {
 
     /// The token in the name of the lane's database, if there is a database.
     pub(crate) fn token(&self) -> Option<String> {
-        self.said().split(' ').nth(2).map(str::to_owned)
+        self.content().split(' ').nth(2).map(str::to_owned)
     }
 
-    /// Records what the database with this token is, after so many tests.
+    /// Records the state and the uses of the database with this token.
     pub(crate) fn mark(&self, state: LaneState, uses: u32, token: &str) -> Result<()> {
-        match WORDS.iter().find(|(_, known)| *known == state) {
-            Some((word, _)) => self.say(&format!("{word} {uses} {token}")),
-            None => self.say(""),
+        match STATE_WORDS.iter().find(|(_, known)| *known == state) {
+            Some((word, _)) => self.replace_content(&format!("{word} {uses} {token}")),
+            None => self.replace_content(""),
         }
     }
 
-    fn said(&self) -> String {
+    /// The file's content, or an empty string if it cannot be read.
+    fn content(&self) -> String {
         let mut found = [0; 64];
         let length = self.file.read_at(&mut found, 0).unwrap_or_default();
         String::from_utf8_lossy(&found[..length]).into_owned()
     }
 
-    fn say(&self, word: &str) -> Result<()> {
-        // What stands there between the two is no word.
-        let cut = self
+    fn replace_content(&self, content: &str) -> Result<()> {
+        // Truncating first is safe: if the process is killed between the two calls, the file is
+        // empty, which means `Unknown`.
+        let written = self
             .file
             .set_len(0)
-            .and_then(|()| self.file.write_all_at(word.as_bytes(), 0));
-        cut.map_err(|error| unmarked(&error))
+            .and_then(|()| self.file.write_all_at(content.as_bytes(), 0));
+        written.map_err(|error| write_error(&error))
     }
 }
 
-fn unmarked(error: &std::io::Error) -> Error {
+fn write_error(error: &std::io::Error) -> Error {
     let kind = if error.kind() == std::io::ErrorKind::StorageFull {
         ErrorKind::OutOfSpace
     } else {
@@ -137,7 +155,7 @@ fn unmarked(error: &std::io::Error) -> Error {
     };
     Error::new(kind, "a lane's file cannot be written")
         .with_source(error.to_string())
-        .with_help(crate::sql_error::MAKE_ROOM)
+        .with_help(crate::sql_error::DISK_FULL_HELP)
 }
 
 #[cfg(test)]
@@ -145,16 +163,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lane_is_leased_to_one_holder_and_remembers_what_its_database_is() {
+    fn a_lane_file_has_one_holder_and_keeps_the_state_of_the_database() {
         let dir = std::env::temp_dir().join(format!("ebbtide-unit-{}", crate::names::short_id()));
         std::fs::create_dir_all(dir.join("lanes")).expect("the temporary directory is writable");
         let files = LaneFiles::of(&dir, "00ff");
         let lane = files
-            .try_lease(3)
+            .try_lock(3)
             .expect("the file opens")
-            .expect("nobody holds it");
+            .expect("no process holds it");
         assert!(
-            files.try_lease(3).expect("the file opens").is_none(),
+            files.try_lock(3).expect("the file opens").is_none(),
             "a second holder is refused"
         );
         assert_eq!(
@@ -166,11 +184,11 @@ mod tests {
             .expect("the file is writable");
         drop(lane);
         let again = files
-            .try_lease(3)
+            .try_lock(3)
             .expect("the file opens")
             .expect("it was released");
         assert_eq!(again.state(), LaneState::Equal);
-        for state in [LaneState::Lent, LaneState::Equal] {
+        for state in [LaneState::UsedWhole, LaneState::Equal] {
             again
                 .mark(state, 4711, "00ff")
                 .expect("the file is writable");
@@ -187,6 +205,6 @@ mod tests {
             (LaneState::Unknown, 0, None)
         );
         assert_eq!(files.existing(), [3]);
-        std::fs::remove_dir_all(&dir).expect("the directory is ours");
+        std::fs::remove_dir_all(&dir).expect("the directory can be removed");
     }
 }

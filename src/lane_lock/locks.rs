@@ -1,8 +1,26 @@
-//! Session advisory locks as leases: the server frees them when their session ends, however its process ended
+//! Session advisory locks, for servers that several machines share.
+//!
+//! The server releases them when the session ends, however the process ended
 //! (<https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS>).
 //!
-//! One connection holds all locks of a process, and a task owns it. When it breaks, every lease is void at once; a lane
-//! that somebody else has taken since then refuses its old holder, because its database names the holder.
+//! One session holds all locks of this process on the server, so the locks cost one connection. A
+//! task owns the connection, because locks are taken and dropped in many tasks:
+//!
+//! ```text
+//! Locks::request ---- Request ----> LockSession (task) ---- SQL ----> session on the server
+//!      ^                                  |
+//!      `------- oneshot: Lock ------------'
+//! Lock::drop ----- Request::Unlock ------>
+//! ```
+//!
+//! | state | cause | consequence |
+//! |---|---|---|
+//! | open | | requests are answered in order |
+//! | closed | the last `Locks` and the last `Lock` are dropped | the task closes the session |
+//! | lost | the connection breaks, or an answer is late | every lock is void; requests fail |
+//!
+//! After a loss, another process may lock a lane whose old holder still runs a test. The lane's own
+//! table prevents damage: it names its holder, and refuses the old one (`_ebbtide.lane`).
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -13,29 +31,31 @@ use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::error::{Error, ErrorKind, Result, told};
+use crate::error::{Error, ErrorKind, Result, cause_message};
 use crate::names::{DatabaseName, Fingerprint};
-use crate::wait::Patience;
+use crate::wait::Polling;
 
-/// Shorter than what routers and proxies let a silent connection live.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
-/// A server that takes longer for one lock is as good as gone.
-const ANSWER: Duration = Duration::from_secs(30);
-/// How long somebody may take to drop what belongs to a fingerprint that we begin to use.
-const DROPPING: Duration = Duration::from_mins(1);
+/// How often an idle connection is used. Routers and proxies drop connections that are idle for
+/// longer.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
+/// How long the server may take for one request before the connection counts as lost.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long to wait for a use lock while another process drops the fingerprint's databases.
+const USE_LOCK_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// All locks of this process on one server.
 #[derive(Debug, Clone)]
 pub(crate) struct Locks {
-    orders: mpsc::UnboundedSender<Order>,
-    /// What this process is called in the lanes that it holds.
+    requests: mpsc::UnboundedSender<Request>,
+    /// The name of this process in the tables of the lanes that it holds.
     holder: Arc<str>,
+    /// Why the connection was lost, once it is.
     lost: Arc<OnceLock<String>>,
 }
 
 #[derive(Debug)]
-enum Order {
-    /// To keep others from dropping what belongs to a fingerprint, until this process ends.
+enum Request {
+    /// Takes a use lock, shared, until the session ends.
     Use {
         key: i64,
         answer: oneshot::Sender<bool>,
@@ -47,77 +67,79 @@ enum Order {
     Unlock {
         key: i64,
     },
-    /// Up to so many of the keys, those that are free.
+    /// Takes up to `wanted` of the keys, those that are free.
     LockAny {
         keys: Vec<i64>,
         wanted: usize,
         answer: oneshot::Sender<Vec<Lock>>,
     },
-    /// The names of databases that begin with this.
+    /// Lists the names of databases that begin with `prefix`.
     Databases {
         prefix: String,
         answer: oneshot::Sender<Vec<String>>,
     },
 }
 
-/// How this process holds a key. One session may take a lock many times over, so the server would not refuse us.
+/// How this process holds a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Shared,
     Exclusive,
 }
 
-/// A lock that nobody else holds. It ends with the value, or with the process.
+/// An exclusive lock. It is released when the value is dropped or the process ends.
 #[derive(Debug)]
 pub(crate) struct Lock {
     key: i64,
-    orders: mpsc::UnboundedSender<Order>,
+    requests: mpsc::UnboundedSender<Request>,
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Without its connection there is nothing to unlock.
-        let _ = self.orders.send(Order::Unlock { key: self.key });
+        // If the task has ended, so has the session with its locks.
+        let _ = self.requests.send(Request::Unlock { key: self.key });
     }
 }
 
 impl Locks {
-    /// Gives the connection to a task on the current runtime, which must be the one that the connection was made on.
-    pub(crate) fn keep(connection: PgConnection) -> Self {
-        let (orders, queue) = mpsc::unbounded_channel();
+    /// Moves the connection into a task on the current runtime.
+    ///
+    /// The connection must have been made on this runtime, because its socket belongs to it.
+    pub(crate) fn spawn(connection: PgConnection) -> Self {
+        let (requests, queue) = mpsc::unbounded_channel();
         let lost = Arc::new(OnceLock::new());
-        let task = Keeper {
+        let session = LockSession {
             connection,
             held: HashMap::new(),
-            orders: orders.downgrade(),
+            requests: requests.downgrade(),
         };
-        tokio::spawn(task.serve(queue, Arc::clone(&lost)));
+        tokio::spawn(session.serve(queue, Arc::clone(&lost)));
         Self {
-            orders,
+            requests,
             holder: uuid::Uuid::new_v4().simple().to_string().into(),
             lost,
         }
     }
 
     fn is_lost(&self) -> bool {
-        self.lost.get().is_some() || self.orders.is_closed()
+        self.lost.get().is_some() || self.requests.is_closed()
     }
 
     fn lost(&self) -> Error {
         let error = Error::new(
             ErrorKind::ServerLost,
-            "the connection that holds this process's lanes is gone",
+            "the connection that holds this process's lane locks is gone",
         )
-        .with_help("the server's log says why it ended; run the tests again");
+        .with_help("the server's log shows why the connection ended; run the tests again");
         match self.lost.get() {
             Some(why) => error.with_source(why.clone()),
             None => error,
         }
     }
 
-    /// Locks up to `wanted` of the keys, those that neither this process nor another one holds.
+    /// Takes up to `wanted` of the keys, those that neither this nor another process holds.
     pub(super) async fn try_any(&self, keys: Vec<i64>, wanted: usize) -> Result<Vec<Lock>> {
-        self.ask(|answer| Order::LockAny {
+        self.request(|answer| Request::LockAny {
             keys,
             wanted,
             answer,
@@ -125,91 +147,116 @@ impl Locks {
         .await
     }
 
-    async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T> {
+    /// Sends a request to the task and waits for the answer.
+    ///
+    /// # Cancel safety
+    /// The task still serves the request. A lock that arrives too late is dropped, which releases
+    /// it.
+    async fn request<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T> {
         let (answer, answered) = oneshot::channel();
-        self.orders.send(order(answer)).map_err(|_| self.lost())?;
+        self.requests
+            .send(request(answer))
+            .map_err(|_| self.lost())?;
         if let Ok(answer) = answered.await {
             return Ok(answer);
         }
-        // The keeper says why it ends before it closes the queue.
-        self.orders.closed().await;
+        // The answer's channel closes a moment before the task stores the cause of the loss. The
+        // request queue closes after that, so waiting for it makes the cause available.
+        self.requests.closed().await;
         Err(self.lost())
     }
 }
 
-/// Owns the connection.
-struct Keeper {
+/// The task that owns the connection.
+struct LockSession {
     connection: PgConnection,
+    /// The keys that this process holds.
+    ///
+    /// PostgreSQL grants a session a lock that it already holds, so the server would not refuse a
+    /// second holder within this process. This map does.
     held: HashMap<i64, Mode>,
-    orders: mpsc::WeakUnboundedSender<Order>,
+    /// For the locks that the task hands out. A strong sender would keep the task alive for ever.
+    requests: mpsc::WeakUnboundedSender<Request>,
 }
 
-impl Keeper {
-    /// Until nobody is left to give an order, or the connection breaks: then every waiting question is answered by the
-    /// end of its channel.
+impl LockSession {
+    /// Serves requests until every sender is dropped or the connection is lost.
+    ///
+    /// When it returns, the channels of all waiting requests close.
     async fn serve(
         mut self,
-        mut queue: mpsc::UnboundedReceiver<Order>,
+        mut queue: mpsc::UnboundedReceiver<Request>,
         lost: Arc<OnceLock<String>>,
     ) {
         let why = loop {
-            let order = match tokio::time::timeout(KEEP_ALIVE, queue.recv()).await {
-                Ok(Some(order)) => Some(order),
+            let request = match tokio::time::timeout(KEEP_ALIVE_INTERVAL, queue.recv()).await {
+                Ok(Some(request)) => Some(request),
                 Ok(None) => {
-                    // The session's end frees what is left, with or without a farewell.
+                    // If the connection cannot be closed in order, its end releases the locks too.
                     let _ = self.connection.close().await;
                     return;
                 }
                 Err(_) => None,
             };
-            match tokio::time::timeout(ANSWER, self.obey(order)).await {
+            match tokio::time::timeout(REQUEST_TIMEOUT, self.handle(request)).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => break told(&error),
-                Err(_) => break format!("no answer for {} s", ANSWER.as_secs()),
+                Ok(Err(error)) => break cause_message(&error),
+                Err(_) => {
+                    break format!(
+                        "the server did not answer for {} s",
+                        REQUEST_TIMEOUT.as_secs()
+                    );
+                }
             }
         };
-        tracing::warn!(why, "lost the connection that holds this process's lanes");
+        tracing::warn!(
+            why,
+            "lost the connection that holds this process's lane locks"
+        );
         // Only this task sets it.
         let _ = lost.set(why);
     }
 
-    async fn obey(&mut self, order: Option<Order>) -> Result<(), sqlx::Error> {
-        match order {
+    /// Handles one request, or keeps the connection alive if there is none.
+    async fn handle(&mut self, request: Option<Request>) -> Result<(), sqlx::Error> {
+        match request {
             None => self.connection.ping().await?,
-            Some(Order::Use { key, answer }) => {
+            Some(Request::Use { key, answer }) => {
                 let granted = match self.held.get(&key) {
                     Some(mode) => *mode == Mode::Shared,
                     None => self.take(key, Mode::Shared).await?,
                 };
-                // Whoever asked and went may ask again.
+                // If the caller was cancelled, the lock stays with the process, which may use it.
                 let _ = answer.send(granted);
             }
-            Some(Order::Lock { key, answer }) => {
+            Some(Request::Lock { key, answer }) => {
                 let granted =
                     !self.held.contains_key(&key) && self.take(key, Mode::Exclusive).await?;
-                let orders = self.orders.upgrade();
-                // Not received, or received and not looked at, it unlocks itself.
+                let requests = self.requests.upgrade();
+                // If the caller was cancelled, dropping the unsent `Lock` releases it.
                 let _ = answer.send(
-                    orders
+                    requests
                         .filter(|_| granted)
-                        .map(|orders| Lock { key, orders }),
+                        .map(|requests| Lock { key, requests }),
                 );
             }
-            Some(Order::Unlock { key }) => {
+            Some(Request::Unlock { key }) => {
                 self.held.remove(&key);
                 sqlx::query("select pg_advisory_unlock($1)")
                     .bind(key)
                     .execute(&mut self.connection)
                     .await?;
             }
-            Some(Order::LockAny {
+            Some(Request::LockAny {
                 mut keys,
                 wanted,
                 answer,
             }) => {
                 keys.retain(|key| !self.held.contains_key(key));
-                // The function is evaluated row by row, and not any more when the limit is reached.
-                let sql = "select key from unnest($1::int8[]) key where pg_try_advisory_lock(key) limit $2";
+                // PostgreSQL evaluates the function row by row, and stops when the limit is
+                // reached.
+                let sql = "select key from unnest($1::int8[]) key \
+                           where pg_try_advisory_lock(key) limit $2";
                 let limit = i64::try_from(wanted).unwrap_or(i64::MAX);
                 let taken: Vec<i64> = sqlx::query_scalar(sql)
                     .bind(keys)
@@ -218,33 +265,34 @@ impl Keeper {
                     .await?;
                 self.held
                     .extend(taken.iter().map(|key| (*key, Mode::Exclusive)));
-                let orders = self.orders.upgrade();
+                let requests = self.requests.upgrade();
                 let locks = taken
                     .into_iter()
                     .filter_map(|key| {
                         Some(Lock {
                             key,
-                            orders: orders.clone()?,
+                            requests: requests.clone()?,
                         })
                     })
                     .collect();
                 // As above.
                 let _ = answer.send(locks);
             }
-            Some(Order::Databases { prefix, answer }) => {
+            Some(Request::Databases { prefix, answer }) => {
                 let names =
                     "select datname::text from pg_database where starts_with(datname::text, $1)";
                 let names = sqlx::query_scalar(names)
                     .bind(prefix)
                     .fetch_all(&mut self.connection)
                     .await?;
-                // As above.
+                // If the caller was cancelled, it needs no answer.
                 let _ = answer.send(names);
             }
         }
         Ok(())
     }
 
+    /// Tries to take a lock. Returns whether the server granted it.
     async fn take(&mut self, key: i64, mode: Mode) -> Result<bool, sqlx::Error> {
         let sql = match mode {
             Mode::Shared => "select pg_try_advisory_lock_shared($1)",
@@ -276,26 +324,47 @@ impl SessionLaneLocks {
         }
     }
 
-    /// Tells everybody that this process uses the fingerprint, so that nobody drops its template.
-    pub(crate) async fn announce(&self) -> Result<()> {
+    /// Takes the fingerprint's use lock, shared, until this process ends.
+    ///
+    /// While a process holds it, no other process drops the template or its lanes. The wait is for
+    /// a process that is dropping them at this moment and holds the lock exclusively.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`] after a minute, [`ErrorKind::ServerLost`] if the connection is lost.
+    pub(crate) async fn take_use_lock(&self) -> Result<()> {
         let key = key("use", &self.fingerprint, 0);
-        let mut patience = Patience::new("beginning to use a template", DROPPING);
-        while !self.locks.ask(|answer| Order::Use { key, answer }).await? {
-            patience.pause("somebody drops an old one").await?;
+        let mut polling = Polling::new("locking a template for use", USE_LOCK_TIMEOUT);
+        while !self
+            .locks
+            .request(|answer| Request::Use { key, answer })
+            .await?
+        {
+            polling.pause("another process is dropping it").await?;
         }
         Ok(())
     }
 
-    /// Everything of the fingerprint, unless anybody uses it, this process included.
+    /// Takes the use lock exclusively, or returns `None` if any process uses the fingerprint.
+    ///
+    /// This process counts too: it holds the use lock of every fingerprint that it has used.
     pub(crate) async fn lock_all(&self) -> Result<Option<Lock>> {
         let key = key("use", &self.fingerprint, 0);
-        self.locks.ask(|answer| Order::Lock { key, answer }).await
+        self.locks
+            .request(|answer| Request::Lock { key, answer })
+            .await
     }
 
-    pub(crate) async fn try_lease(&self, number: usize) -> Result<Option<SessionLaneLock>> {
-        self.announce().await?;
+    /// Takes the lane lock, or returns `None` if another holder has it.
+    ///
+    /// The use lock comes first. In the other order, a clean-up could take the use lock exclusively
+    /// in between and drop the lane.
+    pub(crate) async fn try_lock(&self, number: usize) -> Result<Option<SessionLaneLock>> {
+        self.take_use_lock().await?;
         let key = key("lane", &self.fingerprint, number);
-        let lock = self.locks.ask(|answer| Order::Lock { key, answer }).await?;
+        let lock = self
+            .locks
+            .request(|answer| Request::Lock { key, answer })
+            .await?;
         Ok(lock.map(|lock| SessionLaneLock {
             number,
             locks: self.locks.clone(),
@@ -305,10 +374,10 @@ impl SessionLaneLocks {
 
     /// Numbers of the lanes that have a database, lowest first.
     pub(crate) async fn existing(&self) -> Result<Vec<usize>> {
-        let prefix = DatabaseName::lanes(&self.fingerprint);
+        let prefix = DatabaseName::all_lanes_prefix(&self.fingerprint);
         let names = self
             .locks
-            .ask(|answer| Order::Databases {
+            .request(|answer| Request::Databases {
                 prefix: prefix.clone(),
                 answer,
             })
@@ -321,7 +390,7 @@ impl SessionLaneLocks {
     }
 }
 
-/// The lease of one lane. It ends with the value, or with the process's connection for locks.
+/// The lock of one lane. It is released when the value is dropped or the lock session ends.
 #[derive(Debug)]
 pub(crate) struct SessionLaneLock {
     pub(crate) number: usize,
@@ -330,24 +399,28 @@ pub(crate) struct SessionLaneLock {
 }
 
 impl SessionLaneLock {
-    /// Whether somebody else may have the lane by now.
+    /// Whether the lock session is lost, so that another process may have the lane.
     pub(crate) fn is_void(&self) -> bool {
         self.locks.is_lost()
     }
 
     /// The lane's database, if there is exactly one.
+    ///
+    /// With none or with several, the caller copies the lane.
     pub(crate) async fn database(&self, fingerprint: &Fingerprint) -> Result<Option<DatabaseName>> {
-        let prefix = DatabaseName::lanes_numbered(fingerprint, self.number);
+        let prefix = DatabaseName::lane_prefix(fingerprint, self.number);
         let names = self
             .locks
-            .ask(|answer| Order::Databases { prefix, answer })
+            .request(|answer| Request::Databases { prefix, answer })
             .await?;
         match &names[..] {
-            [name] => DatabaseName::ours(name).map(Some),
+            [name] => DatabaseName::parse(name).map(Some),
             _ => Ok(None),
         }
     }
 
+    /// # Errors
+    /// [`ErrorKind::ServerLost`] if the lock session is lost.
     pub(crate) fn check(&self) -> Result<()> {
         if self.is_void() {
             Err(self.locks.lost())
@@ -356,28 +429,31 @@ impl SessionLaneLock {
         }
     }
 
-    /// What this process is called in the lanes that it holds.
+    /// The name of this process in the tables of the lanes that it holds.
     pub(crate) fn holder(&self) -> &str {
         &self.locks.holder
     }
 }
 
-/// The key of a permit for a connection.
+/// The key of a permit.
 pub(super) fn permit_key(number: usize) -> i64 {
-    hashed(&format!("ebbtide permit {number}"))
+    hash_key(&format!("ebbtide permit {number}"))
 }
 
 /// The key of the right to collect permits.
 pub(super) fn turn_key() -> i64 {
-    hashed("ebbtide turn")
+    hash_key("ebbtide turn")
 }
 
-/// Keys of different purposes, and those that templates are built under, never meet in practice: they are hashes.
+/// The key of a fingerprint's lock for one purpose.
+///
+/// Keys are 64 bits of a hash. So keys of different purposes do not collide in practice, nor do
+/// they with [`Fingerprint::build_key`].
 fn key(purpose: &str, fingerprint: &Fingerprint, number: usize) -> i64 {
-    hashed(&format!("ebbtide {purpose} {fingerprint} {number}"))
+    hash_key(&format!("ebbtide {purpose} {fingerprint} {number}"))
 }
 
-fn hashed(text: &str) -> i64 {
+fn hash_key(text: &str) -> i64 {
     let hash = Sha256::digest(text);
     i64::from_be_bytes(
         hash[..8]

@@ -1,9 +1,44 @@
-//! A lane is leased to one process at a time: by a file's lock on a server of this machine, by an advisory lock on a
-//! server that several machines share.
+//! Locks between processes: who uses a lane, and who may open connections.
+//!
+//! A server that ebbtide has started belongs to one machine, so its locks are file locks below
+//! `INSTANCE/lanes`. Several machines may share an external server, so its locks are session
+//! advisory locks on that server.
+//!
+//! | lock | file | advisory lock | protects |
+//! |---|---|---|---|
+//! | turn | `turn` | `turn` | the right to collect permits |
+//! | permit | `permit.N` | `permit N` | one connection |
+//! | use lock | none | `use FINGERPRINT`, shared | the template and its lanes, from being dropped |
+//! | lane lock | `FINGERPRINT.N` | `lane FINGERPRINT N` | the database of one lane |
+//!
+//! # Order
+//!
+//! ```text
+//! queue (this process) -> turn -> all permits -> use lock -> lane lock -> connections
+//!                         `------ released here ------------------^
+//! ```
+//!
+//! A test takes all of its permits before it locks a lane or opens a connection. Otherwise two
+//! tests with some of their connections each could wait for each other for ever. The turn is
+//! released only after the lane lock is taken, so that tests also get lanes in their order.
+//!
+//! No lock request waits in the kernel or in the server: every one is a *try*, and the caller
+//! polls. Code that needs several lane locks, such as [`LaneLocks::lock_all`], gives up if one of
+//! them is taken. So clean-up cannot take part in a deadlock.
+//!
+//! # A killed process
+//!
+//! The kernel releases the file locks of a killed process. The file of a lane keeps its content, so
+//! the next holder can decide whether to trust the database (see [`LaneState`]).
+//!
+//! An external server releases advisory locks when the session ends. If a whole machine vanishes,
+//! TCP keepalives end its sessions within about a minute. There, the lane's own table records its
+//! state and its holder.
 
 mod files;
 mod locks;
 mod permits;
+mod state;
 
 use crate::error::Result;
 use crate::names::{DatabaseName, Fingerprint};
@@ -11,20 +46,10 @@ use files::{LaneFile, LaneFiles};
 use locks::{Lock, SessionLaneLock, SessionLaneLocks};
 
 pub(crate) use locks::Locks;
-pub(crate) use permits::{CollectingTurn, Named, PERMIT_POLL_INTERVAL, Permit, Permits};
+pub(crate) use permits::{CollectingTurn, PERMIT_POLL_INTERVAL, Permit, Permits, UsageEntry};
+pub(crate) use state::LaneState;
 
-/// How a lane's database compares to the template.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LaneState {
-    /// It equals the template.
-    Equal,
-    /// A test had it for itself.
-    Lent,
-    /// It may be anything, or not be there.
-    Unknown,
-}
-
-/// The leases of one fingerprint's lanes.
+/// The lane locks of one fingerprint.
 #[derive(Debug, Clone)]
 pub(crate) enum LaneLocks {
     Files(LaneFiles),
@@ -32,7 +57,7 @@ pub(crate) enum LaneLocks {
 }
 
 impl LaneLocks {
-    /// Lanes of a server whose directory is given.
+    /// Lanes of a server with an instance directory.
     pub(crate) fn in_dir(server_dir: &std::path::Path, fingerprint: &Fingerprint) -> Self {
         Self::Files(LaneFiles::of(server_dir, fingerprint.as_str()))
     }
@@ -42,22 +67,25 @@ impl LaneLocks {
         Self::Locks(SessionLaneLocks::of(locks, fingerprint))
     }
 
-    /// Keeps others from dropping the template while this process uses it, where its lanes do not show that.
-    pub(crate) async fn announce(&self) -> Result<()> {
+    /// Keeps other processes from dropping the template and its lanes while this process uses them.
+    ///
+    /// With lane files there is nothing to do. There [`lock_all`](Self::lock_all) finds the lane
+    /// locks of a process that uses the template.
+    pub(crate) async fn take_use_lock(&self) -> Result<()> {
         match self {
             Self::Files(_) => Ok(()),
-            Self::Locks(locks) => locks.announce().await,
+            Self::Locks(locks) => locks.take_use_lock().await,
         }
     }
 
-    /// Takes the lane's lease, unless somebody else holds it.
+    /// Takes the lane lock, or returns `None` if another holder has it.
     ///
     /// # Errors
     /// The server, or its directory, is gone.
-    pub(crate) async fn try_lease(&self, number: usize) -> Result<Option<LaneLock>> {
+    pub(crate) async fn try_lock(&self, number: usize) -> Result<Option<LaneLock>> {
         match self {
-            Self::Files(files) => Ok(files.try_lease(number)?.map(LaneLock::File)),
-            Self::Locks(locks) => Ok(locks.try_lease(number).await?.map(LaneLock::Lock)),
+            Self::Files(files) => Ok(files.try_lock(number)?.map(LaneLock::File)),
+            Self::Locks(locks) => Ok(locks.try_lock(number).await?.map(LaneLock::Lock)),
         }
     }
 
@@ -69,15 +97,18 @@ impl LaneLocks {
         }
     }
 
-    /// Takes every lease, or none when somebody holds one.
+    /// Takes the locks of all existing lanes, or returns `None` if another holder has one of them.
+    ///
+    /// On an external server, one exclusive use lock stands for all lane locks. With files, another
+    /// process may create a new lane meanwhile: the caller must check [`HeldLanes::has`].
     pub(crate) async fn lock_all(&self) -> Result<Option<HeldLanes>> {
         if let Self::Locks(locks) = self {
             return Ok(locks.lock_all().await?.map(HeldLanes::Lock));
         }
         let mut held = Vec::new();
         for number in self.existing().await? {
-            match self.try_lease(number).await? {
-                Some(lease) => held.push(lease),
+            match self.try_lock(number).await? {
+                Some(lock) => held.push(lock),
                 None => return Ok(None),
             }
         }
@@ -85,15 +116,16 @@ impl LaneLocks {
     }
 }
 
-/// All lanes of a fingerprint, so that nobody else uses one.
+/// The locks of all lanes of a fingerprint.
 #[derive(Debug)]
 pub(crate) enum HeldLanes {
     Each(Vec<LaneLock>),
-    /// The lock that everybody shares who uses one.
+    /// The exclusive use lock. Every process that uses a lane holds it shared.
     Lock(Lock),
 }
 
 impl HeldLanes {
+    /// Whether this lane is among the locked ones.
     pub(crate) fn has(&self, number: usize) -> bool {
         match self {
             Self::Each(lanes) => lanes.iter().any(|lane| lane.number() == number),
@@ -101,23 +133,26 @@ impl HeldLanes {
         }
     }
 
-    /// Marks every lane as one that has no database any more.
+    /// Records that the lanes' databases have been dropped, and releases the locks.
     pub(crate) fn remove(self) {
         match self {
             Self::Each(lanes) => {
                 for lane in &lanes {
-                    if lane.forget().is_err() {
-                        tracing::warn!(lane = lane.number(), "a dropped lane keeps its mark");
+                    if lane.mark_unknown().is_err() {
+                        tracing::warn!(
+                            lane = lane.number(),
+                            "could not clear the state of a dropped lane"
+                        );
                     }
                 }
             }
-            // The mark lay in the database.
+            // The state was in the dropped databases.
             Self::Lock(lock) => drop(lock),
         }
     }
 }
 
-/// The lease of one lane. It ends with the value, or with the process.
+/// The lock of one lane. It is released when the value is dropped or the process ends.
 #[derive(Debug)]
 pub(crate) enum LaneLock {
     File(LaneFile),
@@ -132,7 +167,7 @@ impl LaneLock {
         }
     }
 
-    /// What is known of the lane's database, unless the database itself says it.
+    /// The recorded state, or `None` if the lane's own table records it.
     pub(crate) fn state(&self) -> Option<LaneState> {
         match self {
             Self::File(file) => Some(file.state()),
@@ -140,7 +175,9 @@ impl LaneLock {
         }
     }
 
-    /// Whether it ended before its value did, so that the lane may be somebody else's.
+    /// Whether the lock was lost while the value still exists. Another process may have the lane.
+    ///
+    /// A file lock cannot be lost. An advisory lock is lost with its connection.
     pub(crate) fn is_void(&self) -> bool {
         match self {
             Self::File(_) => false,
@@ -148,7 +185,7 @@ impl LaneLock {
         }
     }
 
-    /// What the lane's database calls its holder, where it says itself whether it is clean.
+    /// The name of this process in the lane's own table, or `None` if a file records the state.
     pub(crate) fn holder(&self) -> Option<&str> {
         match self {
             Self::File(_) => None,
@@ -156,7 +193,7 @@ impl LaneLock {
         }
     }
 
-    /// How often the database was used since it was copied, as far as that is known.
+    /// The recorded uses of the database since its copy, or 0 if the lane's own table has them.
     pub(crate) fn uses(&self) -> u32 {
         match self {
             Self::File(file) => file.uses(),
@@ -164,7 +201,7 @@ impl LaneLock {
         }
     }
 
-    /// The lane's database, if there is one that may be used or reset.
+    /// The lane's database, if one is recorded.
     pub(crate) async fn database(&self, fingerprint: &Fingerprint) -> Result<Option<DatabaseName>> {
         match self {
             Self::File(file) => Ok(file
@@ -174,18 +211,21 @@ impl LaneLock {
         }
     }
 
-    /// Records what the lane's database is from now on, after so many tests.
+    /// Records the state and the uses of the lane's database.
+    ///
+    /// With an advisory lock, the messages that open and close the test's transaction record both
+    /// in the database. This function then only fails if the lock is lost.
     pub(crate) fn mark(&self, state: LaneState, uses: u32, database: &DatabaseName) -> Result<()> {
         match self {
             Self::File(file) => file.mark(state, uses, database.lane_token()),
-            // The messages that open and close the test's transaction write into the database.
+            // The lane's own table has it already: in a new copy, or after the closing message.
             Self::Lock(_) if state == LaneState::Equal => Ok(()),
             Self::Lock(lock) => lock.check(),
         }
     }
 
-    /// Records that the lane's database may be anything, or not be there.
-    pub(crate) fn forget(&self) -> Result<()> {
+    /// Records that the lane's database may have any contents, or be missing.
+    pub(crate) fn mark_unknown(&self) -> Result<()> {
         match self {
             Self::File(file) => file.mark(LaneState::Unknown, 0, ""),
             Self::Lock(lock) => lock.check(),

@@ -1,15 +1,29 @@
-//! Permits for connections, so that a test begins only when the server has the connections that it may open.
+//! Permits for connections: a test begins only when it may open all connections that it may need.
 //!
-//! A test that opens some of its connections and then waits for more keeps others from finishing, and they keep it from
-//! finishing. So a test takes all of its permits at once, before it opens anything. Permits are numbered up to the
-//! server's capacity, and each is a lock that ends with its process: on a file beside the lanes' files, or an advisory
-//! lock on a server that several machines share. A third kind of lock, the turn, is held by the one test of all
-//! processes that collects permits at the moment; the others wait behind it, so that many tests that want one permit each
-//! do not keep a test waiting that wants six.
+//! Suppose that a test opened some of its connections and then waited for more. Two such tests
+//! could each wait for the other's connections. So a test collects all of its permits before it
+//! opens a connection.
+//!
+//! Permits are numbered, as many as the server's capacity. Each is a lock that ends with its
+//! process: a file lock beside the lane files, or an advisory lock on an external server.
 //!
 //! ```text
-//! queue (this process, first come first served) -> turn (all processes) -> permits -> lane
+//! queue -------> turn -----------> permits ------> lane lock ----> connections ---> test ends
+//! FIFO, of this  one test of all   1, or 6 for a   the turn ends                    an idle lane
+//! process        processes         `Database`      here                             keeps 1 permit
 //! ```
+//!
+//! The turn exists for fairness. Without it, many tests that need one permit each would take every
+//! free permit before a test that needs six could collect them. Only the test with the turn
+//! collects permits, and no other test can overtake it.
+//!
+//! Idle lanes keep an open connection and its permit for the next test. They must return it while a
+//! test waits. The test with the turn reclaims the idle permits of its own process
+//! ([`Permits::reclaim_one`]). Another process with idle lanes polls the turn. If the turn stays
+//! taken, a test waits, and the process closes its idle connections.
+//!
+//! A test that already has a database may open another one, so it holds permits while it waits for
+//! more. If all tests do that, no permit ever comes back. [`Permits::stalled_for`] detects this.
 
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
@@ -21,7 +35,7 @@ use std::time::{Duration, Instant};
 use super::locks::{Lock, Locks, permit_key, turn_key};
 use crate::error::{Error, ErrorKind, Result};
 
-/// How often the holder of the turn looks for free permits.
+/// How often the holder of the turn polls for free permits.
 pub(crate) const PERMIT_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// All permits of one server, as this process sees them.
@@ -29,9 +43,10 @@ pub(crate) const PERMIT_POLL_INTERVAL: Duration = Duration::from_millis(20);
 pub(crate) struct Permits {
     place: Place,
     capacity: usize,
+    /// Tokio's mutex is fair: it serves the waiting tests of this process in order.
     queue: tokio::sync::Mutex<()>,
-    ledger: Arc<Ledger>,
-    idle: Mutex<Vec<Idle>>,
+    usage: Arc<Usage>,
+    idle: Mutex<Vec<IdleHolder>>,
     has_reported: AtomicBool,
 }
 
@@ -41,27 +56,31 @@ enum Place {
     Locks(Locks),
 }
 
-/// Something that holds permits without need, and gives one back when it is called. Dropped when it returns `None`.
-struct Idle(Box<dyn Fn() -> Option<usize> + Send + Sync>);
+/// A holder of idle permits. A call releases up to one permit and returns how many it released.
+///
+/// It returns `None` once it no longer exists. The entry is removed then.
+struct IdleHolder(Box<dyn Fn() -> Option<usize> + Send + Sync>);
 
-impl std::fmt::Debug for Idle {
+impl std::fmt::Debug for IdleHolder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Idle").finish_non_exhaustive()
+        f.debug_struct("IdleHolder").finish_non_exhaustive()
     }
 }
 
-/// What the tests of this process hold and wait for.
+/// The permits that this process holds, and its tests that hold permits or wait for them.
 #[derive(Debug, Default)]
-struct Ledger {
+struct Usage {
     held: AtomicUsize,
     tests: Mutex<Tests>,
 }
 
+/// Names of tests, each with the number of its entries.
 #[derive(Debug)]
 struct Tests {
     holding: HashMap<String, usize>,
     waiting: HashMap<String, usize>,
-    last_change: Instant,
+    /// When this process last released a permit.
+    last_release: Instant,
 }
 
 impl Default for Tests {
@@ -69,27 +88,27 @@ impl Default for Tests {
         Self {
             holding: HashMap::new(),
             waiting: HashMap::new(),
-            last_change: Instant::now(),
+            last_release: Instant::now(),
         }
     }
 }
 
-impl Ledger {
+impl Usage {
     fn tests(&self) -> MutexGuard<'_, Tests> {
         self.tests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The right to one connection. It ends with the value, or with the process.
+/// The right to one connection. It is released when the value is dropped or the process ends.
 #[derive(Debug)]
 pub(crate) struct Permit {
     _lock: PermitLock,
-    ledger: Arc<Ledger>,
+    usage: Arc<Usage>,
 }
 
 #[derive(Debug)]
 enum PermitLock {
-    /// The lock ends when the file is closed.
+    /// Closing the file releases the lock.
     File {
         _file: File,
     },
@@ -99,34 +118,35 @@ enum PermitLock {
 }
 
 impl Permit {
-    fn new(lock: PermitLock, ledger: &Arc<Ledger>) -> Self {
-        ledger.held.fetch_add(1, Ordering::Relaxed);
+    fn new(lock: PermitLock, usage: &Arc<Usage>) -> Self {
+        usage.held.fetch_add(1, Ordering::Relaxed);
         Self {
             _lock: lock,
-            ledger: Arc::clone(ledger),
+            usage: Arc::clone(usage),
         }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.ledger.held.fetch_sub(1, Ordering::Relaxed);
-        self.ledger.tests().last_change = Instant::now();
+        self.usage.held.fetch_sub(1, Ordering::Relaxed);
+        self.usage.tests().last_release = Instant::now();
     }
 }
 
-/// The right to collect permits, which one test of all processes has.
+/// The right to collect permits. One test of all processes has it at a time.
 #[derive(Debug)]
 pub(crate) struct CollectingTurn {
     _lock: PermitLock,
 }
 
-/// Names a test as one that waits, or as one that holds permits.
+/// A test's entry in [`Usage`], as waiting for permits or as holding them. It lasts until the value
+/// is dropped.
 #[derive(Debug)]
-pub(crate) struct Named {
+pub(crate) struct UsageEntry {
     test: String,
     role: Role,
-    ledger: Arc<Ledger>,
+    usage: Arc<Usage>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,9 +164,9 @@ impl Tests {
     }
 }
 
-impl Drop for Named {
+impl Drop for UsageEntry {
     fn drop(&mut self) {
-        let mut tests = self.ledger.tests();
+        let mut tests = self.usage.tests();
         let names = tests.of(self.role);
         if let Some(count) = names.get_mut(&self.test) {
             *count -= 1;
@@ -158,12 +178,12 @@ impl Drop for Named {
 }
 
 impl Permits {
-    /// Permits of a server whose directory is given.
+    /// Permits of a server with an instance directory.
     pub(crate) fn in_dir(server_dir: &Path, capacity: usize) -> Self {
         Self::new(Place::Files(server_dir.join("lanes")), capacity)
     }
 
-    /// Permits of a server that several machines share.
+    /// Permits of an external server.
     pub(crate) fn by_locks(locks: &Locks, capacity: usize) -> Self {
         Self::new(Place::Locks(locks.clone()), capacity)
     }
@@ -171,10 +191,11 @@ impl Permits {
     fn new(place: Place, capacity: usize) -> Self {
         Self {
             place,
-            // A server that lets nobody in refuses by itself.
+            // At least one, so that a test of a server without connections gets the server's own
+            // error and does not wait for ever.
             capacity: capacity.max(1),
             queue: tokio::sync::Mutex::default(),
-            ledger: Arc::default(),
+            usage: Arc::default(),
             idle: Mutex::default(),
             has_reported: AtomicBool::new(false),
         }
@@ -184,12 +205,12 @@ impl Permits {
         self.capacity
     }
 
-    /// Waits for the tests of this process that came before.
+    /// Waits until no earlier test of this process collects permits.
     pub(crate) async fn queue(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.queue.lock().await
     }
 
-    /// The turn, unless another test collects permits.
+    /// Takes the turn, or returns `None` if a test of another process has it.
     ///
     /// # Errors
     /// The server, or its directory, is gone.
@@ -207,7 +228,10 @@ impl Permits {
         Ok(lock.map(|lock| CollectingTurn { _lock: lock }))
     }
 
-    /// Adds free permits until there are as many as `wanted`, or none is free.
+    /// Adds free permits until there are `wanted` of them, or no more is free.
+    ///
+    /// Only the holder of the turn may keep some permits and call again for more. Two tests that
+    /// did so could wait for each other.
     ///
     /// # Errors
     /// The server, or its directory, is gone.
@@ -218,7 +242,7 @@ impl Permits {
         }
         match &self.place {
             Place::Files(dir) => {
-                // Processes begin at different numbers, so that each finds a free one soon.
+                // Processes begin at different numbers, so that each soon finds a free one.
                 let first = usize::try_from(std::process::id()).unwrap_or_default();
                 let numbers = (0..self.capacity).map(|number| (first + number) % self.capacity);
                 for number in numbers {
@@ -226,7 +250,7 @@ impl Permits {
                         break;
                     }
                     if let Some(file) = try_file(&dir.join(format!("permit.{number}")))? {
-                        permits.push(Permit::new(PermitLock::File { _file: file }, &self.ledger));
+                        permits.push(Permit::new(PermitLock::File { _file: file }, &self.usage));
                     }
                 }
             }
@@ -235,7 +259,7 @@ impl Permits {
                 for lock in locks.try_any(keys, missing).await? {
                     permits.push(Permit::new(
                         PermitLock::Advisory { _lock: lock },
-                        &self.ledger,
+                        &self.usage,
                     ));
                 }
             }
@@ -243,22 +267,27 @@ impl Permits {
         Ok(())
     }
 
-    /// Whether another process holds permits. It takes all free ones for a moment.
+    /// Whether another process holds permits.
+    ///
+    /// A lock does not show its holder. So this function takes all free permits for a moment. If
+    /// this process then holds fewer than the capacity, other processes hold the rest.
     ///
     /// # Errors
     /// The server, or its directory, is gone.
     pub(crate) async fn are_held_elsewhere(&self) -> Result<bool> {
-        let last_change = self.ledger.tests().last_change;
+        let last_release = self.usage.tests().last_release;
         let mut probe = Vec::new();
         self.collect(&mut probe, self.capacity).await?;
-        let held = self.ledger.held.load(Ordering::Relaxed);
+        let held = self.usage.held.load(Ordering::Relaxed);
         drop(probe);
-        self.ledger.tests().last_change = last_change;
+        // Dropping the probe is not progress: without this, no stall would ever be detected.
+        self.usage.tests().last_release = last_release;
         Ok(held < self.capacity)
     }
 
-    /// How often a process looks whether another one waits for the connections of its idle lanes. An advisory lock costs
-    /// the server a statement.
+    /// How often a process with idle lanes checks whether a test of another process waits.
+    ///
+    /// Trying a file lock is cheap. An advisory lock costs the server a statement.
     pub(crate) fn idle_check_interval(&self) -> Duration {
         match &self.place {
             Place::Files(_) => Duration::from_millis(200),
@@ -266,15 +295,16 @@ impl Permits {
         }
     }
 
-    /// Registers what gives idle permits back.
+    /// Registers a holder of idle permits. `reclaim` returns how many permits it has released, or
+    /// `None` if the holder no longer exists.
     pub(crate) fn add_idle(&self, reclaim: impl Fn() -> Option<usize> + Send + Sync + 'static) {
         self.idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(Idle(Box::new(reclaim)));
+            .push(IdleHolder(Box::new(reclaim)));
     }
 
-    /// Takes one permit from what holds it without need, if anything in this process does.
+    /// Releases one idle permit of this process, if there is one.
     pub(crate) fn reclaim_one(&self) {
         let mut reclaimed = 0;
         self.idle
@@ -294,48 +324,57 @@ impl Permits {
             });
     }
 
-    pub(crate) fn waiting(&self, test: &str) -> Named {
-        self.named(test, Role::Waiting)
+    /// Lists the test as waiting for permits.
+    pub(crate) fn waiting(&self, test: &str) -> UsageEntry {
+        self.entry(test, Role::Waiting)
     }
 
-    pub(crate) fn holding(&self, test: &str) -> Named {
-        self.named(test, Role::Holding)
+    /// Lists the test as holding permits.
+    pub(crate) fn holding(&self, test: &str) -> UsageEntry {
+        self.entry(test, Role::Holding)
     }
 
-    fn named(&self, test: &str, role: Role) -> Named {
+    fn entry(&self, test: &str, role: Role) -> UsageEntry {
         *self
-            .ledger
+            .usage
             .tests()
             .of(role)
             .entry(test.to_owned())
             .or_default() += 1;
-        Named {
+        UsageEntry {
             test: test.to_owned(),
             role,
-            ledger: Arc::clone(&self.ledger),
+            usage: Arc::clone(&self.usage),
         }
     }
 
-    /// For how long no permit has been given back although every test that holds one waits for another, which then never
-    /// ends. `collected` are those that the asking test has collected. Other processes' tests may end at any time.
+    /// How long this process has been stalled, or zero if it is not.
+    ///
+    /// It is stalled while all permits belong to it, and every test that holds one waits for more.
+    /// The time counts from the last release of a permit. Permits of other processes may come back
+    /// at any time, so with any of them there is no stall.
+    ///
+    /// `collected` is the number of permits that the calling test has collected. The server's
+    /// capacity as `collected` excludes other processes from the calculation.
     pub(crate) fn stalled_for(&self, collected: usize) -> Duration {
-        let held = self.ledger.held.load(Ordering::Relaxed);
-        // The holder of the turn has seen every other permit taken.
+        let held = self.usage.held.load(Ordering::Relaxed);
+        // The holder of the turn has just found every other permit taken, so the rest of the
+        // capacity belongs to other processes.
         let of_others = self.capacity.saturating_sub(held.max(collected));
-        let tests = self.ledger.tests();
+        let tests = self.usage.tests();
         let is_stalled = of_others == 0
             && tests
                 .holding
                 .keys()
                 .all(|test| tests.waiting.contains_key(test));
         if is_stalled {
-            tests.last_change.elapsed()
+            tests.last_release.elapsed()
         } else {
             Duration::ZERO
         }
     }
 
-    /// Whether this is the first report of this process that a test waits: one line is enough.
+    /// Whether this is the first call in this process. One line about waiting tests is enough.
     pub(crate) fn is_first_report(&self) -> bool {
         !self.has_reported.swap(true, Ordering::Relaxed)
     }

@@ -1,136 +1,180 @@
-//! What client and server say to each other, and what the relay says in between.
+//! The messages between client and server, and those that the relay adds.
 //!
-//! A batch is what the server answers with one `ReadyForQuery`: a simple query, or messages up to a `Sync`. Around a batch
-//! outside the application's transactions the relay sets a savepoint of its own, and leaves it afterwards. It speaks the
-//! extended protocol for that, with a statement that has a name and is forgotten at once: a simple query would destroy the
-//! client's unnamed statement. Most of the time all of it goes to the server as one batch, which ends with one answer.
+//! A batch is what the server answers with one `ReadyForQuery`: a simple query, or the messages of
+//! an extended query up to `Sync`. The relay sets a savepoint before each batch that is outside the
+//! application's transactions. After the batch it releases the savepoint, or rolls back to it if a
+//! statement has failed.
+//!
+//! ```text
+//!  idle: no reply is pending, the client may send
+//!    |
+//!    | the client ends its batch (Q, F, S) or flushes it (H): forward_batch
+//!    v
+//!  replies are pending <------------------------------------------------------+
+//!    |                                                                        |
+//!    | the last ReadyForQuery: on_ready_for_query                             |
+//!    |-- T, the savepoint is still set: send the release ---------------------+
+//!    |-- E, the savepoint is still set: send the rollback and the release ----+
+//!    |
+//!    +-- otherwise: ReadyForQuery goes to the client --> idle
+//! ```
+//!
+//! The relay usually needs no round trip of its own. It sends the batch together with its own
+//! statements:
+//!
+//! ```text
+//!  simple query, plain           [savepoint] Sync  Query  [release] Sync
+//!  simple query, other           [savepoint] Sync  Query
+//!  extended query, plain         [savepoint]  Parse Bind Execute ..  [release] Sync
+//!  extended query, other         [savepoint]  Parse Bind Execute ..  Sync
+//! ```
+//!
+//! "Other" means that the batch may copy, changes the application's savepoints, or is flushed. Only
+//! after its replies does the relay know whether its savepoint must be released.
+//!
+//! The relay's own statements use the extended protocol, with a named statement that is closed at
+//! once. A simple query would destroy the client's unnamed statement.
 //! <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY>
 
 use std::collections::{HashMap, VecDeque};
 
+use super::client_sql::{ClientSql, StatementKind};
 use super::savepoints::Savepoints;
-use super::script::{Script, Step};
-use super::wire::{Message, push, text};
+use super::wire::{Message, c_string, push_message};
 
-const SET: &str = "savepoint _ebbtide_statement";
-const UNDO: &str = "rollback to savepoint _ebbtide_statement";
-const LEAVE: &str = "release savepoint _ebbtide_statement";
-/// The name of our statements and portals.
-const OURS: &[u8] = b"_ebbtide_statement\0";
+const SET_SAVEPOINT: &str = "savepoint _ebbtide_statement";
+const ROLL_BACK_TO_SAVEPOINT: &str = "rollback to savepoint _ebbtide_statement";
+const RELEASE_SAVEPOINT: &str = "release savepoint _ebbtide_statement";
+/// The name of the relay's prepared statements and portals.
+const RELAY_STATEMENT: &[u8] = b"_ebbtide_statement\0";
 
-/// Both directions.
+/// Messages to send, in both directions.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     pub(super) to_server: Vec<u8>,
     pub(super) to_client: Vec<u8>,
 }
 
-/// Where the two sides are.
+/// The state of one relayed connection.
 #[derive(Debug)]
 pub(super) struct Conversation {
-    /// What the server says of the transaction when it is ready: `I` for none, `T` for one, `E` for a failed one.
+    /// The transaction status of the last `ReadyForQuery`: `I` outside a transaction, `T` in one,
+    /// `E` in a failed one.
     status: u8,
-    /// What the server owes, in the order in which it comes.
+    /// The replies that the server still has to send, in this order.
     pending: VecDeque<PendingReply>,
     batch: ClientBatch,
-    /// Those of the client's prepared statements that are not plain, by their names.
-    statements: HashMap<String, Script>,
+    /// The client's prepared statements that are not plain, by name.
+    prepared: HashMap<String, ClientSql>,
+    /// The application's savepoints.
     savepoints: Savepoints,
-    /// Whether our savepoint stands.
-    guarded: bool,
+    /// Whether the relay's savepoint is set.
+    is_savepoint_set: bool,
 }
 
-/// Answers that belong together.
+/// Messages from the server that belong together.
 #[derive(Debug, Clone, Copy)]
 struct PendingReply {
     to: ReplyTo,
-    /// How many messages of the client's side are still to be answered. None: up to `ReadyForQuery`.
-    answers: Option<usize>,
+    /// How many messages the server still has to answer. `None`: all up to `ReadyForQuery`.
+    remaining: Option<usize>,
 }
 
+/// What the server replies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ReplyTo {
-    /// To the client.
+    /// The client's messages. The client receives the reply.
     Client,
-    /// To us, for our own statements.
-    Set,
-    Undone,
-    Left,
+    /// The relay's `SAVEPOINT`. The relay consumes this reply and the following ones.
+    SetSavepoint,
+    /// The relay's `ROLLBACK TO` and `RELEASE` after a failed batch.
+    RollBackToSavepoint,
+    /// The relay's `RELEASE` after a successful batch.
+    ReleaseSavepoint,
 }
 
-/// What the client is about.
+/// The batch that the client is sending, or for which replies are pending.
 #[derive(Debug, Default)]
 struct ClientBatch {
-    /// What has not been sent on.
-    held: Vec<u8>,
-    /// Its statements that were not done yet.
-    steps: VecDeque<Step>,
-    /// The statement that is bound to the portal.
-    bound: Option<Script>,
-    /// How many messages of an extended query have an answer each.
-    answers: usize,
+    /// The messages that have not been forwarded yet.
+    unsent: Vec<u8>,
+    /// The statements that the server has not completed yet.
+    statements: VecDeque<StatementKind>,
+    /// The prepared statement that is bound to the portal, if it is not plain.
+    bound: Option<ClientSql>,
+    /// How many messages of an extended query the server answers with one message each.
+    answered_messages: usize,
     state: BatchState,
+    /// Whether there is a message that can fail.
     may_fail: bool,
+    /// Whether the server may ask the client for data.
     may_copy: bool,
 }
 
-/// Whether the client has more to say before the server is ready.
+/// Whether the client sends further messages before the server reports that it is ready.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum BatchState {
     #[default]
-    Over,
+    Complete,
+    /// Messages follow a `Flush`, or data follows in a COPY.
     Open,
 }
 
 impl Conversation {
-    /// The client has sent its first message.
+    /// A conversation in which the client has sent its start-up message.
     pub(super) fn new() -> Self {
         Self {
             status: b'I',
             pending: VecDeque::from([PendingReply {
                 to: ReplyTo::Client,
-                answers: None,
+                remaining: None,
             }]),
             batch: ClientBatch {
                 state: BatchState::Open,
                 ..ClientBatch::default()
             },
-            statements: HashMap::new(),
+            prepared: HashMap::new(),
             savepoints: Savepoints::default(),
-            guarded: false,
+            is_savepoint_set: false,
         }
     }
 
-    /// Whether a message of the client's can be taken now.
-    pub(super) fn hears_client(&self) -> bool {
+    /// Whether the relay can process a message from the client now. While replies to a complete
+    /// batch are pending, the next batch must wait: the relay may have to roll back first.
+    pub(super) fn accepts_client_message(&self) -> bool {
         self.pending.is_empty() || self.batch.state == BatchState::Open
     }
 
-    pub(super) fn hear_client(&mut self, message: Message<'_>, out: &mut Outbox) {
+    /// Processes a message from the client. The messages of a new batch are collected until the
+    /// batch is complete, because only then is it known whether the batch needs a savepoint.
+    /// Further messages of an open batch are forwarded at once.
+    pub(super) fn on_client_message(&mut self, message: Message<'_>, out: &mut Outbox) {
         let kind = message.kind();
         if !self.pending.is_empty() {
-            self.note(message);
+            self.inspect_client_message(message);
             if matches!(kind, b'S' | b'c' | b'f') {
-                self.batch.state = BatchState::Over;
+                self.batch.state = BatchState::Complete;
             }
             out.to_server.extend(message.whole);
             return;
         }
         match kind {
-            // The server has refused the COPY that this belongs to, and would drop it as well.
+            // The rest of a COPY that has failed. The server would ignore these messages, too.
             b'd' | b'c' | b'f' => {}
             b'X' => out.to_server.extend(message.whole),
             _ => {
-                self.note(message);
-                self.batch.held.extend(message.whole);
+                self.inspect_client_message(message);
+                self.batch.unsent.extend(message.whole);
                 if matches!(kind, b'Q' | b'F' | b'S' | b'H') {
-                    self.begin(kind, out);
+                    self.forward_batch(kind, out);
                 }
             }
         }
     }
 
-    pub(super) fn hear_server(&mut self, message: Message<'_>, out: &mut Outbox) {
+    /// Processes a message from the server, which belongs to the first pending reply. Without a
+    /// pending reply it is asynchronous, for example a notification, and goes to the client.
+    pub(super) fn on_server_message(&mut self, message: Message<'_>, out: &mut Outbox) {
         let kind = message.kind();
         let Some(reply) = self.pending.front_mut() else {
             out.to_client.extend(message.whole);
@@ -139,38 +183,43 @@ impl Conversation {
         let is_for_client = match (reply.to, kind) {
             (_, b'Z') => {
                 self.status = message.body().first().copied().unwrap_or(b'I');
-                self.ready(out);
+                self.on_ready_for_query(out);
                 return;
             }
             (ReplyTo::Client, _) => true,
-            // The rest of what was sent with it is left out by the server.
-            (ReplyTo::Set, b'E') => reply.answers.is_some(),
-            // Notices, settings and notifications belong to nobody.
-            (ReplyTo::Set | ReplyTo::Undone | ReplyTo::Left, _) => {
+            // Without a `Sync` of its own, the relay's failed `SAVEPOINT` makes the server skip the
+            // client's messages. So the client must receive the error.
+            (ReplyTo::SetSavepoint, b'E') => reply.remaining.is_some(),
+            // Notices, parameter values and notifications are not part of a reply.
+            (
+                ReplyTo::SetSavepoint | ReplyTo::RollBackToSavepoint | ReplyTo::ReleaseSavepoint,
+                _,
+            ) => {
                 matches!(kind, b'N' | b'S' | b'A')
             }
         };
         if is_for_client {
             out.to_client.extend(message.whole);
         }
-        let paid = reply.is_paid_by(kind).then_some(reply.to);
+        let completed = reply.is_completed_by(kind).then_some(reply.to);
         if reply.to == ReplyTo::Client {
-            self.follow(kind);
+            self.track_client_reply(kind);
         }
-        if let Some(to) = paid {
-            self.guarded |= to == ReplyTo::Set;
+        if let Some(to) = completed {
+            self.is_savepoint_set |= to == ReplyTo::SetSavepoint;
             self.pending.pop_front();
         }
     }
 
-    /// Learns what has become of the batch's statements.
-    fn follow(&mut self, kind: u8) {
+    /// Tracks what the server has done with the batch's statements.
+    fn track_client_reply(&mut self, kind: u8) {
         match kind {
             b'C' | b's' | b'I' => {
-                if let Some(step) = self.batch.steps.pop_front() {
-                    // Ours has gone with the transaction, although `AND CHAIN` may have begun another.
-                    self.guarded &= step != Step::End;
-                    self.savepoints.follow(step);
+                if let Some(statement) = self.batch.statements.pop_front() {
+                    // The end of the transaction destroys the relay's savepoint, even if
+                    // `AND CHAIN` has begun another transaction.
+                    self.is_savepoint_set &= statement != StatementKind::EndTransaction;
+                    self.savepoints.apply(statement);
                 }
             }
             b'G' => self.batch.state = BatchState::Open,
@@ -178,107 +227,125 @@ impl Conversation {
         }
     }
 
-    /// Learns what the batch does.
-    fn note(&mut self, message: Message<'_>) {
+    /// Records what a message from the client contributes to the batch.
+    fn inspect_client_message(&mut self, message: Message<'_>) {
         let batch = &mut self.batch;
         batch.may_fail |= matches!(message.kind(), b'Q' | b'F' | b'P' | b'B' | b'D' | b'E');
-        batch.answers += usize::from(matches!(message.kind(), b'P' | b'B' | b'D' | b'E' | b'C'));
+        batch.answered_messages +=
+            usize::from(matches!(message.kind(), b'P' | b'B' | b'D' | b'E' | b'C'));
         match message.kind() {
             b'Q' => {
-                let script = Script::of(&text(message.body()).0);
-                batch.may_copy = script.may_copy;
-                batch.steps.extend(script.steps);
+                let sql = ClientSql::parse(&c_string(message.body()).0);
+                batch.may_copy = sql.may_copy;
+                batch.statements.extend(sql.statements);
             }
             b'P' => {
-                let (name, rest) = text(message.body());
-                let script = Script::of(&text(rest).0);
-                if script.is_plain() {
-                    self.statements.remove(&name);
+                let (name, rest) = c_string(message.body());
+                let sql = ClientSql::parse(&c_string(rest).0);
+                if sql.is_plain() {
+                    self.prepared.remove(&name);
                 } else {
-                    self.statements.insert(name, script);
+                    self.prepared.insert(name, sql);
                 }
             }
             b'B' => {
-                let (_portal, rest) = text(message.body());
-                batch.bound = self.statements.get(&text(rest).0).cloned();
+                let (_portal, rest) = c_string(message.body());
+                batch.bound = self.prepared.get(&c_string(rest).0).cloned();
             }
             b'E' => match &batch.bound {
-                Some(script) => {
-                    batch.may_copy |= script.may_copy;
-                    batch.steps.extend(script.steps.iter().cloned());
+                Some(sql) => {
+                    batch.may_copy |= sql.may_copy;
+                    batch.statements.extend(sql.statements.iter().cloned());
                 }
-                None => batch.steps.push_back(Step::Other),
+                None => batch.statements.push_back(StatementKind::Other),
             },
             b'C' => {
                 if let Some((b'S', name)) = message.body().split_first() {
-                    self.statements.remove(&text(name).0);
+                    self.prepared.remove(&c_string(name).0);
                 }
             }
             _ => {}
         }
     }
 
-    /// Sends on what the client has said. `last` is the kind of its last message.
-    fn begin(&mut self, last: u8, out: &mut Outbox) {
+    /// Forwards the client's messages, with the relay's statements around them. `last` is the kind
+    /// of the client's last message.
+    ///
+    /// A batch needs no savepoint in four cases: outside a transaction, inside a transaction of the
+    /// application, if nothing in it can fail, and if it ends the transaction.
+    fn forward_batch(&mut self, last: u8, out: &mut Outbox) {
         let batch = &mut self.batch;
-        let ends = batch.steps.contains(&Step::End);
-        let sets = self.status == b'T' && self.savepoints.is_empty() && batch.may_fail && !ends;
-        let is_plain = !batch.may_copy && batch.steps.iter().all(|step| *step == Step::Other);
+        let ends_transaction = batch.statements.contains(&StatementKind::EndTransaction);
+        let needs_savepoint = self.status == b'T'
+            && self.savepoints.is_empty()
+            && batch.may_fail
+            && !ends_transaction;
+        let is_plain = !batch.may_copy
+            && batch
+                .statements
+                .iter()
+                .all(|statement| *statement == StatementKind::Other);
         batch.state = if last == b'H' {
             BatchState::Open
         } else {
-            BatchState::Over
+            BatchState::Complete
         };
         let (server, pending) = (&mut out.to_server, &mut self.pending);
-        let mut expect_reply = |to, answers| pending.push_back(PendingReply { to, answers });
+        let mut expect_reply = |to, remaining| pending.push_back(PendingReply { to, remaining });
         match last {
-            _ if !sets => {
-                server.append(&mut batch.held);
+            _ if !needs_savepoint => {
+                server.append(&mut batch.unsent);
                 expect_reply(ReplyTo::Client, None);
             }
             b'S' if is_plain => {
-                say(&[SET], server);
-                expect_reply(ReplyTo::Set, Some(ANSWERS));
-                server.extend(&batch.held[..batch.held.len() - SYNC]);
-                expect_reply(ReplyTo::Client, Some(batch.answers));
-                say(&[LEAVE], server);
-                sync(server);
-                expect_reply(ReplyTo::Left, None);
+                push_statements(&[SET_SAVEPOINT], server);
+                expect_reply(ReplyTo::SetSavepoint, Some(ANSWERS_PER_STATEMENT));
+                server.extend(&batch.unsent[..batch.unsent.len() - SYNC_LENGTH]);
+                expect_reply(ReplyTo::Client, Some(batch.answered_messages));
+                push_statements(&[RELEASE_SAVEPOINT], server);
+                push_sync(server);
+                expect_reply(ReplyTo::ReleaseSavepoint, None);
             }
             b'S' | b'H' => {
-                say(&[SET], server);
-                expect_reply(ReplyTo::Set, Some(ANSWERS));
-                server.append(&mut batch.held);
+                push_statements(&[SET_SAVEPOINT], server);
+                expect_reply(ReplyTo::SetSavepoint, Some(ANSWERS_PER_STATEMENT));
+                server.append(&mut batch.unsent);
                 expect_reply(ReplyTo::Client, None);
             }
-            // A simple query is a batch of its own, and would be left out after an error before a `Sync`.
+            // The server ends a simple query with a `ReadyForQuery` of its own. The relay's
+            // statements need a `Sync` each: after an error the server skips all messages up to a
+            // `Sync`, also a simple query.
             _ => {
-                say(&[SET], server);
-                sync(server);
-                expect_reply(ReplyTo::Set, None);
-                server.append(&mut batch.held);
+                push_statements(&[SET_SAVEPOINT], server);
+                push_sync(server);
+                expect_reply(ReplyTo::SetSavepoint, None);
+                server.append(&mut batch.unsent);
                 expect_reply(ReplyTo::Client, None);
                 if is_plain {
-                    // Spares a round trip. After a failure it is refused, and what is right follows.
-                    say(&[LEAVE], server);
-                    sync(server);
-                    expect_reply(ReplyTo::Left, None);
+                    // Sent in advance to save a round trip. If the query fails, the server rejects
+                    // the release, and `on_ready_for_query` sends the rollback.
+                    push_statements(&[RELEASE_SAVEPOINT], server);
+                    push_sync(server);
+                    expect_reply(ReplyTo::ReleaseSavepoint, None);
                 }
             }
         }
     }
 
-    /// The server is ready.
-    fn ready(&mut self, out: &mut Outbox) {
-        let at = self.pending.front().map(|reply| reply.to);
-        // After an error, what stood between it and the `Sync` has no answers.
+    /// Processes a `ReadyForQuery`, which completes all replies up to one without a count. After
+    /// the last of them, the relay releases its savepoint or rolls back to it. The client receives
+    /// `ReadyForQuery` only when the relay has nothing left to do.
+    fn on_ready_for_query(&mut self, out: &mut Outbox) {
+        let first = self.pending.front().map(|reply| reply.to);
+        // After an error the server skips the messages up to `Sync`, so their replies do not come.
         while let Some(reply) = self.pending.pop_front()
-            && reply.answers.is_some()
+            && reply.remaining.is_some()
         {}
-        match at {
-            Some(ReplyTo::Set) => self.guarded = self.status == b'T',
-            Some(ReplyTo::Left) => self.guarded &= self.status == b'E',
-            Some(ReplyTo::Undone) => self.guarded = false,
+        match first {
+            Some(ReplyTo::SetSavepoint) => self.is_savepoint_set = self.status == b'T',
+            // In a failed transaction the server has rejected the release.
+            Some(ReplyTo::ReleaseSavepoint) => self.is_savepoint_set &= self.status == b'E',
+            Some(ReplyTo::RollBackToSavepoint) => self.is_savepoint_set = false,
             Some(ReplyTo::Client) | None => {}
         }
         if !self.pending.is_empty() {
@@ -287,57 +354,70 @@ impl Conversation {
         self.batch = ClientBatch::default();
         if self.status == b'I' {
             self.savepoints.clear();
-            self.guarded = false;
+            self.is_savepoint_set = false;
         }
-        // Within the application's transaction, ours waits below it for the end of that.
+        // If the batch has begun a transaction of the application, the relay's savepoint stays
+        // below it and is released after the end of that transaction.
         let (to, statements): (_, &[&str]) = match self.status {
-            b'T' if self.guarded && self.savepoints.is_empty() => (ReplyTo::Left, &[LEAVE]),
-            b'E' if self.guarded && self.savepoints.is_empty() => (ReplyTo::Undone, &[UNDO, LEAVE]),
+            b'T' if self.is_savepoint_set && self.savepoints.is_empty() => {
+                (ReplyTo::ReleaseSavepoint, &[RELEASE_SAVEPOINT])
+            }
+            b'E' if self.is_savepoint_set && self.savepoints.is_empty() => (
+                ReplyTo::RollBackToSavepoint,
+                &[ROLL_BACK_TO_SAVEPOINT, RELEASE_SAVEPOINT],
+            ),
             status => {
-                push(&mut out.to_client, b'Z', &[&[status]]);
+                push_message(&mut out.to_client, b'Z', &[&[status]]);
                 return;
             }
         };
-        say(statements, &mut out.to_server);
-        sync(&mut out.to_server);
-        self.pending.push_back(PendingReply { to, answers: None });
+        push_statements(statements, &mut out.to_server);
+        push_sync(&mut out.to_server);
+        self.pending.push_back(PendingReply {
+            to,
+            remaining: None,
+        });
     }
 }
 
 impl PendingReply {
-    /// Whether a message from the server was the last answer of it.
-    fn is_paid_by(&mut self, kind: u8) -> bool {
-        match &mut self.answers {
-            Some(answers)
+    /// Counts a message from the server. Returns whether it is the last one of this reply.
+    fn is_completed_by(&mut self, kind: u8) -> bool {
+        match &mut self.remaining {
+            Some(remaining)
                 if matches!(kind, b'1' | b'2' | b'3' | b'T' | b'n' | b'C' | b's' | b'I') =>
             {
-                *answers -= 1;
-                *answers == 0
+                *remaining -= 1;
+                *remaining == 0
             }
             Some(_) | None => false,
         }
     }
 }
 
-/// Messages that make one of our statements, each of which has an answer.
-const ANSWERS: usize = 6;
-/// Bytes of a `Sync`.
-const SYNC: usize = 5;
+/// How many messages make up one statement of the relay. The server answers each with one message.
+const ANSWERS_PER_STATEMENT: usize = 6;
+/// The length of a `Sync` message in bytes.
+const SYNC_LENGTH: usize = 5;
 
-fn say(statements: &[&str], out: &mut Vec<u8>) {
+fn push_statements(statements: &[&str], out: &mut Vec<u8>) {
     for statement in statements {
-        // What an error has left of the last one.
-        push(out, b'C', &[b"S", OURS]);
-        push(out, b'P', &[OURS, statement.as_bytes(), b"\0\0\0"]);
-        push(out, b'B', &[OURS, OURS, &[0; 6]]);
-        push(out, b'E', &[OURS, &[0; 4]]);
-        push(out, b'C', &[b"P", OURS]);
-        push(out, b'C', &[b"S", OURS]);
+        // An error may have kept an earlier statement of that name from being closed.
+        push_message(out, b'C', &[b"S", RELAY_STATEMENT]);
+        push_message(
+            out,
+            b'P',
+            &[RELAY_STATEMENT, statement.as_bytes(), b"\0\0\0"],
+        );
+        push_message(out, b'B', &[RELAY_STATEMENT, RELAY_STATEMENT, &[0; 6]]);
+        push_message(out, b'E', &[RELAY_STATEMENT, &[0; 4]]);
+        push_message(out, b'C', &[b"P", RELAY_STATEMENT]);
+        push_message(out, b'C', &[b"S", RELAY_STATEMENT]);
     }
 }
 
-fn sync(out: &mut Vec<u8>) {
-    push(out, b'S', &[]);
+fn push_sync(out: &mut Vec<u8>) {
+    push_message(out, b'S', &[]);
 }
 
 #[cfg(test)]

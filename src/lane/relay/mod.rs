@@ -1,19 +1,28 @@
-//! A savepoint for each statement of a test's transaction.
+//! Adds a savepoint to each statement of a test's transaction.
 //!
-//! The driver's connection cannot be asked to send more than it is told to. So it does not lead to the server, but to
-//! this process, where a task passes its messages on and adds some of its own.
+//! sqlx has no hook that runs before each statement. So the driver connects to a socket of this
+//! process, and a task, the relay, forwards the messages between driver and server. It adds the
+//! messages for the savepoints.
+//!
+//! ```text
+//!  sqlx <--- socket ---> relay_messages <--- TCP or Unix socket ---> server
+//!                             |
+//!                        Conversation: one message in, messages to both sides out
+//!
+//!  connecting --> relaying --> ended, when one side closes its connection
+//! ```
 //!
 //! | file | noun |
 //! |---|---|
-//! | `door` | where the driver meets the relay |
+//! | `socket` | the socket to which the driver connects |
 //! | `wire` | messages on a connection |
-//! | `conversation` | what the two sides say, and what the relay adds |
-//! | `script`, `savepoints` | what statements do to the transaction |
+//! | `conversation` | the messages of both sides, and those that the relay adds |
+//! | `client_sql`, `savepoints` | what statements do to the transaction |
 
+mod client_sql;
 mod conversation;
-mod door;
 mod savepoints;
-mod script;
+mod socket;
 mod wire;
 
 use std::io;
@@ -24,6 +33,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::lane_use::LaneUse;
 use super::leased::Lane;
 use super::pool::LanePool;
 use super::prepare;
@@ -31,26 +41,30 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::names::DatabaseName;
 use crate::{conn, sql_error};
 use conversation::{Conversation, Outbox};
-use door::Door;
+use socket::RelaySocket;
 use wire::Wire;
 
 impl LanePool {
-    /// A connection to the lane that goes through a relay, instead of the lane's own.
+    /// Replaces the lane's connection by one that goes through a relay.
+    ///
+    /// A lane that was marked `Equal` has not been connected to yet. If another client has dropped
+    /// its database, the lane is copied and the connection tried once more.
     pub(super) async fn relayed(&self, mut lane: Lane, test: &str) -> Result<(Lane, PgConnection)> {
         let (pool, test) = (self.clone(), test.to_owned());
-        // The relay lives on the background runtime, and so must the connection.
+        // The relay and the connection must outlive the test's runtime.
         let connecting = async move {
             lane.connection = None;
-            let connection = match pool.connect_through(&lane.database, &test).await {
-                Err(Refused::ByServer(error)) if prepare::is_missing(&error) => {
-                    pool.restore_missing(&mut lane, &test).await?;
-                    pool.connect_through(&lane.database, &test).await
+            let connection = match pool.connect_through_relay(&lane.database, &test).await {
+                Err(ConnectError::Server(error)) if prepare::is_database_missing(&error) => {
+                    pool.restore_missing(&mut lane, LaneUse::Relayed, &test)
+                        .await?;
+                    pool.connect_through_relay(&lane.database, &test).await
                 }
                 other => other,
             };
-            let connection = connection.map_err(|refused| match refused {
-                Refused::ByServer(error) => pool.diagnose("connecting to a lane", error),
-                Refused::ByUs(error) => error,
+            let connection = connection.map_err(|error| match error {
+                ConnectError::Server(error) => pool.diagnose("connecting to a lane", error),
+                ConnectError::Unsupported(error) => error,
             })?;
             lane.session_name = test;
             lane.session_database = lane.database.clone();
@@ -59,49 +73,62 @@ impl LanePool {
         self.in_background(connecting).await
     }
 
-    async fn connect_through(
+    async fn connect_through_relay(
         &self,
         database: &DatabaseName,
         test: &str,
-    ) -> Result<PgConnection, Refused> {
+    ) -> Result<PgConnection, ConnectError> {
         let real = self.guarded_options(database, test);
         if matches!(
             real.get_ssl_mode(),
             PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull
         ) {
-            return Err(Refused::ByUs(encrypted()));
+            return Err(ConnectError::Unsupported(encryption_error()));
         }
         let may_encrypt = !matches!(real.get_ssl_mode(), PgSslMode::Disable);
-        conn::patiently(|| connect(&real))
+        conn::retry_too_many_connections(|| connect(&real))
             .await
             .map_err(|error| match sql_error::code(&error) {
-                // The server has let us in before, so it is the encryption that it misses.
-                Some("28000") if may_encrypt => Refused::ByUs(encrypted().with_source(error)),
-                _ => Refused::ByServer(error),
+                // The relay connects without encryption. Other connections of ebbtide have been
+                // accepted, so the server rejects this one (invalid_authorization_specification)
+                // because it is not encrypted.
+                Some("28000") if may_encrypt => {
+                    ConnectError::Unsupported(encryption_error().with_source(error))
+                }
+                _ => ConnectError::Server(error),
             })
     }
 }
 
-/// Why there is no connection.
-enum Refused {
-    ByServer(sqlx::Error),
-    ByUs(Error),
+/// Why a relayed connection could not be opened.
+enum ConnectError {
+    Server(sqlx::Error),
+    /// The server's URL requires what a relay cannot do.
+    Unsupported(Error),
 }
 
-fn encrypted() -> Error {
-    Error::new(ErrorKind::Config, "a `Tx` with `savepoints` cannot have an encrypted connection to the server").with_help(
-        "use sslmode=disable in the server's URL where the server allows it, or let the test take an `ebbtide::Sandbox`, \
-         whose statements undo only themselves as well",
+fn encryption_error() -> Error {
+    Error::new(
+        ErrorKind::Config,
+        "a `Tx` with `savepoints` cannot have an encrypted connection to the server",
+    )
+    .with_help(
+        "use sslmode=disable in the server's URL where the server allows it, or let the test take \
+         an `ebbtide::Sandbox`, in which a failed statement undoes only itself as well",
     )
 }
 
-/// Connects through a relay, which ends with the connection.
+/// Connects through a new relay. The relay ends when the connection is closed.
+///
+/// The relay connects to the server first, so that the caller receives the error if the server
+/// cannot be reached. If the driver's login fails, the relay is aborted: it may still wait for the
+/// driver to connect.
 async fn connect(real: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
-    let server = dial(real).await?;
-    let door = Door::open()?;
-    let options = door.options(real);
+    let server = connect_to_server(real).await?;
+    let socket = RelaySocket::open()?;
+    let options = socket.options(real);
     let relay = tokio::spawn(async move {
-        if let Err(error) = pass_on(door, server).await {
+        if let Err(error) = relay_messages(socket, server).await {
             tracing::debug!(%error, "a relayed connection has ended");
         }
     });
@@ -116,8 +143,9 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// Reaches the server as the driver would.
-async fn dial(real: &PgConnectOptions) -> io::Result<Box<dyn Stream>> {
+/// Connects to the server as the driver would: to a Unix socket if the host is a directory,
+/// otherwise by TCP.
+async fn connect_to_server(real: &PgConnectOptions) -> io::Result<Box<dyn Stream>> {
     let (host, port) = (real.get_host(), real.get_port());
     let dir = match real.get_socket() {
         Some(dir) => Some(dir.display().to_string()),
@@ -133,27 +161,37 @@ async fn dial(real: &PgConnectOptions) -> io::Result<Box<dyn Stream>> {
     Ok(Box::new(stream))
 }
 
-/// Passes messages on until one of the two sides is gone.
-async fn pass_on(door: Door, server: Box<dyn Stream>) -> io::Result<()> {
-    let mut client = Wire::new(door.admit().await?);
+/// Forwards messages until one of the two sides closes its connection.
+///
+/// Messages of the server are processed first: they may complete the pending replies, and only then
+/// may the client's next batch be processed.
+async fn relay_messages(socket: RelaySocket, server: Box<dyn Stream>) -> io::Result<()> {
+    let mut client = Wire::new(socket.accept().await?);
     let mut server = Wire::new(server);
     let mut out = Outbox {
-        to_server: client.start_up().await?,
+        to_server: client.startup_message().await?,
         ..Outbox::default()
     };
     let mut conversation = Conversation::new();
     loop {
         while let Some(message) = server.next()? {
-            conversation.hear_server(message, &mut out);
+            conversation.on_server_message(message, &mut out);
         }
-        while conversation.hears_client()
+        while conversation.accepts_client_message()
             && let Some(message) = client.next()?
         {
-            conversation.hear_client(message, &mut out);
+            conversation.on_client_message(message, &mut out);
         }
         server.send(&mut out.to_server).await?;
         client.send(&mut out.to_client).await?;
-        if receive(&mut client, &mut server, conversation.hears_client()).await? == Received::End {
+        if receive(
+            &mut client,
+            &mut server,
+            conversation.accepts_client_message(),
+        )
+        .await?
+            == Received::EndOfStream
+        {
             return Ok(());
         }
     }
@@ -161,26 +199,27 @@ async fn pass_on(door: Door, server: Box<dyn Stream>) -> io::Result<()> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Received {
-    Something,
-    End,
+    Bytes,
+    EndOfStream,
 }
 
-/// Waits for either side. A client that is not heard may wait, too.
+/// Waits for bytes from either side. While the conversation accepts no message from the client, its
+/// bytes stay in the socket, so a client that sends more than it may has to wait.
 async fn receive(
     client: &mut Wire<UnixStream>,
     server: &mut Wire<Box<dyn Stream>>,
-    hears_client: bool,
+    accepts_client_message: bool,
 ) -> io::Result<Received> {
     std::future::poll_fn(|waker| {
-        let from_client = if hears_client {
+        let from_client = if accepts_client_message {
             client.poll_receive(waker)?
         } else {
             Poll::Pending
         };
         match (from_client, server.poll_receive(waker)?) {
-            (Poll::Ready(0), _) | (_, Poll::Ready(0)) => Poll::Ready(Ok(Received::End)),
+            (Poll::Ready(0), _) | (_, Poll::Ready(0)) => Poll::Ready(Ok(Received::EndOfStream)),
             (Poll::Pending, Poll::Pending) => Poll::Pending,
-            (Poll::Ready(_), _) | (_, Poll::Ready(_)) => Poll::Ready(Ok(Received::Something)),
+            (Poll::Ready(_), _) | (_, Poll::Ready(_)) => Poll::Ready(Ok(Received::Bytes)),
         }
     })
     .await

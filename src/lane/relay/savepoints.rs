@@ -1,8 +1,18 @@
-//! The savepoints that the application has set and not left.
+//! The application's savepoints.
+//!
+//! ```text
+//!  SAVEPOINT a              [..]        --> [.., a]
+//!  RELEASE a                [.., a, b]  --> [..]
+//!  ROLLBACK TO a            [.., a, b]  --> [.., a], or [..] if sqlx named it
+//!  COMMIT, ROLLBACK         [..]        --> []
+//! ```
+//!
+//! The relay adds its own savepoint only while this list is empty: otherwise a transaction of the
+//! application is open, and there a failed statement must fail the transaction.
 
-use super::script::Step;
+use super::client_sql::StatementKind;
 
-/// By their names, the innermost last.
+/// The names of the open savepoints, the innermost last.
 #[derive(Debug, Default)]
 pub(super) struct Savepoints(Vec<String>);
 
@@ -11,29 +21,30 @@ impl Savepoints {
         self.0.is_empty()
     }
 
-    /// The transaction is over, and they with it.
+    /// The end of the transaction destroys all savepoints.
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }
 
-    /// A statement has been done.
-    pub(super) fn follow(&mut self, step: Step) {
-        match step {
-            Step::Savepoint(name) => self.0.push(name),
-            Step::Release(name) => {
-                if let Some(place) = self.innermost(&name) {
-                    self.0.truncate(place);
+    /// Applies a statement that the server has completed.
+    pub(super) fn apply(&mut self, statement: StatementKind) {
+        match statement {
+            StatementKind::Savepoint(name) => self.0.push(name),
+            StatementKind::Release(name) => {
+                if let Some(index) = self.innermost(&name) {
+                    self.0.truncate(index);
                 }
             }
-            Step::RollBackTo(name) => {
-                if let Some(place) = self.innermost(&name) {
-                    // PostgreSQL keeps it, but the driver's transaction is over.
-                    let stays = !name.starts_with("_sqlx_savepoint_");
-                    self.0.truncate(place + usize::from(stays));
+            StatementKind::RollBackTo(name) => {
+                if let Some(index) = self.innermost(&name) {
+                    // PostgreSQL keeps the savepoint. But sqlx rolls back to it only at the end of
+                    // its transaction, which is then over.
+                    let remains = !name.starts_with("_sqlx_savepoint_");
+                    self.0.truncate(index + usize::from(remains));
                 }
             }
-            Step::End => self.0.clear(),
-            Step::Other => {}
+            StatementKind::EndTransaction => self.0.clear(),
+            StatementKind::Other => {}
         }
     }
 
@@ -44,20 +55,20 @@ impl Savepoints {
 
 #[cfg(test)]
 mod tests {
-    use super::super::script::Script;
+    use super::super::client_sql::ClientSql;
     use super::*;
 
     fn left_by(text: &str) -> Vec<String> {
         let mut savepoints = Savepoints::default();
-        Script::of(text)
-            .steps
+        ClientSql::parse(text)
+            .statements
             .into_iter()
-            .for_each(|step| savepoints.follow(step));
+            .for_each(|statement| savepoints.apply(statement));
         savepoints.0
     }
 
     #[test]
-    fn whoever_leaves_one_leaves_those_within_it() {
+    fn leaving_a_savepoint_leaves_those_within_it() {
         assert_eq!(
             left_by("savepoint a; savepoint b; savepoint c; release b"),
             ["a"]

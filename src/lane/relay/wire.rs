@@ -1,4 +1,4 @@
-//! Messages on a connection, one after the other
+//! Reads and writes the messages of PostgreSQL's protocol on a connection
 //! (<https://www.postgresql.org/docs/current/protocol-message-formats.html>).
 
 use std::io;
@@ -7,18 +7,19 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
-/// Bytes that are asked for at once.
-const CHUNK: usize = 16 * 1024;
-/// The kind and the length, which counts itself.
-const HEAD: usize = 5;
+/// How many bytes are read at once.
+const READ_SIZE: usize = 16 * 1024;
+/// The number of bytes of a message's kind and length field together. The value of the length field
+/// counts itself, but not the kind.
+const HEADER_LENGTH: usize = 5;
 
-/// One of the two sides.
+/// The relay's connection to the driver or to the server.
 pub(super) struct Wire<S> {
     stream: S,
     received: Vec<u8>,
-    /// What of it has been taken by now.
-    taken: usize,
-    chunk: Box<[u8; CHUNK]>,
+    /// How many of the received bytes belong to messages that were returned.
+    consumed: usize,
+    chunk: Box<[u8; READ_SIZE]>,
 }
 
 /// A message as it was sent.
@@ -33,7 +34,7 @@ impl<'a> Message<'a> {
     }
 
     pub(super) fn body(self) -> &'a [u8] {
-        &self.whole[HEAD..]
+        &self.whole[HEADER_LENGTH..]
     }
 }
 
@@ -42,32 +43,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Self {
             stream,
             received: Vec::new(),
-            taken: 0,
-            chunk: Box::new([0; CHUNK]),
+            consumed: 0,
+            chunk: Box::new([0; READ_SIZE]),
         }
     }
 
-    /// The next message, if all of it is here.
+    /// The next message, if all of it has been received.
     pub(super) fn next(&mut self) -> io::Result<Option<Message<'_>>> {
-        let waiting = &self.received[self.taken..];
-        let Some(head) = waiting.first_chunk::<HEAD>() else {
+        let waiting = &self.received[self.consumed..];
+        let Some(head) = waiting.first_chunk::<HEADER_LENGTH>() else {
             return Ok(None);
         };
         let length = length(head[1..].try_into().expect("four bytes"))?;
         let Some(whole) = waiting.get(..=length) else {
             return Ok(None);
         };
-        self.taken += whole.len();
+        self.consumed += whole.len();
         Ok(Some(Message { whole }))
     }
 
-    /// The first message of a client, which has no kind.
-    pub(super) async fn start_up(&mut self) -> io::Result<Vec<u8>> {
+    /// Receives the start-up message of a client, which has no kind.
+    pub(super) async fn startup_message(&mut self) -> io::Result<Vec<u8>> {
         loop {
             if let Some(head) = self.received.first_chunk::<4>()
                 && let Some(whole) = self.received.get(..length(*head)?)
             {
-                self.taken = whole.len();
+                self.consumed = whole.len();
                 return Ok(whole.to_owned());
             }
             let more = std::future::poll_fn(|waker| self.poll_receive(waker)).await?;
@@ -77,17 +78,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
-    /// How many bytes have come. None means that there will be no more.
+    /// Receives bytes and returns their number. Zero means that the other side has closed the
+    /// connection.
     pub(super) fn poll_receive(&mut self, waker: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut chunk = ReadBuf::new(&mut self.chunk[..]);
         ready!(Pin::new(&mut self.stream).poll_read(waker, &mut chunk))?;
-        self.received.drain(..self.taken);
-        self.taken = 0;
+        self.received.drain(..self.consumed);
+        self.consumed = 0;
         self.received.extend_from_slice(chunk.filled());
         Poll::Ready(Ok(chunk.filled().len()))
     }
 
-    /// Sends what is there, and leaves nothing.
+    /// Sends all bytes and empties the buffer.
     pub(super) async fn send(&mut self, bytes: &mut Vec<u8>) -> io::Result<()> {
         if !bytes.is_empty() {
             self.stream.write_all(bytes).await?;
@@ -104,13 +106,13 @@ fn length(bytes: [u8; 4]) -> io::Result<usize> {
         .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// A message to send.
-pub(super) fn push(out: &mut Vec<u8>, kind: u8, body: &[&[u8]]) {
+/// Appends a message to a buffer.
+pub(super) fn push_message(out: &mut Vec<u8>, kind: u8, body: &[&[u8]]) {
     let length = 4 + body.iter().map(|part| part.len()).sum::<usize>();
     out.push(kind);
     out.extend(
         u32::try_from(length)
-            .expect("our own messages are short")
+            .expect("the relay's own messages are short")
             .to_be_bytes(),
     );
     for part in body {
@@ -118,8 +120,9 @@ pub(super) fn push(out: &mut Vec<u8>, kind: u8, body: &[&[u8]]) {
     }
 }
 
-/// The text up to the next zero, and what follows it.
-pub(super) fn text(bytes: &[u8]) -> (String, &[u8]) {
+/// Splits off the string up to the next zero byte. Returns it with the bytes that follow the zero
+/// byte.
+pub(super) fn c_string(bytes: &[u8]) -> (String, &[u8]) {
     let end = bytes
         .iter()
         .position(|byte| *byte == 0)

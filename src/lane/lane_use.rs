@@ -1,0 +1,39 @@
+//! How a test uses its lane, and how many lanes may be used so.
+
+use crate::lane_lock::LaneState;
+
+/// Lanes of one fingerprint on one server. Further tests wait for each other.
+pub(super) const MAX_LANES: usize = 64;
+/// Lanes that may be in use as a `Database`. The limit is lower because each may open several
+/// connections.
+pub(super) const MAX_DATABASES: usize = 32;
+/// How a test uses its lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LaneUse {
+    /// A guarded transaction on the lane's connection.
+    Transaction,
+    /// A guarded transaction on a connection that the sandbox's pool opens.
+    Sandbox,
+    /// A guarded transaction on a connection that goes through a relay.
+    Relayed,
+    /// The whole database, with real commits.
+    Whole,
+}
+
+impl LaneUse {
+    pub(super) fn max_lanes(self) -> usize {
+        match self {
+            Self::Transaction | Self::Sandbox | Self::Relayed => MAX_LANES,
+            Self::Whole => MAX_DATABASES,
+        }
+    }
+
+    /// The state to record before the test's first statement, for the case that this process is
+    /// killed. The next process copies an `Unknown` lane and resets a `UsedWhole` one.
+    pub(super) fn state_in_use(self) -> LaneState {
+        match self {
+            Self::Transaction | Self::Sandbox | Self::Relayed => LaneState::Unknown,
+            Self::Whole => LaneState::UsedWhole,
+        }
+    }
+}

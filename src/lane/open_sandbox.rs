@@ -1,0 +1,413 @@
+//! A lane whose one connection is inside a guarded transaction and belongs to a pool.
+//!
+//! ```text
+//! connect: the keeper occupies the second slot; the first connection opens the transaction
+//!    |
+//!    v                before_acquire
+//! released ---------------------------------> acquired by the application
+//!    ^ |                                         |
+//!    | |                                         +-- 25P01 or 3B001 at the release: escaped
+//!    | |      after_release: renew_savepoint     +-- closed or detached: closed
+//!    +-|-----------------------------------------+
+//!      |
+//!      | close: acquire_released
+//!      +-- acquired within RELEASE_TIMEOUT: open_tx::close, and the lane is put back
+//!      +-- escaped: an error; the lane is copied before its next use
+//!      +-- closed: the server has rolled back; the lane is reset
+//!      +-- still acquired: an error; its session is ended, the lane is copied before its next use
+//! ```
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use sqlx::Postgres;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::active_tests::TestPresence;
+use super::doorman::{self, Doorman, Occupancy, REFUSED_SQLSTATE, SecondSlot};
+use super::guard::{self, Session};
+use super::kept::{self, KeptDatabase};
+use super::lane_use::LaneUse;
+use super::leased::{Lane, LaneConnection};
+use super::open_tx;
+use super::pool::LanePool;
+use super::prepare;
+use super::report::TestReport;
+use crate::error::{Error, ErrorKind, Result};
+use crate::sql_error;
+use crate::test_error_help::Isolation;
+use crate::wait::Polling;
+
+/// How long the application may still use the sandbox's connection after the end of the test.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the server may take to accept the sandbox's connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// The pool's own timeout, which must not pass: its error names no cause. The doorman ends a wait
+/// earlier, with an error that names the remedy.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_hours(24);
+
+/// A lane whose connection belongs to a sandbox's pool.
+pub(crate) struct OpenSandbox {
+    pub(super) lanes: LanePool,
+    pub(super) lane: Lane,
+    pub(super) test: String,
+    pub(super) pool: PgPool,
+    keeper: JoinHandle<()>,
+    state: Arc<PoolState>,
+}
+
+/// What the pool's callbacks record.
+#[derive(Debug, Default)]
+struct PoolState {
+    occupancy: Arc<Occupancy>,
+    /// Whether the one connection is established. Any later connection leads to the doorman's
+    /// listener.
+    is_open: AtomicBool,
+    /// Whether the application has acquired the connection at least once.
+    was_acquired: AtomicBool,
+    /// Why the transaction could not be opened.
+    opening_error: Mutex<Option<sqlx::Error>>,
+    /// Notified when `opening_error` is set.
+    opening_failed: Notify,
+    /// Set when the application has ended the transaction.
+    escaped: OnceLock<()>,
+}
+
+impl OpenSandbox {
+    /// Opens the transaction. Runs on the background runtime.
+    ///
+    /// A lane that was marked `Equal` has not been connected to yet. If another client has dropped
+    /// its database, the lane is copied and the connection tried once more.
+    pub(super) async fn open(lanes: LanePool, mut lane: Lane, test: String) -> Result<Self> {
+        // An existing connection cannot be moved into a pool.
+        lane.connection = None;
+        let state = Arc::new(PoolState::default());
+        match Self::connect(&lanes, &lane, &test, &state).await {
+            Err(error) if prepare::is_database_missing(&error) => {
+                lanes
+                    .restore_missing(&mut lane, LaneUse::Sandbox, &test)
+                    .await?;
+                let (pool, keeper) = Self::connect(&lanes, &lane, &test, &state)
+                    .await
+                    .map_err(|error| lanes.diagnose("opening the test's transaction", error))?;
+                Ok(Self {
+                    lanes,
+                    lane,
+                    test,
+                    pool,
+                    keeper,
+                    state,
+                })
+            }
+            Ok((pool, keeper)) => Ok(Self {
+                lanes,
+                lane,
+                test,
+                pool,
+                keeper,
+                state,
+            }),
+            Err(error) => Err(lanes.diagnose("opening the test's transaction", error)),
+        }
+    }
+
+    /// Creates the pool and fills both its slots, in an order that lets no other connection in
+    /// between.
+    ///
+    /// The keeper occupies the second slot first. Then the pool has the server's options until its
+    /// first connection is established, and after that the refusing options for good. No other task
+    /// has a handle of the pool yet.
+    async fn connect(
+        lanes: &LanePool,
+        lane: &Lane,
+        test: &str,
+        state: &Arc<PoolState>,
+    ) -> Result<(PgPool, JoinHandle<()>), sqlx::Error> {
+        let real = lanes.guarded_options(&lane.database, test);
+        let doorman = Doorman::of_this_process()
+            .await
+            .map_err(|error| sqlx::Error::Configuration(error.into()))?;
+        let pool = pool_options(lanes, lane, state).connect_lazy_with(real.clone());
+        let refusing_options = doorman.options(&real);
+        let second_slot = SecondSlot::take(&pool, refusing_options.clone()).await;
+        pool.set_connect_options(real);
+        let mut first = first_connection(&pool, state).await?;
+        state.is_open.store(true, Ordering::Release);
+        pool.set_connect_options(refusing_options);
+        let keeper = tokio::spawn(second_slot.keep(Arc::clone(&state.occupancy)));
+        // Dropping the connection would return it in a separate task, and the test would wait for
+        // that task.
+        first.return_to_pool().await;
+        Ok((pool, keeper))
+    }
+
+    pub(super) async fn close(self) -> Result<()> {
+        let lanes = self.lanes.clone();
+        lanes.in_background(self.return_lane()).await
+    }
+
+    async fn return_lane(mut self) -> Result<()> {
+        match self.take_connection().await {
+            Ok(connection) => {
+                open_tx::close(
+                    &self.lanes,
+                    self.lane,
+                    LaneConnection::Nested(connection),
+                    &self.test,
+                )
+                .await
+            }
+            Err(NoConnection::Escaped) => Err(open_tx::escaped_error(&self.test)),
+            Err(NoConnection::Closed) => self.reset_after_close().await,
+            Err(NoConnection::StillInUse) => Err(self.end_session().await),
+        }
+    }
+
+    pub(super) fn report(&self) -> TestReport {
+        TestReport::of(&self.lanes, &self.lane, Isolation::Sandbox)
+    }
+
+    pub(super) async fn keep(mut self) -> Result<KeptDatabase> {
+        let lanes = self.lanes.clone();
+        let keeping = async move {
+            match self.take_connection().await {
+                Ok(mut connection) => {
+                    kept::commit(&self.lanes, &mut connection).await?;
+                    kept::keep(&self.lanes, self.lane, connection).await
+                }
+                Err(NoConnection::Escaped) => Err(open_tx::escaped_error(&self.test)),
+                Err(NoConnection::Closed) => Err(Error::new(
+                    ErrorKind::TransactionEscaped,
+                    format!(
+                        "test {} closed its connection, so the server rolled back what it wrote",
+                        self.test
+                    ),
+                )),
+                Err(NoConnection::StillInUse) => Err(self.end_session().await),
+            }
+        };
+        lanes.in_background(keeping).await
+    }
+
+    /// Takes the one connection out of the pool, and closes the pool for every handle that still
+    /// exists.
+    ///
+    /// The keeper must occupy the second slot until the connection is acquired, so that `acquire`
+    /// can return no other connection. After that the keeper is aborted and awaited. Only then does
+    /// the pool's size show whether the application has closed the connection.
+    async fn take_connection(&mut self) -> Result<PgConnection, NoConnection> {
+        let watch = self.lane.presence.as_ref().map(TestPresence::end);
+        let acquired = self.acquire_released().await;
+        drop(watch);
+        self.keeper.abort();
+        // It ends by the abort or by itself. Either way the second slot is not counted any more.
+        let _ = (&mut self.keeper).await;
+        let is_gone = self.pool.size() == 0;
+        // Calling `close` marks the pool as closed. The future would wait for connections, so it is
+        // dropped.
+        drop(self.pool.close());
+        match acquired {
+            Ok(connection) => Ok(connection.leak()),
+            _ if self.state.escaped.get().is_some() => Err(NoConnection::Escaped),
+            Err(sqlx::Error::PoolClosed) => Err(NoConnection::Closed),
+            _ if is_gone => Err(NoConnection::Closed),
+            Err(_) => Err(NoConnection::StillInUse),
+        }
+    }
+
+    /// Acquires the one connection when the application releases it, within a timeout.
+    ///
+    /// The keeper may have lost the second slot and briefly hold the one connection. Then `acquire`
+    /// connects in that slot, and the doorman's listener refuses the connection (53400), so this
+    /// function tries again. If the application has ended the transaction, there is no connection
+    /// to wait for.
+    async fn acquire_released(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        let mut polling = Polling::new("the sandbox's connection", RELEASE_TIMEOUT);
+        loop {
+            match tokio::time::timeout(RELEASE_TIMEOUT, self.pool.acquire()).await {
+                Ok(Err(error))
+                    if sql_error::code(&error) == Some(REFUSED_SQLSTATE)
+                        && self.state.escaped.get().is_none() =>
+                {
+                    if polling.pause(&error).await.is_err() {
+                        return Err(error);
+                    }
+                }
+                Ok(acquired) => return acquired,
+                Err(_) => return Err(sqlx::Error::PoolTimedOut),
+            }
+        }
+    }
+
+    /// Resets the lane after the application has closed the connection. The server has rolled back
+    /// the transaction, but the application may have done more on that connection.
+    async fn reset_after_close(self) -> Result<()> {
+        let Self {
+            lanes,
+            mut lane,
+            test,
+            ..
+        } = self;
+        let connected = lanes.connect(&lane.database, &test).await;
+        let connection =
+            connected.map_err(|error| lanes.diagnose("connecting to a lane", error))?;
+        if let Some(connection) = lanes
+            .reset(&lane.lock, connection, &mut lane.database)
+            .await?
+        {
+            lane.connection = Some(LaneConnection::New(connection));
+            lanes.put_back(lane)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the session of a connection that the application still uses. The lane keeps its mark,
+    /// so it is copied again before its next use.
+    async fn end_session(self) -> Error {
+        let Self {
+            lanes, lane, test, ..
+        } = self;
+        if let Ok(mut connection) = lanes.connect(&lane.database, &test).await {
+            // If this fails, dropping the database before the next copy ends the session.
+            let _ = lanes.end_others(&mut connection).await;
+        }
+        lanes.release(lane);
+        Error::new(
+            ErrorKind::StillInUse,
+            format!(
+                "test {test} is over, and something that it started still uses the sandbox's \
+                 connection"
+            ),
+        )
+        .with_help(
+            "end or await the task, server or transaction that holds it; its session is ended now",
+        )
+    }
+}
+
+/// Why there is no connection on which the transaction can be closed.
+enum NoConnection {
+    /// The application has ended the transaction.
+    Escaped,
+    /// The application has closed the pool, or has closed or detached the connection.
+    Closed,
+    /// The application has not released the connection.
+    StillInUse,
+}
+
+/// Options of the sandbox's pool, with the callbacks that open the transaction and renew the
+/// savepoint.
+///
+/// - `after_connect` opens the transaction on the first connection. On later ones, and on the
+///   keeper's, it calls the doorman.
+/// - `before_acquire` records that the connection is in use. sqlx does not call it for the
+///   connection that `after_connect` has just opened, so `after_connect` records that as well.
+/// - `after_release` ends the savepoint around the statements since the last release. Before the
+///   first acquisition there are none.
+fn pool_options(lanes: &LanePool, lane: &Lane, state: &Arc<PoolState>) -> PgPoolOptions {
+    let (opening_lanes, holder) = (lanes.clone(), lane.lock.holder().map(str::to_owned));
+    let (opening, taking, releasing) = (Arc::clone(state), Arc::clone(state), Arc::clone(state));
+    PgPoolOptions::new()
+        .max_connections(2)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .after_connect(move |connection, _| {
+            let (lanes, holder, state) =
+                (opening_lanes.clone(), holder.clone(), Arc::clone(&opening));
+            Box::pin(async move {
+                if doorman::is_keeper() || state.is_open.load(Ordering::Acquire) {
+                    return Err(doorman::hold_or_retry().await);
+                }
+                state.occupancy.begin();
+                open_transaction(&lanes, connection, holder.as_deref())
+                    .await
+                    .map_err(|error| {
+                        *state
+                            .opening_error
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner) = Some(error);
+                        state.opening_failed.notify_one();
+                        sqlx::Error::WorkerCrashed
+                    })
+            })
+        })
+        .before_acquire(move |_, _| {
+            taking.occupancy.begin();
+            taking.was_acquired.store(true, Ordering::Release);
+            Box::pin(std::future::ready(Ok(true)))
+        })
+        .after_release(move |connection, _| {
+            let state = Arc::clone(&releasing);
+            Box::pin(async move {
+                state.occupancy.end();
+                if !state.was_acquired.load(Ordering::Acquire) {
+                    return Ok(true);
+                }
+                match guard::renew_savepoint(connection).await {
+                    Err(error) if guard::has_left_transaction(&error) => {
+                        // Fails if it is set already.
+                        let _ = state.escaped.set(());
+                        Err(error)
+                    }
+                    other => other.map(|()| true),
+                }
+            })
+        })
+}
+
+async fn open_transaction(
+    lanes: &LanePool,
+    connection: &mut PgConnection,
+    holder: Option<&str>,
+) -> Result<(), sqlx::Error> {
+    let setting = lanes.setting();
+    let identity = setting.server.identity();
+    let session = Session::New {
+        server: identity.as_deref(),
+        settings: &setting.session_settings,
+    };
+    guard::open(
+        connection,
+        session,
+        None,
+        None,
+        holder,
+        setting.server.version_num,
+    )
+    .await?;
+    guard::begin_statement_savepoint(connection).await
+}
+
+/// Acquires the pool's first connection, which opens the transaction.
+///
+/// sqlx retries `after_connect` after an error until the pool's timeout, and hides the error. So
+/// the callback records it, and the first error ends the wait here.
+async fn first_connection(
+    pool: &PgPool,
+    state: &PoolState,
+) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+    let mut acquiring = Box::pin(tokio::time::timeout(CONNECT_TIMEOUT, pool.acquire()));
+    let mut opening_failed = Box::pin(state.opening_failed.notified());
+    std::future::poll_fn(|context| {
+        if opening_failed.as_mut().poll(context).is_ready() {
+            let error = state
+                .opening_error
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            return Poll::Ready(Err(error.unwrap_or(sqlx::Error::PoolTimedOut)));
+        }
+        acquiring
+            .as_mut()
+            .poll(context)
+            .map(|acquired| acquired.unwrap_or(Err(sqlx::Error::PoolTimedOut)))
+    })
+    .await
+}
