@@ -1,8 +1,27 @@
-//! Removes databases of ours that nobody will use again.
+//! Drops the databases of ebbtide that no process will use again.
 //!
-//! Ours are those with our prefix. On a server of another owner they belong to our own role, or are copies of a template
-//! that does. Age alone drops nothing: a fingerprint's databases go when
-//! nobody holds it, a kept database when its own comment says so.
+//! Only databases with ebbtide's prefix are dropped. On an external server they must also belong to
+//! this session's role, or be copies of a template that does.
+//!
+//! ```text
+//!  function            when                    drops                             under which lock
+//!  drop_builds         before a build          the fingerprint's builds and the  build lock
+//!                                              rest of its template
+//!  drop_old_templates  before a build          old templates and their lanes     FingerprintLock
+//!  drop_abandoned      before the search for   lanes and builds without a        FingerprintLock
+//!                      a template, on an       template
+//!                      external server
+//!  drop_all_unused     Harness::clean_up,      everything                        FingerprintLock
+//!                      before a build on a
+//!                      dedicated server
+//!  drop_expired        with the two above      kept databases                    none (no FORCE)
+//!  drop_lane           before a copy,          the databases of one lane         its lane lock
+//!                      after EB002
+//!  make_room           before a copy           lanes of other fingerprints       their lane locks
+//! ```
+//!
+//! Age alone never decides. The databases of a fingerprint are dropped when no process holds a lock
+//! on them, a kept database when the time in its comment is over.
 
 mod leftovers;
 
@@ -15,37 +34,44 @@ use sqlx::postgres::PgConnection;
 
 use crate::error::Result;
 use crate::lane_lock::HeldLanes;
-use crate::names::{DATABASE_PREFIX, DatabaseName, Fingerprint, Literal};
+use crate::names::{DATABASE_PREFIX, DatabaseName, Fingerprint, Literal, OWNER_MARK};
 use crate::server::Server;
 use crate::sql_error;
-use crate::template::OWNER;
-use crate::wait::Patience;
+use crate::wait::Polling;
 
-/// Templates that may stay on one server beside the one about to be built. Every set of fixtures has one.
-const TEMPLATES_KEPT: usize = 24;
+/// The most templates that stay on a server beside the one about to be built. Every set of fixtures
+/// has one.
+const MAX_OTHER_TEMPLATES: usize = 24;
 
-/// How long the server may take to end what keeps a database from being dropped.
+/// How long the server may take to end the sessions and workers that keep a database from being
+/// dropped.
 const LEFTOVERS_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What [`Harness::clean_up`](crate::Harness::clean_up) did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CleanUpReport {
-    /// Databases that are gone now.
+    /// Databases that were dropped.
     pub dropped: Vec<String>,
-    /// Databases that stay, because a process uses or builds them, a session is on them, or their time has not come.
+    /// Databases that stay: a process uses or builds them, a session is on them, or a kept database
+    /// has not expired.
     pub held: Vec<String>,
 }
 
-/// What the comment of a kept database says.
+/// The comment of a kept database, as JSON.
 #[derive(Debug, Serialize, Deserialize)]
 struct KeptMark {
     owner: String,
-    /// Seconds since 1970, by the server's clock.
+    /// The time when it expires: seconds since 1970, by the server's clock.
     kept_until: i64,
 }
 
-/// Drops a database of ours together with the sessions on it, and whatever else keeps the server from dropping it.
+/// Drops a database together with the sessions on it, and with anything else that keeps the server
+/// from dropping it.
+///
+/// Leftovers (replication slots, prepared transactions, subscriptions) are rare, and looking for
+/// them takes several queries. So this function tries the plain drop first. If the server rejects
+/// it, the function removes leftovers and retries the drop, for at most [`LEFTOVERS_TIMEOUT`].
 pub(crate) async fn drop_database(
     server: &Server,
     admin: &mut PgConnection,
@@ -53,16 +79,16 @@ pub(crate) async fn drop_database(
 ) -> Result<()> {
     let failed = |error| server.diagnose(sql_error::failed(&format!("dropping {name}"), error));
     match drop_at_once(admin, name).await {
-        Err(error) if leftovers::may_be_why(&error) => {
-            let mut patience = Patience::new(format!("dropping {name}"), LEFTOVERS_TIMEOUT);
+        Err(error) if leftovers::may_block_drop(&error) => {
+            let mut polling = Polling::new(format!("dropping {name}"), LEFTOVERS_TIMEOUT);
             loop {
                 leftovers::remove(server, admin, name)
                     .await
                     .map_err(failed)?;
                 match drop_at_once(admin, name).await {
-                    // The server ends sessions and workers a moment after it was asked to.
-                    Err(error) if leftovers::may_be_why(&error) => {
-                        let pause = patience.pause(&error).await;
+                    // The server needs a moment to end sessions and workers after the request.
+                    Err(error) if leftovers::may_block_drop(&error) => {
+                        let pause = polling.pause(&error).await;
                         pause.map_err(|timeout| timeout.with_source(error))?;
                     }
                     other => return other.map_err(failed),
@@ -73,10 +99,12 @@ pub(crate) async fn drop_database(
     }
 }
 
+/// Drops a database, a template included, in one attempt.
 async fn drop_at_once(admin: &mut PgConnection, name: &DatabaseName) -> Result<(), sqlx::Error> {
     match drop_forced(admin, name).await {
-        // wrong_object_type: it is a template. Others are not altered: where an earlier drop was interrupted, the database is
-        // invalid, and ALTER DATABASE ends the session (`AlterDatabase` in PostgreSQL's `dbcommands.c`).
+        // wrong_object_type: the database is a template. Only then is it altered. If an earlier
+        // drop was interrupted, the database is invalid, and ALTER DATABASE ends the session
+        // (`AlterDatabase` in PostgreSQL's `dbcommands.c`).
         Err(error) if sql_error::code(&error) == Some("42809") => {
             let release = format!("alter database {name} is_template false");
             sqlx::raw_sql(AssertSqlSafe(release))
@@ -88,18 +116,20 @@ async fn drop_at_once(admin: &mut PgConnection, name: &DatabaseName) -> Result<(
     }
 }
 
+/// Drops a database and ends the sessions on it, as far as this role may end them.
 async fn drop_forced(admin: &mut PgConnection, name: &DatabaseName) -> Result<(), sqlx::Error> {
     let force = AssertSqlSafe(format!("drop database if exists {name} with (force)"));
     let dropped = match sqlx::raw_sql(force).execute(&mut *admin).await {
-        // An ordinary role may not end an autovacuum worker, and is refused for its sake. Without FORCE the server ends it
-        // by itself. https://www.postgresql.org/docs/current/sql-dropdatabase.html
+        // insufficient_privilege: an ordinary role may not end an autovacuum worker, so FORCE fails
+        // while there is one. Without FORCE the server ends the worker by itself.
+        // https://www.postgresql.org/docs/current/sql-dropdatabase.html
         Err(error) if sql_error::code(&error) == Some("42501") => {
-            let end_ours = format!(
+            let end_own_sessions = format!(
                 "select pg_terminate_backend(pid) from pg_stat_activity where datname = {} and usename = current_user",
                 Literal(name.as_str())
             );
-            // If it cannot be asked, the next statement says why.
-            let _ = sqlx::raw_sql(AssertSqlSafe(end_ours))
+            // If this fails, the next statement reports why.
+            let _ = sqlx::raw_sql(AssertSqlSafe(end_own_sessions))
                 .execute(&mut *admin)
                 .await;
             sqlx::raw_sql(AssertSqlSafe(format!("drop database if exists {name}")))
@@ -111,8 +141,11 @@ async fn drop_forced(admin: &mut PgConnection, name: &DatabaseName) -> Result<()
     dropped.map(drop)
 }
 
-/// Drops what builders of this fingerprint left behind, and the rest of a template whose drop was interrupted: its name
-/// would refuse the next one. The caller holds the fingerprint's lock, and has found no template.
+/// Drops what earlier builders of this fingerprint left, and the rest of a template whose drop was
+/// interrupted: its name is taken until then, and the new template could not be published.
+///
+/// The caller holds the fingerprint's build lock and has found no template. So no living process
+/// builds the fingerprint, and no database with the template's name is a template.
 pub(crate) async fn drop_builds(
     server: &Server,
     admin: &mut PgConnection,
@@ -123,7 +156,7 @@ pub(crate) async fn drop_builds(
         format!("{DATABASE_PREFIX}b_{fingerprint}_"),
         template.as_str().to_owned(),
     ] {
-        for name in databases(Whose::Any, admin, &prefix).await? {
+        for name in databases(OwnerFilter::Any, admin, &prefix).await? {
             tracing::info!(database = name.as_str(), "dropping a half-built database");
             drop_database(server, admin, &name).await?;
         }
@@ -131,27 +164,32 @@ pub(crate) async fn drop_builds(
     Ok(())
 }
 
-/// Drops the oldest templates with their lanes, unless somebody uses them.
+/// Drops the oldest templates with their lanes, except those that a process uses.
 pub(crate) async fn drop_old_templates(server: &Server, admin: &mut PgConnection) -> Result<()> {
-    // Newer databases have higher object identifiers.
-    let templates = databases(Whose::of(server), admin, &format!("{DATABASE_PREFIX}t_")).await?;
-    for template in templates.iter().rev().skip(TEMPLATES_KEPT) {
+    // The list is ordered by object identifier. Newer databases have higher ones.
+    let templates = databases(
+        OwnerFilter::of(server),
+        admin,
+        &format!("{DATABASE_PREFIX}t_"),
+    )
+    .await?;
+    for template in templates.iter().rev().skip(MAX_OTHER_TEMPLATES) {
         let Some(fingerprint) = template.fingerprint() else {
             continue;
         };
-        let Some(hold) = Hold::on(server, admin, &fingerprint).await? else {
+        let Some(lock) = FingerprintLock::try_lock(server, admin, &fingerprint).await? else {
             continue;
         };
         tracing::info!(database = template.as_str(), "dropping an old template");
-        hold.drop_all(server, admin).await?;
+        lock.drop_all(server, admin).await?;
     }
     Ok(())
 }
 
-/// Drops what others left on a server that outlives everybody: builds and lanes without a template that nobody uses, and
-/// kept databases whose time is over.
-pub(crate) async fn sweep(server: &Server, admin: &mut PgConnection) -> Result<()> {
-    let names = databases(Whose::of(server), admin, DATABASE_PREFIX).await?;
+/// Drops what other processes left on an external server: unused builds and lanes without a
+/// template, and expired kept databases. The other servers end with everything on them.
+pub(crate) async fn drop_abandoned(server: &Server, admin: &mut PgConnection) -> Result<()> {
+    let names = databases(OwnerFilter::of(server), admin, DATABASE_PREFIX).await?;
     let templates: BTreeSet<_> = names
         .iter()
         .filter(|name| name.is_template())
@@ -159,43 +197,49 @@ pub(crate) async fn sweep(server: &Server, admin: &mut PgConnection) -> Result<(
         .collect();
     let all: BTreeSet<_> = names.iter().filter_map(DatabaseName::fingerprint).collect();
     for fingerprint in all.difference(&templates) {
-        if let Some(hold) = Hold::on(server, admin, fingerprint).await? {
-            hold.drop_all(server, admin).await?;
+        if let Some(lock) = FingerprintLock::try_lock(server, admin, fingerprint).await? {
+            lock.drop_all(server, admin).await?;
         }
     }
     drop_expired(server, admin).await.map(drop)
 }
 
-/// Drops everything that nobody uses.
-pub(crate) async fn everything(server: &Server, admin: &mut PgConnection) -> Result<CleanUpReport> {
-    let names = databases(Whose::of(server), admin, DATABASE_PREFIX).await?;
+/// Drops every database that no process uses, and every expired kept database.
+pub(crate) async fn drop_all_unused(
+    server: &Server,
+    admin: &mut PgConnection,
+) -> Result<CleanUpReport> {
+    let names = databases(OwnerFilter::of(server), admin, DATABASE_PREFIX).await?;
     let mut dropped = drop_expired(server, admin).await?;
     for fingerprint in names
         .iter()
         .filter_map(DatabaseName::fingerprint)
         .collect::<BTreeSet<_>>()
     {
-        if let Some(hold) = Hold::on(server, admin, &fingerprint).await? {
-            dropped.extend(hold.drop_all(server, admin).await?);
+        if let Some(lock) = FingerprintLock::try_lock(server, admin, &fingerprint).await? {
+            dropped.extend(lock.drop_all(server, admin).await?);
         }
     }
-    let held = databases(Whose::of(server), admin, DATABASE_PREFIX).await?;
-    let text =
+    let held = databases(OwnerFilter::of(server), admin, DATABASE_PREFIX).await?;
+    let to_strings =
         |names: Vec<DatabaseName>| names.iter().map(|name| name.as_str().to_owned()).collect();
     Ok(CleanUpReport {
-        dropped: text(dropped),
-        held: text(held),
+        dropped: to_strings(dropped),
+        held: to_strings(held),
     })
 }
 
-/// The right to drop all databases of a fingerprint: nobody uses one, and nobody builds one.
-struct Hold {
+/// The right to drop the databases of a fingerprint: this process holds every lane lock and the
+/// build lock, so no process uses or builds one.
+struct FingerprintLock {
     fingerprint: Fingerprint,
     lanes: HeldLanes,
 }
 
-impl Hold {
-    async fn on(
+impl FingerprintLock {
+    /// Takes the locks, or none of them if another process holds one. Never waits: a fingerprint in
+    /// use is none to drop, and two processes that clean up at once must not wait for each other.
+    async fn try_lock(
         server: &Server,
         admin: &mut PgConnection,
         fingerprint: &Fingerprint,
@@ -214,15 +258,19 @@ impl Hold {
         }))
     }
 
-    /// The template last, so that what a killed process leaves is found by the next one.
+    /// Drops the databases of the fingerprint, the template last. If this process is killed in
+    /// between, the template shows the next process that there is something left to drop.
+    ///
+    /// On this machine's servers another process may have made a lane after [`Self::try_lock`]
+    /// listed them. That lane is in use and not locked here, so it stays, and the template stays
+    /// with it.
     async fn drop_all(
         self,
         server: &Server,
         admin: &mut PgConnection,
     ) -> Result<Vec<DatabaseName>> {
-        let mut names = databases(Whose::of(server), admin, DATABASE_PREFIX).await?;
+        let mut names = databases(OwnerFilter::of(server), admin, DATABASE_PREFIX).await?;
         names.retain(|name| name.fingerprint().as_ref() == Some(&self.fingerprint));
-        // Somebody may have made another lane since ours were locked, and uses it.
         let is_locked = |name: &DatabaseName| {
             name.lane_number()
                 .is_none_or(|number| self.lanes.has(number))
@@ -238,14 +286,12 @@ impl Hold {
         names.sort_by_key(DatabaseName::is_template);
         let mut dropped = Vec::new();
         for name in names {
-            tracing::info!(
-                database = name.as_str(),
-                "dropping a database that nobody uses"
-            );
+            tracing::info!(database = name.as_str(), "dropping an unused database");
             match drop_database(server, admin, &name).await {
                 Ok(()) => dropped.push(name),
-                // A session of a role that we may not end: it stays for another time.
-                Err(error) => tracing::warn!(?error, "a database stays"),
+                // A session on it may belong to a role whose sessions this role may not end. A
+                // later clean-up tries again.
+                Err(error) => tracing::warn!(?error, "could not drop an unused database"),
             }
         }
         self.lanes.remove();
@@ -258,29 +304,37 @@ impl Hold {
     }
 }
 
-/// Drops the databases of one lane, whose lease the caller holds.
+/// Drops the databases of one lane. The caller holds its lane lock.
 pub(crate) async fn drop_lane(
     server: &Server,
     admin: &mut PgConnection,
     fingerprint: &Fingerprint,
     number: usize,
 ) -> Result<()> {
-    let prefix = DatabaseName::lanes_numbered(fingerprint, number);
-    for name in databases(Whose::of(server), admin, &prefix).await? {
+    let prefix = DatabaseName::lane_prefix(fingerprint, number);
+    for name in databases(OwnerFilter::of(server), admin, &prefix).await? {
         drop_database(server, admin, &name).await?;
     }
     Ok(())
 }
 
-/// Drops lanes of other fingerprints that nobody uses now, oldest first, until there are fewer than the limit on the
-/// server together with those that are in use.
+/// Drops unused lanes of other fingerprints, oldest first, until the server has fewer lanes than
+/// the limit. Lanes in use count, but are not dropped, so more may remain.
+///
+/// The state of the lane is erased before the drop: if this process is killed in between, the next
+/// holder of the lane does not use the rest of a database.
 pub(crate) async fn make_room(
     server: &Server,
     admin: &mut PgConnection,
     wanted: &Fingerprint,
     limit: usize,
 ) -> Result<()> {
-    let lanes = databases(Whose::of(server), admin, &format!("{DATABASE_PREFIX}l_")).await?;
+    let lanes = databases(
+        OwnerFilter::of(server),
+        admin,
+        &format!("{DATABASE_PREFIX}l_"),
+    )
+    .await?;
     let mut surplus = (lanes.len() + 1).saturating_sub(limit);
     for name in lanes {
         if surplus == 0 {
@@ -292,8 +346,8 @@ pub(crate) async fn make_room(
         if fingerprint == *wanted {
             continue;
         }
-        if let Some(lease) = server.lanes(&fingerprint).try_lease(number).await? {
-            lease.forget()?;
+        if let Some(lane_lock) = server.lanes(&fingerprint).try_lock(number).await? {
+            lane_lock.mark_unknown()?;
             drop_database(server, admin, &name).await?;
             surplus -= 1;
         }
@@ -301,24 +355,25 @@ pub(crate) async fn make_room(
     Ok(())
 }
 
-/// Makes a lane a kept database, which says itself until when.
+/// Turns a lane into a kept database, whose comment records when it expires.
 pub(crate) async fn keep(
     admin: &mut PgConnection,
     lane: &DatabaseName,
     kept: &DatabaseName,
-    term: Duration,
+    keep_for: Duration,
 ) -> Result<(), sqlx::Error> {
     let now: i64 = sqlx::query_scalar("select extract(epoch from now())::bigint")
         .fetch_one(&mut *admin)
         .await?;
-    let kept_until = now.saturating_add_unsigned(term.as_secs());
+    let kept_until = now.saturating_add_unsigned(keep_for.as_secs());
     let mark = KeptMark {
-        owner: OWNER.to_owned(),
+        owner: OWNER_MARK.to_owned(),
         kept_until,
     };
     let mark = serde_json::to_string(&mark).expect("a mark holds plain values");
-    // One message is one transaction, so no kept database is without its mark.
-    // A template, or a database of another role, would stay for ever.
+    // One message is one transaction, so every kept database has its comment. Owner and IS_TEMPLATE
+    // are reset, because the test may have changed them: `drop_expired` finds only databases of
+    // this role, and cannot drop a template.
     let message = format!(
         "alter database {lane} rename to {kept}; alter database {kept} owner to current_user; \
          alter database {kept} is_template false; comment on database {kept} is {}",
@@ -330,7 +385,7 @@ pub(crate) async fn keep(
         .map(drop)
 }
 
-/// Drops kept databases whose time is over and that nobody looks at.
+/// Drops expired kept databases, except those with a session: a person may be looking at one.
 async fn drop_expired(server: &Server, admin: &mut PgConnection) -> Result<Vec<DatabaseName>> {
     let failed = |error| sql_error::failed("looking for kept databases", error);
     let kept: Vec<(String, String)> = sqlx::query_as(
@@ -353,9 +408,9 @@ async fn drop_expired(server: &Server, admin: &mut PgConnection) -> Result<Vec<D
     let mut dropped = Vec::new();
     for (name, comment) in kept {
         let is_over = serde_json::from_str(&comment)
-            .is_ok_and(|mark: KeptMark| mark.owner == OWNER && mark.kept_until <= now);
-        let name = DatabaseName::ours(&name)?;
-        // Without force: somebody may be looking at it.
+            .is_ok_and(|mark: KeptMark| mark.owner == OWNER_MARK && mark.kept_until <= now);
+        let name = DatabaseName::parse(&name)?;
+        // Without FORCE, the drop fails while a session is on the database.
         let drop = format!("drop database if exists {name}");
         if is_over
             && sqlx::raw_sql(AssertSqlSafe(drop))
@@ -369,28 +424,29 @@ async fn drop_expired(server: &Server, admin: &mut PgConnection) -> Result<Vec<D
     Ok(dropped)
 }
 
-/// Whose databases a listing holds.
+/// Which owners a list of databases is limited to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Whose {
-    /// Of every role: no other role uses this prefix here.
+enum OwnerFilter {
+    /// Every role: on ebbtide's own servers no other program uses the prefix.
     Any,
-    /// Of this role, and those that are copies of a template of this role: a migration or a test may give its database to
-    /// another role.
-    Ours,
+    /// This session's role. Lanes of its templates are included whatever their owner: a migration
+    /// or a test may give its database to another role.
+    OwnRole,
 }
 
-impl Whose {
+impl OwnerFilter {
     fn of(server: &Server) -> Self {
         if server.outlives_us() {
-            Self::Ours
+            Self::OwnRole
         } else {
             Self::Any
         }
     }
 }
 
+/// The databases whose names begin with a prefix, oldest first.
 async fn databases(
-    whose: Whose,
+    owner: OwnerFilter,
     admin: &mut PgConnection,
     prefix: &str,
 ) -> Result<Vec<DatabaseName>> {
@@ -400,9 +456,9 @@ async fn databases(
          where datname in (d.datname, regexp_replace(d.datname, '^([a-z]+)_l_([0-9a-f]+)_[0-9]+$', '\\1_t_\\2')))) order by oid",
     )
     .bind(prefix)
-    .bind(whose == Whose::Any)
+    .bind(owner == OwnerFilter::Any)
     .fetch_all(admin)
     .await
     .map_err(|error| sql_error::failed("listing databases", error))?;
-    names.iter().map(|name| DatabaseName::ours(name)).collect()
+    names.iter().map(|name| DatabaseName::parse(name)).collect()
 }

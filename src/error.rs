@@ -1,8 +1,8 @@
 //! One opaque error for the whole crate.
 //!
-//! `Display` prints one layer only, so that error chains read well. `Debug` is the report a person
-//! reads, because a test that returns `Err` or unwraps prints `Debug`: the message, the causes, the
-//! evidence (a log's tail, an excerpt of SQL) and the remedy.
+//! `Display` prints one layer only, so that error chains read well. `Debug` is the report for a
+//! person, because a test that returns `Err` or unwraps prints `Debug`: the message, the causes,
+//! the evidence (the end of a log, an excerpt of SQL) and the remedy.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -19,23 +19,24 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum ErrorKind {
     /// A value from the builder, an environment variable or `ebbtide.toml` is not usable.
     Config,
-    /// The wanted backend cannot be used on this machine or in this build.
+    /// The requested backend cannot be used on this machine or in this build.
     BackendUnavailable,
-    /// The container engine has no such image and cannot get it, or the image is not one of PostgreSQL's.
+    /// The container engine does not have the image and cannot pull it, or the image does not
+    /// contain PostgreSQL.
     ImageUnavailable,
-    /// The server does not let this role in, or does not let it create databases.
+    /// The role may not connect to the server, or may not create databases.
     AccessDenied,
-    /// The server has no connection left for us.
+    /// The server has no connection left.
     OutOfConnections,
-    /// No PostgreSQL server binaries were found, or none of the wanted major version.
+    /// No PostgreSQL server binaries were found, or none of the requested major version.
     BinariesNotFound,
     /// The directory for sockets, locks and data cannot be used.
     StateDir,
-    /// There is no space left where the server keeps its data.
+    /// There is no space left where the server stores its data.
     OutOfSpace,
     /// The server did not start.
     ServerStart,
-    /// The server went away while it was in use.
+    /// The server, or the connection to it, was lost during use.
     ServerLost,
     /// An extension is not available on the server.
     ExtensionUnavailable,
@@ -45,33 +46,34 @@ pub enum ErrorKind {
     MigrationSource,
     /// A migration failed.
     Migration,
-    /// The migrations succeeded and left no table behind.
+    /// The migrations succeeded and created no table.
     NothingMigrated,
     /// The migration ledger and the database disagree.
     LedgerMismatch,
-    /// A seed file cannot be read or was refused by the database.
+    /// A seed file cannot be read, or the database refused it.
     Seed,
     /// The provisioned database is not what `expect` declares.
     Expectation,
-    /// A step did not finish within its limit.
+    /// A step did not finish within its time limit.
     Timeout,
-    /// The test ended the transaction that ebbtide had opened for it.
+    /// The test ended the transaction that ebbtide opened for it.
     TransactionEscaped,
-    /// The test is over, and something that it started still uses its database.
+    /// The test has ended, and something that it started still uses its database.
     StillInUse,
-    /// A deferred constraint did not hold at the end of the test.
+    /// A deferred constraint was violated at the end of the test.
     ConstraintViolated,
     /// The database refused a statement.
     Database,
     /// Reading or writing a file failed.
     Io,
-    /// Something that is not ebbtide's failed, such as an argument that a test makes for itself.
+    /// Code outside ebbtide failed, for example an argument that a test creates itself.
     Other,
 }
 
-/// Any failure of this crate.
+/// The error of this crate.
 ///
-/// Cloning is cheap: when the shared set-up of a process fails, every test of that process is told so.
+/// Cloning is cheap: when the shared set-up of a process fails, every test of that process returns
+/// the error.
 #[derive(Clone)]
 pub struct Error {
     inner: Arc<Inner>,
@@ -92,16 +94,16 @@ impl Error {
         self.inner.kind
     }
 
-    /// What to do about it, where that is known.
+    /// What to do about it, if that is known.
     #[must_use]
     pub fn help(&self) -> Option<&str> {
-        // Whatever could not be opened or read: the shortage is what to remove.
+        // A shortage of the system is the cause to remove, whichever step met it.
         self.shortage()
             .map(Scarcity::help)
             .or(self.inner.help.as_deref())
     }
 
-    /// What the system has run out of, where a cause is a refused call.
+    /// The shortage of the system that one of the causes reports.
     fn shortage(&self) -> Option<Scarcity> {
         let mut cause = self.source();
         while let Some(error) = cause {
@@ -113,7 +115,7 @@ impl Error {
         None
     }
 
-    /// A failure that is not ebbtide's, such as that of an argument that a test makes for itself.
+    /// An error of code outside ebbtide, for example of an argument that a test creates itself.
     ///
     /// # Examples
     /// ```no_run
@@ -128,7 +130,7 @@ impl Error {
     /// ```
     #[must_use]
     pub fn other(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self::new(ErrorKind::Other, "something of the test's own failed").with_source(cause)
+        Self::new(ErrorKind::Other, "the test's own code failed").with_source(cause)
     }
 
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
@@ -161,7 +163,7 @@ impl Error {
         self.change(|inner| inner.source = Some(source.into()))
     }
 
-    /// The text of an earlier block.
+    /// The text of the block with this title.
     #[cfg(feature = "container")]
     pub(crate) fn evidence(&self, title: &str) -> Option<&str> {
         self.inner
@@ -172,7 +174,7 @@ impl Error {
     }
 
     fn change(mut self, change: impl FnOnce(&mut Inner)) -> Self {
-        // An error is put together by its only owner and shared afterwards.
+        // An error is completed before it is cloned, so it has one owner here.
         let inner =
             Arc::get_mut(&mut self.inner).expect("errors are completed before they are cloned");
         change(inner);
@@ -190,15 +192,15 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.inner.message)?;
         let mut cause = self.source();
-        let mut said = self.inner.message.clone();
+        let mut previous = self.inner.message.clone();
         while let Some(error) = cause {
-            let text = told(error);
-            // Many libraries repeat their source in their own text; once is enough.
-            if !said.contains(&text) {
+            let text = cause_message(error);
+            // Many libraries repeat their source in their own text. It is printed once.
+            if !previous.contains(&text) {
                 write!(f, "\n  caused by: {text}")?;
             }
-            said = text;
-            // The driver's own error tells its causes itself.
+            previous = text;
+            // The text of the driver's error includes its causes.
             cause = if error.is::<sqlx::Error>() {
                 None
             } else {
@@ -218,8 +220,9 @@ impl fmt::Debug for Error {
     }
 }
 
-/// What a cause says. The driver adds a line to a server's refusal, and means one of the server's own source code.
-pub(crate) fn told(cause: &(dyn StdError + 'static)) -> String {
+/// The message of a cause. For an error of the server it is the server's message alone: the
+/// driver's text adds a line number, which is one of the server's source code.
+pub(crate) fn cause_message(cause: &(dyn StdError + 'static)) -> String {
     match cause.downcast_ref() {
         Some(sqlx::Error::Database(refused)) => refused.message().to_owned(),
         _ => cause.to_string(),
@@ -240,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shortage_is_what_the_help_is_about_whatever_met_it() {
+    fn the_help_is_about_the_shortage_whichever_error_reports_it() {
         let refused = || std::io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());
         let help = Some(Scarcity::OpenFiles.help());
         for cause in [

@@ -1,35 +1,39 @@
-//! What the driver's errors mean to us.
+//! Classifies the driver's errors.
 
 use sqlx::postgres::PgDatabaseError;
 
 use crate::error::{Error, ErrorKind};
 use crate::scarcity::Scarcity;
 
-/// `disk_full` (<https://www.postgresql.org/docs/current/errcodes-appendix.html>, as every code here).
+/// `disk_full` (<https://www.postgresql.org/docs/current/errcodes-appendix.html>, as every code
+/// here).
 const DISK_FULL: &str = "53100";
 const TOO_MANY_CONNECTIONS: &str = "53300";
 /// `invalid_password`, `invalid_authorization_specification`, `insufficient_privilege`.
-const NO_ACCESS: [&str; 3] = ["28P01", "28000", "42501"];
+const ACCESS_DENIED: [&str; 3] = ["28P01", "28000", "42501"];
 
-pub(crate) const MAKE_ROOM: &str =
+/// The help for a full disk.
+pub(crate) const DISK_FULL_HELP: &str =
     "free some space where the server keeps its data, or set EBBTIDE_STORAGE=memory or disk";
 
-const MAKE_CONNECTIONS: &str = "each test that runs needs one connection, and each test process two more for itself: raise \
-     max_connections or the role's CONNECTION LIMIT, close what else is connected, or run fewer tests at once";
+const OUT_OF_CONNECTIONS_HELP: &str = "each running test needs one connection, and each test process two more: raise \
+     max_connections or the role's CONNECTION LIMIT, close other connections, or run fewer tests at once";
 
-/// A step of ours that the server refused or could not answer.
+/// The error of a step of ebbtide that the server refused or could not answer. `step` begins the
+/// message.
 pub(crate) fn failed(step: &str, error: sqlx::Error) -> Error {
     let kind = kind_of(&error, ErrorKind::Database);
     let failed = Error::new(kind, format!("{step} failed")).with_source(error);
     match kind {
         ErrorKind::Io => failed.with_help(Scarcity::OpenFiles.help()),
-        ErrorKind::OutOfSpace => failed.with_help(MAKE_ROOM),
-        ErrorKind::OutOfConnections => failed.with_help(MAKE_CONNECTIONS),
+        ErrorKind::OutOfSpace => failed.with_help(DISK_FULL_HELP),
+        ErrorKind::OutOfConnections => failed.with_help(OUT_OF_CONNECTIONS_HELP),
         _ => failed,
     }
 }
 
-/// The kind that an error has whatever was going on, or else the one of what was going on.
+/// The kind of an error. `otherwise` is the kind for errors that do not concern the server as a
+/// whole.
 pub(crate) fn kind_of(error: &sqlx::Error, otherwise: ErrorKind) -> ErrorKind {
     match code(error) {
         _ if is_out_of_files(error) => ErrorKind::Io,
@@ -40,27 +44,27 @@ pub(crate) fn kind_of(error: &sqlx::Error, otherwise: ErrorKind) -> ErrorKind {
     }
 }
 
-/// Whether the server has no connection left, which passes when others close theirs.
-pub(crate) fn is_crowded(error: &sqlx::Error) -> bool {
+/// Whether the server has no connection left. A retry may succeed once other sessions end.
+pub(crate) fn is_out_of_connections(error: &sqlx::Error) -> bool {
     code(error) == Some(TOO_MANY_CONNECTIONS)
 }
 
-/// Whether the server takes our password for a wrong one (`invalid_password`).
-pub(crate) fn is_no_password(error: &sqlx::Error) -> bool {
+/// Whether the server rejected the password (`invalid_password`).
+pub(crate) fn is_wrong_password(error: &sqlx::Error) -> bool {
     code(error) == Some("28P01")
 }
 
-/// Whether the server knows us and does not let us.
-pub(crate) fn is_denied(error: &sqlx::Error) -> bool {
-    code(error).is_some_and(|code| NO_ACCESS.contains(&code))
+/// Whether the server denied access to the role.
+pub(crate) fn is_access_denied(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| ACCESS_DENIED.contains(&code))
 }
 
-/// Whether this process, and not the server, cannot open another connection.
+/// Whether the connection failed because this process has no file descriptor left.
 fn is_out_of_files(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Io(error) if Scarcity::of_open(error) == Some(Scarcity::OpenFiles))
 }
 
-/// Whether an error says that the server, not the statement, is the trouble.
+/// Whether the server or the connection is lost, and not only the statement refused.
 pub(crate) fn is_server_gone(error: &sqlx::Error) -> bool {
     match error {
         _ if is_out_of_files(error) => false,
@@ -68,25 +72,26 @@ pub(crate) fn is_server_gone(error: &sqlx::Error) -> bool {
         | sqlx::Error::Protocol(_)
         | sqlx::Error::WorkerCrashed
         | sqlx::Error::PoolClosed => true,
-        // 57P01 to 57P03: shutting down, crashed, starting up. And one of ours: it is not the server that was asked for.
+        // 57P01 to 57P03: shutting down, crashed, starting up; 57P0E: the lane is leased to another
+        // process (guard.sql). The constraint: another server answers at this address (guard.sql).
         error => refusal(error).is_some_and(|refused| {
             refused.code().starts_with("57P0") || refused.constraint() == Some("another_server")
         }),
     }
 }
 
-/// The SQLSTATE.
+/// The SQLSTATE, if the server reported the error.
 pub(crate) fn code(error: &sqlx::Error) -> Option<&str> {
     refusal(error).map(PgDatabaseError::code)
 }
 
-/// The server's own words, where it answered.
+/// The error that the server reported, if it did.
 pub(crate) fn refusal(error: &sqlx::Error) -> Option<&PgDatabaseError> {
     error.as_database_error()?.try_downcast_ref()
 }
 
-/// Everything of a refusal's fields that helps a person.
-pub(crate) fn server_says(refused: &PgDatabaseError) -> String {
+/// The fields of a server's error that help a person, one line each.
+pub(crate) fn server_report(refused: &PgDatabaseError) -> String {
     let mut lines = vec![format!(
         "SQLSTATE {}: {}",
         refused.code(),
@@ -103,22 +108,25 @@ pub(crate) fn server_says(refused: &PgDatabaseError) -> String {
     lines.join("\n")
 }
 
-/// So that a test that returns [`Result`](crate::Result) can use `?` on its own queries.
+/// Lets a test that returns [`Result`](crate::Result) use `?` on its own queries.
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         let kind = kind_of(&error, ErrorKind::Database);
         match refusal(&error) {
             Some(refused) => {
-                let says = server_says(refused);
+                let report = server_report(refused);
                 Self::new(kind, refused.message().to_owned())
-                    .with_evidence("the server says", says)
+                    .with_evidence("server error", report)
                     .with_source(error)
             }
-            None if kind == ErrorKind::ServerLost => {
-                Self::new(kind, "the PostgreSQL server went away during a query")
-                    .with_source(error)
-                    .with_help("run the tests again: the next run starts a new server")
-            }
+            None if kind == ErrorKind::ServerLost => Self::new(
+                kind,
+                "the connection to the PostgreSQL server was lost during a query",
+            )
+            .with_source(error)
+            .with_help(
+                "run the tests again: if ebbtide started the server, the next run starts a new one",
+            ),
             None if kind == ErrorKind::Io => Self::new(kind, "no connection could be opened")
                 .with_source(error)
                 .with_help(Scarcity::OpenFiles.help()),

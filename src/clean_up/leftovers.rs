@@ -1,9 +1,9 @@
-//! What keeps the server from dropping a database, and how it is removed.
+//! Removes what keeps the server from dropping a database.
 //!
-//! `DROP DATABASE ... WITH (FORCE)` ends ordinary sessions. It is refused while the database has prepared transactions,
-//! active logical replication slots or subscriptions
-//! (<https://www.postgresql.org/docs/current/sql-dropdatabase.html>). A migration that fails half-way, or a test, may leave
-//! all of them.
+//! `DROP DATABASE ... WITH (FORCE)` ends ordinary sessions. It fails while the database has
+//! prepared transactions, active logical replication slots or subscriptions
+//! (<https://www.postgresql.org/docs/current/sql-dropdatabase.html>). A test may leave all of them,
+//! and so may a migration that fails half-way.
 
 use sqlx::AssertSqlSafe;
 use sqlx::Connection as _;
@@ -13,13 +13,16 @@ use crate::names::{DatabaseName, Ident, Literal};
 use crate::server::Server;
 use crate::sql_error;
 
-/// Whether a refused drop may succeed once the leftovers are removed.
-pub(super) fn may_be_why(error: &sqlx::Error) -> bool {
+/// Whether leftovers may be the reason why a drop failed.
+pub(super) fn may_block_drop(error: &sqlx::Error) -> bool {
     // object_in_use
     sql_error::code(error) == Some("55006")
 }
 
-/// Ends every session on the database, its replication slots and subscriptions, and its prepared transactions.
+/// Ends the sessions on a database, and removes its replication slots, prepared transactions and
+/// subscriptions.
+///
+/// The last two need a session on the database itself, so one is opened only if there are any.
 pub(super) async fn remove(
     server: &Server,
     admin: &mut PgConnection,
@@ -36,27 +39,30 @@ pub(super) async fn remove(
     if !inside {
         return Ok(());
     }
-    // The database may accept no connections.
+    // A template accepts no connections, and a connection limit may be reached.
     let open = format!("alter database {database} allow_connections true connection limit -1");
     sqlx::raw_sql(AssertSqlSafe(open)).execute(admin).await?;
-    // Settings of the database may make it read-only, or switch to another role.
+    // The database's own settings may make its sessions read-only.
     let options = server
         .conn
         .options(database.as_str())
         .options([("default_transaction_read_only", "off")]);
     let mut connection = PgConnection::connect_with(&options).await?;
     let removed = end_inside(&mut connection).await;
-    // The drop ends it otherwise.
+    // If closing fails, the drop ends the session.
     let _ = connection.close().await;
     removed
 }
 
-/// A walsender is no session that FORCE ends, and holds its slot.
+/// Ends the sessions on a database, and drops its replication slots.
+///
+/// FORCE does not end a walsender, and a walsender's slot cannot be dropped. A slot is dropped only
+/// once its walsender has ended; the caller's next round finds those that are active now.
 async fn end_replication(
     admin: &mut PgConnection,
     database: &DatabaseName,
 ) -> Result<(), sqlx::Error> {
-    // Those that this role may end: a refusal would be one for all.
+    // Only sessions that this role may end: one refusal would fail the whole statement.
     let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity where pid <> pg_backend_pid() \
                and (datname = $1 or pid in (select active_pid from pg_replication_slots where database = $1)) \
                and pg_has_role(usesysid, 'member')";
@@ -75,7 +81,8 @@ async fn end_replication(
         let dropped = sqlx::raw_sql(AssertSqlSafe(drop_slot))
             .execute(&mut *admin)
             .await;
-        // object_in_use, undefined_object: a client is back on it, or was quicker. The next round decides.
+        // object_in_use: a client has connected to the slot again. undefined_object: another
+        // session has dropped it. The next attempt to drop the database decides.
         let may_pass =
             |error: &sqlx::Error| matches!(sql_error::code(error), Some("55006" | "42704"));
         if let Err(error) = dropped
@@ -87,7 +94,8 @@ async fn end_replication(
     Ok(())
 }
 
-/// What only a session on the database itself can end.
+/// Rolls back the prepared transactions and drops the subscriptions of the database that a session
+/// is on. No other session can.
 async fn end_inside(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let prepared: Vec<String> =
         sqlx::query_scalar("select gid from pg_prepared_xacts where database = current_database()")

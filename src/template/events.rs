@@ -1,43 +1,46 @@
-//! Keeps the user's event triggers from firing for our own objects.
+//! Suspends the user's event triggers while ebbtide creates its own objects.
 //!
-//! An event trigger that logs every command would write into the user's tables and move their sequences; one that
-//! refuses commands would refuse our schema.
+//! An event trigger that logs every command would write into the user's tables and advance their
+//! sequences. One that refuses commands would refuse the schema `_ebbtide`.
 
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
 use crate::names::Ident;
 
-/// Event triggers that were disabled because they fire whatever `session_replication_role` is.
+/// Event triggers that were disabled, because they fire for `session_replication_role = replica`
+/// too.
 #[derive(Debug, Default)]
-pub(super) struct Resting {
-    /// Each with the word that enables it as it was.
+pub(super) struct SuspendedTriggers {
+    /// The name of each trigger, and the clause that restores its state.
     disabled: Vec<(String, &'static str)>,
 }
 
-/// Keeps event triggers from firing in this session. Only a superuser may do that, and only a superuser may create an
-/// event trigger.
+/// Keeps event triggers from firing in this session. Only a superuser may do that, and only a
+/// superuser may create an event trigger, so this does nothing for an ordinary role.
 ///
-/// With `session_replication_role = replica` the ordinary ones rest. Those that fire there too are disabled: commands
-/// about event triggers do not fire any
-/// (<https://www.postgresql.org/docs/current/event-trigger-definition.html>).
-pub(super) async fn rest(connection: &mut PgConnection) -> Result<Resting, sqlx::Error> {
-    if !super::guard::is_superuser(connection).await? {
-        return Ok(Resting::default());
+/// `session_replication_role = replica` stops ordinary event triggers. Those that fire there too
+/// (`ENABLE ALWAYS`, `ENABLE REPLICA`) are disabled one by one. Commands about event triggers fire
+/// none (<https://www.postgresql.org/docs/current/event-trigger-definition.html>).
+pub(super) async fn suspend(
+    connection: &mut PgConnection,
+) -> Result<SuspendedTriggers, sqlx::Error> {
+    if !is_superuser(connection).await? {
+        return Ok(SuspendedTriggers::default());
     }
     sqlx::raw_sql("set session_replication_role = replica")
         .execute(&mut *connection)
         .await?;
     let query = "select evtname::text, evtenabled::text from pg_event_trigger where evtenabled in ('A', 'R')";
     let rows = sqlx::query(query).fetch_all(&mut *connection).await?;
-    let mut resting = Resting::default();
+    let mut suspended = SuspendedTriggers::default();
     for row in &rows {
         let (name, enabled): (String, String) = (row.try_get(0)?, row.try_get(1)?);
         let sql = format!("alter event trigger {} disable", Ident(&name));
         sqlx::raw_sql(AssertSqlSafe(sql))
             .execute(&mut *connection)
             .await?;
-        resting.disabled.push((
+        suspended.disabled.push((
             name,
             if enabled == "A" {
                 "enable always"
@@ -46,12 +49,13 @@ pub(super) async fn rest(connection: &mut PgConnection) -> Result<Resting, sqlx:
             },
         ));
     }
-    Ok(resting)
+    Ok(suspended)
 }
 
-impl Resting {
-    /// Leaves the event triggers as they were.
-    pub(super) async fn wake(self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+impl SuspendedTriggers {
+    /// Restores the state of each disabled event trigger. The session itself keeps
+    /// `session_replication_role = replica`; its caller closes it.
+    pub(super) async fn resume(self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         for (name, enable) in self.disabled {
             let sql = format!("alter event trigger {} {enable}", Ident(&name));
             sqlx::raw_sql(AssertSqlSafe(sql))
@@ -60,4 +64,10 @@ impl Resting {
         }
         Ok(())
     }
+}
+
+pub(super) async fn is_superuser(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("select rolsuper from pg_roles where rolname = current_user")
+        .fetch_one(connection)
+        .await
 }

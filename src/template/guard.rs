@@ -1,4 +1,23 @@
-//! Installs what a lane's transactions need to be refused a commit and to find their sequences restored.
+//! Installs the guard of a template: the schema `_ebbtide`, which every copy inherits.
+//!
+//! The guard refuses to commit a test's transaction, and records what the end of a test has to
+//! restore or to compare. `lane::guard` sends the messages that use these objects:
+//!
+//! ```text
+//!  BEGIN; set_config('ebbtide.test', ..); INSERT INTO _ebbtide.open_test; SAVEPOINT _ebbtide
+//!    |                                    queues the deferred trigger `refuse_commit`
+//!    v
+//!  the test's statements
+//!    |-- COMMIT                       fires the trigger: error 25000, the server rolls back
+//!    |-- SET CONSTRAINTS .. IMMEDIATE fires the trigger: not a commit, so it is queued again
+//!    |-- ROLLBACK                     loses the row, the setting and the savepoint
+//!    v
+//!  the end of the test: SET CONSTRAINTS (where there are deferrable ones); ROLLBACK;
+//!    SELECT .. FROM _ebbtide.rewound
+//! ```
+//!
+//! The end of the test looks for the setting. If it is gone, and the row as well, the test has left
+//! the transaction, and its lane is copied again.
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
@@ -7,14 +26,18 @@ use super::{events, reset};
 use crate::catalog;
 use crate::names::Literal;
 
-/// The objects of our own schema. The places in braces are filled in, since they depend on the template.
-const GUARD: &str = include_str!("guard.sql");
-const LOOK: &str = include_str!("look.sql");
+/// The objects of the schema `_ebbtide`. Placeholders in braces stand for what depends on the
+/// template.
+const GUARD_SQL: &str = include_str!("guard.sql");
+/// The query of the view `_ebbtide.rewound`.
+const REWOUND_SQL: &str = include_str!("rewound.sql");
 
-/// How many sessions the current database has ever had, as an expression that reads no table: its identifier is a part of
-/// each file's path. Before 14 PostgreSQL does not count them
+/// An SQL expression: how many sessions the current database has ever had. Empty text before
+/// PostgreSQL 14, which does not count them
 /// (<https://www.postgresql.org/docs/14/monitoring-stats.html#MONITORING-PG-STAT-DATABASE-VIEW>).
-pub(crate) const fn sessions(version_num: u32) -> &'static str {
+///
+/// The expression reads no table. It takes the identifier of the database from the path of a file.
+pub(crate) const fn session_count_sql(version_num: u32) -> &'static str {
     if version_num < 140_000 {
         "''"
     } else {
@@ -23,48 +46,52 @@ pub(crate) const fn sessions(version_num: u32) -> &'static str {
     }
 }
 
-/// Statements after which a session differs from a new one in what no command resets: `set_config`, `SET a.b`, and
-/// `LOAD`.
-const TOUCHING: &str = r#"\mset_config\M|\mset\s+((local|session)\s+)?["\w]+\s*\.|^\s*load\M"#;
+/// A regular expression for prepared statements that change a session in a way that no command
+/// resets: `set_config`, `SET a.b`, and `LOAD`.
+const SESSION_CHANGING_STATEMENTS: &str =
+    r#"\mset_config\M|\mset\s+((local|session)\s+)?["\w]+\s*\.|^\s*load\M"#;
 
-/// A setting of each library that tests load for one session.
-const LIBRARIES: [&str; 2] = ["auto_explain.log_min_duration", "pg_hint_plan.enable_hint"];
+/// One setting of each library that tests load for a session. The setting has a value once the
+/// library is loaded, and a library cannot be unloaded.
+const LIBRARY_SETTINGS: [&str; 2] = ["auto_explain.log_min_duration", "pg_hint_plan.enable_hint"];
 
-/// What a statement sets for its transaction only: `SET LOCAL a`, and `set_config('a', .., true)`.
+/// A regular expression for settings that last until the end of the transaction: `SET LOCAL a`, and
+/// `set_config('a', .., true)`.
 const LOCAL_SETTINGS: &str =
     r#"\mset\s+local\s+"?([a-z_][\w.]*)|\mset_config\s*\(\s*'([\w.]+)'[^)]*,\s*true\s*\)"#;
 
-/// Installs the guard as the last objects of a template, since it remembers where the sequences stand. A copy of a
-/// template has one already, which knows nothing of what was added since.
+/// Installs the guard after every other object of a template, because it records the values of the
+/// sequences and the contents of the tables.
+///
+/// A template that was copied from another one has that one's guard already. It lacks what was
+/// added since, so it is dropped first.
 pub(super) async fn install(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let resting = events::rest(connection).await?;
+    let suspended = events::suspend(connection).await?;
     sqlx::raw_sql("drop schema if exists _ebbtide cascade")
         .execute(&mut *connection)
         .await?;
-    let guard = GUARD
+    let guard = GUARD_SQL
         .replace("{insert_sequences}", &insert_sequences(connection).await?)
         .replace("{local_settings}", &Literal(LOCAL_SETTINGS).to_string());
     sqlx::raw_sql(AssertSqlSafe(guard))
         .execute(&mut *connection)
         .await?;
-    let look = look(connection).await?;
-    reset::install(connection, &look).await?;
-    resting.wake(connection).await
+    let rewound_query = rewound_query(connection).await?;
+    reset::install(connection, &rewound_query).await?;
+    suspended.resume(connection).await
 }
 
-pub(super) async fn is_superuser(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("select rolsuper from pg_roles where rolname = current_user")
-        .fetch_one(connection)
-        .await
-}
-
-/// What the end of a test looks at, as the query of a view.
-async fn look(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
+/// The query of the view `_ebbtide.rewound`, which the end of each test reads.
+///
+/// Which settings a test may change depends on the template: the custom settings that its own
+/// objects mention, with their values in a new session.
+async fn rewound_query(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     let mut custom = catalog::custom_settings(connection).await?;
-    for library in LIBRARIES {
-        custom.push(catalog::custom_setting(connection, library).await?);
+    for setting in LIBRARY_SETTINGS {
+        custom.push(catalog::custom_setting(connection, setting).await?);
     }
-    // One by one: a subquery would be planned at the end of each test.
+    // One condition for each setting: a subquery over a list would be planned at the end of each
+    // test.
     let changed = custom.iter().map(|setting| {
         let value = setting
             .value
@@ -77,20 +104,24 @@ async fn look(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     });
     let custom_settings: String = changed.collect();
     let keeps_state = catalog::keeps_session_state(connection).await?;
-    // Reset here and now, since an origin serves one session at a time. A superuser's function.
-    let origin = if is_superuser(connection).await? {
+    // A replication origin serves one session at a time, so the view resets it at once instead of
+    // waiting until the session is replaced. Only a superuser may call these functions.
+    let origin = if events::is_superuser(connection).await? {
         "case when pg_replication_origin_session_is_setup() then pg_replication_origin_session_reset()::text = '' else false end"
     } else {
         "false"
     };
-    Ok(LOOK
+    Ok(REWOUND_SQL
         .replace("{origin}", origin)
         .replace("{keeps_state}", if keeps_state { "true" } else { "false" })
-        .replace("{touching}", &Literal(TOUCHING).to_string())
+        .replace(
+            "{session_changing_statements}",
+            &Literal(SESSION_CHANGING_STATEMENTS).to_string(),
+        )
         .replace("{custom_settings}", &custom_settings))
 }
 
-/// A statement that notes where the sequences stand.
+/// A statement that records the value of each sequence. Empty if there are none.
 async fn insert_sequences(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     let mut now = Vec::new();
     for sequence in catalog::sequences(connection).await? {

@@ -1,15 +1,22 @@
 create schema _ebbtide;
 
--- A test may act as another role.
+-- A test may act as another role, which needs access to these objects too.
 grant usage on schema _ebbtide to public;
 
--- A row is written when a test's transaction opens and never committed: its trigger refuses that.
--- The first message to a lane names the server that its lease speaks of.
+-- The message that opens a test's transaction inserts a row. The insert arms the trigger below,
+-- which fires at a commit and refuses it, so the row is never committed. The first message on a
+-- connection also writes the identity of the server that the lane lock belongs to. The check fails
+-- on any other server, for example a new container at the same port.
 create unlogged table _ebbtide.open_test (
     server text constraint another_server check (server = current_setting('ebbtide.identity', true))
 );
 grant select, insert, delete on _ebbtide.open_test to public;
 
+-- Fires for a row of open_test: at a commit, and at SET CONSTRAINTS .. IMMEDIATE.
+--   ebbtide.closing = on            the end of a test, or the commit of a kept database: allowed
+--   within a function               no commit is possible there: armed again
+--   a message with SET CONSTRAINTS  no commit, unless with COMMIT, END or PREPARE: armed again
+--   anything else                   a commit: refused
 create function _ebbtide.refuse_commit() returns trigger language plpgsql as $$
 declare
     stack text;
@@ -18,33 +25,48 @@ begin
         return null;
     end if;
     get diagnostics stack = pg_context;
-    -- `SET CONSTRAINTS ALL IMMEDIATE` fires this too, and may. Nothing can commit this transaction from within a function,
-    -- and a message without these words cannot commit it either; a doubtful one is refused.
-    if stack ~ '\n' or (current_query() ~* '\mset\s+constraints\M' and current_query() !~* '\m(commit|end|prepare)\M') then
+    -- More than one line: a function called this one. PostgreSQL does not commit a transaction that
+    -- a client has begun from within a function (2D000), so this is SET CONSTRAINTS in a function.
+    -- Otherwise the text of the client's message decides. A message with SET CONSTRAINTS and none
+    -- of the words that commit cannot be a commit. A message with both is refused. Arming again
+    -- takes both statements: SET CONSTRAINTS has made the constraint immediate for this
+    -- transaction, and the row whose event has just fired fires no second time.
+    if stack ~ '\n' or (current_query() ~* '\mset\s+constraints\M'
+        and current_query() !~* '\m(commit|end|prepare)\M')
+    then
         set constraints _ebbtide.refuse_commit deferred;
         insert into _ebbtide.open_test default values;
         return null;
     end if;
-    raise exception 'COMMIT refused: this test''s transaction belongs to ebbtide and is rolled back at its end'
-        using errcode = '25000',
-              hint = 'Code that commits for itself needs an isolation that allows it: a database of its own.';
+    raise exception
+        'COMMIT refused: this test''s transaction belongs to ebbtide and is rolled back at its end'
+        using errcode = '25000', hint =
+            'Code that commits needs its own database: give its test an ebbtide::Database.';
 end $$;
 
 create constraint trigger refuse_commit after insert on _ebbtide.open_test
     deferrable initially deferred for each row execute function _ebbtide.refuse_commit();
--- Also for a test that keeps other triggers from firing.
+-- A test may set session_replication_role = replica, which stops ordinary triggers. This one fires
+-- all the same.
 alter table _ebbtide.open_test enable always trigger refuse_commit;
 
--- Where the sequences stand: rollback undoes neither `nextval` nor `setval`
--- (https://www.postgresql.org/docs/current/functions-sequence.html).
-create table _ebbtide.sequences (sequence regclass primary key, value bigint not null, called boolean not null);
+-- The values of the sequences in the template. ROLLBACK undoes neither `nextval` nor `setval`
+-- (https://www.postgresql.org/docs/current/functions-sequence.html), so the end of a test sets them
+-- again.
+create table _ebbtide.sequences (
+    sequence regclass primary key,
+    value bigint not null,
+    called boolean not null
+);
 {insert_sequences}
 
--- What a test's end reads, as views: the first procedure of a session costs it several milliseconds, since it loads its
--- language.
+-- The end of a test reads views and calls no procedure: the first procedure of a session loads its
+-- language, which takes several milliseconds.
 
--- The deferrable constraints, which a commit would check. Naming them spares the trigger above; with many of them,
--- looking each up takes longer, and their schemas may be closed to the role that the test acts as.
+-- The deferrable constraints, which a commit would check and the end of a test checks with SET
+-- CONSTRAINTS. Naming them spares a call of the trigger above. From nine constraints on, looking up
+-- each name takes longer than that call. The role that the test acts as may also have no access to
+-- a schema. In both cases: all.
 create view _ebbtide.deferrable as
 select case
         when count(*) > 8 or not bool_and(has_schema_privilege(n.oid, 'usage')) then 'all'
@@ -53,19 +75,24 @@ select case
 from pg_constraint c join pg_namespace n on n.oid = c.connamespace
 where c.condeferrable and c.conparentid = 0 and n.nspname <> '_ebbtide';
 
--- In a sandbox, the application's COMMIT releases a savepoint. What a real one would end is ended when the connection
--- goes back to the pool: a role, cursors, and settings that a prepared statement set for a transaction only.
+-- In a sandbox, the application's COMMIT only releases a savepoint. When the connection goes back
+-- to the pool, the statements of this view end what a real COMMIT would have ended: the role,
+-- cursors without HOLD, and settings that a prepared statement has set with LOCAL.
 create view _ebbtide.locals as
 select string_agg(statement, '; ') as statements
 from (
     select 'set role none' as statement where current_setting('role') <> 'none'
     union all
-    select format('close %I', c.name) from pg_cursors c where not c.is_holdable and c.name <> '' and c.statement !~ '_ebbtide'
+    select format('close %I', c.name) from pg_cursors c
+    where not c.is_holdable and c.name <> '' and c.statement !~ '_ebbtide'
     union all
-    select 'reset ' || (select string_agg(quote_ident(part), '.') from unnest(string_to_array(l.name, '.')) part)
+    select 'reset ' || (
+        select string_agg(quote_ident(part), '.') from unnest(string_to_array(l.name, '.')) part
+    )
     from (
         select distinct lower(coalesce(parts[1], parts[2])) as name
-        from pg_prepared_statements p, regexp_matches(p.statement, {local_settings}, 'gi') parts
+        from pg_prepared_statements p,
+            regexp_matches(p.statement, {local_settings}, 'gi') parts
         where p.statement ~* '\mlocal\M|\mset_config\M'
     ) l
     where l.name not in ('role', 'session') and current_setting(l.name, true) is not null
@@ -73,22 +100,26 @@ from (
 
 grant select on _ebbtide.deferrable, _ebbtide.locals to public;
 
--- Where several machines share the server, a lane itself says whether it equals the template, who may use it, and how
--- many tests have.
+-- On an external server there are no lane files. There the lane itself records whether it equals
+-- the template, which process holds it, and how many tests have used it.
 create table _ebbtide.lane (clean boolean not null, holder text, uses int not null);
 insert into _ebbtide.lane values (true, null, 0);
 
+-- Before a test: the holder marks the lane as not equal. If the holder is another process, this
+-- process has lost its lane lock without noticing, and must not use the lane.
 create procedure _ebbtide.enter(who text) language plpgsql as $$
 declare
     ignored text := set_config('synchronous_commit', 'off', true);
 begin
     update _ebbtide.lane set clean = false where holder = who;
     if not found then
-        -- Class 57P0, because to its client this session is as good as ended.
+        -- The client treats codes that begin with 57P0 (admin_shutdown and others) as the loss of
+        -- the server, and gives up the session.
         raise exception 'this lane has been leased to another process' using errcode = '57P0E';
     end if;
 end $$;
 
+-- After a test: the lane equals the template again.
 create procedure _ebbtide.leave(who text) language plpgsql as $$
 declare
     ignored text := set_config('synchronous_commit', 'off', true);
@@ -96,5 +127,6 @@ begin
     update _ebbtide.lane set clean = true, uses = uses + 1 where holder = who;
 end $$;
 
--- Default privileges of the user's may withhold what PUBLIC has otherwise, and a test may act as any role.
+-- The user's default privileges may withhold what PUBLIC has otherwise, and a test may act as any
+-- role.
 grant execute on all routines in schema _ebbtide to public;

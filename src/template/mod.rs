@@ -1,4 +1,29 @@
-//! Builds a template once under a lock, verifies and seals it, and finds it again.
+//! Builds the template of a fingerprint once, verifies and seals it, and finds it again.
+//!
+//! ```text
+//!  absent
+//!    |   create    CREATE DATABASE from template0, template1 or the base template
+//!    v
+//!  build           ebbtide_b_FINGERPRINT_RANDOM: extensions, migrations, seeds, verification
+//!    |   guard     installs the schema `_ebbtide`, reads the properties for the seal
+//!    v
+//!  guarded build   only ebbtide's own sessions connect from here on
+//!    |   publish   one transaction: new name, IS_TEMPLATE, no connections, the seal as a comment
+//!    v
+//!  template        ebbtide_t_FINGERPRINT: CREATE DATABASE copies it to lanes and to templates
+//!    |             with fixtures
+//!    |   clean_up  under the build lock and every lane lock: lanes first, the template last
+//!    v
+//!  absent
+//! ```
+//!
+//! The builder drops a build that failed. Where it could not, or was killed, the next builder of
+//! the same fingerprint drops the rest, or a clean-up does.
+//!
+//! The build lock is a session advisory lock with the key [`Fingerprint::build_key`], taken in the
+//! admin database. A builder holds it exclusively until its session ends, so a killed builder
+//! leaves no lock behind. The builder of a template with fixtures shares the lock of the template
+//! below, which it copies. A clean-up holds the lock exclusively while it drops.
 
 mod events;
 mod guard;
@@ -17,19 +42,19 @@ use crate::catalog::{self, DatabaseProperties};
 use crate::clean_up;
 use crate::config::Plan;
 use crate::error::Result;
-use crate::names::{DatabaseName, Fingerprint, Literal};
+use crate::names::{DatabaseName, Fingerprint, Literal, OWNER_MARK};
 use crate::progress::Progress;
 use crate::provision::{self, Inputs, ProvisionReport};
 use crate::server::{Origin, Server};
 use crate::sql_error;
-use crate::wait::Patience;
+use crate::wait::Polling;
 
-pub(crate) use guard::sessions;
-pub(crate) use pristine::Ground;
+pub(crate) use guard::session_count_sql;
+pub(crate) use pristine::RequiredServer;
 pub(crate) use properties::complete;
 pub(crate) use trial::check_reversible;
 
-/// What a template's comment holds: the owner's mark, and the story of its building.
+/// The comment of a template, as JSON: ebbtide's mark, and the report of the build.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Seal {
     pub(crate) owner: String,
@@ -37,54 +62,61 @@ pub(crate) struct Seal {
     pub(crate) fingerprint: String,
     pub(crate) sealed_at: String,
     pub(crate) report: ProvisionReport,
-    /// What a copy has to be given.
+    /// What `CREATE DATABASE ... TEMPLATE` leaves out and each copy receives afterwards.
     pub(crate) properties: DatabaseProperties,
 }
-
-pub(crate) const OWNER: &str = "ebbtide";
 
 /// A sealed, complete, verified database for one fingerprint.
 #[derive(Debug, Clone)]
 pub(crate) struct Template {
     pub(crate) name: DatabaseName,
-    /// What the server keeps about it, for its copies.
+    /// What `CREATE DATABASE ... TEMPLATE` leaves out and each copy receives afterwards.
     pub(crate) properties: DatabaseProperties,
     pub(crate) report: ProvisionReport,
     pub(crate) origin: Origin,
-    /// Time until it could be used: building, or finding it.
+    /// How long it took to build the template, or to find it.
     pub(crate) took: Duration,
 }
 
-/// Makes sure that the template is there which this one is a copy of, if there is one, and says its name.
-pub(crate) type Base = Box<
+/// Builds or finds the template that this one is a copy of. Returns its name, or `None` for a
+/// template without a base.
+pub(crate) type EnsureBase = Box<
     dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = Result<Option<DatabaseName>>> + Send>>
         + Send
         + Sync,
 >;
 
-/// Finds the template for a fingerprint, or builds it while every other process that wants it waits.
+/// Finds the template of a fingerprint, or builds it while every other process that needs it waits.
+///
+/// On an external server the use lock comes before the first search. A clean-up needs this lock
+/// exclusively, so a template that was found cannot be dropped before the first copy. Other servers
+/// have no such lock: there, a lane that finds no template to copy calls this function again.
+///
+/// The second search follows the lock: the process that held the lock has usually published the
+/// template in the meantime.
 ///
 /// # Errors
-/// Whatever provisioning reports; the half-built database is dropped. [`ErrorKind::Timeout`] when another process
-/// builds for longer than the plan's `provision.timeout`.
+/// Any error of provisioning; the half-built database is dropped.
+/// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) when another process builds for longer than
+/// the plan's `provision.timeout`.
 pub(crate) async fn ensure(
     server: &Server,
     plan: &Plan,
     inputs: &Inputs,
     fingerprint: &Fingerprint,
-    base: Base,
-    ground: Ground,
+    ensure_base: EnsureBase,
+    required_server: RequiredServer,
 ) -> Result<Template> {
     let began = Instant::now();
     let name = DatabaseName::template(fingerprint);
     server
         .lanes(fingerprint)
-        .announce()
+        .take_use_lock()
         .await
         .map_err(|error| server.diagnose(error))?;
     let mut admin = server.admin().await?;
     if server.outlives_us() {
-        clean_up::sweep(server, &mut admin).await?;
+        clean_up::drop_abandoned(server, &mut admin).await?;
     }
     let found = |seal: Seal| Template {
         name: name.clone(),
@@ -101,25 +133,26 @@ pub(crate) async fn ensure(
     if let Some(seal) = find(&mut admin, &name).await? {
         return Ok(found(seal));
     }
-    progress.say("building the template");
+    progress.set_step("building the template");
     clean_up::drop_old_templates(server, &mut admin).await?;
     clean_up::drop_builds(server, &mut admin, fingerprint).await?;
-    if ground == Ground::Pristine {
+    if required_server == RequiredServer::Pristine {
         pristine::restore(server, &mut admin).await?;
     }
-    let base = held(&mut admin, &base).await?;
+    let base = lock_base(&mut admin, &ensure_base).await?;
     let build = DatabaseName::build(fingerprint);
     let (report, properties) =
         match fill(server, plan, inputs, &mut admin, base, &build, &progress).await {
             Ok(filled) => filled,
             Err(error) => {
-                // The build's own error is the one to report; what stays behind is dropped by the next build.
+                // The error of the build is the one to report. If this drop fails, the next builder
+                // drops the database.
                 let _ = clean_up::drop_database(server, &mut admin, &build).await;
                 return Err(server.diagnose(error));
             }
         };
     let seal = Seal {
-        owner: OWNER.into(),
+        owner: OWNER_MARK.into(),
         format: provision::FORMAT,
         fingerprint: fingerprint.to_string(),
         sealed_at: String::new(),
@@ -127,7 +160,7 @@ pub(crate) async fn ensure(
         properties,
     };
     let seal = publish(server, &mut admin, &build, &name, seal).await?;
-    // The session's end frees the lock in any case.
+    // The end of the session frees the build lock, even if closing fails.
     let _ = admin.close().await;
     Ok(Template {
         name,
@@ -138,13 +171,18 @@ pub(crate) async fn ensure(
     })
 }
 
-/// The template that this one is a copy of. Nobody drops it as long as this session shares its lock.
-async fn held(
+/// Builds or finds the base template and shares its build lock, so that no clean-up drops it until
+/// this session ends.
+///
+/// A clean-up may drop the base between the moment when it was found and the moment when the lock
+/// is granted. So the base is searched for once more under the lock, and built again if it is gone.
+/// The lock is freed before that, because the builder needs it exclusively.
+async fn lock_base(
     admin: &mut PgConnection,
-    base: &Base,
+    ensure_base: &EnsureBase,
 ) -> Result<Option<(DatabaseName, DatabaseProperties)>> {
     loop {
-        let Some(name) = base().await? else {
+        let Some(name) = ensure_base().await? else {
             return Ok(None);
         };
         let fingerprint = name
@@ -156,14 +194,15 @@ async fn held(
         if let Some(seal) = find(admin, &name).await? {
             return Ok(Some((name, seal.properties)));
         }
-        // It was dropped before the lock was ours, and is built again.
+        // A clean-up dropped the base before this session had the lock.
         let unlock =
             sqlx::query("select pg_advisory_unlock_shared($1)").bind(fingerprint.build_key());
         unlock.execute(&mut *admin).await.map_err(failed)?;
     }
 }
 
-/// Looks for a sealed template. Anything else by that name does not exist: publishing is one transaction.
+/// Searches for a sealed template. Publishing is one transaction, so a database with this name that
+/// is not marked as a template can only be the rest of an interrupted drop. It counts as absent.
 async fn find(admin: &mut PgConnection, name: &DatabaseName) -> Result<Option<Seal>> {
     let comment: Option<Option<String>> = sqlx::query_scalar(
         "select shobj_description(oid, 'pg_database') from pg_database where datname = $1 and datistemplate",
@@ -177,9 +216,13 @@ async fn find(admin: &mut PgConnection, name: &DatabaseName) -> Result<Option<Se
         .and_then(|comment| serde_json::from_str(&comment).ok()))
 }
 
+/// Takes the build lock of a fingerprint.
+///
+/// Polls with `pg_try_advisory_lock`: a waiting `pg_advisory_lock` could not report, at the
+/// timeout, which session holds the lock.
 async fn lock(admin: &mut PgConnection, fingerprint: &Fingerprint, limit: Duration) -> Result<()> {
     let key = fingerprint.build_key();
-    let mut patience = Patience::new("template build: no lock", limit);
+    let mut polling = Polling::new("template build: no lock", limit);
     loop {
         let taken: bool = sqlx::query_scalar("select pg_try_advisory_lock($1)")
             .bind(key)
@@ -196,7 +239,7 @@ async fn lock(admin: &mut PgConnection, fingerprint: &Fingerprint, limit: Durati
         .fetch_optional(&mut *admin)
         .await
         .map_err(|error| sql_error::failed("locking the template", error))?;
-        patience
+        polling
             .pause(holder.map_or("just released".into(), |pid| {
                 format!("held by server process {pid}")
             }))
@@ -204,10 +247,17 @@ async fn lock(admin: &mut PgConnection, fingerprint: &Fingerprint, limit: Durati
     }
 }
 
-/// The database that the build is copied from: an empty one, unless this role may not install an extension that the
-/// server's administrators have put into `template1`.
-async fn origin(server: &Server, plan: &Plan, admin: &mut PgConnection) -> Result<&'static str> {
-    let mut missing = provision::beyond_rights(admin, &plan.extensions).await?;
+/// The database that a build without a base is copied from: `template0`, which is empty, or
+/// `template1`.
+///
+/// `template1` is used only where this role may not install an extension of the plan, and the
+/// server's administrators have installed it in `template1`.
+async fn source_database(
+    server: &Server,
+    plan: &Plan,
+    admin: &mut PgConnection,
+) -> Result<&'static str> {
+    let mut missing = provision::extensions_needing_superuser(admin, &plan.extensions).await?;
     if missing.is_empty() {
         return Ok("template0");
     }
@@ -215,23 +265,25 @@ async fn origin(server: &Server, plan: &Plan, admin: &mut PgConnection) -> Resul
         for name in std::mem::take(&mut missing) {
             let installed = catalog::installed_extension(&mut template1, &name).await;
             if installed
-                .map_err(|error| sql_error::failed("looking into template1", error))?
+                .map_err(|error| sql_error::failed("reading the extensions of template1", error))?
                 .is_none()
             {
                 missing.push(name);
             }
         }
-        // A copy waits for a while for sessions to go.
+        // CREATE DATABASE waits up to five seconds for sessions on the database that it copies.
         let _ = template1.close().await;
     }
     if missing.is_empty() {
         Ok("template1")
     } else {
-        Err(provision::needs_superuser(&missing))
+        Err(provision::superuser_required(&missing))
     }
 }
 
-/// Creates the database that something is to be built in, and connects to it.
+/// Creates the database `build`, in which the migrations run, and connects to it.
+///
+/// `build` is a copy of `base` with its properties; without a base, a copy of `source_database`.
 async fn create(
     server: &Server,
     plan: &Plan,
@@ -239,11 +291,11 @@ async fn create(
     base: Option<(DatabaseName, DatabaseProperties)>,
     build: &DatabaseName,
 ) -> Result<PgConnection> {
-    let origin = match &base {
+    let source = match &base {
         Some((base, _)) => format!("{base}{}", server.copy_strategy()),
-        None => origin(server, plan, admin).await?.to_owned(),
+        None => source_database(server, plan, admin).await?.to_owned(),
     };
-    let create = format!("create database {build} template {origin}");
+    let create = format!("create database {build} template {source}");
     sqlx::raw_sql(AssertSqlSafe(create))
         .execute(&mut *admin)
         .await
@@ -251,9 +303,15 @@ async fn create(
     if let Some((_, properties)) = base.filter(|(_, properties)| !properties.is_empty()) {
         complete(server, admin, &properties, build).await?;
     }
-    server.conn.writing().connect(build.as_str()).await
+    server.conn.read_write().connect(build.as_str()).await
 }
 
+/// Creates the build database, provisions and verifies it, installs the guard, and reads the
+/// properties for the seal.
+///
+/// The guard comes after provisioning, because it records the values of the sequences and the sizes
+/// of the tables. The properties come after the guard, because reading them may write the guard's
+/// row `_ebbtide.lane`.
 async fn fill(
     server: &Server,
     plan: &Plan,
@@ -264,32 +322,42 @@ async fn fill(
     progress: &Progress,
 ) -> Result<(ProvisionReport, DatabaseProperties)> {
     let connection = create(server, plan, &mut *admin, base, build).await?;
-    let conn = server.conn.writing();
+    let conn = server.conn.read_write();
     let target = provision::Target {
         conn: &conn,
         database: build.as_str(),
     };
     let report = provision::provision(connection, target, plan, inputs, progress).await?;
-    progress.say("sealing the template");
-    // Ours alone from here on, with the settings of our own sessions.
+    progress.set_step("sealing the template");
+    // From here on only ebbtide's own sessions connect. They name their settings themselves, so
+    // settings that the migrations gave to the database cannot change what these sessions do.
     let mut connection = server.conn.connect_own(build.as_str()).await?;
     guard::install(&mut connection)
         .await
         .map_err(|error| sql_error::failed("installing the guard", error))?;
     let properties = properties::read(admin, &mut connection, build).await?;
-    // No VACUUM and no ANALYZE: the copies have the statistics, and the dead rows, that the migrations left.
-    // What is left is a farewell.
+    // No VACUUM and no ANALYZE: a copy keeps the statistics and the dead rows that the migrations
+    // left, like any database that was only migrated.
+    //
+    // Everything is committed, so an error on closing loses nothing.
     let _ = connection.close().await;
-    // The first session after the last DDL writes pg_internal.init, which every copy inherits.
+    // The first session after the last DDL writes pg_internal.init, a cache of catalog entries.
+    // Every copy inherits the file, and its sessions start faster.
     let mut last = server.conn.connect_own(build.as_str()).await?;
     sqlx::raw_sql("select 1")
         .execute(&mut last)
         .await
-        .map_err(|error| sql_error::failed("the last look", error))?;
+        .map_err(|error| sql_error::failed("writing the template's catalog cache", error))?;
     let _ = last.close().await;
     Ok((report, properties))
 }
 
+/// Makes the build the template: new name, owner, `IS_TEMPLATE`, no connections, and the seal as a
+/// comment.
+///
+/// All of it is one transaction, so no other process can find a template without a seal. From then
+/// on `ALLOW_CONNECTIONS false` keeps clients out, which protects the contents. It also keeps
+/// `CREATE DATABASE ... TEMPLATE` from waiting for sessions.
 async fn publish(
     server: &Server,
     admin: &mut PgConnection,
@@ -297,11 +365,14 @@ async fn publish(
     name: &DatabaseName,
     mut seal: Seal,
 ) -> Result<Seal> {
-    // ALTER DATABASE ... RENAME wants no session on the database, and a closed one takes a moment to go.
-    let mut patience = Patience::new("sealing the template", Duration::from_secs(20));
+    // ALTER DATABASE ... RENAME fails while a session is on the database (55006, object_in_use).
+    // The server needs a moment to end a session whose client has closed it.
+    let mut polling = Polling::new("sealing the template", Duration::from_secs(20));
     loop {
-        // A command or a function may leave a session behind. One that is idle has nothing left to do. Of an autovacuum
-        // worker the state is not known, and AND would go on: only the CASE keeps us from ending it.
+        // A migration command or function may leave a session behind. An idle one has no work left,
+        // so this query ends it. Other sessions, and autovacuum workers (whose state is null), are
+        // waited for. CASE fixes the order of evaluation; AND does not, and might end a session
+        // that the other condition excludes.
         let sessions: Vec<String> = sqlx::query_scalar(
             "select concat('session ', pid, ' (' || nullif(application_name, '') || ')', ': ' || coalesce(state, backend_type), \
                 ', ' || nullif(left(query, 200), ''), \
@@ -316,8 +387,8 @@ async fn publish(
         if sessions.is_empty() {
             break;
         }
-        patience
-            .pause(format!("still on it: {}", sessions.join("; ")))
+        polling
+            .pause(format!("still connected: {}", sessions.join("; ")))
             .await?;
     }
     seal.sealed_at = sqlx::query_scalar("select now()::text")
@@ -336,7 +407,8 @@ async fn publish(
     {
         Ok(_) => Ok(seal),
         Err(error) => {
-            // The publishing transaction is over either way; the build must not stay.
+            // The first error is the one to report. `rollback` ends the failed transaction, which
+            // the drop could not run in. If the drop fails, the next builder drops the database.
             let _ = sqlx::raw_sql("rollback").execute(&mut *admin).await;
             let _ = clean_up::drop_database(server, admin, build).await;
             Err(sql_error::failed("sealing the template", error))

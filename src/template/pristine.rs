@@ -1,9 +1,17 @@
-//! A dedicated server as it was before its first build.
+//! Restores a dedicated server to its state before the first build.
 //!
-//! A build that touches the whole server fails where an earlier one has left its roles: one that failed or was killed, or
-//! one whose template has been dropped. So such a build begins with the state that the server started with. That state is
-//! written down before the first build; what is put back is compared with it, because not everything can be undone by
-//! statements. Where the two differ, the server is given up, and the next start makes a new one.
+//! A build with server-wide statements, such as `CREATE ROLE`, fails if an earlier build has left
+//! the same objects. That build may have failed, may have been killed, or its template was dropped.
+//! So each such build begins with the state that the server started with.
+//!
+//! ```text
+//!  first build   writes server_objects() to the file `first-state`
+//!  later builds  drop every unused database, undo the rest, compare server_objects() with the file
+//!                  equal:      the build begins
+//!                  different:  no process joins this server again; the next start makes a new one
+//! ```
+//!
+//! The comparison is the proof: not everything can be undone by statements.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,40 +24,44 @@ use crate::error::Result;
 use crate::names::Ident;
 use crate::server::Server;
 use crate::sql_error;
-use crate::wait::Patience;
+use crate::wait::Polling;
 
-/// What a build finds on the server.
+/// What a build requires of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ground {
-    /// Whatever is there: the build touches only its own database.
-    AsItIs,
-    /// What was there before the first build: the build may touch the whole server.
+pub(crate) enum RequiredServer {
+    /// Nothing: the build changes only its own database.
+    Any,
+    /// The state before the first build: the build may change the whole server.
     Pristine,
 }
 
-/// How long the server may take to read its configuration again.
+/// How long the server may take to reload its configuration.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Makes a dedicated server what it was before its first build. The caller holds the lock of the template that it builds.
+/// Restores a dedicated server to its state before the first build. The caller holds the build lock
+/// of its template.
+///
+/// The first call on a server only records the state. A later call gives the server up, before it
+/// undoes anything, if a process still uses a database: its test may need the roles of an earlier
+/// build.
 ///
 /// # Errors
-/// [`ErrorKind::ServerLost`](crate::ErrorKind::ServerLost): something that cannot be undone is left, or a process still
-/// uses a database. The server is given up.
+/// [`ErrorKind::ServerLost`](crate::ErrorKind::ServerLost): a process still uses a database, or
+/// something is left that cannot be undone. The server is given up.
 pub(super) async fn restore(server: &Server, admin: &mut PgConnection) -> Result<()> {
-    let now = state(server, admin).await?;
+    let now = server_objects(server, admin).await?;
     let Some(first) = server.first_state(&now.join("\n"))? else {
         return Ok(());
     };
-    // A living test may need the roles that an earlier build has made.
-    let held = clean_up::everything(server, admin).await?.held;
+    let held = clean_up::drop_all_unused(server, admin).await?.held;
     if !held.is_empty() {
         return Err(server.give_up_state(format!("databases in use: {}", held.join(", "))));
     }
-    // What is refused shows in the comparison.
+    // If a statement fails, the comparison below finds what is left.
     if let Err(error) = undo(server, admin).await {
-        tracing::warn!(?error, "a dedicated server cannot be made as it was");
+        tracing::warn!(?error, "could not restore a dedicated server");
     }
-    let now = state(server, admin).await?;
+    let now = server_objects(server, admin).await?;
     let (first, now): (BTreeSet<&str>, BTreeSet<&str>) = (
         first.lines().collect(),
         now.iter().map(String::as_str).collect(),
@@ -67,9 +79,10 @@ pub(super) async fn restore(server: &Server, admin: &mut PgConnection) -> Result
     Err(server.give_up_state(differences))
 }
 
-/// Everything that a server keeps beside the contents of its databases, one line for each row.
-async fn state(server: &Server, admin: &mut PgConnection) -> Result<Vec<String>> {
-    // Columns that count or that differ from server to server are left out.
+/// Everything that a server stores outside its databases, one line for each row of a shared
+/// catalog.
+async fn server_objects(server: &Server, admin: &mut PgConnection) -> Result<Vec<String>> {
+    // Left out: counters, and columns that differ from server to server.
     let mut parts = vec![
         "select 'role', to_jsonb(t) - 'rolpassword' from pg_authid t",
         "select 'member', to_jsonb(t) - 'oid' from pg_auth_members t",
@@ -98,9 +111,14 @@ async fn state(server: &Server, admin: &mut PgConnection) -> Result<Vec<String>>
         .map_err(|error| sql_error::failed("reading the server's own objects", error))
 }
 
+/// Undoes what earlier builds did to the server. The statements are generated from its catalogs.
+///
+/// Databases go first: roles that own objects in them, and tablespaces that they lie in, cannot be
+/// dropped before. Objects that `initdb` has made have identifiers below 16384.
 async fn undo(server: &Server, admin: &mut PgConnection) -> Result<()> {
     for query in [
-        // Only templates are altered: ALTER DATABASE ends the session where an earlier drop was interrupted.
+        // Only templates are altered: ALTER DATABASE ends the session if an earlier drop of the
+        // database was interrupted (`AlterDatabase` in PostgreSQL's `dbcommands.c`).
         "select 'alter database ' || quote_ident(datname) || ' is_template false' from pg_database \
          where datistemplate and oid >= 16384 and datname not in ('postgres', 'template0', 'template1')",
         "select 'drop database ' || quote_ident(datname) || ' with (force)' from pg_database \
@@ -109,21 +127,22 @@ async fn undo(server: &Server, admin: &mut PgConnection) -> Result<()> {
         "select 'select pg_replication_origin_drop(' || quote_literal(roname) || ')' from pg_replication_origin",
         "select 'drop tablespace ' || quote_ident(spcname) from pg_tablespace where oid >= 16384",
     ] {
-        each(admin, query).await?;
+        run_generated(admin, query).await?;
     }
     drop_roles(admin).await?;
-    // The others are reserved, and no statement changes them.
+    // Of the roles that `initdb` makes, only the bootstrap superuser (10) can be altered. The names
+    // of the others are reserved.
     let bootstrap =
         "select 'alter role ' || quote_ident(rolname) || ' reset all' from pg_roles where oid = 10";
-    each(admin, bootstrap).await?;
+    run_generated(admin, bootstrap).await?;
     run(admin, "alter role all reset all").await?;
-    each(admin, "select 'alter database ' || quote_ident(datname) || ' reset all' from pg_database where oid < 16384")
-        .await?;
+    let databases = "select 'alter database ' || quote_ident(datname) || ' reset all' from pg_database where oid < 16384";
+    run_generated(admin, databases).await?;
     if server.version_num >= 150_000 {
         let revoke = "select 'revoke all on parameter ' || quote_ident(parname) || ' from public' from pg_parameter_acl";
-        each(admin, revoke).await?;
+        run_generated(admin, revoke).await?;
     }
-    unconfigure(admin).await
+    reset_configuration(admin).await
 }
 
 async fn drop_roles(admin: &mut PgConnection) -> Result<()> {
@@ -135,7 +154,8 @@ async fn drop_roles(admin: &mut PgConnection) -> Result<()> {
     if names.is_empty() {
         return Ok(());
     }
-    // All at once, because a role may have granted another one, or own what depends on it.
+    // All roles in one statement: a role may have granted membership in another one, or own an
+    // object that depends on it.
     let names = names
         .iter()
         .map(|name| Ident(name).to_string())
@@ -145,9 +165,11 @@ async fn drop_roles(admin: &mut PgConnection) -> Result<()> {
     run(admin, &format!("drop role {names}")).await
 }
 
-/// Takes back `ALTER SYSTEM`. A session reads the configuration after the postmaster has, so once this one has read it,
-/// every later session begins with it.
-async fn unconfigure(admin: &mut PgConnection) -> Result<()> {
+/// Undoes `ALTER SYSTEM`, and waits until the server has reloaded its configuration.
+///
+/// The postmaster reloads before it signals the sessions. So when `pg_conf_load_time()` of this
+/// session changes, every later session begins with the new configuration.
+async fn reset_configuration(admin: &mut PgConnection) -> Result<()> {
     let failed = |error| sql_error::failed("resetting the server's configuration", error);
     let configured: bool = sqlx::query_scalar(
         "select exists (select from pg_file_settings where sourcefile ~ 'postgresql\\.auto\\.conf$')",
@@ -165,7 +187,7 @@ async fn unconfigure(admin: &mut PgConnection) -> Result<()> {
         .map_err(failed)?;
     run(admin, "alter system reset all").await?;
     run(admin, "select pg_reload_conf()").await?;
-    let mut patience = Patience::new("resetting the server's configuration", RELOAD_TIMEOUT);
+    let mut polling = Polling::new("resetting the server's configuration", RELOAD_TIMEOUT);
     loop {
         let now: String = sqlx::query_scalar(loaded)
             .fetch_one(&mut *admin)
@@ -174,12 +196,14 @@ async fn unconfigure(admin: &mut PgConnection) -> Result<()> {
         if now != before {
             return Ok(());
         }
-        patience.pause("it has not been read again").await?;
+        polling
+            .pause("the configuration is not reloaded yet")
+            .await?;
     }
 }
 
-/// Runs every statement that a query makes.
-async fn each(admin: &mut PgConnection, query: &'static str) -> Result<()> {
+/// Runs every statement that a query returns.
+async fn run_generated(admin: &mut PgConnection, query: &'static str) -> Result<()> {
     let statements: Vec<String> = sqlx::query_scalar(query)
         .fetch_all(&mut *admin)
         .await
@@ -191,7 +215,7 @@ async fn each(admin: &mut PgConnection, query: &'static str) -> Result<()> {
 }
 
 async fn run(admin: &mut PgConnection, statement: &str) -> Result<()> {
-    tracing::debug!(statement, "making the server as it was");
+    tracing::debug!(statement, "restoring a dedicated server");
     let done = sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))
         .execute(admin)
         .await;

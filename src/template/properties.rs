@@ -1,56 +1,62 @@
-//! What `CREATE DATABASE ... TEMPLATE` leaves out: read when a template is sealed, and given to each copy.
+//! What `CREATE DATABASE ... TEMPLATE` leaves out: read when a template is sealed, and applied to
+//! each copy.
 
 use std::io::Write as _;
 
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
-use crate::catalog::{DatabaseProperties, Inside};
+use crate::catalog::{DatabaseProperties, InsideProperties};
 use crate::conn;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::DatabaseName;
 use crate::server::Server;
 use crate::sql_error;
 
-/// Reads what copies of a database have to be given. `connection` is a session on it.
+/// Reads the properties of `build` that each of its copies must receive. `connection` is a session
+/// on `build`.
 ///
 /// # Errors
-/// [`ErrorKind::Migration`]: the database has something that no copy can have.
+/// [`ErrorKind::Migration`]: the database has an object that no copy can have.
 pub(super) async fn read(
     admin: &mut PgConnection,
     connection: &mut PgConnection,
     build: &DatabaseName,
 ) -> Result<DatabaseProperties> {
     let failed = |error| sql_error::failed("reading the database's properties", error);
-    let inside = Inside::read(connection, build.as_str())
+    let inside = InsideProperties::read(connection, build.as_str())
         .await
         .map_err(failed)?;
     if let Some(first) = inside.obstacles.first() {
         let all = inside
             .obstacles
             .iter()
-            .map(|obstacle| obstacle.what.as_str())
+            .map(|obstacle| obstacle.object.as_str())
             .collect::<Vec<_>>()
             .join("\n");
         let message = format!(
-            "the migrations leave what a test's copy of the database cannot have: {}",
-            first.what
+            "the migrations must create only objects that can be copied to a test's database, but {} \
+             cannot be copied",
+            first.object
         );
         return Err(Error::new(ErrorKind::Migration, message)
-            .with_evidence("left", all)
+            .with_evidence("cannot be copied", all)
             .with_help(first.remedy));
     }
     if !inside.remnants.is_empty() {
-        // Not by `eprintln!`, which a test runner captures for the test that comes first.
+        // Not `eprintln!`: a test runner would capture the line for the test that happens to come
+        // first.
         let _ = writeln!(
             std::io::stderr(),
-            "ebbtide: the name of the database that the migrations ran in, which no test has, stands in {}: call \
-             current_database() where the name is used, instead of writing it down",
+            "ebbtide: {} contains the name of the database in which the migrations ran; call \
+             current_database() instead of storing the name",
             inside.remnants.join(", ")
         );
     }
     if !inside.statements.is_empty() {
-        // On a server of another owner the lane's own row marks it as usable. The last statement for a copy sets the mark.
+        // On an external server, `_ebbtide.lane.clean` marks a lane as usable. A copy receives the
+        // template's row, so the template's value must be false. The last statement of a copy sets
+        // it to true.
         let unfinished = "update _ebbtide.lane set clean = false";
         sqlx::raw_sql(unfinished)
             .execute(connection)
@@ -62,17 +68,21 @@ pub(super) async fn read(
         .map_err(failed)
 }
 
-/// Gives a new copy what its template has. A copy with properties was created with `ALLOW_CONNECTIONS false`.
+/// Applies the properties of a template to a new copy.
+///
+/// A lane that needs properties was created with `ALLOW_CONNECTIONS false`. It accepts connections
+/// once it has the properties that the shared catalogs store. The other properties are applied in a
+/// session on the copy.
 pub(crate) async fn complete(
     server: &Server,
     admin: &mut PgConnection,
     properties: &DatabaseProperties,
     copy: &DatabaseName,
 ) -> Result<()> {
-    let failed = |error| sql_error::failed("giving a copy what its template has", error);
+    let failed = |error| sql_error::failed("applying the template's properties to a copy", error);
     properties.apply(admin, copy).await.map_err(failed)?;
     if properties.has_inside() {
-        // Settings of the database hold for this session as well.
+        // The database's own settings may make its sessions read-only, this one included.
         let options = server
             .conn
             .options(copy.as_str())
@@ -82,7 +92,7 @@ pub(crate) async fn complete(
             .apply_inside(&mut connection, copy)
             .await
             .map_err(failed)?;
-        // The work is committed.
+        // Everything is committed, so an error on closing loses nothing.
         let _ = connection.close().await;
     }
     Ok(())

@@ -1,13 +1,26 @@
-//! Makes a lane equal to its template again after a test that committed, or reports that only a new copy will do.
+//! Installs what makes a lane equal to its template again after a test that committed: the
+//! procedure `_ebbtide.reset()`. It restores the lane, or raises an error if the lane must be
+//! copied again.
 //!
-//! The server counts the rows that were written, for each table and each catalog, and a new copy's counts are zero. From
-//! 15 on the counts are exact when the sessions that wrote have ended
-//! (<https://www.postgresql.org/docs/current/monitoring-stats.html>). A test can reset them, or keep its session from
-//! being counted. So the counts alone prove nothing: the files' sizes and the rows' transaction identifiers must agree
-//! with them.
+//! ```text
+//!  what the test may have changed                 what reset() does
+//!    properties of the database, the schema       raises EB001: copy the lane again
+//!    prepared transactions, replication slots     raises EB002: drop the database, then copy
+//!    rows of a table that can be restored         TRUNCATE, refill from the copy of the seeds
+//!    rows of another table                        raises EB001
+//!    statistics of the planner in `pg_class`      writes the template's values back
+//!    sequences                                    sets the template's values
+//! ```
 //!
-//! A table that has changed is truncated, and the rows of seeds are put back from a copy of them. A DELETE would leave
-//! dead rows, and with them another order of later rows and other estimates of the planner.
+//! The server counts the rows that are written, for each table and each catalog. A new copy begins
+//! with zero. From PostgreSQL 15 on the counts are exact once the sessions that wrote have ended
+//! (<https://www.postgresql.org/docs/current/monitoring-stats.html>). A test can reset the counts,
+//! or keep its session from being counted. So the counts alone prove nothing: the sizes of the
+//! files and the transaction identifiers of the rows must agree with them.
+//!
+//! A table that has changed is truncated, and seeded rows are inserted again from a copy of them. A
+//! DELETE would leave dead rows. They would change the order of later rows, and the planner's
+//! estimates.
 
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
@@ -15,22 +28,25 @@ use sqlx::{AssertSqlSafe, Row as _};
 use crate::catalog::{self, RowHolder};
 use crate::names::{Ident, Literal};
 
-const RESET: &str = include_str!("reset.sql");
-const RESTORE_ESTIMATES: &str = include_str!("restore_estimates.sql");
-const ESTIMATES_DIFFER: &str = include_str!("estimates_differ.sql");
+const RESET_SQL: &str = include_str!("reset.sql");
+const RESTORE_ESTIMATES_SQL: &str = include_str!("restore_estimates.sql");
+const ESTIMATES_DIFFER_SQL: &str = include_str!("estimates_differ.sql");
 
-/// More seeded rows than that are not kept a second time: a changed table then means a new copy.
-const KEPT_ROWS: i64 = 10_000;
-/// Tables with more rows than that are not read to prove that they are unchanged: their counts and sizes must do.
-const ROWS_LOOKED_AT: i64 = 200_000;
-/// The first version whose statistics are in shared memory, and not on their way.
-const EXACT: i32 = 150_000;
+/// The most seeded rows, of all tables together, that a template stores a second time. With more of
+/// them, a changed table means a new copy of the lane.
+const MAX_SEED_ROWS_STORED: i64 = 10_000;
+/// The largest table that a reset reads to prove that it is unchanged. For a larger one, its counts
+/// and its size must suffice.
+const MAX_ROWS_READ: i64 = 200_000;
+/// The first version that keeps statistics in shared memory. Older ones send them to a collector
+/// process, and they arrive late.
+const FIRST_VERSION_WITH_EXACT_COUNTS: i32 = 150_000;
 
-/// Catalogs in which nearly every change of a schema leaves a trace, each with the condition that finds what `initdb` has
-/// not made, by an index where there is much of it.
+/// Catalogs in which nearly every change of a schema leaves a trace. Each has the condition for
+/// rows that `initdb` has not made; where there are many, an index serves the condition.
 const CATALOGS: [(&str, &str); 9] = [
     ("pg_class", "oid >= 16384"),
-    // The system's columns cannot be changed.
+    // System columns, with negative numbers, cannot be changed.
     ("pg_attribute", "attrelid >= 16384 and attnum > 0"),
     ("pg_type", "oid >= 16384"),
     ("pg_proc", "oid >= 16384"),
@@ -41,21 +57,27 @@ const CATALOGS: [(&str, &str); 9] = [
     ("pg_rewrite", "oid >= 16384"),
 ];
 
-/// Installs the procedure and the seeds' copies, after the last other object. `look` is the query that tells what a test
-/// has left.
-pub(super) async fn install(connection: &mut PgConnection, look: &str) -> Result<(), sqlx::Error> {
+/// Installs the procedure, and the copies of the seeded rows, after every other object.
+/// `rewound_query` is the query of the view `_ebbtide.rewound`.
+///
+/// The procedure refuses every lane where its proof would not hold: the counts may be late (before
+/// PostgreSQL 15), or a trigger fires even in the session of the reset.
+pub(super) async fn install(
+    connection: &mut PgConnection,
+    rewound_query: &str,
+) -> Result<(), sqlx::Error> {
     let version: i32 = sqlx::query_scalar("select current_setting('server_version_num')::int4")
         .fetch_one(&mut *connection)
         .await?;
     let mut refusal = String::new();
-    if version < EXACT {
-        refusal = refuse("the statistics of this version may come late");
-    } else if let Some(name) = catalog::unstoppable_trigger(connection).await? {
-        refusal = refuse(&format!(
-            "the trigger or rule {name} works in every session"
+    if version < FIRST_VERSION_WITH_EXACT_COUNTS {
+        refusal = raise_copy_needed("PostgreSQL before version 15 reports the row counts late");
+    } else if let Some(name) = catalog::always_firing_trigger(connection).await? {
+        refusal = raise_copy_needed(&format!(
+            "the trigger or rule {name} fires in every session"
         ));
     }
-    // A scan of a large table may begin in its middle otherwise.
+    // By default, a scan of a large table may begin in its middle, where another scan is.
     // https://www.postgresql.org/docs/current/runtime-config-compatible.html#GUC-SYNCHRONIZE-SEQSCANS
     sqlx::raw_sql("set synchronize_seqscans = off")
         .execute(&mut *connection)
@@ -63,22 +85,22 @@ pub(super) async fn install(connection: &mut PgConnection, look: &str) -> Result
     let holders = catalog::row_holders(connection).await?;
     let rows: i64 = holders.iter().map(|holder| holder.rows).sum();
     let mut contents = Vec::new();
-    let mut kept = vec!["select null::regclass, null::bigint where false".to_owned()];
+    let mut current_counts = vec!["select null::regclass, null::bigint where false".to_owned()];
     for (number, holder) in holders.iter().enumerate() {
         let restored = match holder.rows {
             _ if !holder.is_restorable => None,
             0 => Some(String::new()),
-            _ if rows > KEPT_ROWS => None,
-            _ => keep_rows(connection, holder, number).await?,
+            _ if rows > MAX_SEED_ROWS_STORED => None,
+            _ => store_rows(connection, holder, number).await?,
         };
         let name = holder.name.quoted();
         let source = if let Some(restored) = &restored {
             if !restored.is_empty() {
-                // In one statement, which the session plans once.
-                kept.push(format!(
+                // All of these tables are read in one statement, which the session plans once.
+                current_counts.push(format!(
                     "select {}::regclass, {} from only {name}",
                     Literal(&name),
-                    unwritten(OLDEST)
+                    count_unless_written(OLDEST_VARIABLE)
                 ));
             }
             format!("only {name}")
@@ -88,7 +110,7 @@ pub(super) async fn install(connection: &mut PgConnection, look: &str) -> Result
                 .bind(&name)
                 .fetch_one(&mut *connection)
                 .await?;
-            catalog::every_row_again(&name, "xmin", bytes, page)
+            catalog::every_row_repeatedly(&name, "xmin", bytes, page)
         };
         contents.push(format!(
             "({}::regclass, {}::bigint, {}, {}::text)",
@@ -103,16 +125,16 @@ pub(super) async fn install(connection: &mut PgConnection, look: &str) -> Result
     } else {
         format!("values {}", contents.join(", "))
     };
-    let reset = RESET
-        .replace("{look}", look)
+    let reset = RESET_SQL
+        .replace("{rewound_query}", rewound_query)
         .replace("{refusal}", &refusal)
         .replace("{contents}", &contents)
-        .replace("{kept}", &kept.join(" union all "))
-        .replace("{unwritten}", &unwritten("%s"))
-        .replace("{objects}", &objects())
-        .replace("{looked_at}", &ROWS_LOOKED_AT.to_string())
-        .replace("{restore_estimates}", RESTORE_ESTIMATES)
-        .replace("{estimates_differ}", ESTIMATES_DIFFER)
+        .replace("{current_counts}", &current_counts.join(" union all "))
+        .replace("{count_unless_written}", &count_unless_written("%s"))
+        .replace("{object_counts}", &object_counts())
+        .replace("{max_rows_read}", &MAX_ROWS_READ.to_string())
+        .replace("{restore_estimates}", RESTORE_ESTIMATES_SQL)
+        .replace("{estimates_differ}", ESTIMATES_DIFFER_SQL)
         .replace(
             "{database_state}",
             &catalog::database_state(&mut *connection).await?,
@@ -123,41 +145,49 @@ pub(super) async fn install(connection: &mut PgConnection, look: &str) -> Result
         .map(drop)
 }
 
-fn refuse(why: &str) -> String {
+/// A statement that ends the reset: the lane must be copied again.
+fn raise_copy_needed(why: &str) -> String {
     format!(
         "raise exception {} using errcode = 'EB001';",
         Literal(&why.replace('%', "%%"))
     )
 }
 
-/// The number of rows, or -1 if one was written since a transaction of the age `oldest`, as an expression.
-fn unwritten(oldest: &str) -> String {
+/// An SQL expression: the number of rows, or -1 if a transaction younger than the age `oldest` has
+/// written one of them.
+fn count_unless_written(oldest: &str) -> String {
     format!("case when bool_or(age(xmin) < {oldest}) then -1 else count(*) end")
 }
 
-/// The procedure's variable, by the label of its block: a user's table may have a column of the same name.
-const OLDEST: &str = "_ebbtide_reset.oldest";
+/// The variable `oldest` of the procedure, qualified by the label of its block: a user's table may
+/// have a column of the same name.
+const OLDEST_VARIABLE: &str = "_ebbtide_reset.oldest";
 
-/// The rows of each of the catalogs, counted by [`unwritten`].
-fn objects() -> String {
-    let seen = CATALOGS.map(|(catalog, is_own)| {
+/// An SQL expression: an array with the number of rows of each catalog, from
+/// [`count_unless_written`].
+fn object_counts() -> String {
+    let counts = CATALOGS.map(|(catalog, is_own)| {
         format!(
             "(select {} from pg_catalog.{catalog} where {is_own})",
-            unwritten(OLDEST)
+            count_unless_written(OLDEST_VARIABLE)
         )
     });
-    format!("array[{}]", seen.join(",\n        "))
+    format!("array[{}]", counts.join(",\n        "))
 }
 
-/// Keeps the rows of a seeded table, and gives the statement that puts them back. None if they would not lie in the
-/// same places again: a table from which rows were deleted takes new ones in another order than one without gaps.
-async fn keep_rows(
+/// Stores a copy of the rows of a seeded table, and returns the statement that inserts them again.
+/// None if the rows would not get the same places again.
+///
+/// Migrations and seeds that delete or update rows leave gaps. Later rows fill the gaps, so a table
+/// that was refilled without gaps would return rows in another order. A trial table is filled from
+/// the copy, and its pages are compared with those of the original.
+async fn store_rows(
     connection: &mut PgConnection,
     holder: &RowHolder,
     number: usize,
 ) -> Result<Option<String>, sqlx::Error> {
     let name = holder.name.quoted();
-    let (kept, tried) = (
+    let (copy, trial) = (
         format!("_ebbtide.rows_{number}"),
         format!("_ebbtide.tried_{number}"),
     );
@@ -174,16 +204,16 @@ async fn keep_rows(
         .unwrap_or_default();
     let refill = |table: &str| {
         format!(
-            "insert into {table} ({columns}) overriding system value select {columns} from {kept}"
+            "insert into {table} ({columns}) overriding system value select {columns} from {copy}"
         )
     };
     let fill_both = format!(
-        "{}; create table {kept} as select {columns} from {}; \
-         create table {tried} (like {name} including defaults including generated including identity including storage){options}; \
+        "{}; create table {copy} as select {columns} from {}; \
+         create table {trial} (like {name} including defaults including generated including identity including storage){options}; \
          {}",
-        catalog::WITHOUT_SCANS,
+        catalog::DISABLE_SEQUENTIAL_SCANS,
         catalog::every_row(&name, &columns),
-        refill(&tried)
+        refill(&trial)
     );
     sqlx::raw_sql(AssertSqlSafe(fill_both))
         .execute(&mut *connection)
@@ -197,9 +227,9 @@ async fn keep_rows(
     let equal = "select not exists ((table a except table b) union all (table b except table a))";
     let equal = format!(
         "{}; with a as ({}), b as ({}) {equal}",
-        catalog::WITHOUT_SCANS,
+        catalog::DISABLE_SEQUENTIAL_SCANS,
         pages(&name),
-        pages(&tried)
+        pages(&trial)
     );
     let row = sqlx::raw_sql(AssertSqlSafe(equal))
         .fetch_one(&mut *connection)
@@ -207,9 +237,9 @@ async fn keep_rows(
     let is_same: &str = row.try_get_unchecked(0)?;
     let is_same = is_same == "t";
     let drop = if is_same {
-        format!("drop table {tried}")
+        format!("drop table {trial}")
     } else {
-        format!("drop table {tried}, {kept}")
+        format!("drop table {trial}, {copy}")
     };
     sqlx::raw_sql(AssertSqlSafe(drop))
         .execute(connection)

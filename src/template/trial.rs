@@ -1,4 +1,4 @@
-//! A database to try the migrations in, which never becomes a template.
+//! A database to try the down migrations in, which never becomes a template.
 
 use super::{create, lock, pristine};
 use crate::clean_up;
@@ -9,11 +9,14 @@ use crate::progress::Progress;
 use crate::provision::{self, Inputs, ReversibleReport};
 use crate::server::Server;
 
-/// Takes every migration up, down and up again in a database of its own, under a lock of its own: what a killed process
-/// leaves of it is dropped as a half-built template is.
+/// Applies, reverts and re-applies every migration in a database of its own.
+///
+/// The database is named like a build, with a fingerprint derived from the template's. So it has
+/// its own build lock, and what a killed process leaves is dropped like a half-built template.
 ///
 /// # Errors
-/// Whatever the migrations report; [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) while another process does the same.
+/// Any error of the migrations. [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) when another
+/// process does the same for longer than the plan's `provision.timeout`.
 pub(crate) async fn check_reversible(
     server: &Server,
     plan: &Plan,
@@ -21,7 +24,7 @@ pub(crate) async fn check_reversible(
     fingerprint: &Fingerprint,
 ) -> Result<ReversibleReport> {
     let own = fingerprint.for_purpose("reversible");
-    let progress = Progress::start("waiting for another process that undoes these migrations");
+    let progress = Progress::start("waiting for another process that reverts these migrations");
     let mut admin = server.admin().await?;
     lock(&mut admin, &own, *plan.provision_timeout.get()).await?;
     clean_up::drop_builds(server, &mut admin, &own).await?;
@@ -29,17 +32,17 @@ pub(crate) async fn check_reversible(
         pristine::restore(server, &mut admin).await?;
     }
     let build = DatabaseName::build(&own);
-    let looked = async {
+    let check = async {
         let mut connection = create(server, plan, &mut admin, None, &build).await?;
-        let conn = server.conn.writing();
+        let conn = server.conn.read_write();
         let target = provision::Target {
             conn: &conn,
             database: build.as_str(),
         };
         provision::check_reversible(&mut connection, target, plan, inputs, &progress).await
     };
-    let looked = looked.await;
+    let checked = check.await;
     let dropped = clean_up::drop_database(server, &mut admin, &build).await;
-    let report = looked.map_err(|error| server.diagnose(error))?;
+    let report = checked.map_err(|error| server.diagnose(error))?;
     dropped.map(|()| report)
 }

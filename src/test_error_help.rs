@@ -1,13 +1,15 @@
-//! What to do about errors that PostgreSQL cannot explain by itself, because they come from how a test is isolated.
+//! Help for SQL errors of a test. PostgreSQL cannot explain them itself: their cause is how the
+//! test is isolated, or what its migrations lack.
 //!
 //! The codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 
 use std::path::Path;
 
-use crate::sql_error::MAKE_ROOM;
+use crate::sql_error::DISK_FULL_HELP;
 
-/// Objects of well-known extensions, by which a missing extension is recognised.
-const PROVIDED: [(&str, &[&str]); 12] = [
+/// Well-known extensions with some of their objects. An error about a missing object leads to the
+/// extension.
+const EXTENSION_OBJECTS: [(&str, &[&str]); 12] = [
     (
         "pg_trgm",
         &[
@@ -64,20 +66,23 @@ const PROVIDED: [(&str, &[&str]); 12] = [
     ),
 ];
 
-/// Which extension has an object of this name.
-pub(crate) fn extension_with(object: &str) -> Option<&'static str> {
-    PROVIDED
+/// The extension that provides an object of this name.
+fn extension_that_provides(object: &str) -> Option<&'static str> {
+    EXTENSION_OBJECTS
         .into_iter()
         .find(|(_, objects)| objects.contains(&object))
         .map(|(extension, _)| extension)
 }
 
-/// Whether an extension is one of PostgreSQL's own that this table knows.
+/// Whether an extension is in the table, and so one of PostgreSQL's contrib modules. `postgis` and
+/// `vector` are in the table too; the caller handles them first.
 pub(crate) fn is_contrib(extension: &str) -> bool {
-    PROVIDED.iter().any(|(known, _)| *known == extension)
+    EXTENSION_OBJECTS
+        .iter()
+        .any(|(known, _)| *known == extension)
 }
 
-/// How the failed statement's test was isolated.
+/// How the test of a failed statement was isolated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Isolation {
     Transaction,
@@ -85,57 +90,63 @@ pub(crate) enum Isolation {
     Database,
 }
 
-/// What to do about an error that a test met.
-pub(crate) fn on_test_error(code: &str, message: &str, isolation: Isolation) -> Option<String> {
+/// What to do about an error of a test's statement.
+pub(crate) fn help_for_test_error(
+    code: &str,
+    message: &str,
+    isolation: Isolation,
+) -> Option<String> {
     let rolled_back = isolation != Isolation::Database;
-    let advice = match code {
+    let help = match code {
         // in_failed_sql_transaction
         "25P02" if isolation == Isolation::Transaction => {
-            "an earlier statement failed: look at the first error; where code goes on after one, use `tx.begin()`, \
-             `savepoints`, or a `Sandbox`"
+            "an earlier statement failed: fix the first error; if the code continues after an error on purpose, use \
+             `tx.begin()`, `savepoints` or a `Sandbox`"
         }
         "25P02" => {
-            "an earlier statement failed, and PostgreSQL refuses all others until the application's transaction is rolled \
-             back: look at the first error"
+            "an earlier statement failed, and PostgreSQL refuses every other one until the application's transaction is \
+             rolled back: fix the first error"
         }
         // active_sql_transaction
         "25001" if rolled_back && message.contains("cannot run inside a transaction block") => {
-            "this statement has to be outside every transaction, and this test's is around everything: let it take an \
+            "this statement must run outside a transaction, and the whole test runs inside one: give the test an \
              `ebbtide::Database`"
         }
         "25001" if rolled_back => {
-            "the isolation level and the access mode are those of the test's own transaction: give the test \
-             `isolation_level`, or let it take an `ebbtide::Database`"
+            "the test's own transaction determines isolation level and access mode: give the test `isolation_level`, or \
+             an `ebbtide::Database`"
         }
-        // ebbtide's own refusal of COMMIT.
+        // The trigger `refuse_commit` (guard.sql).
         "25000" if message.starts_with("COMMIT refused") => {
-            "use `begin()` and `commit()` of sqlx, which become savepoints, or let the test take an `ebbtide::Database`"
+            "use `begin()` and `commit()` of sqlx, which become savepoints, or give the test an `ebbtide::Database`"
         }
         // read_only_sql_transaction
         "25006" if rolled_back => {
-            "only the test's transaction may write: SQL of the test's has ended it, or this is another connection; let the \
-             test take an `ebbtide::Database`"
+            "only the test's transaction may write, and this statement ran outside it: SQL has ended the transaction, or \
+             this is another connection; give the test an `ebbtide::Database`"
         }
         // unsafe_new_enum_value_usage
         "55P04" if rolled_back => {
-            "a new value of an enum can be used when it is committed: add it in a migration, or let the test take an \
+            "a new value of an enum can be used only after a commit: add it in a migration, or give the test an \
              `ebbtide::Database`"
         }
         // lock_not_available
         "55P03" => {
-            "another session has the lock: two of this test's own, or a worker that it started; see who waits for whom"
+            "another session holds the lock: another connection of this test, or a worker that it started; the waits that \
+             were observed are listed below"
         }
         // deadlock_detected
         "40P01" => {
-            "two sessions wait for each other's locks: take locks in the same order everywhere, or retry the loser"
+            "two sessions waited for each other's locks: take locks in the same order everywhere, or retry the \
+             transaction that failed"
         }
-        // undefined_table, which is also said of an alias that no FROM clause has
+        // undefined_table. The same code is used for an alias that no FROM clause has.
         "42P01" if message.starts_with("relation ") => {
             "no migration, seed or fixture of this test has created it: is its name misspelt, or its schema not on the \
              search_path?"
         }
         // undefined_object, undefined_function
-        "42704" | "42883" => return extension_needed(message),
+        "42704" | "42883" => return help_for_missing_extension(message),
         // unique_violation
         "23505" => {
             "the row is there already: from a seed, a fixture, or an earlier statement of this test; other tests' rows are \
@@ -143,26 +154,27 @@ pub(crate) fn on_test_error(code: &str, message: &str, isolation: Isolation) -> 
         }
         // too_many_connections
         "53300" => {
-            "close pools that the test opens, let it use fewer connections, run fewer tests at once, or raise \
-             `max_connections` below `settings`"
+            "close pools that the test opens, limit their connections, run fewer tests at once, or raise \
+             `max_connections` in `server.settings`"
         }
         // disk_full
-        "53100" => MAKE_ROOM,
+        "53100" => DISK_FULL_HELP,
         "57P01" if message.contains("postmaster") => {
-            "the server's main process has ended: somebody has killed it, or the system has for want of memory"
+            "the server's main process has ended: it was killed, perhaps by the system when memory ran out"
         }
         // admin_shutdown
         "57P01" => {
-            "somebody ended this session: `pg_terminate_backend`, the server's end, or ebbtide, when the test was over and \
-             something that it had started was not"
+            "this session was ended: by `pg_terminate_backend`, by the end of the server, or by ebbtide, because something \
+             that the test had started was still running after its end"
         }
         _ => return None,
     };
-    Some(advice.to_owned())
+    Some(help.to_owned())
 }
 
-/// What to do about a relation, a type or a schema that a test misses, where there are no migrations to create one.
-pub(crate) fn on_absent_migrations(code: &str, absent: &Path) -> Option<String> {
+/// What to do about a missing relation, type, function or schema when there are no migrations to
+/// create one.
+pub(crate) fn help_for_absent_migrations(code: &str, absent: &Path) -> Option<String> {
     // undefined_table, invalid_schema_name, undefined_object, undefined_function
     ["42P01", "3F000", "42704", "42883"].contains(&code).then(|| {
         format!(
@@ -173,13 +185,13 @@ pub(crate) fn on_absent_migrations(code: &str, absent: &Path) -> Option<String> 
     })
 }
 
-/// The extension that has what the message misses.
-pub(crate) fn extension_needed(message: &str) -> Option<String> {
+/// What to do about an error that names a missing object of a well-known extension.
+pub(crate) fn help_for_missing_extension(message: &str) -> Option<String> {
     let object = message
         .split('"')
         .nth(1)
         .or_else(|| message.strip_prefix("function ")?.split('(').next())?;
-    let extension = extension_with(object)?;
+    let extension = extension_that_provides(object)?;
     Some(format!(
         "{object} comes with the extension {extension}: declare it with `extensions = [\"{extension}\"]` under [provision] \
          in ebbtide.toml, or `.extension(\"{extension}\")` on the builder"
@@ -191,17 +203,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn advice_depends_on_how_the_test_is_isolated() {
+    fn the_help_depends_on_how_the_test_is_isolated() {
         let message = "VACUUM cannot run inside a transaction block";
-        let advice =
-            on_test_error("25001", message, Isolation::Transaction).expect("we know this one");
-        assert!(advice.contains("`ebbtide::Database`"), "{advice}");
-        assert_eq!(on_test_error("25001", message, Isolation::Database), None);
-        let advice = on_test_error(
+        let help = help_for_test_error("25001", message, Isolation::Transaction)
+            .expect("the error has a help text");
+        assert!(help.contains("`ebbtide::Database`"), "{help}");
+        assert_eq!(
+            help_for_test_error("25001", message, Isolation::Database),
+            None
+        );
+        let help = help_for_test_error(
             "42883",
             "function uuid_generate_v4() does not exist",
             Isolation::Database,
         );
-        assert!(advice.expect("we know this one").contains("uuid-ossp"));
+        assert!(
+            help.expect("the error has a help text")
+                .contains("uuid-ossp")
+        );
     }
 }
