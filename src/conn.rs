@@ -3,6 +3,8 @@
 mod inherited;
 mod own;
 mod program;
+mod url_text;
+mod version_and_role;
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -15,22 +17,26 @@ use url::{Position, Url};
 
 use crate::error::Result;
 use crate::sql_error;
-use crate::wait::Patience;
+use crate::wait::Polling;
+use url_text::{is_setting, pairs, percent_encode};
 
-pub(crate) use own::{Known, RoleKind};
+pub(crate) use version_and_role::{RoleKind, VersionAndRole};
 
-/// The database that every server has and that administration goes through.
+/// The database that administrative sessions connect to. Every new cluster has it.
 pub(crate) const ADMIN_DATABASE: &str = "postgres";
 
-/// The port, which for a Unix socket is only a part of the socket's file name.
+/// The port. With a Unix socket it is only a part of the socket's file name.
 pub(crate) const PORT: u16 = 5432;
 
-/// What to do about a URL that cannot be read.
-pub(crate) const WRITE_URL: &str = "it reads like postgres://user:password@host:5432/database?sslmode=require; write special \
-     characters of a password as %XX";
+/// Help for a URL that cannot be parsed.
+pub(crate) const URL_HELP: &str = "write the URL as \
+     postgres://user:password@host:5432/database?sslmode=require; percent-encode special \
+     characters of the password (%XX)";
 
-/// A server on another machine learns within a minute that this one is gone, and frees what its sessions held. On a Unix
-/// socket they say nothing.
+/// Makes a server on another machine detect within a minute that this machine is gone.
+///
+/// The server then ends the sessions and frees their locks. The settings have no effect on a Unix
+/// socket.
 /// <https://www.postgresql.org/docs/current/runtime-config-connection.html#GUC-TCP-KEEPALIVES-IDLE>
 const KEEPALIVES: [(&str, &str); 3] = [
     ("tcp_keepalives_idle", "30"),
@@ -38,35 +44,36 @@ const KEEPALIVES: [(&str, &str); 3] = [
     ("tcp_keepalives_count", "3"),
 ];
 
-/// How long a server may be without a connection for us before that is an error.
+/// How long connecting is retried while the server reports `too_many_connections`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where a server listens and who we are there.
+/// Where a server listens, and the role and the settings with which we connect.
 #[derive(Clone)]
 pub(crate) struct ConnParams {
     options: PgConnectOptions,
-    /// What stands before the database's name in a URL, and the parameters behind it.
+    /// The URL's part before the database's name, and its parameters.
     url: (String, Vec<String>),
-    /// The settings of every session that a URL names.
+    /// The start-up parameter `options` of every session that uses the URL.
     session: String,
-    /// The database that administration goes through, and that advisory locks belong to.
+    /// The database that administrative sessions connect to, and that advisory locks belong to.
     admin: String,
-    identity: Identity,
-    /// The server's version and our role's rights, once we are connected.
-    known: Option<Known>,
+    credentials: Credentials,
+    /// The server's version and our role's kind, once a connection has shown them.
+    version_and_role: Option<VersionAndRole>,
 }
 
-/// Whose variables may complete what the parameters leave open.
+/// Whether libpq's variables may complete the parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Identity {
-    /// Nothing is open: the server is ours.
-    Ours,
-    /// The driver completes a URL by `PGPASSWORD`, `PGSSLMODE` and the like, and so may a child process.
-    OfUser,
+enum Credentials {
+    /// The parameters are complete, because ebbtide has started the server.
+    Complete,
+    /// The driver completes a user's URL from `PGPASSWORD`, `PGSSLMODE` and similar variables. A
+    /// child process may do the same.
+    FromEnvironment,
 }
 
 impl ConnParams {
-    /// A server that trusts whoever reaches its socket's directory.
+    /// A server that trusts every process that can reach its socket's directory.
     pub(crate) fn socket(dir: &Path, user: &str) -> Self {
         // A host that begins with a slash is a socket's directory.
         // https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS
@@ -79,15 +86,15 @@ impl ConnParams {
             ),
             session: String::new(),
             admin: ADMIN_DATABASE.to_owned(),
-            identity: Identity::Ours,
-            known: None,
+            credentials: Credentials::Complete,
+            version_and_role: None,
         }
     }
 
-    /// A server behind a port, with a password and without encryption.
+    /// A server at a TCP port, with a password and without encryption.
     #[cfg(feature = "container")]
     pub(crate) fn tcp(host: &str, port: u16, user: &str, password: &str) -> Self {
-        let shown = if host.contains(':') {
+        let url_host = if host.contains(':') {
             format!("[{host}]")
         } else {
             host.to_owned()
@@ -96,55 +103,58 @@ impl ConnParams {
         Self {
             options: plain(user).host(host).port(port).password(password),
             url: (
-                format!("postgres://{name}:{secret}@{shown}:{port}/"),
+                format!("postgres://{name}:{secret}@{url_host}:{port}/"),
                 Vec::new(),
             ),
             session: String::new(),
             admin: ADMIN_DATABASE.to_owned(),
-            identity: Identity::Ours,
-            known: None,
+            credentials: Credentials::Complete,
+            version_and_role: None,
         }
     }
 
-    /// A server that somebody else runs, reached as its URL and the driver's rules for it say. The settings hold for
-    /// every session, as far as a session may set them.
+    /// A server that ebbtide does not run, at a URL that the driver parses by its own rules.
+    ///
+    /// `settings` become parameters of every session.
     ///
     /// # Errors
-    /// The URL, or one of its parameters, cannot be read.
+    /// The URL, or one of its parameters, cannot be parsed.
     pub(crate) fn external(
         url: &str,
         settings: &BTreeMap<String, String>,
     ) -> Result<Self, sqlx::Error> {
-        let shown: Url = url
+        let parsed: Url = url
             .parse()
             .map_err(|error| sqlx::Error::Configuration(Box::new(error)))?;
         let given: PgConnectOptions = url.parse()?;
-        let session = inherited::of_url(&given.options(settings));
+        let session = inherited::settings_of_url(&given.options(settings));
         let replaced = |pair: &&str| is_setting(pair) || pair.split('=').next() == Some("dbname");
-        let kept = pairs(&shown)
+        let kept = pairs(&parsed)
             .into_iter()
             .filter(|pair| !replaced(pair))
             .map(str::to_owned)
             .collect();
         Ok(Self {
-            options: inherited::only_settings(&shown, &session)?.options(KEEPALIVES),
-            url: (format!("{}/", &shown[..Position::BeforePath]), kept),
+            options: inherited::with_only_settings(&parsed, &session)?.options(KEEPALIVES),
+            url: (format!("{}/", &parsed[..Position::BeforePath]), kept),
             session,
             admin: ADMIN_DATABASE.to_owned(),
-            identity: Identity::OfUser,
-            known: None,
+            credentials: Credentials::FromEnvironment,
+            version_and_role: None,
         })
     }
 
-    /// The same server, administered through another database.
-    pub(crate) fn through(self, admin: &str) -> Self {
+    /// The same server, with another database for administrative sessions.
+    pub(crate) fn with_admin_database(self, admin: &str) -> Self {
         Self {
             admin: admin.to_owned(),
             ..self
         }
     }
 
-    /// The same server, with the plans of statements that take longer in its log: for superusers only.
+    /// The same server, for sessions that log the plans of statements slower than `slower_than`.
+    ///
+    /// Only a superuser may set these parameters.
     /// <https://www.postgresql.org/docs/current/auto-explain.html>
     pub(crate) fn logging_plans(&self, slower_than: Duration) -> Self {
         let milliseconds = slower_than.as_millis().to_string();
@@ -156,13 +166,15 @@ impl ConnParams {
         self.with_settings(&settings)
     }
 
-    /// The same server for who only looks: what such a session wrote to a lane would stay.
-    pub(crate) fn looking(&self) -> Self {
+    /// The same server, for sessions whose transactions are read-only by default.
+    ///
+    /// Rows that such a session wrote to a lane would stay there.
+    pub(crate) fn read_only(&self) -> Self {
         self.with_settings(&[("default_transaction_read_only", "on")])
     }
 
-    /// The same server for sessions that make something, whatever its default for transactions is.
-    pub(crate) fn writing(&self) -> Self {
+    /// The same server, for sessions that write even if the server's default is read-only.
+    pub(crate) fn read_write(&self) -> Self {
         self.with_settings(&[("default_transaction_read_only", "off")])
     }
 
@@ -177,12 +189,12 @@ impl ConnParams {
         changed
     }
 
-    /// The database that administration goes through.
+    /// The database that administrative sessions connect to.
     pub(crate) fn admin(&self) -> &str {
         &self.admin
     }
 
-    /// The database that the URL itself names, or the one that a server takes for it.
+    /// The database that the URL names. Without one, PostgreSQL takes the user's name.
     pub(crate) fn own_database(&self) -> &str {
         self.options.get_database().unwrap_or(self.user())
     }
@@ -191,13 +203,13 @@ impl ConnParams {
         self.options.get_username()
     }
 
-    /// The name or address of the server's machine; none for a Unix socket.
+    /// The name or address of the server's machine, or `None` for a Unix socket.
     pub(crate) fn host(&self) -> Option<&str> {
         let host = self.options.get_host();
         (self.options.get_socket().is_none() && !host.starts_with('/')).then_some(host)
     }
 
-    /// Where the server listens, for people.
+    /// Where the server listens, for messages.
     pub(crate) fn place(&self) -> String {
         let port = self.options.get_port();
         match (self.host(), self.options.get_socket()) {
@@ -207,7 +219,8 @@ impl ConnParams {
         }
     }
 
-    /// Options for one database, with our application name and no statement logging.
+    /// The driver's options for one database, with our application name and without the driver's
+    /// statement log.
     pub(crate) fn options(&self, database: &str) -> PgConnectOptions {
         self.options
             .clone()
@@ -216,11 +229,12 @@ impl ConnParams {
             .disable_statement_logging()
     }
 
-    /// A URL that libpq, sqlx and psql accept.
+    /// The URL of one database, in a form that libpq, sqlx and psql accept.
     pub(crate) fn url(&self, database: &str) -> String {
         let mut parameters = self.url.1.clone();
         if !self.session.is_empty() {
-            // As one parameter: the driver would put several together, and libpq take the last.
+            // One parameter for all settings: of several, the driver would join them, but libpq
+            // would take only the last.
             parameters.push(format!("options={}", percent_encode(&self.session)));
         }
         let query = if parameters.is_empty() {
@@ -231,6 +245,7 @@ impl ConnParams {
         format!("{}{}{query}", self.url.0, percent_encode(database))
     }
 
+    /// Connects to a database for the user's SQL: the session has no settings of ours.
     pub(crate) async fn connect(&self, database: &str) -> Result<PgConnection> {
         open(&self.options(database)).await.map_err(|error| {
             sql_error::failed(&format!("connecting to database {database}"), error)
@@ -240,7 +255,7 @@ impl ConnParams {
 
 impl fmt::Debug for ConnParams {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without the password.
+        // The options contain the password, so their own `Debug` is not used.
         f.debug_struct("ConnParams")
             .field("host", &self.options.get_host())
             .field("socket", &self.options.get_socket())
@@ -250,23 +265,29 @@ impl fmt::Debug for ConnParams {
     }
 }
 
-/// Connects, and waits for a while when the server has no connection left.
+/// Connects, and retries for a while if the server has no connection left.
 pub(crate) async fn open(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
-    patiently(|| PgConnection::connect_with(options)).await
+    retry_too_many_connections(|| PgConnection::connect_with(options)).await
 }
 
-/// Tries to connect for as long as a server without a connection left is waited for.
-pub(crate) async fn patiently<F>(
+/// Calls `connect`, and retries until [`CONNECT_TIMEOUT`] while the server reports SQLSTATE 53300
+/// (`too_many_connections`).
+///
+/// Programs other than ebbtide may use the server too, so a permit does not guarantee a connection.
+///
+/// # Errors
+/// The driver's error. After the timeout, this is the last 53300 and not a timeout.
+pub(crate) async fn retry_too_many_connections<F>(
     mut connect: impl FnMut() -> F,
 ) -> Result<PgConnection, sqlx::Error>
 where
     F: Future<Output = Result<PgConnection, sqlx::Error>>,
 {
-    let mut patience = Patience::new("connecting", CONNECT_TIMEOUT);
+    let mut polling = Polling::new("connecting", CONNECT_TIMEOUT);
     loop {
         match connect().await {
-            Err(error) if sql_error::is_crowded(&error) => {
-                if patience.pause(&error).await.is_err() {
+            Err(error) if sql_error::is_out_of_connections(&error) => {
+                if polling.pause(&error).await.is_err() {
                     return Err(error);
                 }
             }
@@ -276,38 +297,9 @@ where
 }
 
 fn plain(user: &str) -> PgConnectOptions {
-    inherited::none_of()
+    inherited::without_settings()
         .ssl_mode(PgSslMode::Disable)
         .username(user)
-}
-
-/// The parameters of a URL as they are written.
-fn pairs(url: &Url) -> Vec<&str> {
-    url.query()
-        .unwrap_or_default()
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .collect()
-}
-
-/// Whether a parameter of a URL names settings of the session.
-fn is_setting(pair: &str) -> bool {
-    let key = pair.split('=').next().unwrap_or_default();
-    key == "options"
-        || ["options[", "options%5B", "options%5b"]
-            .iter()
-            .any(|of| key.starts_with(of))
-}
-
-fn percent_encode(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            write!(encoded, "%{byte:02X}").expect("writing to a string does not fail");
-        }
-        encoded
-    })
 }
 
 #[cfg(test)]
@@ -315,7 +307,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_url_leads_sqlx_to_the_same_socket() {
+    fn sqlx_parses_the_url_to_the_same_socket() {
         let params = ConnParams::socket(Path::new("/tmp/some directory"), "postgres");
         let url = params.url("lane_1");
         assert_eq!(
@@ -342,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_of_the_users_own_keeps_all_but_its_database_and_options() {
+    fn an_external_url_keeps_everything_but_its_database_and_options() {
         let settings = BTreeMap::from([("work_mem".to_owned(), "8MB".to_owned())]);
         let url = "postgres://me:s%2Fe@db.example:6432/app?sslmode=require&dbname=other&options=-c%20jit%3Doff";
         let params = ConnParams::external(url, &settings).expect("the URL reads");

@@ -1,5 +1,7 @@
-//! PostgreSQL's tokens and where its statements end, with `standard_conforming_strings` on
-//! (<https://www.postgresql.org/docs/current/sql-syntax-lexical.html>).
+//! Splits SQL into PostgreSQL's tokens, and finds where a statement ends.
+//!
+//! It assumes that `standard_conforming_strings` is on.
+//! <https://www.postgresql.org/docs/current/sql-syntax-lexical.html>
 
 /// A token of SQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -8,15 +10,17 @@ pub(crate) enum Token<'a> {
     Word(&'a str),
     /// A quoted identifier, unescaped.
     Quoted(String),
-    /// One character of an operator or of punctuation.
+    /// One character of an operator, or a punctuation character.
     Symbol(char),
-    /// A string, dollar body, number or parameter as written. Also `U&"..."`, whose escapes depend on what follows, and
-    /// a comment that never ends, for the server to reject.
+    /// A string, dollar-quoted body, number or parameter as written.
+    ///
+    /// Also `U&"..."`, whose escapes depend on a `UESCAPE` that may follow, and a comment without
+    /// an end, which the server rejects.
     Literal(&'a str),
 }
 
 impl Token<'_> {
-    /// Whether this is the keyword, in any case.
+    /// Whether this is the keyword, in upper or lower case.
     pub(crate) fn is_word(&self, keyword: &str) -> bool {
         matches!(self, Self::Word(word) if word.eq_ignore_ascii_case(keyword))
     }
@@ -26,7 +30,7 @@ impl Token<'_> {
 #[derive(Debug, Clone)]
 pub(crate) struct Tokens<'a> {
     source: &'a str,
-    /// Where the last token lies.
+    /// The byte range of the last token.
     pub(crate) start: usize,
     pub(crate) end: usize,
 }
@@ -52,13 +56,16 @@ impl<'a> Iterator for Tokens<'a> {
     }
 }
 
-/// What keeps a semicolon from ending the statement.
+/// The open constructs in which a semicolon does not end the statement.
+///
+/// This is psql's rule (`psqlscan.l`): parentheses, and `BEGIN ... END` in the body of a `CREATE
+/// FUNCTION` or `CREATE PROCEDURE`, where a `CASE` has its own `END`.
 #[derive(Debug, Default)]
 pub(crate) struct Nesting<'a> {
     parentheses: usize,
-    /// Open `BEGIN` and `CASE` of a body in standard SQL.
+    /// Open `BEGIN` and `CASE` in the body of a routine in standard SQL.
     blocks: usize,
-    /// The first words, up to four.
+    /// The statement's first words, up to four.
     head: Vec<&'a str>,
 }
 
@@ -102,7 +109,7 @@ impl<'a> Nesting<'a> {
     }
 }
 
-/// The token that `text` starts with, and its length; a quote that never ends takes the rest.
+/// The token that `text` starts with, and its length. A quote without an end takes the rest.
 fn first_token(text: &str) -> Option<(Token<'_>, usize)> {
     let first = text.chars().next()?;
     let literal = |len: usize| Some((Token::Literal(&text[..len]), len));
@@ -180,7 +187,7 @@ fn block_comment_len(text: &str) -> Option<usize> {
     Some(at)
 }
 
-/// The length up to the end of the quote that opens at `open`, where a doubled quote stands for one.
+/// The length up to the end of the quote that opens at `open`. A doubled quote stands for one.
 fn quote_len(text: &str, open: usize) -> usize {
     let (bytes, mut at) = (text.as_bytes(), open + 1);
     while let Some(found) = bytes
@@ -196,7 +203,9 @@ fn quote_len(text: &str, open: usize) -> usize {
     text.len()
 }
 
-/// The length of `E'...'` with its continuations: the server reads `E'a'`, a line break, `'b\''` as one escape string.
+/// The length of `E'...'` with its continuations.
+///
+/// The server reads `E'a'`, a line break and `'b\''` as one escape string.
 fn escape_string_len(text: &str) -> usize {
     let (bytes, mut at) = (text.as_bytes(), 2);
     while let Some(byte) = bytes.get(at) {
@@ -237,7 +246,7 @@ fn prefix_len(text: &str, belongs: impl Fn(char) -> bool) -> usize {
     text.find(|c| !belongs(c)).unwrap_or(text.len())
 }
 
-/// The lexer takes every character outside ASCII for a letter.
+/// PostgreSQL's lexer treats every character outside ASCII as a letter.
 fn starts_word(c: char) -> bool {
     c.is_ascii_alphabetic() || c == '_' || !c.is_ascii()
 }

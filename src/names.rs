@@ -1,4 +1,4 @@
-//! Names that enter SQL or paths, as types that quote themselves.
+//! Names that become part of SQL or of paths, as types whose `Display` quotes them.
 
 use std::fmt;
 
@@ -9,7 +9,11 @@ use crate::error::{Error, ErrorKind, Result};
 /// The prefix of every database that ebbtide creates.
 pub(crate) const DATABASE_PREFIX: &str = "ebbtide_";
 
-/// An identifier, displayed in double quotes as SQL wants it.
+/// The value of `owner` in the comments that ebbtide writes on databases.
+pub(crate) const OWNER_MARK: &str = "ebbtide";
+
+/// A quoted identifier.
+/// <https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS>
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ident<'a>(pub(crate) &'a str);
 
@@ -19,9 +23,11 @@ impl fmt::Display for Ident<'_> {
     }
 }
 
-/// A string constant, displayed in single quotes as SQL wants it.
+/// A string constant, in single quotes.
 ///
-/// A backslash switches to the `E''` form, which reads the same whatever `standard_conforming_strings` says.
+/// Text with a backslash becomes an `E''` constant, whose meaning does not depend on
+/// `standard_conforming_strings`.
+/// <https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-STRINGS-ESCAPE>
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Literal<'a>(pub(crate) &'a str);
 
@@ -36,24 +42,30 @@ impl fmt::Display for Literal<'_> {
     }
 }
 
-/// Hash of everything that makes a database: server version, extensions, migrations, seeds, settings, format.
+/// Hash of everything that determines a template's contents.
+///
+/// This includes the server version, extensions, migrations, seeds, settings and ebbtide's own
+/// format.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint(String);
 
 impl Fingerprint {
-    /// As many hexadecimal digits as fit a database name and never collide in practice.
+    /// 64 bits: short enough for a database name, and long enough that collisions do not occur in
+    /// practice.
     const DIGITS: usize = 16;
 
     pub(crate) fn from_hash(hash: &[u8]) -> Self {
         Self(hex(hash).chars().take(Self::DIGITS).collect())
     }
 
-    /// Another one, for another database of the same content.
+    /// The fingerprint of another database that is derived from the same contents.
     pub(crate) fn for_purpose(&self, purpose: &str) -> Self {
         Self::from_hash(&Sha256::digest(format!("{purpose} {self}")))
     }
 
-    /// The key of the advisory lock that a template is built under.
+    /// The key of the advisory lock that a process holds while it builds the template.
+    ///
+    /// 15 digits are 60 bits, so the key is always positive.
     pub(crate) fn build_key(&self) -> i64 {
         i64::from_str_radix(&self.0[..15], 16).expect("a fingerprint holds hexadecimal digits")
     }
@@ -71,7 +83,14 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-/// A database that ebbtide created and may drop. Displays as a quoted identifier.
+/// The name of a database that ebbtide created and may drop. Displays as a quoted identifier.
+///
+/// | kind | name |
+/// |---|---|
+/// | template | `ebbtide_t_FINGERPRINT` |
+/// | half-built template | `ebbtide_b_FINGERPRINT_ID` |
+/// | lane | `ebbtide_l_FINGERPRINT_NUMBER_TOKEN` |
+/// | kept database | `ebbtide_k_ID` |
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct DatabaseName(String);
 
@@ -84,26 +103,25 @@ impl DatabaseName {
         Self(format!("{DATABASE_PREFIX}b_{fingerprint}_{}", short_id()))
     }
 
-    /// A lane under a name that no URL has yet: a client of an earlier test that connects again finds no database.
+    /// A lane's database under a new token.
+    ///
+    /// A client of an earlier test that reconnects with its old URL finds no database.
     pub(crate) fn new_lane(fingerprint: &Fingerprint, number: usize) -> Self {
         Self::lane(fingerprint, number, &short_id())
     }
 
-    /// A lane by its token, the part of its name that changes.
+    /// A lane's database under a known token, the part of its name that changes.
     pub(crate) fn lane(fingerprint: &Fingerprint, number: usize, token: &str) -> Self {
-        Self(format!(
-            "{}{token}",
-            Self::lanes_numbered(fingerprint, number)
-        ))
+        Self(format!("{}{token}", Self::lane_prefix(fingerprint, number)))
     }
 
-    /// What the names of a lane's databases begin with.
-    pub(crate) fn lanes_numbered(fingerprint: &Fingerprint, number: usize) -> String {
-        format!("{}{number}_", Self::lanes(fingerprint))
+    /// The part before the token, which all names of a lane's databases begin with.
+    pub(crate) fn lane_prefix(fingerprint: &Fingerprint, number: usize) -> String {
+        format!("{}{number}_", Self::all_lanes_prefix(fingerprint))
     }
 
-    /// What the names of all lanes of a fingerprint begin with.
-    pub(crate) fn lanes(fingerprint: &Fingerprint) -> String {
+    /// The part that the names of all lanes of a fingerprint begin with.
+    pub(crate) fn all_lanes_prefix(fingerprint: &Fingerprint) -> String {
         format!("{DATABASE_PREFIX}l_{fingerprint}_")
     }
 
@@ -111,11 +129,11 @@ impl DatabaseName {
         Self(format!("{DATABASE_PREFIX}k_{}", short_id()))
     }
 
-    /// Takes a name read from a server, if it is one of ours.
+    /// Accepts a name that was read from a server.
     ///
     /// # Errors
-    /// The name does not carry our prefix: such a database is never ours to drop.
-    pub(crate) fn ours(name: &str) -> Result<Self> {
+    /// The name does not begin with [`DATABASE_PREFIX`], so ebbtide must never drop the database.
+    pub(crate) fn parse(name: &str) -> Result<Self> {
         if name.starts_with(DATABASE_PREFIX) {
             Ok(Self(name.to_owned()))
         } else {
@@ -126,7 +144,7 @@ impl DatabaseName {
         }
     }
 
-    /// The fingerprint in the name of a template, a lane or a build.
+    /// The fingerprint in the name of a template, a lane or a half-built template.
     pub(crate) fn fingerprint(&self) -> Option<Fingerprint> {
         let rest = self.0.strip_prefix(DATABASE_PREFIX)?;
         let (kind, rest) = rest.split_once('_')?;
@@ -183,6 +201,45 @@ pub(crate) fn short_id() -> String {
     id
 }
 
+/// A hash of named parts. The name and the value of each part are preceded by their lengths, so
+/// different parts never hash the same bytes, whatever text they contain.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PartsHash(Sha256);
+
+impl PartsHash {
+    /// Adds a part. A value that may be absent is a list of none or one.
+    pub(crate) fn part(&mut self, name: &str, value: impl AsRef<[u8]>) {
+        for bytes in [name.as_bytes(), value.as_ref()] {
+            self.0.update((bytes.len() as u64).to_le_bytes());
+            self.0.update(bytes);
+        }
+    }
+
+    /// Adds the number of values, and each value.
+    pub(crate) fn list<T: AsRef<[u8]>>(
+        &mut self,
+        name: &str,
+        values: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
+    ) {
+        let values = values.into_iter();
+        self.part(name, values.len().to_string());
+        for value in values {
+            self.part("", value);
+        }
+    }
+
+    pub(crate) fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
+
+    /// The first hexadecimal digits of the hash.
+    pub(crate) fn digits(self, count: usize) -> String {
+        let mut hash = hex(&self.finish());
+        hash.truncate(count);
+        hash
+    }
+}
+
 /// The first hexadecimal digits of a text's hash.
 pub(crate) fn short_hash(text: &str, digits: usize) -> String {
     let mut hash = hex(&Sha256::digest(text));
@@ -205,20 +262,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn identifiers_and_literals_quote_what_would_break_out() {
+    fn different_parts_have_different_hashes() {
+        let hash = |lists: &[(&str, &[&str])]| {
+            let mut hash = PartsHash::default();
+            for (name, values) in lists {
+                hash.list(name, values.iter());
+            }
+            hash.digits(16)
+        };
+        let all = [
+            hash(&[("a", &["b", "c"])]),
+            hash(&[("a", &["b c"])]),
+            hash(&[("a", &["b"]), ("c", &[])]),
+            hash(&[("a", &[]), ("b", &["c"])]),
+            hash(&[("ab", &["c"])]),
+            hash(&[]),
+        ];
+        let once: std::collections::BTreeSet<&String> = all.iter().collect();
+        assert_eq!(once.len(), all.len());
+    }
+
+    #[test]
+    fn identifiers_and_literals_escape_their_own_delimiters() {
         assert_eq!(Ident("a\"b").to_string(), "\"a\"\"b\"");
         assert_eq!(Literal("it's").to_string(), "'it''s'");
         assert_eq!(Literal(r"a\'b").to_string(), r"E'a\\''b'");
     }
 
     #[test]
-    fn a_foreign_database_is_never_ours() {
-        assert!(DatabaseName::ours("production").is_err());
-        assert!(DatabaseName::ours("ebbtide_l_00_1").is_ok());
+    fn a_name_without_the_prefix_is_refused() {
+        assert!(DatabaseName::parse("production").is_err());
+        assert!(DatabaseName::parse("ebbtide_l_00_1").is_ok());
     }
 
     #[test]
-    fn a_fingerprint_is_read_from_whole_names_only() {
+    fn a_fingerprint_is_read_from_complete_names_only() {
         let fingerprint = Fingerprint::from_hash(&[7; 32]);
         let (template, lane) = (
             DatabaseName::template(&fingerprint),
@@ -234,7 +312,7 @@ mod tests {
             "ebbtide_l_0707070707070707",
         ] {
             assert_eq!(
-                DatabaseName::ours(name)
+                DatabaseName::parse(name)
                     .expect("it has our prefix")
                     .fingerprint(),
                 None,

@@ -1,4 +1,16 @@
-//! Child processes and the identity of living ones.
+//! Child processes, and the identity of running processes.
+//!
+//! | type | relation to this process |
+//! |---|---|
+//! | [`Detached`] | a child that outlives us: the supervisor of a server |
+//! | [`Attached`] | a command of the user that ends when we end |
+//! | [`ProcessMark`] | names a process in a file or a label: others can test whether it lives |
+//! | [`Running`] | any process of this machine, found in `/proc` |
+//!
+//! A process identifier alone does not identify a process, because the kernel reuses it. All marks
+//! therefore hold the start time too. Two programs compute it and compare each other's results:
+//! this module and the shell function `started` in `server/instance.sh`. Both must yield the same
+//! text.
 
 mod attached;
 
@@ -17,46 +29,52 @@ use crate::scarcity::Scarcity;
 
 pub(crate) use attached::{Attached, CommandSpec, find_program};
 
-/// How long the end of a child is waited for that is known to be ending.
+/// How long [`Detached::was_killed`] waits for a child that is about to end.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The user that a child runs as, where that is not our own.
+/// The user that a child runs as, if it is not our own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Account {
     pub(crate) uid: u32,
     pub(crate) gid: u32,
 }
 
-/// A process and the moment it started, which together never name another process.
+/// A process identifier and the moment when that process started.
+///
+/// The pair never names another process on this machine since its boot. It is written as
+/// `PID.START`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ProcessMark {
     pub(crate) pid: u32,
-    started: String,
+    start_time: String,
 }
 
 impl ProcessMark {
-    /// The running process itself.
+    /// The mark of this process.
     pub(crate) fn own() -> Self {
         let pid = std::process::id();
         Self {
             pid,
-            started: started(pid).ok().flatten().unwrap_or_default(),
+            start_time: start_time(pid).ok().flatten().unwrap_or_default(),
         }
     }
 
-    /// Reads what [`Display`](std::fmt::Display) wrote.
+    /// Parses the text that [`Display`](std::fmt::Display) writes.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (pid, started) = text.trim().split_once('.')?;
+        let (pid, start_time) = text.trim().split_once('.')?;
         Some(Self {
             pid: pid.parse().ok()?,
-            started: started.to_owned(),
+            start_time: start_time.to_owned(),
         })
     }
 
-    /// Whether the process lives, or is not known to be dead: a limit of our own process ends nobody else's server.
+    /// Whether the process lives, or cannot be proved dead.
+    ///
+    /// Callers remove the server of a dead process. If our own process has no file descriptor left
+    /// to read `/proc`, a wrong "dead" would end a server that other processes use.
     pub(crate) fn is_alive(&self) -> bool {
-        match started(self.pid) {
-            Ok(started) => started.is_some_and(|started| started == self.started),
+        match start_time(self.pid) {
+            Ok(found) => found.is_some_and(|found| found == self.start_time),
             Err(_) => true,
         }
     }
@@ -64,29 +82,36 @@ impl ProcessMark {
 
 impl std::fmt::Display for ProcessMark {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", self.pid, self.started)
+        write!(f, "{}.{}", self.pid, self.start_time)
     }
 }
 
-/// When a process started, in the system's own terms; nothing when it is not there.
+/// Returns when a process started, or `None` if no such process lives.
 ///
-/// A signal would not do: `kill -0` on another user's process says no although it lives.
+/// On Linux the value is the number of clock ticks since boot, elsewhere the letters and digits of
+/// `ps -o lstart=`. Callers only compare it.
+///
+/// `kill(pid, 0)` would not do: it fails with `EPERM` for a living process of another user, and it
+/// cannot detect a reused number.
 ///
 /// # Errors
-/// Our own process has run out of something, and cannot look.
-fn started(pid: u32) -> std::result::Result<Option<String>, Scarcity> {
+/// This process has reached a limit of its own, such as open files, so the answer is unknown.
+fn start_time(pid: u32) -> std::result::Result<Option<String>, Scarcity> {
+    // Any other error means that there is no such process.
     let refused = |error: &std::io::Error| Scarcity::of_start(error).map_or(Ok(None), Err);
     if Path::new("/proc/self/stat").exists() {
         let stat = match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
             Ok(stat) => stat,
             Err(error) => return refused(&error),
         };
-        // The second field is the command in parentheses and may hold anything. Start time is field 22.
+        // Field 2 is the command in parentheses. It may contain spaces and parentheses, so the
+        // fields are counted from its last one. The state is field 3, the start time field 22.
+        // https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
         let Some((_, after_command)) = stat.rsplit_once(')') else {
             return Ok(None);
         };
         let mut fields = after_command.split_whitespace();
-        // A zombie has ended; only its parent has not looked yet.
+        // A zombie has ended. It stays in the table until its parent waits for it.
         let is_over = fields
             .next()
             .is_none_or(|state| state == "Z" || state == "X");
@@ -109,18 +134,18 @@ fn started(pid: u32) -> std::result::Result<Option<String>, Scarcity> {
     }
 }
 
-/// A process of anybody's, as the system shows it.
+/// A process of any user, as read from `/proc`.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) pid: u32,
     /// Its process group.
     pub(crate) group: u32,
-    /// The program's name, which no process title changes.
+    /// The program's name. PostgreSQL's process titles change the arguments, and not this name.
     pub(crate) command: String,
 }
 
 impl Running {
-    /// The directory that it works in.
+    /// Its working directory.
     pub(crate) fn dir(&self) -> Option<PathBuf> {
         std::fs::read_link(format!("/proc/{}/cwd", self.pid)).ok()
     }
@@ -147,7 +172,7 @@ impl Running {
     }
 }
 
-/// Every living process, where there is a `/proc`; elsewhere none.
+/// Every living process. Without a `/proc`, the list is empty.
 pub(crate) fn all() -> Vec<Running> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     entries
@@ -155,69 +180,81 @@ pub(crate) fn all() -> Vec<Running> {
         .collect()
 }
 
-/// A child that outlives us, in its own process group, holding none of our file descriptors.
+/// A child that outlives this process.
+///
+/// It has its own process group, so Ctrl-C in the terminal does not reach it. It holds none of our
+/// file descriptors except the pipe of its standard error, which it closes after its start-up.
 #[derive(Debug)]
 pub(crate) struct Detached {
     exited: oneshot::Receiver<std::io::Result<ExitStatus>>,
-    /// What `exited` has brought: it does so once.
+    /// The value received from `exited`. The channel yields it only once.
     ended: Option<std::io::Result<ExitStatus>>,
-    said: oneshot::Receiver<String>,
+    output: oneshot::Receiver<String>,
 }
 
 impl Detached {
-    /// Starts the command. Its standard error is a pipe that the child must close when it has started up.
+    /// Starts the command. Its standard error is a pipe that the child closes after its start-up.
+    ///
+    /// A thread starts the child, reads the pipe and then waits for the child. Without the wait, a
+    /// child that ends before us would stay a zombie and keep its process identifier.
+    ///
+    /// # Errors
+    /// The thread or the child could not be started.
     pub(crate) fn spawn(mut command: Command, account: Option<Account>) -> std::io::Result<Self> {
-        // A child that holds the test's stdout is reported as a leak by nextest.
+        // nextest reports a child that holds the test's stdout as a leak.
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .process_group(0)
             .current_dir("/");
-        act_as(&mut command, account);
+        run_as(&mut command, account);
         let (exit_sender, exited) = oneshot::channel();
-        let (text_sender, said) = oneshot::channel();
+        let (output_sender, output) = oneshot::channel();
         let (start_sender, started) = mpsc::channel();
-        // The thread reaps the child, so that a server that ends before us leaves no zombie. It comes first: where no thread
-        // can be had, there would be a child without its reaper.
+        // The thread starts before the child. In the other order, a limit on threads would leave a
+        // child that no thread waits for.
         std::thread::Builder::new()
             .name("ebbtide-child".into())
             .spawn(move || {
                 let mut child = match command.spawn() {
                     Ok(child) => child,
                     Err(error) => {
-                        // The starter waits for it.
+                        // The receiver exists: `spawn` blocks until this message arrives.
                         let _ = start_sender.send(Err(error));
                         return;
                     }
                 };
-                // As above.
+                // The receiver exists, as above.
                 let _ = start_sender.send(Ok(()));
                 let mut stderr = child.stderr.take();
                 let mut text = Vec::new();
                 if let Some(pipe) = &mut stderr {
-                    // What could be read before an error is still worth showing.
+                    // After a read error, the part before the error is still worth reporting.
                     let _ = pipe.read_to_end(&mut text);
                 }
                 drop(stderr);
-                // Nobody listens any more when the starter gave up; the child is reaped all the same.
-                let _ = text_sender.send(String::from_utf8_lossy(&text).into_owned());
+                // The receivers are gone if the caller has dropped the `Detached`. The thread waits
+                // for the child all the same.
+                let _ = output_sender.send(String::from_utf8_lossy(&text).into_owned());
                 let _ = exit_sender.send(child.wait());
             })?;
         started.recv().map_err(std::io::Error::other)??;
         Ok(Self {
             exited,
             ended: None,
-            said,
+            output,
         })
     }
 
-    /// What the child wrote until it closed its standard error.
+    /// Waits until the child has closed its standard error, and returns what it wrote there.
+    ///
+    /// It can be called only once.
     pub(crate) async fn start_up_output(&mut self) -> String {
-        (&mut self.said).await.unwrap_or_default()
+        (&mut self.output).await.unwrap_or_default()
     }
 
-    /// Waits for the child's end, which is known to be near, and returns the signal that brought it about.
+    /// Waits for the child's end, and returns the signal that ended it, if one did.
     async fn fatal_signal(&mut self) -> Option<String> {
         if self.ended.is_none() {
             self.ended = (&mut self.exited).await.ok();
@@ -226,7 +263,7 @@ impl Detached {
         status.signal().map(|_| describe_exit(*status))
     }
 
-    /// How the child ended, if it has.
+    /// How the child ended, if it has ended.
     pub(crate) fn exit_status(&mut self) -> Option<String> {
         if self.ended.is_none() {
             self.ended = self.exited.try_recv().ok();
@@ -237,7 +274,7 @@ impl Detached {
         }
     }
 
-    /// Whether a signal ended the child, which must have ended or be about to.
+    /// Whether a signal ended the child. The child must have ended or be about to end.
     pub(crate) async fn was_killed(&mut self) -> bool {
         tokio::time::timeout(EXIT_TIMEOUT, self.fatal_signal())
             .await
@@ -253,16 +290,16 @@ fn describe_exit(status: ExitStatus) -> String {
     }
 }
 
-fn act_as(command: &mut Command, account: Option<Account>) {
+fn run_as(command: &mut Command, account: Option<Account>) {
     if let Some(Account { uid, gid }) = account {
         command.uid(uid).gid(gid);
     }
 }
 
-/// Runs a short command to its end.
+/// Runs a short command, blocks until it ends, and returns its standard output.
 ///
 /// # Errors
-/// The command could not be started or did not exit with 0; the error holds what it printed.
+/// The command could not be started, or did not exit with 0. The error contains its standard error.
 pub(crate) fn run(
     program: &Path,
     arguments: &[&OsStr],
@@ -277,23 +314,23 @@ pub(crate) fn run(
     if let Some(search_path) = search_path {
         command.env("PATH", search_path);
     }
-    act_as(&mut command, account);
-    let shown = program.display();
+    run_as(&mut command, account);
+    let name = program.display();
     let output = command.output().map_err(|error| {
-        Error::new(ErrorKind::Io, format!("{shown} could not be run")).with_source(error)
+        Error::new(ErrorKind::Io, format!("{name} could not be run")).with_source(error)
     })?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {
         Err(Error::new(
             ErrorKind::Io,
-            format!("{shown} failed: {}", describe_exit(output.status)),
+            format!("{name} failed: {}", describe_exit(output.status)),
         )
         .with_evidence("its output", String::from_utf8_lossy(&output.stderr)))
     }
 }
 
-/// The last lines of a log, or nothing when it cannot be read.
+/// The last lines of a log file, or an empty string if it cannot be read.
 pub(crate) fn tail(log: &Path, lines: usize) -> String {
     let text = std::fs::read(log)
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
@@ -311,7 +348,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_survives_its_text_and_knows_the_living_from_the_dead() {
+    fn a_process_mark_survives_parsing_and_detects_a_dead_process() {
         let own = ProcessMark::own();
         assert_eq!(ProcessMark::parse(&own.to_string()), Some(own.clone()));
         assert!(own.is_alive());
@@ -319,10 +356,10 @@ mod tests {
         let mut child = Command::new("true").spawn().expect("true runs");
         let pid = child.id();
         child.wait().expect("the child ends");
-        assert_eq!(started(pid), Ok(None));
+        assert_eq!(start_time(pid), Ok(None));
         let reused = ProcessMark {
             pid: own.pid,
-            started: "0".into(),
+            start_time: "0".into(),
         };
         assert!(
             !reused.is_alive(),

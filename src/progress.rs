@@ -1,12 +1,14 @@
-//! What a long wait is for: a spinner on a terminal's stderr, lines on any other.
+//! Shows on stderr what a long wait is for: a spinner on a terminal, lines elsewhere.
 
-/// Shows a step for as long as it lives. On a terminal a spinner appears after a second. Elsewhere, a line names the step
-/// after two seconds, and from then on every two seconds if the step has changed.
+/// Shows a step until it is dropped.
+///
+/// On a terminal, a spinner appears after one second. Elsewhere, a line names the step after two
+/// seconds. Every two seconds after that, another line follows if the step has changed.
 #[derive(Debug)]
 pub(crate) struct Progress {
     #[cfg(feature = "progress")]
-    shown: std::sync::Arc<std::sync::Mutex<shown::Step>>,
-    /// The task that waits before it shows anything.
+    step: std::sync::Arc<std::sync::Mutex<display::Step>>,
+    /// The task that shows the step. It starts with a delay, so a short step shows nothing.
     #[cfg(feature = "progress")]
     task: Option<tokio::task::AbortHandle>,
 }
@@ -22,11 +24,11 @@ impl Progress {
         clippy::unused_self,
         reason = "the same call shows the step when the feature is on"
     )]
-    pub(crate) fn say(&self, _step: &str) {}
+    pub(crate) fn set_step(&self, _step: &str) {}
 }
 
 #[cfg(feature = "progress")]
-mod shown {
+mod display {
     use std::io::{IsTerminal as _, Write as _};
     use std::sync::{Arc, Mutex, PoisonError};
     use std::time::Duration;
@@ -49,13 +51,13 @@ mod shown {
 
     impl Progress {
         pub(crate) fn start(step: &str) -> Self {
-            let shown = Arc::new(Mutex::new(Step {
+            let shared = Arc::new(Mutex::new(Step {
                 name: step.to_owned(),
                 bar: None,
                 done: false,
             }));
             let task = tokio::runtime::Handle::try_current().ok().map(|runtime| {
-                let step = Arc::clone(&shown);
+                let step = Arc::clone(&shared);
                 let task = if std::io::stderr().is_terminal() {
                     runtime.spawn(spin(step))
                 } else {
@@ -63,14 +65,14 @@ mod shown {
                 };
                 task.abort_handle()
             });
-            Self { shown, task }
+            Self { step: shared, task }
         }
 
-        pub(crate) fn say(&self, step: &str) {
-            let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-            step.clone_into(&mut shown.name);
-            if let Some(bar) = &shown.bar {
-                bar.set_message(shown.name.clone());
+        pub(crate) fn set_step(&self, step: &str) {
+            let mut current = self.step.lock().unwrap_or_else(PoisonError::into_inner);
+            step.clone_into(&mut current.name);
+            if let Some(bar) = &current.bar {
+                bar.set_message(current.name.clone());
             }
         }
     }
@@ -80,10 +82,11 @@ mod shown {
             if let Some(task) = &self.task {
                 task.abort();
             }
-            let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-            // The task may be running at this moment, on another thread.
-            shown.done = true;
-            if let Some(bar) = shown.bar.take() {
+            let mut current = self.step.lock().unwrap_or_else(PoisonError::into_inner);
+            // `abort` stops the task only at its next await. Until then, `done` keeps it from
+            // writing after this.
+            current.done = true;
+            if let Some(bar) = current.bar.take() {
                 bar.finish_and_clear();
             }
         }
@@ -101,7 +104,7 @@ mod shown {
         step.bar = Some(bar);
     }
 
-    /// A pull reports each megabyte as a step: a line for each would fill a log.
+    /// Writes a line at intervals and not for each step: a pull reports each megabyte as a step.
     async fn write_lines(step: Shared) {
         let mut written = String::new();
         loop {
@@ -111,8 +114,8 @@ mod shown {
                 return;
             }
             if step.name != written {
-                // Past the test runner, which keeps what a test prints until its end. A closed stderr is no reason to
-                // fail.
+                // `eprintln!` would go into the test harness's capture, which shows output only
+                // after the test. A closed stderr is no reason to fail.
                 let _ = writeln!(std::io::stderr(), "ebbtide: {}", step.name);
                 step.name.clone_into(&mut written);
             }

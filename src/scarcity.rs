@@ -1,19 +1,20 @@
-//! What the system has run out of, besides disk space: how it reports that, and what raises the limit.
+//! Shortages of system resources other than disk space: how programs report them, and the remedies.
 
 use std::io;
 
-/// A resource of the system that a process may run out of.
+/// A resource that a process or the system can run out of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scarcity {
     Processes,
     OpenFiles,
     Memory,
-    /// System V's segments and semaphores, whose shortage is reported with the words for a full disk.
+    /// System V shared memory segments and semaphores. Their shortage is reported as `ENOSPC`, like
+    /// a full disk.
     SharedMemory,
 }
 
-/// What programs write, in the C locale, and which shortage that is. The first that occurs counts.
-const WORDS: [(&str, Scarcity); 14] = [
+/// Parts of messages in the C locale, each with its shortage. The first entry that matches counts.
+const MESSAGES: [(&str, Scarcity); 14] = [
     // <https://www.postgresql.org/docs/current/kernel-resources.html#SYSVIPC>
     ("could not create semaphores", Scarcity::SharedMemory),
     (
@@ -21,7 +22,8 @@ const WORDS: [(&str, Scarcity); 14] = [
         Scarcity::SharedMemory,
     ),
     ("could not map anonymous shared memory", Scarcity::Memory),
-    // `initdb` and `COPY .. FROM PROGRAM` start a shell; glibc reports a refused process as a want of memory.
+    // `initdb` and `COPY .. FROM PROGRAM` start a shell. When the system refuses the process, glibc
+    // reports a lack of memory.
     ("could not execute command", Scarcity::Processes),
     ("popen failure", Scarcity::Processes),
     ("insufficient file descriptors", Scarcity::OpenFiles),
@@ -36,9 +38,10 @@ const WORDS: [(&str, Scarcity); 14] = [
 ];
 
 impl Scarcity {
-    /// What an error of a call that opens something is about.
+    /// Returns the shortage behind the error of a call that opens a file or a socket.
     ///
-    /// `EAGAIN` is left out: a Unix socket whose queue is full answers with it, too.
+    /// `EAGAIN` is left out, because connecting to a Unix socket whose queue is full also fails
+    /// with it.
     pub(crate) fn of_open(error: &io::Error) -> Option<Self> {
         let code = rustix::io::Errno::from_io_error(error)?;
         match code {
@@ -48,7 +51,7 @@ impl Scarcity {
         }
     }
 
-    /// What an error of a call that starts a process or a thread is about.
+    /// Returns the shortage behind the error of a call that starts a process or a thread.
     pub(crate) fn of_start(error: &io::Error) -> Option<Self> {
         if rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::AGAIN) {
             return Some(Self::Processes);
@@ -56,16 +59,16 @@ impl Scarcity {
         Self::of_open(error)
     }
 
-    /// What the output of a program is about.
+    /// Returns the shortage that a program's output reports.
     pub(crate) fn in_text(text: &str) -> Option<Self> {
-        WORDS
+        MESSAGES
             .iter()
-            .find(|(words, _)| text.contains(words))
+            .find(|(part, _)| text.contains(part))
             .map(|(_, scarcity)| *scarcity)
     }
 
-    /// The end of a message.
-    pub(crate) fn what(self) -> &'static str {
+    /// A clause that completes an error message.
+    pub(crate) fn description(self) -> &'static str {
         match self {
             Self::Processes => "this user may start no more processes or threads",
             Self::OpenFiles => "this process may open no more files",
@@ -77,17 +80,18 @@ impl Scarcity {
     pub(crate) fn help(self) -> &'static str {
         match self {
             Self::Processes => {
-                "raise the limit of processes (`ulimit -u`, or a container's `--pids-limit`), or run fewer tests at once: a \
-                 server takes about ten, and one for each connection"
+                "raise the limit of processes (`ulimit -u`, or a container's `--pids-limit`), or \
+                 run fewer tests at once: a server takes about ten, and one for each connection"
             }
             Self::OpenFiles => "raise the limit of open files, for example with `ulimit -n 1024`",
             Self::Memory => {
-                "free memory, or raise the limit (`ulimit -v`, or a container's `--memory`); `shared_buffers` and \
-                 `max_connections` below `settings` decide how much a server takes"
+                "free memory, or raise the limit (`ulimit -v`, or a container's `--memory`); \
+                 `shared_buffers` and `max_connections` in `server.settings` decide how much a \
+                 server takes"
             }
             Self::SharedMemory => {
-                "raise kernel.shmmni and kernel.sem with `sysctl`, or remove what a killed program has left: `ipcs` lists \
-                 it, `ipcrm` removes it"
+                "raise kernel.shmmni and kernel.sem with `sysctl`, or remove what a killed program \
+                 has left: `ipcs` lists it, `ipcrm` removes it"
             }
         }
     }
@@ -98,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shortage_of_semaphores_is_no_full_disk() {
+    fn a_shortage_of_semaphores_is_not_taken_for_a_full_disk() {
         let log = "FATAL:  could not create semaphores: No space left on device";
         assert_eq!(Scarcity::in_text(log), Some(Scarcity::SharedMemory));
         assert_eq!(

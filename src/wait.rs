@@ -1,4 +1,4 @@
-//! Polling with a deadline, which remembers the last thing seen.
+//! Polling with a time limit. The timeout error names the last thing seen.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
@@ -8,17 +8,19 @@ use crate::error::{Error, ErrorKind, Result};
 const MIN_INTERVAL: Duration = Duration::from_millis(1);
 const MAX_INTERVAL: Duration = Duration::from_millis(25);
 
-/// Paces a loop that looks at a condition again and again, and ends it at a limit.
+/// Paces a loop that polls a condition, and ends the loop at a time limit.
+///
+/// The intervals grow: a condition that soon holds is seen soon, and a long wait costs few polls.
 #[derive(Debug)]
-pub(crate) struct Patience {
+pub(crate) struct Polling {
     step: String,
     limit: Duration,
     began: Instant,
     pause: Duration,
 }
 
-impl Patience {
-    /// `step` is what a timeout names.
+impl Polling {
+    /// `step` stands at the beginning of the timeout error.
     pub(crate) fn new(step: impl Into<String>, limit: Duration) -> Self {
         Self {
             step: step.into(),
@@ -32,10 +34,12 @@ impl Patience {
         self.began.elapsed()
     }
 
-    /// Waits before the next look, a little longer each time.
+    /// Sleeps until the next poll: 1 ms at first, then longer each time, at most 25 ms.
+    ///
+    /// `seen` describes what the last poll found.
     ///
     /// # Errors
-    /// [`ErrorKind::Timeout`] naming the step, the limit and the last thing seen.
+    /// [`ErrorKind::Timeout`] when the limit has passed. It names the step, the limit and `seen`.
     pub(crate) async fn pause(&mut self, seen: impl Display) -> Result<()> {
         if self.began.elapsed() >= self.limit {
             let message = format!("{}: not done after {:?} ({seen})", self.step, self.limit);
@@ -52,10 +56,10 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_timeout_names_step_limit_and_last_sight() {
-        let mut patience = Patience::new("tide", Duration::from_millis(3));
+    async fn a_timeout_names_the_step_the_limit_and_the_last_thing_seen() {
+        let mut polling = Polling::new("tide", Duration::from_millis(3));
         let error = loop {
-            if let Err(error) = patience.pause("low water").await {
+            if let Err(error) = polling.pause("low water").await {
                 break error;
             }
         };

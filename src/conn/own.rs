@@ -1,46 +1,38 @@
-//! The settings of our own sessions.
+//! The parameters of ebbtide's administrative sessions.
 //!
-//! `settings` of the plan, `ALTER ROLE`, `ALTER DATABASE` and `ALTER SYSTEM` decide what a session begins with. Sessions
-//! that run the user's SQL begin with just that. Our administrative sessions name what they need when they connect, which
-//! beats all of those
-//! (<https://www.postgresql.org/docs/current/config-setting.html#CONFIG-SETTING-OTHER-INTERFACES>). The server refuses a
-//! connection that names a parameter it does not have, so newer parameters wait until its version is known.
+//! The plan's `settings`, `ALTER ROLE`, `ALTER DATABASE` and `ALTER SYSTEM` determine the
+//! parameters that a session begins with. A session that runs the user's SQL keeps them. An
+//! administrative session sets what it needs in its start-up packet, which overrides all of them
+//! (<https://www.postgresql.org/docs/current/config-setting.html#CONFIG-SETTING-OTHER-INTERFACES>).
+//!
+//! The server refuses a connection that names a parameter it does not have, or one that the role
+//! may not set. So the first connection names only parameters that every supported version has and
+//! every role may set. The others follow once the version and the role are known.
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Executor as _};
 
+use super::version_and_role::{RoleKind, VersionAndRole};
 use super::{ConnParams, open};
 use crate::error::Result;
 use crate::names::Literal;
 use crate::sql_error;
 
-/// What is known of a server, and of our role on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Known {
-    pub(crate) version_num: u32,
-    pub(crate) role: RoleKind,
-}
-
-/// What our role may set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RoleKind {
-    Superuser,
-    Ordinary,
-}
-
-/// A parameter that our sessions name, nearly always with PostgreSQL's own default. Event triggers are off: those of the
-/// user's would fire for a login of ours, and for what we make.
-struct Own {
+/// A parameter that administrative sessions set, nearly always to PostgreSQL's own default.
+///
+/// `event_triggers` is the exception: the user's triggers would fire for our logins and for the
+/// objects that we create.
+struct Parameter {
     name: &'static str,
     value: &'static str,
-    /// The first version that has it.
+    /// The first version that has it, as in `server_version_num`.
     since: u32,
     /// Whether only superusers may set it.
     is_reserved: bool,
 }
 
-const fn own(name: &'static str, value: &'static str) -> Own {
-    Own {
+const fn parameter(name: &'static str, value: &'static str) -> Parameter {
+    Parameter {
         name,
         value,
         since: 0,
@@ -48,105 +40,115 @@ const fn own(name: &'static str, value: &'static str) -> Own {
     }
 }
 
-/// Everything that could end, refuse or change what our own sessions do.
+/// Every parameter that could end, refuse or change the statements of administrative sessions.
 /// <https://www.postgresql.org/docs/current/runtime-config-client.html>
-const OWN: [Own; 32] = [
-    own("statement_timeout", "0"),
-    own("lock_timeout", "0"),
-    own("idle_in_transaction_session_timeout", "0"),
-    Own {
+const PARAMETERS: [Parameter; 32] = [
+    parameter("statement_timeout", "0"),
+    parameter("lock_timeout", "0"),
+    parameter("idle_in_transaction_session_timeout", "0"),
+    Parameter {
         since: 140_000,
-        ..own("idle_session_timeout", "0")
+        ..parameter("idle_session_timeout", "0")
     },
-    Own {
+    Parameter {
         since: 170_000,
-        ..own("transaction_timeout", "0")
+        ..parameter("transaction_timeout", "0")
     },
-    own("exit_on_error", "off"),
-    own("role", "none"),
-    own("search_path", "\"$user\",public"),
-    own("default_transaction_read_only", "off"),
-    own("default_transaction_isolation", "read committed"),
-    own("default_transaction_deferrable", "off"),
-    own("default_tablespace", ""),
-    own("temp_tablespaces", ""),
-    Own {
+    parameter("exit_on_error", "off"),
+    parameter("role", "none"),
+    parameter("search_path", "\"$user\",public"),
+    parameter("default_transaction_read_only", "off"),
+    parameter("default_transaction_isolation", "read committed"),
+    parameter("default_transaction_deferrable", "off"),
+    parameter("default_tablespace", ""),
+    parameter("temp_tablespaces", ""),
+    Parameter {
         since: 120_000,
-        ..own("default_table_access_method", "heap")
+        ..parameter("default_table_access_method", "heap")
     },
-    own("standard_conforming_strings", "on"),
-    own("escape_string_warning", "on"),
-    own("backslash_quote", "safe_encoding"),
-    own("quote_all_identifiers", "off"),
-    own("array_nulls", "on"),
-    own("transform_null_equals", "off"),
-    own("bytea_output", "hex"),
-    own("xmlbinary", "base64"),
-    own("intervalstyle", "postgres"),
-    own("row_security", "on"),
-    own("check_function_bodies", "on"),
-    own("client_min_messages", "notice"),
-    own("plpgsql.extra_errors", "none"),
-    own("plpgsql.extra_warnings", "none"),
-    Own {
+    parameter("standard_conforming_strings", "on"),
+    parameter("escape_string_warning", "on"),
+    parameter("backslash_quote", "safe_encoding"),
+    parameter("quote_all_identifiers", "off"),
+    parameter("array_nulls", "on"),
+    parameter("transform_null_equals", "off"),
+    parameter("bytea_output", "hex"),
+    parameter("xmlbinary", "base64"),
+    parameter("intervalstyle", "postgres"),
+    parameter("row_security", "on"),
+    parameter("check_function_bodies", "on"),
+    parameter("client_min_messages", "notice"),
+    parameter("plpgsql.extra_errors", "none"),
+    parameter("plpgsql.extra_warnings", "none"),
+    Parameter {
         since: 150_000,
-        ..own("stats_fetch_consistency", "cache")
+        ..parameter("stats_fetch_consistency", "cache")
     },
-    Own {
+    Parameter {
         is_reserved: true,
-        ..own("session_replication_role", "origin")
+        ..parameter("session_replication_role", "origin")
     },
-    Own {
+    Parameter {
         is_reserved: true,
-        ..own("plpgsql.variable_conflict", "error")
+        ..parameter("plpgsql.variable_conflict", "error")
     },
-    Own {
+    Parameter {
         since: 170_000,
         is_reserved: true,
-        ..own("event_triggers", "off")
+        ..parameter("event_triggers", "off")
     },
 ];
 
-impl Own {
-    fn fits(&self, known: Option<Known>) -> bool {
-        let role_fits =
+impl Parameter {
+    /// Whether a session may name the parameter. Without knowledge of the server, the answer holds
+    /// for every server and role.
+    fn is_allowed(&self, known: Option<VersionAndRole>) -> bool {
+        let by_role =
             !self.is_reserved || known.is_some_and(|known| known.role == RoleKind::Superuser);
-        role_fits && known.map_or(0, |known| known.version_num) >= self.since
+        by_role && known.map_or(0, |known| known.version_num) >= self.since
     }
 }
 
 impl ConnParams {
-    /// The same server, now that its version and our role's rights are known.
-    pub(crate) fn knowing(self, known: Known) -> Self {
+    /// The same server, with its version and our role's kind, which a connection has shown.
+    pub(crate) fn with_version_and_role(self, known: VersionAndRole) -> Self {
         Self {
-            known: Some(known),
+            version_and_role: Some(known),
             ..self
         }
     }
 
-    /// Options for an administrative session of ours: what the server, the database or the role sets by default does not
-    /// change what it does.
+    /// The driver's options for an administrative session.
+    ///
+    /// Defaults of the server, the database or the role do not affect such a session.
     pub(crate) fn own_options(&self, database: &str) -> PgConnectOptions {
-        let settings = OWN
+        let settings = PARAMETERS
             .iter()
-            .filter(|own| own.fits(self.known))
-            .map(|own| (own.name, own.value));
+            .filter(|parameter| parameter.is_allowed(self.version_and_role))
+            .map(|parameter| (parameter.name, parameter.value));
         self.options(database).options(settings)
     }
 
-    /// The same, connected.
+    /// Connects an administrative session.
     pub(crate) async fn connect_own(&self, database: &str) -> Result<PgConnection> {
         open(&self.own_options(database)).await.map_err(|error| {
             sql_error::failed(&format!("connecting to database {database}"), error)
         })
     }
 
-    /// Sets what a session that was opened before the server was known could not name.
-    pub(crate) async fn catch_up(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let late = OWN
-            .iter()
-            .filter(|own| own.fits(self.known) && !own.fits(None));
-        let values = late.map(|own| format!("({}, {})", Literal(own.name), Literal(own.value)));
+    /// Sets the parameters that the session could not name when it connected, because the server's
+    /// version and our role were not known yet.
+    pub(crate) async fn set_remaining_parameters(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<(), sqlx::Error> {
+        let remaining = PARAMETERS.iter().filter(|parameter| {
+            parameter.is_allowed(self.version_and_role) && !parameter.is_allowed(None)
+        });
+        let values = remaining.map(|parameter| {
+            let (name, value) = (Literal(parameter.name), Literal(parameter.value));
+            format!("({name}, {value})")
+        });
         let values = values.collect::<Vec<_>>().join(", ");
         if values.is_empty() {
             return Ok(());
@@ -167,9 +169,9 @@ mod tests {
 
     use super::*;
 
-    fn named(known: Option<Known>) -> String {
+    fn options_for(known: Option<VersionAndRole>) -> String {
         let params = ConnParams::socket(Path::new("/tmp/x"), "postgres");
-        let params = known.map_or(params.clone(), |known| params.knowing(known));
+        let params = known.map_or(params.clone(), |known| params.with_version_and_role(known));
         params
             .own_options("postgres")
             .get_options()
@@ -178,8 +180,8 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_asked_for_nothing_that_it_or_the_role_may_refuse() {
-        let unknown = named(None);
+    fn a_session_names_no_parameter_that_the_server_or_the_role_refuses() {
+        let unknown = options_for(None);
         for name in [
             "idle_session_timeout",
             "transaction_timeout",
@@ -188,7 +190,7 @@ mod tests {
         ] {
             assert!(!unknown.contains(name), "{unknown}");
         }
-        let ordinary = named(Some(Known {
+        let ordinary = options_for(Some(VersionAndRole {
             version_num: 170_000,
             role: RoleKind::Ordinary,
         }));
@@ -196,7 +198,7 @@ mod tests {
             ordinary.contains("-c transaction_timeout=0") && !ordinary.contains("event_triggers"),
             "{ordinary}"
         );
-        let older = named(Some(Known {
+        let older = options_for(Some(VersionAndRole {
             version_num: 150_002,
             role: RoleKind::Superuser,
         }));
@@ -209,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn sessions_of_the_users_sql_name_nothing() {
+    fn sessions_for_the_users_sql_have_no_parameters_of_ours() {
         let params = ConnParams::socket(Path::new("/tmp/x"), "postgres");
         assert_eq!(params.options("postgres").get_options(), None);
     }

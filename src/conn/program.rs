@@ -1,12 +1,13 @@
-//! How another program is told where a database is.
+//! The address of a database in the forms that other programs expect: a URL and libpq's variables.
 
 use sqlx::ConnectOptions as _;
 use url::{Url, form_urlencoded};
 
-use super::{ConnParams, Identity, percent_encode};
+use super::url_text::percent_encode;
+use super::{ConnParams, Credentials};
 
-/// Variables that change libpq's sessions, or lead them elsewhere, on any server.
-const OF_SESSIONS: [&str; 10] = [
+/// Variables that change libpq's sessions on any server, or connect them to another server.
+const SESSION_VARIABLES: [&str; 10] = [
     "PGAPPNAME",
     "PGCLIENTENCODING",
     "PGDATESTYLE",
@@ -19,9 +20,11 @@ const OF_SESSIONS: [&str; 10] = [
     "PGTZ",
 ];
 
-/// Variables with which libpq proves who it is, or wants a proof from the server. A server of ours has no certificate and
-/// may ask for no password, which some of their values refuse.
-const OF_IDENTITY: [&str; 20] = [
+/// Variables for authentication and encryption.
+///
+/// A server that ebbtide has started has no certificate, and may request no password. Some values
+/// of these variables make libpq refuse such a server.
+const AUTHENTICATION_VARIABLES: [&str; 20] = [
     "PGCHANNELBINDING",
     "PGGSSDELEGATION",
     "PGGSSENCMODE",
@@ -45,8 +48,10 @@ const OF_IDENTITY: [&str; 20] = [
 ];
 
 impl ConnParams {
-    /// A URL as libpq documents it, which psycopg and SQLAlchemy read as well: the scheme in full, and a socket's directory as
-    /// a parameter.
+    /// A URL as libpq documents it: the scheme `postgresql`, and a socket's directory as a
+    /// parameter.
+    ///
+    /// psycopg and SQLAlchemy accept this form as well.
     /// <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS>
     pub(crate) fn program_url(&self, database: &str) -> String {
         let url = self.url(database);
@@ -75,7 +80,7 @@ impl ConnParams {
         )
     }
 
-    /// libpq's own variables for a database; those without a value must not be set.
+    /// libpq's environment variables for a database. A variable without a value must be unset.
     /// <https://www.postgresql.org/docs/current/libpq-envars.html>
     pub(crate) fn variables(&self, database: &str) -> Vec<(&'static str, Option<String>)> {
         let options = &self.options;
@@ -85,9 +90,9 @@ impl ConnParams {
                 dir.display().to_string()
             });
         let mut variables: Vec<(&'static str, Option<String>)> =
-            OF_SESSIONS.map(|name| (name, None)).to_vec();
-        if self.identity == Identity::Ours {
-            variables.extend(OF_IDENTITY.map(|name| (name, None)));
+            SESSION_VARIABLES.map(|name| (name, None)).to_vec();
+        if self.credentials == Credentials::Complete {
+            variables.extend(AUTHENTICATION_VARIABLES.map(|name| (name, None)));
             variables.push(("PGSSLMODE", Some("disable".to_owned())));
         }
         variables.extend([
@@ -100,7 +105,8 @@ impl ConnParams {
                 Some(self.session.clone()).filter(|session| !session.is_empty()),
             ),
         ]);
-        // What the URL leaves open may stand in a variable or a file, where the driver has found it as well.
+        // Variables that the URL does not determine stay as they are. The driver has used them, or
+        // a password file, as well.
         let parameter = |names: &[&str]| {
             let value = |pair: &String| {
                 let (name, value) = pair.split_once('=')?;
@@ -108,14 +114,14 @@ impl ConnParams {
             };
             self.url.1.iter().rev().find_map(value)
         };
-        let of_url = self
+        let in_authority = self
             .url
             .0
             .parse::<Url>()
             .ok()
             .and_then(|url| url.password().map(percent_decode));
         let given = [
-            ("PGPASSWORD", parameter(&["password"]).or(of_url)),
+            ("PGPASSWORD", parameter(&["password"]).or(in_authority)),
             ("PGSSLMODE", parameter(&["sslmode", "ssl-mode"])),
             (
                 "PGSSLROOTCERT",
@@ -128,14 +134,16 @@ impl ConnParams {
         variables
     }
 
-    /// A text, perhaps one that quotes a URL, with our password replaced, also one that the driver has found elsewhere.
+    /// Replaces our password in a text, which may quote a URL.
+    ///
+    /// The password may come from the URL, a variable or a password file.
     pub(crate) fn without_password(&self, text: &str) -> String {
         let url = self.options.to_url_lossy();
         let Some(encoded) = url.password().filter(|password| !password.is_empty()) else {
             return text.to_owned();
         };
         let password = percent_decode(encoded);
-        // As the URL has it, which may encode more or less than we do.
+        // The user's URL may encode more or fewer characters than `percent_encode`.
         let written = |url: &Url| url.password().map(str::to_owned);
         let written = self.url.0.parse::<Url>().ok().as_ref().and_then(written);
         let parameter = self
@@ -150,7 +158,7 @@ impl ConnParams {
                 .chain(parameter)
                 .filter(|form| !form.is_empty()),
         );
-        // A form may be a part of another one.
+        // The longest first: one form may be a part of another.
         forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
         forms
             .iter()
@@ -159,7 +167,7 @@ impl ConnParams {
 }
 
 fn percent_decode(text: &str) -> String {
-    // A plus is a plus in the parts of a URL that are no form.
+    // Only in form data does `+` mean a space. In these parts of a URL it is a plus.
     let pair = format!("a={}", text.replace('+', "%2B"));
     form_urlencoded::parse(pair.as_bytes())
         .next()
@@ -175,7 +183,7 @@ mod tests {
     use super::*;
 
     fn value(params: &ConnParams, name: &str) -> Option<String> {
-        // The last one holds, as in the child's environment.
+        // The last entry counts, as it does when a child's environment is filled.
         params
             .variables("build")
             .into_iter()
@@ -202,12 +210,12 @@ mod tests {
     }
 
     #[test]
-    fn a_password_and_settings_of_a_url_arrive_whole() {
+    fn a_password_and_settings_of_a_url_are_passed_on_complete() {
         let settings = BTreeMap::from([("work_mem".to_owned(), "8MB".to_owned())]);
         let url = "postgres://me:s%2Fe+1@db.example:6432/app?sslmode=require";
         let params = ConnParams::external(url, &settings).expect("the URL reads");
-        let told = "postgresql://me:s%2Fe+1@db.example:6432/build?sslmode=require&options=-c%20work_mem%3D8MB";
-        assert_eq!(params.program_url("build"), told);
+        let expected = "postgresql://me:s%2Fe+1@db.example:6432/build?sslmode=require&options=-c%20work_mem%3D8MB";
+        assert_eq!(params.program_url("build"), expected);
         let found = [
             "PGHOST",
             "PGPORT",
@@ -231,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_replaced_in_every_form_that_it_has() {
+    fn a_password_is_replaced_in_every_encoded_form() {
         for url in [
             "postgres://me:s%2fe+1@db.example/app",
             "postgres://me@db.example/app?password=s%2fe%2b1",

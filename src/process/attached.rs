@@ -1,4 +1,14 @@
-//! A command of the user's, which ends with us.
+//! A command of the user, such as a migration tool, that does not outlive this process.
+//!
+//! ```text
+//! this process --- pipe A (never written) ---> shell: reads pipe A until its end,
+//!      ^                                       |      then kills the process group
+//!      |                                       v
+//!      +------------ pipe B (output) ------- the command and what it starts
+//! ```
+//!
+//! A `Drop` alone would not do, because a killed process runs none. But however the process ends,
+//! the kernel closes its end of pipe A.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{PipeReader, PipeWriter, Read as _};
@@ -14,26 +24,31 @@ use tokio::sync::oneshot;
 
 use super::describe_exit;
 
-/// Runs the command, and ends the whole process group when its standard input does: that is a pipe which nobody but us
-/// holds open, so it ends when we do, in whatever way.
-const WITH_US: &str = r#"exec 3<&0 </dev/null
+/// Runs the command, and kills the whole process group when standard input reaches its end.
+///
+/// Standard input is a pipe whose other end only this process holds, so it ends when this process
+/// ends. The watcher in the background reads descriptor 3, because the command itself gets
+/// `/dev/null`. The last `exec` closes descriptor 3, so that the command does not inherit it.
+const GROUP_SCRIPT: &str = r#"exec 3<&0 </dev/null
 { read -r _ <&3; kill -s KILL 0; } >/dev/null 2>&1 &
 exec 3<&-
 "$@""#;
 
-/// How much of the output is kept: its end.
-const KEPT: usize = 64 * 1024;
+/// How much of the output's end is kept, in bytes.
+const MAX_OUTPUT: usize = 64 * 1024;
 
-/// How long output is waited for that a process holds open which has left the group.
+/// How long to wait for the end of the output after the command has ended. A process that has left
+/// the group may hold the pipe open.
 const OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A running command in a process group of its own. Dropping it ends the group.
+/// A running command in a process group of its own. Dropping the value kills the group.
 #[derive(Debug)]
 pub(crate) struct Attached {
+    /// `None` once the group has been killed: its number may belong to another group by then.
     group: Option<Pid>,
     exited: oneshot::Receiver<std::io::Result<ExitStatus>>,
-    said: Arc<Mutex<Vec<u8>>>,
-    silent: oneshot::Receiver<()>,
+    output: Arc<Mutex<Vec<u8>>>,
+    output_ended: oneshot::Receiver<()>,
     _alive: PipeWriter,
 }
 
@@ -43,24 +58,28 @@ pub(crate) struct CommandSpec<'a> {
     pub(crate) program: &'a Path,
     pub(crate) arguments: &'a [String],
     pub(crate) dir: &'a Path,
-    /// On top of our own environment; without a value, a variable is taken out.
+    /// Added to our own environment. A variable without a value is removed.
     pub(crate) variables: &'a [(&'a str, Option<String>)],
 }
 
 impl Attached {
+    /// Starts the command with two threads: one reads its output, the other waits for its end.
+    ///
+    /// # Errors
+    /// A pipe, the shell or a thread could not be created.
     pub(crate) fn spawn(spec: &CommandSpec<'_>) -> std::io::Result<Self> {
         let (watched, alive) = std::io::pipe()?;
-        let (output, heard) = std::io::pipe()?;
+        let (reader, writer) = std::io::pipe()?;
         let mut command = Command::new("sh");
         command
-            .args(["-c", WITH_US, "ebbtide"])
+            .args(["-c", GROUP_SCRIPT, "ebbtide"])
             .arg(spec.program)
             .args(spec.arguments);
         command.current_dir(spec.dir).process_group(0);
         command
             .stdin(watched)
-            .stdout(heard.try_clone()?)
-            .stderr(Stdio::from(heard));
+            .stdout(writer.try_clone()?)
+            .stderr(Stdio::from(writer));
         for (name, value) in spec.variables {
             match value {
                 Some(value) => command.env(name, value),
@@ -68,42 +87,43 @@ impl Attached {
             };
         }
         let mut child = command.spawn()?;
-        // Our copies of the pipe's end would keep the output from ending.
+        // The command holds our copies of the output pipe's writing end. While one is open, the
+        // reader sees no end of file.
         drop(command);
         let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let said = Arc::new(Mutex::new(Vec::new()));
+        let output = Arc::new(Mutex::new(Vec::new()));
         let (exit_sender, exited) = oneshot::channel();
-        let (silence_sender, silent) = oneshot::channel();
-        let memory = Arc::clone(&said);
+        let (end_sender, output_ended) = oneshot::channel();
+        let collected = Arc::clone(&output);
         std::thread::Builder::new()
             .name("ebbtide-output".into())
             .spawn(move || {
-                listen(output, &memory);
-                // Nobody listens any more when the command was given up.
-                let _ = silence_sender.send(());
+                read_output(reader, &collected);
+                // The receiver is gone if the `Attached` was dropped.
+                let _ = end_sender.send(());
             })?;
         std::thread::Builder::new()
             .name("ebbtide-child".into())
             .spawn(move || {
-                // Reaped in any case, so that no zombie stays.
+                // The thread waits even if the receiver is gone, so that no zombie stays.
                 let _ = exit_sender.send(child.wait());
             })?;
         Ok(Self {
             group,
             exited,
-            said,
-            silent,
+            output,
+            output_ended,
             _alive: alive,
         })
     }
 
-    /// Waits for the command's end, and ends whatever it has left running in its group.
+    /// Waits for the command's end, and kills what it has left running in its group.
     ///
     /// # Errors
-    /// How it ended, unless that was well.
+    /// A description of the end, unless the exit code was 0.
     ///
     /// # Cancel safety
-    /// It may be called again.
+    /// It may be called again after a cancelled call.
     pub(crate) async fn ended(&mut self) -> Result<(), String> {
         let status = (&mut self.exited).await;
         self.end();
@@ -111,24 +131,26 @@ impl Attached {
             Ok(Ok(status)) if status.success() => Ok(()),
             Ok(Ok(status)) => Err(describe_exit(status)),
             Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("its end was not seen".to_owned()),
+            Err(_) => Err("its exit status is unknown".to_owned()),
         }
     }
 
-    /// Ends the group, if it has not ended.
+    /// Kills the process group, once.
     pub(crate) fn end(&mut self) {
         if let Some(group) = self.group.take() {
-            // It may have gone by itself.
+            // `ESRCH`: all its processes have ended already.
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
 
-    /// The end of what it wrote to its standard output and its standard error, once it has ended.
+    /// The end of the command's standard output and standard error.
+    ///
+    /// Call it once, after the command has ended.
     pub(crate) async fn output(&mut self) -> String {
-        // What has left the group may hold the pipe open; then this is all that can be had.
-        let _ = tokio::time::timeout(OUTPUT_TIMEOUT, &mut self.silent).await;
-        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&said).into_owned()
+        // On a timeout, the output that has arrived is all there is to return.
+        let _ = tokio::time::timeout(OUTPUT_TIMEOUT, &mut self.output_ended).await;
+        let output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&output).into_owned()
     }
 }
 
@@ -138,19 +160,21 @@ impl Drop for Attached {
     }
 }
 
-fn listen(mut output: PipeReader, said: &Mutex<Vec<u8>>) {
+/// Reads the pipe to its end, and keeps between `MAX_OUTPUT` and twice as much of its end.
+fn read_output(mut reader: PipeReader, output: &Mutex<Vec<u8>>) {
     let mut chunk = vec![0; 8 * 1024];
-    while let Ok(read @ 1..) = output.read(&mut chunk) {
-        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.extend_from_slice(&chunk[..read]);
-        if said.len() > 2 * KEPT {
-            let surplus = said.len() - KEPT;
-            said.drain(..surplus);
+    while let Ok(read @ 1..) = reader.read(&mut chunk) {
+        let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+        output.extend_from_slice(&chunk[..read]);
+        if output.len() > 2 * MAX_OUTPUT {
+            let surplus = output.len() - MAX_OUTPUT;
+            output.drain(..surplus);
         }
     }
 }
 
-/// The program that a name means: a path with a slash from `directory`, any other name by the search path.
+/// Finds a program as a shell would: a name with a slash is relative to `dir`, any other name is
+/// looked up in `search_path`.
 pub(crate) fn find_program(name: &str, dir: &Path, search_path: &OsStr) -> Option<PathBuf> {
     let is_program = |path: &PathBuf| {
         std::fs::metadata(path)
@@ -183,7 +207,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_command_has_its_variables_and_is_heard_to_its_end() {
+    async fn a_command_gets_its_variables_and_its_output_is_read_to_the_end() {
         let mut command = shell("echo $EBBTIDE_ATTACHED${HOME-no}; cat; pwd >&2; exit 3");
         assert_eq!(command.ended().await, Err("exit code 3".to_owned()));
         assert_eq!(command.output().await, "yesno\n/\n");
@@ -195,21 +219,21 @@ mod tests {
         assert_eq!(command.ended().await, Ok(()));
         let output = command.output().await;
         assert!(
-            output.len() <= 2 * KEPT && output.ends_with("line 29999\n"),
+            output.len() <= 2 * MAX_OUTPUT && output.ends_with("line 29999\n"),
             "{}",
             output.len()
         );
     }
 
     #[tokio::test]
-    async fn what_a_command_leaves_running_ends_with_it() {
+    async fn processes_that_a_command_leaves_running_end_with_it() {
         let mut command = shell("sleep 1000 & echo $!");
         assert_eq!(command.ended().await, Ok(()));
         let pid: u32 = command.output().await.trim().parse().expect("a number");
-        let mut patience =
-            crate::wait::Patience::new("the end of what was left running", Duration::from_secs(30));
-        while super::super::started(pid) != Ok(None) {
-            patience.pause(pid).await.expect("it ends");
+        let mut polling =
+            crate::wait::Polling::new("the end of what was left running", Duration::from_secs(30));
+        while super::super::start_time(pid) != Ok(None) {
+            polling.pause(pid).await.expect("it ends");
         }
     }
 
