@@ -1,6 +1,10 @@
-//! For tests that are not asynchronous, and drivers such as `diesel` or `postgres`.
+//! Databases for tests that are not asynchronous, and for drivers such as `diesel` or `postgres`.
 //!
-//! These functions wait on the calling thread, so they belong into functions that are not `async`.
+//! These functions block the calling thread. Call them from functions that are not `async`: in an
+//! async test they would block its runtime.
+//!
+//! A [`Database`] that is dropped is reset in the background. [`close`] does the same, waits for
+//! it, and returns its error.
 //!
 //! # Examples
 //! ```no_run
@@ -19,14 +23,15 @@ use crate::harness::{self, Harness};
 use crate::lane::{Database, KeptDatabase};
 use crate::test_arg;
 
-/// A database of the test's own from the process's own harness, as [`ebbtide::database`](crate::database()) gives it.
+/// A database of the test's own from the process's default harness, like
+/// [`ebbtide::database`](crate::database()).
 ///
 /// # Errors
 /// As for [`Harness::database`].
 pub fn database() -> Result<Database> {
     match test_arg::current() {
-        Some(context) => wait(async move { context.database().await }),
-        None => database_of(&harness::harness()?),
+        Some(context) => block_on(async move { context.database().await }),
+        None => database_of(&Harness::shared()?),
     }
 }
 
@@ -36,36 +41,39 @@ pub fn database() -> Result<Database> {
 /// As for [`Harness::database`].
 pub fn database_of(harness: &Harness) -> Result<Database> {
     let harness = harness.clone();
-    wait(async move { harness.database().await })
+    block_on(async move { harness.database().await })
 }
 
-/// Takes a database back; see [`Database::close`].
+/// Ends every session on the database, and resets it or copies it again: see [`Database::close`].
 ///
 /// # Errors
 /// As for [`Database::close`].
 pub fn close(database: Database) -> Result<()> {
-    wait(database.close())
+    block_on(database.close())
 }
 
-/// Keeps a database; see [`Database::keep`].
+/// Keeps the database after the test: see [`Database::keep`].
 ///
 /// # Errors
 /// As for [`Database::keep`].
 pub fn keep(database: Database) -> Result<KeptDatabase> {
-    wait(database.keep())
+    block_on(database.keep())
 }
 
-fn wait<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+/// Runs `work` on the background runtime, and waits for it on this thread.
+fn block_on<T: Send + 'static>(
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
     let (sender, receiver) = mpsc::sync_channel(1);
     let work = harness::in_background(async move {
-        // Nobody is there any more only if the waiting thread has ended.
+        // The receiver below waits until this task has sent or ended.
         let _ = sender.send(work.await);
     })?;
     drop(work);
     receiver.recv().unwrap_or_else(|_| {
         Err(Error::new(
             ErrorKind::Io,
-            "the background task ended without an answer",
+            "the background task ended without a result",
         ))
     })
 }

@@ -1,4 +1,4 @@
-//! Fixtures for `rstest`, with the feature of that name.
+//! Fixtures for the crate `rstest`, with the feature `rstest`.
 //!
 //! # Examples
 //! ```no_run
@@ -8,7 +8,8 @@
 //! #[rstest]
 //! #[tokio::test]
 //! async fn starts_empty(#[future(awt)] mut tx: Tx) {
-//!     let customers: i64 = sqlx::query_scalar("select count(*) from customers").fetch_one(&mut *tx).await.unwrap();
+//!     let count = "select count(*) from customers";
+//!     let customers: i64 = sqlx::query_scalar(count).fetch_one(&mut *tx).await.unwrap();
 //!     assert_eq!(customers, 0);
 //! }
 //! # fn main() {}
@@ -17,34 +18,34 @@
 use crate::error::Result;
 use crate::lane::{Database, Sandbox, Tx};
 
-/// A transaction as [`ebbtide::tx`](crate::tx()) gives it.
+/// The transaction that [`ebbtide::tx`](crate::tx()) returns.
 ///
 /// # Panics
-/// There is no transaction to be had; the message is the error's whole report.
+/// `ebbtide::tx` fails. The message is the error's whole report.
 #[rstest::fixture]
 pub async fn tx() -> Tx {
-    had(crate::tx().await)
+    or_panic(crate::tx().await)
 }
 
-/// A pool on a transaction as [`ebbtide::sandbox`](crate::sandbox()) gives it.
+/// The pool that [`ebbtide::sandbox`](crate::sandbox()) returns.
 ///
 /// # Panics
-/// There is none to be had; the message is the error's whole report.
+/// `ebbtide::sandbox` fails. The message is the error's whole report.
 #[rstest::fixture]
 pub async fn sandbox() -> Sandbox {
-    had(crate::sandbox().await)
+    or_panic(crate::sandbox().await)
 }
 
-/// A database as [`ebbtide::database`](crate::database()) gives it.
+/// The database that [`ebbtide::database`](crate::database()) returns.
 ///
 /// # Panics
-/// There is none to be had; the message is the error's whole report.
+/// `ebbtide::database` fails. The message is the error's whole report.
 #[rstest::fixture]
 pub async fn database() -> Database {
-    had(crate::database().await)
+    or_panic(crate::database().await)
 }
 
-fn had<T>(result: Result<T>) -> T {
+fn or_panic<T>(result: Result<T>) -> T {
     match result {
         Ok(value) => value,
         Err(error) => panic!("{error:?}"),

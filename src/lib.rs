@@ -1,172 +1,252 @@
-//! A disposable PostgreSQL for every test.
+//! A disposable PostgreSQL database for every test.
 //!
-//! ebbtide starts a real PostgreSQL (a container, or this machine's binaries, or uses a server you name), installs extensions, migrates, seeds, checks that all of it really happened,
-//! and gives each test a transaction on a database of its own, which is rolled back afterwards. Every test process
-//! of a user shares one server and one prepared template, under `cargo test` and under nextest.
+//! ebbtide starts a real PostgreSQL server: in a container, or from the binaries of this machine.
+//! It can also use a running server whose URL you configure. On the server, ebbtide builds a
+//! *template* once: it installs extensions, applies migrations, loads seeds, and verifies the
+//! result. Each test gets a private copy of the template. With the usual argument, [`Tx`], the test
+//! runs in a transaction on its copy, and ebbtide rolls the transaction back.
+//!
+//! All test processes of a user that have the same configuration share one server and one template,
+//! under `cargo test` and under nextest. The server ends by itself when no process has used it for
+//! 30 seconds.
+//!
+//! **Unix only (Linux and macOS).** ebbtide needs Rust 1.94 or later, sqlx 0.9, and PostgreSQL 10
+//! or later. PostgreSQL comes from a container engine (Docker, Podman), from this machine's server
+//! binaries, or from a running server that you name.
+//!
+//! # A first test
+//! With `create table customers (phone text primary key, name text not null)` in
+//! `migrations/1_customers.sql`, this is a whole test. `cargo test` does the rest.
 //!
 //! ```no_run
-//! # use ebbtide::Tx;
+//! use ebbtide::Tx;
+//!
 //! #[ebbtide::test]
-//! async fn a_customer_starts_with_nothing(mut tx: Tx) -> ebbtide::Result<()> {
-//!     sqlx::query("insert into customers (phone, first_name, last_name) values ('+34612000001', 'Laura', 'García')")
-//!         .execute(&mut *tx)
-//!         .await?;
+//! async fn a_phone_number_is_taken_once(mut tx: Tx) -> ebbtide::Result<()> {
+//!     let insert = "insert into customers (phone, name) values ('+34612000001', 'Laura')";
+//!     sqlx::query(insert).execute(&mut *tx).await?;
+//!
+//!     let again = sqlx::query(insert).execute(&mut *tx).await;
+//!     assert!(again.is_err(), "the phone number is a primary key");
 //!     Ok(())
 //! }
 //! # fn main() {}
 //! ```
 //!
-//! # Ways to ask for a database
-//! | argument, function | what the test gets |
-//! |---|---|
-//! | [`Tx`], [`tx()`], [`tx_with`] | a connection inside a guarded transaction, rolled back |
-//! | [`Sandbox`], [`sandbox()`] | a pool whose one connection sits in such a transaction: the application may begin and commit |
-//! | [`Database`], [`database()`] | a database of its own: any number of connections, real commits, any driver |
-//! | `PgPool`, `PoolConnection<Postgres>`, `PgConnectOptions`, `PgPoolOptions` | sqlx's own types, as in `#[sqlx::test]` |
-//! | a type of yours | whatever your [`TestArg`] makes of these |
+//! # Which argument to take
+//! | argument, or function | the test gets | at its end |
+//! |---|---|---|
+//! | [`Tx`], [`tx()`], [`TxOptions::open`] | one connection inside a guarded transaction | rolled back |
+//! | [`Sandbox`], [`sandbox()`] | a pool whose one connection is in such a transaction: the application may begin and commit | rolled back |
+//! | [`Database`], [`database()`] | a database of its own: several connections, real commits, a URL for any driver | reset, or copied again |
+//! | `PgPool`, `PoolConnection<Postgres>`, `PgConnectOptions`, `PgPoolOptions` | sqlx's types, as in `#[sqlx::test]`, on a `Database` | reset, or copied again |
+//! | a type of yours | what your [`TestArg`] makes of the types above | the same as for these types |
 //!
-//! The attribute is [`ebbtide::test`](macro@crate::test). The functions need none; tests that are not asynchronous have
-//! [`blocking`]. Fixtures and migrations of some tests only are a [`Setup`].
+//! Start with `Tx`, which is the cheapest. Take a `Sandbox` for code that needs a pool, and a
+//! `Database` for code that needs several connections at once.
 //!
-//! What to install, migrate and seed is read from `ebbtide.toml` beside the package's `Cargo.toml`, or said on
-//! [`Harness::builder`]; an `EBBTIDE_*` variable beats both. Without any of them, `migrations/` and `seeds/` beside
-//! the manifest are used.
+//! The attribute is [`ebbtide::test`](macro@crate::test). The functions work without it, and
+//! [`blocking`] has functions for tests that are not asynchronous. With a [`Setup`], some tests get
+//! other migrations, additional fixtures, or additional expectations.
+//!
+//! # When something fails
+//! - **The server cannot be started, or the template cannot be built.** Each test of the process
+//!   fails with the same [`Error`]. Its `Debug` output, which a test prints, is a report: what
+//!   failed, where in which file, what the server answered, and a remedy. [`Error::kind`] and
+//!   [`Error::help`] return the parts. ebbtide drops the half-built database.
+//! - **A test fails.** A report on stderr shows the errors of its sessions, from the server's log.
+//!   It also shows the locks that the test waited for, and which test held them.
+//! - **A test passes but does not end properly.** The test fails if a deferred constraint is
+//!   violated, if the test itself ended the transaction, or if its database is still in use.
+//!   Without the attribute, call `close().await` to get this error: `drop` can only print it.
+//! - **You want to inspect the database.** `EBBTIDE_KEEP=failed cargo test` keeps the databases
+//!   of failed tests for an hour, and prints a `psql` command for each.
+//! - **A test process is killed.** Its database is copied again before its next use, and the server
+//!   ends as always. Nothing has to be removed by hand.
 //!
 //! # Configuration
-//! | `ebbtide.toml` | variable | legal values, default |
-//! |---|---|---|
-//! | `server.backend` | `EBBTIDE_BACKEND` | `auto`, `container`, `native`, `external`: see [below](#backends). `auto` |
-//! | `server.postgres` | `EBBTIDE_POSTGRES` | a major version from 10. Any |
-//! | `server.image` | `EBBTIDE_IMAGE` | an image that keeps the contract of the official one. `postgres:MAJOR`; without a wanted version `postgres:17`, or the newest `postgres` that the engine has |
-//! | `server.url` | `EBBTIDE_URL`, `TEST_DATABASE_URL` | a server that runs already; chooses `external` (`TEST_DATABASE_URL` only when `external` is chosen) |
-//! | `server.allow_remote` | `EBBTIDE_ALLOW_REMOTE` | `true` lets that server be on another machine. `false` |
-//! | `server.linger` | `EBBTIDE_LINGER` | how long the server outlives its last user, such as `500ms`, `30s`, `5m`. `30s` |
-//! | `server.keep` | `EBBTIDE_KEEP` | which tests' databases are kept to be looked at: `never`, `failed`, `always`. In the file and on the builder it holds for tests that do not say it themselves. `never` |
-//! | `server.keep_for` | `EBBTIDE_KEEP_FOR` | how long a kept database stays, and with it its server. `1h` |
-//! | `server.log_plans_slower_than` | `EBBTIDE_LOG_PLANS_SLOWER_THAN` | shows the plans of statements that take longer, such as `50ms`. None |
-//! | `server.storage` | `EBBTIDE_STORAGE` | `memory`, `disk`, or `auto`: memory when 2 GiB are free there and no other user has taken our directory's name. `auto` |
-//! | `server.cache` | `EBBTIDE_CACHE` | `never`, or `auto`: prepared data of a container is kept in a volume for the next. `auto` |
-//! | `server.dedicated` | `EBBTIDE_DEDICATED` | `always`, `never`, or `auto`: a server of its own for contents that touch the whole server, such as `CREATE ROLE`: see [below](#roles-and-other-objects-of-the-server). `auto` |
-//! | `server.settings` | | a table of PostgreSQL's own settings, which beat ours |
-//! | `server.bin` | `EBBTIDE_PG_BIN` | the directory with `postgres` and `initdb`. Searched for |
-//! | `server.state_dir` | `EBBTIDE_STATE_DIR` | a directory with a short path, whose parent exists. `$XDG_RUNTIME_DIR/ebbtide`, else `ebbtide-UID` in the temporary directory |
-//! | `server.start_timeout` | `EBBTIDE_START_TIMEOUT` | `60s` |
-//! | `provision.extensions` | `EBBTIDE_EXTENSIONS` | a list of names; in the variable with commas between them. None |
-//! | `provision.migrations` | `EBBTIDE_MIGRATIONS` | a directory, a command: see [below](#migrations-from-elsewhere); `false`, in the variable `none`. `migrations` if it is there |
-//! | `provision.seeds` | `EBBTIDE_SEEDS` | a directory; `false`, in the variable `none`. `seeds` if it is there |
-//! | `provision.timeout` | `EBBTIDE_PROVISION_TIMEOUT` | limit for one migration, one seed file, and another process's build. `120s` |
-//! | `provision.expect` | | `tables`, `rows`, `enums`: what must hold before a test runs |
-//! | | `EBBTIDE_CONFIG` | the file itself, when it lies elsewhere |
+//! Values come from `EBBTIDE_*` variables, from [`Harness::builder`], and from the nearest
+//! `ebbtide.toml`. That file is beside the package's `Cargo.toml` or in a directory above, up to
+//! the root of the workspace or of the Git checkout. The variable overrides the builder, and the
+//! builder overrides the file. Variables may also be in a file `.env` beside `Cargo.toml` or in
+//! that root. ebbtide never reads `DATABASE_URL`. Without any configuration, ebbtide uses the
+//! directories `migrations` and `seeds` of the package.
+//!
+//! Printing [`Harness::plan`] shows every value with its source. A duration is a whole number with
+//! a unit: `500ms`, `30s`, `5m`, `1h`. A relative path in the file is relative to the file's
+//! directory. Any other relative path is relative to the package's directory.
+//!
+//! <!-- keys -->
+//! | `ebbtide.toml` | variable | meaning and legal values | default |
+//! |---|---|---|---|
+//! | `server.backend` | `EBBTIDE_BACKEND` | `auto`, `container`, `native`, `external`: see [Backends](#backends) | `auto` |
+//! | `server.postgres` | `EBBTIDE_POSTGRES` | a major version from 10 | any |
+//! | `server.image` | `EBBTIDE_IMAGE` | an image with the official image's entrypoint and variables. By version: `postgres:MAJOR`; without a major version `postgres:17`, or the newest `postgres` that the engine has | by version |
+//! | `server.url` | `EBBTIDE_URL` | the URL of a running server; it selects `external`. If `external` is selected, `TEST_DATABASE_URL` counts too | none |
+//! | `server.allow_remote` | `EBBTIDE_ALLOW_REMOTE` | `true` allows that server to be on another machine | `false` |
+//! | `server.linger` | `EBBTIDE_LINGER` | how long an unused server keeps running | `30s` |
+//! | `server.keep` | `EBBTIDE_KEEP` | which tests' databases are kept: `never`, `failed`, `always`. The variable overrides a test's own option `keep`, which overrides file and builder | `never` |
+//! | `server.keep_for` | `EBBTIDE_KEEP_FOR` | how long a kept database stays, and its server with it | `1h` |
+//! | `server.log_plans_slower_than` | `EBBTIDE_LOG_PLANS_SLOWER_THAN` | the plans of statements that take longer are reported | no |
+//! | `server.storage` | `EBBTIDE_STORAGE` | `memory`, `disk`, or `auto`: memory (`/dev/shm`) if 2 GiB are free there and no other user has taken ebbtide's directory name | `auto` |
+//! | `server.cache` | `EBBTIDE_CACHE` | `never`, or `auto`: a volume keeps a container's templates for the next one | `auto` |
+//! | `server.dedicated` | `EBBTIDE_DEDICATED` | `always`, `never`, or `auto`: see [Roles and other objects of the server](#roles-and-other-objects-of-the-server) | `auto` |
+//! | `server.settings` | | a table of PostgreSQL settings, which override ebbtide's own | none |
+//! | `server.bin` | `EBBTIDE_PG_BIN` | the directory of `postgres` and `initdb` | searched for |
+//! | `server.state_dir` | `EBBTIDE_STATE_DIR` | a directory with a short path, whose parent exists | `$XDG_RUNTIME_DIR/ebbtide`, else `ebbtide-UID` in the temporary directory |
+//! | `server.start_timeout` | `EBBTIDE_START_TIMEOUT` | limit for the server's start | `1m` |
+//! | `provision.extensions` | `EBBTIDE_EXTENSIONS` | a list of names; in the variable separated by commas | none |
+//! | `provision.migrations` | `EBBTIDE_MIGRATIONS` | a directory, or a command: see [Migrations](#migrations); `false`, in the variable `none` | `migrations` if it exists |
+//! | `provision.seeds` | `EBBTIDE_SEEDS` | a directory; `false`, in the variable `none` | `seeds` if it exists |
+//! | `provision.timeout` | `EBBTIDE_PROVISION_TIMEOUT` | limit for one migration, for one seed file, and for the wait while another process builds the template | `2m` |
+//! | `provision.expect` | | `tables`, `rows`, `enums`: what the finished template must contain | nothing |
+//! | | `EBBTIDE_CONFIG` | the path of the file itself | the nearest |
+//! <!-- /keys -->
 //!
 //! # Backends
-//! - **`container`**: a container from an image, through Docker, Podman, or whatever speaks Docker's protocol. The engine
-//!   is the one that `DOCKER_HOST` or a Docker context names, else the first that answers on the usual sockets. Its port
-//!   is published on the loopback address (on the engine's address, when `DOCKER_HOST` is `tcp://`), with a random
-//!   password.
-//! - **`native`**: `postgres` and `initdb` of this machine, on a private Unix socket.
-//! - **`external`**: the server of a URL, shared by everybody who names it: templates and copies are databases called
-//!   `ebbtide_...`, leased by advisory locks. A role with `CREATEDB` is enough where the extensions are trusted ones.
-//!   Several machines may share it; their URLs must name the same role, and lead to the same database for
-//!   administration: `postgres`, or the URL's own where the role may not connect to that. A process needs a connection for
-//!   each test that runs, and up to three more. It does not work through a pooler that gives each transaction another
-//!   session, and refuses a server that ebbtide itself has started: that one is found without a URL.
-//! - **`auto`**: a container if an engine answers and has the image or can pull it, else native.
-//!   [`ServerReport::reason`] tells the choice, and so does one line of `tracing` at the level `info`.
-//!
-//! Printing [`Harness::plan`] shows every value with the place that it came from. Variables may also stand in a
-//! `.env` file beside the manifest. `DATABASE_URL` is never read.
+//! - **`container`**: a container from an image, through Docker, Podman, or another engine that
+//!   speaks Docker's protocol. `DOCKER_HOST` or `DOCKER_CONTEXT` names the engine. Without them,
+//!   ebbtide takes the first that answers: Docker's current context, `CONTAINER_HOST`, or one of
+//!   the usual sockets. ebbtide publishes the port on the loopback address, and for a remote engine
+//!   on the engine's address. If the engine's URL contains a host name, or the engine's host does
+//!   not have the URL's address, ebbtide publishes the port on every address. The password is
+//!   random.
+//! - **`native`**: `postgres` and `initdb` of this machine, on a private Unix socket. As root,
+//!   ebbtide runs the server as another user.
+//! - **`external`**: the server of a URL. Several machines may use it at once. Templates and copies
+//!   are databases called `ebbtide_...`, and advisory locks protect them. A role with `CREATEDB`
+//!   suffices if all extensions are trusted ones. The URLs of all machines must name the same role.
+//!   They must also lead to the same database for administration: `postgres`, or the URL's own if
+//!   the role may not connect to `postgres`. A process needs the connections of its running tests
+//!   (one for a `Tx` or a `Sandbox`, six for a `Database`), and up to three more. A pooler in
+//!   transaction mode does not work. ebbtide rejects the URL of a server that it has started
+//!   itself.
+//! - **`auto`**: a container if an engine answers and has the image or can pull it, else `native`.
+//!   [`ServerReport::reason`](report::ServerReport::reason) states the choice, and so does one line of `tracing` at the level
+//!   `info`.
 //!
 //! # Roles and other objects of the server
-//! A role, a tablespace, another database, `ALTER SYSTEM`: these belong to the whole server. On a shared server, other
-//! projects would see them, and a second build would find them there. So contents that touch them get a dedicated server:
-//! only tests with the same migrations, seeds, extensions, settings and expectations use it. Ebbtide reads the migrations,
-//! seeds and fixtures for such statements, also in the bodies of `DO` blocks and functions. One line on stderr states the
-//! file, the line and the statement when the server starts, and so does [`ServerReport::reason`].
+//! A role, a tablespace, another database, `ALTER SYSTEM`: these belong to the whole server. On a
+//! shared server, other projects would see them, and a second build would find them. So
+//! migrations, seeds and fixtures that touch them get a *dedicated* server. Only tests with the
+//! same migrations, seeds, extensions, settings and expectations use it. ebbtide scans migrations,
+//! seeds and fixtures for such statements, also in the bodies of `DO` blocks and functions. When a
+//! dedicated server starts because of such a statement, a message on stderr states the file, the
+//! line and the statement, and so does
+//! [`ServerReport::reason`](report::ServerReport::reason).
 //!
-//! - A build that failed, or a template that was dropped, leaves nothing behind: the next build begins with the server as
-//!   it was at first. Where statements cannot undo something, a new server takes its place.
-//! - A fixture or a test's own migrations with such a statement get another dedicated server than the plan's.
-//! - SQL that a command or a function sends cannot be seen, except in `.sql` files among the command's inputs: write
-//!   `dedicated = "always"`. With `"never"` the server is shared in spite of such statements.
-//! - An external server cannot be dedicated: such contents are refused there, unless `dedicated` is `"never"`.
-//! - A container's dedicated server neither uses nor fills the volume with prepared data.
+//! - A build that failed, or a template that was dropped, leaves nothing behind: the next build
+//!   begins with the state that the server started with. If statements cannot restore that state,
+//!   a new server replaces the old one.
+//! - Fixtures or a test's own migrations with such a statement get a dedicated server of their own.
+//! - ebbtide cannot see the SQL that a command or a function sends, except in `.sql` files among
+//!   the command's inputs. For such SQL write `dedicated = "always"`. With `"never"` the server is
+//!   shared in spite of such statements.
+//! - An external server cannot be dedicated. There such statements are an error, unless `dedicated`
+//!   is `"never"`.
+//! - A dedicated container does not use the volume of `server.cache`.
 //!
-//! # Migrations from elsewhere
-//! A directory's layout is recognised by the names in it. Where they belong to several tools, or to another than it seems,
-//! the layout is named: `migrations = { diesel = "migrations" }`, `EBBTIDE_MIGRATIONS=diesel:migrations`,
-//! [`Migrations::diesel`].
+//! # Migrations
+//! The names in a directory of migrations determine its layout. If they match several layouts, or
+//! the wrong one, name the layout: `migrations = { diesel = "migrations" }`,
+//! `EBBTIDE_MIGRATIONS=diesel:migrations`, or [`Migrations::diesel`](config::Migrations::diesel).
 //!
 //! | layout | files | ledger |
 //! |---|---|---|
 //! | `sqlx` | `VERSION_description.sql`, `.up.sql` and `.down.sql` | `_sqlx_migrations` |
-//! | `refinery` | `V1__name.sql`, `U1__name.sql`, also in directories below | `refinery_schema_history` |
-//! | `diesel` | `VERSION_name/up.sql`, with `metadata.toml` where there is one | `__diesel_schema_migrations` |
+//! | `refinery` | `V1__name.sql`, `U1__name.sql`, also in subdirectories | `refinery_schema_history` |
+//! | `diesel` | `VERSION_name/up.sql`, with an optional `metadata.toml` | `__diesel_schema_migrations` |
 //! | `sql` | every other `.sql` file, in the order of the names | none |
 //!
-//! Each file runs in a transaction of its own, unless its tool says otherwise (`-- no-transaction` as the first line in
-//! `sqlx` and `sql`, `run_in_transaction = false` in diesel's `metadata.toml`). The ledger is written as the tool itself
-//! does, which finds nothing pending afterwards.
+//! Each file runs in one transaction. To opt out, use the tool's own form: the first line
+//! `-- no-transaction` (`sqlx`, `sql`), or `run_in_transaction = false` in `metadata.toml`
+//! (`diesel`). The ledger is the table in which a tool records the migrations that it applied.
+//! ebbtide writes the ledger exactly as the tool does, so the tool finds nothing pending.
 //!
-//! Any other tool is a command ([`MigrationCommand`]):
+//! To use any other tool, specify its command, see [`MigrationCommand`](config::MigrationCommand):
 //!
 //! ```toml
 //! [provision.migrations]
 //! command = ["alembic", "upgrade", "head"]
 //! inputs = ["alembic.ini", "alembic"]  # files and directories whose content decides the outcome
-//! directory = "."                      # where it runs; the file's own directory by default
+//! directory = "."                      # where it runs; default: the directory of this file
 //! url_variable = "DATABASE_URL"        # the default
 //! ```
 //!
-//! It gets the URL in that variable, and `PGHOST`, `PGPORT`, `PGUSER`, `PGPASSWORD`, `PGDATABASE`. A native server's URL
-//! leads to a Unix socket: `postgresql://postgres@/ebbtide_b_...?host=/directory&port=5432`. What it prints is shown when
-//! it fails. A command that leaves no table behind is an error, whatever its ledger claims.
+//! The command receives the database's URL in that variable, and its parts in `PGHOST`, `PGPORT`,
+//! `PGUSER`, `PGPASSWORD` and `PGDATABASE`. A native server's URL leads to a Unix socket:
+//! `postgresql://postgres@/ebbtide_b_...?host=/directory&port=5432`. If the command fails, the
+//! error shows its output. If the database has no table but a ledger after the command, that is an
+//! error too, even if the ledger lists migrations as applied.
 //!
-//! Runners that are embedded in the test's binary are a function: [`Migrations::function`].
+//! To use a migration tool that is embedded in the test's binary, specify a function:
+//! [`Migrations::function`](config::Migrations::function).
 //!
 //! # Seeds
-//! Files are applied in the order of their names, each in one transaction.
-//! - `.sql`: statements. Rows that an `ON CONFLICT` leaves out are counted as skipped.
-//! - `.csv`: a header row with column names, then rows for the table in the file's name (`010_services.csv`). The
-//!   fastest form for large seeds.
-//! - `.json`: an array of objects for the table in the file's name, or an object of such arrays by table.
+//! Seed files are applied in the order of their names, each in one transaction.
+//! - `.sql`: statements. Rows that `ON CONFLICT` leaves out are counted as skipped.
+//! - `.csv`: a header row with column names, then rows. The file's name contains the table's name
+//!   (`010_services.csv`). This is the fastest form for large seeds.
+//! - `.json`: an array of objects for the table in the file's name, or an object with one such
+//!   array for each table.
 //!
-//! Rows of CSV and JSON files that conflict with a row that is there are skipped and counted. SQL and CSV are read and sent
-//! little by little; a JSON file, and one statement of SQL, are in memory as a whole.
+//! Rows of CSV and JSON files that conflict with an existing row are skipped and counted. ebbtide
+//! streams SQL and CSV files. It reads a JSON file, or a single statement of SQL, into memory as a
+//! whole.
 //!
 //! # Cleanup
-//! Nothing depends on a `Drop` that may never run. A supervisor ends the server and removes its directory when no
-//! process has used it for the plan's `linger` (30 s by default); a test process that is killed holds no lease. A
-//! container watches itself in the same way: without a connection for that time it ends, and the engine removes it. What
-//! stays is a cache of `initdb`'s output and empty lock files in the state directory, an empty directory in `/dev/shm`, and one
-//! volume of the engine for each image (`ebbtide-cache-...`, at most four; `cache = "never"` does without).
-//! Without `/proc` (macOS), a native server whose supervisor was killed as well has to be ended by hand.
+//! No cleanup depends on a `Drop` that may never run. A supervisor, a small shell script, ends the
+//! server and removes its directory when no process has used the server for the plan's `linger`. A
+//! killed process no longer counts as a user. A container ends itself when its PostgreSQL has had
+//! no connection for `linger` and two seconds more. The engine then removes the container.
 //!
-//! On an external server templates and copies stay, for the next run: see [`Harness::clean_up`].
+//! What stays:
+//! - in the state directory: a cache of `initdb`'s output, and empty lock files
+//! - in `/dev/shm`: an empty directory
+//! - in the engine: one volume for each image (`ebbtide-cache-...`, at most four), unless `cache`
+//!   is `"never"`
+//!
+//! On an external server, templates and copies stay for the next run. [`Harness::clean_up`] drops
+//! them.
+//!
+//! Without `/proc`, as on macOS, you must end a native server by hand if the scripts that supervise
+//! the server were killed.
 //!
 //! # Can the schema be trusted?
-//! A template is verified when it is built: the ledger against the migration files (a version that is missing, unknown,
-//! changed or dirty), the ledger against the tables that the migrations create, and `provision.expect`. Besides:
+//! Each build of a template verifies three things:
+//! - The ledger matches the migration files: no version is missing, unknown, changed or dirty.
+//! - The tables that the migrations create exist.
+//! - The template contains what `provision.expect` requires.
 //!
-//! - [`Harness::diff`] compares any database with what the migrations make, on another server too, and writes nothing
-//!   there. [`Schema::read`] and [`Schema::compare`] do the same for databases of one's own choice.
-//! - [`Harness::check_reversible`] takes every migration up, down and up again, and lists what a way down has left.
-//! - [`PgEnum`] has the labels of a Rust enum compared with the database's before any test runs.
-//! - [`Harness::health`] tells in plain values how server, ledger and schema are.
+//! On request, ebbtide checks more:
+//!
+//! - [`Harness::diff`] compares any database, also on another server, with the result of the
+//!   migrations. It only reads. [`Schema::read`](schema::Schema::read) and [`Schema::compare`](schema::Schema::compare) compare any two databases.
+//! - [`Harness::check_reversible`] applies, reverts and re-applies every migration, and lists what
+//!   each down migration left behind or removed by mistake.
+//! - [`Builder::expect_enum_of`](config::Builder::expect_enum_of) compares the labels of a Rust enum, a [`PgEnum`], with
+//!   those in the database before any test runs.
+//! - [`Harness::health`] returns the state of server, ledger and schema in plain values.
 //!
 //! # Features
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `container` | yes | the container backend, on `testcontainers` |
-//! | `macros` | yes | the attribute [`ebbtide::test`](macro@crate::test) |
-//! | `progress` | yes | a spinner on a terminal's stderr for steps that take over a second; on any other stderr a line for steps that take over two |
-//! | `rstest` | no | `ebbtide::fixtures`, fixtures for the `rstest` crate: `tx`, `sandbox`, `database` |
+//! | `macros` | yes | the attribute [`ebbtide::test`](macro@crate::test) and the derive macro `PgEnum` |
+//! | `progress` | yes | progress on stderr: a spinner on a terminal for steps that take over one second, else a line for steps that take over two seconds |
+//! | `rstest` | no | `ebbtide::fixtures`: fixtures `tx`, `sandbox` and `database` for the crate `rstest` |
 //! | `tls` | no | encrypted connections: to an external server (`sslmode`), and to an engine behind `tcp://` with certificates |
 
-mod advice;
+#[cfg(not(unix))]
+compile_error!(
+    "ebbtide runs on Unix only (Linux and macOS): shell scripts supervise its servers, and its \
+     connections use Unix sockets"
+);
+
 pub mod blocking;
 mod catalog;
 mod clean_up;
-mod config;
+pub mod config;
 mod conn;
 mod error;
 #[cfg(feature = "rstest")]
@@ -186,22 +266,33 @@ mod server;
 mod sql_error;
 mod template;
 mod test_arg;
+mod test_error_help;
+mod test_run;
 mod wait;
 
 #[cfg(feature = "macros")]
 pub use ebbtide_macros::{PgEnum, test};
 
-pub use catalog::{Difference, LedgerClaim, ObjectKind, Schema, SchemaDiff, SchemaObject};
-pub use clean_up::CleanUpReport;
-pub use config::{
-    Backend, Builder, Cache, Dedicated, Expect, Keep, Layout, MigrationCommand, Migrations, PgEnum,
-    Plan, RustEnum, ServerUrl, Source, Sourced, Storage,
-};
+pub use config::expect::PgEnum;
 pub use error::{Error, ErrorKind, Result};
-pub use harness::{DriftReport, Harness, Health, ServerReport, Setup, TemplateReport, harness};
-pub use lane::{Database, IsolationLevel, KeptDatabase, Sandbox, Tx, TxOptions};
-pub use names::Fingerprint;
-pub use provision::{
-    MigrationReport, PhaseReport, ProvisionReport, ReversibleReport, ReversibleStep, SeedReport,
-};
-pub use test_arg::{TestArg, TestContext, database, sandbox, tx, tx_with};
+pub use harness::{Harness, Setup};
+pub use lane::{Database, Sandbox, Tx, TxOptions};
+pub use test_arg::{TestArg, TestContext, database, sandbox, tx};
+
+/// What ebbtide reports about servers, templates, migrations and databases.
+pub mod report {
+    pub use crate::clean_up::CleanUpReport;
+    pub use crate::harness::{DriftReport, Health, ServerReport, TemplateReport};
+    pub use crate::lane::KeptDatabase;
+    pub use crate::names::Fingerprint;
+    pub use crate::provision::{
+        MigrationReport, PhaseReport, ProvisionReport, ReversibleReport, ReversibleStep, SeedReport,
+    };
+}
+
+/// A database's schema: reading one, comparing two, and what a ledger claims.
+pub mod schema {
+    pub use crate::catalog::{
+        Difference, LedgerClaim, ObjectKind, Schema, SchemaDiff, SchemaObject,
+    };
+}

@@ -1,4 +1,4 @@
-//! Compares any database with what the plan makes.
+//! Compares any database with a new copy of the template.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,45 +8,51 @@ use sqlx::Connection as _;
 use super::Harness;
 use crate::catalog::{LedgerClaim, SchemaDiff, Snapshot};
 use crate::config::ServerUrl;
-use crate::conn::{self, ConnParams, WRITE_URL};
+use crate::conn::{self, ConnParams, URL_HELP};
 use crate::error::{Error, ErrorKind, Result};
+use crate::provision;
 use crate::sql_error;
 
-/// How a database differs from what the plan makes.
+/// How a database differs from the template.
 ///
-/// `Display` says what the migration ledgers claim, and then what differs.
+/// `Display` prints the claims of the two migration ledgers, then the differences.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DriftReport {
-    /// The schema's differences. The ledgers' rows are no part of the schema.
+    /// The differences of the schemas. Rows of the ledgers are not compared.
     pub diff: SchemaDiff,
-    /// What the reference's migration ledger says, if it has one.
+    /// The claim of the reference's migration ledger, if it has one.
     pub expected_ledger: Option<LedgerClaim>,
-    /// What the migration ledger of the compared database says, if it has one.
+    /// The claim of the compared database's migration ledger, if it has one.
     pub found_ledger: Option<LedgerClaim>,
-    /// The reference's PostgreSQL version, as `server_version` says it.
+    /// The PostgreSQL version of the reference, as the setting `server_version` has it.
     pub expected_version: String,
-    /// The compared database's.
+    /// The PostgreSQL version of the compared database.
     pub found_version: String,
 }
 
 impl Harness {
-    /// Compares the database of a URL with a new copy of the template. The database is only read: in one read-only
-    /// transaction, with at most twenty queries, which every role may send. Its server may be another, also a remote one.
+    /// Compares the database of a URL with a new copy of the template, the reference.
     ///
-    /// What the server keeps about a database is compared as well: owner, privileges, connection limit, comment and settings.
-    /// The owner counts where the plan's migrations name one, or both sessions are of one role.
+    /// The database is only read, in one read-only transaction of at most twenty queries that every
+    /// role may send. It may be on another server, also on another machine. A pooler on the way
+    /// must pass the start-up parameter `options` on.
     ///
-    /// The reference is what is expected: what it has beyond the database is missing. Definitions are told in PostgreSQL's
-    /// own words, which some major versions change; have the plan ask for the version of the database's server. A pooler on
-    /// the way has to let the start-up parameter `options` through.
+    /// An object is *missing* when only the reference has it, and *extra* when only the database
+    /// has it. What the server keeps about a database is compared as well: owner, privileges,
+    /// connection limit, comment and settings. The owner is compared if the plan's migrations name
+    /// one, or if both sessions have the same role.
+    ///
+    /// PostgreSQL itself writes the definitions, and major versions differ in how they write some.
+    /// So set `server.postgres` to the major version of the database's server.
     ///
     /// # Errors
-    /// - [`Config`](ErrorKind::Config): the URL cannot be read, or the server has no such database.
+    /// - [`Config`](ErrorKind::Config): the URL is malformed, or the server has no such database.
     /// - [`BackendUnavailable`](ErrorKind::BackendUnavailable): no server answers there.
-    /// - [`AccessDenied`](ErrorKind::AccessDenied): it does not let this role in.
-    /// - [`Database`](ErrorKind::Database): it refuses a query, such as one that waits for a lock for half a minute.
-    /// - The reference cannot be made: as for [`database`](Self::database).
+    /// - [`AccessDenied`](ErrorKind::AccessDenied): the server rejects the login.
+    /// - [`Database`](ErrorKind::Database): the server rejects a query, for example because it has
+    ///   waited 30 seconds for a lock.
+    /// - The reference cannot be created: as for [`database`](Self::database).
     ///
     /// # Cancel safety
     /// Dropping the future leaves nothing behind.
@@ -54,13 +60,14 @@ impl Harness {
     /// # Examples
     /// ```no_run
     /// # async fn compare() -> ebbtide::Result<()> {
-    /// let report = ebbtide::harness()?.diff("postgres://reader@db.example/app?sslmode=require").await?;
+    /// let url = "postgres://reader@db.example/app?sslmode=require";
+    /// let report = ebbtide::Harness::shared()?.diff(url).await?;
     /// assert!(report.diff.is_empty(), "{report}");
     /// # Ok(())
     /// # }
     /// ```
     pub async fn diff(&self, url: &str) -> Result<DriftReport> {
-        // The candidate first: its URL is what may be wrong, and the reference takes longer.
+        // The compared database comes first: a wrong URL fails before the reference is built.
         let found = Candidate::parse(url)?.read().await?;
         let reference = self.database().await?;
         let expected = Candidate::parse(reference.url())?.read().await?;
@@ -76,8 +83,8 @@ impl Harness {
 }
 
 impl DriftReport {
-    /// Whether both servers are of one major version, and so write definitions alike.
-    fn is_one_version(&self) -> bool {
+    /// Whether both servers have the same major version, and so write definitions alike.
+    fn has_one_major_version(&self) -> bool {
         let major = |version: &str| {
             version
                 .chars()
@@ -105,7 +112,7 @@ impl fmt::Display for DriftReport {
         {
             writeln!(f, "the ledgers agree, the schemas do not")?;
         }
-        if !self.is_one_version() && !self.diff.is_empty() {
+        if !self.has_one_major_version() && !self.diff.is_empty() {
             let (expected, found) = (&self.expected_version, &self.found_version);
             writeln!(
                 f,
@@ -116,7 +123,7 @@ impl fmt::Display for DriftReport {
     }
 }
 
-/// A database that is only looked at.
+/// A database that is only read.
 struct Candidate {
     /// Prints without its password.
     url: ServerUrl,
@@ -125,15 +132,18 @@ struct Candidate {
 
 impl Candidate {
     fn parse(url: &str) -> Result<Self> {
-        let shown = ServerUrl::new(url);
+        let redacted = ServerUrl::new(url);
         let conn = ConnParams::external(url, &BTreeMap::new()).map_err(|error| {
-            Error::new(ErrorKind::Config, format!("the URL {shown} cannot be read"))
-                .with_source(error)
-                .with_help(WRITE_URL)
+            Error::new(
+                ErrorKind::Config,
+                format!("the URL {redacted} cannot be read"),
+            )
+            .with_source(error)
+            .with_help(URL_HELP)
         })?;
         Ok(Self {
-            url: shown,
-            conn: conn.looking(),
+            url: redacted,
+            conn: conn.read_only(),
         })
     }
 
@@ -144,22 +154,22 @@ impl Candidate {
             .options([("default_transaction_read_only", "on")]);
         let mut connection = conn::open(&options)
             .await
-            .map_err(|error| self.refusal(error))?;
-        let snapshot = Snapshot::read(&mut connection).await;
+            .map_err(|error| self.connect_error(error))?;
+        let snapshot = Snapshot::read(&mut connection, &provision::ledgers()).await;
         let step = format!("reading the schema of {}", self.url);
         let snapshot = snapshot.map_err(|error| sql_error::failed(&step, error))?;
-        // It has been read; a server that goes away now changes nothing about that.
+        // The snapshot is complete: an error in closing the session changes nothing.
         let _ = connection.close().await;
         Ok(snapshot)
     }
 
-    fn refusal(&self, error: sqlx::Error) -> Error {
+    fn connect_error(&self, error: sqlx::Error) -> Error {
         let (url, place) = (&self.url, self.conn.place());
         let (kind, message, help) = match &error {
             sqlx::Error::Io(_) => (
                 ErrorKind::BackendUnavailable,
-                format!("no server answers at {place}, where {url} leads"),
-                "start it, or correct the URL",
+                format!("no server answers at {place} ({url})"),
+                "start the server, or correct the URL",
             ),
             // invalid_catalog_name
             refused if sql_error::code(refused) == Some("3D000") => (
@@ -170,18 +180,20 @@ impl Candidate {
                 ),
                 "correct the database's name in the URL",
             ),
-            refused if sql_error::is_denied(refused) => (
+            refused if sql_error::is_access_denied(refused) => (
                 ErrorKind::AccessDenied,
-                format!("the server does not let us in with {url}"),
-                "correct the role or its password in the URL, or see to it that pg_hba.conf and GRANT CONNECT let it in",
+                format!("the server rejects the login with {url}"),
+                "correct the role or the password in the URL, or allow the role in pg_hba.conf and with \
+                 GRANT CONNECT",
             ),
-            other if sql_error::is_crowded(other) => {
+            other if sql_error::is_out_of_connections(other) => {
                 return sql_error::failed(&format!("connecting to {place}"), error);
             }
             _ => (
                 ErrorKind::BackendUnavailable,
-                format!("the server at {place}, where {url} leads, cannot be used"),
-                "see whether it is a PostgreSQL server that takes connections, with or without encryption (`sslmode`)",
+                format!("the server at {place} ({url}) cannot be used"),
+                "check that the URL leads to a PostgreSQL server, and that `sslmode` matches the encryption \
+                 that the server accepts",
             ),
         };
         Error::new(kind, message).with_source(error).with_help(help)
@@ -214,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn another_major_version_is_told_where_something_differs() {
+    fn a_difference_between_major_versions_comes_with_a_note() {
         let ledgers = "ledger expected: none\nledger found:    none\n";
         let missing = "missing (1):\n  table a";
         assert_eq!(
@@ -229,10 +241,10 @@ mod tests {
             report("17.6", "15.2", false),
             format!("{ledgers}no difference")
         );
-        let told = "PostgreSQL 17.6 and 18beta1 write some definitions differently";
+        let note = "PostgreSQL 17.6 and 18beta1 write some definitions differently";
         assert_eq!(
             report("17.6", "18beta1", true),
-            format!("{ledgers}{told}\n{missing}")
+            format!("{ledgers}{note}\n{missing}")
         );
     }
 }

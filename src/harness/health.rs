@@ -1,4 +1,4 @@
-//! How the server and the schema are, in plain values.
+//! The state of the server and the schema, in plain values.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,33 +12,36 @@ use crate::error::Result;
 use crate::provision;
 use crate::sql_error;
 
-/// How a harness's server and schema are: for a dashboard, or the first line of a test run. It can be serialised with
-/// serde.
+/// The state of a harness's server and schema: for a dashboard, or the first line of a test run. It
+/// implements serde's `Serialize`.
 ///
-/// What could be found out is there, whatever fails after it; [`problem`](Self::problem) says what did.
+/// When a step fails, the fields of the steps before it are filled, and [`problem`](Self::problem)
+/// holds the error.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Health {
     /// Where the server comes from.
     pub backend: Option<Backend>,
-    /// PostgreSQL's version, as `server_version` says it.
+    /// PostgreSQL's version, as the setting `server_version` has it.
     pub version: Option<String>,
-    /// The extensions of the database that tests get, with their versions; without `plpgsql`, which is always there.
+    /// The extensions of the database that tests get, with their versions. `plpgsql`, which is
+    /// always there, is left out.
     pub extensions: BTreeMap<String, String>,
-    /// The latest version that the database's migration ledger claims.
+    /// The latest version in the database's migration ledger.
     pub ledger_current: Option<String>,
-    /// The latest version of the migrations that the plan names.
+    /// The latest version among the plan's migrations.
     pub ledger_expected: Option<String>,
-    /// Whether migrations, seeds and expectations have been verified, and the ledger is where it should be.
+    /// Whether migrations, seeds and expectations have been verified, and the ledger has the
+    /// expected version.
     pub schema_ready: bool,
-    /// What is wrong, and how to mend it.
+    /// The first error and its remedy.
     pub problem: Option<String>,
 }
 
 impl Harness {
-    /// Starts or finds the server, builds or finds the template, and looks into a copy of it.
+    /// Starts or finds the server, builds or finds the template, and examines a copy of it.
     ///
-    /// It returns no error: what fails is told as [`Health::problem`].
+    /// It returns no error: a failure is reported in [`Health::problem`].
     ///
     /// # Cancel safety
     /// As for [`provision`](Self::provision).
@@ -46,7 +49,7 @@ impl Harness {
     /// # Examples
     /// ```no_run
     /// # async fn report() -> ebbtide::Result<()> {
-    /// let health = ebbtide::harness()?.health().await;
+    /// let health = ebbtide::Harness::shared()?.health().await;
     /// println!("{health}");
     /// assert!(health.is_healthy());
     /// # Ok(())
@@ -69,7 +72,7 @@ impl Harness {
         health.backend = Some(template_and_lanes.server.backend);
         health.version = Some(template_and_lanes.server.version.clone());
         health.ledger_expected =
-            provision::head(&template_and_lanes.template.below_fixtures().inputs).await?;
+            provision::latest_version(&template_and_lanes.template.below_fixtures().inputs).await?;
         template_and_lanes.template.ensure().await?;
         let mut tx = self.tx().await?;
         let reading = |error| sql_error::failed("reading the extensions", error);
@@ -77,7 +80,9 @@ impl Harness {
             .await
             .map_err(reading)?;
         let reading = |error: sqlx::Error| sql_error::failed("reading the ledger", error);
-        let claim = catalog::LedgerClaim::read(&mut tx).await.map_err(reading)?;
+        let claim = catalog::LedgerClaim::read(&mut tx, &provision::ledgers())
+            .await
+            .map_err(reading)?;
         tx.close().await?;
         health.ledger_current = claim.and_then(|claim| claim.latest);
         health.schema_ready =
@@ -87,7 +92,7 @@ impl Harness {
 }
 
 impl Health {
-    /// Whether nothing is wrong, and the schema is ready.
+    /// Whether the schema is ready and there is no problem.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         self.schema_ready && self.problem.is_none()

@@ -1,4 +1,17 @@
-//! Wires plan, server, template and lanes together. The only per-process state is here.
+//! Connects plan, server, template and lanes, and holds the process's default harness.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `template_and_lanes` | a server with one template and its lanes, opened on first use |
+//! | `setup` | other contents for some tests |
+//! | `sharing` | whether a template's contents need a dedicated server |
+//! | `runtime` | the background runtime |
+//! | `drift`, `health`, `reversible` | the checks of a schema that a program can call |
+//!
+//! One `TemplateAndLanes` exists for the plan and one for each distinct setup. Each is in a
+//! `OnceCell`, so tests that run at the same time open it once and share the outcome, errors
+//! included. The opening runs as a task of the background runtime: its connections must outlive the
+//! first test, and a dropped future must not abandon a half-started server.
 
 mod drift;
 mod health;
@@ -7,6 +20,7 @@ mod runtime;
 mod setup;
 mod sharing;
 mod template_and_lanes;
+mod template_cell;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,25 +31,30 @@ use tokio::sync::OnceCell;
 use crate::clean_up::{self, CleanUpReport};
 use crate::config::{Backend, Builder, Environment, Plan};
 use crate::error::Result;
-use crate::lane::{Database, Ending, LanePool, Sandbox, Tx, TxOptions};
+use crate::lane::{Database, LanePool, OnDrop, Sandbox, Tx, TxOptions};
 use crate::names::Fingerprint;
 use crate::provision::ProvisionReport;
 use crate::server::{self, Origin};
-use template_and_lanes::{TemplateAndLanes, ended};
+use runtime::task_failed;
+use template_and_lanes::TemplateAndLanes;
 
 pub use drift::DriftReport;
 pub use health::Health;
 use runtime::background;
 pub use setup::Setup;
 
-/// A plan together with the server, template and lanes that it leads to, each made when it is first needed.
+/// A plan together with its server, template and lanes. Each of them is created on first use.
 ///
-/// Cloning is cheap, and all clones share everything. Most tests use the process's own through [`tx`](crate::tx()).
+/// Cloning is cheap, and all clones share everything. Most tests use the process's default harness
+/// through [`tx`](crate::tx()).
 ///
 /// # Examples
 /// ```no_run
 /// # async fn test() -> ebbtide::Result<()> {
-/// let harness = ebbtide::Harness::builder().extension("pg_trgm").migrations("migrations").build()?;
+/// let harness = ebbtide::Harness::builder()
+///     .extension("pg_trgm")
+///     .migrations("migrations")
+///     .build()?;
 /// let tx = harness.tx().await?;
 /// # tx.close().await
 /// # }
@@ -49,24 +68,25 @@ pub struct Harness {
 #[derive(Debug)]
 struct Shared {
     plan: Arc<Plan>,
-    // A failure is kept as well: every test of the process is told, none pays for it again.
+    // A failure is kept as well: every test of the process reports it, and none repeats the work.
     template_and_lanes: OnceCell<Result<TemplateAndLanes>>,
-    variants: Mutex<Variants>,
+    setups: Mutex<Setups>,
 }
 
 type TemplateAndLanesCell = Arc<OnceCell<Result<TemplateAndLanes>>>;
 
-/// The stages of variants.
+/// The templates and lanes of the setups that this process has used.
 #[derive(Debug, Default)]
-struct Variants {
+struct Setups {
     /// By the fingerprint that each would have on the plan's own server.
-    stages: HashMap<Fingerprint, TemplateAndLanesCell>,
-    /// By the setup itself: applying one reads and hashes all that it holds, which one test does for all.
+    by_fingerprint: HashMap<Fingerprint, TemplateAndLanesCell>,
+    /// By the setup itself. Applying a setup reads and hashes everything that it holds, so the
+    /// first test does it for all.
     applied: Vec<(Arc<Setup>, TemplateAndLanesCell)>,
 }
 
-impl Variants {
-    /// The template_and_lanes of a setup that a test has applied.
+impl Setups {
+    /// The template and lanes of a setup, if a test has opened them already.
     fn template_and_lanes(&self, setup: &Setup) -> Option<Result<TemplateAndLanes>> {
         let (_, cell) = self
             .applied
@@ -75,9 +95,9 @@ impl Variants {
         cell.get().cloned()
     }
 
-    /// The cell for the template_and_lanes of a setup that has been applied.
+    /// The cell for a setup that has been applied. Setups with equal contents share one.
     fn cell(&mut self, setup: &Arc<Setup>, fingerprint: &Fingerprint) -> TemplateAndLanesCell {
-        let cell = Arc::clone(self.stages.entry(fingerprint.clone()).or_default());
+        let cell = Arc::clone(self.by_fingerprint.entry(fingerprint.clone()).or_default());
         if !self.applied.iter().any(|(applied, _)| applied == setup) {
             self.applied.push((Arc::clone(setup), Arc::clone(&cell)));
         }
@@ -85,42 +105,43 @@ impl Variants {
     }
 }
 
-/// The running server, in plain values.
+/// The running server, in plain values: what [`Harness::start`] returns.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ServerReport {
-    /// How the server came to be.
+    /// How the server was started. Never [`Backend::Auto`].
     pub backend: Backend,
-    /// PostgreSQL's version, as `server_version` says it.
+    /// PostgreSQL's version, as the setting `server_version` has it.
     pub version: String,
-    /// Why it is this backend: the choice of `auto`, or who asked for it.
+    /// Why it is this backend: the choice of `auto`, or the place that specified it.
     pub reason: String,
-    /// Whether another process had started it.
+    /// Whether the server was running already.
     pub reused: bool,
-    /// Time to start or find it, in milliseconds.
+    /// Time to start or find the server, in milliseconds.
     pub milliseconds: f64,
 }
 
-/// The template that tests get copies of, in plain values.
+/// The template that tests get copies of, in plain values: what [`Harness::provision`] returns.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct TemplateReport {
-    /// Hash of everything that makes this database.
+    /// Hash of everything that determines this database.
     pub fingerprint: Fingerprint,
-    /// Whether it had been built before, by this process or another.
+    /// Whether the template existed already.
     pub reused: bool,
-    /// Time to build or find it, in milliseconds.
+    /// Time to build or find the template, in milliseconds.
     pub milliseconds: f64,
-    /// What was done when it was built.
+    /// What the build did, also when another process has built the template.
     pub provisioned: ProvisionReport,
 }
 
 impl Builder {
-    /// Resolves the builder, the environment and `ebbtide.toml` into a harness. Starts nothing.
+    /// Resolves the builder, the environment and `ebbtide.toml` into a harness. It starts nothing.
     ///
     /// # Errors
-    /// [`Config`](crate::ErrorKind::Config), [`MigrationSource`](crate::ErrorKind::MigrationSource) or
-    /// [`Seed`](crate::ErrorKind::Seed): a value is not usable; the error names where it came from.
+    /// [`Config`](crate::ErrorKind::Config), [`MigrationSource`](crate::ErrorKind::MigrationSource)
+    /// or [`Seed`](crate::ErrorKind::Seed): a value cannot be used. The error names the place of
+    /// the value.
     pub fn build(self) -> Result<Harness> {
         let environment = Environment::capture(server::own_uid())?;
         let plan = Arc::new(self.plan(&environment)?);
@@ -128,7 +149,7 @@ impl Builder {
         let shared = Shared {
             plan,
             template_and_lanes: OnceCell::new(),
-            variants: Mutex::default(),
+            setups: Mutex::default(),
         };
         Ok(Harness {
             shared: Arc::new(shared),
@@ -138,21 +159,33 @@ impl Builder {
 }
 
 impl Harness {
-    /// Starts from the defaults, which `ebbtide.toml` and the environment refine.
+    /// The process's default harness, resolved from `ebbtide.toml` and the environment on the first
+    /// call.
+    ///
+    /// # Errors
+    /// As for [`Builder::build`].
+    pub fn shared() -> Result<Self> {
+        HARNESS.clone()
+    }
+
+    /// A builder without any value: `ebbtide.toml`, the environment and the defaults fill what it
+    /// lacks.
     pub fn builder() -> Builder {
         Builder::new()
     }
 
-    /// The same harness with other migrations, or with fixtures on top. The server is shared, unless one of the two touches
-    /// the whole server, as `CREATE ROLE` does.
+    /// The same harness with other migrations, or with fixtures on top.
     ///
-    /// What the setup makes is a template of its own, built once for each content.
+    /// A setup has a template of its own, which is built once for each content. Its template is on
+    /// the same server, unless the setup contains statements that touch the whole server, such as
+    /// `CREATE ROLE`: then it is on a dedicated one.
     ///
     /// # Examples
     /// ```no_run
     /// # async fn test() -> ebbtide::Result<()> {
-    /// let vips = ebbtide::Setup::new().fixture("vips.sql", "insert into customers (first_name) values ('Laura')");
-    /// let tx = ebbtide::harness()?.with_setup(vips).tx().await?;
+    /// let insert = "insert into customers (first_name) values ('Laura')";
+    /// let vips = ebbtide::Setup::new().fixture("vips.sql", insert);
+    /// let tx = ebbtide::Harness::shared()?.with_setup(vips).tx().await?;
     /// # tx.close().await
     /// # }
     /// ```
@@ -165,7 +198,7 @@ impl Harness {
         }
     }
 
-    /// What was asked for, with the origin of every value.
+    /// The resolved configuration, with the place that each value came from.
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.shared.plan
@@ -177,7 +210,7 @@ impl Harness {
     /// The server cannot be started: see [`ErrorKind`](crate::ErrorKind) for the reasons.
     ///
     /// # Cancel safety
-    /// The start goes on in the background when the future is dropped; nothing is left behind.
+    /// The start continues in the background when the future is dropped. Nothing is left behind.
     pub async fn start(&self) -> Result<ServerReport> {
         let template_and_lanes = self.template_and_lanes().await?;
         let server = &template_and_lanes.server;
@@ -196,7 +229,7 @@ impl Harness {
     /// A phase failed. The half-built database is dropped.
     ///
     /// # Cancel safety
-    /// The build goes on in the background when the future is dropped.
+    /// The build continues in the background when the future is dropped.
     pub async fn provision(&self) -> Result<TemplateReport> {
         let template_and_lanes = self.template_and_lanes().await?;
         let template = template_and_lanes.template.ensure().await?;
@@ -208,10 +241,12 @@ impl Harness {
         })
     }
 
-    /// A transaction on a private copy of the template, rolled back when it is closed or dropped.
+    /// A transaction on a private copy of the template, which is rolled back when the [`Tx`] is
+    /// closed or dropped.
     ///
     /// # Errors
-    /// The server cannot be started, a phase of provisioning failed, or no lane became free.
+    /// The server cannot be started, a phase of provisioning failed, or no copy became free in
+    /// time.
     ///
     /// # Cancel safety
     /// Dropping the future leaves nothing behind.
@@ -229,11 +264,12 @@ impl Harness {
         self.tx_with(TxOptions::new()).await
     }
 
-    /// The same with a wish or two.
+    /// Like [`tx`](Self::tx), with options for the transaction.
     ///
     /// # Errors
-    /// As for [`tx`](Self::tx). And [`Config`](crate::ErrorKind::Config): with [`savepoints`](TxOptions::savepoints), the
-    /// server of the plan's URL wants an encrypted connection.
+    /// - As for [`tx`](Self::tx).
+    /// - [`Config`](crate::ErrorKind::Config): [`savepoints`](TxOptions::savepoints) are requested,
+    ///   and the server of the plan's URL requires an encrypted connection.
     ///
     /// # Cancel safety
     /// Dropping the future leaves nothing behind.
@@ -241,11 +277,14 @@ impl Harness {
     /// # Examples
     /// ```no_run
     /// # async fn test() -> Result<(), Box<dyn std::error::Error>> {
-    /// let mut tx = ebbtide::harness()?.tx_with(ebbtide::TxOptions::new().savepoints()).await?;
+    /// let options = ebbtide::TxOptions::new().savepoints();
+    /// let mut tx = ebbtide::Harness::shared()?.tx_with(options).await?;
     /// let insert = "insert into customers (id, first_name) values (1, 'Laura')";
     /// sqlx::query(insert).execute(&mut *tx).await?;
     /// sqlx::query(insert).execute(&mut *tx).await.expect_err("the id is taken");
-    /// let customers: i64 = sqlx::query_scalar("select count(*) from customers").fetch_one(&mut *tx).await?;
+    /// // The failed statement undid only itself.
+    /// let count = "select count(*) from customers";
+    /// let customers: i64 = sqlx::query_scalar(count).fetch_one(&mut *tx).await?;
     /// # Ok(())
     /// # }
     /// ```
@@ -254,12 +293,13 @@ impl Harness {
             &self.lanes().await?,
             &current_test(),
             options,
-            Ending::Background,
+            OnDrop::CloseInBackground,
         )
         .await
     }
 
-    /// A pool whose one connection sits in a transaction, rolled back when it is closed or dropped.
+    /// A pool whose one connection is in a transaction, which is rolled back when the [`Sandbox`]
+    /// is closed or dropped.
     ///
     /// # Errors
     /// As for [`tx`](Self::tx).
@@ -267,10 +307,15 @@ impl Harness {
     /// # Cancel safety
     /// Dropping the future leaves nothing behind.
     pub async fn sandbox(&self) -> Result<Sandbox> {
-        Sandbox::open(&self.lanes().await?, &current_test(), Ending::Background).await
+        Sandbox::open(
+            &self.lanes().await?,
+            &current_test(),
+            OnDrop::CloseInBackground,
+        )
+        .await
     }
 
-    /// A private copy of the template, handed over whole.
+    /// A private copy of the template without a transaction around it: commits are real.
     ///
     /// # Errors
     /// As for [`tx`](Self::tx).
@@ -278,7 +323,12 @@ impl Harness {
     /// # Cancel safety
     /// Dropping the future leaves nothing behind.
     pub async fn database(&self) -> Result<Database> {
-        Database::open(&self.lanes().await?, &current_test(), Ending::Background).await
+        Database::open(
+            &self.lanes().await?,
+            &current_test(),
+            OnDrop::CloseInBackground,
+        )
+        .await
     }
 
     /// The lanes of this harness's template.
@@ -286,17 +336,21 @@ impl Harness {
         Ok(self.template_and_lanes().await?.pool)
     }
 
-    /// Drops every database of ours on the server that nobody uses: templates, lanes, half-built and expired kept ones.
-    /// For an external server that is to be left as it was found; any other takes its databases with it.
+    /// Drops the databases of ebbtide on the server that no process uses: templates, their copies,
+    /// half-built ones, and kept ones that have expired.
     ///
-    /// Only databases that belong to the plan's own role are touched. What any process still uses is held, and so is what
-    /// this process has used: call it from one that runs no tests. Other processes that begin meanwhile build anew.
+    /// It is meant for an external server. The databases of any other server go with the server.
+    ///
+    /// Only databases of the plan's own role are dropped. Databases that a process still uses stay,
+    /// and so do those that this process has used: call it from a process that runs no tests. A
+    /// test process that starts meanwhile builds its template again.
     ///
     /// # Errors
-    /// The server cannot be reached. A single database that cannot be dropped is listed as held.
+    /// The server cannot be reached. A single database that cannot be dropped is listed in
+    /// [`CleanUpReport::held`].
     ///
     /// # Cancel safety
-    /// It goes on in the background when the future is dropped.
+    /// The work continues in the background when the future is dropped.
     ///
     /// # Examples
     /// ```no_run
@@ -310,74 +364,81 @@ impl Harness {
         let server = self.template_and_lanes().await?.server;
         let work = async move {
             let mut admin = server.admin().await?;
-            clean_up::everything(&server, &mut admin)
+            clean_up::drop_all_unused(&server, &mut admin)
                 .await
                 .map_err(|error| server.diagnose(error))
         };
-        background()?.spawn(work).await.unwrap_or_else(ended)
+        background()?.spawn(work).await.unwrap_or_else(task_failed)
     }
 
+    /// Opens the plan's template and lanes, and those of the setup if this harness has one.
+    ///
+    /// The plan's come first in any case: a setup's fingerprint contains the server's version, and
+    /// its fixtures lie on top of the plan's template. A setup on the same server costs no further
+    /// connection. One with a dedicated server starts it here, in the background.
     async fn template_and_lanes(&self) -> Result<TemplateAndLanes> {
         let template_and_lanes = self
             .shared
             .template_and_lanes
-            .get_or_init(|| self.set_stage())
+            .get_or_init(|| self.open())
             .await
             .clone()?;
         let Some(setup) = &self.setup else {
             return Ok(template_and_lanes);
         };
-        let known = self.variants().template_and_lanes(setup);
-        if let Some(template_and_lanes) = known {
+        let opened = self.setups().template_and_lanes(setup);
+        if let Some(template_and_lanes) = opened {
             return template_and_lanes;
         }
-        let varied = setup.apply(&template_and_lanes.template)?;
-        let cell = self.variants().cell(setup, &varied.fingerprint);
-        let set = || async {
-            if varied.sharing == template_and_lanes.template.sharing {
-                return Ok(TemplateAndLanes::of(varied, template_and_lanes.runtime));
+        let of_setup = setup.apply(&template_and_lanes.template)?;
+        let cell = self.setups().cell(setup, &of_setup.fingerprint);
+        let open = || async {
+            if of_setup.sharing == template_and_lanes.template.sharing {
+                return Ok(TemplateAndLanes::of(of_setup, template_and_lanes.runtime));
             }
             background()?
-                .spawn(TemplateAndLanes::elsewhere(varied))
+                .spawn(TemplateAndLanes::open_elsewhere(of_setup))
                 .await
-                .unwrap_or_else(ended)
+                .unwrap_or_else(task_failed)
         };
-        cell.get_or_init(set).await.clone()
+        cell.get_or_init(open).await.clone()
     }
 
-    async fn set_stage(&self) -> Result<TemplateAndLanes> {
+    async fn open(&self) -> Result<TemplateAndLanes> {
         let (plan, setup) = (Arc::clone(&self.shared.plan), self.setup.clone());
-        let setting = background()?
-            .spawn(async move { TemplateAndLanes::set(&plan, setup.as_deref()).await });
-        let (template_and_lanes, varied) = setting.await.unwrap_or_else(ended)?;
-        if let (Some(setup), Some(varied)) = (&self.setup, varied) {
-            let cell = self.variants().cell(setup, &varied.template.fingerprint);
-            // The first template_and_lanes of all: no other test has set it.
-            let _ = cell.set(Ok(varied));
+        let opening = background()?
+            .spawn(async move { TemplateAndLanes::open(&plan, setup.as_deref()).await });
+        let (template_and_lanes, of_setup) = opening.await.unwrap_or_else(task_failed)?;
+        if let (Some(setup), Some(of_setup)) = (&self.setup, of_setup) {
+            let cell = self.setups().cell(setup, &of_setup.template.fingerprint);
+            // Nothing has filled the cell before: every setup waits for the plan's own, which opens
+            // here.
+            let _ = cell.set(Ok(of_setup));
         }
         Ok(template_and_lanes)
     }
 
-    fn variants(&self) -> std::sync::MutexGuard<'_, Variants> {
+    fn setups(&self) -> std::sync::MutexGuard<'_, Setups> {
         self.shared
-            .variants
+            .setups
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Runs something on the background runtime, whatever runs here.
+/// Spawns `work` on the background runtime, from a thread with or without a runtime. The task runs
+/// to its end even if the returned future is dropped.
 ///
 /// # Errors
-/// The runtime cannot be made, or what ran has panicked.
+/// The runtime cannot be started, or `work` has panicked.
 pub(crate) fn in_background<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> Result<impl Future<Output = Result<T>> + Send> {
     let task = background()?.spawn(work);
-    Ok(async move { task.await.or_else(ended) })
+    Ok(async move { task.await.or_else(task_failed) })
 }
 
-/// The test that runs: the test runner's threads bear the names of their tests.
+/// The name of the running test. libtest names each test's thread after the test.
 fn current_test() -> String {
     std::thread::current()
         .name()
@@ -385,12 +446,4 @@ fn current_test() -> String {
         .to_owned()
 }
 
-static SHARED: Lazy<Result<Harness>> = Lazy::new(|| Builder::new().build());
-
-/// The process's own harness, resolved from `ebbtide.toml` and the environment.
-///
-/// # Errors
-/// As for [`Builder::build`].
-pub fn harness() -> Result<Harness> {
-    SHARED.clone()
-}
+static HARNESS: Lazy<Result<Harness>> = Lazy::new(|| Builder::new().build());

@@ -1,4 +1,8 @@
-//! One background runtime, on which connections are made, because they die with the runtime that made them.
+//! The background runtime, on which ebbtide opens its connections.
+//!
+//! A socket of tokio's belongs to the runtime that opened it, and fails once that runtime is
+//! dropped. Every `#[tokio::test]` has a runtime of its own, so a connection that stays for the
+//! next test must come from a runtime that lives as long as the process.
 
 use std::io;
 
@@ -10,15 +14,16 @@ use crate::scarcity::Scarcity;
 
 static BACKGROUND: OnceCell<Handle> = OnceCell::new();
 
-/// The runtime's handle. It lives as long as the process.
+/// The handle of the background runtime, which lives as long as the process.
 pub(super) fn background() -> Result<&'static Handle> {
     BACKGROUND.get_or_try_init(|| {
         let (sender, made) = std::sync::mpsc::channel();
-        // The runtime is made by its own thread: where that cannot be had, there is no runtime to drop, which tokio forbids
-        // within a test's own.
+        // The new thread builds the runtime, not the caller. If the thread cannot be started, no
+        // runtime has to be dropped here: tokio panics when a runtime is dropped inside another
+        // one, such as the test's own.
         let run = move || match Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => {
-                // The starter waits for it.
+                // The receiver below waits for the handle, so it is alive.
                 let _ = sender.send(Ok(runtime.handle().clone()));
                 runtime.block_on(std::future::pending::<()>());
             }
@@ -28,19 +33,24 @@ pub(super) fn background() -> Result<&'static Handle> {
         let started = std::thread::Builder::new()
             .name("ebbtide".into())
             .spawn(run);
-        started.map_err(|error| impossible("the background thread cannot be started", error))?;
+        started.map_err(|error| start_error("could not start the background thread", error))?;
         let made = made.recv().map_err(|error| {
-            impossible("the background thread has ended", io::Error::other(error))
+            start_error("the background thread has ended", io::Error::other(error))
         })?;
-        made.map_err(|error| impossible("the background runtime cannot be made", error))
+        made.map_err(|error| start_error("could not start the background runtime", error))
     })
 }
 
-fn impossible(message: &str, error: io::Error) -> Error {
+fn start_error(message: &str, error: io::Error) -> Error {
     let help = Scarcity::of_start(&error).map(Scarcity::help);
     let failed = Error::new(ErrorKind::Io, message).with_source(error);
     match help {
         Some(help) => failed.with_help(help),
         None => failed,
     }
+}
+
+/// The error for a task of the background runtime that panicked or was aborted.
+pub(super) fn task_failed<T>(error: tokio::task::JoinError) -> Result<T> {
+    Err(Error::new(ErrorKind::Io, "the background task ended early").with_source(error))
 }

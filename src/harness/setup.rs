@@ -1,4 +1,4 @@
-//! What some tests want otherwise than the plan says.
+//! Contents of some tests that differ from the plan's.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,15 +7,20 @@ use sqlx::migrate::Migrator;
 use tokio::sync::OnceCell;
 
 use super::sharing;
-use super::template_and_lanes::TemplateCell;
+use super::template_cell::TemplateCell;
 use crate::config::{Expect, Migrations, PgEnum, RustEnum};
 use crate::error::{Error, ErrorKind, Result};
 use crate::provision::{InputFile, Inputs};
 
-/// What some tests want otherwise than the plan says: other migrations, fixtures on top, more that is expected.
+/// Other contents for some tests: other migrations, fixtures on top, or more expectations than the
+/// plan has.
 ///
-/// With migrations of its own, a setup has the plan's extensions, and neither its seeds nor its expectations. Fixtures
-/// are applied in the order in which they were added, each in one transaction.
+/// A setup with migrations of its own keeps the plan's extensions, and drops the plan's seeds and
+/// expectations. Fixtures are applied in the order in which they were added, each in one
+/// transaction.
+///
+/// Methods that take a path or SQL only record it. An error in it is reported by the first test
+/// that uses the setup.
 ///
 /// # Examples
 /// ```
@@ -51,13 +56,14 @@ impl PartialEq for Schema {
 }
 
 impl Setup {
-    /// The plan as it is.
+    /// A setup without changes: the plan's contents.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a fixture: SQL statements, and the name that errors show, usually the file's path.
+    /// Adds a fixture. `sql` holds its statements. Errors show `name`, which is usually the file's
+    /// path.
     #[must_use]
     pub fn fixture(mut self, name: &str, sql: &str) -> Self {
         self.fixtures
@@ -65,7 +71,8 @@ impl Setup {
         self
     }
 
-    /// Migrates with another directory, relative to the package's root, or from another source: see [`Migrations`].
+    /// Migrates from another directory, relative to the package's root, or from another source: see
+    /// [`Migrations`].
     #[must_use]
     pub fn migrations(self, source: impl Into<Migrations>) -> Self {
         Self {
@@ -74,7 +81,7 @@ impl Setup {
         }
     }
 
-    /// Does not migrate.
+    /// Applies no migrations.
     #[must_use]
     pub fn no_migrations(self) -> Self {
         Self {
@@ -83,7 +90,8 @@ impl Setup {
         }
     }
 
-    /// Migrates with what `sqlx::migrate!` has embedded. The ledger is `_sqlx_migrations`, whatever the migrator calls it.
+    /// Applies the migrations that `sqlx::migrate!` has embedded. The ledger is always
+    /// `_sqlx_migrations`, also if the migrator names another table.
     #[must_use]
     pub fn migrator(self, migrator: &'static Migrator) -> Self {
         Self {
@@ -92,21 +100,21 @@ impl Setup {
         }
     }
 
-    /// Expects a table, schema-qualified where it is not in `public`.
+    /// Expects a table to exist. Outside `public` its name is schema-qualified.
     #[must_use]
     pub fn expect_table(mut self, table: &str) -> Self {
         self.expect.tables.push(table.to_owned());
         self
     }
 
-    /// Expects so many rows in a table.
+    /// Expects exactly this number of rows in a table.
     #[must_use]
     pub fn expect_rows(mut self, table: &str, rows: u64) -> Self {
         self.expect.rows.insert(table.to_owned(), rows);
         self
     }
 
-    /// Expects these labels of an enum type, in this order.
+    /// Expects an enum type to have exactly these labels, in this order.
     #[must_use]
     pub fn expect_enum(mut self, name: &str, labels: &[&str]) -> Self {
         self.expect.enums.insert(
@@ -129,7 +137,8 @@ impl Setup {
             && self.expect.is_empty()
     }
 
-    /// The template that the setup makes of the plan's own.
+    /// The template of this setup. `plans` is the plan's own: the setup's is a copy of it with
+    /// fixtures, or replaces its migrations.
     pub(super) fn apply(&self, plans: &Arc<TemplateCell>) -> Result<TemplateCell> {
         let base = match &self.schema {
             Schema::OfThePlan => None,
@@ -144,7 +153,8 @@ impl Setup {
                     return Err(Error::new(
                         ErrorKind::MigrationSource,
                         format!(
-                            "a test's migrations are not there: {} is no directory",
+                            "the migrations of a test's setup must be a directory: {} is no \
+                             directory",
                             dir.display()
                         ),
                     )
@@ -157,15 +167,16 @@ impl Setup {
         };
         if self.fixtures.is_empty() && self.expect.is_empty() {
             return base.ok_or_else(|| {
+                // `Harness::with_setup` ignores an empty setup, so this is a mistake in ebbtide.
                 Error::new(
                     ErrorKind::Config,
-                    "an empty setup has no template of its own",
+                    "a setup without changes must use the plan's own template",
                 )
             });
         }
         let base = base.map_or_else(|| Arc::clone(plans), Arc::new);
         let inputs = Inputs::of_fixtures(self.fixtures.clone());
-        let plan = base.plan.on_top(self.expect.clone());
+        let plan = base.plan.for_layer(self.expect.clone());
         let fingerprint = inputs.layered_fingerprint(&plan, &base.fingerprint);
         let sharing = sharing::of_layer(&plan, &inputs, (&base.plan, &base.inputs, &base.sharing));
         Ok(TemplateCell {
@@ -216,7 +227,7 @@ impl fmt::Debug for Setup {
         let fixtures: Vec<&str> = self
             .fixtures
             .iter()
-            .map(|fixture| &*fixture.shown)
+            .map(|fixture| &*fixture.display_path)
             .collect();
         f.debug_struct("Setup")
             .field("migrations", &schema)

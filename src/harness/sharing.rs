@@ -1,16 +1,16 @@
-//! Whether the contents of a template may share a server with others.
+//! Whether the contents of a template may share a server with other contents.
 
 use crate::config::{Dedicated, Plan};
 use crate::names::Fingerprint;
 use crate::provision::Inputs;
 use crate::server::{Cause, Dedication, Sharing};
 
-/// For what is built from migrations and seeds.
+/// For a template that is built from migrations and seeds.
 pub(super) fn of_contents(plan: &Plan, inputs: &Inputs) -> Sharing {
     let cause = match plan.dedicated.get() {
         Dedicated::Never => None,
         Dedicated::Always => Some(Cause::Plan),
-        Dedicated::Auto => statement(inputs),
+        Dedicated::Auto => server_wide_statement(inputs),
     };
     cause.map_or(Sharing::Shared, |cause| {
         Sharing::Dedicated(Dedication {
@@ -20,12 +20,13 @@ pub(super) fn of_contents(plan: &Plan, inputs: &Inputs) -> Sharing {
     })
 }
 
-/// For what fixtures make of another template. They stay on its server as long as they touch only their own database.
+/// For a template that is a copy of another with fixtures added. It stays on the other's server
+/// unless the fixtures contain a statement that touches the whole server.
 pub(super) fn of_layer(plan: &Plan, inputs: &Inputs, base: (&Plan, &Inputs, &Sharing)) -> Sharing {
     let (base_plan, base_inputs, of_base) = base;
     let cause = match plan.dedicated.get() {
         Dedicated::Never => None,
-        Dedicated::Always | Dedicated::Auto => statement(inputs),
+        Dedicated::Always | Dedicated::Auto => server_wide_statement(inputs),
     };
     cause.map_or_else(
         || of_base.clone(),
@@ -36,14 +37,16 @@ pub(super) fn of_layer(plan: &Plan, inputs: &Inputs, base: (&Plan, &Inputs, &Sha
     )
 }
 
-fn statement(inputs: &Inputs) -> Option<Cause> {
+/// The first statement of the inputs that touches the whole server.
+fn server_wide_statement(inputs: &Inputs) -> Option<Cause> {
     inputs.server_wide().map(|found| Cause::Statement {
         place: found.place,
         statement: found.statement,
     })
 }
 
-/// The server is found by it, so its version is not known yet.
+/// A fingerprint without the server's version. It is a part of the server's key, so it is needed
+/// before the server is found.
 fn versionless(plan: &Plan, inputs: &Inputs) -> Fingerprint {
     inputs.fingerprint(plan, 0, None)
 }

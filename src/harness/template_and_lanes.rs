@@ -1,21 +1,30 @@
-//! What is there once the server runs: a template, made when it is first needed, and its lanes.
+//! A server with one template, which is built or found on first use, and the template's lanes.
+//!
+//! ```text
+//!  plan --Inputs::read--> fingerprint without version --sharing--> shared or dedicated server
+//!       --Server::start--> version --> fingerprint --> TemplateCell (empty) --> LanePool
+//!                                                          |
+//!                   the first lane that has to be copied ----> template::ensure: found or built
+//! ```
+//!
+//! The template is not built when the server is ready, but when the first lane has to be copied. A
+//! lane of an earlier process that still equals the template needs no template.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
 use super::setup::Setup;
+use super::template_cell::TemplateCell;
 use super::{runtime, sharing};
 use crate::config::Plan;
 use crate::conn::ConnParams;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::lane::{Freshness, LanePool, LaneSetting};
-use crate::names::{Fingerprint, Literal};
+use crate::names::Literal;
 use crate::provision::Inputs;
-use crate::server::{Origin, Server, Sharing, VerifyMode};
-use crate::template::{self, Ground, Template};
+use crate::server::{Origin, Server, VerifyMode};
 
 /// A server with one template and its lanes.
 #[derive(Debug, Clone)]
@@ -26,38 +35,28 @@ pub(super) struct TemplateAndLanes {
     pub(super) runtime: &'static Handle,
 }
 
-/// A template that is built or found when it is first needed.
-#[derive(Debug)]
-pub(super) struct TemplateCell {
-    pub(super) plan: Arc<Plan>,
-    pub(super) inputs: Inputs,
-    pub(super) fingerprint: Fingerprint,
-    pub(super) server: Arc<Server>,
-    /// Whether the server may hold other contents, too.
-    pub(super) sharing: Sharing,
-    /// The template that it is a copy of, with more in it.
-    pub(super) base: Option<Arc<TemplateCell>>,
-    pub(super) cell: OnceCell<Result<Template>>,
-}
-
 impl TemplateAndLanes {
-    /// The plan's own template_and_lanes, and the setup's where there is one.
+    /// Starts or finds the plan's server, and prepares the plan's template and lanes, and those of
+    /// the setup if they are on the same server.
     ///
-    /// Believes the registry's files first; when the first connection shows that they are stale, looks closer.
-    pub(super) async fn set(
+    /// The first attempt trusts the registry's files, which saves a process that finds a running
+    /// server one connection. The files may name a server that died a moment ago. Then the
+    /// connection of the first lane fails with `ServerLost`, and the second attempt requires an
+    /// answer from the server.
+    pub(super) async fn open(
         plan: &Arc<Plan>,
         setup: Option<&Setup>,
     ) -> Result<(Self, Option<Self>)> {
-        match Self::set_verifying(plan, setup, VerifyMode::Files).await {
+        match Self::open_verifying(plan, setup, VerifyMode::Files).await {
             Err(error) if error.kind() == ErrorKind::ServerLost => {
-                Self::set_verifying(plan, setup, VerifyMode::Answer).await
+                Self::open_verifying(plan, setup, VerifyMode::Answer).await
             }
             other => other,
         }
     }
 
     #[tracing::instrument(name = "server.start", level = "debug", skip(plan, setup))]
-    async fn set_verifying(
+    async fn open_verifying(
         plan: &Arc<Plan>,
         setup: Option<&Setup>,
         mode: VerifyMode,
@@ -65,7 +64,13 @@ impl TemplateAndLanes {
         let inputs = Inputs::read(plan)?;
         let sharing = sharing::of_contents(plan, &inputs);
         let server = Arc::new(Server::start(plan, &sharing, mode).await?);
-        tracing::info!(backend = %server.backend, reason = server.reason, version = server.version, reused = server.origin == Origin::Reused, "server");
+        tracing::info!(
+            backend = %server.backend,
+            reason = server.reason,
+            version = server.version,
+            reused = server.origin == Origin::Reused,
+            "server"
+        );
         let fingerprint = inputs.fingerprint(plan, server.version_num, server.role());
         let template_and_lanes = Self::of(
             TemplateCell {
@@ -79,51 +84,58 @@ impl TemplateAndLanes {
             },
             runtime::background()?,
         );
-        // What is wrong with a setup is told to the tests that want it, and not to all.
-        let varied = setup.and_then(|setup| setup.apply(&template_and_lanes.template).ok());
-        let varied = varied.filter(|varied| varied.sharing == template_and_lanes.template.sharing);
-        let varied = varied.map(|template| Self::of(template, template_and_lanes.runtime));
-        varied
+        // A setup that cannot be applied fails the tests that use it, when they apply it, and no
+        // others.
+        let of_setup = setup.and_then(|setup| setup.apply(&template_and_lanes.template).ok());
+        let of_setup =
+            of_setup.filter(|of_setup| of_setup.sharing == template_and_lanes.template.sharing);
+        let of_setup = of_setup.map(|template| Self::of(template, template_and_lanes.runtime));
+        // The lane that proves the server's life is the one that the first test is about to use.
+        of_setup
             .as_ref()
             .unwrap_or(&template_and_lanes)
-            .see(mode)
+            .check_reused_server(mode)
             .await?;
-        Ok((template_and_lanes, varied))
+        Ok((template_and_lanes, of_setup))
     }
 
-    /// The template_and_lanes of a template that needs another server than the plan's own.
-    pub(super) async fn elsewhere(template: TemplateCell) -> Result<Self> {
-        match Self::elsewhere_verifying(&template, VerifyMode::Files).await {
+    /// Starts or finds another server than the plan's own for a template, with the same two
+    /// attempts as [`open`](Self::open).
+    pub(super) async fn open_elsewhere(template: TemplateCell) -> Result<Self> {
+        match Self::open_elsewhere_verifying(&template, VerifyMode::Files).await {
             Err(error) if error.kind() == ErrorKind::ServerLost => {
-                Self::elsewhere_verifying(&template, VerifyMode::Answer).await
+                Self::open_elsewhere_verifying(&template, VerifyMode::Answer).await
             }
             other => other,
         }
     }
 
-    async fn elsewhere_verifying(template: &TemplateCell, mode: VerifyMode) -> Result<Self> {
+    async fn open_elsewhere_verifying(template: &TemplateCell, mode: VerifyMode) -> Result<Self> {
         let server = Server::start(&template.plan, &template.sharing, mode).await?;
         let template_and_lanes = Self::of(template.on(&Arc::new(server)), runtime::background()?);
-        template_and_lanes.see(mode).await?;
+        template_and_lanes.check_reused_server(mode).await?;
         Ok(template_and_lanes)
     }
 
-    /// Files may speak of a server that died a moment ago; the first connection shows it.
-    async fn see(&self, mode: VerifyMode) -> Result<()> {
+    /// Prepares one lane of a server that only the registry's files vouch for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ServerLost`]: the server is gone. Other errors are not reported here.
+    async fn check_reused_server(&self, mode: VerifyMode) -> Result<()> {
         if mode == VerifyMode::Files
             && self.server.origin == Origin::Reused
             && !self.server.outlives_us()
         {
             match self.pool.warm_up().await {
                 Err(error) if error.kind() == ErrorKind::ServerLost => return Err(error),
-                // What is wrong with the template is told to those who ask for it.
+                // A template that cannot be built fails the tests that use it, when they use it.
                 Ok(()) | Err(_) => {}
             }
         }
         Ok(())
     }
 
-    /// The lanes of a template, none of which exists yet.
+    /// A pool for the lanes of a template. It connects to nothing.
     pub(super) fn of(template: TemplateCell, runtime: &'static Handle) -> Self {
         let template = Arc::new(template);
         let setting = LaneSetting {
@@ -134,18 +146,18 @@ impl TemplateAndLanes {
             slot: *template.plan.slot.get(),
             log_plans_slower_than: *template.plan.log_plans_slower_than.get(),
             keep_for: *template.plan.keep_for.get(),
-            session: session_settings(&template.plan),
+            session_settings: session_settings(&template.plan),
             absent_migrations: template.plan.absent_migrations(),
         };
         let source = Arc::clone(&template);
         let pool = LanePool::new(
             setting,
-            Box::new(move |look| {
+            Box::new(move |freshness| {
                 let source = Arc::clone(&source);
                 Box::pin(async move {
-                    match look {
-                        Freshness::Once => source.ensure().await,
-                        Freshness::Again => source.build().await,
+                    match freshness {
+                        Freshness::Cached => source.ensure().await,
+                        Freshness::Rechecked => source.build().await,
                     }
                 })
             }),
@@ -159,86 +171,7 @@ impl TemplateAndLanes {
     }
 }
 
-impl TemplateCell {
-    /// The template that the migrations made, on top of which fixtures lie.
-    pub(super) fn below_fixtures(self: &Arc<Self>) -> &Arc<Self> {
-        self.base.as_ref().map_or(self, Self::below_fixtures)
-    }
-
-    /// The same template, and those below it, on another server.
-    pub(super) fn on(&self, server: &Arc<Server>) -> Self {
-        let base = self.base.as_ref().map(|base| Arc::new(base.on(server)));
-        let fingerprint = match &base {
-            Some(base) => self
-                .inputs
-                .layered_fingerprint(&self.plan, &base.fingerprint),
-            None => self
-                .inputs
-                .fingerprint(&self.plan, server.version_num, server.role()),
-        };
-        Self {
-            plan: Arc::clone(&self.plan),
-            inputs: self.inputs.clone(),
-            fingerprint,
-            server: Arc::clone(server),
-            sharing: self.sharing.clone(),
-            base,
-            cell: OnceCell::new(),
-        }
-    }
-
-    /// Whether the build itself may touch the whole server, and so needs one that is as it was at first.
-    fn ground(&self) -> Ground {
-        let touches = match &self.base {
-            _ if !self.sharing.is_dedicated() => false,
-            Some(base) => base.sharing != self.sharing,
-            None => true,
-        };
-        if touches {
-            Ground::Pristine
-        } else {
-            Ground::AsItIs
-        }
-    }
-
-    pub(super) async fn ensure(self: &Arc<Self>) -> Result<Template> {
-        let build = || async {
-            let this = Arc::clone(self);
-            runtime::background()?
-                .spawn(async move { this.build().await })
-                .await
-                .unwrap_or_else(ended)
-        };
-        self.cell.get_or_init(build).await.clone()
-    }
-
-    /// Builds or finds it, whatever is remembered. Boxed, because a template's base is a template.
-    fn build(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Result<Template>> + Send>> {
-        Box::pin(async move {
-            let below = self.base.clone();
-            let base: template::Base = Box::new(move || {
-                let below = below.clone();
-                Box::pin(async move {
-                    match below {
-                        Some(base) => Ok(Some(base.build().await?.name)),
-                        None => Ok(None),
-                    }
-                })
-            });
-            template::ensure(
-                &self.server,
-                &self.plan,
-                &self.inputs,
-                &self.fingerprint,
-                base,
-                self.ground(),
-            )
-            .await
-        })
-    }
-}
-
-/// How tests reach the server.
+/// How tests connect to the server.
 fn conn(template: &TemplateCell) -> ConnParams {
     let server = &template.server;
     match *template.plan.log_plans_slower_than.get() {
@@ -247,7 +180,8 @@ fn conn(template: &TemplateCell) -> ConnParams {
     }
 }
 
-/// sqlx names a time zone and a date style in its start-up message, which beats the server's own settings.
+/// The plan's `TimeZone` and `DateStyle` as `SET` statements. sqlx sends both in its start-up
+/// message, which overrides the server's settings.
 fn session_settings(plan: &Plan) -> String {
     use std::fmt::Write as _;
     plan.settings
@@ -258,8 +192,4 @@ fn session_settings(plan: &Plan) -> String {
                 .expect("writing to a string does not fail");
             sql
         })
-}
-
-pub(super) fn ended<T>(error: tokio::task::JoinError) -> Result<T> {
-    Err(Error::new(ErrorKind::Io, "the background task ended early").with_source(error))
 }

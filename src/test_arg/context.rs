@@ -1,4 +1,4 @@
-//! The test that runs, and what it was lent.
+//! One test: its options, and the source of its arguments.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,35 +9,35 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::config::{Keep, Source};
 use crate::error::{Error, ErrorKind, Result};
-use crate::harness::{self, Harness, Setup};
-use crate::lane::{Checkout, Database, Ending, Sandbox, Tx, TxOptions};
+use crate::harness::{Harness, Setup};
+use crate::lane::{Checkout, Database, OnDrop, Sandbox, Tx, TxOptions};
 
-/// What sqlx's types are in a test.
+/// What the arguments of sqlx's types lead to: the attribute's option `pool`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum PoolKind {
-    /// Of a sandbox, rolled back.
+    /// A [`Sandbox`](crate::Sandbox), which is rolled back.
     Sandbox,
-    /// Of a database of the test's own.
+    /// A [`Database`](crate::Database) of the test's own.
     #[default]
     Database,
 }
 
-/// What the attribute says about a test.
+/// The attribute's options for one test.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TestSpec {
     pub(crate) name: String,
     pub(crate) setup: Setup,
     pub(crate) pool: PoolKind,
     pub(crate) tx: TxOptions,
-    /// None where the plan decides.
+    /// `None`: the plan decides.
     pub(crate) keep: Option<Keep>,
 }
 
-/// The test that is about to begin: where [`TestArg`](crate::TestArg) takes from.
+/// The test that is about to begin: the source of its arguments, see [`TestArg`](crate::TestArg).
 ///
-/// What is taken from here is closed at the test's end, even if the test panics. An error in closing it, such as a
-/// deferred constraint that does not hold, fails the test.
+/// Whatever comes from here is closed at the test's end, even if the test panics. An error in
+/// closing it, such as a violated deferred constraint, fails the test.
 #[derive(Clone)]
 pub struct TestContext {
     inner: Arc<Inner>,
@@ -45,9 +45,9 @@ pub struct TestContext {
 
 struct Inner {
     spec: TestSpec,
-    /// Until the end of the test.
+    /// Receives the checkouts that are dropped. `None` after the end of the test.
     collector: Mutex<Option<UnboundedSender<Checkout>>>,
-    /// What all of sqlx's types speak of.
+    /// The one database or sandbox of all arguments of sqlx's types.
     shared: Mutex<Option<Arc<OnceCell<Shared>>>>,
 }
 
@@ -57,7 +57,7 @@ enum Shared {
 }
 
 impl TestContext {
-    /// The context, and where what was lent comes back.
+    /// The context, and the receiver of the checkouts that the test returns.
     pub(crate) fn new(spec: TestSpec) -> (Self, UnboundedReceiver<Checkout>) {
         let (collector, collected) = mpsc::unbounded_channel();
         let inner = Inner {
@@ -73,7 +73,7 @@ impl TestContext {
         )
     }
 
-    /// The test's path, such as `customers::starts_empty`.
+    /// The test's path without its crate, such as `customers::starts_empty`.
     #[must_use]
     pub fn test_name(&self) -> &str {
         &self.inner.spec.name
@@ -82,12 +82,12 @@ impl TestContext {
     /// The harness with the test's fixtures and migrations.
     ///
     /// # Errors
-    /// As for [`harness()`](crate::harness()).
+    /// As for [`harness()`](crate::Harness::shared).
     pub fn harness(&self) -> Result<Harness> {
-        Ok(harness::harness()?.with_setup(self.inner.spec.setup.clone()))
+        Ok(Harness::shared()?.with_setup(self.inner.spec.setup.clone()))
     }
 
-    /// A transaction that is rolled back, with what the attribute says of the test's transactions.
+    /// A transaction that is rolled back, with the attribute's `isolation_level` and `savepoints`.
     ///
     /// # Errors
     /// As for [`Harness::tx_with`].
@@ -104,12 +104,12 @@ impl TestContext {
             &self.harness()?.lanes().await?,
             self.test_name(),
             options,
-            self.ending(),
+            self.on_drop(),
         )
         .await
     }
 
-    /// A pool on a transaction that is rolled back.
+    /// A pool whose one connection is in a transaction that is rolled back.
     ///
     /// # Errors
     /// As for [`Harness::sandbox`].
@@ -117,12 +117,12 @@ impl TestContext {
         Sandbox::open(
             &self.harness()?.lanes().await?,
             self.test_name(),
-            self.ending(),
+            self.on_drop(),
         )
         .await
     }
 
-    /// A database of the test's own: another one for each call.
+    /// A database of the test's own. Each call returns another one.
     ///
     /// # Errors
     /// As for [`Harness::database`].
@@ -130,12 +130,13 @@ impl TestContext {
         Database::open(
             &self.harness()?.lanes().await?,
             self.test_name(),
-            self.ending(),
+            self.on_drop(),
         )
         .await
     }
 
-    /// A pool on the test's own database, or sandbox: the same one for each call.
+    /// A pool on the test's own database, or with `pool = "sandbox"` on its sandbox. Each call
+    /// returns the same pool.
     ///
     /// # Errors
     /// As for [`Harness::database`].
@@ -157,23 +158,25 @@ impl TestContext {
                     "a test with pool = \"sandbox\" has one connection, so it cannot have {wanted}"
                 ),
             )
-            .with_help("ask for PgPool, or leave the pool at \"database\"")),
+            .with_help("take a PgPool instead, or set pool = \"database\", which is the default")),
         }
     }
 
-    /// The person at the keyboard decides before the test's author does, and the author before the project.
+    /// A variable, which holds for one run, overrides the attribute. The attribute overrides
+    /// `ebbtide.toml` and the builder.
     pub(super) fn keep(&self) -> Keep {
-        let Ok(harness) = harness::harness() else {
+        let Ok(harness) = Harness::shared() else {
             return Keep::Never;
         };
         let planned = &harness.plan().keep;
         match (&planned.source, self.inner.spec.keep) {
             (Source::Variable(_) | Source::DotEnv(_), _) | (_, None) => planned.value,
-            (_, Some(said)) => said,
+            (_, Some(of_attribute)) => of_attribute,
         }
     }
 
-    /// Gives up what the context itself holds. What the test still holds comes back when it is dropped.
+    /// Drops what the context itself holds: the shared database, and its sender, without which the
+    /// collector's channel closes when the last checkout is dropped.
     pub(super) fn finish(&self) {
         drop(
             self.inner
@@ -210,15 +213,16 @@ impl TestContext {
         shared.get_or_try_init(make).await
     }
 
-    /// A thread of the test's that outlives it closes its own.
-    fn ending(&self) -> Ending {
+    /// After the test's end nothing collects: a thread that outlives its test closes its checkouts
+    /// in the background.
+    fn on_drop(&self) -> OnDrop {
         let collector = self
             .inner
             .collector
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        collector.map_or(Ending::Background, Ending::Collected)
+        collector.map_or(OnDrop::CloseInBackground, OnDrop::SendTo)
     }
 }
 

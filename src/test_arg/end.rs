@@ -1,38 +1,40 @@
-//! The end of a test: everything that it was lent comes back.
+//! The end of a test: its checkouts are closed or kept, and its report is written.
 
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::context::TestContext;
-use crate::config::{Keep, spell};
+use crate::config::{Keep, format_duration};
 use crate::error::{Error, ErrorKind, Result};
 use crate::harness;
 use crate::lane::{Checkout, TestReport};
 
-/// How long something that the test has started may hold what the test was lent.
+/// How long a task or a static may hold a checkout beyond the test's end. The limit starts again
+/// after each checkout.
 const RETURN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What came of the test itself.
+/// The outcome of the test's own body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Passed,
     Failed,
 }
 
-/// What the end of a test has to say.
+/// The outcome of a test's end.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// The first thing that could not be closed well.
+    /// The first error in closing or keeping a checkout.
     pub(crate) outcome: Result<()>,
-    /// What a person wants to know, whatever came of it; empty most of the time.
+    /// Text for stderr: the report of a failed test, slow statements, and kept databases. Usually
+    /// empty.
     pub(crate) report: String,
 }
 
-/// Lines of a report.
-const MAX_NAME_WIDTH: usize = 36;
+/// Lines of a report beyond its title. The rest is only counted.
+const MAX_REPORT_LINES: usize = 36;
 
-/// Closes or keeps what the test was lent.
+/// Closes or keeps every checkout of the test, and waits for those that are still held.
 pub(crate) async fn end(
     context: &TestContext,
     collected: UnboundedReceiver<Checkout>,
@@ -45,8 +47,9 @@ pub(crate) async fn end(
         Keep::Always => true,
     };
     let test = context.test_name().to_owned();
-    // On the background runtime: the test's own clock may stand still.
-    let ending = match harness::in_background(take_back(collected, keeps, verdict, test)) {
+    // On the background runtime, because the clock of the test's own may be paused
+    // (`start_paused`).
+    let ending = match harness::in_background(collect(collected, keeps, verdict, test)) {
         Ok(ending) => ending.await,
         Err(error) => Err(error),
     };
@@ -56,7 +59,13 @@ pub(crate) async fn end(
     })
 }
 
-async fn take_back(
+/// Receives checkouts until every sender is gone.
+///
+/// Each `Tx`, `Sandbox` and `Database` of the test holds a sender, so the end of the channel proves
+/// that the test holds none of them. The report of a checkout is prepared before the checkout is
+/// closed: it fixes the interval of the server's log that belongs to the test, and copies the
+/// waits, which are forgotten with the lane's presence.
+async fn collect(
     mut collected: UnboundedReceiver<Checkout>,
     keeps: bool,
     verdict: Verdict,
@@ -71,10 +80,10 @@ async fn take_back(
                         .then(|| checkout.report()),
                 );
                 let closed = if keeps {
-                    checkout.keep().await.map(|stays| {
-                        let term = spell(stays.expires_in());
+                    checkout.keep().await.map(|database| {
+                        let term = format_duration(database.expires_in());
                         kept.push(format!(
-                            "ebbtide: the database of {test} is kept for {term}: {stays}\n"
+                            "ebbtide: the database of {test} is kept for {term}: {database}\n"
                         ));
                     })
                 } else {
@@ -84,27 +93,27 @@ async fn take_back(
             }
             Ok(None) => break,
             Err(_) => {
-                outcome = outcome.and(Err(held_beyond(&test)));
+                outcome = outcome.and(Err(still_held(&test)));
                 break;
             }
         }
     }
-    let mut report = tell(&reports, verdict, &test).await;
+    let mut report = render(&reports, verdict, &test).await;
     report.extend(kept);
     Ended { outcome, report }
 }
 
-async fn tell(reports: &[TestReport], verdict: Verdict, test: &str) -> String {
-    let mut told = String::new();
+async fn render(reports: &[TestReport], verdict: Verdict, test: &str) -> String {
+    let mut body = String::new();
     for report in reports {
         let log = report.log().await;
         if verdict == Verdict::Failed {
-            told += &report.of_failure(&log);
+            body += &report.of_failure(&log);
         }
-        told += &report.of_slow_statements(&log);
+        body += &report.of_slow_statements(&log);
     }
-    if told.is_empty() {
-        return told;
+    if body.is_empty() {
+        return body;
     }
     let title = if verdict == Verdict::Failed {
         "test {} failed"
@@ -113,19 +122,25 @@ async fn tell(reports: &[TestReport], verdict: Verdict, test: &str) -> String {
     };
     let mut report = format!("ebbtide: {}\n", title.replace("{}", test));
     report.extend(
-        told.lines()
-            .take(MAX_NAME_WIDTH)
+        body.lines()
+            .take(MAX_REPORT_LINES)
             .flat_map(|line| [line, "\n"]),
     );
-    let left = told.lines().count().saturating_sub(MAX_NAME_WIDTH);
-    report.extend((left > 0).then(|| format!("  and {left} lines more\n")));
+    let left = body.lines().count().saturating_sub(MAX_REPORT_LINES);
+    report.extend((left > 0).then(|| format!("  and {left} more lines\n")));
     report
 }
 
-fn held_beyond(test: &str) -> Error {
+fn still_held(test: &str) -> Error {
     Error::new(
         ErrorKind::StillInUse,
-        format!("test {test} is over, and what it was lent is still held after {} s", RETURN_TIMEOUT.as_secs()),
+        format!(
+            "test {test} has ended, and its database is still held {} s later",
+            RETURN_TIMEOUT.as_secs()
+        ),
     )
-    .with_help("look for a `Tx`, `Sandbox` or `Database` in a static, in a task that goes on, or in a cycle of `Arc`s")
+    .with_help(
+        "look for a `Tx`, `Sandbox` or `Database` in a static, in a task that still runs, or in a \
+         cycle of `Arc`s",
+    )
 }

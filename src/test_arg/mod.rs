@@ -1,4 +1,21 @@
-//! What a test function asks for by naming a type.
+//! The arguments of a test function, and the end of a test.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `context` | one test: its options, and the source of its arguments |
+//! | `current` | the test that runs on this thread, for `ebbtide::tx()` and its siblings |
+//! | `end` | the end of a test: its checkouts are closed or kept, and its report is written |
+//!
+//! ```text
+//! TestContext::new --> arguments, body --> every Checkout that is dropped --> channel --> end()
+//!                                          every Checkout that is closed  --> lane, at once
+//! ```
+//!
+//! A test with the attribute gives its context a channel. A `Tx`, `Sandbox` or `Database` that is
+//! dropped sends its [`Checkout`](crate::lane::Checkout) there. `end` receives until the last
+//! sender is gone, which proves that the test holds nothing any more, and fails the test for a
+//! checkout that cannot be closed well. Without the attribute there is no channel, and a dropped
+//! checkout closes in the background.
 
 mod context;
 mod current;
@@ -14,15 +31,16 @@ use crate::lane::{Database, Sandbox, Tx};
 pub(crate) use context::TestSpec;
 pub use context::{PoolKind, TestContext};
 pub(crate) use current::{current, during, poll_during};
-pub use current::{database, sandbox, tx, tx_with};
+pub use current::{database, sandbox, tx};
 pub(crate) use end::{Verdict, end};
 
-/// Connections of a pool that a test builds from options, as in `#[sqlx::test]`.
-const CONNECTIONS: u32 = 5;
+/// Connections of a pool that a test builds from `PgPoolOptions`, as in `#[sqlx::test]`.
+const MAX_POOL_CONNECTIONS: u32 = 5;
 
-/// Something that a test may have as an argument.
+/// A type that a test with [`ebbtide::test`](macro@crate::test) may have as an argument.
 ///
-/// Implement it for what your tests need, on top of what is here: the application's state, an HTTP client.
+/// Implement it for whatever your tests need on top of a database: the application's state, an HTTP
+/// client.
 ///
 /// # Examples
 /// ```no_run
@@ -40,47 +58,48 @@ const CONNECTIONS: u32 = 5;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "a test cannot have an argument of type `{Self}`",
-    label = "ebbtide does not know how to make this",
+    label = "ebbtide cannot make this argument",
     note = "ebbtide makes `Tx`, `Sandbox`, `Database`, and sqlx's `PgPool`, `PoolConnection<Postgres>`, `PgConnectOptions` and `PgPoolOptions`",
     note = "for a type of your own, implement `ebbtide::TestArg`"
 )]
 pub trait TestArg: Sized {
     /// Makes the argument for a test that is about to begin.
     ///
-    /// What is taken from the context is closed at the test's end, and an error in closing it fails the test.
+    /// Whatever comes from the context is closed at the test's end. An error in closing it fails
+    /// the test.
     ///
     /// # Errors
-    /// The test fails with the error's report.
+    /// The test fails with the error's report, and its body does not run.
     #[expect(
         async_fn_in_trait,
-        reason = "a test's arguments are made where the test runs, and need not be sent"
+        reason = "arguments are made on the test's thread, so the future need not be `Send`"
     )]
     async fn from_test(context: &TestContext) -> Result<Self>;
 }
 
-/// Rolled back. The attribute's `isolation_level` and `savepoints` are about these.
+/// Rolled back at the test's end. The attribute's `isolation_level` and `savepoints` apply to it.
 impl TestArg for Tx {
     async fn from_test(context: &TestContext) -> Result<Self> {
         context.tx().await
     }
 }
 
-/// Rolled back.
+/// Rolled back at the test's end.
 impl TestArg for Sandbox {
     async fn from_test(context: &TestContext) -> Result<Self> {
         context.sandbox().await
     }
 }
 
-/// Each argument is a database of its own.
+/// Each argument of this type is another database.
 impl TestArg for Database {
     async fn from_test(context: &TestContext) -> Result<Self> {
         context.database().await
     }
 }
 
-/// A pool on the test's own database; with `pool = "sandbox"` that of a [`Sandbox`]. All of sqlx's types in one
-/// test speak of the same database.
+/// A pool on the test's own [`Database`], or with `pool = "sandbox"` on its [`Sandbox`]. All
+/// arguments of sqlx's types in one test lead to the same database.
 impl TestArg for PgPool {
     async fn from_test(context: &TestContext) -> Result<Self> {
         context.pool().await
@@ -94,18 +113,19 @@ impl TestArg for PoolConnection<Postgres> {
     }
 }
 
-/// The way to the test's own database; not with `pool = "sandbox"`.
+/// Options for connections to the test's own database. With `pool = "sandbox"` they are refused.
 impl TestArg for PgConnectOptions {
     async fn from_test(context: &TestContext) -> Result<Self> {
         context.connect_options("PgConnectOptions").await
     }
 }
 
-/// Options for a pool of at most five connections; not with `pool = "sandbox"`.
+/// Options for a pool of at most five connections. With `pool = "sandbox"` they are refused.
 impl TestArg for PgPoolOptions {
     async fn from_test(context: &TestContext) -> Result<Self> {
-        // The database is needed in any case.
+        // They hold no address. This creates the database that the test's `PgConnectOptions` lead
+        // to.
         context.connect_options("PgPoolOptions").await?;
-        Ok(PgPoolOptions::new().max_connections(CONNECTIONS))
+        Ok(PgPoolOptions::new().max_connections(MAX_POOL_CONNECTIONS))
     }
 }

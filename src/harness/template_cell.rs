@@ -1,0 +1,111 @@
+//! A template that this process builds or finds once, when the first lane has to be copied.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
+use super::runtime;
+use crate::config::Plan;
+use crate::error::Result;
+use crate::names::Fingerprint;
+use crate::provision::Inputs;
+use crate::server::{Server, Sharing};
+use crate::template::{self, RequiredServer, Template};
+
+/// A template that is built or found on first use.
+#[derive(Debug)]
+pub(super) struct TemplateCell {
+    pub(super) plan: Arc<Plan>,
+    pub(super) inputs: Inputs,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) server: Arc<Server>,
+    /// Whether the server may hold other contents as well.
+    pub(super) sharing: Sharing,
+    /// The template below it: this one is a copy of that one, with fixtures added.
+    pub(super) base: Option<Arc<TemplateCell>>,
+    pub(super) cell: OnceCell<Result<Template>>,
+}
+
+impl TemplateCell {
+    /// The template that the migrations made, below all fixtures.
+    pub(super) fn below_fixtures(self: &Arc<Self>) -> &Arc<Self> {
+        self.base.as_ref().map_or(self, Self::below_fixtures)
+    }
+
+    /// The same template, and those below it, on another server. The fingerprints change where the
+    /// other server has another version.
+    pub(super) fn on(&self, server: &Arc<Server>) -> Self {
+        let base = self.base.as_ref().map(|base| Arc::new(base.on(server)));
+        let fingerprint = match &base {
+            Some(base) => self
+                .inputs
+                .layered_fingerprint(&self.plan, &base.fingerprint),
+            None => self
+                .inputs
+                .fingerprint(&self.plan, server.version_num, server.role()),
+        };
+        Self {
+            plan: Arc::clone(&self.plan),
+            inputs: self.inputs.clone(),
+            fingerprint,
+            server: Arc::clone(server),
+            sharing: self.sharing.clone(),
+            base,
+            cell: OnceCell::new(),
+        }
+    }
+
+    /// Whether the build itself may touch the whole server, and so needs the state that the server
+    /// started with. Fixtures that share the base's dedicated server touch only their own database.
+    fn required_server(&self) -> RequiredServer {
+        let touches = match &self.base {
+            _ if !self.sharing.is_dedicated() => false,
+            Some(base) => base.sharing != self.sharing,
+            None => true,
+        };
+        if touches {
+            RequiredServer::Pristine
+        } else {
+            RequiredServer::Any
+        }
+    }
+
+    /// Builds or finds the template once for this process.
+    pub(super) async fn ensure(self: &Arc<Self>) -> Result<Template> {
+        let build = || async {
+            let this = Arc::clone(self);
+            runtime::background()?
+                .spawn(async move { this.build().await })
+                .await
+                .unwrap_or_else(runtime::task_failed)
+        };
+        self.cell.get_or_init(build).await.clone()
+    }
+
+    /// Builds or finds the template, also if this process has done so before: another process may
+    /// have dropped it since. Boxed, because the function calls itself for the template below.
+    pub(super) fn build(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Result<Template>> + Send>> {
+        Box::pin(async move {
+            let below = self.base.clone();
+            let base: template::EnsureBase = Box::new(move || {
+                let below = below.clone();
+                Box::pin(async move {
+                    match below {
+                        Some(base) => Ok(Some(base.build().await?.name)),
+                        None => Ok(None),
+                    }
+                })
+            });
+            template::ensure(
+                &self.server,
+                &self.plan,
+                &self.inputs,
+                &self.fingerprint,
+                base,
+                self.required_server(),
+            )
+            .await
+        })
+    }
+}
