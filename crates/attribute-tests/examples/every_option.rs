@@ -1,9 +1,12 @@
-//! All of the grammar at once, outside a test: the attribute reads its options here, too. What it writes for a test is
-//! compiled in `tests/attribute`. An example, because one program to run makes trybuild generate code for every
-//! dependency, where checking is enough for the programs that the compiler refuses.
+//! The attribute's whole grammar, in a build without `cfg(test)`. There the attribute parses its
+//! options, and the compiler drops the test that it generates. `tests/attribute` compiles and runs
+//! such tests.
+//!
+//! This is an example and not a `pass` case of trybuild. With one `pass` case, trybuild builds every
+//! dependency; for `compile_fail` cases alone, `cargo check` is enough.
 #![expect(
     unused_imports,
-    reason = "outside a test the attribute leaves nothing that needs them"
+    reason = "without cfg(test) the compiler drops the functions that use them"
 )]
 
 use sqlx::Postgres;
@@ -11,13 +14,13 @@ use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
-/// Named by an option.
+/// The option `migrator` names it.
 pub static MIGRATOR: Migrator = Migrator::DEFAULT;
 
-/// Named by an option.
+/// The option `expect(enums(..))` names it.
 #[derive(Debug, ebbtide::PgEnum)]
 pub enum Mood {
-    /// As in the option.
+    /// A label.
     Sad,
 }
 

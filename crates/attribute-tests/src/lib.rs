@@ -1,1 +1,1 @@
-//! Nothing but a package for the tests beside it.
+//! An empty library: this package consists of its tests.

@@ -1,4 +1,4 @@
-//! A test that is not run. `.ci/run` asserts it; nobody else runs this.
+//! A test with `#[ignore]`. Only `.ci/run` runs this binary, and asserts that libtest ignores the test.
 
 #[ebbtide::test]
 #[ignore = "needs a moon"]

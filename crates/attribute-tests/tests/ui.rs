@@ -1,4 +1,5 @@
-//! What the compiler reports for wrong uses of the attribute. The right ones are compiled in `examples/every_option.rs`.
+//! The compiler's errors for wrong uses of the attribute. `examples/every_option.rs` has the valid
+//! uses.
 
 #[test]
 fn the_compiler_refuses_wrong_uses() {

@@ -1,4 +1,4 @@
-//! Everything wrong with one use of the attribute, so that nobody mends it one error at a time.
+//! All errors in one use of the attribute, so that the compiler reports them together.
 
 use std::fmt::Display;
 
@@ -25,8 +25,8 @@ impl Errors {
         others.0.into_iter().for_each(|error| self.push(error));
     }
 
-    /// The value, or nothing after noting the error.
-    pub(crate) fn note<T>(&mut self, result: syn::Result<T>) -> Option<T> {
+    /// The value. An error is added to the list, and the result is `None`.
+    pub(crate) fn record<T>(&mut self, result: syn::Result<T>) -> Option<T> {
         result.map_err(|error| self.push(error)).ok()
     }
 
@@ -34,7 +34,7 @@ impl Errors {
         self.0.is_none()
     }
 
-    /// A `compile_error!` for each.
+    /// A `compile_error!` for each error; `None` without errors.
     pub(crate) fn into_compile_errors(self) -> Option<TokenStream> {
         self.0.as_ref().map(syn::Error::to_compile_error)
     }

@@ -1,4 +1,4 @@
-//! The function below the attribute.
+//! The function that has the attribute.
 
 use proc_macro2::{Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
@@ -11,14 +11,18 @@ pub(crate) struct Function {
     pub(crate) attrs: Vec<Attribute>,
     pub(crate) vis: Visibility,
     pub(crate) sig: Signature,
-    /// The body is not parsed: that is the compiler's work, and an editor's, while it is half written.
+    /// Not parsed: the compiler parses it, and an editor expands the attribute while the body is
+    /// still incomplete.
     pub(crate) body: Group,
 }
 
 impl Function {
-    /// Whether `#[rstest]` is still to come, which makes a function without arguments of every case.
-    pub(crate) fn awaits_rstest(&self) -> bool {
-        self.attrs.iter().any(|attr| is_called(attr, "rstest"))
+    /// Whether the compiler has yet to expand `#[rstest]`, which makes a function without arguments
+    /// for every case.
+    pub(crate) fn has_unexpanded_rstest(&self) -> bool {
+        self.attrs
+            .iter()
+            .any(|attr| has_last_segment(attr, "rstest"))
     }
 
     pub(crate) fn is_async(&self) -> bool {
@@ -32,60 +36,68 @@ impl Function {
         })
     }
 
-    /// What a test may not be.
+    /// The errors of a function that cannot be a test.
     pub(crate) fn check(&self) -> Errors {
         let mut errors = Errors::default();
-        for attr in self.attrs.iter().filter(|attr| is_called(attr, "test")) {
+        for attr in self
+            .attrs
+            .iter()
+            .filter(|attr| has_last_segment(attr, "test"))
+        {
             errors.add(
                 attr,
-                "remove this attribute: ebbtide::test makes a test of its own",
+                "`ebbtide::test` must be the only test attribute: remove this one",
             );
         }
         let sig = &self.sig;
-        let mut refuse = |tokens: Option<&dyn ToTokens>, message: &str| {
+        let mut forbid = |tokens: Option<&dyn ToTokens>, message: &str| {
             if let Some(tokens) = tokens {
                 errors.add(tokens, message);
             }
         };
-        refuse(
+        forbid(
             sig.constness.as_ref().map(|it| it as _),
-            "a test is not `const`",
+            "a test must not be `const`: remove `const`",
         );
-        refuse(
+        forbid(
             sig.unsafety.as_ref().map(|it| it as _),
-            "a test is not `unsafe`",
+            "a test must not be `unsafe`: remove `unsafe`",
         );
-        refuse(sig.abi.as_ref().map(|it| it as _), "a test is not `extern`");
-        refuse(
+        forbid(
+            sig.abi.as_ref().map(|it| it as _),
+            "a test must not be `extern`: remove `extern`",
+        );
+        forbid(
             sig.variadic.as_ref().map(|it| it as _),
-            "a test has no variable arguments",
+            "a test must not have variable arguments: remove them",
         );
         let generics = &sig.generics;
-        refuse(
+        forbid(
             (!generics.params.is_empty()).then_some(&generics.params as _),
-            "a test has no generic parameters",
+            "a test must not have generic parameters: remove them, and write concrete types",
         );
-        refuse(
+        forbid(
             generics.where_clause.as_ref().map(|it| it as _),
-            "a test has no `where` clause",
+            "a test must not have a `where` clause: remove it",
         );
-        refuse(
+        forbid(
             sig.receiver().map(|it| it as _),
-            "a test is a free function: it has no `self`",
+            "a test must be a free function: remove `self`",
         );
         for ty in self
             .argument_types()
-            .filter(|ty| says_impl(ty.to_token_stream()))
+            .filter(|ty| contains_impl(ty.to_token_stream()))
         {
-            refuse(
+            forbid(
                 Some(ty),
-                "name the type: `impl Trait` does not say which value to make",
+                "an argument must have a concrete type: write the type instead of `impl Trait`",
             );
         }
         errors
     }
 
-    /// Something to put beside errors: with the function gone, its imports would count as unused.
+    /// The function for the output with errors. Without the function, the compiler would also
+    /// report its imports as unused.
     pub(crate) fn as_dead_code(&self) -> TokenStream {
         let Self {
             attrs,
@@ -97,15 +109,17 @@ impl Function {
         quote!(#(#cfgs)* #[allow(dead_code)] #vis #sig #body)
     }
 
-    /// The signature of the function within the test. Lints about signatures (an `async fn` that never waits, an
-    /// argument that could be a reference) see that it stands in a macro's output and say nothing: whoever writes a
-    /// test has no choice there.
+    /// The signature of the user's function inside the generated test.
+    ///
+    /// The spans of its keywords come from the macro. So lints about signatures skip the function,
+    /// for example that for an `async fn` without an await. The attribute determines the signature,
+    /// and not the author.
     pub(crate) fn inner_signature(&self) -> Signature {
-        let ours = |span: Span| span.resolved_at(Span::mixed_site());
+        let from_macro = |span: Span| span.resolved_at(Span::mixed_site());
         let mut sig = self.sig.clone();
-        sig.fn_token.span = ours(sig.fn_token.span);
+        sig.fn_token.span = from_macro(sig.fn_token.span);
         if let Some(token) = &mut sig.asyncness {
-            token.span = ours(token.span);
+            token.span = from_macro(token.span);
         }
         sig
     }
@@ -120,10 +134,13 @@ impl Parse for Function {
         let attrs = input.call(Attribute::parse_outer)?;
         let vis = input.parse()?;
         let sig = input.parse().map_err(|error: syn::Error| {
-            syn::Error::new(error.span(), format!("this is not a function: {error}"))
+            syn::Error::new(
+                error.span(),
+                format!("`ebbtide::test` must be on a function: {error}"),
+            )
         })?;
         if !input.peek(token::Brace) {
-            return Err(input.error("a test has a body"));
+            return Err(input.error("a test must have a body: write `{ }` instead of `;`"));
         }
         Ok(Self {
             attrs,
@@ -134,17 +151,18 @@ impl Parse for Function {
     }
 }
 
-fn is_called(attr: &Attribute, name: &str) -> bool {
+/// Whether the attribute's path ends in this name.
+fn has_last_segment(attr: &Attribute, name: &str) -> bool {
     attr.path()
         .segments
         .last()
         .is_some_and(|segment| segment.ident == name)
 }
 
-fn says_impl(tokens: TokenStream) -> bool {
+fn contains_impl(tokens: TokenStream) -> bool {
     tokens.into_iter().any(|token| match token {
         TokenTree::Ident(ident) => ident == "impl",
-        TokenTree::Group(group) => says_impl(group.stream()),
+        TokenTree::Group(group) => contains_impl(group.stream()),
         TokenTree::Punct(_) | TokenTree::Literal(_) => false,
     })
 }
@@ -153,7 +171,8 @@ fn says_impl(tokens: TokenStream) -> bool {
 mod tests {
     use super::*;
 
-    fn complaints(function: &str) -> Vec<String> {
+    /// The errors of a function.
+    fn errors_of(function: &str) -> Vec<String> {
         syn::parse_str::<Function>(function)
             .expect("the test's own text is a function")
             .check()
@@ -161,47 +180,48 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_function_is_fine_with_any_argument_and_result() {
+    fn a_function_may_have_any_arguments_and_any_result() {
         assert!(
-            complaints(
+            errors_of(
                 "pub async fn a(mut tx: Tx, Wrapper(x): Wrapper, n: &str) -> Result<(), Error> {}"
             )
             .is_empty()
         );
-        assert!(complaints("#[should_panic] #[ignore] #[cfg(unix)] fn a() {}").is_empty());
+        assert!(errors_of("#[should_panic] #[ignore] #[cfg(unix)] fn a() {}").is_empty());
     }
 
     #[test]
-    fn everything_wrong_with_a_signature_is_said_at_once() {
-        let said = complaints(
-            "const unsafe extern \"C\" fn a<'a, T>(self, it: Vec<impl Copy>, x: ...) where T: Copy {}",
+    fn all_errors_of_a_signature_are_reported_together() {
+        let errors = errors_of(
+            "const unsafe extern \"C\" \
+             fn a<'a, T>(self, it: Vec<impl Copy>, x: ...) where T: Copy {}",
         );
         let expected = [
-            "a test is not `const`",
-            "a test is not `unsafe`",
-            "a test is not `extern`",
-            "a test has no variable arguments",
-            "a test has no generic parameters",
-            "a test has no `where` clause",
-            "a test is a free function: it has no `self`",
-            "name the type: `impl Trait` does not say which value to make",
+            "a test must not be `const`: remove `const`",
+            "a test must not be `unsafe`: remove `unsafe`",
+            "a test must not be `extern`: remove `extern`",
+            "a test must not have variable arguments: remove them",
+            "a test must not have generic parameters: remove them, and write concrete types",
+            "a test must not have a `where` clause: remove it",
+            "a test must be a free function: remove `self`",
+            "an argument must have a concrete type: write the type instead of `impl Trait`",
         ];
-        assert_eq!(said, expected);
+        assert_eq!(errors, expected);
     }
 
     #[test]
-    fn other_test_attributes_are_refused() {
-        let said = complaints(
+    fn another_test_attribute_is_an_error() {
+        let errors = errors_of(
             "#[test] #[tokio::test(start_paused = true)] #[sqlx::test] #[ignore] fn a() {}",
         );
         assert_eq!(
-            said,
-            ["remove this attribute: ebbtide::test makes a test of its own"; 3]
+            errors,
+            ["`ebbtide::test` must be the only test attribute: remove this one"; 3]
         );
     }
 
     #[test]
-    fn what_is_not_a_function_is_refused() {
+    fn an_item_other_than_a_function_with_a_body_is_an_error() {
         let error = |text: &str| {
             syn::parse_str::<Function>(text)
                 .err()
@@ -209,22 +229,25 @@ mod tests {
         };
         assert_eq!(
             error("struct A;").as_deref(),
-            Some("this is not a function: expected `fn`")
+            Some("`ebbtide::test` must be on a function: expected `fn`")
         );
-        assert_eq!(error("fn a();").as_deref(), Some("a test has a body"));
+        assert_eq!(
+            error("fn a();").as_deref(),
+            Some("a test must have a body: write `{ }` instead of `;`")
+        );
     }
 
     #[test]
-    fn rstest_is_found_by_its_last_word() {
-        let awaits = |text: &str| {
+    fn rstest_is_recognised_by_the_last_segment_of_its_path() {
+        let has_rstest = |text: &str| {
             syn::parse_str::<Function>(text)
                 .expect("a function")
-                .awaits_rstest()
+                .has_unexpanded_rstest()
         };
         assert!(
-            awaits("#[rstest] fn a() {}")
-                && awaits("#[rstest::rstest] fn a() {}")
-                && !awaits("#[other] fn a() {}")
+            has_rstest("#[rstest] fn a() {}")
+                && has_rstest("#[rstest::rstest] fn a() {}")
+                && !has_rstest("#[other] fn a() {}")
         );
     }
 }

@@ -1,6 +1,6 @@
 //! The attribute `#[ebbtide::test]` and the derive macro `PgEnum`.
 //!
-//! Use them from the crate `ebbtide`, which has everything that the expanded code needs.
+//! Use them through the crate `ebbtide`: the generated code calls it.
 
 mod args;
 mod errors;
@@ -16,49 +16,55 @@ use function::Function;
 
 /// A test with a PostgreSQL database of its own.
 ///
-/// The function may be `async` or not and takes any number of arguments, each of a type that ebbtide can make for a
-/// test. It may return whatever a test may return. Attributes such as `#[should_panic]` and `#[ignore]` work.
+/// The function can be `async` or not. It has any number of arguments, each of a type that
+/// implements `ebbtide::TestArg`, and it can return whatever a test can return. Attributes such as
+/// `#[should_panic]` and `#[ignore]` work.
 ///
 /// ```ignore
 /// #[ebbtide::test]
 /// async fn a_customer_has_a_name(mut tx: ebbtide::Tx) -> sqlx::Result<()> {
-///     sqlx::query("INSERT INTO customers (name) VALUES ('Ada')").execute(&mut *tx).await?;
+///     sqlx::query("INSERT INTO customers (name) VALUES ('Ada')")
+///         .execute(&mut *tx)
+///         .await?;
 ///     Ok(())
 /// }
 /// ```
 ///
 /// # Options
 ///
-/// In any order, each at most once, `fixtures` as often as wanted:
+/// In any order. Each option is allowed once, `fixtures` any number of times.
 ///
 /// | option | meaning |
 /// |---|---|
-/// | `fixtures("a", "b")` | runs `fixtures/a.sql`, then `fixtures/b.sql`, from beside the test's source file |
-/// | `fixtures("../x.sql", "./y.sql")` | paths of more than one part are used as they are, from the source file's directory |
-/// | `fixtures(path = "dir", scripts("a", "b"))` | runs `dir/a.sql`, then `dir/b.sql` |
-/// | `migrations = "dir"` | applies the migrations in this directory, from the package's root |
-/// | `migrations = false` | applies none |
+/// | `fixtures("a", "b")` | runs `fixtures/a.sql`, then `fixtures/b.sql`, relative to the directory of the test's source file |
+/// | `fixtures("../x.sql", "./y.sql")` | runs these files: a path with several parts is used unchanged, relative to the same directory |
+/// | `fixtures(path = "dir", scripts("a", "b"))` | runs `dir/a.sql`, then `dir/b.sql`, relative to the same directory |
+/// | `migrations = "dir"` | applies the migrations in this directory, relative to the package's directory |
+/// | `migrations = false` | applies no migrations |
 /// | `migrator = "crate::MIGRATOR"` | applies the migrations of this `sqlx::migrate::Migrator` |
-/// | `pool = "sandbox"` | the test gets a transaction that is rolled back |
-/// | `pool = "database"` | the test gets a database of its own, where it may commit |
-/// | `isolation_level = "serializable"` | the level of each `Tx` of the test; or `"repeatable read"`, `"read committed"` |
-/// | `savepoints` | in each `Tx` of the test, a statement that fails undoes only itself |
-/// | `keep`, `keep = "always"` | the database stays after the test |
-/// | `keep = "failed"` | the database stays after a test that failed |
-/// | `expect(tables("a", "b"))` | these tables are there, or the test fails before it starts |
-/// | `expect(rows(customers = 2, "schema.table" = 3))` | these tables have so many rows |
-/// | `expect(enums(mood("sad", "happy")))` | these enums have exactly these labels |
-/// | `expect(enums(Mood))` | so has the enum type of this Rust enum, which derives `ebbtide::PgEnum`, in any order |
-/// | `flavor = "current_thread"` | the runtime of an async test, as for `#[tokio::test]`; this one unless said otherwise |
+/// | `pool = "database"` | the default: sqlx's types (`PgPool` and others) lead to a database of this test, where it can commit |
+/// | `pool = "sandbox"` | `PgPool` is that of an `ebbtide::Sandbox`: one connection, in a transaction that is rolled back |
+/// | `isolation_level = "serializable"` | the isolation level of each `Tx` of the test: `"read committed"`, `"repeatable read"` or `"serializable"` |
+/// | `savepoints` | in each `Tx` of the test, a failed statement undoes only itself |
+/// | `keep`, `keep = "always"` | keeps the database after the test; the variable `EBBTIDE_KEEP` overrides this |
+/// | `keep = "failed"` | keeps the database if the test fails |
+/// | `expect(tables("a", "b"))` | these tables must exist, else the test fails before it starts |
+/// | `expect(rows(customers = 2, "schema.table" = 3))` | these tables must have exactly so many rows |
+/// | `expect(enums(mood("sad", "happy")))` | this enum must have exactly these labels, in this order |
+/// | `expect(enums(Mood))` | the enum type of this Rust enum, which derives `ebbtide::PgEnum`, must have its labels, in any order |
+/// | `flavor = "current_thread"` | the runtime of an async test, as for `#[tokio::test]`: one thread, the default |
 /// | `flavor = "multi_thread"` | a runtime with several threads |
-/// | `worker_threads = 2` | how many, at least 1 |
-/// | `start_paused = true` | the clock stands still, on a runtime with one thread; for `Tx`, since a pool's timeouts pass at once under it |
-/// | `crate = "some::path"` | where ebbtide is found, if not among the package's dependencies |
+/// | `worker_threads = 2` | the number of threads of that runtime, at least 1 |
+/// | `start_paused = true` | tokio's clock is paused, on a runtime with one thread. Use it with `Tx`: a pool's timeouts expire at once under a paused clock |
+/// | `crate = "some::path"` | the path of ebbtide, if it is not a dependency of the package |
 ///
-/// `isolation_level` and `savepoints` hold for each argument `ebbtide::Tx`, and for `ebbtide::tx()` within the test.
-/// `ebbtide::TxOptions` tells what they do.
+/// `isolation_level` and `savepoints` apply to every argument of type `ebbtide::Tx`, and to
+/// `ebbtide::tx()` within the test. See `ebbtide::TxOptions`.
 ///
-/// Files of fixtures become part of the test: changing one compiles it anew.
+/// `pool` applies to sqlx's types only. `Tx`, `Sandbox` and `Database` are not affected.
+///
+/// The compiler includes the files of fixtures into the test's binary, so a change to such a file
+/// recompiles the test.
 ///
 /// ```ignore
 /// #[ebbtide::test(
@@ -80,7 +86,8 @@ use function::Function;
 ///
 /// # With rstest
 ///
-/// Both orders work. An argument that ebbtide makes is marked `#[ignore]`, for rstest to leave it alone.
+/// The two attributes work in both orders. Mark an argument that ebbtide makes with `#[ignore]`, so
+/// that rstest ignores it.
 ///
 /// ```ignore
 /// #[rstest]
@@ -92,8 +99,9 @@ use function::Function;
 ///
 /// # Errors
 ///
-/// What is wrong with the options or the function is reported all at once. A missing file of a fixture is an error at
-/// its name, a missing directory of migrations likewise, a type that is no argument at the type.
+/// The compiler reports all errors in the options and in the function together. It reports a
+/// missing fixture and a missing directory of migrations at their names, and a type without
+/// `TestArg` at the type.
 #[proc_macro_attribute]
 pub fn test(
     options: proc_macro::TokenStream,
@@ -104,20 +112,22 @@ pub fn test(
 
 /// Derives `ebbtide::PgEnum`: the labels that an enum has in PostgreSQL.
 ///
-/// The labels are those that the code sends. They are taken from what is said to sqlx (`#[sqlx(type_name = "userrole",
-/// rename_all = "lowercase")]`, `#[sqlx(rename = "...")]` at a variant) or to strum (`serialize_all`, `to_string`,
-/// `serialize`), or to this macro, which counts most:
+/// The labels are those that the code sends. The macro reads them from the attributes of sqlx
+/// (`#[sqlx(type_name = "userrole", rename_all = "lowercase")]`, `#[sqlx(rename = "...")]` at a
+/// variant), of strum (`serialize_all`, `to_string`, `serialize`), and from its own, which override
+/// the others:
 ///
 /// | option | at | meaning |
 /// |---|---|---|
-/// | `#[pg_enum(name = "userrole")]` | the enum | the type's name in the database; else sqlx's, else the enum's own |
-/// | `#[pg_enum(rename_all = "lowercase")]` | the enum | the case of the labels: the words of sqlx |
+/// | `#[pg_enum(name = "userrole")]` | the enum | the type's name in the database. Default: sqlx's `type_name`, else the enum's name |
+/// | `#[pg_enum(rename_all = "lowercase")]` | the enum | the case of the labels, with sqlx's words |
 /// | `#[pg_enum(rename = "root")]` | a variant | its label |
-/// | `#[pg_enum(crate = "some::path")]` | the enum | where ebbtide is found, if not among the package's dependencies |
+/// | `#[pg_enum(crate = "some::path")]` | the enum | the path of ebbtide, if it is not a dependency of the package |
 ///
 /// # Errors
 ///
-/// A type that is no enum, a variant with fields, two variants with one label, an unknown option or case.
+/// A type other than an enum, a variant with fields, two variants with the same label, an unknown
+/// option or case.
 #[proc_macro_derive(PgEnum, attributes(pg_enum, sqlx, strum))]
 pub fn pg_enum(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     match syn::parse(input) {
@@ -133,11 +143,11 @@ fn expand(options: &TokenStream, function: TokenStream) -> TokenStream {
         krate::package_root().as_deref(),
         &mut errors,
     );
-    let Some(function) = errors.note(syn::parse2::<Function>(function)) else {
+    let Some(function) = errors.record(syn::parse2::<Function>(function)) else {
         return errors.into_compile_errors().unwrap_or_default();
     };
     let krate = args.krate.clone().unwrap_or_else(krate::path);
-    if function.awaits_rstest() {
+    if function.has_unexpanded_rstest() {
         return match errors.into_compile_errors() {
             None => render::below_rstest(&function, options, &krate),
             Some(errors) => errors,
@@ -146,15 +156,16 @@ fn expand(options: &TokenStream, function: TokenStream) -> TokenStream {
     if function.is_async() {
         args.runtime.check(&mut errors);
     } else {
-        args.runtime.refuse(&mut errors);
+        args.runtime.forbid(&mut errors);
     }
-    let refusals = function.check();
-    let dead_code = refusals.is_empty().then(|| function.as_dead_code());
-    errors.append(refusals);
+    let of_function = function.check();
+    // A function with errors is left out of the output, because it could cause further errors.
+    let dead_code = of_function.is_empty().then(|| function.as_dead_code());
+    errors.append(of_function);
     match errors.into_compile_errors() {
         None => render::test(&function, &args, &krate),
         Some(errors) => {
-            let files = render::look_for(&args.fixtures);
+            let files = render::include_fixtures(&args.fixtures);
             quote::quote!(#errors #files #dead_code)
         }
     }

@@ -1,6 +1,7 @@
-//! The code that the attribute becomes.
+//! The code that the attribute generates.
 //!
-//! Our own names are hygienic (`Span::mixed_site`): a test may be called `test` or `runtime`.
+//! The generated names are hygienic (`Span::mixed_site`), so a test may be called `test` or
+//! `runtime`.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
@@ -12,7 +13,7 @@ use crate::args::{
 };
 use crate::function::Function;
 
-/// A test that takes no arguments, around the function as it was written.
+/// A test without arguments. It contains the user's function and calls it.
 pub(crate) fn test(function: &Function, args: &Args, krate: &Path) -> TokenStream {
     let Function {
         attrs,
@@ -58,7 +59,8 @@ pub(crate) fn test(function: &Function, args: &Args, krate: &Path) -> TokenStrea
     }
 }
 
-/// The function with our attribute last, so that `#[rstest]` expands first and hands it on to every case.
+/// The function with this attribute last, so that `#[rstest]` expands first and copies this
+/// attribute to every case.
 pub(crate) fn below_rstest(
     function: &Function,
     options: &TokenStream,
@@ -73,13 +75,13 @@ pub(crate) fn below_rstest(
     quote!(#(#attrs)* #[#krate::test(#options)] #vis #sig #body)
 }
 
-/// Beside other errors, those of missing files.
-pub(crate) fn look_for(fixtures: &[LitStr]) -> TokenStream {
-    let texts = fixtures.iter().map(text_of);
+/// Includes the fixtures, so that the compiler reports missing files together with other errors.
+pub(crate) fn include_fixtures(fixtures: &[LitStr]) -> TokenStream {
+    let texts = fixtures.iter().map(include_str);
     quote!(#(const _: &::core::primitive::str = #texts;)*)
 }
 
-/// The calls that tell the test its options.
+/// The calls that pass the options to the generated test.
 fn calls(args: &Args, krate: &Path) -> TokenStream {
     let site = Span::mixed_site();
     let fixtures = args.fixtures.iter().map(fixture);
@@ -125,13 +127,14 @@ fn calls(args: &Args, krate: &Path) -> TokenStream {
 }
 
 fn fixture(path: &LitStr) -> TokenStream {
-    let text = text_of(path);
+    let text = include_str(path);
     quote_spanned!(path.span().resolved_at(Span::mixed_site())=> .fixture(#path, #text))
 }
 
-/// With the literal's place on every token, a file that is missing is an error at the literal. The compiler looks it up
-/// from the file in which the outermost macro was called, which is the test's.
-fn text_of(path: &LitStr) -> TokenStream {
+/// The text of a file. Every token has the literal's span, so the compiler reports a missing file
+/// at the literal. It searches relative to the file that calls the outermost macro, which is the
+/// test's file.
+fn include_str(path: &LitStr) -> TokenStream {
     quote_spanned!(path.span().resolved_at(Span::mixed_site())=> ::core::include_str!(#path))
 }
 
@@ -152,7 +155,7 @@ fn runtime(runtime: &Runtime, krate: &Path) -> TokenStream {
     }
 }
 
-/// Makes the arguments. A type that is no argument is an error at the type.
+/// The closure that makes the arguments. The compiler reports a type without `TestArg` at the type.
 fn acquire(function: &Function, krate: &Path) -> TokenStream {
     let arguments = function.argument_types().map(|ty| {
         let site = ty.span().resolved_at(Span::mixed_site());

@@ -1,8 +1,8 @@
-//! What the attribute renders, compiled and run against a stand-in for ebbtide.
+//! The code that the attribute generates, compiled and run with a stand-in for ebbtide.
 
 #![expect(
     unnameable_test_items,
-    reason = "what is expected to fail is called by the test around it"
+    reason = "the test around a test that fails calls it"
 )]
 
 mod stand_in;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use rstest::rstest;
 use stand_in::{FAILED, Notes, Unmakeable, Wrapper};
 
-static MIGRATOR: &str = "ours";
+static MIGRATOR: &str = "embedded";
 
 /// The notes without the test's name.
 fn options(Notes(notes): &Notes) -> &str {
@@ -28,15 +28,15 @@ async fn an_async_function_is_a_test() {
 }
 
 #[stand_in::test(crate = "crate::stand_in")]
-async fn nothing_needs_to_be_awaited() {}
+async fn an_async_function_without_an_await_is_a_test() {}
 
 #[stand_in::test(crate = "crate::stand_in")]
-fn the_name_has_its_module(Notes(notes): Notes) {
-    assert_eq!(notes, "attribute::the_name_has_its_module");
+fn the_name_contains_the_module(Notes(notes): Notes) {
+    assert_eq!(notes, "attribute::the_name_contains_the_module");
 }
 
 #[stand_in::test(crate = "crate::stand_in")]
-async fn arguments_come_in_any_number_and_pattern(
+async fn a_test_may_have_any_number_of_arguments_with_any_pattern(
     mut one: Notes,
     Wrapper(two): Wrapper<u32>,
     _: Notes,
@@ -48,8 +48,8 @@ async fn arguments_come_in_any_number_and_pattern(
 }
 
 #[stand_in::test(crate = "crate::stand_in")]
-fn an_argument_may_only_be_looked_at(notes: Notes) {
-    assert!(notes.0.ends_with("looked_at"));
+fn an_argument_need_not_be_consumed(notes: Notes) {
+    assert!(notes.0.ends_with("consumed"));
 }
 
 #[stand_in::test(crate = "crate::stand_in")]
@@ -71,39 +71,42 @@ async fn a_panic_may_be_expected(_notes: Notes) {
     panic!("on purpose");
 }
 
-#[should_panic(expected = "no argument today")]
+#[should_panic(expected = "cannot make the argument")]
 #[stand_in::test(crate = "crate::stand_in")]
 fn an_argument_that_cannot_be_made_fails_the_test(_: Unmakeable) {}
 
 #[test]
-fn an_error_is_told_from_success() {
+fn a_result_determines_whether_the_test_has_failed() {
     /// A doc comment stays.
     #[stand_in::test(crate = "crate::stand_in")]
-    async fn fails_softly() -> Result<(), String> {
+    async fn returns_an_error() -> Result<(), String> {
         tokio::task::yield_now().await;
         Err("no".into())
     }
     #[stand_in::test(crate = "crate::stand_in")]
-    fn fails_softly_without_waiting(_: Notes) -> Result<(), String> {
+    fn returns_an_error_without_async(_: Notes) -> Result<(), String> {
         Err("no".into())
     }
-    let judged = |test: fn()| {
+    let has_failed = |test: fn()| {
         test();
         FAILED.take()
     };
-    assert_eq!(judged(|| assert!(fails_softly().is_err())), Some(true));
     assert_eq!(
-        judged(|| assert!(fails_softly_without_waiting().is_err())),
+        has_failed(|| assert!(returns_an_error().is_err())),
         Some(true)
     );
     assert_eq!(
-        judged(|| assert!(a_result_is_returned().is_ok())),
+        has_failed(|| assert!(returns_an_error_without_async().is_err())),
+        Some(true)
+    );
+    assert_eq!(
+        has_failed(|| assert!(a_result_is_returned().is_ok())),
         Some(false)
     );
-    assert_eq!(judged(a_plain_function_is_a_test), Some(false));
+    assert_eq!(has_failed(a_plain_function_is_a_test), Some(false));
 }
 
-// The names that the rendered code uses for itself are no trouble.
+// These tests have names that the generated code also uses.
 #[stand_in::test(crate = "crate::stand_in")]
 async fn test(context: Notes, runtime: Notes) {
     tokio::task::yield_now().await;
@@ -123,9 +126,10 @@ async fn runtime(a1: Notes, a0: Notes) {
     fixtures(path = "other", scripts("c")),
     fixtures("../tests/fixtures/a.sql")
 )]
-fn fixtures_are_read_in_their_order(notes: Notes) {
-    let expected = "fixtures/b.sql: SELECT 'b';; fixtures/a.sql: SELECT 'a';; ./other/c.sql: SELECT 'c';; \
-                    other/c.sql: SELECT 'c';; ../tests/fixtures/a.sql: SELECT 'a';";
+fn fixtures_run_in_the_order_of_the_attribute(notes: Notes) {
+    let expected = "fixtures/b.sql: SELECT 'b';; fixtures/a.sql: SELECT 'a';; \
+                    ./other/c.sql: SELECT 'c';; other/c.sql: SELECT 'c';; \
+                    ../tests/fixtures/a.sql: SELECT 'a';";
     assert_eq!(options(&notes), expected);
 }
 
@@ -158,20 +162,25 @@ fn no_migrations(notes: Notes) {
     keep = "always"
 )]
 fn a_migrator(notes: Notes) {
-    assert_eq!(options(&notes), "migrator ours; Always");
+    assert_eq!(options(&notes), "migrator embedded; Always");
 }
 
 #[stand_in::test(
     crate = "crate::stand_in",
-    expect(tables(a, "s.b"), rows(customers = 2, "s.t" = 3), enums(userrole("writer", "editor"), "s.mood"("sad")))
+    expect(
+        tables(a, "s.b"),
+        rows(customers = 2, "s.t" = 3),
+        enums(userrole("writer", "editor"), "s.mood"("sad")),
+    )
 )]
 fn expectations(notes: Notes) {
-    let expected = r#"table a; table s.b; customers has 2; s.t has 3; userrole is ["writer", "editor"]; s.mood is ["sad"]"#;
+    let expected = "table a; table s.b; customers has 2; s.t has 3; \
+                    userrole is [\"writer\", \"editor\"]; s.mood is [\"sad\"]";
     assert_eq!(options(&notes), expected);
 }
 
 #[stand_in::test(crate = "crate::stand_in")]
-async fn one_thread_unless_said_otherwise() {
+async fn the_default_runtime_has_one_thread() {
     tokio::task::yield_now().await;
     assert_eq!(
         tokio::runtime::Handle::current().runtime_flavor(),
@@ -190,29 +199,42 @@ async fn several_threads() {
     flavor = "current_thread",
     start_paused = true
 )]
-async fn a_clock_that_stands_still() {
+async fn a_paused_clock() {
     tokio::time::sleep(Duration::from_hours(1)).await;
 }
 
 macro_rules! with_values {
     ($name:ident, $file:literal, $switch:expr, $ty:ty, $body:block) => {
-        #[stand_in::test(crate = "crate::stand_in", fixtures($file, "b"), migrations = $switch, keep = "failed")]
+        #[stand_in::test(
+                                                                    crate = "crate::stand_in",
+                                                                    fixtures($file, "b"),
+                                                                    migrations = $switch,
+                                                                    keep = "failed"
+                                                                )]
         async fn $name(notes: $ty) {
-            let expected = "fixtures/a.sql: SELECT 'a';; fixtures/b.sql: SELECT 'b';; no migrations; Failed";
+            let expected = "fixtures/a.sql: SELECT 'a';; fixtures/b.sql: SELECT 'b';; \
+                            no migrations; Failed";
             assert_eq!(options(&notes), expected);
             $body
         }
     };
 }
 with_values!(by_a_macro, "a", false, Notes, {
-    tokio::task::yield_now().await
+    tokio::task::yield_now().await;
 });
 
 macro_rules! with_lists {
     ($name:ident, $dir:expr, $file:literal, $count:literal) => {
-        #[stand_in::test(crate = "crate::stand_in", fixtures(path = $dir, scripts($file)), expect(rows($name = $count)))]
+        #[stand_in::test(
+                                                            crate = "crate::stand_in",
+                                                            fixtures(path = $dir, scripts($file)),
+                                                            expect(rows($name = $count))
+                                                        )]
         fn $name(notes: Notes) {
-            assert_eq!(options(&notes), "other/c.sql: SELECT 'c';; by_another has 4");
+            assert_eq!(
+                options(&notes),
+                "other/c.sql: SELECT 'c';; by_another has 4"
+            );
         }
     };
 }

@@ -1,12 +1,13 @@
-//! What a test may ask for beyond sqlx's own types.
+//! Argument types that `#[sqlx::test]` does not have: `Tx`, `Sandbox`, `Database` and users' types;
+//! and what a test opens in its body.
 
 use ebbtide::{Database, Result, Sandbox, TestArg, TestContext, Tx};
 use sqlx::postgres::PgPool;
 
-use crate::support::{add, complaint, customers, nothing_is_left, order_for_nobody};
+use crate::support::{add, customers, nothing_is_left, order_of_missing_customer, panic_message};
 
 #[ebbtide::test(fixtures("laura"))]
-async fn a_transaction(mut tx: Tx) {
+async fn a_tx_commits_a_nested_transaction(mut tx: Tx) {
     let mut inner = tx.begin().await.unwrap();
     add(&mut *inner, "Marta").await;
     inner.commit().await.unwrap();
@@ -14,7 +15,7 @@ async fn a_transaction(mut tx: Tx) {
 }
 
 #[ebbtide::test(fixtures("laura"))]
-async fn a_sandbox(sandbox: Sandbox) {
+async fn a_sandbox_commits_a_transaction(sandbox: Sandbox) {
     let mut transaction = sandbox.begin().await.unwrap();
     add(&mut *transaction, "Marta").await;
     transaction.commit().await.unwrap();
@@ -22,7 +23,7 @@ async fn a_sandbox(sandbox: Sandbox) {
 }
 
 #[ebbtide::test(fixtures("laura"))]
-async fn a_database(database: Database) {
+async fn the_pools_of_a_database_share_their_data(database: Database) {
     let (pool, same) = (database.pool(), database.pool());
     let mut held = pool.acquire().await.unwrap();
     add(&mut *held, "Marta").await;
@@ -30,7 +31,11 @@ async fn a_database(database: Database) {
 }
 
 #[ebbtide::test(fixtures("laura"))]
-async fn two_databases(one: Database, other: Database, pool: PgPool) {
+async fn two_databases_and_a_pool_are_three_databases(
+    one: Database,
+    other: Database,
+    pool: PgPool,
+) {
     let third: String = sqlx::query_scalar("select current_database()::text")
         .fetch_one(&pool)
         .await
@@ -43,7 +48,11 @@ async fn two_databases(one: Database, other: Database, pool: PgPool) {
 }
 
 #[ebbtide::test(fixtures("laura"))]
-async fn a_transaction_and_a_database(mut tx: Tx, database: Database, mut another: Tx) {
+async fn two_tx_and_a_database_do_not_see_each_other(
+    mut tx: Tx,
+    database: Database,
+    mut another: Tx,
+) {
     add(&mut *tx, "Marta").await;
     add(&database.pool(), "Olga").await;
     assert_eq!(customers(&mut *tx).await, ["Laura", "Marta"]);
@@ -52,7 +61,7 @@ async fn a_transaction_and_a_database(mut tx: Tx, database: Database, mut anothe
 }
 
 #[test]
-fn nothing_is_left_of_any_of_them() {
+fn no_kind_of_argument_leaves_anything_behind() {
     #[ebbtide::test]
     async fn everything(mut tx: Tx, sandbox: Sandbox, database: Database, pool: PgPool) {
         assert_eq!(add(&mut *tx, "Laura").await, 1);
@@ -67,7 +76,7 @@ fn nothing_is_left_of_any_of_them() {
 }
 
 #[test]
-fn a_database_begins_anew_after_a_transaction() {
+fn a_database_has_its_initial_state_after_a_rolled_back_transaction() {
     #[ebbtide::test]
     async fn in_a_transaction(mut tx: Tx) {
         assert_eq!(add(&mut *tx, "Laura").await, 1);
@@ -81,7 +90,7 @@ fn a_database_begins_anew_after_a_transaction() {
         assert_eq!(
             add(&database.pool(), "Laura").await,
             1,
-            "a rollback has left the identity where it was"
+            "a rollback does not reset an identity, so ebbtide must"
         );
     }
     for _ in 0..3 {
@@ -92,7 +101,7 @@ fn a_database_begins_anew_after_a_transaction() {
     }
 }
 
-/// A user's own argument, on top of ebbtide's.
+/// A user's argument type that is made from ebbtide's.
 struct AppState {
     pool: PgPool,
     sandbox: Sandbox,
@@ -106,13 +115,13 @@ impl TestArg for AppState {
             sandbox: context.sandbox().await?,
             test: context.test_name().to_owned(),
         };
-        add(&state.pool, "the application's own").await;
+        add(&state.pool, "of the application").await;
         Ok(state)
     }
 }
 
 #[ebbtide::test(fixtures("laura"))]
-async fn a_users_own_argument(
+async fn a_users_argument_type_shares_the_tests_pool(
     AppState {
         pool,
         sandbox,
@@ -120,13 +129,16 @@ async fn a_users_own_argument(
     }: AppState,
     same: PgPool,
 ) {
-    assert_eq!(test, "arguments::a_users_own_argument");
-    assert_eq!(customers(&pool).await, ["Laura", "the application's own"]);
-    assert_eq!(customers(&same).await, ["Laura", "the application's own"]);
+    assert_eq!(
+        test,
+        "arguments::a_users_argument_type_shares_the_tests_pool"
+    );
+    assert_eq!(customers(&pool).await, ["Laura", "of the application"]);
+    assert_eq!(customers(&same).await, ["Laura", "of the application"]);
     assert_eq!(customers(&*sandbox).await, ["Laura"]);
 }
 
-/// One that cannot be made, after something was lent.
+/// An argument that fails after it has opened and used a database.
 struct Failing;
 
 impl TestArg for Failing {
@@ -141,20 +153,20 @@ impl TestArg for Failing {
 }
 
 #[test]
-fn a_users_own_argument_may_fail() {
+fn a_failed_statement_of_a_users_argument_is_reported() {
     #[ebbtide::test]
     async fn subject(_: PgPool, _: Failing) {
-        unreachable!("there is no such argument");
+        unreachable!("the argument could not be made");
     }
-    let said = complaint(subject);
+    let message = panic_message(subject);
     assert!(
-        said.starts_with("the test has not begun: relation \"nowhere\" does not exist\n"),
-        "{said}"
+        message.starts_with("the test has not begun: relation \"nowhere\" does not exist\n"),
+        "{message}"
     );
     nothing_is_left();
 }
 
-/// One whose trouble is its own.
+/// An argument that fails with a user's error.
 struct Keyless;
 
 impl TestArg for Keyless {
@@ -164,20 +176,20 @@ impl TestArg for Keyless {
 }
 
 #[test]
-fn a_users_own_argument_may_fail_for_a_reason_of_its_own() {
+fn a_users_error_in_an_argument_is_reported() {
     #[ebbtide::test]
     async fn subject(_: PgPool, _: Keyless) {
-        unreachable!("there is no such argument");
+        unreachable!("the argument could not be made");
     }
-    let said = complaint(subject);
-    let told =
-        "the test has not begun: something of the test's own failed\n  caused by: there is no key";
-    assert!(said.starts_with(told), "{said}");
+    let message = panic_message(subject);
+    let expected =
+        "the test has not begun: the test's own code failed\n  caused by: there is no key";
+    assert!(message.starts_with(expected), "{message}");
     nothing_is_left();
 }
 
 #[ebbtide::test(fixtures("laura"))]
-async fn what_is_asked_for_in_the_middle_has_the_tests_fixtures(mut argument: Tx) {
+async fn what_a_test_opens_in_its_body_has_the_tests_fixtures(mut argument: Tx) {
     let mut tx = ebbtide::tx().await.unwrap();
     assert_eq!(customers(&mut *tx).await, ["Laura"]);
     add(&mut *tx, "Marta").await;
@@ -187,31 +199,31 @@ async fn what_is_asked_for_in_the_middle_has_the_tests_fixtures(mut argument: Tx
     let database = ebbtide::database().await.unwrap();
     assert_eq!(customers(&database.pool()).await, ["Laura"]);
     assert_eq!(customers(&mut *argument).await, ["Laura"]);
-    // Those that are not closed are closed with the test.
+    // The end of the test closes the ones that are still open.
 }
 
 #[ebbtide::test(migrations = "other/migrations", fixtures("nautilus"))]
-async fn what_is_asked_for_in_the_middle_has_the_tests_migrations() {
+async fn what_a_test_opens_in_its_body_has_the_tests_migrations() {
     let mut tx = ebbtide::tx().await.unwrap();
     assert_eq!(crate::support::tables(&mut *tx).await, ["ships"]);
 }
 
 #[test]
-fn a_deferred_constraint_is_checked_in_what_was_asked_for_in_the_middle() {
+fn deferred_constraints_are_checked_in_what_a_test_opens_in_its_body() {
     #[ebbtide::test]
     async fn with_tx() {
-        order_for_nobody(&mut *ebbtide::tx().await.unwrap()).await;
+        order_of_missing_customer(&mut *ebbtide::tx().await.unwrap()).await;
     }
     #[ebbtide::test]
     async fn with_sandbox() {
-        order_for_nobody(&*ebbtide::sandbox().await.unwrap()).await;
+        order_of_missing_customer(&*ebbtide::sandbox().await.unwrap()).await;
     }
     for (test, name) in [(with_tx as fn(), "with_tx"), (with_sandbox, "with_sandbox")] {
-        let said = complaint(test);
+        let message = panic_message(test);
         let beginning = format!(
             "the deferred constraint orders_customer_fkey does not hold at the end of test arguments::{name}\n"
         );
-        assert!(said.starts_with(&beginning), "{said}");
+        assert!(message.starts_with(&beginning), "{message}");
         nothing_is_left();
     }
 }

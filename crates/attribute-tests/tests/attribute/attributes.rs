@@ -1,4 +1,4 @@
-//! Other attributes beside ours, results, and tests that macros write.
+//! Other attributes next to `#[ebbtide::test]`, tests with results, and tests that macros generate.
 
 use ebbtide::{Database, Tx};
 use rstest::rstest;
@@ -7,20 +7,20 @@ use sqlx::postgres::PgPool;
 use crate::support::{add, customers};
 
 #[ebbtide::test]
-#[should_panic(expected = "Laura is there")]
-async fn a_panic_may_be_expected(pool: PgPool) {
+#[should_panic(expected = "found Laura")]
+async fn should_panic_accepts_a_panic_of_the_test(pool: PgPool) {
     assert_eq!(add(&pool, "Laura").await, 1);
-    panic!("{} is there", customers(&pool).await.join(", "));
+    panic!("found {}", customers(&pool).await.join(", "));
 }
 
 #[should_panic(expected = "the deferred constraint orders_customer_fkey does not hold")]
 #[ebbtide::test]
-async fn a_failure_at_the_end_may_be_expected(mut tx: Tx) {
-    crate::support::order_for_nobody(&mut *tx).await;
+async fn should_panic_accepts_a_failure_at_the_end_of_the_test(mut tx: Tx) {
+    crate::support::order_of_missing_customer(&mut *tx).await;
 }
 
 #[ebbtide::test]
-async fn a_result_of_sqlx(pool: PgPool) -> sqlx::Result<()> {
+async fn a_test_may_return_a_result_of_sqlx(pool: PgPool) -> sqlx::Result<()> {
     sqlx::query("insert into customers (name) values ('Laura')")
         .execute(&pool)
         .await?;
@@ -28,7 +28,7 @@ async fn a_result_of_sqlx(pool: PgPool) -> sqlx::Result<()> {
 }
 
 #[ebbtide::test]
-async fn a_result_of_ebbtide(mut tx: Tx) -> ebbtide::Result<()> {
+async fn a_test_may_return_a_result_of_ebbtide(mut tx: Tx) -> ebbtide::Result<()> {
     sqlx::query("insert into customers (name) values ('Laura')")
         .execute(&mut *tx)
         .await?;
@@ -36,7 +36,7 @@ async fn a_result_of_ebbtide(mut tx: Tx) -> ebbtide::Result<()> {
 }
 
 #[ebbtide::test]
-async fn a_boxed_result(mut tx: Tx) -> Result<(), Box<dyn std::error::Error>> {
+async fn a_test_may_return_a_boxed_error(mut tx: Tx) -> Result<(), Box<dyn std::error::Error>> {
     sqlx::query("insert into customers (name) values ('Laura')")
         .execute(&mut *tx)
         .await?;
@@ -49,7 +49,8 @@ async fn a_boxed_result(mut tx: Tx) -> Result<(), Box<dyn std::error::Error>> {
 #[case::another("Olga", 2)]
 #[ebbtide::test(fixtures("laura"))]
 async fn rstest_above(#[ignore] tx: Tx, #[case] name: &str, #[case] id: i64) {
-    // A `mut` in the signature would be called unused: rstest repeats it.
+    // Not in the signature: rstest repeats a `mut` in a function where it is unused, and the
+    // compiler warns.
     let mut tx = tx;
     assert_eq!(add(&mut *tx, name).await, id);
     assert_eq!(customers(&mut *tx).await, ["Laura", name]);
@@ -86,30 +87,35 @@ fn rstest_without_a_runtime(
         .ok_or_else(|| name.to_owned())
 }
 
-macro_rules! finds {
-    ($name:ident, $fixture:literal, $who:expr, $argument:ty) => {
+macro_rules! test_with_fixture {
+    ($name:ident, $fixture:literal, $customer:expr, $argument:ty) => {
         #[ebbtide::test(fixtures($fixture), expect(rows(customers = 1)))]
         async fn $name(mut tx: $argument) {
-            assert_eq!(customers(&mut *tx).await, [$who]);
+            assert_eq!(customers(&mut *tx).await, [$customer]);
         }
     };
 }
-finds!(a_test_of_a_macro, "laura", "Laura", Tx);
-finds!(another_test_of_a_macro, "marta", "Marta", ebbtide::Tx);
+test_with_fixture!(a_macro_may_generate_a_test, "laura", "Laura", Tx);
+test_with_fixture!(
+    a_macro_may_generate_another_test,
+    "marta",
+    "Marta",
+    ebbtide::Tx
+);
 
-macro_rules! with_our_attribute {
+macro_rules! with_attribute {
     ($($item:item)*) => {$(
         #[ebbtide::test(fixtures("laura"))]
         $item
     )*};
 }
-with_our_attribute! {
-    async fn a_test_that_a_macro_passes_on(pool: PgPool) {
+with_attribute! {
+    async fn a_macro_may_add_the_attribute(pool: PgPool) {
         assert_eq!(customers(&pool).await, ["Laura"]);
     }
 
     #[should_panic(expected = "Laura")]
-    async fn another_test_that_a_macro_passes_on(mut tx: Tx) {
+    async fn a_macro_may_add_the_attribute_above_should_panic(mut tx: Tx) {
         panic!("{:?}", customers(&mut *tx).await);
     }
 }

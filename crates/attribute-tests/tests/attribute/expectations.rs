@@ -1,8 +1,8 @@
-//! `expect(...)`: checked before the test begins.
+//! `expect(...)`: ebbtide checks it before the test begins.
 
 use ebbtide::{PgEnum, Tx};
 
-use crate::again::{here, played};
+use crate::child_process::{run_in_child, this_test};
 use crate::support::customers;
 
 #[ebbtide::test(
@@ -13,12 +13,12 @@ use crate::support::customers;
         enums(mood("sad", "happy"))
     )
 )]
-async fn what_holds_is_not_noticed(mut tx: Tx) {
+async fn expectations_that_hold_let_the_test_run(mut tx: Tx) {
     assert_eq!(customers(&mut *tx).await, ["Laura"]);
 }
 
 #[ebbtide::test(expect(rows(services = 2)))]
-async fn it_goes_without_fixtures(mut tx: Tx) {
+async fn expectations_work_without_fixtures(mut tx: Tx) {
     assert_eq!(customers(&mut *tx).await, [""; 0]);
 }
 
@@ -26,53 +26,53 @@ async fn it_goes_without_fixtures(mut tx: Tx) {
     migrations = "other/migrations",
     expect(tables(ships), rows(ships = 0))
 )]
-async fn it_goes_with_other_migrations(_: Tx) {}
+async fn expectations_work_with_other_migrations(_: Tx) {}
 
 #[derive(PgEnum)]
 #[pg_enum(name = "mood", rename_all = "lowercase")]
-#[expect(dead_code, reason = "its labels are what counts")]
+#[expect(dead_code, reason = "only its labels are used")]
 enum Mood {
     Happy,
     Sad,
 }
 
 #[ebbtide::test(expect(enums(Mood)))]
-async fn the_labels_of_a_type_may_stand_in_any_order(_: Tx) {}
+async fn the_labels_of_a_rust_enum_may_be_in_any_order(_: Tx) {}
 
 #[test]
-fn labels_that_only_one_side_knows_are_shown_before_the_test_begins() {
-    /// As code sends them that believes in its variants' names.
+fn labels_that_only_one_side_has_are_reported_before_the_test_begins() {
+    /// An enum that sends the names of its variants.
     #[derive(sqlx::Type, PgEnum)]
     #[sqlx(type_name = "mood", rename_all = "UPPERCASE")]
     enum Wrong {
         Happy,
         Sleepy,
     }
-    /// The database has never heard of it.
+    /// An enum that the database does not have.
     #[derive(PgEnum)]
-    #[expect(dead_code, reason = "its labels are what counts")]
+    #[expect(dead_code, reason = "only its labels are used")]
     enum Taste {
         Sweet,
     }
     #[ebbtide::test(expect(enums(Wrong, Mood, Taste)))]
     async fn subject(_: Tx) {
-        panic!("it has begun");
+        panic!("the test began");
     }
-    let Some(said) = played(here!(), subject) else {
+    let Some(output) = run_in_child(this_test!(), subject) else {
         return;
     };
-    said.failed()
-        .tells("the provisioned database differs from what is expected in 2 points")
-        .tells("\n    enum mood and attribute::expectations::labels_that_only_one_side_knows_are_shown_before_the_test_begins::Wrong have different labels\n")
-        .tells("\n      Rust has: HAPPY, SLEEPY\n      the database has: sad, happy\n")
-        .tells("\n      spelt differently: HAPPY / happy\n      only in Rust: SLEEPY\n      only in the database: sad\n")
-        .tells("\n    enum taste is missing, and attribute::expectations::")
-        .tells("`rename_all` on an enum of Rust");
-    said.hides("it has begun");
+    output.assert_failed()
+        .assert_contains("the provisioned database differs from the expectations in 2 points")
+        .assert_contains("\n    enum mood and attribute::expectations::labels_that_only_one_side_has_are_reported_before_the_test_begins::Wrong have different labels\n")
+        .assert_contains("\n      Rust has: HAPPY, SLEEPY\n      the database has: sad, happy\n")
+        .assert_contains("\n      spelt differently: HAPPY / happy\n      only in Rust: SLEEPY\n      only in the database: sad\n")
+        .assert_contains("\n    enum taste is missing, but the Rust enum attribute::expectations::")
+        .assert_contains("`rename_all` on a Rust enum");
+    output.assert_lacks("the test began");
 }
 
 #[test]
-fn what_does_not_hold_is_listed() {
+fn expectations_that_do_not_hold_are_listed() {
     #[ebbtide::test(
         fixtures("laura"),
         expect(
@@ -82,18 +82,18 @@ fn what_does_not_hold_is_listed() {
         )
     )]
     async fn subject(_: Tx) {
-        panic!("it has begun");
+        panic!("the test began");
     }
-    let Some(said) = played(here!(), subject) else {
+    let Some(output) = run_in_child(this_test!(), subject) else {
         return;
     };
-    said.failed()
-        .tells("the test has not begun: the provisioned database differs from what is expected in 5 points")
-        .tells("\n    table ships is missing\n")
-        .tells("\n    table customers has 1 rows, expected 2\n")
-        .tells("\n    table trains is missing, expected with 1 rows\n")
-        .tells("\n    enum mood is (sad, happy), expected (happy, sad)\n")
-        .tells("\n    enum taste is missing, expected (sweet)\n")
-        .tells("\n  help: ");
-    said.hides("it has begun");
+    output.assert_failed()
+        .assert_contains("the test has not begun: the provisioned database differs from the expectations in 5 points")
+        .assert_contains("\n    table ships is missing\n")
+        .assert_contains("\n    table customers has 1 rows, expected 2\n")
+        .assert_contains("\n    table trains is missing, expected with 1 rows\n")
+        .assert_contains("\n    enum mood is (sad, happy), expected (happy, sad)\n")
+        .assert_contains("\n    enum taste is missing, expected (sweet)\n")
+        .assert_contains("\n  help: ");
+    output.assert_lacks("the test began");
 }

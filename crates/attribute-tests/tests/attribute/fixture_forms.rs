@@ -1,4 +1,4 @@
-//! Which files of SQL a test has on top, and that they are part of what every test begins with.
+//! `fixtures(...)`: which SQL files ebbtide runs, and that they are part of a test's initial state.
 
 use ebbtide::Tx;
 use sqlx::postgres::PgPool;
@@ -6,32 +6,32 @@ use sqlx::postgres::PgPool;
 use crate::support::{add, customers};
 
 #[ebbtide::test(fixtures("laura"))]
-async fn by_a_name(mut tx: Tx) {
+async fn a_fixture_is_found_by_its_name(mut tx: Tx) {
     assert_eq!(customers(&mut *tx).await, ["Laura"]);
 }
 
 #[ebbtide::test(fixtures("laura", "marta"))]
-async fn by_names_in_their_order(mut tx: Tx) {
+async fn fixtures_run_in_the_order_of_their_names(mut tx: Tx) {
     assert_eq!(customers(&mut *tx).await, ["Laura", "Marta"]);
 }
 
 #[ebbtide::test(fixtures("marta.sql", "laura"))]
-async fn by_names_in_the_other_order(mut tx: Tx) {
+async fn fixtures_run_in_the_reverse_order_if_listed_so(mut tx: Tx) {
     assert_eq!(customers(&mut *tx).await, ["Marta", "Laura"]);
 }
 
 #[ebbtide::test(fixtures("../rosa.sql", "./deeper/nuria.sql"))]
-async fn by_paths(mut tx: Tx) {
+async fn fixtures_are_found_by_their_paths(mut tx: Tx) {
     assert_eq!(customers(&mut *tx).await, ["Rosa", "Nuria"]);
 }
 
 #[ebbtide::test(fixtures(path = "deeper", scripts("olga", "nuria.sql")))]
-async fn by_a_directory_and_scripts(mut tx: Tx) {
+async fn scripts_are_found_in_their_directory(mut tx: Tx) {
     assert_eq!(customers(&mut *tx).await, ["Olga", "Nuria"]);
 }
 
 #[ebbtide::test(fixtures(path = "../attribute/deeper/", scripts("olga")))]
-async fn by_a_directory_further_away(mut tx: Tx) {
+async fn scripts_are_found_in_a_relative_directory(mut tx: Tx) {
     assert_eq!(customers(&mut *tx).await, ["Olga"]);
 }
 
@@ -41,17 +41,17 @@ async fn by_a_directory_further_away(mut tx: Tx) {
     fixtures("../rosa.sql"),
     fixtures("orders")
 )]
-async fn by_several_lists(mut tx: Tx) {
+async fn several_lists_run_in_their_order(mut tx: Tx) {
     assert_eq!(customers(&mut *tx).await, ["Laura", "Nuria", "Rosa"]);
     let orders: i64 = sqlx::query_scalar("select count(*) from orders")
         .fetch_one(&mut *tx)
         .await
         .unwrap();
-    assert_eq!(orders, 3, "a later one sees the earlier ones");
+    assert_eq!(orders, 3, "a fixture sees the rows of the earlier ones");
 }
 
 #[ebbtide::test(fixtures())]
-async fn by_an_empty_list(mut tx: Tx) {
+async fn an_empty_list_runs_no_fixture(mut tx: Tx) {
     assert_eq!(customers(&mut *tx).await, [""; 0]);
 }
 
@@ -60,7 +60,7 @@ fn every_test_begins_with_its_fixtures() {
     #[ebbtide::test(fixtures("laura"))]
     async fn committing(pool: PgPool) {
         assert_eq!(customers(&pool).await, ["Laura"]);
-        sqlx::query("update customers set name = 'somebody'")
+        sqlx::query("update customers set name = 'changed'")
             .execute(&pool)
             .await
             .unwrap();
@@ -72,7 +72,7 @@ fn every_test_begins_with_its_fixtures() {
         assert_eq!(
             add(&mut *tx, "Olga").await,
             2,
-            "the identity goes on behind the fixtures"
+            "the identity continues after the fixture's row"
         );
     }
     for _ in 0..3 {

@@ -1,4 +1,4 @@
-//! `keep`: the database stays for a person to look at.
+//! `keep`: the database stays after the test, so that a person can examine it.
 
 use std::str::FromStr as _;
 
@@ -6,18 +6,20 @@ use ebbtide::{Database, Sandbox, Tx};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use sqlx::{AssertSqlSafe, Connection as _};
 
-use crate::again::{Said, child, here, is_child, played, played_with};
+use crate::child_process::{
+    ChildOutput, is_child, run_in_child, run_in_child_with, run_test, this_test,
+};
 use crate::support::{add, customers};
 
-/// Asserts what the kept databases hold that a child tells of, and drops them.
-fn assert_kept(said: &Said, test: &str, names: &[&[&str]]) {
+/// Asserts the contents of the kept databases that a child process reports, and drops them.
+fn assert_kept(output: &ChildOutput, test: &str, names: &[&[&str]]) {
     let beginning = format!("ebbtide: the database of {test} is kept for 30s: psql '");
-    let stderr = said.stderr();
+    let stderr = output.stderr();
     let urls: Vec<&str> = stderr
         .lines()
         .filter_map(|line| line.strip_prefix(&beginning)?.strip_suffix('\''))
         .collect();
-    assert_eq!(urls.len(), names.len(), "{said}");
+    assert_eq!(urls.len(), names.len(), "{output}");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -40,19 +42,19 @@ fn assert_kept(said: &Said, test: &str, names: &[&[&str]]) {
 }
 
 #[test]
-fn whatever_came_of_the_test() {
+fn keep_alone_keeps_the_database_of_a_test_that_passes() {
     #[ebbtide::test(keep)]
     async fn subject(pool: PgPool) {
         add(&pool, "Laura").await;
     }
-    let Some(said) = played(here!(), subject) else {
+    let Some(output) = run_in_child(this_test!(), subject) else {
         return;
     };
-    assert_kept(said.passed(), "keeping::subject", &[&["Laura"]]);
+    assert_kept(output.assert_passed(), "keeping::subject", &[&["Laura"]]);
 }
 
 #[test]
-fn everything_that_the_test_was_lent_is_kept_in_the_order_in_which_it_comes_back() {
+fn everything_that_the_test_used_is_kept_in_the_order_of_return() {
     #[ebbtide::test(keep = "always", fixtures("laura"))]
     async fn subject(mut tx: Tx, sandbox: Sandbox, database: Database) {
         add(&mut *tx, "Marta").await;
@@ -62,11 +64,11 @@ fn everything_that_the_test_was_lent_is_kept_in_the_order_in_which_it_comes_back
         drop(sandbox);
         drop(database);
     }
-    let Some(said) = played(here!(), subject) else {
+    let Some(output) = run_in_child(this_test!(), subject) else {
         return;
     };
     assert_kept(
-        said.passed(),
+        output.assert_passed(),
         "keeping::subject",
         &[&["Laura", "Marta"], &["Laura", "Nuria"], &["Laura", "Olga"]],
     );
@@ -79,11 +81,11 @@ fn a_transaction_is_kept_when_the_test_panics() {
         add(&mut *tx, "Laura").await;
         panic!("on purpose");
     }
-    let Some(said) = played(here!(), subject) else {
+    let Some(output) = run_in_child(this_test!(), subject) else {
         return;
     };
     assert_kept(
-        said.failed().tells("on purpose"),
+        output.assert_failed().assert_contains("on purpose"),
         "keeping::subject",
         &[&["Laura"]],
     );
@@ -99,7 +101,11 @@ fn a_pool_is_kept_when_the_test_returns_an_error() -> Result<(), String> {
     if is_child() {
         return subject();
     }
-    assert_kept(child(here!()).failed(), "keeping::subject", &[&["Laura"]]);
+    assert_kept(
+        run_test(this_test!()).assert_failed(),
+        "keeping::subject",
+        &[&["Laura"]],
+    );
     Ok(())
 }
 
@@ -109,11 +115,11 @@ fn a_sandbox_is_kept_when_a_test_without_a_runtime_panics() {
     fn subject(_sandbox: Sandbox) {
         panic!("on purpose");
     }
-    let Some(said) = played(here!(), subject) else {
+    let Some(output) = run_in_child(this_test!(), subject) else {
         return;
     };
     assert_kept(
-        said.failed().tells("on purpose"),
+        output.assert_failed().assert_contains("on purpose"),
         "keeping::subject",
         &[&["Laura"]],
     );
@@ -125,80 +131,97 @@ fn nothing_is_kept_of_a_test_that_passes() {
     async fn subject(pool: PgPool) {
         add(&pool, "Laura").await;
     }
-    let Some(said) = played(here!(), subject) else {
+    let Some(output) = run_in_child(this_test!(), subject) else {
         return;
     };
-    assert_kept(said.passed().hides("is kept"), "keeping::subject", &[]);
+    assert_kept(
+        output.assert_passed().assert_lacks("is kept"),
+        "keeping::subject",
+        &[],
+    );
 }
 
 #[test]
-fn nothing_is_kept_unless_it_is_asked_for() {
+fn nothing_is_kept_without_the_option() {
     #[ebbtide::test]
     async fn subject(pool: PgPool) {
         add(&pool, "Laura").await;
         panic!("on purpose");
     }
-    let Some(said) = played(here!(), subject) else {
+    let Some(output) = run_in_child(this_test!(), subject) else {
         return;
     };
-    assert_kept(said.failed().hides("is kept"), "keeping::subject", &[]);
+    assert_kept(
+        output.assert_failed().assert_lacks("is kept"),
+        "keeping::subject",
+        &[],
+    );
 }
 
 #[test]
-fn a_variable_beats_what_the_test_says() {
+fn the_environment_variable_overrides_the_option() {
     #[ebbtide::test(keep)]
     async fn subject(pool: PgPool) {
         add(&pool, "Laura").await;
     }
-    let Some(said) = played_with(&[("EBBTIDE_KEEP", "never")], here!(), subject) else {
+    let Some(output) = run_in_child_with(&[("EBBTIDE_KEEP", "never")], this_test!(), subject)
+    else {
         return;
     };
-    assert_kept(said.passed().hides("is kept"), "keeping::subject", &[]);
+    assert_kept(
+        output.assert_passed().assert_lacks("is kept"),
+        "keeping::subject",
+        &[],
+    );
 }
 
 #[test]
-fn a_variable_keeps_what_failed() {
+fn the_environment_variable_keeps_the_databases_of_a_failed_test() {
     #[ebbtide::test]
     async fn subject(mut tx: Tx, pool: PgPool) {
         add(&mut *tx, "Laura").await;
         add(&pool, "Marta").await;
         panic!("on purpose");
     }
-    let Some(said) = played_with(&[("EBBTIDE_KEEP", "failed")], here!(), subject) else {
+    let Some(output) = run_in_child_with(&[("EBBTIDE_KEEP", "failed")], this_test!(), subject)
+    else {
         return;
     };
     assert_kept(
-        said.failed().tells("on purpose"),
+        output.assert_failed().assert_contains("on purpose"),
         "keeping::subject",
         &[&["Laura"], &["Marta"]],
     );
 }
 
 #[test]
-fn a_variable_keeps_everything() {
+fn the_environment_variable_keeps_the_database_of_a_test_that_passes() {
     #[ebbtide::test]
     async fn subject(sandbox: Sandbox) {
         add(&*sandbox, "Laura").await;
     }
-    let Some(said) = played_with(&[("EBBTIDE_KEEP", "always")], here!(), subject) else {
+    let Some(output) = run_in_child_with(&[("EBBTIDE_KEEP", "always")], this_test!(), subject)
+    else {
         return;
     };
-    assert_kept(said.passed(), "keeping::subject", &[&["Laura"]]);
+    assert_kept(output.assert_passed(), "keeping::subject", &[&["Laura"]]);
 }
 
 #[test]
-fn a_transaction_in_which_a_statement_failed_cannot_be_kept_and_that_is_told() {
+fn a_transaction_with_a_failed_statement_is_reported_as_impossible_to_keep() {
     #[ebbtide::test]
     async fn subject(mut tx: Tx) {
         add(&mut *tx, "Laura").await;
         sqlx::query("select 1 / 0").execute(&mut *tx).await.unwrap();
     }
-    let Some(said) = played_with(&[("EBBTIDE_KEEP", "failed")], here!(), subject) else {
+    let Some(output) = run_in_child_with(&[("EBBTIDE_KEEP", "failed")], this_test!(), subject)
+    else {
         return;
     };
-    said.failed()
-        .tells("division by zero")
-        .tells("the test's database cannot be kept: a statement has failed")
-        .tells("let it take an `ebbtide::Sandbox`")
-        .hides("is kept for");
+    output
+        .assert_failed()
+        .assert_contains("division by zero")
+        .assert_contains("the test's database cannot be kept: a statement has failed")
+        .assert_contains("let it take an `ebbtide::Sandbox`")
+        .assert_lacks("is kept for");
 }

@@ -1,25 +1,26 @@
-//! `#[ebbtide::test]` on a real PostgreSQL: what every form of it means, and what its failures look like.
+//! `#[ebbtide::test]` on a real PostgreSQL: the effect of each option, and the reports of failures.
 //!
-//! Every test of this binary writes what it asserts the absence of, so that what one leaves is another's failure.
-//! Tests that must fail are functions within others, which a runner does not find: see [`again`].
+//! The tests insert the rows whose absence they assert at their start. If one test leaves a row
+//! behind, another test fails. Tests that must fail are functions inside other tests; see
+//! [`child_process`].
 
 #![expect(
     unnameable_test_items,
-    reason = "what is expected to fail is called by the test around it"
+    reason = "tests that must fail are functions inside other tests"
 )]
-#![expect(clippy::unwrap_used, reason = "it is code of tests")]
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-mod again;
 mod arguments;
 mod attributes;
+mod child_process;
 mod deeper;
 mod expectations;
 mod fixture_forms;
-mod isolation;
 mod keeping;
 mod leaks;
 mod migration_forms;
 mod outcomes;
+mod pool_option;
 mod reports;
 mod runtimes;
 mod slow;

@@ -1,4 +1,4 @@
-//! Where the migrations come from.
+//! `migrations` and `migrator`: where a test's migrations come from.
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgPool;
@@ -6,7 +6,7 @@ use sqlx::postgres::PgPool;
 use crate::support::{services, tables};
 
 static MIGRATOR: Migrator = sqlx::migrate!("./embedded");
-/// The same versions, and another text in the first.
+/// The same versions; the first migration has other SQL.
 static CHANGED: Migrator = sqlx::migrate!("./embedded_changed");
 
 async fn ledger(pool: &PgPool) -> Vec<i64> {
@@ -17,12 +17,12 @@ async fn ledger(pool: &PgPool) -> Vec<i64> {
 }
 
 #[ebbtide::test]
-async fn the_packages_own_unless_said_otherwise(pool: PgPool) {
+async fn without_an_option_the_migrations_are_the_plans(pool: PgPool) {
     assert_eq!(tables(&pool).await, ["customers", "orders", "services"]);
     assert_eq!(
         services(&pool).await,
         ["cut", "wash"],
-        "with the plan's seeds"
+        "the plan's seeds are inserted"
     );
     assert_eq!(ledger(&pool).await, [1]);
     sqlx::query("drop table orders")
@@ -32,11 +32,11 @@ async fn the_packages_own_unless_said_otherwise(pool: PgPool) {
 }
 
 #[ebbtide::test(migrations = "other/migrations")]
-async fn a_directory_from_the_packages_root(pool: PgPool) {
+async fn a_directory_is_relative_to_the_packages_root(pool: PgPool) {
     assert_eq!(
         tables(&pool).await,
         ["ships"],
-        "and no seeds of the plan, which have no table"
+        "the plan's seeds do not belong to other migrations"
     );
     let ships: i64 = sqlx::query_scalar("select count(*) from ships")
         .fetch_one(&pool)
@@ -50,7 +50,7 @@ async fn a_directory_from_the_packages_root(pool: PgPool) {
 }
 
 #[ebbtide::test(migrations = "./other/migrations/", fixtures("nautilus"))]
-async fn a_directory_and_fixtures(mut tx: ebbtide::Tx) {
+async fn a_directory_and_fixtures_work_together(mut tx: ebbtide::Tx) {
     let ships: Vec<String> = sqlx::query_scalar("select name from ships")
         .fetch_all(&mut *tx)
         .await
@@ -59,7 +59,7 @@ async fn a_directory_and_fixtures(mut tx: ebbtide::Tx) {
 }
 
 #[ebbtide::test(migrations = false)]
-async fn none_at_all(pool: PgPool) {
+async fn without_migrations_the_database_is_empty(pool: PgPool) {
     assert_eq!(tables(&pool).await, [""; 0]);
     sqlx::query("create table ships (name text)")
         .execute(&pool)
@@ -68,14 +68,14 @@ async fn none_at_all(pool: PgPool) {
 }
 
 #[ebbtide::test(migrations = false)]
-async fn a_test_may_migrate_by_itself(pool: PgPool) {
+async fn without_migrations_the_test_can_migrate_by_itself(pool: PgPool) {
     assert_eq!(tables(&pool).await, [""; 0]);
     MIGRATOR.run(&pool).await.unwrap();
     assert_eq!(tables(&pool).await, ["trains", "wagons"]);
 }
 
 #[ebbtide::test(migrator = "crate::migration_forms::MIGRATOR")]
-async fn a_migrator_by_its_path(pool: PgPool) {
+async fn a_migrator_is_found_by_its_path(pool: PgPool) {
     assert_eq!(tables(&pool).await, ["trains", "wagons"]);
     assert_eq!(ledger(&pool).await, [1, 2]);
     sqlx::query("insert into trains values ('Talgo')")
@@ -85,7 +85,7 @@ async fn a_migrator_by_its_path(pool: PgPool) {
 }
 
 #[ebbtide::test(migrator = "MIGRATOR")]
-async fn a_migrator_by_its_name(mut tx: ebbtide::Tx) {
+async fn a_migrator_is_found_by_its_name(mut tx: ebbtide::Tx) {
     assert_eq!(tables(&mut *tx).await, ["trains", "wagons"]);
     let trains: i64 = sqlx::query_scalar("select count(*) from trains")
         .fetch_one(&mut *tx)
@@ -95,7 +95,7 @@ async fn a_migrator_by_its_name(mut tx: ebbtide::Tx) {
 }
 
 #[ebbtide::test(migrator = "CHANGED")]
-async fn another_migrator_is_another_database(pool: PgPool) {
+async fn another_migrator_has_a_database_of_its_own(pool: PgPool) {
     let columns: i64 = sqlx::query_scalar(
         "select count(*) from information_schema.columns where table_schema = 'public' and table_name = 'trains'",
     )
@@ -106,13 +106,13 @@ async fn another_migrator_is_another_database(pool: PgPool) {
 }
 
 #[ebbtide::test(migrator = "MIGRATOR")]
-async fn an_application_that_migrates_has_nothing_to_do(pool: PgPool) {
+async fn an_application_with_the_same_migrations_applies_none(pool: PgPool) {
     MIGRATOR.run(&pool).await.unwrap();
     assert_eq!(ledger(&pool).await, [1, 2]);
 }
 
 #[ebbtide::test(migrator = "MIGRATOR")]
-async fn an_application_with_changed_migrations_is_refused_by_sqlx(pool: PgPool) {
+async fn sqlx_rejects_an_application_with_changed_migrations(pool: PgPool) {
     let error = CHANGED.run(&pool).await.unwrap_err();
     assert!(
         matches!(error, MigrateError::VersionMismatch(1)),
@@ -121,13 +121,15 @@ async fn an_application_with_changed_migrations_is_refused_by_sqlx(pool: PgPool)
 }
 
 #[test]
-fn the_refusal_of_changed_migrations_is_shown_as_sqlx_says_it() {
+fn the_report_contains_sqlx_error_for_changed_migrations() {
     #[ebbtide::test(migrator = "MIGRATOR")]
     async fn subject(pool: PgPool) {
         CHANGED.run(&pool).await.unwrap();
     }
-    let Some(said) = crate::again::played(crate::again::here!(), subject) else {
+    let Some(output) =
+        crate::child_process::run_in_child(crate::child_process::this_test!(), subject)
+    else {
         return;
     };
-    said.failed().tells("VersionMismatch(1)");
+    output.assert_failed().assert_contains("VersionMismatch(1)");
 }

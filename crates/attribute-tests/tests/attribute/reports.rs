@@ -1,4 +1,4 @@
-//! What a person reads when a test has failed.
+//! The report of a failed test.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,13 @@ use ebbtide::{Database, Sandbox, Tx};
 use sqlx::postgres::{PgConnection, PgPool};
 use sqlx::{AssertSqlSafe, Connection as _};
 
-use crate::again::{Said, here, is_child, played, played_with};
+use crate::child_process::{ChildOutput, is_child, run_in_child, run_in_child_with, this_test};
 use crate::support::{add, session};
 
-/// Asserts a report, with everything replaced that differs from run to run and from server to server.
+/// Asserts a report. Filters replace what differs between runs and between servers.
 macro_rules! assert_report {
-    ($said:expr, @$report:literal) => {{
-        let report = report($said.failed());
+    ($output:expr, @$report:literal) => {{
+        let report = report($output.assert_failed());
         assert!(report.lines().count() < 40, "{report}");
         let mut settings = insta::Settings::clone_current();
         settings.add_filter(r"ebbtide_[lk]_\w+", "[DATABASE]");
@@ -23,7 +23,7 @@ macro_rules! assert_report {
         settings.add_filter(r"[Pp]rocess \d+", "process [PID]");
         settings.add_filter(r"transaction \d+", "transaction [XID]");
         settings.add_filter(r"(tuple \(\d+,\d+\)|relation \d+) of (relation|database) \d+", "[OBJECT]");
-        settings.add_filter(r"\d+\.\d s by now", "[TIME] by now");
+        settings.add_filter(r"waited \d+\.\d s", "waited [TIME]");
         settings.add_filter(r"(?m)^  the server's log ends:\n(?:    .*\n)+", "  the server's log ends:\n    [LOG]\n");
         settings.add_filter("error communicating with database: .*", "[THE DRIVER'S WORDS]");
         settings.add_filter(r"'postgres://[^']*'", "'[URL]'");
@@ -31,9 +31,9 @@ macro_rules! assert_report {
     }};
 }
 
-/// The report alone: what the test itself and the panic say stands around it.
-fn report(said: &Said) -> String {
-    let stderr = said.stderr();
+/// The report alone, without the output of the test and of the panic around it.
+fn report(output: &ChildOutput) -> String {
+    let stderr = output.stderr();
     let lines = stderr
         .lines()
         .skip_while(|line| !line.starts_with("ebbtide: test ") || !line.ends_with(" failed"));
@@ -51,15 +51,15 @@ async fn run(connection: &mut PgConnection, sql: &str) {
 }
 
 #[test]
-fn a_unique_violation() {
+fn a_unique_violation_is_explained() {
     #[ebbtide::test(fixtures("laura"))]
     async fn subject(mut tx: Tx) {
         add(&mut *tx, "Laura").await;
     }
-    let Some(said) = played(here!(), subject) else {
+    let Some(output) = run_in_child(this_test!(), subject) else {
         return;
     };
-    assert_report!(said, @r#"
+    assert_report!(output, @r#"
     ebbtide: test reports::subject failed
       it had a Tx: [DATABASE] on PostgreSQL [VERSION] ([BACKEND])
       the server refused:
@@ -71,20 +71,20 @@ fn a_unique_violation() {
 }
 
 #[test]
-fn a_poisoned_transaction_shows_the_error_behind_it() {
+fn an_aborted_transaction_is_reported_with_the_error_that_aborted_it() {
     #[ebbtide::test]
     async fn subject(mut tx: Tx) {
-        // The code under test goes on after its error.
+        // The code under test ignores its error and continues.
         let _ = sqlx::query("insert into services (name) values ('cut')")
             .execute(&mut *tx)
             .await;
         let _ = sqlx::query("select 1").execute(&mut *tx).await;
         add(&mut *tx, "Laura").await;
     }
-    let Some(said) = played(here!(), subject) else {
+    let Some(output) = run_in_child(this_test!(), subject) else {
         return;
     };
-    assert_report!(said, @r#"
+    assert_report!(output, @r#"
     ebbtide: test reports::subject failed
       it had a Tx: [DATABASE] on PostgreSQL [VERSION] ([BACKEND])
       the server refused:
@@ -94,12 +94,12 @@ fn a_poisoned_transaction_shows_the_error_behind_it() {
           help: the row is there already: from a seed, a fixture, or an earlier statement of this test; other tests' rows are never seen
         25P02 current transaction is aborted, commands ignored until end of transaction block (2 times)
           statement: select 1
-          help: an earlier statement failed: look at the first error; where code goes on after one, use `tx.begin()`, `savepoints`, or a `Sandbox`
+          help: an earlier statement failed: fix the first error; if the code continues after an error on purpose, use `tx.begin()`, `savepoints` or a `Sandbox`
     "#);
 }
 
 #[test]
-fn a_missing_table() {
+fn a_missing_table_is_explained() {
     #[ebbtide::test]
     async fn subject(pool: PgPool) -> Result<(), sqlx::Error> {
         sqlx::query("select * from invoices")
@@ -111,10 +111,10 @@ fn a_missing_table() {
         subject().unwrap();
         return;
     }
-    let Some(said) = played(here!(), || ()) else {
+    let Some(output) = run_in_child(this_test!(), || ()) else {
         return;
     };
-    assert_report!(said, @r#"
+    assert_report!(output, @r#"
     ebbtide: test reports::subject failed
       it had a Database: [DATABASE] on PostgreSQL [VERSION] ([BACKEND])
       the server refused:
@@ -125,56 +125,56 @@ fn a_missing_table() {
 }
 
 #[test]
-fn a_new_value_of_an_enum() {
+fn the_use_of_a_new_enum_value_before_its_commit_is_explained() {
     #[ebbtide::test]
     async fn subject(mut tx: Tx) {
         run(&mut tx, "alter type mood add value 'angry'").await;
         run(&mut tx, "select 'angry'::mood").await;
     }
-    let Some(said) = played(here!(), subject) else {
+    let Some(output) = run_in_child(this_test!(), subject) else {
         return;
     };
-    assert_report!(said, @r#"
+    assert_report!(output, @r#"
     ebbtide: test reports::subject failed
       it had a Tx: [DATABASE] on PostgreSQL [VERSION] ([BACKEND])
       the server refused:
         55P04 unsafe use of new value "angry" of enum type mood at character 8
           hint: New enum values must be committed before they can be used.
           statement: select 'angry'::mood
-          help: a new value of an enum can be used when it is committed: add it in a migration, or let the test take an `ebbtide::Database`
+          help: a new value of an enum can be used only after a commit: add it in a migration, or give the test an `ebbtide::Database`
     "#);
 }
 
 #[test]
-fn an_index_that_is_created_concurrently() {
+fn the_concurrent_creation_of_an_index_is_explained() {
     #[ebbtide::test]
     async fn subject(mut tx: Tx) {
         run(&mut tx, "create index concurrently on customers (name)").await;
     }
-    let Some(said) = played(here!(), subject) else {
+    let Some(output) = run_in_child(this_test!(), subject) else {
         return;
     };
-    assert_report!(said, @r"
+    assert_report!(output, @r"
     ebbtide: test reports::subject failed
       it had a Tx: [DATABASE] on PostgreSQL [VERSION] ([BACKEND])
       the server refused:
         25001 CREATE INDEX CONCURRENTLY cannot run inside a transaction block
           statement: create index concurrently on customers (name)
-          help: this statement has to be outside every transaction, and this test's is around everything: let it take an `ebbtide::Database`
+          help: this statement must run outside a transaction, and the whole test runs inside one: give the test an `ebbtide::Database`
     ");
 }
 
 #[test]
-fn a_second_connection() {
+fn a_second_connection_of_a_sandbox_is_explained() {
     #[ebbtide::test]
     async fn subject(sandbox: Sandbox) {
         let _first = sandbox.begin().await.unwrap();
         add(&*sandbox, "Laura").await;
     }
-    let Some(said) = played(here!(), subject) else {
+    let Some(output) = run_in_child(this_test!(), subject) else {
         return;
     };
-    assert_report!(said.tells("let the test take an `ebbtide::Database`, which has many"), @r"
+    assert_report!(output.assert_contains("let the test take an `ebbtide::Database`, which allows several connections"), @r"
     ebbtide: test reports::subject failed
       it had a Sandbox: [DATABASE] on PostgreSQL [VERSION] ([BACKEND])
       the server refused nothing
@@ -182,14 +182,14 @@ fn a_second_connection() {
 }
 
 #[test]
-fn a_deadlock() {
+fn a_deadlock_is_explained() {
     #[ebbtide::test(fixtures("laura"))]
     async fn subject(database: Database) {
         let pool = database.pool();
         let (mut one, mut two) = (pool.begin().await.unwrap(), pool.begin().await.unwrap());
         run(&mut one, "update customers set name = name || '!'").await;
         run(&mut two, "update services set name = name || '!'").await;
-        // So that it is the one that looks, and loses.
+        // The shorter timeout makes this session the one that detects the deadlock and fails.
         run(&mut two, "set local deadlock_timeout = '300ms'").await;
         let first = tokio::spawn(async move {
             let crossing = sqlx::query("update services set name = name || '?'");
@@ -199,14 +199,14 @@ fn a_deadlock() {
             .execute(&mut *two)
             .await
             .map(drop);
-        // The other one goes on when the loser is undone.
+        // The rollback of the failed transaction releases its locks, and the other one continues.
         drop(two);
         first.await.unwrap().and(second).unwrap();
     }
-    let Some(said) = played(here!(), subject) else {
+    let Some(output) = run_in_child(this_test!(), subject) else {
         return;
     };
-    assert_report!(said, @r"
+    assert_report!(output, @r"
     ebbtide: test reports::subject failed
       it had a Database: [DATABASE] on PostgreSQL [VERSION] ([BACKEND])
       the server refused:
@@ -217,20 +217,20 @@ fn a_deadlock() {
             process [PID]: update services set name = name || '?'
           hint: See server log for query details.
           statement: update customers set name = name || '?'
-          help: two sessions wait for each other's locks: take locks in the same order everywhere, or retry the loser
+          help: two sessions waited for each other's locks: take locks in the same order everywhere, or retry the transaction that failed
     ");
 }
 
-/// A server of the test's own.
-struct Alone {
+/// A configuration for a dedicated server, in a temporary directory.
+struct DedicatedServer {
     dir: PathBuf,
 }
 
-impl Alone {
+impl DedicatedServer {
     fn new(name: &str, settings: &str) -> Self {
         let dir = std::env::temp_dir().join(format!("ebbtide-test-{}-{name}", std::process::id()));
         std::fs::create_dir(&dir).unwrap();
-        // The server's user passes through where the tests run as root.
+        // If the tests run as root, the server's user must be able to traverse the directory.
         std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
         let package = Path::new(env!("CARGO_MANIFEST_DIR"));
         let (migrations, seeds) = (package.join("migrations"), package.join("seeds"));
@@ -244,25 +244,26 @@ impl Alone {
         Self { dir }
     }
 
-    /// Nothing where there are no binaries to start it from.
-    #[expect(clippy::print_stdout, reason = "a skipped test is told")]
-    fn played(&self, test: &str) -> Option<Said> {
+    /// Runs a test in a child process on this server. Returns `None` in the child, and also if the
+    /// machine has no PostgreSQL binaries.
+    #[expect(clippy::print_stdout, reason = "a skipped test prints its reason")]
+    fn run_in_child(&self, test: &str) -> Option<ChildOutput> {
         let (configuration, state) = (self.dir.join("ebbtide.toml"), self.dir.join("state"));
         let variables = [
             ("EBBTIDE_CONFIG", configuration.to_str().unwrap()),
             ("EBBTIDE_STATE_DIR", state.to_str().unwrap()),
             ("EBBTIDE_BACKEND", "native"),
         ];
-        let said = played_with(&variables, test, || ())?;
-        if said.stderr().contains("no PostgreSQL server binaries") {
+        let output = run_in_child_with(&variables, test, || ())?;
+        if output.stderr().contains("no PostgreSQL server binaries") {
             println!("SKIPPED: {test}: no PostgreSQL binaries to start a server from");
             return None;
         }
-        Some(said)
+        Some(output)
     }
 }
 
-impl Drop for Alone {
+impl Drop for DedicatedServer {
     fn drop(&mut self) {
         let servers = self.dir.join("state/servers");
         let deadline = Instant::now() + Duration::from_mins(1);
@@ -277,7 +278,7 @@ impl Drop for Alone {
 }
 
 #[test]
-fn a_server_that_is_killed() {
+fn a_killed_server_is_explained() {
     #[ebbtide::test]
     async fn subject(mut tx: Tx) {
         let backend = session(&mut *tx).await;
@@ -294,23 +295,23 @@ fn a_server_that_is_killed() {
                 .unwrap()
                 .success()
         );
-        // Its sessions are ended when they notice.
+        // A session ends when it detects that the postmaster has exited.
         while sqlx::query("select 1").execute(&mut *tx).await.is_ok() {}
         add(&mut *tx, "Laura").await;
     }
     if is_child() {
         return subject();
     }
-    let alone = Alone::new("killed", "");
-    let Some(said) = alone.played(here!()) else {
+    let server = DedicatedServer::new("killed", "");
+    let Some(output) = server.run_in_child(this_test!()) else {
         return;
     };
-    assert_report!(said, @r"
+    assert_report!(output, @r"
     ebbtide: test reports::subject failed
       it had a Tx: [DATABASE] on PostgreSQL [VERSION] ([BACKEND])
       the server refused:
         57P01 terminating connection due to unexpected postmaster exit
-          help: the server's main process has ended: somebody has killed it, or the system has for want of memory
+          help: the server's main process has ended: it was killed, perhaps by the system when memory ran out
     ebbtide: at the end of the test: the PostgreSQL server went away while it was in use
       caused by: closing the test's transaction failed: [THE DRIVER'S WORDS]
       the server's log ends:
@@ -320,7 +321,7 @@ fn a_server_that_is_killed() {
 }
 
 #[test]
-fn a_server_that_is_out_of_connections() {
+fn a_server_without_free_connections_is_explained() {
     #[ebbtide::test]
     async fn subject(database: Database) {
         let mut connections = Vec::new();
@@ -335,15 +336,15 @@ fn a_server_that_is_out_of_connections() {
     if is_child() {
         return subject();
     }
-    let alone = Alone::new("crowded", "max_connections = 12");
-    let Some(said) = alone.played(here!()) else {
+    let server = DedicatedServer::new("crowded", "max_connections = 12");
+    let Some(output) = server.run_in_child(this_test!()) else {
         return;
     };
-    assert_report!(said, @r"
+    assert_report!(output, @r"
     ebbtide: test reports::subject failed
       it had a Database: [DATABASE] on PostgreSQL [VERSION] ([BACKEND])
       the server refused:
         53300 sorry, too many clients already
-          help: close pools that the test opens, let it use fewer connections, run fewer tests at once, or raise `max_connections` below `settings`
+          help: close pools that the test opens, limit their connections, run fewer tests at once, or raise `max_connections` in `server.settings`
     ");
 }

@@ -1,4 +1,4 @@
-//! The runtime of a test, and tests without one.
+//! `flavor`, `worker_threads` and `start_paused`: the runtime of a test; and tests without one.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use tokio::runtime::Handle;
 
 use crate::support::{add, customers};
 
-/// Eight tasks that commit at the same time.
-async fn crowd(pool: &PgPool) {
+/// Commits from eight tasks at the same time.
+async fn commit_concurrently(pool: &PgPool) {
     let tasks: Vec<_> = (0..8)
         .map(|number| {
             let pool = pool.clone();
@@ -28,18 +28,18 @@ async fn crowd(pool: &PgPool) {
 }
 
 #[ebbtide::test(flavor = "multi_thread", worker_threads = 3)]
-async fn many_threads_and_a_database(pool: PgPool) {
+async fn a_database_works_on_several_threads(pool: PgPool) {
     assert_eq!(Handle::current().metrics().num_workers(), 3);
-    crowd(&pool).await;
+    commit_concurrently(&pool).await;
 }
 
 #[ebbtide::test(flavor = "multi_thread")]
-async fn many_threads_and_a_sandbox(sandbox: Sandbox) {
-    crowd(&sandbox).await;
+async fn a_sandbox_works_on_several_threads(sandbox: Sandbox) {
+    commit_concurrently(&sandbox).await;
 }
 
 #[ebbtide::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_threads_and_a_transaction_in_a_task(mut tx: Tx) {
+async fn a_tx_works_in_a_task_on_several_threads(mut tx: Tx) {
     let task = tokio::spawn(async move {
         add(&mut *tx, "Laura").await;
         tx
@@ -48,12 +48,12 @@ async fn many_threads_and_a_transaction_in_a_task(mut tx: Tx) {
 }
 
 #[ebbtide::test]
-async fn one_thread_and_tasks(pool: PgPool) {
-    crowd(&pool).await;
+async fn a_database_works_in_tasks_on_one_thread(pool: PgPool) {
+    commit_concurrently(&pool).await;
 }
 
 #[ebbtide::test(start_paused = true, fixtures("laura"))]
-async fn a_clock_that_stands_still_and_a_transaction(mut tx: Tx) {
+async fn a_tx_works_while_the_clock_is_paused(mut tx: Tx) {
     let before = tokio::time::Instant::now();
     tokio::time::sleep(Duration::from_hours(1)).await;
     assert_eq!(before.elapsed(), Duration::from_hours(1));
@@ -63,10 +63,11 @@ async fn a_clock_that_stands_still_and_a_transaction(mut tx: Tx) {
     assert_eq!(customers(&mut *tx).await.len(), 21);
 }
 
-/// A wait for a pool's connection has a limit in the test's own time, which tokio lets pass when nothing else goes on:
-/// so one connection is taken for good, or the clock runs.
+/// A pool's acquire timeout uses the test's clock. While that clock is paused, tokio advances it as
+/// soon as all tasks are idle, so the timeout would elapse immediately. The test therefore acquires
+/// connections only while the clock runs.
 #[ebbtide::test(start_paused = true, fixtures("laura"))]
-async fn a_clock_that_stands_still_and_a_sandbox(sandbox: Sandbox) {
+async fn a_connection_of_a_sandbox_works_while_the_clock_is_paused(sandbox: Sandbox) {
     tokio::time::resume();
     let mut connection = sandbox.acquire().await.unwrap();
     tokio::time::pause();
@@ -86,7 +87,7 @@ async fn a_clock_that_stands_still_and_a_sandbox(sandbox: Sandbox) {
 }
 
 #[ebbtide::test(fixtures("laura"))]
-fn without_a_runtime_there_is_a_database_for_any_driver(database: Database) {
+fn a_test_without_a_runtime_may_connect_to_its_database_by_url(database: Database) {
     let own = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -100,7 +101,7 @@ fn without_a_runtime_there_is_a_database_for_any_driver(database: Database) {
 }
 
 #[ebbtide::test(fixtures("laura"))]
-fn without_a_runtime_the_middle_has_the_tests_fixtures() {
+fn a_test_without_a_runtime_may_open_a_database_with_its_fixtures() {
     let database = ebbtide::blocking::database().unwrap();
     let own = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -119,7 +120,7 @@ fn without_a_runtime_the_middle_has_the_tests_fixtures() {
 }
 
 #[ebbtide::test(fixtures("laura"))]
-fn without_a_runtime_a_sandbox_works_on_another(sandbox: Sandbox) {
+fn the_sandbox_of_a_test_without_a_runtime_works_on_the_tests_own_runtime(sandbox: Sandbox) {
     let own = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

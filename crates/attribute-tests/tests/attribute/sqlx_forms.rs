@@ -1,4 +1,4 @@
-//! The arguments that `#[sqlx::test]` knows.
+//! The argument types of `#[sqlx::test]`.
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
@@ -6,22 +6,22 @@ use sqlx::{Acquire as _, Connection as _, Postgres};
 
 use crate::support::{add, customers, nothing_is_left, services, session};
 
-/// Whether this database has not been used.
+/// Asserts that no test has used this database.
 async fn assert_new(pool: &PgPool) {
     assert_eq!(customers(pool).await, [""; 0]);
     assert_eq!(services(pool).await, ["cut", "wash"]);
 }
 
 #[ebbtide::test]
-fn no_argument_without_a_runtime() {
+fn a_test_that_is_not_async_has_no_runtime() {
     assert!(
         tokio::runtime::Handle::try_current().is_err(),
-        "a runtime is around a test that is not async"
+        "a test that is not async runs inside a runtime"
     );
 }
 
 #[ebbtide::test]
-async fn no_argument() {
+async fn an_async_test_without_arguments_has_a_single_threaded_runtime() {
     tokio::task::yield_now().await;
     assert_eq!(
         tokio::runtime::Handle::current().runtime_flavor(),
@@ -37,7 +37,11 @@ async fn a_pool_commits_for_real(pool: PgPool) {
     assert_ne!(session(&mut *one).await, session(&mut *other).await);
     let mut transaction = one.begin().await.unwrap();
     assert_eq!(add(&mut *transaction, "Laura").await, 1);
-    assert_eq!(customers(&mut *other).await, [""; 0], "it is not committed");
+    assert_eq!(
+        customers(&mut *other).await,
+        [""; 0],
+        "the row is not committed yet"
+    );
     transaction.commit().await.unwrap();
     assert_eq!(customers(&mut *other).await, ["Laura"]);
 }
@@ -60,7 +64,7 @@ async fn options_make_a_pool(pool_options: PgPoolOptions, connect_options: PgCon
     let mut held = pool.acquire().await.unwrap();
     assert_eq!(add(&mut *held, "Laura").await, 1);
     assert_eq!(customers(&pool).await, ["Laura"], "another session sees it");
-    // Neither the connection nor the pool is closed, as in the examples of sqlx.
+    // As in sqlx's examples, the test closes neither the connection nor the pool.
 }
 
 #[ebbtide::test]
@@ -74,7 +78,7 @@ async fn connect_options_make_a_connection(connect_options: PgConnectOptions) {
 }
 
 #[ebbtide::test]
-async fn all_of_them_are_about_one_database(
+async fn all_arguments_of_a_test_use_one_database(
     pool: PgPool,
     mut connection: PoolConnection<Postgres>,
     pool_options: PgPoolOptions,
@@ -93,7 +97,7 @@ async fn all_of_them_are_about_one_database(
 }
 
 #[test]
-fn the_next_test_sees_nothing_of_what_was_committed() {
+fn the_next_test_does_not_see_committed_changes() {
     #[ebbtide::test]
     async fn pool(pool: PgPool) {
         assert_new(&pool).await;
@@ -124,7 +128,7 @@ fn the_next_test_sees_nothing_of_what_was_committed() {
             .await
             .unwrap();
     }
-    // One after the other, so that each has the chance of getting the database of the one before.
+    // Sequentially, so that each test can get the database of the previous one.
     for test in [pool, connection, options, pool] {
         test();
         nothing_is_left();
@@ -132,7 +136,7 @@ fn the_next_test_sees_nothing_of_what_was_committed() {
 }
 
 #[ebbtide::test]
-async fn my_name(
+async fn sessions_have_the_tests_name(
     pool: PgPool,
     tx: ebbtide::Tx,
     sandbox: ebbtide::Sandbox,
@@ -140,7 +144,7 @@ async fn my_name(
 ) {
     let name = "select current_setting('application_name')";
     let mut tx = tx;
-    let asked: Vec<String> = vec![
+    let names: Vec<String> = vec![
         sqlx::query_scalar(name).fetch_one(&pool).await.unwrap(),
         sqlx::query_scalar(name).fetch_one(&mut *tx).await.unwrap(),
         sqlx::query_scalar(name).fetch_one(&*sandbox).await.unwrap(),
@@ -149,5 +153,5 @@ async fn my_name(
             .await
             .unwrap(),
     ];
-    assert_eq!(asked, ["sqlx_forms::my_name"; 4]);
+    assert_eq!(names, ["sqlx_forms::sessions_have_the_tests_name"; 4]);
 }

@@ -1,4 +1,4 @@
-//! What the tests ask their databases.
+//! Statements and queries that the tests share.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ebbtide::Tx;
 use sqlx::PgExecutor;
 
-/// The customers in the order in which they came.
+/// The customers' names, in the order of insertion.
 pub(crate) async fn customers<'e>(database: impl PgExecutor<'e>) -> Vec<String> {
     sqlx::query_scalar("select name from customers order by id")
         .fetch_all(database)
@@ -21,7 +21,7 @@ pub(crate) async fn services<'e>(database: impl PgExecutor<'e>) -> Vec<String> {
         .unwrap()
 }
 
-/// Adds a customer. The first one of a new database has the number 1.
+/// Inserts a customer and returns its id. The first one in a new database has the id 1.
 pub(crate) async fn add<'e>(database: impl PgExecutor<'e>, name: &str) -> i64 {
     let statement = "insert into customers (name) values ($1) returning id";
     sqlx::query_scalar(statement)
@@ -31,15 +31,16 @@ pub(crate) async fn add<'e>(database: impl PgExecutor<'e>, name: &str) -> i64 {
         .unwrap()
 }
 
-/// An order of nobody, which the deferred constraint `orders_customer_fkey` refuses at a commit.
-pub(crate) async fn order_for_nobody<'e>(database: impl PgExecutor<'e>) {
+/// Inserts an order of a customer who does not exist. The deferred constraint
+/// `orders_customer_fkey` would reject a commit.
+pub(crate) async fn order_of_missing_customer<'e>(database: impl PgExecutor<'e>) {
     sqlx::query("insert into orders (customer) values (4711)")
         .execute(database)
         .await
         .unwrap();
 }
 
-/// The user's tables.
+/// The tables in the schema `public`, except sqlx's ledger.
 pub(crate) async fn tables<'e>(database: impl PgExecutor<'e>) -> Vec<String> {
     let statement = "select relname::text from pg_class \
                      where relkind = 'r' and relnamespace = 'public'::regnamespace and relname <> '_sqlx_migrations' \
@@ -50,7 +51,7 @@ pub(crate) async fn tables<'e>(database: impl PgExecutor<'e>) -> Vec<String> {
         .unwrap()
 }
 
-/// The process of the server that answers.
+/// The process id of the session.
 pub(crate) async fn session<'e>(database: impl PgExecutor<'e>) -> i32 {
     sqlx::query_scalar("select pg_backend_pid()")
         .fetch_one(database)
@@ -58,20 +59,24 @@ pub(crate) async fn session<'e>(database: impl PgExecutor<'e>) -> i32 {
         .unwrap()
 }
 
-/// Asserts in the last of several tests that nothing of the others is there. The database may be another one than
-/// theirs, so it is asked for several times.
+/// Asserts that earlier tests left no rows and no used identity values.
+///
+/// It opens several transactions, because each may get a lane that an earlier test has used or one
+/// that is new.
 #[ebbtide::test]
 pub(crate) async fn nothing_is_left() {
     for _ in 0..3 {
         let mut tx = ebbtide::tx().await.unwrap();
         assert_eq!(customers(&mut *tx).await, [""; 0]);
         assert_eq!(services(&mut *tx).await, ["cut", "wash"]);
-        assert_eq!(add(&mut *tx, "first").await, 1, "the identity starts anew");
+        assert_eq!(add(&mut *tx, "first").await, 1, "the identity starts at 1");
         tx.close().await.unwrap();
     }
 }
 
-/// Waits, outside any test, until no session of the server meets a condition on `pg_stat_activity` with one parameter.
+/// Waits until no session meets a condition on `pg_stat_activity` with one parameter.
+///
+/// It runs outside of any test of the attribute.
 pub(crate) fn wait_until_gone(condition: &'static str, parameter: &str) {
     let deadline = Instant::now() + Duration::from_mins(2);
     let own = tokio::runtime::Builder::new_current_thread()
@@ -83,7 +88,7 @@ pub(crate) fn wait_until_gone(condition: &'static str, parameter: &str) {
         while sessions(&mut tx, condition, parameter).await > 0 {
             assert!(
                 Instant::now() < deadline,
-                "there is still a session where {condition}, {parameter}"
+                "a session still meets the condition {condition} with $1 = {parameter}"
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -91,12 +96,13 @@ pub(crate) fn wait_until_gone(condition: &'static str, parameter: &str) {
     });
 }
 
-/// How many sessions of the server there are.
+/// The number of other sessions that meet a condition on `pg_stat_activity` with one parameter.
 pub(crate) async fn sessions(tx: &mut Tx, condition: &'static str, parameter: &str) -> i64 {
     let statement = format!(
         "select count(*) from pg_stat_activity where pid <> pg_backend_pid() and ({condition})"
     );
-    // A transaction sees the sessions as they were when it first looked.
+    // A transaction keeps the snapshot of its first read of `pg_stat_activity`.
+    // https://www.postgresql.org/docs/current/monitoring-stats.html
     sqlx::query("select pg_stat_clear_snapshot()")
         .execute(&mut **tx)
         .await
@@ -108,12 +114,12 @@ pub(crate) async fn sessions(tx: &mut Tx, condition: &'static str, parameter: &s
         .unwrap()
 }
 
-/// What a test says that panics.
+/// The panic message of a test that must fail.
 #[track_caller]
-pub(crate) fn complaint(failing: impl FnOnce()) -> String {
+pub(crate) fn panic_message(failing: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(failing)).expect_err("the test fails");
     match panic.downcast::<String>() {
-        Ok(said) => *said,
-        Err(panic) => (*panic.downcast::<&str>().expect("a panic has a text")).to_owned(),
+        Ok(message) => *message,
+        Err(panic) => (*panic.downcast::<&str>().expect("a panic has a message")).to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! Statements that are given up in the middle.
+//! Statements that a client abandons while they run.
 
 use std::time::{Duration, Instant};
 
@@ -7,17 +7,18 @@ use sqlx::postgres::PgPool;
 use sqlx::{AssertSqlSafe, PgExecutor};
 use tokio::time::timeout;
 
-use crate::support::{add, complaint, nothing_is_left, sessions, wait_until_gone};
+use crate::support::{add, nothing_is_left, panic_message, sessions, wait_until_gone};
 
-const SLEEPS: &str = "query = 'select pg_sleep(60) /* ' || $1 || ' */' and state = 'active'";
+/// A condition on `pg_stat_activity`: the server executes the statement with this comment.
+const RUNNING: &str = "query = 'select pg_sleep(60) /* ' || $1 || ' */' and state = 'active'";
 
-/// So that nobody else's statement is taken for this process's own.
+/// A comment for a statement, so that [`RUNNING`] matches only the statement of this process.
 fn mark(test: &str) -> String {
     format!("{test} of {}", std::process::id())
 }
 
-/// Gives up a long statement, and sees the server still at work on it.
-async fn give_up<'e>(database: impl PgExecutor<'e>, mark: &str, looking: &mut Tx) {
+/// Abandons a long statement, and asserts that the server still executes it.
+async fn abandon_statement<'e>(database: impl PgExecutor<'e>, mark: &str, observer: &mut Tx) {
     let statement = AssertSqlSafe(format!("select pg_sleep(60) /* {mark} */"));
     timeout(
         Duration::from_secs(1),
@@ -25,61 +26,62 @@ async fn give_up<'e>(database: impl PgExecutor<'e>, mark: &str, looking: &mut Tx
     )
     .await
     .unwrap_err();
-    assert_eq!(sessions(looking, SLEEPS, mark).await, 1);
+    assert_eq!(sessions(observer, RUNNING, mark).await, 1);
 }
 
-/// Runs a test that gives up a statement: nobody waits for the statement's own end, and nothing is left.
-fn assert_ended(test: impl FnOnce(), mark: &str) {
+/// Runs a test that abandons a statement. Asserts that the statement ends early, and that the test
+/// leaves nothing behind.
+fn assert_ended_early(test: impl FnOnce(), mark: &str) {
     let began = Instant::now();
     test();
-    wait_until_gone(SLEEPS, mark);
+    wait_until_gone(RUNNING, mark);
     assert!(
         began.elapsed() < Duration::from_secs(30),
-        "somebody waited: {:?}",
+        "ebbtide waited for the end of the statement: {:?}",
         began.elapsed()
     );
     nothing_is_left();
 }
 
 #[test]
-fn in_a_transaction() {
+fn an_abandoned_statement_of_a_tx_is_ended() {
     #[ebbtide::test]
-    async fn subject(mut tx: Tx, mut looking: Tx) {
+    async fn subject(mut tx: Tx, mut observer: Tx) {
         add(&mut *tx, "Laura").await;
-        give_up(&mut *tx, &mark("tx"), &mut looking).await;
+        abandon_statement(&mut *tx, &mark("tx"), &mut observer).await;
     }
-    assert_ended(subject, &mark("tx"));
+    assert_ended_early(subject, &mark("tx"));
 }
 
 #[test]
-fn in_a_sandbox() {
+fn an_abandoned_statement_of_a_sandbox_is_ended() {
     #[ebbtide::test]
-    async fn subject(sandbox: Sandbox, mut looking: Tx) {
+    async fn subject(sandbox: Sandbox, mut observer: Tx) {
         add(&*sandbox, "Laura").await;
-        give_up(&*sandbox, &mark("sandbox"), &mut looking).await;
+        abandon_statement(&*sandbox, &mark("sandbox"), &mut observer).await;
     }
-    assert_ended(subject, &mark("sandbox"));
+    assert_ended_early(subject, &mark("sandbox"));
 }
 
 #[test]
-fn in_a_pool() {
+fn an_abandoned_statement_of_a_pool_is_ended() {
     #[ebbtide::test]
-    async fn subject(pool: PgPool, mut looking: Tx) {
+    async fn subject(pool: PgPool, mut observer: Tx) {
         add(&pool, "Laura").await;
-        give_up(&pool, &mark("pool"), &mut looking).await;
+        abandon_statement(&pool, &mark("pool"), &mut observer).await;
     }
-    assert_ended(subject, &mark("pool"));
+    assert_ended_early(subject, &mark("pool"));
 }
 
 #[test]
-fn in_a_transaction_of_a_pool_while_the_test_panics() {
+fn an_abandoned_statement_of_a_pools_transaction_is_ended_when_the_test_panics() {
     #[ebbtide::test]
-    async fn subject(pool: PgPool, mut looking: Tx) {
+    async fn subject(pool: PgPool, mut observer: Tx) {
         let mut transaction = pool.begin().await.unwrap();
         add(&mut *transaction, "Laura").await;
-        give_up(&mut *transaction, &mark("panic"), &mut looking).await;
+        abandon_statement(&mut *transaction, &mark("panic"), &mut observer).await;
         panic!("on purpose");
     }
-    let part = || assert_eq!(complaint(subject), "on purpose");
-    assert_ended(part, &mark("panic"));
+    let part = || assert_eq!(panic_message(subject), "on purpose");
+    assert_ended_early(part, &mark("panic"));
 }

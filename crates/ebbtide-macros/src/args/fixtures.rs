@@ -1,4 +1,4 @@
-//! `fixtures(...)`: which files of SQL, relative to the test's source file.
+//! `fixtures(...)`: files of SQL, relative to the test's source file.
 
 use std::path::Path;
 
@@ -6,10 +6,11 @@ use proc_macro2::TokenStream;
 use syn::LitStr;
 
 use super::entry::{Entry, Name, Value, entries, texts};
-use super::unknown;
+use super::{repeated, unknown};
 use crate::errors::Errors;
 
-/// The paths in the order of writing, each with the place of the literal that it comes from.
+/// The paths in the order of the attribute. Each has the span of its literal, so that the compiler
+/// reports a missing file at the literal.
 pub(super) fn fixtures(list: TokenStream, errors: &mut Errors) -> Vec<LitStr> {
     let (mut files, mut parts) = (Vec::new(), Vec::new());
     for entry in entries(list, errors) {
@@ -19,23 +20,34 @@ pub(super) fn fixtures(list: TokenStream, errors: &mut Errors) -> Vec<LitStr> {
         }
     }
     if parts.is_empty() {
-        return plain(files, errors);
+        return names_or_paths(files, errors);
     }
     for file in files {
-        errors.add(file, "a file beside `path` stands in `scripts(...)`");
+        errors.add(
+            file,
+            "a file next to `path` or `scripts` must be inside `scripts(...)`: move it there",
+        );
     }
     in_dir(&parts, errors)
 }
 
-fn plain(files: Vec<LitStr>, errors: &mut Errors) -> Vec<LitStr> {
+/// The files of `fixtures("a", "b")`: all are names in the directory `fixtures`, or all are paths.
+fn names_or_paths(files: Vec<LitStr>, errors: &mut Errors) -> Vec<LitStr> {
     let is_path = |file: &LitStr| Path::new(&file.value()).components().count() > 1;
     let paths = files.first().is_some_and(is_path);
     let mut found = Vec::new();
     for file in files {
         if file.value().is_empty() {
-            errors.add(file, "a fixture has a name");
+            errors.add(
+                file,
+                "a fixture must have a name, for example \"customers\"",
+            );
         } else if is_path(&file) != paths {
-            errors.add(file, "one `fixtures(...)` takes either names (\"a\") or paths (\"./a.sql\"); write a second one for the others");
+            errors.add(
+                file,
+                "one `fixtures(...)` must have either names (\"a\") or paths (\"./a.sql\"): \
+                 write a second `fixtures(...)` for the others",
+            );
         } else if paths {
             found.push(file);
         } else {
@@ -45,26 +57,28 @@ fn plain(files: Vec<LitStr>, errors: &mut Errors) -> Vec<LitStr> {
     found
 }
 
+/// The files of `fixtures(path = "dir", scripts("a"))`.
 fn in_dir(parts: &[Entry], errors: &mut Errors) -> Vec<LitStr> {
     let (mut dir, mut scripts) = (None, None);
     for part in parts {
-        let slot_was_full = match part.name.keyword().as_str() {
-            "path" => dir.replace(errors.note(part.text())).is_some(),
+        let is_repeated = match part.name.keyword().as_str() {
+            "path" => dir.replace(errors.record(part.text())).is_some(),
             "scripts" => {
-                let list = errors.note(part.list()).unwrap_or_default();
+                let list = errors.record(part.list()).unwrap_or_default();
                 scripts.replace(texts(list, errors)).is_some()
             }
             _ => {
                 errors.push(unknown(
-                    "part of `fixtures`",
+                    "part",
+                    " of `fixtures`",
                     &part.name,
                     &["path", "scripts"],
                 ));
                 return Vec::new();
             }
         };
-        if slot_was_full {
-            errors.add(&part.name, format!("{} is given twice", part.name));
+        if is_repeated {
+            errors.add(&part.name, repeated(&part.name));
         }
     }
     match (dir, scripts) {
@@ -76,20 +90,23 @@ fn in_dir(parts: &[Entry], errors: &mut Errors) -> Vec<LitStr> {
         (Some(_), None) => {
             errors.add(
                 &parts[0].name,
-                "`path` wants files beside it: `fixtures(path = \"dir\", scripts(\"a\"))`",
+                "`path` must be combined with `scripts`, \
+                 for example `fixtures(path = \"dir\", scripts(\"a\"))`",
             );
             Vec::new()
         }
         (None, _) => {
             errors.add(
                 &parts[0].name,
-                "`scripts` wants a directory beside it: `fixtures(path = \"dir\", scripts(\"a\"))`",
+                "`scripts` must be combined with `path`, \
+                 for example `fixtures(path = \"dir\", scripts(\"a\"))`",
             );
             Vec::new()
         }
     }
 }
 
+/// The path of a file in a directory. Without an extension it ends in `.sql`.
 fn script(dir: &str, file: &LitStr) -> LitStr {
     let name = file.value();
     let extension = if Path::new(&name).extension().is_none() {

@@ -1,7 +1,7 @@
-//! What stands in the attribute's parentheses, read and checked.
+//! The options in the attribute's parentheses, parsed and checked.
 
 mod entry;
-mod expect;
+mod expectations;
 mod fixtures;
 #[cfg(test)]
 mod tests;
@@ -14,7 +14,8 @@ use syn::{Lit, LitStr};
 use crate::errors::Errors;
 use entry::{Entry, Name, entries};
 
-pub(crate) use expect::{Expectation, RustType};
+pub(crate) use entry::alternatives;
+pub(crate) use expectations::{Expectation, RustType};
 
 const OPTIONS: [&str; 12] = [
     "fixtures",
@@ -31,7 +32,7 @@ const OPTIONS: [&str; 12] = [
     "crate",
 ];
 
-/// The options that were read; one with an error is missing.
+/// The options of one test. An option with an error is missing.
 #[derive(Default)]
 pub(crate) struct Args {
     /// Paths relative to the test's source file.
@@ -39,7 +40,7 @@ pub(crate) struct Args {
     pub(crate) migrations: Option<Migrations>,
     pub(crate) pool: Option<PoolKind>,
     pub(crate) isolation_level: Option<IsolationLevel>,
-    /// Whether they are wanted.
+    /// Present if the option is.
     pub(crate) savepoints: Option<()>,
     pub(crate) keep: Option<Keep>,
     pub(crate) expect: Vec<Expectation>,
@@ -78,7 +79,7 @@ pub(crate) struct Runtime {
     pub(crate) flavor: Option<Flavor>,
     pub(crate) worker_threads: Option<usize>,
     pub(crate) start_paused: Option<bool>,
-    /// The options as they were written, to point at.
+    /// The names of the options, for the spans of errors.
     written: Vec<Name>,
 }
 
@@ -88,7 +89,7 @@ pub(crate) enum Flavor {
     MultiThread,
 }
 
-/// Reads the attribute. `package` is the directory that `migrations` is relative to.
+/// Parses the attribute. `package` is the directory that `migrations` is relative to.
 pub(crate) fn parse(tokens: TokenStream, package: Option<&Path>, errors: &mut Errors) -> Args {
     let mut args = Args::default();
     let mut seen: Vec<String> = Vec::new();
@@ -96,18 +97,18 @@ pub(crate) fn parse(tokens: TokenStream, package: Option<&Path>, errors: &mut Er
         let option = entry.name.keyword();
         let fits_once = option != "fixtures" && OPTIONS.contains(&option.as_str());
         if fits_once && seen.contains(&option) {
-            errors.add(&entry.name, format!("{} is given twice", entry.name));
+            errors.add(&entry.name, repeated(&entry.name));
             continue;
         }
-        let rival = match option.as_str() {
+        let incompatible = match option.as_str() {
             "migrations" => "migrator",
             "migrator" => "migrations",
             _ => "",
         };
-        if seen.iter().any(|option| option == rival) {
+        if seen.iter().any(|option| option == incompatible) {
             errors.add(
                 &entry.name,
-                "`migrations` and `migrator` exclude each other",
+                "`migrations` and `migrator` must not be combined: remove one of them",
             );
         }
         args.read(&option, &entry, package, errors);
@@ -120,22 +121,22 @@ impl Args {
     fn read(&mut self, option: &str, entry: &Entry, package: Option<&Path>, errors: &mut Errors) {
         match option {
             "fixtures" => {
-                let list = errors.note(entry.list()).unwrap_or_default();
+                let list = errors.record(entry.list()).unwrap_or_default();
                 self.fixtures.extend(fixtures::fixtures(list, errors));
             }
-            "migrations" => self.migrations = errors.note(migrations(entry, package)),
+            "migrations" => self.migrations = errors.record(migrations(entry, package)),
             "migrator" => {
                 let path = entry
                     .text()
                     .and_then(|text| rust_path(entry, &text, "crate::MIGRATOR"));
-                self.migrations = errors.note(path).map(Migrations::Migrator);
+                self.migrations = errors.record(path).map(Migrations::Migrator);
             }
             "pool" => {
                 let legal = [
                     ("sandbox", PoolKind::Sandbox),
                     ("database", PoolKind::Database),
                 ];
-                self.pool = errors.note(entry.choice(&legal));
+                self.pool = errors.record(entry.choice(&legal));
             }
             "isolation_level" => {
                 let legal = [
@@ -143,32 +144,32 @@ impl Args {
                     ("repeatable read", IsolationLevel::RepeatableRead),
                     ("serializable", IsolationLevel::Serializable),
                 ];
-                self.isolation_level = errors.note(entry.choice(&legal));
+                self.isolation_level = errors.record(entry.choice(&legal));
             }
-            "savepoints" => self.savepoints = errors.note(entry.bare()),
+            "savepoints" => self.savepoints = errors.record(entry.no_value()),
             "keep" => {
                 let legal = [("always", Keep::Always), ("failed", Keep::Failed)];
-                let bare = matches!(entry.value, entry::Value::Absent);
-                self.keep = if bare {
+                let is_bare = matches!(entry.value, entry::Value::Absent);
+                self.keep = if is_bare {
                     Some(Keep::Always)
                 } else {
-                    errors.note(entry.choice(&legal))
+                    errors.record(entry.choice(&legal))
                 };
             }
             "expect" => {
-                let list = errors.note(entry.list()).unwrap_or_default();
-                self.expect = expect::expect(list, errors);
+                let list = errors.record(entry.list()).unwrap_or_default();
+                self.expect = expectations::expect(list, errors);
             }
             "crate" => {
                 let path = entry
                     .text()
                     .and_then(|text| rust_path(entry, &text, "::ebbtide"));
-                self.krate = errors.note(path);
+                self.krate = errors.record(path);
             }
             "flavor" | "worker_threads" | "start_paused" => {
-                self.runtime.read(option, entry, errors)
+                self.runtime.read(option, entry, errors);
             }
-            _ => errors.push(unknown("option", &entry.name, &OPTIONS)),
+            _ => errors.push(unknown("option", "", &entry.name, &OPTIONS)),
         }
     }
 }
@@ -182,25 +183,27 @@ impl Runtime {
                     ("current_thread", Flavor::CurrentThread),
                     ("multi_thread", Flavor::MultiThread),
                 ];
-                self.flavor = errors.note(entry.choice(&legal));
+                self.flavor = errors.record(entry.choice(&legal));
             }
             "worker_threads" => {
                 let number = entry
                     .number()
                     .and_then(|number| match usize::try_from(number) {
-                        Ok(0) | Err(_) => Err(entry.error("`worker_threads` is at least 1")),
+                        Ok(0) | Err(_) => Err(entry.error(
+                            "`worker_threads` must be at least 1, for example `worker_threads = 2`",
+                        )),
                         Ok(number) => Ok(number),
                     });
-                self.worker_threads = errors.note(number);
+                self.worker_threads = errors.record(number);
             }
-            _ => self.start_paused = errors.note(entry.switch()),
+            _ => self.start_paused = errors.record(entry.switch()),
         }
     }
 
-    /// For a function that has a runtime.
+    /// Checks the options of an async function.
     pub(crate) fn check(&self, errors: &mut Errors) {
         let written = |option: &str| self.written.iter().find(|name| name.keyword() == option);
-        // A flavor that was misspelt is an error of its own, and may well be the one wanted here.
+        // A misspelt flavor already has an error, and may be the one that the other options need.
         if written("flavor").is_some() && self.flavor.is_none() {
             return;
         }
@@ -208,23 +211,27 @@ impl Runtime {
         if let (Some(name), false) = (written("worker_threads"), multi_thread) {
             errors.add(
                 name,
-                "`worker_threads` goes with `flavor = \"multi_thread\"`",
+                "`worker_threads` needs `flavor = \"multi_thread\"`: \
+                 set it, or remove `worker_threads`",
             );
         }
         if let (Some(name), true) = (written("start_paused"), multi_thread) {
             errors.add(
                 name,
-                "`start_paused` goes with `flavor = \"current_thread\"`",
+                "`start_paused` needs `flavor = \"current_thread\"`: \
+                 set it, or remove `start_paused`",
             );
         }
     }
 
-    /// For a function that has none.
-    pub(crate) fn refuse(&self, errors: &mut Errors) {
+    /// Records an error for each option, because a function that is not async has no runtime.
+    pub(crate) fn forbid(&self, errors: &mut Errors) {
         for option in &self.written {
             errors.add(
                 option,
-                format!("{option} is for async functions, and this function is not async"),
+                format!(
+                    "{option} needs an async function: make this function async, or remove {option}"
+                ),
             );
         }
     }
@@ -234,44 +241,54 @@ fn migrations(entry: &Entry, package: Option<&Path>) -> syn::Result<Migrations> 
     match entry.literal() {
         Some(Lit::Str(dir)) => match package.map(|package| package.join(dir.value())) {
             Some(path) if !path.is_dir() => Err(entry.error(format!(
-                "there is no directory {} in the package's root",
+                "`migrations` must be a directory, relative to the package, \
+                 but there is no directory \"{}\": create it, or correct the path",
                 dir.value()
             ))),
             _ => Ok(Migrations::Dir(dir)),
         },
         Some(Lit::Bool(switch)) if !switch.value => Ok(Migrations::Without),
-        Some(Lit::Bool(_)) => {
-            Err(entry
-                .error("`migrations = true` says nothing: they are applied unless it is `false`"))
-        }
-        _ => Err(entry.error("`migrations` wants a directory or `false`: `migrations = \"...\"`")),
+        Some(Lit::Bool(_)) => Err(entry.error(
+            "`migrations` must be a directory or `false`: remove `migrations = true`, \
+                 because migrations are applied by default",
+        )),
+        _ => Err(entry.error(
+            "`migrations` must be a directory or `false`, \
+             for example `migrations = \"migrations\"`",
+        )),
     }
 }
 
 fn rust_path(entry: &Entry, text: &LitStr, example: &str) -> syn::Result<syn::Path> {
     text.parse().map_err(|_| {
         entry.error(format!(
-            "{} wants a path in a string: \"{example}\"",
+            "{} must be a Rust path in a string, for example \"{example}\"",
             entry.name
         ))
     })
 }
 
-fn unknown(what: &str, name: &Name, legal: &[&str]) -> syn::Error {
+/// The error of a name that comes a second time.
+fn repeated(name: &Name) -> String {
+    format!("{name} must not be repeated: remove one of the two")
+}
+
+/// The error of a name that is not among `legal`. `noun` is the kind of name, and `of` its context.
+fn unknown(noun: &str, of: &str, name: &Name, legal: &[&str]) -> syn::Error {
     let word = name.keyword();
     let limit = (word.chars().count() / 3).max(1);
     let distances = legal
         .iter()
         .map(|legal| (strsim::osa_distance(&word, legal), legal));
-    let advice = match distances.min().filter(|(distance, _)| *distance <= limit) {
-        Some((_, near)) => format!("did you mean `{near}`? "),
+    let proposal = match distances.min().filter(|(distance, _)| *distance <= limit) {
+        Some((_, closest)) => format!("did you mean `{closest}`? "),
         None => String::new(),
     };
     let legal: Vec<_> = legal.iter().map(|legal| format!("`{legal}`")).collect();
     syn::Error::new_spanned(
         name,
         format!(
-            "unknown {what} {name}; {advice}legal are: {}",
+            "unknown {noun}{of}: {name}; {proposal}legal {noun}s: {}",
             legal.join(", ")
         ),
     )

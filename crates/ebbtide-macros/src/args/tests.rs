@@ -5,11 +5,11 @@ use quote::quote;
 
 use super::*;
 
-fn read(options: &str) -> (Args, Vec<String>) {
-    read_tokens(options.parse().expect("the test's own text is Rust"))
+fn parse_text(options: &str) -> (Args, Vec<String>) {
+    parse_tokens(options.parse().expect("the test's own text is Rust"))
 }
 
-fn read_tokens(options: TokenStream) -> (Args, Vec<String>) {
+fn parse_tokens(options: TokenStream) -> (Args, Vec<String>) {
     let mut errors = Errors::default();
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let args = parse(options, Some(package), &mut errors);
@@ -17,23 +17,24 @@ fn read_tokens(options: TokenStream) -> (Args, Vec<String>) {
     (args, errors.texts())
 }
 
-fn good(options: &str) -> Args {
-    let (args, errors) = read(options);
+/// The options, which must be legal.
+fn parsed(options: &str) -> Args {
+    let (args, errors) = parse_text(options);
     assert!(errors.is_empty(), "{options}: {errors:?}");
     args
 }
 
-fn said(options: &str) -> Vec<String> {
-    read(options).1
+fn errors_of(options: &str) -> Vec<String> {
+    parse_text(options).1
 }
 
 fn files(options: &str) -> Vec<String> {
-    good(options).fixtures.iter().map(LitStr::value).collect()
+    parsed(options).fixtures.iter().map(LitStr::value).collect()
 }
 
 #[test]
-fn no_options_are_no_options() {
-    let args = good("");
+fn without_options_every_field_is_empty() {
+    let args = parsed("");
     assert!(
         args.fixtures.is_empty()
             && args.expect.is_empty()
@@ -45,7 +46,7 @@ fn no_options_are_no_options() {
 }
 
 #[test]
-fn fixtures_keep_their_order_and_name_files() {
+fn fixtures_are_paths_in_the_order_of_the_attribute() {
     assert_eq!(
         files(r#"fixtures("a", "b.sql", "c.txt",)"#),
         ["fixtures/a.sql", "fixtures/b.sql", "fixtures/c.txt"]
@@ -66,113 +67,119 @@ fn fixtures_keep_their_order_and_name_files() {
 }
 
 #[test]
-fn fixtures_say_what_they_want() {
+fn every_error_of_fixtures_has_a_rule_and_a_remedy() {
     assert_eq!(
-        said("fixtures"),
-        ["`fixtures` wants a list: `fixtures(...)`"]
+        errors_of("fixtures"),
+        ["`fixtures` must have a list: write `fixtures(...)`"]
     );
     assert_eq!(
-        said(r#"fixtures("a", "./b.sql")"#),
+        errors_of(r#"fixtures("a", "./b.sql")"#),
         [
-            "one `fixtures(...)` takes either names (\"a\") or paths (\"./a.sql\"); write a second one for the others"
-        ]
-    );
-    assert_eq!(said(r#"fixtures("")"#), ["a fixture has a name"]);
-    assert_eq!(
-        said("fixtures(a)"),
-        ["unknown part of `fixtures` `a`; legal are: `path`, `scripts`"]
-    );
-    assert_eq!(
-        said(r#"fixtures(path = "d", script("a"))"#),
-        [
-            "unknown part of `fixtures` `script`; did you mean `scripts`? legal are: `path`, `scripts`"
+            "one `fixtures(...)` must have either names (\"a\") or paths (\"./a.sql\"): \
+             write a second `fixtures(...)` for the others"
         ]
     );
     assert_eq!(
-        said(r#"fixtures(path = "d", "a", path = "e", scripts(b))"#),
+        errors_of(r#"fixtures("")"#),
+        ["a fixture must have a name, for example \"customers\""]
+    );
+    assert_eq!(
+        errors_of("fixtures(a)"),
+        ["unknown part of `fixtures`: `a`; legal parts: `path`, `scripts`"]
+    );
+    assert_eq!(
+        errors_of(r#"fixtures(path = "d", script("a"))"#),
         [
-            "a file beside `path` stands in `scripts(...)`",
-            "`path` is given twice",
-            "expected a string: \"b\""
+            "unknown part of `fixtures`: `script`; did you mean `scripts`? \
+             legal parts: `path`, `scripts`"
         ]
     );
     assert_eq!(
-        said(r#"fixtures(path = "d")"#),
-        ["`path` wants files beside it: `fixtures(path = \"dir\", scripts(\"a\"))`"]
+        errors_of(r#"fixtures(path = "d", "a", path = "e", scripts(b))"#),
+        [
+            "a file next to `path` or `scripts` must be inside `scripts(...)`: move it there",
+            "`path` must not be repeated: remove one of the two",
+            "expected a string: write \"b\""
+        ]
     );
     assert_eq!(
-        said(r#"fixtures(scripts("a"))"#),
-        ["`scripts` wants a directory beside it: `fixtures(path = \"dir\", scripts(\"a\"))`"]
+        errors_of(r#"fixtures(path = "d")"#),
+        ["`path` must be combined with `scripts`, \
+             for example `fixtures(path = \"dir\", scripts(\"a\"))`"]
+    );
+    assert_eq!(
+        errors_of(r#"fixtures(scripts("a"))"#),
+        ["`scripts` must be combined with `path`, \
+             for example `fixtures(path = \"dir\", scripts(\"a\"))`"]
     );
 }
 
 #[test]
-fn migrations_are_a_directory_or_none_or_a_migrator() {
-    assert!(
-        matches!(good(r#"migrations = "src""#).migrations, Some(Migrations::Dir(dir)) if dir.value() == "src")
-    );
+fn migrations_are_a_directory_or_false_or_a_migrator() {
+    let migrations = parsed(r#"migrations = "src""#).migrations;
+    assert!(matches!(migrations, Some(Migrations::Dir(dir)) if dir.value() == "src"));
     assert!(matches!(
-        good("migrations = false").migrations,
+        parsed("migrations = false").migrations,
         Some(Migrations::Without)
     ));
     assert!(matches!(
-        good(r#"migrator = "crate::A""#).migrations,
+        parsed(r#"migrator = "crate::A""#).migrations,
         Some(Migrations::Migrator(_))
     ));
     assert_eq!(
-        said(r#"migrations = "nowhere""#),
-        ["there is no directory nowhere in the package's root"]
+        errors_of(r#"migrations = "nowhere""#),
+        [
+            "`migrations` must be a directory, relative to the package, \
+             but there is no directory \"nowhere\": create it, or correct the path"
+        ]
     );
     assert_eq!(
-        said("migrations = true"),
-        ["`migrations = true` says nothing: they are applied unless it is `false`"]
+        errors_of("migrations = true"),
+        [
+            "`migrations` must be a directory or `false`: remove `migrations = true`, \
+             because migrations are applied by default"
+        ]
     );
     assert_eq!(
-        said("migrations"),
-        ["`migrations` wants a directory or `false`: `migrations = \"...\"`"]
+        errors_of("migrations"),
+        ["`migrations` must be a directory or `false`, \
+             for example `migrations = \"migrations\"`"]
     );
     assert_eq!(
-        said(r#"migrator = "2""#),
-        ["`migrator` wants a path in a string: \"crate::MIGRATOR\""]
+        errors_of(r#"migrator = "2""#),
+        ["`migrator` must be a Rust path in a string, for example \"crate::MIGRATOR\""]
     );
     assert_eq!(
-        said("migrator = crate::A"),
-        ["`migrator` wants a string: `migrator = \"...\"`"]
+        errors_of("migrator = crate::A"),
+        ["`migrator` must be a string, for example `migrator = \"...\"`"]
     );
     assert_eq!(
-        said(r#"migrator = "A", migrations = false"#),
-        ["`migrations` and `migrator` exclude each other"]
+        errors_of(r#"migrator = "A", migrations = false"#),
+        ["`migrations` and `migrator` must not be combined: remove one of them"]
     );
 }
 
 #[test]
-fn words_are_checked_against_the_legal_ones() {
-    assert_eq!(good(r#"pool = "sandbox""#).pool, Some(PoolKind::Sandbox));
-    assert_eq!(good(r#"pool = "database""#).pool, Some(PoolKind::Database));
-    assert_eq!(good("keep").keep, Some(Keep::Always));
-    assert_eq!(good(r#"keep = "always""#).keep, Some(Keep::Always));
-    assert_eq!(good(r#"keep = "failed""#).keep, Some(Keep::Failed));
+fn an_option_with_words_accepts_only_the_legal_ones() {
+    assert_eq!(parsed(r#"pool = "sandbox""#).pool, Some(PoolKind::Sandbox));
     assert_eq!(
-        said(r#"pool = "none""#),
-        [r#"`pool` is one of: "rollback", "database""#]
+        parsed(r#"pool = "database""#).pool,
+        Some(PoolKind::Database)
     );
-    assert_eq!(
-        said("pool"),
-        [r#"`pool` is one of: "rollback", "database""#]
-    );
-    assert_eq!(
-        said("keep = true"),
-        [r#"`keep` is one of: "always", "failed""#]
-    );
-    assert_eq!(
-        said("keep(always)"),
-        [r#"`keep` is one of: "always", "failed""#]
-    );
+    assert_eq!(parsed("keep").keep, Some(Keep::Always));
+    assert_eq!(parsed(r#"keep = "always""#).keep, Some(Keep::Always));
+    assert_eq!(parsed(r#"keep = "failed""#).keep, Some(Keep::Failed));
+    let pool = r#"`pool` must be "sandbox" or "database", for example `pool = "sandbox"`"#;
+    assert_eq!(errors_of(r#"pool = "none""#), [pool]);
+    assert_eq!(errors_of("pool"), [pool]);
+    let keep = r#"`keep` must be "always" or "failed", for example `keep = "always"`"#;
+    assert_eq!(errors_of("keep = true"), [keep]);
+    assert_eq!(errors_of("keep(always)"), [keep]);
 }
 
 #[test]
 fn transactions_have_a_level_and_savepoints() {
-    let level = |options: &str| good(options).isolation_level;
+    let level = |options: &str| parsed(options).isolation_level;
     assert_eq!(
         level(r#"isolation_level = "read committed""#),
         Some(IsolationLevel::ReadCommitted)
@@ -185,22 +192,33 @@ fn transactions_have_a_level_and_savepoints() {
         level(r#"savepoints, isolation_level = "serializable""#),
         Some(IsolationLevel::Serializable)
     );
-    assert!(good("savepoints").savepoints.is_some());
-    let legal =
-        r#"`isolation_level` is one of: "read committed", "repeatable read", "serializable""#;
-    assert_eq!(said(r#"isolation_level = "read uncommitted""#), [legal]);
-    assert_eq!(said("isolation_level"), [legal]);
-    assert_eq!(said("savepoints = true"), ["`savepoints` takes no value"]);
+    assert!(parsed("savepoints").savepoints.is_some());
+    let legal = "`isolation_level` must be \"read committed\", \"repeatable read\" or \
+                 \"serializable\", for example `isolation_level = \"read committed\"`";
     assert_eq!(
-        said("savepoints(), savepoints"),
-        ["`savepoints` takes no value", "`savepoints` is given twice"]
+        errors_of(r#"isolation_level = "read uncommitted""#),
+        [legal]
+    );
+    assert_eq!(errors_of("isolation_level"), [legal]);
+    let no_value = "`savepoints` takes no value: write `savepoints` only";
+    assert_eq!(errors_of("savepoints = true"), [no_value]);
+    assert_eq!(
+        errors_of("savepoints(), savepoints"),
+        [
+            no_value,
+            "`savepoints` must not be repeated: remove one of the two"
+        ]
     );
 }
 
 #[test]
-fn expectations_take_identifiers_and_strings() {
-    let args = good(
-        r#"expect(tables(a, "s.b", r#type), rows(customers = 2, "s.t" = 1_000), enums(mood("sad", ok), "s.m"("x")))"#,
+fn names_in_expectations_are_identifiers_or_strings() {
+    let args = parsed(
+        r#"expect(
+            tables(a, "s.b", r#type),
+            rows(customers = 2, "s.t" = 1_000),
+            enums(mood("sad", ok), "s.m"("x")),
+        )"#,
     );
     let list = |labels: &[&str]| labels.iter().map(ToString::to_string).collect();
     let expected = [
@@ -216,8 +234,8 @@ fn expectations_take_identifiers_and_strings() {
 }
 
 #[test]
-fn a_type_among_the_enums_has_its_labels() {
-    let args = good(r#"expect(enums(Mood, mood("sad"), crate::moods::taste))"#);
+fn a_rust_type_among_the_enums_is_an_expectation_of_its_labels() {
+    let args = parsed(r#"expect(enums(Mood, mood("sad"), crate::moods::taste))"#);
     let types = ["Mood", "crate :: moods :: taste"];
     let found: Vec<String> = args
         .expect
@@ -235,171 +253,183 @@ fn a_type_among_the_enums_has_its_labels() {
 }
 
 #[test]
-fn expectations_say_what_they_want() {
+fn every_error_of_expectations_has_a_rule_and_a_remedy() {
     assert_eq!(
-        said(r#"expect(table("a"))"#),
+        errors_of(r#"expect(table("a"))"#),
+        ["unknown part of `expect`: `table`; did you mean `tables`? \
+             legal parts: `tables`, `rows`, `enums`"]
+    );
+    assert_eq!(
+        errors_of("expect(rows(a, b = -1, c = \"x\", d = 2u8))"),
         [
-            "unknown part of `expect` `table`; did you mean `tables`? legal are: `tables`, `rows`, `enums`"
+            "`a` must be a whole number, for example `a = 2`",
+            "`b` must be a whole number, for example `b = 2`",
+            "`c` must be a whole number, for example `c = 2`",
+            "`d` must be a whole number, for example `d = 2`",
         ]
     );
     assert_eq!(
-        said("expect(rows(a, b = -1, c = \"x\", d = 2u8))"),
+        errors_of(r#"expect(tables("a", a, ""), tables(b = 2))"#),
         [
-            "`a` wants a whole number: `a = 2`",
-            "`b` wants a whole number: `b = 2`",
-            "`c` wants a whole number: `c = 2`",
-            "`d` wants a whole number: `d = 2`",
+            "`a` must not be repeated: remove one of the two",
+            "a name must not be empty",
+            "`tables` must not be repeated: remove one of the two",
+            "`b` takes no value here: write `b` only"
         ]
     );
     assert_eq!(
-        said(r#"expect(tables("a", a, ""), tables(b = 2))"#),
+        errors_of("expect(tables(), rows())"),
         [
-            "`a` is given twice",
-            "this name is empty",
-            "`tables` is given twice",
-            "`b` takes no value here"
+            "`tables` must not be empty: list what is expected, or remove `tables`",
+            "`rows` must not be empty: list what is expected, or remove `rows`"
         ]
     );
     assert_eq!(
-        said("expect(tables(), rows())"),
+        errors_of("expect(enums(mood))"),
+        ["`mood` must have a list: write `mood(...)`"]
+    );
+    assert_eq!(
+        errors_of("expect(enums(Mood, , mood))"),
         [
-            "`tables` is empty: name what is expected",
-            "`rows` is empty: name what is expected"
+            "expected an item before this comma: add the item, or remove the comma",
+            "`mood` must have a list: write `mood(...)`"
         ]
     );
     assert_eq!(
-        said("expect(enums(mood))"),
-        ["`mood` wants a list: `mood(...)`"]
+        errors_of("expect(enums(mood()))"),
+        ["`mood` must have labels, for example `mood(\"a\", \"b\")`"]
     );
     assert_eq!(
-        said("expect(enums(Mood, , mood))"),
-        [
-            "nothing stands before this comma",
-            "`mood` wants a list: `mood(...)`"
-        ]
+        errors_of("expect = 2"),
+        ["`expect` must have a list: write `expect(...)`"]
     );
-    assert_eq!(
-        said("expect(enums(mood()))"),
-        ["`mood` wants its labels: `name(\"a\", \"b\")`"]
-    );
-    assert_eq!(said("expect = 2"), ["`expect` wants a list: `expect(...)`"]);
 }
 
 #[test]
-fn the_runtime_is_tokios() {
-    let runtime = good(r#"flavor = "multi_thread", worker_threads = 2"#).runtime;
+fn the_runtime_options_are_those_of_tokio() {
+    let runtime = parsed(r#"flavor = "multi_thread", worker_threads = 2"#).runtime;
     assert_eq!(
         (runtime.flavor, runtime.worker_threads),
         (Some(Flavor::MultiThread), Some(2))
     );
-    assert_eq!(good("start_paused = true").runtime.start_paused, Some(true));
     assert_eq!(
-        said(r#"flavor = "current""#),
-        [r#"`flavor` is one of: "current_thread", "multi_thread""#]
+        parsed("start_paused = true").runtime.start_paused,
+        Some(true)
+    );
+    let flavor = "`flavor` must be \"current_thread\" or \"multi_thread\", \
+                  for example `flavor = \"current_thread\"`";
+    assert_eq!(errors_of(r#"flavor = "current""#), [flavor]);
+    assert_eq!(
+        errors_of("worker_threads = 2"),
+        ["`worker_threads` needs `flavor = \"multi_thread\"`: \
+             set it, or remove `worker_threads`"]
     );
     assert_eq!(
-        said("worker_threads = 2"),
-        ["`worker_threads` goes with `flavor = \"multi_thread\"`"]
+        errors_of(r#"flavor = "multi_thread", worker_threads = 0"#),
+        ["`worker_threads` must be at least 1, for example `worker_threads = 2`"]
     );
     assert_eq!(
-        said(r#"flavor = "multi_thread", worker_threads = 0"#),
-        ["`worker_threads` is at least 1"]
+        errors_of(r#"flavor = "multi_thread", start_paused = false"#),
+        ["`start_paused` needs `flavor = \"current_thread\"`: \
+             set it, or remove `start_paused`"]
     );
     assert_eq!(
-        said(r#"flavor = "multi_thread", start_paused = false"#),
-        ["`start_paused` goes with `flavor = \"current_thread\"`"]
+        errors_of("start_paused"),
+        ["`start_paused` must be `true` or `false`, for example `start_paused = true`"]
     );
     assert_eq!(
-        said("start_paused"),
-        ["`start_paused` wants `true` or `false`: `start_paused = true`"]
-    );
-    assert_eq!(
-        said(r#"flavor = "multithread", worker_threads = 2"#),
-        [r#"`flavor` is one of: "current_thread", "multi_thread""#]
+        errors_of(r#"flavor = "multithread", worker_threads = 2"#),
+        [flavor]
     );
 }
 
 #[test]
-fn a_function_without_a_runtime_has_no_options_for_it() {
+fn the_runtime_options_are_errors_for_a_function_that_is_not_async() {
     let mut errors = Errors::default();
-    good(r#"keep, flavor = "multi_thread", worker_threads = 2"#)
+    parsed(r#"keep, flavor = "multi_thread", worker_threads = 2"#)
         .runtime
-        .refuse(&mut errors);
+        .forbid(&mut errors);
     assert_eq!(
         errors.texts(),
         [
-            "`flavor` is for async functions, and this function is not async",
-            "`worker_threads` is for async functions, and this function is not async",
+            "`flavor` needs an async function: make this function async, or remove `flavor`",
+            "`worker_threads` needs an async function: make this function async, \
+             or remove `worker_threads`",
         ]
     );
 }
 
 #[test]
 fn the_crate_is_a_path() {
-    assert!(good(r#"crate = "crate::stand_in""#).krate.is_some());
+    assert!(parsed(r#"crate = "crate::stand_in""#).krate.is_some());
     assert_eq!(
-        said("crate = 1"),
-        ["`crate` wants a string: `crate = \"...\"`"]
+        errors_of("crate = 1"),
+        ["`crate` must be a string, for example `crate = \"...\"`"]
     );
     assert_eq!(
-        said(r#"crate = "a b""#),
-        ["`crate` wants a path in a string: \"::ebbtide\""]
-    );
-}
-
-#[test]
-fn an_unknown_option_gets_the_nearest_name_and_all_of_them() {
-    let all = "legal are: `fixtures`, `migrations`, `migrator`, `pool`, `isolation_level`, `savepoints`, `keep`, \
-               `expect`, `flavor`, `worker_threads`, `start_paused`, `crate`";
-    assert_eq!(
-        said("fixture(\"a\")"),
-        [format!(
-            "unknown option `fixture`; did you mean `fixtures`? {all}"
-        )]
-    );
-    assert_eq!(
-        said("whatever"),
-        [format!("unknown option `whatever`; {all}")]
-    );
-    assert_eq!(
-        said("\"keep\""),
-        [format!(
-            "unknown option `\"keep\"`; did you mean `keep`? {all}"
-        )]
+        errors_of(r#"crate = "a b""#),
+        ["`crate` must be a Rust path in a string, for example \"::ebbtide\""]
     );
 }
 
 #[test]
-fn everything_wrong_is_said_at_once() {
+fn the_error_of_an_unknown_option_proposes_the_closest_name_and_lists_all() {
+    let all = "legal options: `fixtures`, `migrations`, `migrator`, `pool`, `isolation_level`, \
+               `savepoints`, `keep`, `expect`, `flavor`, `worker_threads`, `start_paused`, `crate`";
     assert_eq!(
-        said(
-            r#"keep, keep = "failed", , pool = 1, migration = false, crate::a, 3, start_paused = maybe"#
+        errors_of("fixture(\"a\")"),
+        [format!(
+            "unknown option: `fixture`; did you mean `fixtures`? {all}"
+        )]
+    );
+    assert_eq!(
+        errors_of("whatever"),
+        [format!("unknown option: `whatever`; {all}")]
+    );
+    assert_eq!(
+        errors_of("\"keep\""),
+        [format!(
+            "unknown option: `\"keep\"`; did you mean `keep`? {all}"
+        )]
+    );
+}
+
+#[test]
+fn all_errors_are_reported_together() {
+    assert_eq!(
+        errors_of(
+            r#"keep, keep = "failed", , pool = 1, migration = false, crate::a, 3,
+            start_paused = maybe"#
         ),
         [
-            "nothing stands before this comma",
+            "expected an item before this comma: add the item, or remove the comma",
             "expected `,`, `=` or `(` after `crate`",
             "expected a name or a string",
-            "`keep` is given twice",
-            "`pool` is one of: \"rollback\", \"database\"",
-            "unknown option `migration`; did you mean `migrations`? legal are: `fixtures`, `migrations`, `migrator`, \
-             `pool`, `isolation_level`, `savepoints`, `keep`, `expect`, `flavor`, `worker_threads`, `start_paused`, `crate`",
-            "`start_paused` wants `true` or `false`: `start_paused = true`",
+            "`keep` must not be repeated: remove one of the two",
+            "`pool` must be \"sandbox\" or \"database\", for example `pool = \"sandbox\"`",
+            "unknown option: `migration`; did you mean `migrations`? legal options: `fixtures`, \
+             `migrations`, `migrator`, `pool`, `isolation_level`, `savepoints`, `keep`, `expect`, \
+             `flavor`, `worker_threads`, `start_paused`, `crate`",
+            "`start_paused` must be `true` or `false`, for example `start_paused = true`",
         ]
     );
 }
 
 #[test]
-fn values_from_a_macro_lie_in_invisible_groups() {
-    let hidden = |tokens: TokenStream| TokenTree::from(Group::new(Delimiter::None, tokens));
-    let nested = hidden(hidden(quote!("failed")).into());
+fn values_that_a_macro_passes_in_groups_without_delimiters_are_read() {
+    let grouped = |tokens: TokenStream| TokenTree::from(Group::new(Delimiter::None, tokens));
+    let nested = grouped(grouped(quote!("failed")).into());
     let (file, table, count, switch) = (
-        hidden(quote!("a")),
-        hidden(quote!(customers)),
-        hidden(quote!(2)),
-        hidden(quote!(false)),
+        grouped(quote!("a")),
+        grouped(quote!(customers)),
+        grouped(quote!(2)),
+        grouped(quote!(false)),
     );
-    let (args, errors) = read_tokens(quote! {
-        keep = #nested, fixtures(#file), expect(rows(#table = #count), tables(#table)), migrations = #switch
+    let (args, errors) = parse_tokens(quote! {
+        keep = #nested,
+        fixtures(#file),
+        expect(rows(#table = #count), tables(#table)),
+        migrations = #switch
     });
     assert_eq!(errors, [""; 0]);
     assert_eq!(args.keep, Some(Keep::Failed));

@@ -1,16 +1,17 @@
-//! What is said at an enum and at its variants: to us, to sqlx, to strum.
+//! The attributes at an enum and at its variants: this macro's own, sqlx's and strum's.
 
 use syn::ext::IdentExt as _;
 use syn::meta::ParseNestedMeta;
 use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Path, Variant};
 
 use super::case::Case;
+use crate::args::alternatives;
 use crate::errors::Errors;
 
-/// Whose word it is, the strongest first.
-const VOICES: [&str; 3] = ["pg_enum", "sqlx", "strum"];
+/// The attributes in the order of their precedence, the strongest first.
+const ATTRIBUTES: [&str; 3] = ["pg_enum", "sqlx", "strum"];
 
-/// What is said at the enum itself.
+/// The values of the attributes at the enum itself.
 #[derive(Default)]
 pub(super) struct Container {
     pub(super) name: Option<String>,
@@ -21,10 +22,10 @@ pub(super) struct Container {
 impl Container {
     pub(super) fn read(attributes: &[Attribute], errors: &mut Errors) -> Self {
         let mut found = Self::default();
-        for voice in VOICES {
-            each(attributes, voice, errors, |meta| {
+        for attribute_name in ATTRIBUTES {
+            each(attributes, attribute_name, errors, |meta| {
                 let key = key_of(meta);
-                match (voice, key.as_str()) {
+                match (attribute_name, key.as_str()) {
                     ("pg_enum", "name") | ("sqlx", "type_name") => {
                         let name = text(meta)?.value();
                         found.name.get_or_insert(name);
@@ -37,13 +38,13 @@ impl Container {
                             None => {
                                 return Err(syn::Error::new(
                                     word.span(),
-                                    format!("`{key}` is one of: {}", words()),
+                                    format!("`{key}` must be {}", alternatives(&quoted_words())),
                                 ));
                             }
                         }
                     }
                     ("pg_enum", _) => return Err(unknown(meta, "`name`, `rename_all`, `crate`")),
-                    _ => leave(meta)?,
+                    _ => skip(meta)?,
                 }
                 Ok(())
             });
@@ -52,20 +53,20 @@ impl Container {
     }
 }
 
-/// A variant's label: what it is renamed to, or its name in the enum's case.
+/// A variant's label: its new name, or its own name in the enum's case.
 pub(super) fn label_of(variant: &Variant, container: &Container, errors: &mut Errors) -> String {
     let mut label = None;
-    for voice in VOICES {
-        // strum writes `to_string`, else the longest of what it reads.
+    for attribute_name in ATTRIBUTES {
+        // strum prints `to_string`, else the longest `serialize`.
         let (mut written, mut read) = (None, Vec::new());
-        each(&variant.attrs, voice, errors, |meta| {
-            match (voice, key_of(meta).as_str()) {
+        each(&variant.attrs, attribute_name, errors, |meta| {
+            match (attribute_name, key_of(meta).as_str()) {
                 ("pg_enum" | "sqlx", "rename") | ("strum", "to_string") => {
-                    written = Some(text(meta)?.value())
+                    written = Some(text(meta)?.value());
                 }
                 ("strum", "serialize") => read.push(text(meta)?.value()),
                 ("pg_enum", _) => return Err(unknown(meta, "`rename`")),
-                _ => leave(meta)?,
+                _ => skip(meta)?,
             }
             Ok(())
         });
@@ -82,17 +83,18 @@ pub(super) fn label_of(variant: &Variant, container: &Container, errors: &mut Er
     })
 }
 
+/// Reads every option of the attributes with this name.
 fn each(
     attributes: &[Attribute],
-    voice: &str,
+    attribute_name: &str,
     errors: &mut Errors,
     mut read: impl FnMut(&ParseNestedMeta<'_>) -> syn::Result<()>,
 ) {
     for attribute in attributes
         .iter()
-        .filter(|attribute| attribute.path().is_ident(voice))
+        .filter(|attribute| attribute.path().is_ident(attribute_name))
     {
-        errors.note(attribute.parse_nested_meta(|meta| read(&meta)));
+        errors.record(attribute.parse_nested_meta(|meta| read(&meta)));
     }
 }
 
@@ -110,12 +112,15 @@ fn text(meta: &ParseNestedMeta<'_>) -> syn::Result<LitStr> {
             lit: Lit::Str(text),
             ..
         }) => Ok(text),
-        other => Err(syn::Error::new_spanned(other, "expected a string")),
+        other => Err(syn::Error::new_spanned(
+            other,
+            "expected a string: write the value in quotes",
+        )),
     }
 }
 
-/// Passes over what is meant for somebody else.
-fn leave(meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+/// Skips an option that only sqlx or strum uses.
+fn skip(meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
     if meta.input.peek(syn::Token![=]) {
         meta.value()?.parse::<Expr>()?;
     } else if meta.input.peek(syn::token::Paren) {
@@ -127,12 +132,9 @@ fn leave(meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
 }
 
 fn unknown(meta: &ParseNestedMeta<'_>, legal: &str) -> syn::Error {
-    meta.error(format!("unknown option; legal are: {legal}"))
+    meta.error(format!("unknown option; legal options: {legal}"))
 }
 
-fn words() -> String {
-    Case::words()
-        .map(|word| format!("\"{word}\""))
-        .collect::<Vec<_>>()
-        .join(", ")
+fn quoted_words() -> Vec<String> {
+    Case::words().map(|word| format!("\"{word}\"")).collect()
 }

@@ -1,10 +1,11 @@
-//! The ways to write a variant's name, by the words that sqlx, strum and serde have for them.
+//! The cases of a variant's name, with the words that sqlx, strum and serde use for them.
 
 use heck::{
     ToKebabCase, ToLowerCamelCase, ToPascalCase, ToShoutyKebabCase, ToShoutySnakeCase, ToSnakeCase,
     ToTitleCase, ToTrainCase,
 };
 
+/// A function that writes a name in one case.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Case(fn(&str) -> String);
 
@@ -25,7 +26,7 @@ const WORDS: [(&str, Case); 14] = [
     ("PascalCase", Case(ToPascalCase::to_pascal_case)),
     ("Train-Case", Case(ToTrainCase::to_train_case)),
     ("title_case", Case(ToTitleCase::to_title_case)),
-    // What strum calls them besides.
+    // strum's other words for some of these cases.
     (
         "shouty_snake_case",
         Case(ToShoutySnakeCase::to_shouty_snake_case),
@@ -43,6 +44,7 @@ impl Case {
             .map(|(_, case)| *case)
     }
 
+    /// sqlx's words, which errors list.
     pub(super) fn words() -> impl Iterator<Item = &'static str> {
         WORDS.iter().take(8).map(|(word, _)| *word)
     }

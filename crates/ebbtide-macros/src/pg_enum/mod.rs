@@ -1,4 +1,4 @@
-//! The derive macro `PgEnum`: the labels that an enum has where it is stored, as constants.
+//! The derive macro `PgEnum`: the labels of an enum type of PostgreSQL, as constants.
 
 mod attributes;
 mod case;
@@ -17,7 +17,10 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     let container = Container::read(&input.attrs, &mut errors);
     let labels = match &input.data {
         Data::Enum(data) if data.variants.is_empty() => {
-            errors.add(&input.ident, "an enum without variants has no labels");
+            errors.add(
+                &input.ident,
+                "`PgEnum` needs an enum with variants: add a variant, or remove the derive",
+            );
             Vec::new()
         }
         Data::Enum(data) => data
@@ -26,7 +29,10 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
             .filter_map(|variant| label(variant, &container, &mut errors))
             .collect(),
         Data::Struct(_) | Data::Union(_) => {
-            errors.add(&input.ident, "only an enum has labels");
+            errors.add(
+                &input.ident,
+                "`PgEnum` needs an enum: remove the derive, or implement the trait by hand",
+            );
             Vec::new()
         }
     };
@@ -34,7 +40,10 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
         if labels[..number].iter().any(|(_, before)| before == label) {
             errors.add(
                 &variant.ident,
-                format!("the label \"{label}\" is there twice"),
+                format!(
+                    "every label must be unique, but \"{label}\" is used twice: \
+                     rename one with `#[pg_enum(rename = \"...\")]`"
+                ),
             );
         }
     }
@@ -58,6 +67,7 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     }
 }
 
+/// The variant with its label; `None` and an error if it has fields.
 fn label<'a>(
     variant: &'a Variant,
     container: &Container,
@@ -66,7 +76,7 @@ fn label<'a>(
     if !matches!(variant.fields, Fields::Unit) {
         errors.add(
             variant,
-            "a variant with fields cannot be a label of PostgreSQL",
+            "a variant must not have fields, because a label has none: remove the fields",
         );
         return None;
     }
@@ -82,7 +92,7 @@ mod tests {
     }
 
     /// The type's name and its labels.
-    fn said(input: &str) -> (String, Vec<String>) {
+    fn name_and_labels(input: &str) -> (String, Vec<String>) {
         let code = derived(input);
         let mut texts = code.split('"').skip(1).step_by(2).map(str::to_owned);
         (
@@ -92,10 +102,10 @@ mod tests {
     }
 
     #[test]
-    fn names_and_labels_are_those_of_the_code_unless_said_otherwise() {
-        let said = said("enum Mood { Sad, VeryHappy, r#Type }");
+    fn without_attributes_name_and_labels_are_those_of_the_code() {
+        let found = name_and_labels("enum Mood { Sad, VeryHappy, r#Type }");
         assert_eq!(
-            said,
+            found,
             (
                 "Mood".to_owned(),
                 vec!["Sad".to_owned(), "VeryHappy".into(), "Type".into()]
@@ -104,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn every_word_of_sqlx_is_understood() {
+    fn every_case_of_sqlx_is_legal() {
         for (word, label) in [
             ("lowercase", "veryhappy"),
             ("UPPERCASE", "VERYHAPPY"),
@@ -114,7 +124,7 @@ mod tests {
             ("camelCase", "veryHappy"),
             ("PascalCase", "VeryHappy"),
         ] {
-            let (name, labels) = said(&format!(
+            let (name, labels) = name_and_labels(&format!(
                 "#[sqlx(type_name = \"moods.mood\", rename_all = \"{word}\")] \
                  enum Mood {{ VeryHappy, #[sqlx(rename = \"blue\")] Sad }}"
             ));
@@ -127,11 +137,15 @@ mod tests {
     }
 
     #[test]
-    fn strum_is_read_where_sqlx_is_silent() {
+    fn strum_counts_where_sqlx_has_no_attribute() {
         let code = "#[strum(serialize_all = \"snake_case\")] #[sqlx(type_name = \"mood\")]
-                    enum Mood { VeryHappy, #[strum(to_string = \"blue\", serialize = \"s\")] Sad, #[strum(serialize = \"w\")] Wild }";
+                    enum Mood {
+                        VeryHappy,
+                        #[strum(to_string = \"blue\", serialize = \"s\")] Sad,
+                        #[strum(serialize = \"w\")] Wild
+                    }";
         assert_eq!(
-            said(code),
+            name_and_labels(code),
             (
                 "mood".to_owned(),
                 vec!["very_happy".to_owned(), "blue".into(), "w".into()]
@@ -140,35 +154,36 @@ mod tests {
     }
 
     #[test]
-    fn ours_beats_the_others() {
-        let code = "#[sqlx(type_name = \"m\", rename_all = \"lowercase\")] #[pg_enum(name = \"mood\", rename_all = \"UPPERCASE\")]
+    fn the_own_attribute_overrides_the_others() {
+        let code = "#[sqlx(type_name = \"m\", rename_all = \"lowercase\")]
+                    #[pg_enum(name = \"mood\", rename_all = \"UPPERCASE\")]
                     enum Mood { Sad, #[sqlx(rename = \"x\")] #[pg_enum(rename = \"y\")] Happy }";
         assert_eq!(
-            said(code),
+            name_and_labels(code),
             ("mood".to_owned(), vec!["SAD".to_owned(), "y".into()])
         );
     }
 
     #[test]
-    fn what_cannot_be_is_said_all_at_once() {
-        for (code, told) in [
-            ("struct A;", vec!["only an enum has labels"]),
-            ("enum A {}", vec!["an enum without variants has no labels"]),
+    fn all_errors_are_reported_together() {
+        for (code, expected) in [
+            ("struct A;", vec!["`PgEnum` needs an enum: "]),
+            ("enum A {}", vec!["`PgEnum` needs an enum with variants"]),
             (
                 "#[pg_enum(rename_all = \"lower\")] enum A { B(u8), #[pg_enum(nmae = \"c\")] C }",
                 vec![
-                    "`rename_all` is one of",
-                    "a variant with fields",
+                    "`rename_all` must be",
+                    "a variant must not have fields",
                     "unknown option",
                 ],
             ),
             (
                 "enum A { B, #[pg_enum(rename = \"B\")] C }",
-                vec!["is there twice"],
+                vec!["is used twice"],
             ),
         ] {
             let errors = derived(code);
-            for text in told {
+            for text in expected {
                 assert!(errors.contains(text), "{text}: {errors}");
             }
         }

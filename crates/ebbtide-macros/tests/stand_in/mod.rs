@@ -1,4 +1,5 @@
-//! What the attribute's code calls, without a database: every option is written down, and arguments are made of that.
+//! The items that the generated code calls, without a database. They record every option as a note,
+//! and arguments are made of the notes.
 
 use std::cell::Cell;
 use std::fmt;
@@ -13,16 +14,16 @@ pub(crate) struct Error;
 
 impl fmt::Debug for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("no argument today")
+        formatter.write_str("cannot make the argument")
     }
 }
 
 thread_local! {
-    /// What the last test of this thread was judged to be.
+    /// Whether the last test of this thread has failed.
     pub(crate) static FAILED: Cell<Option<bool>> = const { Cell::new(None) };
 }
 
-/// An argument: the test's name and options as they were written down.
+/// An argument: the test's name, then a note for each option.
 pub(crate) struct Notes(pub(crate) String);
 
 /// An argument with a pattern.
@@ -83,45 +84,45 @@ pub(crate) mod macro_support {
             }
         }
 
-        fn noting(mut self, note: String) -> Self {
+        fn with_note(mut self, note: String) -> Self {
             self.notes.push(note);
             self
         }
 
         pub(crate) fn fixture(self, path: &'static str, text: &'static str) -> Self {
-            self.noting(format!("{path}: {}", text.trim()))
+            self.with_note(format!("{path}: {}", text.trim()))
         }
 
         pub(crate) fn migrations(self, dir: &'static str) -> Self {
-            self.noting(format!("migrations {dir}"))
+            self.with_note(format!("migrations {dir}"))
         }
 
         pub(crate) fn no_migrations(self) -> Self {
-            self.noting("no migrations".into())
+            self.with_note("no migrations".into())
         }
 
         pub(crate) fn migrator(self, migrator: &'static str) -> Self {
-            self.noting(format!("migrator {migrator}"))
+            self.with_note(format!("migrator {migrator}"))
         }
 
         pub(crate) fn pool(self, pool: PoolKind) -> Self {
-            self.noting(format!("{pool:?}"))
+            self.with_note(format!("{pool:?}"))
         }
 
         pub(crate) fn keep(self, keep: Keep) -> Self {
-            self.noting(format!("{keep:?}"))
+            self.with_note(format!("{keep:?}"))
         }
 
         pub(crate) fn expect_table(self, name: &'static str) -> Self {
-            self.noting(format!("table {name}"))
+            self.with_note(format!("table {name}"))
         }
 
         pub(crate) fn expect_rows(self, name: &'static str, count: u64) -> Self {
-            self.noting(format!("{name} has {count}"))
+            self.with_note(format!("{name} has {count}"))
         }
 
         pub(crate) fn expect_enum(self, name: &'static str, labels: &[&str]) -> Self {
-            self.noting(format!("{name} is {labels:?}"))
+            self.with_note(format!("{name} is {labels:?}"))
         }
     }
 
@@ -147,7 +148,8 @@ pub(crate) mod macro_support {
         }
     }
 
-    /// The future's type does not depend on the trait: else a type that is no argument would be two errors.
+    /// The type of the future does not depend on the trait. Otherwise the compiler would report a
+    /// type without `TestArg` twice.
     pub(crate) fn argument<'a, T: TestArg + 'a>(
         context: &'a TestContext,
     ) -> Pin<Box<dyn Future<Output = Result<T, Error>> + 'a>> {

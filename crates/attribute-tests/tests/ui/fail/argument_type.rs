@@ -1,6 +1,6 @@
 struct State;
 
-// What the attribute writes for an argument. A test's own is dropped where no tests are compiled, as here.
+// The attribute generates these calls in a test, which the compiler drops without `cfg(test)`.
 async fn arguments(context: &ebbtide::TestContext) -> ebbtide::Result<()> {
     ebbtide::macro_support::argument::<sqlx::PgPool>(context).await?;
     ebbtide::macro_support::argument::<State>(context).await?;

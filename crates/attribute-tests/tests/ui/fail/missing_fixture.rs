@@ -1,4 +1,4 @@
-// Beside another error, because files are otherwise looked for where the test is compiled, and no tests are compiled here.
+// The second error is needed: else the `include_str!` is in the test, which is dropped here.
 #[ebbtide::test(keep, keep, fixtures("nowhere"))]
 async fn by_name(_tx: ebbtide::Tx) {}
 

@@ -1,4 +1,4 @@
-//! What has no labels.
+//! Types that cannot derive `PgEnum`.
 
 #[derive(ebbtide::PgEnum)]
 struct Row;

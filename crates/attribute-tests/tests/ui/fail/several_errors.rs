@@ -3,7 +3,7 @@ use ebbtide::Tx;
 #[ebbtide::test(
     fixtures("nowhere"),
     migrations = "nowhere",
-    pool = "rolback",
+    pool = "sandbx",
     keep = "sometimes",
     expect(tables(), rows(customers = "two"), enums(mood)),
     worker_threads = 0,

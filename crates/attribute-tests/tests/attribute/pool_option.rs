@@ -1,15 +1,15 @@
-//! `pool = "sandbox"`: sqlx's types on a transaction.
+//! `pool = "sandbox"`: sqlx's argument types on one transaction.
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Acquire as _, Postgres};
 
-use crate::support::{add, complaint, customers, nothing_is_left, session};
+use crate::support::{add, customers, nothing_is_left, panic_message, session};
 
 #[ebbtide::test(pool = "sandbox", fixtures("laura"))]
-async fn a_pool_on_one_transaction(pool: PgPool, same: PgPool) {
+async fn the_pool_of_a_sandbox_has_one_transaction(pool: PgPool, same: PgPool) {
     assert_eq!(customers(&pool).await, ["Laura"]);
-    // The beginning of the transaction; with commits, it would be that of each statement.
+    // `now()` is the start of the transaction; outside of one, it differs between statements.
     let now = "select now()::text";
     let began: String = sqlx::query_scalar(now).fetch_one(&pool).await.unwrap();
     let mut transaction = pool.begin().await.unwrap();
@@ -29,7 +29,7 @@ async fn a_pool_on_one_transaction(pool: PgPool, same: PgPool) {
 }
 
 #[ebbtide::test(pool = "sandbox")]
-async fn a_connection_on_one_transaction(mut connection: PoolConnection<Postgres>) {
+async fn the_connection_of_a_sandbox_has_one_transaction(mut connection: PoolConnection<Postgres>) {
     assert_eq!(customers(&mut *connection).await, [""; 0]);
     let before = session(&mut *connection).await;
     let mut transaction = connection.begin().await.unwrap();
@@ -40,14 +40,14 @@ async fn a_connection_on_one_transaction(mut connection: PoolConnection<Postgres
 }
 
 #[ebbtide::test(pool = "database")]
-async fn a_pool_on_a_database(pool: PgPool) {
+async fn the_pool_of_a_database_has_several_sessions(pool: PgPool) {
     let mut held = pool.acquire().await.unwrap();
     assert_eq!(add(&mut *held, "Laura").await, 1);
     assert_eq!(customers(&pool).await, ["Laura"], "another session sees it");
 }
 
 #[test]
-fn what_the_application_commits_is_rolled_back() {
+fn the_commits_of_the_application_are_rolled_back_after_the_test() {
     #[ebbtide::test(pool = "sandbox")]
     async fn committing(pool: PgPool) {
         let mut transaction = pool.begin().await.unwrap();
@@ -62,24 +62,24 @@ fn what_the_application_commits_is_rolled_back() {
 }
 
 #[test]
-fn options_for_connections_are_refused() {
+fn connect_options_and_pool_options_are_rejected() {
     #[ebbtide::test(pool = "sandbox")]
     async fn connect_options(_: PgConnectOptions) {
-        unreachable!("there is no such argument");
+        unreachable!("the argument could not be made");
     }
     #[ebbtide::test(pool = "sandbox")]
     async fn pool_options(_: PgPoolOptions) {
-        unreachable!("there is no such argument");
+        unreachable!("the argument could not be made");
     }
     for (test, named) in [
         (connect_options as fn(), "PgConnectOptions"),
         (pool_options, "PgPoolOptions"),
     ] {
         assert_eq!(
-            complaint(test),
+            panic_message(test),
             format!(
                 "the test has not begun: a test with pool = \"sandbox\" has one connection, so it cannot have \
-                 {named}\n  help: ask for PgPool, or leave the isolation at \"database\""
+                 {named}\n  help: take a PgPool instead, or set pool = \"database\", which is the default"
             )
         );
     }

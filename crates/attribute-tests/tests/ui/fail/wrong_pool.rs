@@ -1,7 +1,7 @@
 #[ebbtide::test(pool = "commit")]
 async fn a_word(_pool: sqlx::PgPool) {}
 
-#[ebbtide::test(isolation)]
+#[ebbtide::test(pool)]
 async fn no_word(_pool: sqlx::PgPool) {}
 
 fn main() {}
