@@ -1,6 +1,6 @@
-//! How other clients of PostgreSQL use ebbtide: each file of `tests` is one of them.
+//! How other PostgreSQL clients use ebbtide. Most files in `tests` are about one client.
 
-/// The guide's code after a migration is compiled and run.
+/// A doctest compiles and runs the guide's code blocks, except those from before the migration.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/migrating.md")]
 pub mod migrating {}

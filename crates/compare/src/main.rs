@@ -1,16 +1,16 @@
-//! Runs the same 300 tests with `#[sqlx::test]`, with ebbtide and with bare transactions, on one server, and prints
-//! wall times and ratios: once under `cargo test`, once under nextest.
+//! Runs the same 300 tests with `#[sqlx::test]`, with ebbtide and with bare transactions, on one
+//! server. Prints wall times and ratios, once for `cargo test` and once for nextest.
 //!
 //! `cargo run -p ebbtide-compare [-- ROUNDS]`
 
-#![expect(clippy::print_stdout, reason = "it is what the program is for")]
+#![expect(clippy::print_stdout, reason = "the program prints its results")]
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 type Error = Box<dyn std::error::Error>;
 
-/// The test binaries, with what they are.
+/// The test binaries, with a description of their tests.
 const SIDES: [(&str, &str); 5] = [
     ("sqlx_test", "#[sqlx::test], PgPool"),
     ("pool", "#[ebbtide::test], PgPool"),
@@ -18,7 +18,7 @@ const SIDES: [(&str, &str); 5] = [
     ("transaction", "#[ebbtide::test], Tx"),
     ("bare", "bare connection, BEGIN and ROLLBACK"),
 ];
-const TESTS: u32 = 300;
+const TEST_COUNT: u32 = 300;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -31,10 +31,11 @@ async fn main() -> Result<(), Error> {
     let harness = harness.with_setup(ebbtide::Setup::new().fixture("customers.sql", fixture));
     let server = harness.start().await?;
     println!(
-        "PostgreSQL {}, {} backend ({}); {TESTS} tests, 20 migrations, one file of fixtures",
+        "PostgreSQL {}, {} backend ({}); {TEST_COUNT} tests, 20 migrations, one fixture file",
         server.version, server.backend, server.reason
     );
-    // Held to the end: the database of the bare side, and with it the server.
+    // Open until the end: the database for the tests on bare connections. It also keeps the server
+    // running.
     let database = harness.database().await?;
     let admin = harness.database().await?;
     for (runner, run) in [
@@ -43,7 +44,7 @@ async fn main() -> Result<(), Error> {
     ] {
         println!(
             "\n{runner}\n{:>9} {:>10} {:>9}  side",
-            "seconds", "ms a test", "faster by"
+            "seconds", "ms / test", "speedup"
         );
         let mut times = vec![Vec::new(); SIDES.len()];
         for _ in 0..rounds {
@@ -56,7 +57,7 @@ async fn main() -> Result<(), Error> {
             println!(
                 "{:>9.2} {:>10.2} {:>8.1}x  {what}",
                 took.as_secs_f64(),
-                took.as_secs_f64() * 1e3 / f64::from(TESTS),
+                took.as_secs_f64() * 1e3 / f64::from(TEST_COUNT),
                 medians[0].as_secs_f64() / took.as_secs_f64()
             );
         }
@@ -103,7 +104,8 @@ fn nextest(side: &str, bare: &str, admin: &str) -> Result<Duration, Error> {
     )
 }
 
-/// What cargo itself needs to find that nothing is to be built is measured by its own run and taken off.
+/// The time of a run, without the time that cargo needs to check that the binaries are up to date. A
+/// run that executes no test measures that time.
 fn timed(side: &str, bare: &str, admin: &str, arguments: &[&str]) -> Result<Duration, Error> {
     let variables = [("DATABASE_URL", admin), ("COMPARE_URL", bare)];
     let without_tests: &[&str] = match arguments[0] {
@@ -126,10 +128,10 @@ fn timed(side: &str, bare: &str, admin: &str, arguments: &[&str]) -> Result<Dura
     };
     let run = |arguments: &[&str]| {
         let began = Instant::now();
-        passed(cargo().args(arguments).envs(variables), side)?;
+        run_to_success(cargo().args(arguments).envs(variables), side)?;
         Ok::<_, Error>(began.elapsed())
     };
-    // The first time, it is built.
+    // The first run builds the binaries.
     run(without_tests)?;
     let overhead = run(without_tests)?;
     Ok(run(arguments)?.saturating_sub(overhead))
@@ -141,16 +143,16 @@ fn cargo() -> Command {
     command
 }
 
-fn passed(command: &mut Command, what: &str) -> Result<(), Error> {
+fn run_to_success(command: &mut Command, what: &str) -> Result<(), Error> {
     let output = command.output()?;
     if output.status.success() {
         return Ok(());
     }
-    let (said, complained) = (
+    let (stdout, stderr) = (
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr),
     );
-    Err(format!("{what}: {}\n{said}\n{complained}", output.status).into())
+    Err(format!("{what}: {}\n{stdout}\n{stderr}", output.status).into())
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

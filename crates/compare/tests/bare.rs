@@ -1,6 +1,6 @@
-//! The floor: a connection to a database that is ready, BEGIN and ROLLBACK.
+//! The lower bound: a connection to an existing database, BEGIN and ROLLBACK.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod support;
 
@@ -9,7 +9,7 @@ macro_rules! test {
         #[tokio::test]
         async fn $name() {
             use sqlx::Connection as _;
-            // Given by the comparison; without it there is nothing to compare with.
+            // The comparison sets the variable. Without it, the test does nothing.
             let Ok(url) = std::env::var("COMPARE_URL") else {
                 return;
             };

@@ -1,6 +1,6 @@
-//! One of the sides: see the crate's main file.
+//! 300 tests with `#[sqlx::test]` and a `PgPool`. `src/main.rs` runs them.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod support;
 

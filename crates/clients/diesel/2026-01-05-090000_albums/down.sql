@@ -1,1 +1,1 @@
--- Tests do not go back.
+-- Empty, because no test reverts this migration.

@@ -1,8 +1,8 @@
-//! What every test of the comparison does, and 300 of them.
+//! The body of every test in the comparison, and a macro that generates 300 tests.
 
 use sqlx::postgres::PgConnection;
 
-/// A booking, read back.
+/// Inserts an appointment and reads it back.
 pub(crate) async fn book(connection: &mut PgConnection) {
     let before: i64 = sqlx::query_scalar("select count(*) from customers")
         .fetch_one(&mut *connection)
@@ -26,7 +26,7 @@ pub(crate) async fn book(connection: &mut PgConnection) {
     assert_eq!(booked, 1);
 }
 
-/// Ten modules of thirty tests, each made by a macro of the caller's.
+/// Generates ten modules with thirty tests each. The caller's macro generates a test.
 macro_rules! three_hundred {
     (@modules $make:ident $($module:ident)*) => {
         $(mod $module { $crate::support::three_hundred!(@tests $make

@@ -1,5 +1,4 @@
-//! sea-orm over a `Sandbox`, through the pool, and over a `Database`, by its URL.
-#![expect(unreachable_pub, reason = "sea-orm's derived code needs public types")]
+//! sea-orm on a `Sandbox`, with its pool, and on a `Database`, with its URL.
 
 use std::collections::BTreeSet;
 
@@ -59,7 +58,7 @@ async fn tea(connection: &impl ConnectionTrait) -> Result<product::Model, DbErr>
     found.ok_or_else(|| DbErr::RecordNotFound("TEA-1".to_owned()))
 }
 
-/// How many orders there are, and how much green tea.
+/// The number of orders, and the stock of green tea.
 async fn state(connection: &impl ConnectionTrait) -> Result<(u64, i32), DbErr> {
     Ok((
         order::Entity::find().count(connection).await?,
@@ -101,20 +100,20 @@ async fn order_within(
     Ok(id)
 }
 
-/// A test on a database that must be as no other test has touched it.
-async fn a_whole_test(connection: &DatabaseConnection) -> Result<(), DbErr> {
+/// Places an order and asserts its effects. The database must be in its initial state.
+async fn place_and_verify_orders(connection: &DatabaseConnection) -> Result<(), DbErr> {
     assert_eq!(state(connection).await?, (0, 100));
     assert_eq!(order_tea(connection, "Laura", 3).await?, 1, "the first id");
     let error = order_tea(connection, "Marta", 1000)
         .await
-        .expect_err("there is not so much");
+        .expect_err("the stock is too small");
     assert!(
         error.to_string().contains("products_stock_check"),
         "{error}"
     );
     let error = order_tea(connection, "Laura", 1)
         .await
-        .expect_err("she has ordered");
+        .expect_err("the customer has already ordered it");
     assert!(
         matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))),
         "{error}"
@@ -122,7 +121,7 @@ async fn a_whole_test(connection: &DatabaseConnection) -> Result<(), DbErr> {
     assert_eq!(
         state(connection).await?,
         (1, 97),
-        "the first is committed, the others are rolled back"
+        "the first order is committed, the others are rolled back"
     );
     Ok(())
 }
@@ -133,16 +132,16 @@ fn on(pool: &PgPool) -> DatabaseConnection {
 
 #[ebbtide::test]
 async fn orders_are_committed_and_rolled_back_in_a_sandbox(sandbox: Sandbox) -> Outcome {
-    a_whole_test(&on(&sandbox)).await?;
+    place_and_verify_orders(&on(&sandbox)).await?;
     let orders: i64 = sqlx::query_scalar("select count(*) from orders")
         .fetch_one(&*sandbox)
         .await?;
-    assert_eq!(orders, 1, "sqlx itself sees it");
+    assert_eq!(orders, 1, "sqlx sees the order");
     Ok(())
 }
 
 #[ebbtide::test]
-async fn a_nested_transaction_is_undone_alone(sandbox: Sandbox) -> Outcome {
+async fn a_nested_transaction_is_rolled_back_alone(sandbox: Sandbox) -> Outcome {
     let connection = on(&sandbox);
     let outer = connection.begin().await?;
     order_within(&outer, "Laura", 3).await?;
@@ -161,7 +160,7 @@ async fn an_isolation_level_needs_a_database(sandbox: Sandbox, database: Databas
     let error = connection
         .begin_with_config(Some(IsolationLevel::Serializable), None)
         .await;
-    let error = error.expect_err("it cannot be changed within the sandbox's transaction");
+    let error = error.expect_err("the isolation level cannot change in the sandbox's transaction");
     assert!(
         error
             .to_string()
@@ -171,7 +170,7 @@ async fn an_isolation_level_needs_a_database(sandbox: Sandbox, database: Databas
     assert_eq!(
         order_tea(&connection, "Laura", 3).await?,
         1,
-        "the sandbox goes on"
+        "the sandbox is still usable"
     );
 
     let connection = on(&database.pool());
@@ -185,9 +184,9 @@ async fn an_isolation_level_needs_a_database(sandbox: Sandbox, database: Databas
 }
 
 #[ebbtide::test]
-async fn a_database_is_reached_by_its_url(database: Database) -> Outcome {
+async fn sea_orm_connects_to_a_database_by_its_url(database: Database) -> Outcome {
     let connection = sea_orm::Database::connect(database.url()).await?;
-    a_whole_test(&connection).await?;
+    place_and_verify_orders(&connection).await?;
     assert_eq!(
         state(&on(&database.pool())).await?,
         (1, 97),
@@ -198,11 +197,11 @@ async fn a_database_is_reached_by_its_url(database: Database) -> Outcome {
 }
 
 #[ebbtide::test]
-async fn the_next_test_sees_nothing_of_a_sandbox() -> Outcome {
+async fn the_next_sandbox_does_not_have_the_orders() -> Outcome {
     let mut names = BTreeSet::new();
     for _ in 0..5 {
         let sandbox = ebbtide::sandbox().await?;
-        a_whole_test(&on(&sandbox)).await?;
+        place_and_verify_orders(&on(&sandbox)).await?;
         names.insert(
             sqlx::query_scalar::<_, String>("select current_database()")
                 .fetch_one(&*sandbox)
@@ -210,19 +209,19 @@ async fn the_next_test_sees_nothing_of_a_sandbox() -> Outcome {
         );
         sandbox.close().await?;
     }
-    assert!(names.len() < 5, "none of them was used twice: {names:?}");
+    assert!(names.len() < 5, "no lane was used twice: {names:?}");
     Ok(())
 }
 
 #[ebbtide::test]
-async fn the_next_test_sees_nothing_of_a_database() -> Outcome {
+async fn the_next_database_does_not_have_the_orders() -> Outcome {
     let mut names = BTreeSet::new();
     for _ in 0..5 {
         let database = ebbtide::database().await?;
         let connection = sea_orm::Database::connect(database.url()).await?;
-        a_whole_test(&connection).await?;
+        place_and_verify_orders(&connection).await?;
         connection.close().await?;
-        // Its number: the end of the name changes after each test.
+        // The part of the name that identifies the lane; the rest changes with each test.
         names.insert(
             database
                 .name()
@@ -231,6 +230,6 @@ async fn the_next_test_sees_nothing_of_a_database() -> Outcome {
         );
         database.close().await?;
     }
-    assert!(names.len() < 5, "none of them was used twice: {names:?}");
+    assert!(names.len() < 5, "no lane was used twice: {names:?}");
     Ok(())
 }

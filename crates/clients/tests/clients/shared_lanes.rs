@@ -1,4 +1,4 @@
-//! A `Database` is as new, whoever had its lane before.
+//! A `Database` has its initial state after another kind of test has used its lane.
 
 use std::collections::BTreeSet;
 
@@ -6,10 +6,10 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 const ORDER: &str =
     "insert into orders (product, customer, quantity) values (1, 'Laura', 1) returning id";
-const LANE: &str = "select current_database()";
+const LANE_NAME: &str = "select current_database()";
 
-/// Takes a database and wants the first id. Says which database it was.
-async fn first_id_in_a_database() -> Result<String, Box<dyn std::error::Error>> {
+/// Opens a database and asserts that the first id is 1. Returns the database's name.
+async fn assert_first_id_in_a_database() -> Result<String, Box<dyn std::error::Error>> {
     let database = ebbtide::database().await?;
     assert_eq!(
         sqlx::query_scalar::<_, i32>(ORDER)
@@ -25,12 +25,12 @@ async fn first_id_in_a_database() -> Result<String, Box<dyn std::error::Error>> 
 }
 
 #[ebbtide::test]
-async fn ids_begin_anew_in_a_database_after_a_sandbox() -> Outcome {
+async fn ids_start_at_1_in_a_database_after_a_sandbox() -> Outcome {
     let (mut before, mut after) = (BTreeSet::new(), BTreeSet::new());
     for _ in 0..5 {
         let sandbox = ebbtide::sandbox().await?;
         before.insert(
-            sqlx::query_scalar::<_, String>(LANE)
+            sqlx::query_scalar::<_, String>(LANE_NAME)
                 .fetch_one(&*sandbox)
                 .await?,
         );
@@ -41,22 +41,22 @@ async fn ids_begin_anew_in_a_database_after_a_sandbox() -> Outcome {
             1
         );
         sandbox.close().await?;
-        after.insert(first_id_in_a_database().await?);
+        after.insert(assert_first_id_in_a_database().await?);
     }
     assert!(
         !before.is_disjoint(&after),
-        "no database had been a sandbox: {before:?}, {after:?}"
+        "no lane was used for a sandbox first: {before:?}, {after:?}"
     );
     Ok(())
 }
 
 #[ebbtide::test]
-async fn ids_begin_anew_in_a_database_after_a_transaction() -> Outcome {
+async fn ids_start_at_1_in_a_database_after_a_transaction() -> Outcome {
     let (mut before, mut after) = (BTreeSet::new(), BTreeSet::new());
     for _ in 0..5 {
         let mut tx = ebbtide::tx().await?;
         before.insert(
-            sqlx::query_scalar::<_, String>(LANE)
+            sqlx::query_scalar::<_, String>(LANE_NAME)
                 .fetch_one(&mut *tx)
                 .await?,
         );
@@ -67,11 +67,11 @@ async fn ids_begin_anew_in_a_database_after_a_transaction() -> Outcome {
             1
         );
         tx.close().await?;
-        after.insert(first_id_in_a_database().await?);
+        after.insert(assert_first_id_in_a_database().await?);
     }
     assert!(
         !before.is_disjoint(&after),
-        "no database had been in a transaction: {before:?}, {after:?}"
+        "no lane was used for a transaction first: {before:?}, {after:?}"
     );
     Ok(())
 }

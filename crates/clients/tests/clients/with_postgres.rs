@@ -1,14 +1,12 @@
-//! The `postgres` crate over `ebbtide::blocking::database()`.
-
-mod turns;
+//! The `postgres` crate on a `Database`, from an argument or from `ebbtide::blocking::database()`.
 
 use std::time::Duration;
 
+use crate::repeated::on_five_databases;
 use ebbtide::Database;
 use postgres::error::SqlState;
 use postgres::fallible_iterator::FallibleIterator as _;
 use postgres::{Client, Error, NoTls};
-use turns::in_turns;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -16,7 +14,7 @@ fn connect(database: &Database) -> Result<Client, Error> {
     Client::connect(database.url(), NoTls)
 }
 
-/// How many orders there are, and how much green tea.
+/// The number of orders, and the stock of green tea.
 fn state(client: &mut Client) -> Result<(i64, i32), Error> {
     let sql = "select (select count(*) from orders), stock from products where sku = 'TEA-1'";
     let row = client.query_one(sql, &[])?;
@@ -38,8 +36,8 @@ fn order_tea(client: &mut Client, customer: &str, quantity: i32) -> Result<i32, 
     Ok(id)
 }
 
-/// A test on a database that must be as no other test has touched it.
-fn a_whole_test(database: &Database) -> Result<(), Error> {
+/// Places an order and asserts its effects. The database must be in its initial state.
+fn place_and_verify_order(database: &Database) -> Result<(), Error> {
     let mut client = connect(database)?;
     assert_eq!(state(&mut client)?, (0, 100));
     assert_eq!(order_tea(&mut client, "Laura", 3)?, 1, "the first id");
@@ -54,14 +52,14 @@ fn a_whole_test(database: &Database) -> Result<(), Error> {
 #[ebbtide::test]
 fn an_order_is_committed_and_seen_by_other_connections() -> Outcome {
     let database = ebbtide::blocking::database()?;
-    Ok(a_whole_test(&database)?)
+    Ok(place_and_verify_order(&database)?)
 }
 
 #[ebbtide::test]
 fn an_order_that_fails_is_rolled_back(database: Database) -> Outcome {
     let mut client = connect(&database)?;
     assert_eq!(order_tea(&mut client, "Laura", 1)?, 1, "the first id");
-    let error = order_tea(&mut client, "Marta", 1000).expect_err("there is not so much");
+    let error = order_tea(&mut client, "Marta", 1000).expect_err("the stock is too small");
     assert_eq!(error.code(), Some(&SqlState::CHECK_VIOLATION), "{error}");
     assert_eq!(state(&mut client)?, (1, 99));
     Ok(())
@@ -69,19 +67,22 @@ fn an_order_that_fails_is_rolled_back(database: Database) -> Outcome {
 
 #[ebbtide::test]
 fn a_notification_reaches_another_connection(database: Database) -> Outcome {
-    let (mut listener, mut speaker) = (connect(&database)?, connect(&database)?);
+    let (mut listener, mut notifier) = (connect(&database)?, connect(&database)?);
     listener.batch_execute("listen orders")?;
-    speaker.execute("select pg_notify('orders', 'tea')", &[])?;
+    notifier.execute("select pg_notify('orders', 'tea')", &[])?;
     let mut notifications = listener.notifications();
-    let heard = notifications
+    let notification = notifications
         .timeout_iter(Duration::from_secs(30))
         .next()?
-        .expect("it arrives");
-    assert_eq!((heard.channel(), heard.payload()), ("orders", "tea"));
+        .expect("the notification arrives in time");
+    assert_eq!(
+        (notification.channel(), notification.payload()),
+        ("orders", "tea")
+    );
     Ok(())
 }
 
 #[test]
-fn the_next_test_sees_nothing_of_it() -> Outcome {
-    in_turns(a_whole_test)
+fn the_next_test_does_not_see_the_orders() -> Outcome {
+    on_five_databases(place_and_verify_order)
 }

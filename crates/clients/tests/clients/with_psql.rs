@@ -1,4 +1,4 @@
-//! `psql`, a process of its own, over a `Database`.
+//! `psql`, a separate process, on a `Database`.
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Write as _};
@@ -8,15 +8,17 @@ use ebbtide::Database;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-/// Says that a test is skipped, on a line that `.ci/run` looks for; fails where `EBBTIDE_REQUIRE` names `psql`.
+/// Prints that a test is skipped, on a line that `.ci/run` searches for. Panics if
+/// `EBBTIDE_REQUIRE` contains `psql`.
 fn skip(why: &str) {
     let required = std::env::var("EBBTIDE_REQUIRE").unwrap_or_default();
     assert!(
         !required.split(',').any(|word| word.trim() == "psql"),
-        "EBBTIDE_REQUIRE={required}, and {why}"
+        "EBBTIDE_REQUIRE={required} requires psql, but {why}"
     );
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    // Past the runner, which keeps to itself what a test prints that passes. Nobody may be listening.
+    // Not `println!`: libtest captures its output and drops it if the test passes. An error is
+    // ignored, because stdout may be closed.
     let _ = writeln!(std::io::stdout(), "\nSKIPPED: {test}: {why}");
 }
 
@@ -31,11 +33,11 @@ fn has_psql() -> bool {
             skip("psql is not on PATH");
             false
         }
-        Err(error) => panic!("psql cannot be run: {error}"),
+        Err(error) => panic!("could not run psql: {error}"),
     }
 }
 
-/// What a script of SQL prints. `psql` reads it as a person's file.
+/// Runs an SQL script on the standard input of `psql`.
 fn psql(database: &Database, script: &str) -> std::io::Result<Output> {
     let mut child = Command::new("psql")
         .args([
@@ -50,14 +52,14 @@ fn psql(database: &Database, script: &str) -> std::io::Result<Output> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
-    let mut input = child.stdin.take().expect("it is piped");
+    let mut input = child.stdin.take().expect("stdin is piped");
     input.write_all(script.as_bytes())?;
     drop(input);
     child.wait_with_output()
 }
 
-/// What a script prints that must not fail.
-fn said(database: &Database, script: &str) -> std::io::Result<String> {
+/// The output of an SQL script that must succeed.
+fn psql_stdout(database: &Database, script: &str) -> std::io::Result<String> {
     let output = psql(database, script)?;
     assert!(output.status.success(), "{output:?}");
     Ok(String::from_utf8_lossy(&output.stdout)
@@ -75,12 +77,12 @@ const ORDER: &str = "
     commit;
 ";
 
-/// A test on a database that must be as no other test has touched it.
-fn a_whole_test(database: &Database) -> std::io::Result<()> {
-    assert_eq!(said(database, STATE)?, "0|100");
-    assert_eq!(said(database, ORDER)?, "1", "the first id");
+/// Places an order and asserts its effects. The database must be in its initial state.
+fn place_and_verify_order(database: &Database) -> std::io::Result<()> {
+    assert_eq!(psql_stdout(database, STATE)?, "0|100");
+    assert_eq!(psql_stdout(database, ORDER)?, "1", "the first id");
     assert_eq!(
-        said(database, STATE)?,
+        psql_stdout(database, STATE)?,
         "1|97",
         "another session sees the commit"
     );
@@ -92,11 +94,11 @@ fn an_order_is_committed_and_seen_by_other_sessions(database: Database) -> Outco
     if !has_psql() {
         return Ok(());
     }
-    Ok(a_whole_test(&database)?)
+    Ok(place_and_verify_order(&database)?)
 }
 
 #[ebbtide::test]
-fn a_script_that_fails_leaves_its_transaction_undone(database: Database) -> Outcome {
+fn the_transaction_of_a_script_that_fails_is_rolled_back(database: Database) -> Outcome {
     if !has_psql() {
         return Ok(());
     }
@@ -107,20 +109,20 @@ fn a_script_that_fails_leaves_its_transaction_undone(database: Database) -> Outc
         String::from_utf8_lossy(&output.stderr).contains("products_stock_check"),
         "{output:?}"
     );
-    assert_eq!(said(&database, STATE)?, "0|100");
+    assert_eq!(psql_stdout(&database, STATE)?, "0|100");
     Ok(())
 }
 
 #[ebbtide::test]
-async fn the_next_test_sees_nothing_of_it() -> Outcome {
+async fn the_next_test_does_not_see_the_orders() -> Outcome {
     if !has_psql() {
         return Ok(());
     }
     let mut names = BTreeSet::new();
     for _ in 0..5 {
         let database = ebbtide::database().await?;
-        a_whole_test(&database)?;
-        // Its number: the end of the name changes after each test.
+        place_and_verify_order(&database)?;
+        // The part of the name that identifies the lane; the rest changes with each test.
         names.insert(
             database
                 .name()
@@ -129,6 +131,6 @@ async fn the_next_test_sees_nothing_of_it() -> Outcome {
         );
         database.close().await?;
     }
-    assert!(names.len() < 5, "none of them was used twice: {names:?}");
+    assert!(names.len() < 5, "no lane was used twice: {names:?}");
     Ok(())
 }

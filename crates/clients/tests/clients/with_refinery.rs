@@ -1,8 +1,10 @@
-//! refinery's migrations, from its directory and from its embedded runner.
+//! refinery's migrations, from their directory and from the embedded runner.
 
 use std::error::Error;
 
-use ebbtide::{Database, Harness, Migrations, Setup};
+use ebbtide::{Database, Harness, Setup};
+
+use ebbtide::config::Migrations;
 use tokio_postgres::{Client, NoTls};
 
 mod embedded {
@@ -11,8 +13,8 @@ mod embedded {
 
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
-fn from(migrations: Migrations) -> ebbtide::Result<Harness> {
-    Ok(ebbtide::harness()?.with_setup(Setup::new().migrations(migrations)))
+fn harness_with(migrations: Migrations) -> ebbtide::Result<Harness> {
+    Ok(ebbtide::Harness::shared()?.with_setup(Setup::new().migrations(migrations)))
 }
 
 async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {
@@ -21,7 +23,7 @@ async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {
     Ok(client)
 }
 
-/// Runs refinery itself. How many it applied, and how many are applied then.
+/// Runs refinery. Returns how many migrations it applied, and how many are applied in total.
 async fn run_refinery(url: &str) -> Result<(usize, usize), Box<dyn Error + Send + Sync>> {
     let mut client = connect(url).await?;
     let report = embedded::migrations::runner()
@@ -34,30 +36,32 @@ async fn run_refinery(url: &str) -> Result<(usize, usize), Box<dyn Error + Send 
 }
 
 #[tokio::test]
-async fn refinery_finds_nothing_to_do_after_its_directory() -> Outcome {
-    let database = from(Migrations::refinery("refinery"))?.database().await?;
+async fn refinery_has_no_pending_migration_after_ebbtide_applied_its_directory() -> Outcome {
+    let database = harness_with(Migrations::refinery("refinery"))?
+        .database()
+        .await?;
     assert_eq!(run_refinery(database.url()).await?, (0, 3));
     Ok(database.close().await?)
 }
 
 #[tokio::test]
-async fn the_directory_is_recognised_and_makes_what_refinery_makes() -> Outcome {
-    let empty: Database = from(Migrations::None)?.database().await?;
+async fn a_recognised_directory_results_in_the_same_database_as_refinery() -> Outcome {
+    let empty: Database = harness_with(Migrations::None)?.database().await?;
     assert_eq!(
         run_refinery(empty.url()).await?,
         (3, 3),
-        "refinery has something to do where nothing was done"
+        "refinery applies all migrations to an empty database"
     );
-    let report = from("refinery".into())?.diff(empty.url()).await?;
+    let report = harness_with("refinery".into())?.diff(empty.url()).await?;
     assert!(report.diff.is_empty(), "{report}");
     assert_eq!(report.expected_ledger, report.found_ledger, "{report}");
     Ok(empty.close().await?)
 }
 
 #[tokio::test]
-async fn an_embedded_runner_is_a_function() -> Outcome {
+async fn an_embedded_runner_is_called_by_a_function() -> Outcome {
     let run = |url: String| async move { run_refinery(&url).await.map(drop) };
-    let harness = from(Migrations::function("refinery with 3 migrations", run))?;
+    let harness = harness_with(Migrations::function("refinery with 3 migrations", run))?;
     let database = harness.database().await?;
     assert_eq!(run_refinery(database.url()).await?, (0, 3));
     Ok(database.close().await?)

@@ -1,12 +1,9 @@
-//! diesel over a `Database`, in tests that are not asynchronous.
-#![expect(missing_docs, reason = "diesel's macro writes public items")]
+//! diesel on a `Database`, mostly in tests that are not asynchronous.
 
-mod turns;
-
+use crate::repeated::on_five_databases;
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error};
 use ebbtide::Database;
-use turns::in_turns;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -39,7 +36,7 @@ struct NewOrder<'a> {
     quantity: i32,
 }
 
-/// How many orders there are, and how much green tea.
+/// The number of orders, and the stock of green tea.
 fn state(connection: &mut PgConnection) -> QueryResult<(i64, i32)> {
     let orders = orders::table.count().get_result(connection)?;
     let stock = products::table
@@ -69,8 +66,8 @@ fn order_tea(connection: &mut PgConnection, customer: &str, quantity: i32) -> Qu
     })
 }
 
-/// A test on a database that must be as no other test has touched it.
-fn a_whole_test(database: &Database) -> Outcome {
+/// Places an order and asserts its effects. The database must be in its initial state.
+fn place_and_verify_order(database: &Database) -> Outcome {
     let mut connection = PgConnection::establish(database.url())?;
     assert_eq!(state(&mut connection)?, (0, 100));
     assert_eq!(order_tea(&mut connection, "Laura", 3)?, 1, "the first id");
@@ -85,27 +82,28 @@ fn a_whole_test(database: &Database) -> Outcome {
 
 #[ebbtide::test]
 fn an_order_is_committed_and_seen_by_other_connections(database: Database) -> Outcome {
-    a_whole_test(&database)
+    place_and_verify_order(&database)
 }
 
 #[ebbtide::test]
 fn a_database_comes_without_an_argument_too() -> Outcome {
     let database = ebbtide::blocking::database()?;
-    a_whole_test(&database)
+    place_and_verify_order(&database)
 }
 
 #[ebbtide::test]
-async fn in_an_asynchronous_test_it_has_a_thread_of_its_own(database: Database) -> Outcome {
+async fn an_asynchronous_test_can_use_diesel_in_spawn_blocking(database: Database) -> Outcome {
     let url = database.url().to_owned();
     let ordering = tokio::task::spawn_blocking(move || {
-        let mut connection = PgConnection::establish(&url).expect("the database is there");
+        let mut connection =
+            PgConnection::establish(&url).expect("the database accepts connections");
         order_tea(&mut connection, "Laura", 3)
     });
     assert_eq!(ordering.await??, 1, "the first id");
     let orders: i64 = sqlx::query_scalar("select count(*) from orders")
         .fetch_one(&database.pool())
         .await?;
-    assert_eq!(orders, 1, "another driver sees it");
+    assert_eq!(orders, 1, "another driver sees the order");
     Ok(())
 }
 
@@ -113,7 +111,7 @@ async fn in_an_asynchronous_test_it_has_a_thread_of_its_own(database: Database) 
 fn an_order_that_fails_is_rolled_back(database: Database) -> Outcome {
     let mut connection = PgConnection::establish(database.url())?;
     assert_eq!(order_tea(&mut connection, "Laura", 1)?, 1, "the first id");
-    let error = order_tea(&mut connection, "Marta", 1000).expect_err("there is not so much");
+    let error = order_tea(&mut connection, "Marta", 1000).expect_err("the stock is too small");
     assert!(
         matches!(
             error,
@@ -121,7 +119,8 @@ fn an_order_that_fails_is_rolled_back(database: Database) -> Outcome {
         ),
         "{error}"
     );
-    let error = order_tea(&mut connection, "Laura", 1).expect_err("she has ordered");
+    let error =
+        order_tea(&mut connection, "Laura", 1).expect_err("the customer has already ordered it");
     assert!(
         matches!(
             error,
@@ -129,16 +128,16 @@ fn an_order_that_fails_is_rolled_back(database: Database) -> Outcome {
         ),
         "{error}"
     );
-    let bought: Vec<(String, String)> = orders::table
+    let orders: Vec<(String, String)> = orders::table
         .inner_join(products::table)
         .select((orders::customer, products::name))
         .load(&mut connection)?;
-    assert_eq!(bought, [("Laura".to_owned(), "Green tea".to_owned())]);
+    assert_eq!(orders, [("Laura".to_owned(), "Green tea".to_owned())]);
     assert_eq!(state(&mut connection)?, (1, 99));
     Ok(())
 }
 
 #[test]
-fn the_next_test_sees_nothing_of_it() -> Outcome {
-    in_turns(a_whole_test)
+fn the_next_test_does_not_see_the_orders() -> Outcome {
+    on_five_databases(place_and_verify_order)
 }

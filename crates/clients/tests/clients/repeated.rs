@@ -1,12 +1,13 @@
-//! What clients that are not asynchronous share.
+//! Repeats a test for clients that are not asynchronous.
 
 use std::collections::BTreeSet;
 
 use ebbtide::Database;
 
-/// Does the same on one database after the other, and asserts that one of them came again. Without the attribute it works
-/// as well.
-pub(crate) fn in_turns<E>(
+/// Runs a test on five databases, one after the other, and asserts that a lane was reused.
+///
+/// It does not need the attribute `#[ebbtide::test]`.
+pub(crate) fn on_five_databases<E>(
     mut test: impl FnMut(&Database) -> Result<(), E>,
 ) -> Result<(), Box<dyn std::error::Error>>
 where
@@ -16,7 +17,7 @@ where
     for _ in 0..5 {
         let database = ebbtide::blocking::database()?;
         test(&database)?;
-        // Its number: the end of the name changes after each test.
+        // The part of the name that identifies the lane; the rest changes with each test.
         names.insert(
             database
                 .name()
@@ -25,6 +26,6 @@ where
         );
         ebbtide::blocking::close(database)?;
     }
-    assert!(names.len() < 5, "none of them was used twice: {names:?}");
+    assert!(names.len() < 5, "no lane was used twice: {names:?}");
     Ok(())
 }

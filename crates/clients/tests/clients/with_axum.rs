@@ -1,4 +1,4 @@
-//! An application of axum on a real port, over a `Sandbox`.
+//! An axum application on a real port that uses a `Sandbox`.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,12 +18,12 @@ use tokio::task::{JoinHandle, JoinSet};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-/// The application, which knows nothing of ebbtide.
+/// The application, which has no code for ebbtide.
 fn shop(pool: PgPool, stuck: Arc<Notify>) -> Router {
     Router::new()
         .route("/orders", post(order))
         .route("/state", get(state))
-        .route("/stuck", get(move |pool| never_done(pool, stuck)))
+        .route("/stuck", get(move |pool| never_respond(pool, stuck)))
         .with_state(pool)
 }
 
@@ -36,7 +36,7 @@ struct Order {
 async fn order(
     State(pool): State<PgPool>,
     Json(order): Json<Order>,
-) -> Result<(StatusCode, Json<i32>), Refusal> {
+) -> Result<(StatusCode, Json<i32>), RequestError> {
     let mut transaction = pool.begin().await?;
     let insert = "insert into orders (product, customer, quantity)
                   select id, $1, $2 from products where sku = 'TEA-1' returning id";
@@ -53,34 +53,34 @@ async fn order(
     Ok((StatusCode::CREATED, Json(id)))
 }
 
-/// How many orders there are, and how much green tea.
-async fn state(State(pool): State<PgPool>) -> Result<Json<(i64, i32)>, Refusal> {
+/// The number of orders, and the stock of green tea.
+async fn state(State(pool): State<PgPool>) -> Result<Json<(i64, i32)>, RequestError> {
     let sql = "select (select count(*) from orders), stock from products where sku = 'TEA-1'";
     Ok(Json(sqlx::query_as(sql).fetch_one(&pool).await?))
 }
 
-/// Has the connection, and waits for what never comes.
-async fn never_done(State(pool): State<PgPool>, stuck: Arc<Notify>) -> Result<(), Refusal> {
+/// Holds the connection and never responds.
+async fn never_respond(State(pool): State<PgPool>, stuck: Arc<Notify>) -> Result<(), RequestError> {
     let _transaction = pool.begin().await?;
     stuck.notify_one();
     std::future::pending().await
 }
 
-struct Refusal(sqlx::Error);
+struct RequestError(sqlx::Error);
 
-impl From<sqlx::Error> for Refusal {
+impl From<sqlx::Error> for RequestError {
     fn from(error: sqlx::Error) -> Self {
         Self(error)
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for RequestError {
     fn into_response(self) -> Response {
-        let refused = self
+        let is_conflict = self
             .0
             .as_database_error()
             .is_some_and(sqlx::error::DatabaseError::is_check_violation);
-        let status = if refused {
+        let status = if is_conflict {
             StatusCode::CONFLICT
         } else {
             StatusCode::INTERNAL_SERVER_ERROR
@@ -89,12 +89,12 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// The application as the tests see it.
+/// The running application with its client and its database.
 struct App {
     address: SocketAddr,
     client: reqwest::Client,
     server: JoinHandle<()>,
-    /// A request to `/stuck` has the connection.
+    /// Notified when a request to `/stuck` holds the connection.
     stuck: Arc<Notify>,
     database: Sandbox,
 }
@@ -109,13 +109,16 @@ impl App {
     async fn start(database: Sandbox) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
-            .expect("some port is free");
-        let address = listener.local_addr().expect("it is bound");
+            .expect("a port is free");
+        let address = listener.local_addr().expect("the listener is bound");
         let stuck = Arc::new(Notify::new());
         let router = shop(database.clone(), Arc::clone(&stuck));
-        let server =
-            tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
-        // Whatever proxy the machine has is not for us.
+        let server = tokio::spawn(async move {
+            axum::serve(listener, router)
+                .await
+                .expect("axum never returns an error");
+        });
+        // A proxy that the environment configures must not get these requests.
         let client = reqwest::Client::builder()
             .no_proxy()
             .build()
@@ -152,7 +155,7 @@ impl App {
             .await
     }
 
-    /// Sends a request that has the connection and never ends.
+    /// Sends a request that holds the connection and never ends.
     async fn get_stuck(&self) -> JoinHandle<reqwest::Result<reqwest::Response>> {
         let request = tokio::spawn(self.get("/stuck").send());
         self.stuck.notified().await;
@@ -160,8 +163,9 @@ impl App {
     }
 }
 
-/// A test on a database that must be as no other test has touched it: 52 requests, 40 of them at the same time.
-async fn a_whole_test(app: &App) -> Outcome {
+/// Sends fifty orders, ten sequentially and forty concurrently, and asserts their effects. The
+/// database must be in its initial state.
+async fn send_fifty_requests(app: &App) -> Outcome {
     assert_eq!(app.state().await?, (0, 100));
     for number in 1..=10 {
         let response = app
@@ -170,36 +174,36 @@ async fn a_whole_test(app: &App) -> Outcome {
             .await?
             .error_for_status()?;
         assert_eq!(response.status(), StatusCode::CREATED);
-        assert_eq!(response.json::<i32>().await?, number, "ids begin anew");
+        assert_eq!(response.json::<i32>().await?, number, "ids start at 1");
     }
     let mut requests = JoinSet::new();
     for number in 11..=50 {
-        // Every fourth wants more than there is.
+        // Every fourth orders more than the stock.
         let quantity = if number % 4 == 0 { 1000 } else { 1 };
         let request = app.order(&format!("customer {number}"), quantity).send();
         requests.spawn(async move { (quantity, request.await) });
     }
-    let (mut ordered, mut refused) = (0, 0);
-    while let Some(answered) = requests.join_next().await {
-        let (quantity, response) = answered?;
+    let (mut accepted, mut rejected) = (0, 0);
+    while let Some(joined) = requests.join_next().await {
+        let (quantity, response) = joined?;
         let response = response?;
-        let wanted = if quantity == 1 {
+        let expected = if quantity == 1 {
             StatusCode::CREATED
         } else {
             StatusCode::CONFLICT
         };
-        assert_eq!(response.status(), wanted, "{}", response.text().await?);
+        assert_eq!(response.status(), expected, "{}", response.text().await?);
         *(if quantity == 1 {
-            &mut ordered
+            &mut accepted
         } else {
-            &mut refused
+            &mut rejected
         }) += 1;
     }
-    assert_eq!((ordered, refused), (30, 10));
+    assert_eq!((accepted, rejected), (30, 10));
     assert_eq!(
         app.state().await?,
         (40, 60),
-        "those that were refused have left nothing"
+        "the rejected orders changed nothing"
     );
     let orders: i64 = sqlx::query_scalar("select count(*) from orders")
         .fetch_one(&*app.database)
@@ -210,26 +214,26 @@ async fn a_whole_test(app: &App) -> Outcome {
 
 #[ebbtide::test]
 async fn fifty_requests_are_served(app: App) -> Outcome {
-    a_whole_test(&app).await
+    send_fifty_requests(&app).await
 }
 
 #[ebbtide::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_requests_are_served_on_several_threads(app: App) -> Outcome {
-    a_whole_test(&app).await
+    send_fifty_requests(&app).await
 }
 
 #[ebbtide::test]
-async fn the_next_test_sees_nothing_of_it() -> Outcome {
+async fn the_next_test_does_not_see_the_orders() -> Outcome {
     let mut names = BTreeSet::new();
     for _ in 0..5 {
         let app = App::start(ebbtide::sandbox().await?).await;
-        a_whole_test(&app).await?;
+        send_fifty_requests(&app).await?;
         names.insert(
             sqlx::query_scalar::<_, String>("select current_database()")
                 .fetch_one(&*app.database)
                 .await?,
         );
-        // The server is left running.
+        // The application's server keeps running.
         app.database.close().await?;
         let late = app
             .client
@@ -239,12 +243,12 @@ async fn the_next_test_sees_nothing_of_it() -> Outcome {
         assert_eq!(late.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert!(late.text().await?.contains("closed pool"));
     }
-    assert!(names.len() < 5, "none of them was used twice: {names:?}");
+    assert!(names.len() < 5, "no lane was used twice: {names:?}");
     Ok(())
 }
 
 #[ebbtide::test]
-async fn a_server_that_is_aborted_ends_well(app: App) -> Outcome {
+async fn a_test_that_aborts_the_applications_server_passes(app: App) -> Outcome {
     assert_eq!(
         app.order("Laura", 3).send().await?.status(),
         StatusCode::CREATED
@@ -253,7 +257,7 @@ async fn a_server_that_is_aborted_ends_well(app: App) -> Outcome {
     assert!(
         app.server
             .await
-            .expect_err("it serves for ever")
+            .expect_err("the server never ends by itself")
             .is_cancelled()
     );
     assert_eq!(
@@ -266,10 +270,10 @@ async fn a_server_that_is_aborted_ends_well(app: App) -> Outcome {
 }
 
 #[ebbtide::test]
-async fn a_request_that_its_client_gives_up_ends_well(app: App) -> Outcome {
+async fn a_request_that_its_client_abandons_releases_the_connection(app: App) -> Outcome {
     let request = app.get_stuck().await;
     request.abort();
-    // hyper ends the handler, and the transaction with it.
+    // hyper drops the handler's future when the client disconnects, and with it the transaction.
     assert_eq!(
         app.order("Laura", 3).send().await?.status(),
         StatusCode::CREATED
@@ -278,10 +282,10 @@ async fn a_request_that_its_client_gives_up_ends_well(app: App) -> Outcome {
     Ok(())
 }
 
-// Aborting the server is not enough: axum serves each connection in a task of its own.
+// To abort the server is not enough, because axum serves each connection in a separate task.
 #[ebbtide::test]
 #[should_panic(expected = "still uses the sandbox's connection")]
-async fn a_request_that_never_ends_is_told(app: App) {
+async fn a_request_that_never_ends_fails_the_test(app: App) {
     let request = app.get_stuck().await;
     app.server.abort();
     assert!(!request.is_finished());

@@ -1,4 +1,4 @@
-//! tokio-postgres over a `Database`, by its URL.
+//! tokio-postgres on a `Database`, with its URL.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ async fn connect(database: &Database) -> Result<Client, Error> {
     Ok(client)
 }
 
-/// How many orders there are, and how much green tea.
+/// The number of orders, and the stock of green tea.
 async fn state(client: &Client) -> Result<(i64, i32), Error> {
     let sql = "select (select count(*) from orders), stock from products where sku = 'TEA-1'";
     let row = client.query_one(sql, &[]).await?;
@@ -39,8 +39,8 @@ async fn order_tea(client: &mut Client, customer: &str, quantity: i32) -> Result
     Ok(id)
 }
 
-/// A test on a database that must be as no other test has touched it.
-async fn a_whole_test(database: &Database) -> Result<(), Error> {
+/// Places an order and asserts its effects. The database must be in its initial state.
+async fn place_and_verify_order(database: &Database) -> Result<(), Error> {
     let mut client = connect(database).await?;
     assert_eq!(state(&client).await?, (0, 100));
     assert_eq!(order_tea(&mut client, "Laura", 3).await?, 1, "the first id");
@@ -54,7 +54,7 @@ async fn a_whole_test(database: &Database) -> Result<(), Error> {
 
 #[ebbtide::test]
 async fn an_order_is_committed_and_seen_by_other_connections(database: Database) -> Outcome {
-    Ok(a_whole_test(&database).await?)
+    Ok(place_and_verify_order(&database).await?)
 }
 
 #[ebbtide::test]
@@ -63,30 +63,30 @@ async fn an_order_that_fails_is_rolled_back(database: Database) -> Outcome {
     assert_eq!(order_tea(&mut client, "Laura", 1).await?, 1, "the first id");
     let error = order_tea(&mut client, "Marta", 1000)
         .await
-        .expect_err("there is not so much");
+        .expect_err("the stock is too small");
     assert_eq!(error.code(), Some(&SqlState::CHECK_VIOLATION), "{error}");
     assert_eq!(state(&client).await?, (1, 99));
     Ok(())
 }
 
 #[ebbtide::test]
-async fn two_connections_meet_at_a_row(database: Database) -> Outcome {
+async fn a_connection_skips_rows_that_another_has_locked(database: Database) -> Outcome {
     let (mut one, mut two) = (connect(&database).await?, connect(&database).await?);
     let (first, second) = (one.transaction().await?, two.transaction().await?);
     let locking = "select sku from products order by id limit 1 for update skip locked";
-    let first_gets: String = first.query_one(locking, &[]).await?.get(0);
-    let second_gets: String = second.query_one(locking, &[]).await?.get(0);
-    assert_eq!((&*first_gets, &*second_gets), ("TEA-1", "TEA-2"));
+    let first_sku: String = first.query_one(locking, &[]).await?.get(0);
+    let second_sku: String = second.query_one(locking, &[]).await?.get(0);
+    assert_eq!((&*first_sku, &*second_sku), ("TEA-1", "TEA-2"));
     Ok(())
 }
 
 #[ebbtide::test]
-async fn the_next_test_sees_nothing_of_it() -> Outcome {
+async fn the_next_test_does_not_see_the_orders() -> Outcome {
     let mut names = BTreeSet::new();
     for _ in 0..5 {
         let database = ebbtide::database().await?;
-        a_whole_test(&database).await?;
-        // Its number: the end of the name changes after each test.
+        place_and_verify_order(&database).await?;
+        // The part of the name that identifies the lane; the rest changes with each test.
         names.insert(
             database
                 .name()
@@ -95,6 +95,6 @@ async fn the_next_test_sees_nothing_of_it() -> Outcome {
         );
         database.close().await?;
     }
-    assert!(names.len() < 5, "none of them was used twice: {names:?}");
+    assert!(names.len() < 5, "no lane was used twice: {names:?}");
     Ok(())
 }

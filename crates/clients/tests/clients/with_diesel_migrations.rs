@@ -1,0 +1,62 @@
+//! diesel's migrations, from their directory and embedded.
+
+use std::error::Error;
+
+use diesel::{Connection as _, PgConnection};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
+use ebbtide::config::Migrations;
+use ebbtide::{Harness, Setup};
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+const EMBEDDED: EmbeddedMigrations = embed_migrations!("diesel");
+
+fn harness_with(migrations: Migrations) -> ebbtide::Result<Harness> {
+    Ok(ebbtide::Harness::shared()?.with_setup(Setup::new().migrations(migrations)))
+}
+
+/// Runs diesel, which blocks. Returns how many migrations it applied, and how many are applied in
+/// total.
+async fn run_diesel(url: &str) -> Result<(usize, usize), Failure> {
+    let url = url.to_owned();
+    let run = move || {
+        let mut connection = PgConnection::establish(&url)?;
+        let newly_applied = connection.run_pending_migrations(EMBEDDED)?.len();
+        Ok((newly_applied, connection.applied_migrations()?.len()))
+    };
+    tokio::task::spawn_blocking(run).await?
+}
+
+#[tokio::test]
+async fn diesel_has_no_pending_migration_after_ebbtide_applied_its_directory() -> Result<(), Failure>
+{
+    let database = harness_with(Migrations::diesel("diesel"))?
+        .database()
+        .await?;
+    assert_eq!(run_diesel(database.url()).await?, (0, 3));
+    Ok(database.close().await?)
+}
+
+#[tokio::test]
+async fn a_recognised_directory_results_in_the_same_database_as_diesel() -> Result<(), Failure> {
+    let empty = harness_with(Migrations::None)?.database().await?;
+    assert_eq!(
+        run_diesel(empty.url()).await?,
+        (3, 3),
+        "diesel applies all migrations to an empty database"
+    );
+    let report = harness_with("diesel".into())?.diff(empty.url()).await?;
+    assert!(report.diff.is_empty(), "{report}");
+    assert_eq!(report.expected_ledger, report.found_ledger, "{report}");
+    Ok(empty.close().await?)
+}
+
+#[tokio::test]
+async fn embedded_migrations_are_applied_by_a_function() -> Result<(), Failure> {
+    let run = |url: String| async move { run_diesel(&url).await.map(drop) };
+    let database = harness_with(Migrations::function("diesel with 3 migrations", run))?
+        .database()
+        .await?;
+    assert_eq!(run_diesel(database.url()).await?, (0, 3));
+    Ok(database.close().await?)
+}
