@@ -1,67 +1,76 @@
-//! Tests about one backend, whichever the variables choose and whatever this machine has.
+//! Runs a test on the backend that it is about, although the environment may select another one.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use ebbtide::{Backend, Builder, ErrorKind};
+use ebbtide::ErrorKind;
+
+use ebbtide::config::{Backend, Builder};
 
 use super::Scratch;
-use super::again::{again, passed};
-use super::skip::{SKIPPED, say, skip_test};
+use super::child_process::{assert_passed, test_command};
+use super::skip::{SKIPPED_PREFIX, print_uncaptured, skip_test};
 
-/// Variables that are about one server, and mean another when the backend is another.
-const OF_ONE_SERVER: [&str; 3] = ["EBBTIDE_URL", "TEST_DATABASE_URL", "EBBTIDE_POSTGRES"];
+/// Variables that describe the server of one backend, and do not fit another backend.
+const SERVER_VARIABLES: [&str; 3] = ["EBBTIDE_URL", "TEST_DATABASE_URL", "EBBTIDE_POSTGRES"];
 
-/// Whether this process goes on with a test that is about servers from this machine's binaries. `test` is
-/// [`here!`](super::here).
+/// Whether this process must run a test about the native backend. `test` is
+/// [`this_test!`](super::this_test).
 ///
 /// # Panics
-/// As for [`only_on`].
-pub fn natively(test: &str) -> bool {
-    only_on(Backend::Native, test)
+/// See [`runs_on`].
+pub fn runs_natively(test: &str) -> bool {
+    runs_on(Backend::Native, test)
 }
 
-/// Whether this process goes on with a test that is about one backend: it is skipped where that cannot be had, and
-/// where the variables choose another, a child has run it before this returns.
+/// Whether this process must run a test about one backend.
+///
+/// The backend's variable overrides the builder. So if the environment selects another backend, a
+/// child process runs the test with the right one, and this function returns `false` afterwards. It
+/// also returns `false` if the backend is unavailable: it prints that the test is skipped.
 ///
 /// # Panics
-/// The child's test has failed, or `EBBTIDE_REQUIRE` names a backend that is not to be had.
-pub fn only_on(backend: Backend, test: &str) -> bool {
+/// If the child's test fails, or if `EBBTIDE_REQUIRE` names a backend that is unavailable.
+pub fn runs_on(backend: Backend, test: &str) -> bool {
     let scratch = Scratch::new();
-    if *on(&scratch, backend).build().unwrap().plan().backend == backend {
-        return needs(backend, test);
+    let harness = on(&scratch, backend).build().unwrap();
+    if harness.plan().get("backend").unwrap().value == backend.to_string() {
+        return is_available(backend, test);
     }
-    let mut child = again(test);
+    let mut child = test_command(test);
     child.env("EBBTIDE_BACKEND", backend.to_string());
-    for variable in OF_ONE_SERVER {
+    for variable in SERVER_VARIABLES {
         child.env_remove(variable);
     }
-    let said = passed(&child.output().unwrap());
-    said.lines()
-        .filter(|line| line.starts_with(SKIPPED))
-        .for_each(say);
+    let stdout = assert_passed(&child.output().unwrap());
+    stdout
+        .lines()
+        .filter(|line| line.starts_with(SKIPPED_PREFIX))
+        .for_each(print_uncaptured);
     false
 }
 
-/// Whether there is such a server. If not, the test is skipped, or fails where it may not be.
-fn needs(backend: Backend, test: &str) -> bool {
-    static MISSING: Mutex<Option<HashMap<Backend, Option<String>>>> = Mutex::new(None);
-    let mut known = MISSING.lock().unwrap_or_else(PoisonError::into_inner);
-    let reason = known
+/// Whether this machine has the backend. If not, the test is skipped, or fails if `EBBTIDE_REQUIRE`
+/// names the backend.
+fn is_available(backend: Backend, test: &str) -> bool {
+    static REASONS: Mutex<Option<HashMap<Backend, Option<String>>>> = Mutex::new(None);
+    let mut reasons = REASONS.lock().unwrap_or_else(PoisonError::into_inner);
+    let reason = reasons
         .get_or_insert_default()
         .entry(backend)
-        .or_insert_with(|| missing(backend))
+        .or_insert_with(|| unavailable_reason(backend))
         .clone();
-    drop(known);
+    drop(reasons);
     if let Some(reason) = &reason {
         skip_test(test, &backend.to_string(), reason);
     }
     reason.is_none()
 }
 
-/// Why there is no server of this backend. One that is there and does not start is the test's own affair.
-fn missing(backend: Backend) -> Option<String> {
-    // A thread of its own, because the test's may run a runtime already.
+/// Why this machine lacks the backend, or `None` if it has it. Other errors of the start are left
+/// to the test itself.
+fn unavailable_reason(backend: Backend) -> Option<String> {
+    // A new thread, because the test's thread may already be inside a runtime.
     let started = std::thread::spawn(move || {
         let harness = on(&Scratch::new(), backend).build()?;
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -1,34 +1,25 @@
-//! Shared by the integration tests.
-#![allow(
-    dead_code,
-    unused_imports,
-    unused_macros,
-    clippy::allow_attributes,
-    reason = "every test binary uses a part of it"
-)]
-#![allow(
-    unreachable_pub,
-    missing_docs,
-    clippy::unwrap_used,
-    reason = "it is code of tests"
-)]
+//! Support for the integration tests.
 
-pub mod again;
 mod backend;
+pub mod child_process;
 pub mod random;
+#[macro_use]
+pub mod reports;
 pub mod salon;
 pub mod skip;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ebbtide::{Backend, Builder, Harness};
+use ebbtide::Harness;
 
-pub(crate) use again::here;
-pub use backend::{natively, only_on};
+use ebbtide::config::{Backend, Builder};
+
+pub use backend::{runs_natively, runs_on};
+pub(crate) use child_process::this_test;
 pub use salon::salon;
 
-/// A directory with files of its own, removed at the end.
+/// A new directory for one test, deleted when the value is dropped.
 #[derive(Debug)]
 pub struct Scratch {
     root: PathBuf,
@@ -37,7 +28,7 @@ pub struct Scratch {
 impl Scratch {
     pub fn new() -> Self {
         let id = uuid::Uuid::new_v4().simple().to_string();
-        // Short, because sockets live below it.
+        // Short, because the path of a Unix socket is limited to about 100 bytes.
         let root = std::env::temp_dir().join(format!("ebbtide-test-{}", &id[..8]));
         std::fs::create_dir(&root).unwrap();
         open_to_all(&root);
@@ -50,7 +41,7 @@ impl Scratch {
         self.root.join(name)
     }
 
-    /// Writes a file, in directories that are made for it.
+    /// Writes a file and creates the directories that it needs.
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.root.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -58,8 +49,8 @@ impl Scratch {
         path
     }
 
-    /// A builder that knows this directory's `ebbtide.toml`, `migrations` and `seeds` and nothing of this repository's,
-    /// on the server that all tests share.
+    /// A builder with this directory's `ebbtide.toml`, `migrations` and `seeds`, and without those
+    /// of this repository, on the server that all tests share.
     pub fn builder(&self) -> Builder {
         let builder = Harness::builder().config_file(self.path("ebbtide.toml"));
         let migrations = self.path("migrations");
@@ -76,8 +67,9 @@ impl Scratch {
         }
     }
 
-    /// The same on a server of its own, from this machine's binaries, that goes as soon as nobody uses it.
-    pub fn lonely(&self) -> Builder {
+    /// Like [`builder`](Self::builder), on a native server of its own, which ends immediately after
+    /// its last use.
+    pub fn own_server(&self) -> Builder {
         self.builder()
             .backend(Backend::Native)
             .state_dir(self.state_dir())
@@ -88,32 +80,41 @@ impl Scratch {
         self.root.join("state")
     }
 
-    /// Waits until no server lives in this directory any more.
-    pub fn wait_until_deserted(&self) {
+    /// Waits until the state directory has no instance any more.
+    pub fn wait_until_servers_end(&self) {
         let servers = self.state_dir().join("servers");
-        wait_until("the servers are gone", || names_in(&servers).is_empty());
+        wait_until("every server of the state directory has ended", || {
+            names_in(&servers).is_empty()
+        });
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
         if self.state_dir().exists() && !std::thread::panicking() {
-            self.wait_until_deserted();
+            self.wait_until_servers_end();
         }
         let removed = std::fs::remove_dir_all(&self.root);
         assert!(removed.is_ok() || std::thread::panicking(), "{removed:?}");
     }
 }
 
-/// Looks every 20 milliseconds, for half a minute at most.
+/// Checks a condition every 20 milliseconds.
+///
+/// # Panics
+/// If the condition does not hold within 30 seconds.
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !holds() {
-        assert!(Instant::now() < deadline, "not within 30 s: {what}");
+        assert!(
+            Instant::now() < deadline,
+            "did not happen within 30 s: {what}"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
+/// The names of a directory's entries, or none if the directory does not exist.
 pub fn names_in(dir: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     entries
@@ -121,7 +122,7 @@ pub fn names_in(dir: &Path) -> Vec<String> {
         .collect()
 }
 
-/// For the server's user, where the tests run as root.
+/// Lets every user enter the directory: tests that run as root start the server as another user.
 fn open_to_all(dir: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();

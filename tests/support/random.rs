@@ -1,17 +1,6 @@
-//! Random numbers by a seed, for tests that put together what they run.
-#![allow(
-    dead_code,
-    clippy::allow_attributes,
-    reason = "every test binary uses a part of it"
-)]
-#![allow(
-    unreachable_pub,
-    missing_docs,
-    clippy::unwrap_used,
-    reason = "it is code of tests"
-)]
+//! Random numbers from a seed, for tests that generate the statements that they run.
 
-/// Sebastiano Vigna's `SplitMix64`: every seed gives numbers of its own.
+/// Sebastiano Vigna's `SplitMix64`: each seed has its own sequence of numbers.
 pub struct Random(pub u64);
 
 impl Random {

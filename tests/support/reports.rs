@@ -1,39 +1,30 @@
-//! Failures and their reports, with everything replaced that differs from run to run and from machine to machine.
-#![allow(
-    dead_code,
-    unused_macros,
-    clippy::allow_attributes,
-    reason = "every test binary uses a part of it"
-)]
-#![allow(
-    unreachable_pub,
-    missing_docs,
-    clippy::unwrap_used,
-    reason = "it is code of tests"
-)]
+//! Errors and their reports. In a report's snapshot, placeholders replace what differs between runs
+//! and machines.
 
 use std::time::{Duration, Instant};
 
-use ebbtide::{Builder, Error, ErrorKind, Tx};
+use ebbtide::{Error, ErrorKind, Tx};
 
-use super::support::Scratch;
-use super::support::again::role;
+use ebbtide::config::Builder;
 
-/// Asserts an error's kind, that it has a remedy, and its whole report.
+use super::Scratch;
+use super::child_process::child_role;
+
+/// Asserts an error's kind, that it has a help text, and its whole report.
 macro_rules! assert_report {
     ($scratch:expr, $error:expr, $kind:ident, @$report:literal) => {{
         let error = &$error;
         assert_eq!(error.kind(), ebbtide::ErrorKind::$kind, "{error:?}");
-        assert!(error.help().is_some_and(|help| help.len() > 10), "no remedy: {error:?}");
-        $crate::reports::replacements(&$scratch).bind(|| insta::assert_snapshot!(format!("{error:?}"), @$report));
+        assert!(error.help().is_some_and(|help| help.len() > 10), "the error must have a help text: {error:?}");
+        $crate::support::reports::replacements(&$scratch).bind(|| insta::assert_snapshot!(format!("{error:?}"), @$report));
     }};
 }
 
-/// What the report's snapshot has instead of paths, versions, and the server's own log.
+/// Placeholders for paths, versions, and the server's log in a report's snapshot.
 pub fn replacements(scratch: &Scratch) -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
     let root = scratch.path("");
-    if let Some(place) = role() {
+    if let Some(place) = child_role() {
         settings.add_filter(&place, "[PLACE]");
     }
     settings.add_filter(root.to_str().unwrap().trim_end_matches('/'), "[SCRATCH]");
@@ -54,46 +45,54 @@ pub fn replacements(scratch: &Scratch) -> insta::Settings {
         "[THE DRIVER'S WORDS]",
     );
     settings.add_filter(
-        r"(?m)^  (what was said|the server's log ends):\n(?:    .*(?:\n|$))+",
+        r"(?m)^  (the supervisor's output|the server's log ends):\n(?:    .*(?:\n|$))+",
         "  $1:\n    [LOG]\n",
     );
     settings
 }
 
-/// The error of a plan that cannot be made.
-pub fn unplanned(builder: Builder) -> Error {
+/// The error of a plan that is refused.
+pub fn plan_error(builder: Builder) -> Error {
     builder.build().expect_err("the plan is refused")
 }
 
-/// The error of provisioning on the server that all tests share, once nothing half-built is left there.
-pub async fn refused(builder: Builder) -> Error {
+/// The error of provisioning on the server that all tests share. Also asserts that no half-built
+/// database remains there.
+pub async fn provision_error(builder: Builder) -> Error {
     let error = builder
         .build()
         .unwrap()
         .tx()
         .await
         .expect_err("provisioning is refused");
-    nothing_half_built().await;
+    assert_no_build_remains().await;
     error
 }
 
-/// Other tests build on the same server meanwhile. What they build is renamed or dropped, so what is there now must go.
-pub async fn nothing_half_built() {
+/// Asserts that every database which is being built now is gone within a minute.
+///
+/// Other tests build on the same server at the same time, so the list need not be empty. But a
+/// build ends when its database is renamed or dropped, so each of the present names must disappear.
+pub async fn assert_no_build_remains() {
     let scratch = Scratch::new();
     let mut tx = scratch.builder().build().unwrap().tx().await.unwrap();
-    let seen = builds(&mut tx).await;
+    let present = builds(&mut tx).await;
     let deadline = Instant::now() + Duration::from_mins(1);
-    while let Some(left) = builds(&mut tx)
+    while let Some(remaining) = builds(&mut tx)
         .await
         .into_iter()
-        .find(|name| seen.contains(name))
+        .find(|name| present.contains(name))
     {
-        assert!(Instant::now() < deadline, "{left} is still there");
+        assert!(
+            Instant::now() < deadline,
+            "the half-built database {remaining} still exists"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     tx.close().await.unwrap();
 }
 
+/// The names of the databases that are being built.
 async fn builds(tx: &mut Tx) -> Vec<String> {
     sqlx::query_scalar(
         "select datname::text from pg_database where starts_with(datname::text, 'ebbtide_b_')",
@@ -103,25 +102,30 @@ async fn builds(tx: &mut Tx) -> Vec<String> {
     .unwrap()
 }
 
-/// The error of a start on a server of the test's own, which has left no instance behind.
-pub async fn not_started(scratch: &Scratch, builder: Builder) -> Error {
+/// The error of a server's start in the test's own state directory. Also waits until no instance
+/// remains there.
+pub async fn start_error(scratch: &Scratch, builder: Builder) -> Error {
     let error = builder
         .build()
         .unwrap()
         .tx()
         .await
         .expect_err("the start is refused");
-    scratch.wait_until_deserted();
+    scratch.wait_until_servers_end();
     error
 }
 
-/// Asserts that an error's report holds all of these texts.
+/// Asserts an error's kind, that it has a help text, and that its report contains all of these
+/// texts.
 #[track_caller]
-pub fn assert_tells(error: &Error, kind: ErrorKind, texts: &[&str]) {
+pub fn assert_report_contains(error: &Error, kind: ErrorKind, texts: &[&str]) {
     let report = format!("{error:?}");
     assert_eq!(error.kind(), kind, "{report}");
-    assert!(error.help().is_some(), "no remedy: {report}");
+    assert!(
+        error.help().is_some(),
+        "the error must have a help text: {report}"
+    );
     for text in texts {
-        assert!(report.contains(text), "{text:?} is missing in: {report}");
+        assert!(report.contains(text), "the report lacks {text:?}: {report}");
     }
 }

@@ -1,7 +1,8 @@
-//! The salon's database, also from a server that lacks the extension its keys come from.
+//! The salon's database, also on a server that lacks the extension uuid-ossp.
 //!
-//! PostgreSQL can be built without uuid-ossp. Such a server must be refused with the extension's name; then a function
-//! of the same name takes its place, because most tests of the salon are not about the extension.
+//! The salon's keys come from uuid-ossp, and PostgreSQL can be built without it. On such a server,
+//! provisioning must fail with the extension's name. Most tests of the salon are not about the
+//! extension, so they get a substitute for its function.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -15,19 +16,22 @@ use super::{Scratch, names_in};
 const SUBSTITUTE: &str =
     "create function uuid_generate_v4() returns uuid language sql as 'select gen_random_uuid()';";
 
-/// A transaction on the salon's database, as [`ebbtide::tx`] gives it wherever it can.
+/// A transaction on the salon's database: that of [`ebbtide::tx`] if the server has uuid-ossp, else
+/// one with the substitute.
 pub async fn salon() -> Result<Tx> {
     match ebbtide::tx().await {
         Err(error) if error.kind() == ErrorKind::ExtensionUnavailable => {
             assert_lacks_uuid_ossp(&format!("{error:?}")).await?;
-            substitute().await?.tx().await
+            with_substitute().await?.tx().await
         }
         other => other,
     }
 }
 
-/// The transaction of a fixture. None where the server lacks uuid-ossp, of which the fixture's panic has told.
-pub async fn given(fixture: impl Future<Output = Tx>) -> Option<Tx> {
+/// The transaction of a fixture for `rstest`, or `None` if the server lacks uuid-ossp.
+///
+/// A fixture cannot return an error, so it panics with the report.
+pub async fn fixture_tx(fixture: impl Future<Output = Tx>) -> Option<Tx> {
     let mut fixture = pin!(fixture);
     let awaited = std::future::poll_fn(|context| {
         let polled = catch_unwind(AssertUnwindSafe(|| fixture.as_mut().poll(context)));
@@ -41,32 +45,32 @@ pub async fn given(fixture: impl Future<Output = Tx>) -> Option<Tx> {
         Err(panic) => {
             let report = panic
                 .downcast_ref::<String>()
-                .expect("the panic has a report");
+                .expect("a fixture panics with a report");
             assert_lacks_uuid_ossp(report).await.unwrap();
             None
         }
     }
 }
 
-/// Asserts that this is what is said of a missing uuid-ossp, and that it is true.
+/// Asserts that the report is that of a missing uuid-ossp, and that the server really lacks it.
 pub async fn assert_lacks_uuid_ossp(report: &str) -> Result<()> {
     assert!(
         report.contains(" does not have the extension uuid-ossp\n"),
         "{report}"
     );
     assert!(report.contains("\n  help: uuid-ossp: "), "{report}");
-    let mut tx = substitute().await?.tx().await?;
-    let known: bool = sqlx::query_scalar(
+    let mut tx = with_substitute().await?.tx().await?;
+    let has_uuid_ossp: bool = sqlx::query_scalar(
         "select exists (select from pg_available_extensions where name = 'uuid-ossp')",
     )
     .fetch_one(&mut *tx)
     .await?;
-    assert!(!known, "the server has it: {report}");
+    assert!(!has_uuid_ossp, "the server has uuid-ossp: {report}");
     tx.close().await
 }
 
-/// The salon on a server without uuid-ossp.
-async fn substitute() -> Result<&'static Harness, Error> {
+/// The salon with a substitute for the function of uuid-ossp.
+async fn with_substitute() -> Result<&'static Harness, Error> {
     static HARNESS: OnceCell<Harness> = OnceCell::const_new();
     let provisioned = async || {
         let scratch = Scratch::new();
@@ -83,7 +87,7 @@ async fn substitute() -> Result<&'static Harness, Error> {
             .extensions(["pg_trgm"])
             .migrations(scratch.path("migrations"))
             .build()?;
-        // The directory is read here, and not needed any more.
+        // Provisions before `scratch` is dropped, which deletes the migrations.
         harness.provision().await?;
         Ok(harness)
     };

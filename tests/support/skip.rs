@@ -1,37 +1,36 @@
-//! What a test does that needs something this machine does not have: it says that it was skipped and why, or fails
-//! where `EBBTIDE_REQUIRE=container,native,external,alembic` names what it needs.
-#![allow(
-    dead_code,
-    clippy::allow_attributes,
-    reason = "every test binary uses a part of it"
-)]
-#![allow(unreachable_pub, missing_docs, reason = "it is code of tests")]
+//! Skips a test that needs something which this machine lacks.
+//!
+//! Such a test prints that it is skipped, and why. It fails instead if
+//! `EBBTIDE_REQUIRE=container,native,external,alembic` names what it needs.
 
 use std::io::Write as _;
 
-/// What a skipped test says begins with it, on a line of its own. `.ci/run` looks for it.
-pub const SKIPPED: &str = "SKIPPED: ";
+/// The beginning of the line that a skipped test prints. `.ci/run` searches for it.
+pub const SKIPPED_PREFIX: &str = "SKIPPED: ";
 
-/// Says that the test of this thread is skipped, or fails where `EBBTIDE_REQUIRE` (words with commas between them)
-/// names the need.
+/// Prints that the test of this thread is skipped.
+///
+/// # Panics
+/// If `need` is one of the words in `EBBTIDE_REQUIRE`, which are separated by commas.
 #[track_caller]
 pub fn skip(need: &str, why: &str) {
     skip_test(std::thread::current().name().unwrap_or("a test"), need, why);
 }
 
-/// The same for a test by its name.
+/// Like [`skip`], for the test of this name.
 #[track_caller]
 pub fn skip_test(test: &str, need: &str, why: &str) {
     let required = std::env::var("EBBTIDE_REQUIRE").unwrap_or_default();
     assert!(
         !required.split(',').any(|word| word.trim() == need),
-        "EBBTIDE_REQUIRE={required}, and {why}"
+        "EBBTIDE_REQUIRE={required} requires {need}, but {why}"
     );
-    say(&format!("{SKIPPED}{test}: {why}"));
+    print_uncaptured(&format!("{SKIPPED_PREFIX}{test}: {why}"));
 }
 
-/// Past the runner, which keeps to itself what a test prints that passes.
-pub fn say(line: &str) {
-    // On a line of its own, whatever the runner has begun. Nobody may be listening.
+/// Prints a line that also appears if the test passes: libtest captures `println!`, but not this.
+pub fn print_uncaptured(line: &str) {
+    // The runner may have begun a line, so this one needs a line break first. A closed stdout is no
+    // reason to fail.
     let _ = writeln!(std::io::stdout(), "\n{line}");
 }

@@ -1,0 +1,41 @@
+//! Tests that choose their own backend, start and kill servers, containers and processes, and count
+//! what is left. The value of `EBBTIDE_BACKEND` makes no difference to them.
+//!
+//! They are separate from the binary `suite` for two reasons: the processes that they start are
+//! this executable, started again, and `.ci/run` runs `suite` on every backend but these tests
+//! once.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    unreachable_pub,
+    unnameable_test_items,
+    reason = "test code"
+)]
+#![allow(
+    dead_code,
+    unused_imports,
+    clippy::allow_attributes,
+    reason = "each of the two binaries uses only a part of tests/support"
+)]
+
+#[macro_use]
+#[path = "../support/mod.rs"]
+mod support;
+
+mod containers;
+mod crowd;
+#[cfg(feature = "container")]
+mod daemon;
+#[cfg(feature = "container")]
+mod engine_proxy;
+mod external;
+mod failures_container;
+mod failures_server;
+mod hostile;
+mod lane_marks;
+mod processes;
+mod readme;
+mod rounds;
+mod testbed;
+mod worker;

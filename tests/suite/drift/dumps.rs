@@ -1,0 +1,141 @@
+//! `pg_dump` as a second opinion: its output differs exactly where the comparison reports a
+//! difference.
+
+use std::path::Path;
+use std::process::Command;
+
+use ebbtide::{Database, ErrorKind, Harness, Setup};
+use sqlx::migrate::Migrator;
+
+use super::changes::CHANGES;
+use super::{changed, harness};
+use crate::support::{Scratch, runs_natively, this_test};
+
+#[tokio::test]
+async fn pg_dump_differs_exactly_where_the_comparison_does() {
+    if !runs_natively(this_test!()) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let harness = harness(&scratch);
+    let reference = harness.database().await.unwrap();
+    let expected = dump(&reference).await;
+    let untouched = harness.database().await.unwrap();
+    assert_eq!(expected, dump(&untouched).await);
+    assert!(harness.diff(untouched.url()).await.unwrap().diff.is_empty());
+    untouched.close().await.unwrap();
+    let mut wrong = Vec::new();
+    for (sql, _) in CHANGES.iter().step_by(2) {
+        let database = changed(&harness, sql).await;
+        let is_reported = !harness.diff(database.url()).await.unwrap().diff.is_empty();
+        let is_dumped = dump(&database).await != expected;
+        database.close().await.unwrap();
+        if is_reported != is_dumped {
+            wrong.push(format!(
+                "{sql}: difference in the comparison: {is_reported}, in pg_dump: {is_dumped}"
+            ));
+        }
+    }
+    reference.close().await.unwrap();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The five systems, each with the directory of its migrations.
+const SYSTEMS: [(&str, &str); 5] = [
+    ("salon", "migrations"),
+    ("archivist", "examples/archivist/migrations"),
+    ("drift", "examples/drift/migrations"),
+    ("tickets", "examples/tickets/migrations"),
+    ("techstore", "examples/techstore/migrations"),
+];
+
+#[tokio::test]
+async fn a_system_that_sqlx_migrates_equals_the_template() {
+    if !runs_natively(this_test!()) {
+        return;
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (system, migrations) in SYSTEMS {
+        let (migrations, file) = (
+            root.join(migrations),
+            root.join("examples").join(system).join("ebbtide.toml"),
+        );
+        let seeds = migrations.with_file_name("seeds");
+        let builder = Harness::builder()
+            .config_file(file)
+            .migrations(&migrations)
+            .seeds(seeds);
+        let harness = builder.build().unwrap();
+        let reference = match harness.database().await {
+            // A server can be built without uuid-ossp.
+            Err(error) if error.kind() == ErrorKind::ExtensionUnavailable => {
+                println!("{system}: {error}");
+                continue;
+            }
+            other => other.unwrap(),
+        };
+        let by_sqlx = harness
+            .with_setup(Setup::new().no_migrations())
+            .database()
+            .await
+            .unwrap();
+        Migrator::new(migrations)
+            .await
+            .unwrap()
+            .run(&by_sqlx.pool())
+            .await
+            .unwrap();
+        for (change, is_same) in [
+            ("select 1", true),
+            ("create table intruders (id int)", false),
+        ] {
+            sqlx::raw_sql(change)
+                .execute(&by_sqlx.pool())
+                .await
+                .unwrap();
+            let report = harness.diff(by_sqlx.url()).await.unwrap();
+            assert_eq!(
+                report.diff.is_empty(),
+                is_same,
+                "{system}, {change}: {report}"
+            );
+            assert_eq!(
+                dump(&reference).await == dump(&by_sqlx).await,
+                is_same,
+                "{system}, {change}"
+            );
+        }
+        by_sqlx.close().await.unwrap();
+        reference.close().await.unwrap();
+    }
+}
+
+/// The output of the server's own `pg_dump`, without what a comparison ignores.
+async fn dump(database: &Database) -> String {
+    let find = "select setting from pg_config where name = 'BINDIR'";
+    let dir: String = sqlx::query_scalar(find)
+        .fetch_one(&database.pool())
+        .await
+        .unwrap();
+    let mut pg_dump = Command::new(Path::new(&dir).join("pg_dump"));
+    pg_dump.args([
+        "--schema-only",
+        "--no-owner",
+        "--no-privileges",
+        "--exclude-schema=_ebbtide",
+        "--dbname",
+    ]);
+    let output = pg_dump.arg(database.url()).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    // The key of `\restrict` differs in each dump. It prevents a dumped name from injecting psql
+    // commands.
+    text.lines()
+        .filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}

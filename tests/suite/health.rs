@@ -1,0 +1,107 @@
+//! `Harness::health`: the state of its server and schema.
+
+use crate::support::child_process::{assert_passed, child_role, native_test_command};
+use crate::support::{Scratch, this_test};
+use ebbtide::Setup;
+
+#[tokio::test]
+async fn a_ready_schema_is_healthy_and_can_be_serialised() {
+    let scratch = Scratch::new();
+    scratch.write(
+        "migrations/1_users.sql",
+        "create table users (id int primary key);",
+    );
+    scratch.write("migrations/7_names.sql", "alter table users add name text;");
+    let harness = scratch.builder().extension("pg_trgm").build().unwrap();
+    let health = harness.health().await;
+    assert!(health.is_healthy(), "{health}");
+    let server = harness.start().await.unwrap();
+    assert_eq!(health.backend, Some(server.backend));
+    assert_eq!(health.version.as_ref(), Some(&server.version));
+    assert_eq!(health.extensions.keys().collect::<Vec<_>>(), ["pg_trgm"]);
+    assert_eq!(
+        (
+            health.ledger_current.as_deref(),
+            health.ledger_expected.as_deref()
+        ),
+        (Some("7"), Some("7"))
+    );
+    let json = serde_json::to_value(&health).unwrap();
+    assert_eq!(json["schema_ready"], true);
+    assert_eq!(json["ledger_expected"], "7");
+    assert_eq!(json["backend"], server.backend.to_string());
+    assert_eq!(json["problem"], serde_json::Value::Null);
+    let text = health.to_string();
+    assert!(
+        text.starts_with(&format!(
+            "healthy\nPostgreSQL {} ({})\n",
+            server.version, server.backend
+        )),
+        "{text}"
+    );
+    assert!(text.ends_with("\nledger: current 7, expected 7"), "{text}");
+    // Fixtures are loaded after the seeds, and do not change the ledger.
+    let fixture = Setup::new().fixture("laura.sql", "insert into users values (1, 'Laura')");
+    assert_eq!(harness.with_setup(fixture).health().await, health);
+}
+
+#[tokio::test]
+async fn a_migration_that_fails_is_reported_beside_the_server_and_the_ledger() {
+    let scratch = Scratch::new();
+    scratch.write(
+        "migrations/1_orders.sql",
+        "create table orders (customer int references customers);",
+    );
+    let harness = scratch.builder().build().unwrap();
+    let health = harness.health().await;
+    assert!(!health.is_healthy());
+    assert!(health.version.is_some() && health.backend.is_some());
+    assert_eq!(
+        (
+            health.ledger_current.as_deref(),
+            health.ledger_expected.as_deref()
+        ),
+        (None, Some("1"))
+    );
+    assert!(!health.schema_ready);
+    let problem = health.problem.as_deref().unwrap();
+    assert!(
+        problem.contains("1_orders.sql:1") && problem.contains("\"customers\" does not exist"),
+        "{problem}"
+    );
+    let text = health.to_string();
+    assert!(
+        text.starts_with("unhealthy\n")
+            && text.contains("\nproblem: migration 1 (orders) failed at "),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn without_migrations_no_version_is_expected() {
+    let scratch = Scratch::new();
+    let health = scratch.builder().build().unwrap().health().await;
+    assert!(health.is_healthy(), "{health}");
+    assert_eq!(
+        (health.ledger_current, health.ledger_expected),
+        (None, None)
+    );
+}
+
+#[tokio::test]
+async fn missing_server_binaries_are_reported_as_the_problem() {
+    if child_role().is_none() {
+        assert_passed(&native_test_command(this_test!()).output().unwrap());
+        return;
+    }
+    let scratch = Scratch::new();
+    let builder = scratch.own_server().bin(scratch.path("nowhere"));
+    let health = builder.build().unwrap().health().await;
+    assert!(!health.is_healthy());
+    assert_eq!((health.backend, health.version.as_deref()), (None, None));
+    let problem = health.problem.unwrap();
+    assert!(
+        problem.contains("no PostgreSQL server binaries found; install them"),
+        "{problem}"
+    );
+}

@@ -1,0 +1,192 @@
+//! A module imports only from its own layer and from lower ones. ARCHITECTURE.md explains why.
+
+mod circles;
+mod imports;
+mod tokens;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use circles::Files;
+
+/// Top-level modules by layer, lowest first. A module may import from lower layers and from its
+/// own.
+const LAYERS: [&[&str]; 11] = [
+    &[
+        "error",
+        "sql_error",
+        "names",
+        "lexer",
+        "wait",
+        "progress",
+        "scarcity",
+        "test_error_help",
+    ],
+    &["config", "conn"],
+    &["process", "lane_lock"],
+    &["server"],
+    &["catalog", "provision"],
+    &["template", "clean_up"],
+    &["lane"],
+    &["harness"],
+    &["test_arg"],
+    &["test_run"],
+    &["blocking", "fixtures", "macro_support"],
+];
+
+/// Pairs of importer and imported module that the layers allow, but the design forbids.
+const FORBIDDEN: [(&str, &str); 7] = [
+    ("catalog", "provision"),
+    ("catalog", "server"),
+    ("provision", "server"),
+    ("lane_lock", "server"),
+    ("server", "provision"),
+    ("lane", "provision"),
+    ("config", "conn"),
+];
+
+/// Imports that close a circle between files today, as pairs of importer and imported file, each
+/// with the reason why it stays. The list must shrink: an entry that closes no circle fails the
+/// test.
+const KNOWN_CIRCLES: [(&str, &str, &str); 4] = [
+    (
+        "config/keys.rs",
+        "config/builder.rs",
+        "the declaration of a key generates its method of the builder, which holds a layer of keys",
+    ),
+    ("provision/inputs.rs", "provision/layout.rs", INPUTS),
+    ("provision/inputs.rs", "provision/migrate/tool.rs", INPUTS),
+    ("provision/inputs.rs", "provision/migrate/tools.rs", INPUTS),
+];
+
+const INPUTS: &str = "reading the inputs asks the tools which files are migrations, and a tool \
+                      receives the inputs to apply them";
+
+fn source_files(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(source_files(&path));
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+/// The top-level module of a file.
+fn module_of(file: &Path, src: &Path) -> String {
+    let first = file.strip_prefix(src).unwrap().components().next().unwrap();
+    Path::new(first.as_os_str())
+        .file_stem()
+        .unwrap()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// The source files of the library.
+fn library() -> Files {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let texts: Vec<(String, String)> = source_files(&src)
+        .into_iter()
+        .map(|file| {
+            let path = file.strip_prefix(&src).unwrap().display().to_string();
+            (path, fs::read_to_string(file).unwrap())
+        })
+        .collect();
+    Files::new(texts.iter().map(|(path, text)| (&**path, &**text)))
+}
+
+#[test]
+fn every_module_imports_only_from_its_own_and_lower_layers() {
+    let files = library();
+    let layer: BTreeMap<&str, usize> = LAYERS
+        .iter()
+        .enumerate()
+        .flat_map(|(number, names)| names.iter().map(move |name| (*name, number)))
+        .collect();
+    let mut violations = Vec::new();
+    let mut imports = 0;
+    for (module, file) in files.iter() {
+        // `lib.rs` re-exports from every layer.
+        let Some(module) = module.first() else {
+            continue;
+        };
+        let own = *layer.get(module.as_str()).unwrap_or_else(|| {
+            panic!("every module must have a layer in LAYERS, but {module} has none")
+        });
+        for import in &file.imports {
+            let named = import.path.first().map_or("", String::as_str);
+            let target = match layer.get_key_value(named) {
+                Some((target, _)) => *target,
+                // `crate::tx`: the root re-exports it.
+                None => match files
+                    .definition(&import.path)
+                    .and_then(|module| module.first())
+                {
+                    Some(target) => target.as_str(),
+                    None => continue,
+                },
+            };
+            imports += 1;
+            if layer[target] > own || FORBIDDEN.contains(&(module.as_str(), target)) {
+                violations.push(format!(
+                    "src/{}:{}: {module} imports {target}",
+                    file.path, import.line
+                ));
+            }
+        }
+    }
+    assert!(imports > 500, "the scan found only {imports} imports");
+    assert!(
+        violations.is_empty(),
+        "a module must import only from its own layer and from lower ones:\n{}",
+        violations.join("\n")
+    );
+}
+
+#[test]
+fn no_two_files_import_from_each_other() {
+    let graph = library().graph();
+    let pairs = || KNOWN_CIRCLES.iter().map(|(from, to, _)| (*from, *to));
+    let circles = graph.without(pairs()).circles();
+    assert!(
+        circles.is_empty(),
+        "imports between files must not lead in a circle: move an item to a file of its own:\n{}",
+        circles.join("\n")
+    );
+    let broken: Vec<_> = pairs()
+        .filter(|pair| {
+            let others = pairs().filter(|other| other != pair);
+            !graph.without(others).is_in_circle(pair.0, pair.1)
+        })
+        .collect();
+    assert!(
+        broken.is_empty(),
+        "these imports close no circle any more, so KNOWN_CIRCLES must not list them: {broken:?}"
+    );
+}
+
+#[test]
+fn only_config_reads_the_environment() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let readers: Vec<String> = source_files(&src)
+        .into_iter()
+        .filter(|file| module_of(file, &src) != "config")
+        .filter(|file| {
+            let text = fs::read_to_string(file).unwrap();
+            // A unit test may use the temporary directory.
+            let code = text.split("#[cfg(test)]").next().unwrap();
+            ["env::var", "env::temp_dir", "env::current_dir", "env::vars"]
+                .iter()
+                .any(|call| code.contains(call))
+        })
+        .map(|file| file.display().to_string())
+        .collect();
+    assert!(
+        readers.is_empty(),
+        "only `config` may read the environment, but these files do: {readers:?}"
+    );
+}

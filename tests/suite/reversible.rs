@@ -1,0 +1,273 @@
+//! Up, down and up again: what a down migration leaves behind, and what it removes by mistake.
+
+use crate::support::Scratch;
+use crate::support::reports::{assert_no_build_remains, assert_report_contains, replacements};
+use ebbtide::schema::Schema;
+use ebbtide::{ErrorKind, Harness};
+
+const USERS: (&str, &str) = (
+    "create table users (id int primary key, name text not null);",
+    "drop table users;",
+);
+
+fn harness(scratch: &Scratch, migrations: &[(&str, &str, &str)]) -> Harness {
+    for (name, up, down) in migrations {
+        scratch.write(&format!("migrations/{name}.up.sql"), up);
+        scratch.write(&format!("migrations/{name}.down.sql"), down);
+    }
+    scratch.builder().build().unwrap()
+}
+
+#[tokio::test]
+async fn a_down_migration_that_restores_the_schema_is_clean() {
+    let scratch = Scratch::new();
+    let migrations = [
+        ("1_users", USERS.0, USERS.1),
+        (
+            "2_names",
+            "create index users_name_idx on users (name); set quote_all_identifiers = on;",
+            "drop index public.users_name_idx;",
+        ),
+        (
+            "3_mood",
+            "create type mood as enum ('calm'); alter table users add mood mood;",
+            "alter table users drop mood; drop type mood;",
+        ),
+    ];
+    scratch.write("migrations/4_one_way.sql", "create table notes (id int);");
+    let harness = harness(&scratch, &migrations);
+    let report = harness.check_reversible().await.unwrap();
+    assert!(report.is_clean(), "{report}");
+    let steps: Vec<_> = report
+        .steps
+        .iter()
+        .map(|step| (&*step.version, &*step.description, step.reversible))
+        .collect();
+    assert_eq!(
+        steps,
+        [
+            ("1", "users", true),
+            ("2", "names", true),
+            ("3", "mood", true),
+            ("4", "one way", false)
+        ]
+    );
+    assert_eq!(
+        report.to_string(),
+        "3 of 4 migrations have a down migration, 0 of them broken"
+    );
+    assert_eq!(
+        report.steps[0].to_string(),
+        "migration 1 (users): up, down and up restore the same schema"
+    );
+    assert_eq!(
+        report.steps[3].to_string(),
+        "migration 4 (one way): no down migration"
+    );
+    assert_no_build_remains().await;
+}
+
+#[tokio::test]
+async fn what_a_down_migration_leaves_or_removes_is_listed() {
+    let scratch = Scratch::new();
+    let migrations = [
+        ("1_users", USERS.0, USERS.1),
+        (
+            "2_moods",
+            "create type mood as enum ('calm'); alter table users add mood mood, add age int default 1;",
+            // Leaves the type behind, and drops the column `name` by mistake.
+            "alter table users drop mood, drop age, drop name;",
+        ),
+        (
+            "3_notes",
+            "create table notes (id int);",
+            "drop table notes;",
+        ),
+    ];
+    let report = harness(&scratch, &migrations)
+        .check_reversible()
+        .await
+        .unwrap();
+    assert!(!report.is_clean());
+    replacements(&scratch).bind(|| {
+        insta::assert_snapshot!(report, @r#"
+    2 of 3 migrations have a down migration, 1 of them broken
+    migration 2 (moods): down does not restore the schema from before up
+      missing (1):
+        column users.name
+      extra (1):
+        enum mood
+      the second up is refused: migration 2 (moods) failed at [SCRATCH]/migrations/2_moods.up.sql:1:1: type "mood" already exists
+    1 not checked, because an earlier migration cannot be applied again
+    "#);
+    });
+    assert!(report.steps[1].up_refused.is_some());
+    assert_no_build_remains().await;
+}
+
+#[tokio::test]
+async fn a_second_up_with_a_different_result_is_reported_and_the_rest_is_checked() {
+    let scratch = Scratch::new();
+    let migrations = [
+        ("1_users", USERS.0, USERS.1),
+        (
+            "2_ages",
+            "alter table users add column if not exists age int default 1;",
+            "alter table users alter age drop default;",
+        ),
+        (
+            "3_notes",
+            "create table notes (id int);",
+            "drop table notes;",
+        ),
+    ];
+    let report = harness(&scratch, &migrations)
+        .check_reversible()
+        .await
+        .unwrap();
+    insta::assert_snapshot!(report, @r"
+    3 of 3 migrations have a down migration, 1 of them broken
+    migration 2 (ages): down does not restore the schema from before up
+      extra (1):
+        column users.age
+      the second up makes a different schema
+      different (1):
+        column users.age
+          expected: integer default 1
+          found:    integer
+    ");
+    assert_eq!(report.unchecked, 0);
+    assert!(report.steps[2].is_clean());
+}
+
+#[tokio::test]
+async fn a_refused_down_migration_is_reported_with_its_place() {
+    let scratch = Scratch::new();
+    let migrations = [
+        ("1_users", USERS.0, USERS.1),
+        (
+            "2_notes",
+            "create table notes (id int);",
+            "select 1;\ndrop table note;",
+        ),
+    ];
+    let error = harness(&scratch, &migrations)
+        .check_reversible()
+        .await
+        .unwrap_err();
+    assert_report_contains(
+        &error,
+        ErrorKind::Migration,
+        &[
+            "reverting migration 2 (notes) failed at ",
+            "2_notes.down.sql:2",
+            "table \"note\" does not exist",
+        ],
+    );
+    assert_no_build_remains().await;
+}
+
+#[tokio::test]
+async fn a_check_without_migrations_is_refused() {
+    let scratch = Scratch::new();
+    let error = scratch
+        .builder()
+        .build()
+        .unwrap()
+        .check_reversible()
+        .await
+        .unwrap_err();
+    assert_report_contains(
+        &error,
+        ErrorKind::Config,
+        &[
+            "only sqlx migrations can be reverted",
+            "to a directory of sqlx migrations",
+        ],
+    );
+}
+
+#[tokio::test]
+async fn a_check_ignores_fixtures_and_seeds_and_does_not_change_the_template() {
+    let scratch = Scratch::new();
+    scratch.write("seeds/1.sql", "insert into users values (1, 'Laura');");
+    let harness = harness(&scratch, &[("1_users", USERS.0, USERS.1)]);
+    let before = schema(&harness).await;
+    let fixture =
+        ebbtide::Setup::new().fixture("marta.sql", "insert into users values (2, 'Marta')");
+    let report = harness
+        .with_setup(fixture)
+        .check_reversible()
+        .await
+        .unwrap();
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(schema(&harness).await, before);
+}
+
+#[tokio::test]
+async fn concurrent_checks_do_not_disturb_each_other() {
+    let scratch = Scratch::new();
+    let migrations = [
+        ("1_users", USERS.0, USERS.1),
+        (
+            "2_notes",
+            "create table notes (id int);",
+            "drop table notes;",
+        ),
+    ];
+    harness(&scratch, &migrations);
+    let all = (0..4).map(|_| {
+        let harness = scratch.builder().build().unwrap();
+        tokio::spawn(async move { harness.check_reversible().await.unwrap() })
+    });
+    for check in all.collect::<Vec<_>>() {
+        let report = check.await.unwrap();
+        assert!(report.is_clean(), "{report}");
+    }
+    assert_no_build_remains().await;
+}
+
+#[tokio::test]
+async fn a_dropped_check_leaves_no_database() {
+    let scratch = Scratch::new();
+    let harness = harness(
+        &scratch,
+        &[("1_users", USERS.0, "drop table users; select pg_sleep(2);")],
+    );
+    harness.provision().await.unwrap();
+    {
+        let mut checking = Box::pin(harness.check_reversible());
+        let mut tx = harness.tx().await.unwrap();
+        loop {
+            let pause = std::time::Duration::from_millis(5);
+            assert!(
+                tokio::time::timeout(pause, &mut checking).await.is_err(),
+                "the check ended before it could be dropped"
+            );
+            let building = "select exists (select from pg_stat_activity where datname like 'ebbtide\\_b\\_%' and query like '%pg_sleep%')";
+            // Within a transaction, pg_stat_activity returns the same snapshot until it is cleared.
+            sqlx::query("select pg_stat_clear_snapshot()")
+                .execute(&mut *tx)
+                .await
+                .unwrap();
+            if sqlx::query_scalar(building)
+                .fetch_one(&mut *tx)
+                .await
+                .unwrap()
+            {
+                break;
+            }
+        }
+        tx.close().await.unwrap();
+    }
+    assert_no_build_remains().await;
+}
+
+async fn schema(harness: &Harness) -> Schema {
+    let database = harness.database().await.unwrap();
+    let schema = Schema::read(&mut database.pool().acquire().await.unwrap())
+        .await
+        .unwrap();
+    database.close().await.unwrap();
+    schema
+}
