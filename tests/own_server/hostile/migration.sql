@@ -1,17 +1,21 @@
 create type mood as enum ('calm', 'stormy');
 create table customers (
-    id bigint generated always as identity primary key, name text not null unique, mood mood, tenant int default 1
+    id bigint generated always as identity primary key,
+    name text not null unique,
+    mood mood,
+    tenant int default 1
 );
 create table orders (
     id serial primary key,
-    customer bigint not null constraint orders_customer references customers deferrable initially deferred
+    customer bigint not null
+        constraint orders_customer references customers deferrable initially deferred
 );
--- Rows whose order is compared: without an index, with one, and beside seeded rows.
+-- Tables whose rows' order the view compares: without an index, with an index, with seeded rows.
 create table notes (n int, body text);
 create table entries (n int, shelf int, body text);
 create index entries_shelf on entries (shelf);
 create table counted (n int primary key, body text);
--- With statistics of the migration's own.
+-- Has planner statistics from the migration (`analyze` below).
 create table measured (n int primary key, value int);
 create unlogged table volatile (n int, body text);
 create table parted (n int, region text) partition by list (region);
@@ -33,10 +37,14 @@ begin
     return new;
 end $$;
 create trigger stamp before insert on orders for each row execute function stamp();
-create procedure commits() language plpgsql as $$ begin insert into orders (customer) values (1); commit; end $$;
+create procedure commits() language plpgsql as $$
+begin
+    insert into orders (customer) values (1);
+    commit;
+end $$;
 create policy by_tenant on customers using (tenant = current_setting('app.tenant', true)::int);
 
--- One value, or the SQLSTATE of its refusal.
+-- Returns a query's value, or the SQLSTATE with which it failed.
 create function peek(query text) returns text language plpgsql as $$
 declare
     answer text;
@@ -46,11 +54,13 @@ begin
 exception when others then
     return 'refused with ' || sqlstate;
 end $$;
--- The way from the server back into this database.
+-- Returns a libpq connection string for this database, through the server's socket.
 create function self() returns text language sql as $$
-    select format('host=%s port=%s dbname=%s user=%s', trim('"' from split_part(current_setting('unix_socket_directories'), ',', 1)),
+    select format('host=%s port=%s dbname=%s user=%s',
+        trim('"' from split_part(current_setting('unix_socket_directories'), ',', 1)),
         current_setting('port'), current_database(), session_user)
 $$;
+-- The values of column n in the order of a sequential scan, and of an index scan.
 create function by_scan(what text) returns text language plpgsql
     set enable_indexscan = off set enable_indexonlyscan = off set enable_bitmapscan = off as $$
 declare
