@@ -1,9 +1,10 @@
-//! Many transactions on one server: what they cost beside bare ones, whether the last ones cost more than the first, and
-//! what the test process and the server grow by.
+//! Runs many transactions on one server. Compares their time with that of bare ones, the last ones
+//! with the first ones, and the memory of the test process and the server before and after.
 //!
-//! `cargo run --release --example endurance`, with `-- TRANSACTIONS` for more or fewer than 100000.
+//! `cargo run --release --example endurance`, with `-- TRANSACTIONS` for another number than
+//! 100000.
 
-#![expect(clippy::print_stdout, reason = "printing is what it is for")]
+#![expect(clippy::print_stdout, reason = "the program prints its results")]
 
 use std::time::{Duration, Instant};
 
@@ -13,18 +14,18 @@ use sqlx::{Connection as _, PgExecutor};
 
 type Error = Box<dyn std::error::Error>;
 
-/// How many make a median.
-const SAMPLE: usize = 1_000;
-/// A bare transaction after so many others.
-const EVERY: usize = 10;
+/// The number of transactions in the first and in the last median.
+const SAMPLE_SIZE: usize = 1_000;
+/// The number of guarded transactions for each bare one.
+const GUARDED_PER_BARE: usize = 10;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let count: usize = std::env::args()
         .nth(1)
         .map_or(Ok(100_000), |text| text.parse())?;
-    if count < 2 * SAMPLE {
-        return Err(format!("{} at least", 2 * SAMPLE).into());
+    if count < 2 * SAMPLE_SIZE {
+        return Err(format!("TRANSACTIONS must be at least {}", 2 * SAMPLE_SIZE).into());
     }
     let harness = Harness::builder().build()?;
     let server = harness.start().await?;
@@ -32,50 +33,50 @@ async fn main() -> Result<(), Error> {
         "PostgreSQL {}, {} backend, {count} transactions",
         server.version, server.backend
     );
-    let beside = harness.database().await?;
-    let mut bare = PgConnection::connect_with(&beside.connect_options()).await?;
+    let database = harness.database().await?;
+    let mut bare = PgConnection::connect_with(&database.connect_options()).await?;
     let parent = postmaster(&mut bare).await?;
-    let (mut guarded, mut bares) = (Vec::with_capacity(count), Vec::new());
+    let (mut guarded_times, mut bare_times) = (Vec::with_capacity(count), Vec::new());
     let mut before = Memory::default();
-    for turn in 0..count {
-        if turn == SAMPLE {
+    for number in 0..count {
+        if number == SAMPLE_SIZE {
             before = Memory::now(parent);
         }
         let began = Instant::now();
         let mut tx = harness.tx().await?;
         tx_work(&mut *tx).await?;
         tx.close().await?;
-        guarded.push(began.elapsed());
-        if turn % EVERY == 0 {
+        guarded_times.push(began.elapsed());
+        if number % GUARDED_PER_BARE == 0 {
             let began = Instant::now();
             let mut transaction = bare.begin().await?;
             tx_work(&mut *transaction).await?;
             transaction.rollback().await?;
-            bares.push(began.elapsed());
+            bare_times.push(began.elapsed());
         }
     }
     let after = Memory::now(parent);
-    report(&guarded, &bares);
+    report(&guarded_times, &bare_times);
     println!(
-        "\n{:>9} {:>9}  memory in MiB, after {SAMPLE} and after {count}",
-        "then", "now"
+        "\n{:>9} {:>9}  memory in MiB, after {SAMPLE_SIZE} and after {count} transactions",
+        "before", "after"
     );
     println!(
         "{:>9} {:>9}  the test process",
-        Memory::shown(before.own),
-        Memory::shown(after.own)
+        Memory::text(before.own),
+        Memory::text(after.own)
     );
     println!(
-        "{:>9} {:>9}  the server's processes, without what they share",
-        Memory::shown(before.server),
-        Memory::shown(after.server)
+        "{:>9} {:>9}  the server's processes, without shared memory",
+        Memory::text(before.server),
+        Memory::text(after.server)
     );
     bare.close().await?;
-    Database::close(beside).await?;
+    Database::close(database).await?;
     Ok(())
 }
 
-/// What a small test does.
+/// The statement of a small test.
 async fn tx_work<'e>(executor: impl PgExecutor<'e>) -> Result<(), sqlx::Error> {
     sqlx::query("insert into policies (key, category, value) select 'tide', category, '{}' from policies limit 1")
         .execute(executor)
@@ -83,32 +84,32 @@ async fn tx_work<'e>(executor: impl PgExecutor<'e>) -> Result<(), sqlx::Error> {
         .map(drop)
 }
 
-fn report(guarded: &[Duration], bares: &[Duration]) {
-    let whole = median(guarded);
+fn report(guarded_times: &[Duration], bare_times: &[Duration]) {
+    let all = median(guarded_times);
     let (first, last) = (
-        median(&guarded[..SAMPLE]),
-        median(&guarded[guarded.len() - SAMPLE..]),
+        median(&guarded_times[..SAMPLE_SIZE]),
+        median(&guarded_times[guarded_times.len() - SAMPLE_SIZE..]),
     );
     println!(
         "\n{:>9} {:>9}  medians of a transaction with one INSERT",
         "us", "ratio"
     );
-    let print = |time: Duration, of: Duration, what: &str| {
+    let print = |time: Duration, reference: Duration, label: &str| {
         println!(
-            "{:>9.0} {:>8.2}x  {what}",
+            "{:>9.0} {:>8.2}x  {label}",
             time.as_secs_f64() * 1e6,
-            time.as_secs_f64() / of.as_secs_f64()
+            time.as_secs_f64() / reference.as_secs_f64()
         );
     };
-    let bare = median(bares);
-    print(bare, bare, "bare BEGIN and ROLLBACK");
+    let bare = median(bare_times);
+    print(bare, bare, "bare BEGIN and ROLLBACK (reference)");
+    print(all, bare, "Tx, opened and closed with all checks");
     print(
-        whole,
-        bare,
-        "Tx, opened and closed with every check: of a bare one",
+        first,
+        first,
+        &format!("the first {SAMPLE_SIZE} Tx (reference)"),
     );
-    print(first, first, &format!("the first {SAMPLE} Tx"));
-    print(last, first, &format!("the last {SAMPLE} Tx: of the first"));
+    print(last, first, &format!("the last {SAMPLE_SIZE} Tx"));
 }
 
 fn median(times: &[Duration]) -> Duration {
@@ -117,7 +118,7 @@ fn median(times: &[Duration]) -> Duration {
     times[times.len() / 2]
 }
 
-/// Resident memory in KiB, where the system tells it: Linux, and a server that runs beside this process.
+/// Private resident memory in KiB. It is known only on Linux, and for a server on this machine.
 #[derive(Debug, Default, Clone, Copy)]
 struct Memory {
     own: Option<u64>,
@@ -129,41 +130,43 @@ impl Memory {
         let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
         let server = postmaster.map(|parent| {
-            let its = ids.filter(|id| *id == parent || status(*id, "PPid") == Some(parent.into()));
-            its.filter_map(private).sum()
+            let server_ids =
+                ids.filter(|id| *id == parent || status(*id, "PPid") == Some(parent.into()));
+            server_ids.filter_map(private_memory).sum()
         });
         Self {
-            own: private(std::process::id()),
+            own: private_memory(std::process::id()),
             server,
         }
     }
 
-    fn shown(memory: Option<u64>) -> String {
+    fn text(memory: Option<u64>) -> String {
         memory.map_or("unknown".to_owned(), |kib| {
             format!("{}.{}", kib / 1024, kib % 1024 * 10 / 1024)
         })
     }
 }
 
-/// The server's first process, if it runs on this machine.
+/// The process id of the postmaster, if it runs on this machine.
 async fn postmaster(connection: &mut PgConnection) -> Result<Option<u32>, Error> {
     let pid: i32 = sqlx::query_scalar("select pg_backend_pid()")
         .fetch_one(connection)
         .await?;
     let pid = u32::try_from(pid)?;
-    let is_it = std::fs::read_to_string(format!("/proc/{pid}/comm"))
+    let is_local = std::fs::read_to_string(format!("/proc/{pid}/comm"))
         .is_ok_and(|name| name.starts_with("postgres"));
     Ok(status(pid, "PPid")
-        .filter(|_| is_it)
+        .filter(|_| is_local)
         .and_then(|parent| parent.try_into().ok()))
 }
 
-/// Memory of a process that is no file's and not shared.
-fn private(pid: u32) -> Option<u64> {
+/// A process's resident memory that is anonymous and not shared, in KiB.
+fn private_memory(pid: u32) -> Option<u64> {
     status(pid, "RssAnon")
 }
 
-/// <https://man7.org/linux/man-pages/man5/proc_pid_status.5.html>
+/// A field of `/proc/PID/status`
+/// (<https://man7.org/linux/man-pages/man5/proc_pid_status.5.html>).
 fn status(pid: u32, key: &str) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = text

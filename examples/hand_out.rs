@@ -1,11 +1,12 @@
-//! What it takes to get a database for a test, side by side and in turns. Prints medians and their ratios.
+//! Measures how long a test waits for its database. Prints medians and their ratios.
 //!
-//! A warm lane against a bare connection, and a lane that has to be copied against `CREATE DATABASE ... STRATEGY
-//! FILE_COPY` with a connection, on the same server and from the same template.
+//! It compares a warm lane with a bare connection. It also compares a lane that must be copied with
+//! `CREATE DATABASE ... STRATEGY FILE_COPY` and a connection, on the same server and from the same
+//! template.
 //!
-//! `cargo run --release --example hand_out`, with `-- ROUNDS` for more or fewer than 40 rounds.
+//! `cargo run --release --example hand_out`, with `-- ROUNDS` for another number of rounds than 40.
 
-#![expect(clippy::print_stdout, reason = "printing is what it is for")]
+#![expect(clippy::print_stdout, reason = "the program prints its results")]
 
 use std::time::{Duration, Instant};
 
@@ -15,10 +16,10 @@ use sqlx::{AssertSqlSafe, Connection as _};
 
 type Error = Box<dyn std::error::Error>;
 
-/// How many of a kind are lent one after the other.
-const IN_A_ROW: usize = 10;
-/// Lanes that are copied on demand in one go: fewer than are lent at once.
-const COPIES: usize = 20;
+/// The number of consecutive measurements of one kind.
+const BATCH_SIZE: usize = 10;
+/// The number of lanes that are copied on demand. It is below the maximum of simultaneous lanes.
+const COPY_COUNT: usize = 20;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -26,7 +27,7 @@ async fn main() -> Result<(), Error> {
         .nth(1)
         .map_or(Ok(40), |text| text.parse())?;
     if rounds == 0 {
-        return Err("one round at least".into());
+        return Err("ROUNDS must be at least 1".into());
     }
     let harness = Harness::builder().build()?;
     let server = harness.start().await?;
@@ -35,106 +36,102 @@ async fn main() -> Result<(), Error> {
         "PostgreSQL {}, {} backend, medians of {rounds} rounds",
         server.version, server.backend
     );
-    let watch = harness.database().await?;
-    warm(&harness, &watch, rounds).await?;
-    on_demand(&harness, &watch, &template).await?;
-    watch.close().await?;
+    let reference = harness.database().await?;
+    compare_warm(&harness, &reference, rounds).await?;
+    compare_copied(&harness, &reference, &template).await?;
+    reference.close().await?;
     Ok(())
 }
 
-/// Something that is lent, against a connection that is made. Several of a kind in a row, as in a suite, and the kinds
-/// in turns.
-async fn warm(harness: &Harness, watch: &Database, rounds: usize) -> Result<(), Error> {
+/// Compares checkouts from warm lanes with a new connection. It measures batches of one kind, as in
+/// a test suite, and alternates between the kinds, so that all are measured under the same load.
+async fn compare_warm(harness: &Harness, reference: &Database, rounds: usize) -> Result<(), Error> {
     let (mut bare, mut tx, mut sandbox, mut database, mut first) =
         (vec![], vec![], vec![], vec![], vec![]);
-    for _ in 0..rounds.div_ceil(IN_A_ROW) {
-        for _ in 0..IN_A_ROW {
-            let options = watch.connect_options();
+    for _ in 0..rounds.div_ceil(BATCH_SIZE) {
+        for _ in 0..BATCH_SIZE {
+            let options = reference.connect_options();
             let began = Instant::now();
             let connection = connect(&options).await?;
             bare.push(began.elapsed());
             connection.close().await?;
         }
-        for _ in 0..IN_A_ROW {
+        for _ in 0..BATCH_SIZE {
             let began = Instant::now();
-            let lent = harness.tx().await?;
+            let checkout = harness.tx().await?;
             tx.push(began.elapsed());
-            lent.close().await?;
+            checkout.close().await?;
         }
-        for _ in 0..IN_A_ROW {
+        for _ in 0..BATCH_SIZE {
             let began = Instant::now();
-            let lent = harness.sandbox().await?;
+            let checkout = harness.sandbox().await?;
             sandbox.push(began.elapsed());
-            lent.close().await?;
+            checkout.close().await?;
         }
-        for _ in 0..IN_A_ROW {
+        for _ in 0..BATCH_SIZE {
             let began = Instant::now();
-            let lent = harness.database().await?;
+            let checkout = harness.database().await?;
             database.push(began.elapsed());
-            let connection = connect(&lent.connect_options()).await?;
+            let connection = connect(&checkout.connect_options()).await?;
             first.push(began.elapsed());
             connection.close().await?;
-            lent.close().await?;
+            checkout.close().await?;
         }
     }
     let bare = median(bare);
-    println!("\n{:>9} {:>12}  from a warm lane", "ms", "of a connect");
-    print(bare, bare, "a bare connection");
+    println!("\n{:>9} {:>12}  from a warm lane", "ms", "ratio");
+    print(bare, bare, "a bare connection (reference)");
     print(median(tx), bare, "Tx");
     print(median(sandbox), bare, "Sandbox");
     print(median(database), bare, "Database");
-    print(
-        median(first),
-        bare,
-        "Database, and the first connection to it",
-    );
+    print(median(first), bare, "Database with its first connection");
     Ok(())
 }
 
-/// A database that has to be copied first.
-async fn on_demand(harness: &Harness, watch: &Database, template: &str) -> Result<(), Error> {
-    let elsewhere = watch.connect_options().database("postgres");
-    let (mut plain, mut ours) = (vec![], vec![]);
-    // None of the lanes that are there is free then.
+/// Compares lanes that must be copied first with databases that `CREATE DATABASE` copies.
+async fn compare_copied(
+    harness: &Harness,
+    reference: &Database,
+    template: &str,
+) -> Result<(), Error> {
+    let maintenance = reference.connect_options().database("postgres");
+    let (mut plain, mut copied) = (vec![], vec![]);
+    // These occupy the existing lanes, so that every further database needs a copy.
     let mut held = vec![harness.database().await?, harness.database().await?];
-    let mut admin = connect(&elsewhere).await?;
-    for number in 0..COPIES {
+    let mut admin = connect(&maintenance).await?;
+    for number in 0..COPY_COUNT {
         let name = format!("plain_{}_{number}", std::process::id());
         let create = format!("create database {name} template \"{template}\" strategy file_copy");
         let began = Instant::now();
         sqlx::raw_sql(AssertSqlSafe(create))
             .execute(&mut admin)
             .await?;
-        let connection = connect(&elsewhere.clone().database(&name)).await?;
+        let connection = connect(&maintenance.clone().database(&name)).await?;
         plain.push(began.elapsed());
         connection.close().await?;
 
         let began = Instant::now();
-        let lent = harness.database().await?;
-        let connection = connect(&lent.connect_options()).await?;
-        ours.push(began.elapsed());
+        let checkout = harness.database().await?;
+        let connection = connect(&checkout.connect_options()).await?;
+        copied.push(began.elapsed());
         connection.close().await?;
-        held.push(lent);
+        held.push(checkout);
         sqlx::raw_sql(AssertSqlSafe(format!("drop database {name} with (force)")))
             .execute(&mut admin)
             .await?;
     }
     admin.close().await?;
-    for lent in held {
-        lent.close().await?;
+    for checkout in held {
+        checkout.close().await?;
     }
     let plain = median(plain);
-    println!("\n{:>9} {:>12}  copied on demand", "ms", "of the plain");
+    println!("\n{:>9} {:>12}  copied on demand", "ms", "ratio");
     print(
         plain,
         plain,
-        "CREATE DATABASE ... STRATEGY FILE_COPY, and a connection",
+        "CREATE DATABASE ... STRATEGY FILE_COPY with a connection (reference)",
     );
-    print(
-        median(ours),
-        plain,
-        "Database, and the first connection to it",
-    );
+    print(median(copied), plain, "Database with its first connection");
     Ok(())
 }
 
@@ -142,11 +139,11 @@ async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error
     PgConnection::connect_with(options).await
 }
 
-fn print(took: Duration, against: Duration, what: &str) {
+fn print(time: Duration, reference: Duration, label: &str) {
     println!(
-        "{:>9.3} {:>12.2}  {what}",
-        took.as_secs_f64() * 1e3,
-        took.as_secs_f64() / against.as_secs_f64()
+        "{:>9.3} {:>12.2}  {label}",
+        time.as_secs_f64() * 1e3,
+        time.as_secs_f64() / reference.as_secs_f64()
     );
 }
 

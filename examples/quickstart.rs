@@ -1,20 +1,23 @@
-//! The salon, provisioned and tried: `cargo run --example quickstart`, or with `-- --json` for one JSON object.
+//! Provisions the salon's database and demonstrates it: `cargo run --example quickstart`, or with
+//! `-- --json` for a JSON object.
 //!
-//! `migrations/`, `seeds/` and `ebbtide.toml` of this repository describe the database of a hair salon's booking
-//! assistant.
+//! `migrations/`, `seeds/` and `ebbtide.toml` of this repository describe the database of a hair
+//! salon's booking assistant.
 
-#![expect(clippy::print_stdout, reason = "printing is what it is for")]
+#![expect(clippy::print_stdout, reason = "the program prints its results")]
 
 use std::time::{Duration, Instant};
 
-use ebbtide::{Harness, ServerReport, TemplateReport};
+use ebbtide::Harness;
+
+use ebbtide::report::{ServerReport, TemplateReport};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection as _, Row as _};
 
 type Error = Box<dyn std::error::Error>;
 
-/// Transactions that are timed, of each kind.
-const ROUNDS: usize = 200;
+/// The number of timed transactions of each kind.
+const SAMPLES: usize = 200;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -57,7 +60,7 @@ fn print_phases(server: &ServerReport, template: &TemplateReport) {
     );
     let built = &template.provisioned;
     if template.reused {
-        println!("            when it was built:");
+        println!("            the phases of its build:");
     }
     for phase in &built.phases {
         let what = match phase.name.as_str() {
@@ -84,45 +87,45 @@ fn print_phases(server: &ServerReport, template: &TemplateReport) {
     }
 }
 
-/// What a test may rely on, shown.
+/// The results of three demonstrations of a test's guarantees.
 struct Demonstrations {
-    booked: i64,
-    seen_by_the_next: i64,
+    count_in_test: i64,
+    count_in_next_test: i64,
     found: String,
     plan_uses_index: bool,
-    refusal: String,
+    commit_error: String,
 }
 
 impl Demonstrations {
     async fn run(harness: &Harness) -> Result<Self, Error> {
-        let (booked, seen_by_the_next) = book_and_look_again(harness).await?;
+        let (count_in_test, count_in_next_test) = book_and_count(harness).await?;
         let (found, plan_uses_index) = find_misspelt(harness).await?;
-        let refusal = try_to_commit(harness).await?;
+        let commit_error = try_to_commit(harness).await?;
         Ok(Self {
-            booked,
-            seen_by_the_next,
+            count_in_test,
+            count_in_next_test,
             found,
             plan_uses_index,
-            refusal,
+            commit_error,
         })
     }
 
     fn print(&self) {
         println!(
             "\nA test books an appointment and sees {}; the next test sees {}.",
-            self.booked, self.seen_by_the_next
+            self.count_in_test, self.count_in_next_test
         );
         let how = if self.plan_uses_index {
-            "through idx_services_name_trgm"
+            "with the index idx_services_name_trgm"
         } else {
             "without the index"
         };
         println!("\"Corte de Cabalero\" finds \"{}\" {how}.", self.found);
-        println!("COMMIT inside a test: {}", self.refusal);
+        println!("COMMIT in a test: {}", self.commit_error);
     }
 }
 
-async fn book_and_look_again(harness: &Harness) -> Result<(i64, i64), Error> {
+async fn book_and_count(harness: &Harness) -> Result<(i64, i64), Error> {
     let count = "select count(*) from appointments";
     let mut tx = harness.tx().await?;
     sqlx::query(
@@ -133,13 +136,13 @@ async fn book_and_look_again(harness: &Harness) -> Result<(i64, i64), Error> {
     )
     .execute(&mut *tx)
     .await?;
-    let booked = sqlx::query_scalar(count).fetch_one(&mut *tx).await?;
+    let count_in_test = sqlx::query_scalar(count).fetch_one(&mut *tx).await?;
     tx.close().await?;
 
     let mut next = harness.tx().await?;
-    let seen = sqlx::query_scalar(count).fetch_one(&mut *next).await?;
+    let count_in_next_test = sqlx::query_scalar(count).fetch_one(&mut *next).await?;
     next.close().await?;
-    Ok((booked, seen))
+    Ok((count_in_test, count_in_next_test))
 }
 
 async fn find_misspelt(harness: &Harness) -> Result<(String, bool), Error> {
@@ -149,7 +152,7 @@ async fn find_misspelt(harness: &Harness) -> Result<(String, bool), Error> {
         .fetch_one(&mut *tx)
         .await?
         .try_get("name")?;
-    // Fifteen rows fit one page, which the planner would rather read whole.
+    // Fifteen rows fit on one page, for which the planner prefers a sequential scan.
     sqlx::raw_sql("set local enable_seqscan = off")
         .execute(&mut *tx)
         .await?;
@@ -169,16 +172,16 @@ async fn try_to_commit(harness: &Harness) -> Result<String, Error> {
     sqlx::query("delete from services where name = 'Corte de Caballero'")
         .execute(&mut *tx)
         .await?;
-    let refusal = match sqlx::raw_sql("commit").execute(&mut *tx).await {
+    let commit_error = match sqlx::raw_sql("commit").execute(&mut *tx).await {
         Ok(_) => "was accepted".to_owned(),
         Err(error) => error
             .as_database_error()
             .map_or(error.to_string(), |error| error.message().to_owned()),
     };
-    // The test is told a second time when it closes a transaction that it ended by itself.
+    // `close` also fails, because the test ended the transaction.
     match tx.close().await {
-        Err(error) if error.kind() == ebbtide::ErrorKind::TransactionEscaped => Ok(refusal),
-        other => Err(format!("a test that tried to commit was not told: {other:?}").into()),
+        Err(error) if error.kind() == ebbtide::ErrorKind::TransactionEscaped => Ok(commit_error),
+        other => Err(format!("close must fail after a COMMIT, but returned: {other:?}").into()),
     }
 }
 
@@ -190,17 +193,17 @@ struct Timing {
 
 impl Timing {
     async fn measure(harness: &Harness) -> Result<Self, Error> {
-        // A database of its own: the URL of a transaction leads nowhere after it.
+        // A separate database, because the URL of a Tx is not valid after its end.
         let database = harness.database().await?;
         let mut bare = connect_elsewhere(database.url().parse()?).await?;
-        // Warm both before either is timed.
+        // Warms up both kinds before the measurement.
         for _ in 0..20 {
             harness.tx().await?.close().await?;
             sqlx::raw_sql("begin; rollback").execute(&mut bare).await?;
         }
         let (mut guarded_times, mut bare_times) = (Vec::new(), Vec::new());
-        // In turns, so that both see the same noise.
-        for _ in 0..ROUNDS {
+        // Alternates between the kinds, so that both are measured under the same load.
+        for _ in 0..SAMPLES {
             let began = Instant::now();
             harness.tx().await?.close().await?;
             guarded_times.push(began.elapsed());
@@ -219,16 +222,17 @@ impl Timing {
     fn print(&self) {
         let Self { guarded, bare } = self;
         println!(
-            "\nMedians of {ROUNDS}: a guarded transaction opened, checked and closed takes {guarded:.0} µs,"
+            "\nMedians of {SAMPLES}: to open, check and close a guarded transaction takes {guarded:.0} µs,"
         );
         println!(
-            "a bare BEGIN and ROLLBACK {bare:.0} µs: {:.2} times as long.",
+            "a bare BEGIN and ROLLBACK {bare:.0} µs. The ratio is {:.2}.",
             guarded / bare
         );
     }
 }
 
-/// Connects on a runtime in another thread, as ebbtide does, so that both kinds are woken the same way.
+/// Connects on a runtime in another thread, as ebbtide does, so that both kinds have the same cost
+/// of waking a task.
 async fn connect_elsewhere(options: PgConnectOptions) -> Result<PgConnection, Error> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
@@ -240,7 +244,7 @@ async fn connect_elsewhere(options: PgConnectOptions) -> Result<PgConnection, Er
             Err(error) => return drop(sender.send(Err(error.into()))),
         };
         runtime.block_on(async {
-            // Nobody waits any more when the other side has gone.
+            // An error means that the caller has stopped waiting, and there is nothing to do.
             drop(sender.send(PgConnection::connect_with(&options).await));
             std::future::pending::<()>().await;
         });

@@ -1,64 +1,70 @@
-//! Servers in containers, by Docker's own command and by ebbtide.
+//! Servers in containers, started with the `docker` command and with ebbtide.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use ebbtide::{Backend, Cache, Harness};
+use ebbtide::Harness;
+
+use ebbtide::config::{Backend, Cache};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::Error;
 use crate::figures::Figures;
 
-/// Does nothing, for the floor.
-const NOTHING: &str = "ebbtide-true";
-const GIVING_UP: Duration = Duration::from_mins(1);
+/// An image whose command does nothing. Its run time is the lower bound.
+const TRUE_IMAGE: &str = "ebbtide-true";
+/// How long a server may take to return its first row.
+const FIRST_ROW_TIMEOUT: Duration = Duration::from_mins(1);
 
 pub(crate) struct Docker {
     image: String,
-    has_floor: bool,
+    has_true_image: bool,
     state: PathBuf,
 }
 
-/// Whether it is started as its documentation shows it, or as one would who has read about durability.
-enum Tuned {
-    No,
-    ByHand,
+/// The options of `docker run`.
+enum RunOptions {
+    /// As in the image's documentation.
+    Documented,
+    /// Without durability, and with the data in memory.
+    Tuned,
 }
 
-/// From the same moment on.
+/// Times from the start of the server.
 struct Times {
     server: Duration,
     test: Duration,
-    /// Whether the template came with the data.
+    /// Whether the prepared data contained the template.
     prepared: bool,
 }
 
 impl Docker {
-    /// Finds an image that is there, and prepares data in its volume, which is not what is timed.
+    /// Finds an existing image, and prepares the data in its volume before the measurement.
     pub(crate) async fn prepare(dir: &Path, figures: &mut Figures) -> Result<Option<Self>, Error> {
         let Ok(version) = docker(&["version", "--format", "{{.Server.Version}}"]) else {
-            figures.note("nothing in containers: `docker version` fails".to_owned());
+            figures.note("containers are not measured: `docker version` fails".to_owned());
             return Ok(None);
         };
         let Some(image) = image()? else {
             figures.note(
-                "nothing in containers: `docker pull postgres:17` or set EBBTIDE_IMAGE".to_owned(),
+                "containers are not measured: no image; `docker pull postgres:17` or set EBBTIDE_IMAGE"
+                    .to_owned(),
             );
             return Ok(None);
         };
-        let has_floor = !docker(&["images", "--quiet", NOTHING])?.is_empty();
+        let has_true_image = !docker(&["images", "--quiet", TRUE_IMAGE])?.is_empty();
         let this = Self {
             image,
-            has_floor,
+            has_true_image,
             state: dir.join("c"),
         };
         figures.line("docker.floor", "docker run of `true`", &[]);
         figures.line("docker", "docker run, polled to the first row", &[]);
         figures.line(
             "docker.tuned",
-            "the same in memory, without fsync",
+            "docker run in memory, without fsync",
             &["docker"],
         );
         figures.line(
@@ -68,7 +74,7 @@ impl Docker {
         );
         figures.line(
             "container.test",
-            "... a provisioned test's first row",
+            "... first row of a provisioned test",
             &["docker", "docker.tuned"],
         );
         figures.line(
@@ -78,35 +84,42 @@ impl Docker {
         );
         figures.line(
             "container.cached.test",
-            "... a provisioned test's first row",
+            "... first row of a provisioned test",
             &["docker", "container.test"],
         );
-        // What is saved is there for the second.
+        // The first run saves the data that the second one uses.
         for _ in 0..2 {
-            this.ours(Cache::Auto).await?;
+            this.measure_ebbtide(Cache::Auto).await?;
         }
         figures.note(format!(
-            "containers: {} on Docker {version}; the test is of the salon",
+            "containers: {} on Docker {version}; the test uses the salon's database",
             this.image
         ));
         Ok(Some(this))
     }
 
     pub(crate) async fn round(&self, figures: &mut Figures) -> Result<(), Error> {
-        if self.has_floor {
+        if self.has_true_image {
             let began = Instant::now();
-            docker(&["run", "--rm", NOTHING])?;
+            docker(&["run", "--rm", TRUE_IMAGE])?;
             figures.add("docker.floor", began.elapsed());
         }
-        figures.add("docker", self.plain(Tuned::No).await?);
-        figures.add("docker.tuned", self.plain(Tuned::ByHand).await?);
-        let times = self.ours(Cache::Never).await?;
+        figures.add(
+            "docker",
+            self.measure_docker_run(RunOptions::Documented).await?,
+        );
+        figures.add(
+            "docker.tuned",
+            self.measure_docker_run(RunOptions::Tuned).await?,
+        );
+        let times = self.measure_ebbtide(Cache::Never).await?;
         figures.add("container", times.server);
         figures.add("container.test", times.test);
-        let times = self.ours(Cache::Auto).await?;
+        let times = self.measure_ebbtide(Cache::Auto).await?;
         if !times.prepared {
             figures.note(
-                "somebody else replaced the prepared data: a round with it is left out".to_owned(),
+                "a round with prepared data is left out: another process replaced the data"
+                    .to_owned(),
             );
             return Ok(());
         }
@@ -115,11 +128,11 @@ impl Docker {
         Ok(())
     }
 
-    /// What one would type, to the first row through the published port.
-    async fn plain(&self, tuned: Tuned) -> Result<Duration, Error> {
-        let (options, server) = match tuned {
-            Tuned::No => ("", ""),
-            Tuned::ByHand => (
+    /// The time from `docker run` to the first row through the published port.
+    async fn measure_docker_run(&self, options: RunOptions) -> Result<Duration, Error> {
+        let (options, server) = match options {
+            RunOptions::Documented => ("", ""),
+            RunOptions::Tuned => (
                 "--tmpfs /d --env PGDATA=/d/data --env POSTGRES_INITDB_ARGS=--no-sync",
                 "-c fsync=off",
             ),
@@ -132,14 +145,14 @@ impl Docker {
         let words: Vec<&str> = words.chain(server.split_whitespace()).collect();
         let began = Instant::now();
         let container = docker(&words)?;
-        let took = until_first_row(&container, began).await;
+        let time = until_first_row(&container, began).await;
         docker(&["rm", "--force", "--volumes", &container])?;
-        took
+        time
     }
 
-    /// On a server of its own, once its container has gone again.
-    async fn ours(&self, cache: Cache) -> Result<Times, Error> {
-        let builder = crate::lonely(Backend::Container, &self.state)
+    /// The times of ebbtide on a dedicated server. Returns after the container is removed.
+    async fn measure_ebbtide(&self, cache: Cache) -> Result<Times, Error> {
+        let builder = crate::dedicated(Backend::Container, &self.state)
             .image(&self.image)
             .cache(cache);
         let harness = crate::build(builder, Backend::Container)?;
@@ -148,9 +161,9 @@ impl Docker {
         let times = async { measure(&harness, began).await }.await;
         let containers = self.containers()?;
         drop(harness);
-        crate::until_deserted(&self.state).await?;
+        crate::wait_until_ended(&self.state).await?;
         for container in containers {
-            // It saves what it has prepared before it goes.
+            // The container saves the prepared data before it is removed.
             while !docker(&[
                 "ps",
                 "--all",
@@ -163,11 +176,11 @@ impl Docker {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
-        assert!(!server.reused, "a server was still there");
+        assert!(!server.reused, "the server of the previous round still ran");
         times
     }
 
-    /// A container is called by its instance's directory.
+    /// The names of the containers, which contain the names of their instance directories.
     fn containers(&self) -> Result<Vec<String>, Error> {
         let entries =
             std::fs::read_dir(self.state.join("servers"))?.collect::<Result<Vec<_>, _>>()?;
@@ -178,7 +191,7 @@ impl Docker {
     }
 }
 
-/// The server has just answered.
+/// The times, after the server's first response.
 async fn measure(harness: &Harness, began: Instant) -> Result<Times, Error> {
     let server = began.elapsed();
     let mut tx = harness.tx().await?;
@@ -209,7 +222,7 @@ async fn until_first_row(container: &str, began: Instant) -> Result<Duration, Er
         .password("secret")
         .database("postgres");
     while let Err(error) = first_row(&options).await {
-        if began.elapsed() > GIVING_UP {
+        if began.elapsed() > FIRST_ROW_TIMEOUT {
             return Err(error.into());
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -223,13 +236,13 @@ async fn first_row(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
         sqlx::query("select 1").execute(&mut connection).await?;
         connection.close().await
     };
-    // A forwarded port may accept and say nothing.
+    // A published port may accept a connection without ever sending a byte.
     tokio::time::timeout(Duration::from_secs(2), attempt)
         .await
         .unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
-/// The image that the variable names, or the first of PostgreSQL's own on the engine.
+/// The image in the variable `EBBTIDE_IMAGE`, or the engine's first image `postgres`.
 fn image() -> Result<Option<String>, Error> {
     if let Ok(image) = std::env::var("EBBTIDE_IMAGE") {
         return Ok(Some(image));
@@ -241,7 +254,7 @@ fn image() -> Result<Option<String>, Error> {
         .map(str::to_owned))
 }
 
-/// Runs Docker's command and returns what it prints.
+/// Runs the `docker` command and returns its output.
 fn docker(arguments: &[&str]) -> Result<String, Error> {
     let output = Command::new("docker").args(arguments).output()?;
     if output.status.success() {

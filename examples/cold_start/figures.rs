@@ -1,9 +1,9 @@
-//! What was measured, as a table and as JSON.
+//! The measurements, as a table and as JSON.
 
 use std::fmt;
 use std::time::Duration;
 
-/// The measured times, in the order in which their lines are printed.
+/// The measured times, in the order of the printed lines.
 pub(crate) struct Figures {
     rounds: usize,
     lines: Vec<Line>,
@@ -12,9 +12,9 @@ pub(crate) struct Figures {
 
 struct Line {
     key: &'static str,
-    what: &'static str,
-    /// The lines that this one is divided by.
-    beside: &'static [&'static str],
+    label: &'static str,
+    /// The keys of the lines with which this one is compared.
+    references: &'static [&'static str],
     times: Vec<Duration>,
 }
 
@@ -30,13 +30,13 @@ impl Figures {
     pub(crate) fn line(
         &mut self,
         key: &'static str,
-        what: &'static str,
-        beside: &'static [&'static str],
+        label: &'static str,
+        references: &'static [&'static str],
     ) {
         self.lines.push(Line {
             key,
-            what,
-            beside,
+            label,
+            references,
             times: Vec::new(),
         });
     }
@@ -60,7 +60,7 @@ impl Figures {
             };
             let ratios: serde_json::Map<_, _> = self
                 .ratios(line)
-                .map(|(beside, ratio)| (beside.to_owned(), ratio.into()))
+                .map(|(reference, ratio)| (reference.to_owned(), ratio.into()))
                 .collect();
             let figures = serde_json::json!({ "median_ms": median, "least_ms": least, "most_ms": most, "ratios": ratios });
             object.insert(line.key.to_owned(), figures);
@@ -72,16 +72,17 @@ impl Figures {
     fn ratios<'a>(&'a self, line: &'a Line) -> impl Iterator<Item = (&'static str, f64)> + 'a {
         self.lines
             .iter()
-            .filter(|other| line.beside.contains(&other.key))
+            .filter(|other| line.references.contains(&other.key))
             .filter_map(|other| {
-                let ([_, ours, _], [_, theirs, _]) = (line.milliseconds()?, other.milliseconds()?);
-                Some((other.key, ours / theirs))
+                let ([_, median, _], [_, reference, _]) =
+                    (line.milliseconds()?, other.milliseconds()?);
+                Some((other.key, median / reference))
             })
     }
 }
 
 impl Line {
-    /// The least, the median and the most.
+    /// The minimum, the median and the maximum.
     fn milliseconds(&self) -> Option<[f64; 3]> {
         let mut times = self.times.clone();
         times.sort_unstable();
@@ -104,10 +105,10 @@ impl fmt::Display for Figures {
             write!(
                 f,
                 "{:<24}{:<42}{median:>8.0}{least:>8.0}{most:>8.0}",
-                line.key, line.what
+                line.key, line.label
             )?;
-            for (beside, ratio) in self.ratios(line) {
-                write!(f, "  {ratio:.2} x {beside}")?;
+            for (reference, ratio) in self.ratios(line) {
+                write!(f, "  {ratio:.2} x {reference}")?;
             }
             writeln!(f)?;
         }

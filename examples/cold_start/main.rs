@@ -1,13 +1,16 @@
-//! From nothing running to the first row, side by side and in turns. Prints medians and their ratios.
+//! Measures the time from the start of a server to the first row. Prints medians and their ratios.
 //!
-//! On this machine: `initdb` and `pg_ctl start` as one would type them, and ebbtide's start on its cached `initdb`.
-//! In containers, where an engine has an image of PostgreSQL: `docker run` of nothing, which is the floor; `docker run`
-//! of the image, polled from the host, as documented and tuned by hand; ebbtide without a cache; and ebbtide with
-//! prepared data.
+//! On this machine: `initdb` and `pg_ctl start` with usual options, and ebbtide with its cached
+//! `initdb`.
 //!
-//! `cargo run --release --example cold_start`, with `-- --json` for one JSON object, `-- --rounds 9` for more rounds.
+//! In containers, if an engine has an image of PostgreSQL: `docker run` of `true`, which is the
+//! lower bound; `docker run` of the image, as documented and with tuned options, until the server
+//! responds on the host; ebbtide without a cache; and ebbtide with prepared data.
+//!
+//! `cargo run --release --example cold_start`, with `-- --json` for a JSON object, and
+//! `-- --rounds 9` for more rounds.
 
-#![expect(clippy::print_stdout, reason = "printing is what it is for")]
+#![expect(clippy::print_stdout, reason = "the program prints its results")]
 
 mod docker;
 mod figures;
@@ -17,7 +20,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use ebbtide::{Backend, Builder, Harness};
+use ebbtide::Harness;
+
+use ebbtide::config::{Backend, Builder};
 
 use figures::Figures;
 
@@ -56,13 +61,18 @@ impl Arguments {
             match word.as_str() {
                 "--json" => read.json = true,
                 "--rounds" => {
-                    read.rounds = words.next().ok_or("--rounds needs a number")?.parse()?
+                    read.rounds = words.next().ok_or("--rounds needs a number")?.parse()?;
                 }
-                _ => return Err(format!("{word}? There are --json and --rounds NUMBER").into()),
+                _ => {
+                    return Err(format!(
+                        "the options are --json and --rounds NUMBER, but found {word}"
+                    )
+                    .into());
+                }
             }
         }
         if read.rounds == 0 {
-            Err("one round at least".into())
+            Err("--rounds must be at least 1".into())
         } else {
             Ok(read)
         }
@@ -73,7 +83,7 @@ async fn compare(dir: &Path, rounds: usize) -> Result<Figures, Error> {
     let mut figures = Figures::new(rounds);
     let native = native::Native::prepare(dir, &mut figures).await?;
     let docker = docker::Docker::prepare(dir, &mut figures).await?;
-    // In turns, so that all see the same noise.
+    // Alternates between the kinds, so that all are measured under the same load.
     for round in 0..rounds {
         if let Some(native) = &native {
             native.round(round, &mut figures).await?;
@@ -85,29 +95,33 @@ async fn compare(dir: &Path, rounds: usize) -> Result<Figures, Error> {
     Ok(figures)
 }
 
-/// A server of its own, which ends as soon as the harness is dropped.
-fn lonely(backend: Backend, state: &Path) -> Builder {
+/// A builder for a dedicated server that ends as soon as the harness is dropped.
+fn dedicated(backend: Backend, state: &Path) -> Builder {
     Harness::builder()
         .backend(backend)
         .state_dir(state)
         .linger(Duration::ZERO)
 }
 
-/// The harness, unless a variable has overruled the builder.
+/// Builds the harness. Fails if a variable has overridden the backend.
 fn build(builder: Builder, backend: Backend) -> Result<Harness, Error> {
     let harness = builder.build()?;
-    if *harness.plan().backend == backend {
+    let chosen = harness
+        .plan()
+        .get("backend")
+        .ok_or("a plan has a backend")?;
+    if chosen.value == backend.to_string() {
         return Ok(harness);
     }
     Err(format!(
-        "both backends are compared: unset {}",
-        harness.plan().backend.source
+        "the comparison needs both backends; unset {}",
+        chosen.source
     )
     .into())
 }
 
-/// Waits until no server is left in a state directory.
-async fn until_deserted(state: &Path) -> Result<(), Error> {
+/// Waits until no server of a state directory is left.
+async fn wait_until_ended(state: &Path) -> Result<(), Error> {
     while std::fs::read_dir(state.join("servers"))?.next().is_some() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -1,4 +1,4 @@
-//! Servers from binaries of this machine.
+//! Servers from installed binaries.
 
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::process::CommandExt as _;
@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ebbtide::{Backend, ErrorKind, Harness};
+use ebbtide::{ErrorKind, Harness};
+
+use ebbtide::config::Backend;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection as _, Row as _};
 
@@ -16,44 +18,44 @@ use crate::figures::Figures;
 pub(crate) struct Native {
     dir: PathBuf,
     binaries: PathBuf,
-    /// The user for a server that root starts.
+    /// The user and group ids for a server that root starts.
     account: Option<(u32, u32)>,
 }
 
 impl Native {
-    /// Finds the binaries that ebbtide finds, and fills its cache, which is not what is timed.
+    /// Finds the binaries that ebbtide uses, and fills its cache before the measurement.
     pub(crate) async fn prepare(dir: &Path, figures: &mut Figures) -> Result<Option<Self>, Error> {
         let dir = dir.join("n");
         std::fs::create_dir(&dir)?;
         std::fs::write(dir.join("ebbtide.toml"), "")?;
         let account = server_account(&dir)?;
         let began = Instant::now();
-        let harness = ours(&dir)?;
+        let harness = harness(&dir)?;
         let mut tx = match harness.tx().await {
             Ok(tx) => tx,
             Err(error) if error.kind() == ErrorKind::BinariesNotFound => {
-                figures.note(format!("nothing native: {error}"));
+                figures.note(format!("native servers are not measured: {error}"));
                 return Ok(None);
             }
             Err(error) => return Err(error.into()),
         };
-        let first = began.elapsed();
+        let with_empty_cache = began.elapsed();
         let binaries = sqlx::query("select setting from pg_config where name = 'BINDIR'")
             .fetch_one(&mut *tx)
             .await?;
         let binaries = PathBuf::from(binaries.try_get::<String, _>(0)?);
         tx.close().await?;
         drop(harness);
-        crate::until_deserted(&dir.join("s")).await?;
+        crate::wait_until_ended(&dir.join("s")).await?;
         figures.note(format!(
-            "native: {}; with an empty cache {} ms",
+            "native: {}; {} ms with an empty cache",
             binaries.display(),
-            first.as_millis()
+            with_empty_cache.as_millis()
         ));
         figures.line("native", "initdb and pg_ctl -w start", &[]);
         figures.line(
             "native.ebbtide",
-            "ebbtide on its cached initdb",
+            "ebbtide with its cached initdb",
             &["native"],
         );
         Ok(Some(Self {
@@ -66,19 +68,20 @@ impl Native {
     pub(crate) async fn round(&self, round: usize, figures: &mut Figures) -> Result<(), Error> {
         figures.add(
             "native",
-            self.plain(&self.dir.join(format!("plain-{round}"))).await?,
+            self.measure_pg_ctl(&self.dir.join(format!("plain-{round}")))
+                .await?,
         );
-        let harness = ours(&self.dir)?;
+        let harness = harness(&self.dir)?;
         let began = Instant::now();
         let server = harness.start().await?;
         figures.add("native.ebbtide", began.elapsed());
-        assert!(!server.reused, "a server was still there");
+        assert!(!server.reused, "the server of the previous round still ran");
         drop(harness);
-        crate::until_deserted(&self.dir.join("s")).await
+        crate::wait_until_ended(&self.dir.join("s")).await
     }
 
-    /// What one would type, to the first row.
-    async fn plain(&self, data: &Path) -> Result<Duration, Error> {
+    /// The time from `initdb` to the first row.
+    async fn measure_pg_ctl(&self, data: &Path) -> Result<Duration, Error> {
         let sockets = data.parent().unwrap_or(data);
         let run = |program: &str, arguments: &[&str]| -> Result<(), Error> {
             let mut command = Command::new(self.binaries.join(program));
@@ -111,24 +114,24 @@ impl Native {
             .database("postgres");
         let mut connection = PgConnection::connect_with(&connect).await?;
         sqlx::query("select 1").execute(&mut connection).await?;
-        let took = began.elapsed();
+        let time = began.elapsed();
         connection.close().await?;
         run("pg_ctl", &["-w", "-m", "immediate", "stop"])?;
         std::fs::remove_dir_all(data)?;
-        Ok(took)
+        Ok(time)
     }
 }
 
-fn ours(dir: &Path) -> Result<Harness, Error> {
+fn harness(dir: &Path) -> Result<Harness, Error> {
     let builder =
-        crate::lonely(Backend::Native, &dir.join("s")).config_file(dir.join("ebbtide.toml"));
+        crate::dedicated(Backend::Native, &dir.join("s")).config_file(dir.join("ebbtide.toml"));
     crate::build(
         builder.without_migrations().without_seeds(),
         Backend::Native,
     )
 }
 
-/// The user for a server that root starts; it gets the directory.
+/// The user and group ids for a server that root starts. That user becomes the directory's owner.
 fn server_account(dir: &Path) -> Result<Option<(u32, u32)>, Error> {
     if std::fs::metadata(dir)?.uid() != 0 {
         return Ok(None);
@@ -142,7 +145,7 @@ fn server_account(dir: &Path) -> Result<Option<(u32, u32)>, Error> {
         fields
             .next()
             .and_then(|field| field.parse().ok())
-            .ok_or("an odd line in /etc/passwd")
+            .ok_or("/etc/passwd must have numeric ids for the user postgres")
     };
     let (uid, gid) = (number()?, number()?);
     chown(dir, Some(uid), Some(gid))?;

@@ -1,5 +1,6 @@
--- What was found in `devmatrix`: of 22 tables these sixteen were not there, and the ledger said head all the same.
--- The ledger is left alone. Nothing of what stays refers to what goes, so no CASCADE: one would take more.
+-- The state of `devmatrix`: these sixteen of 22 tables were missing, although the ledger claimed head.
+-- The ledger stays unchanged. No remaining object depends on these tables, so CASCADE is not needed.
+-- It would silently drop such objects, too.
 
 DROP TABLE
     atomic_units, atom_dependencies, atom_retry_history,

@@ -1,5 +1,6 @@
 -- Revision 3f0a51c7d2e8, the first.
--- PostgreSQL has no CREATE TYPE IF NOT EXISTS, and a database that was restored by halves has some of them.
+-- PostgreSQL has no CREATE TYPE IF NOT EXISTS, and a partially restored database may have some of the
+-- types.
 
 DO $$
 DECLARE
@@ -22,7 +23,7 @@ BEGIN
 END
 $$;
 
--- The former tool's ledger, which the operations people still read.
+-- The ledger of Alembic, the former tool. The operations team still uses it.
 CREATE TABLE IF NOT EXISTS alembic_version (
     version_num varchar(32) PRIMARY KEY
 );

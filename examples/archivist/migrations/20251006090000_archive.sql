@@ -7,8 +7,8 @@ CREATE TABLE documents (
     metadata    jsonb       NOT NULL DEFAULT '{}',
     received_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT documents_title_key UNIQUE (title),
-    -- A grant is written for a year that has come, or for the next. In UTC, because the year of a timestamptz is another
-    -- for every time zone, and a CHECK must not depend on who asks.
+    -- A grant is for a past year, the current one or the next. The year is in UTC, because otherwise
+    -- it depends on the session's time zone, and a CHECK constraint must be immutable.
     CONSTRAINT documents_fiscal_year_check
         CHECK (fiscal_year BETWEEN 1990 AND extract(year FROM received_at AT TIME ZONE 'UTC') + 1),
     CONSTRAINT documents_metadata_check CHECK (jsonb_typeof(metadata) = 'object')

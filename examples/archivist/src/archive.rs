@@ -1,16 +1,16 @@
-//! Searches of old documents, in SQL that SQLite does not have.
+//! Searches of old documents, with SQL that SQLite does not have.
 
 use sqlx::postgres::PgConnection;
 
-/// Documents with these words in their title, in any case.
+/// The titles of documents that contain these words, in any case.
 ///
 /// # Errors
-/// The database refuses the search.
+/// The query fails.
 pub async fn documents_by_title(
     connection: &mut PgConnection,
     words: &str,
 ) -> Result<Vec<String>, sqlx::Error> {
-    // What the reader typed is no pattern.
+    // The words are literal text, so the special characters of LIKE are escaped.
     let pattern = format!(
         "%{}%",
         words
@@ -24,10 +24,10 @@ pub async fn documents_by_title(
         .await
 }
 
-/// Documents for a funder, the latest first.
+/// The titles of the documents for a funder, the latest first.
 ///
 /// # Errors
-/// The database refuses the search.
+/// The query fails.
 pub async fn documents_of(
     connection: &mut PgConnection,
     funder: &str,
@@ -40,10 +40,10 @@ pub async fn documents_of(
     .await
 }
 
-/// Documents that were not awarded and may be sent again.
+/// The titles of documents that were not awarded and may be submitted again.
 ///
 /// # Errors
-/// The database refuses the search.
+/// The query fails.
 pub async fn resubmittable(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar(
         "select title from documents \

@@ -1,8 +1,9 @@
-//! How it was: the variants' names were sent instead of their values, which SQLite took for any other text.
+//! The former enum, which sent the variants' names instead of their values. SQLite accepted them,
+//! because it stores an enum as text.
 
 use ebbtide::PgEnum;
 
-/// A role, sent as `ADMIN` where the database has `admin`.
+/// A role. It is sent as `ADMIN`, but the database has `admin`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PgEnum, sqlx::Type)]
 #[sqlx(type_name = "userrole", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum UserRole {

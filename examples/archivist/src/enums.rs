@@ -1,4 +1,4 @@
-//! The database's enums. The labels are what the migrations say, and a test compares the two.
+//! The database's enums. A test compares their labels with those in the migrations.
 
 use ebbtide::PgEnum;
 
@@ -6,45 +6,45 @@ use ebbtide::PgEnum;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PgEnum, sqlx::Type)]
 #[sqlx(type_name = "userrole", rename_all = "snake_case")]
 pub enum UserRole {
-    /// Writes, and edits what is their own.
+    /// Writes outputs, and edits their own.
     Writer,
-    /// Edits everything, and says what was awarded.
+    /// Edits every output, and records awards.
     Editor,
-    /// All of that.
+    /// May do everything.
     Admin,
 }
 
-/// What an output is.
+/// The type of an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PgEnum, sqlx::Type)]
 #[sqlx(type_name = "outputtype", rename_all = "snake_case")]
 pub enum OutputType {
-    /// The whole application.
+    /// The complete application.
     GrantProposal,
-    /// The letter before it.
+    /// The letter that precedes an application.
     LetterOfInquiry,
-    /// What became of the money.
+    /// The report on how the money was spent.
     GrantReport,
     /// Anything else.
     Other,
 }
 
-/// How far an output has come.
+/// The status of an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PgEnum, sqlx::Type)]
 #[sqlx(type_name = "outputstatus", rename_all = "snake_case")]
 pub enum OutputStatus {
-    /// It is being written.
+    /// The writer is still working on it.
     Draft,
-    /// The funder has it.
+    /// The funder has received it.
     Submitted,
     /// The funder has asked for more time.
     Pending,
-    /// The funder pays.
+    /// The funder awards the grant.
     Awarded,
-    /// The funder does not.
+    /// The funder does not award the grant.
     NotAwarded,
 }
 
-/// How something is written.
+/// The writing style of an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PgEnum, sqlx::Type)]
 #[sqlx(type_name = "styletype", rename_all = "snake_case")]
 pub enum StyleType {
@@ -56,6 +56,6 @@ pub enum StyleType {
     Persuasive,
     /// With sources.
     Academic,
-    /// Otherwise.
+    /// Any other style.
     Other,
 }

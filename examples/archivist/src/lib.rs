@@ -1,6 +1,7 @@
-//! A grants archive: who may write, edit and award an output, and what is found in old documents.
+//! A grants archive: who may write, edit and award an output; and searches of old documents.
 //!
-//! Its tests ran on SQLite, where an enum is any text. [`before`] is how its roles were sent then.
+//! Its tests once ran on SQLite, which accepts any text for an enum. [`before`] contains the enum
+//! of that time.
 
 mod archive;
 pub mod before;
@@ -9,4 +10,4 @@ mod outputs;
 
 pub use archive::{documents_by_title, documents_of, resubmittable};
 pub use enums::{OutputStatus, OutputType, StyleType, UserRole};
-pub use outputs::{Output, Refusal, Request, handle};
+pub use outputs::{Output, Request, RequestError, handle};

@@ -1,10 +1,12 @@
-//! The archive on a disposable database: what went wrong, and the way of an output from draft to award.
+//! The archive on a disposable database: the former error, and an output's way from draft to award.
 
-#![expect(clippy::print_stdout, reason = "printing is what it is for")]
+#![expect(clippy::print_stdout, reason = "the program prints its results")]
 
 use std::path::Path;
 
-use ebbtide::{Builder, ErrorKind, Harness};
+use ebbtide::{ErrorKind, Harness};
+
+use ebbtide::config::Builder;
 use ebbtide_example_archivist::{OutputType, Request, before, handle};
 
 type Error = Box<dyn std::error::Error>;
@@ -12,17 +14,18 @@ type Error = Box<dyn std::error::Error>;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let harness = plan().build()?;
-    show_where(&harness).await?;
-    show_the_failure().await?;
-    show_the_way_of_an_output(&harness).await
+    print_test_database(&harness).await?;
+    print_label_mismatch().await?;
+    print_workflow_of_an_output(&harness).await
 }
 
 fn plan() -> Builder {
     Harness::builder().config_file(Path::new(env!("CARGO_MANIFEST_DIR")).join("ebbtide.toml"))
 }
 
-/// Whatever `DATABASE_URL` says: it is production's, and never read here.
-async fn show_where(harness: &Harness) -> Result<(), Error> {
+/// Prints where the tests' database is. `DATABASE_URL` has no effect: it is production's, and
+/// ebbtide never reads it.
+async fn print_test_database(harness: &Harness) -> Result<(), Error> {
     let database = harness.database().await?;
     let options = database.connect_options();
     let place = match options.get_socket() {
@@ -38,7 +41,7 @@ async fn show_where(harness: &Harness) -> Result<(), Error> {
     Ok(())
 }
 
-async fn show_the_failure() -> Result<(), Error> {
+async fn print_label_mismatch() -> Result<(), Error> {
     match plan()
         .expect_enum_of::<before::UserRole>()
         .build()?
@@ -47,13 +50,15 @@ async fn show_the_failure() -> Result<(), Error> {
     {
         Err(error) if error.kind() == ErrorKind::Expectation => println!("\nbefore:\n{error:?}"),
         other => {
-            return Err(format!("the labels differ, and that was not found: {other:?}").into());
+            return Err(
+                format!("the labels differ, but ebbtide did not report it: {other:?}").into(),
+            );
         }
     }
     Ok(())
 }
 
-async fn show_the_way_of_an_output(harness: &Harness) -> Result<(), Error> {
+async fn print_workflow_of_an_output(harness: &Harness) -> Result<(), Error> {
     let sandbox = harness.sandbox().await?;
     let (writer, editor) = ("writer@archive.example", "editor@archive.example");
     let create = Request::Create {
@@ -68,24 +73,24 @@ async fn show_the_way_of_an_output(harness: &Harness) -> Result<(), Error> {
         decided_on: "2026-03-02".into(),
     };
     println!("\nafter:");
-    for (who, request) in [
+    for (email, request) in [
         (
             writer,
             Request::Edit {
                 id,
-                content: "Every branch library lends books.".into(),
+                content: "Every branch library needs new books.".into(),
             },
         ),
         (writer, award.clone()),
         (writer, Request::Submit { id }),
         (editor, award),
     ] {
-        match handle(&sandbox, who, &request).await {
+        match handle(&sandbox, email, &request).await {
             Ok(output) => println!(
-                "{who}: {request:?}\n  200 {:?}, {:?}",
+                "{email}: {request:?}\n  200 {:?}, {:?}",
                 output.status, output.amount_awarded
             ),
-            Err(refusal) => println!("{who}: {request:?}\n  {} {refusal}", refusal.status()),
+            Err(error) => println!("{email}: {request:?}\n  {} {error}", error.status()),
         }
     }
     sandbox.close().await?;

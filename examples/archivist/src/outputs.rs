@@ -1,33 +1,33 @@
-//! Outputs, and who may do what with them.
+//! Outputs, and the permissions of users on them.
 
 use sqlx::FromRow;
 use sqlx::postgres::{PgConnection, PgPool};
 
 use crate::enums::{OutputStatus, OutputType, UserRole};
 
-/// What a user asks for.
+/// A user's request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// A new draft of one's own.
+    /// Creates a draft that belongs to the user.
     Create {
-        /// What it is.
+        /// Its type.
         kind: OutputType,
         /// Its title.
         title: String,
     },
-    /// Another text for a draft.
+    /// Replaces the text of a draft.
     Edit {
         /// The output.
         id: i64,
         /// The text.
         content: String,
     },
-    /// To send a draft to the funder.
+    /// Submits a draft to the funder.
     Submit {
         /// The output.
         id: i64,
     },
-    /// To write down that the funder pays.
+    /// Records that the funder awards the grant.
     Award {
         /// The output.
         id: i64,
@@ -38,55 +38,55 @@ pub enum Request {
     },
 }
 
-/// An output as the API shows it.
+/// An output in the API's responses.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Output {
-    /// Its number.
+    /// Its id.
     pub id: i64,
     /// Its owner's email.
     pub owner: String,
-    /// What it is.
+    /// Its type.
     pub kind: OutputType,
-    /// How far it has come.
+    /// Its status.
     pub status: OutputStatus,
     /// Its title.
     pub title: String,
     /// Its text.
     pub content: String,
-    /// In dollars, with two decimals; none unless it was awarded.
+    /// The awarded amount in dollars, with two decimals. `None` if nothing was awarded.
     pub amount_awarded: Option<String>,
 }
 
-/// Why a request is not granted.
+/// Why a request fails.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
-    /// Nobody active has this email.
-    #[error("nobody is called {0}")]
+pub enum RequestError {
+    /// No active user has this email.
+    #[error("no active user has the email {0}")]
     Unknown(String),
-    /// The role does not permit it.
-    #[error("a {role:?} may not do that")]
+    /// The role does not permit the request.
+    #[error("the role {role:?} does not permit this request")]
     Forbidden {
         /// The role.
         role: UserRole,
     },
-    /// There is no such output.
-    #[error("there is no output {0}")]
+    /// No output has this id.
+    #[error("output {0} does not exist")]
     NotFound(i64),
-    /// The output has come too far for it, or not far enough.
-    #[error("it is {status:?}")]
+    /// The output's status does not permit the request.
+    #[error("the output's status {status:?} does not permit this request")]
     Conflict {
-        /// How far it has come.
+        /// The output's status.
         status: OutputStatus,
     },
-    /// The values break a rule of the database's.
-    #[error("the rule {0} is broken")]
+    /// The values violate a check constraint.
+    #[error("the values violate the constraint {0}")]
     Invalid(String),
-    /// The database refused something else.
-    #[error("the database refused")]
+    /// Another error of the database.
+    #[error("a statement failed")]
     Database(#[source] sqlx::Error),
 }
 
-impl Refusal {
+impl RequestError {
     /// The status of the HTTP response.
     #[must_use]
     pub fn status(&self) -> u16 {
@@ -101,23 +101,23 @@ impl Refusal {
     }
 }
 
-impl From<sqlx::Error> for Refusal {
+impl From<sqlx::Error> for RequestError {
     fn from(error: sqlx::Error) -> Self {
-        let refusal = error
+        let violation = error
             .as_database_error()
-            .filter(|refusal| refusal.is_check_violation());
-        match refusal.and_then(|refusal| refusal.constraint()) {
-            Some(rule) => Self::Invalid(rule.to_owned()),
+            .filter(|error| error.is_check_violation());
+        match violation.and_then(|violation| violation.constraint()) {
+            Some(constraint) => Self::Invalid(constraint.to_owned()),
             None => Self::Database(error),
         }
     }
 }
 
-/// Grants a user's request or says why not, in one transaction with its line in the audit log.
+/// Executes a user's request and inserts a row into the audit log, in one transaction.
 ///
 /// # Errors
-/// See [`Refusal`]; nothing was written.
-pub async fn handle(pool: &PgPool, email: &str, request: &Request) -> Result<Output, Refusal> {
+/// See [`RequestError`]. After an error, nothing was written.
+pub async fn handle(pool: &PgPool, email: &str, request: &Request) -> Result<Output, RequestError> {
     let mut transaction = pool.begin().await?;
     let caller = Caller::find(&mut transaction, email).await?;
     let (id, action) = match request {
@@ -126,9 +126,9 @@ pub async fn handle(pool: &PgPool, email: &str, request: &Request) -> Result<Out
             "create",
         ),
         Request::Edit { id, content } => {
-            let output = Held::find(&mut transaction, *id).await?;
-            caller.must(output.owner_id == caller.id || caller.is_editor())?;
-            output.must_be(&[OutputStatus::Draft])?;
+            let output = OutputState::find(&mut transaction, *id).await?;
+            caller.require(output.owner_id == caller.id || caller.is_editor())?;
+            output.require_status(&[OutputStatus::Draft])?;
             let edit = sqlx::query("update outputs set content = $2 where id = $1")
                 .bind(id)
                 .bind(content);
@@ -136,9 +136,9 @@ pub async fn handle(pool: &PgPool, email: &str, request: &Request) -> Result<Out
             (*id, "edit")
         }
         Request::Submit { id } => {
-            let output = Held::find(&mut transaction, *id).await?;
-            caller.must(output.owner_id == caller.id || caller.is_editor())?;
-            output.must_be(&[OutputStatus::Draft])?;
+            let output = OutputState::find(&mut transaction, *id).await?;
+            caller.require(output.owner_id == caller.id || caller.is_editor())?;
+            output.require_status(&[OutputStatus::Draft])?;
             let submit = sqlx::query("update outputs set status = $2 where id = $1").bind(id);
             submit
                 .bind(OutputStatus::Submitted)
@@ -151,9 +151,9 @@ pub async fn handle(pool: &PgPool, email: &str, request: &Request) -> Result<Out
             amount,
             decided_on,
         } => {
-            let output = Held::find(&mut transaction, *id).await?;
-            caller.must(caller.is_editor())?;
-            output.must_be(&[OutputStatus::Submitted, OutputStatus::Pending])?;
+            let output = OutputState::find(&mut transaction, *id).await?;
+            caller.require(caller.is_editor())?;
+            output.require_status(&[OutputStatus::Submitted, OutputStatus::Pending])?;
             award(&mut transaction, *id, amount, decided_on).await?;
             (*id, "award")
         }
@@ -165,7 +165,7 @@ pub async fn handle(pool: &PgPool, email: &str, request: &Request) -> Result<Out
         .bind(id)
         .execute(&mut *transaction)
         .await?;
-    let output = shown(&mut transaction, id).await?;
+    let output = load_output(&mut transaction, id).await?;
     transaction.commit().await?;
     Ok(output)
 }
@@ -176,20 +176,20 @@ struct Caller {
     role: UserRole,
 }
 
-/// What decides about an output.
+/// The columns that decide whether a request is permitted.
 #[derive(Debug, FromRow)]
-struct Held {
+struct OutputState {
     owner_id: i64,
     status: OutputStatus,
 }
 
 impl Caller {
-    async fn find(connection: &mut PgConnection, email: &str) -> Result<Self, Refusal> {
+    async fn find(connection: &mut PgConnection, email: &str) -> Result<Self, RequestError> {
         let find =
             sqlx::query_as("select id, role from users where email = $1 and is_active").bind(email);
         find.fetch_optional(connection)
             .await?
-            .ok_or_else(|| Refusal::Unknown(email.to_owned()))
+            .ok_or_else(|| RequestError::Unknown(email.to_owned()))
     }
 
     fn is_editor(&self) -> bool {
@@ -199,30 +199,30 @@ impl Caller {
         }
     }
 
-    fn must(&self, be_allowed: bool) -> Result<(), Refusal> {
-        if be_allowed {
+    fn require(&self, is_allowed: bool) -> Result<(), RequestError> {
+        if is_allowed {
             Ok(())
         } else {
-            Err(Refusal::Forbidden { role: self.role })
+            Err(RequestError::Forbidden { role: self.role })
         }
     }
 }
 
-impl Held {
-    /// The output, which nobody else changes until the transaction ends.
-    async fn find(connection: &mut PgConnection, id: i64) -> Result<Self, Refusal> {
+impl OutputState {
+    /// Locks the output until the end of the transaction, so that no concurrent request changes it.
+    async fn find(connection: &mut PgConnection, id: i64) -> Result<Self, RequestError> {
         let find = sqlx::query_as("select owner_id, status from outputs where id = $1 for update")
             .bind(id);
         find.fetch_optional(connection)
             .await?
-            .ok_or(Refusal::NotFound(id))
+            .ok_or(RequestError::NotFound(id))
     }
 
-    fn must_be(&self, statuses: &[OutputStatus]) -> Result<(), Refusal> {
+    fn require_status(&self, statuses: &[OutputStatus]) -> Result<(), RequestError> {
         if statuses.contains(&self.status) {
             Ok(())
         } else {
-            Err(Refusal::Conflict {
+            Err(RequestError::Conflict {
                 status: self.status,
             })
         }
@@ -263,7 +263,7 @@ async fn award(
     Ok(())
 }
 
-async fn shown(connection: &mut PgConnection, id: i64) -> Result<Output, sqlx::Error> {
+async fn load_output(connection: &mut PgConnection, id: i64) -> Result<Output, sqlx::Error> {
     sqlx::query_as(
         "select outputs.id, users.email as owner, kind, status, title, content, amount_awarded::text as amount_awarded \
          from outputs join users on users.id = outputs.owner_id where outputs.id = $1",

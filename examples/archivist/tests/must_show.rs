@@ -1,12 +1,12 @@
-//! What SQLite let pass, caught, and what the archive relies on.
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+//! The error that SQLite did not detect, and the database features that the archive needs.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::net::TcpListener;
 use std::process::Command;
 
 use ebbtide::{Database, ErrorKind, Harness, PgEnum as _, Sandbox, Setup, Tx};
 use ebbtide_example_archivist::{
-    Output, OutputStatus, OutputType, Refusal, Request, StyleType, UserRole,
+    Output, OutputStatus, OutputType, Request, RequestError, StyleType, UserRole,
 };
 use ebbtide_example_archivist::{before, documents_by_title, documents_of, handle, resubmittable};
 use sqlx::PgPool;
@@ -50,7 +50,7 @@ async fn submitted(pool: &PgPool) -> Output {
 fn edit(output: &Output) -> Request {
     Request::Edit {
         id: output.id,
-        content: "Every branch library lends books.".into(),
+        content: "Every branch library needs new books.".into(),
     }
 }
 
@@ -62,23 +62,23 @@ fn award(output: &Output) -> Request {
     }
 }
 
-/// The status of the response.
+/// The status code of the response.
 async fn status(pool: &PgPool, email: &str, request: &Request) -> u16 {
     handle(pool, email, request)
         .await
-        .map_or_else(|refusal| refusal.status(), |_| 200)
+        .map_or_else(|error| error.status(), |_| 200)
 }
 
 #[ebbtide::test(savepoints)]
-async fn the_database_refuses_a_role_that_is_sent_by_its_name(mut tx: Tx) {
+async fn the_database_rejects_a_role_that_is_sent_as_its_variants_name(mut tx: Tx) {
     let insert = "insert into users (email, role) values ('new@archive.example', $1)";
-    let refusal = sqlx::query(insert)
+    let error = sqlx::query(insert)
         .bind(before::UserRole::Admin)
         .execute(&mut *tx)
         .await
         .unwrap_err();
-    let said = refusal.as_database_error().unwrap().message();
-    assert_eq!(said, "invalid input value for enum userrole: \"ADMIN\"");
+    let message = error.as_database_error().unwrap().message();
+    assert_eq!(message, "invalid input value for enum userrole: \"ADMIN\"");
     sqlx::query(insert)
         .bind(UserRole::Admin)
         .execute(&mut *tx)
@@ -87,12 +87,12 @@ async fn the_database_refuses_a_role_that_is_sent_by_its_name(mut tx: Tx) {
 }
 
 #[tokio::test]
-async fn a_rust_enum_whose_labels_differ_is_found_before_any_test_runs_with_both_lists() {
+async fn different_labels_are_reported_with_both_lists_before_any_test_runs() {
     let harness = Harness::builder()
         .expect_enum_of::<before::UserRole>()
         .build()
         .unwrap();
-    // There is no database for a test, of any kind.
+    // No kind of test gets a database.
     let error = harness.tx().await.expect_err("the labels differ");
     assert_eq!(
         harness
@@ -119,8 +119,8 @@ async fn a_rust_enum_whose_labels_differ_is_found_before_any_test_runs_with_both
 
 #[ebbtide::test(expect(enums(before::UserRole)))]
 #[should_panic(expected = "the test has not begun")]
-async fn a_test_that_would_send_such_labels_does_not_begin(_tx: Tx) {
-    // Whoever comes here does not panic, and so fails.
+async fn a_test_that_expects_the_wrong_labels_does_not_begin(_tx: Tx) {
+    // If the body ran, it would not panic, and `should_panic` would fail the test.
 }
 
 #[ebbtide::test(expect(enums(UserRole, OutputType, OutputStatus, StyleType)))]
@@ -148,14 +148,14 @@ async fn the_four_rust_enums_have_the_databases_labels(mut tx: Tx) {
 }
 
 #[tokio::test]
-async fn enums_are_created_once_however_often_their_migration_runs() {
+async fn enums_are_created_once_even_if_their_migration_runs_repeatedly() {
     let enums = include_str!("../migrations/20251002090000_enums.sql");
-    let harness = ebbtide::harness()
+    let harness = ebbtide::Harness::shared()
         .unwrap()
         .with_setup(Setup::new().no_migrations());
     let database = harness.database().await.unwrap();
     let pool = database.pool();
-    // A half-restored database: one enum is there, and keeps its labels.
+    // A partially restored database: one enum exists and must keep its labels.
     sqlx::raw_sql("create type userrole as enum ('writer', 'editor', 'admin')")
         .execute(&pool)
         .await
@@ -188,7 +188,7 @@ async fn enums_are_created_once_however_often_their_migration_runs() {
 }
 
 #[ebbtide::test]
-async fn thirteen_tables_are_there_and_alembics_revision_is_recorded(mut tx: Tx) {
+async fn the_thirteen_tables_exist_and_alembics_revision_is_recorded(mut tx: Tx) {
     let tables: Vec<String> = sqlx::query_scalar(
         "select tablename::text from pg_tables where schemaname = 'public' and tablename <> '_sqlx_migrations' order by 1",
     )
@@ -204,7 +204,7 @@ async fn thirteen_tables_are_there_and_alembics_revision_is_recorded(mut tx: Tx)
 }
 
 #[ebbtide::test]
-async fn titles_are_found_in_any_case_and_funders_in_jsonb(mut tx: Tx) {
+async fn searches_ignore_the_case_of_titles_and_find_funders_in_jsonb(mut tx: Tx) {
     assert_eq!(
         documents_by_title(&mut tx, "wAtEr").await.unwrap(),
         ["Letter to the Water Trust"]
@@ -222,7 +222,7 @@ async fn titles_are_found_in_any_case_and_funders_in_jsonb(mut tx: Tx) {
 }
 
 #[ebbtide::test(savepoints)]
-async fn a_fiscal_year_that_is_too_far_away_breaks_the_check_with_extract(mut tx: Tx) {
+async fn a_fiscal_year_after_the_next_one_violates_the_check(mut tx: Tx) {
     let insert = "insert into documents (title, fiscal_year, received_at) values ($1, $2, '2025-06-01 12:00+00')";
     sqlx::query(insert)
         .bind("Next year's")
@@ -230,14 +230,14 @@ async fn a_fiscal_year_that_is_too_far_away_breaks_the_check_with_extract(mut tx
         .execute(&mut *tx)
         .await
         .unwrap();
-    let refusal = sqlx::query(insert)
+    let error = sqlx::query(insert)
         .bind("Too early")
         .bind(2027)
         .execute(&mut *tx)
         .await
         .unwrap_err();
     assert_eq!(
-        refusal.as_database_error().unwrap().constraint(),
+        error.as_database_error().unwrap().constraint(),
         Some("documents_fiscal_year_check")
     );
 }
@@ -251,7 +251,7 @@ async fn an_output_is_created_edited_and_awarded(sandbox: Sandbox) {
     );
     assert_eq!(draft.kind, OutputType::GrantProposal);
     let edited = handle(&sandbox, WRITER, &edit(&draft)).await.unwrap();
-    assert_eq!(edited.content, "Every branch library lends books.");
+    assert_eq!(edited.content, "Every branch library needs new books.");
     let sent = handle(&sandbox, WRITER, &Request::Submit { id: draft.id })
         .await
         .unwrap();
@@ -279,7 +279,7 @@ async fn who_may_edit_depends_on_role_and_owner(sandbox: Sandbox) {
         (SECOND_WRITER, 403),
         (EDITOR, 200),
         (ADMIN, 200),
-        ("nobody@archive.example", 401),
+        ("unknown@archive.example", 401),
     ] {
         assert_eq!(
             status(&sandbox, email, &edit(&draft)).await,
@@ -287,10 +287,13 @@ async fn who_may_edit_depends_on_role_and_owner(sandbox: Sandbox) {
             "{email}"
         );
     }
-    let refusal = handle(&sandbox, SECOND_WRITER, &edit(&draft))
+    let error = handle(&sandbox, SECOND_WRITER, &edit(&draft))
         .await
         .unwrap_err();
-    assert_eq!(refusal.to_string(), "a Writer may not do that");
+    assert_eq!(
+        error.to_string(),
+        "the role Writer does not permit this request"
+    );
 }
 
 #[ebbtide::test]
@@ -311,7 +314,7 @@ async fn who_may_award_depends_on_the_role_alone(sandbox: Sandbox) {
 }
 
 #[ebbtide::test]
-async fn what_was_submitted_is_edited_no_more_and_a_draft_is_not_awarded(sandbox: Sandbox) {
+async fn a_submitted_output_cannot_be_edited_and_a_draft_cannot_be_awarded(sandbox: Sandbox) {
     let draft = drafted(&sandbox).await;
     assert_eq!(status(&sandbox, EDITOR, &award(&draft)).await, 409);
     let sent = submitted(&sandbox).await;
@@ -323,19 +326,19 @@ async fn what_was_submitted_is_edited_no_more_and_a_draft_is_not_awarded(sandbox
 }
 
 #[ebbtide::test]
-async fn a_decision_at_a_weekend_is_no_award_and_leaves_no_trace(sandbox: Sandbox) {
+async fn an_award_decided_at_a_weekend_is_rejected_and_writes_nothing(sandbox: Sandbox) {
     let sent = submitted(&sandbox).await;
     let sunday = Request::Award {
         id: sent.id,
         amount: "25000.00".into(),
         decided_on: "2026-03-01".into(),
     };
-    let refusal = handle(&sandbox, EDITOR, &sunday).await.unwrap_err();
+    let error = handle(&sandbox, EDITOR, &sunday).await.unwrap_err();
     assert!(
-        matches!(&refusal, Refusal::Invalid(rule) if rule == "outputs_decided_on_check"),
-        "{refusal:?}"
+        matches!(&error, RequestError::Invalid(rule) if rule == "outputs_decided_on_check"),
+        "{error:?}"
     );
-    assert_eq!(refusal.status(), 422);
+    assert_eq!(error.status(), 422);
     let row: (OutputStatus, i64) = sqlx::query_as(
         "select status, (select count(*) from audit_log where action = 'award') from outputs where id = $1",
     )
@@ -348,7 +351,7 @@ async fn a_decision_at_a_weekend_is_no_award_and_leaves_no_trace(sandbox: Sandbo
 
 #[tokio::test]
 async fn each_test_is_rolled_back() {
-    let harness = ebbtide::harness().unwrap();
+    let harness = ebbtide::Harness::shared().unwrap();
     for _ in 0..3 {
         let sandbox = harness.sandbox().await.unwrap();
         let outputs: i64 = sqlx::query_scalar("select count(*) from outputs")
@@ -356,15 +359,15 @@ async fn each_test_is_rolled_back() {
             .await
             .unwrap();
         assert_eq!(outputs, 0);
-        // The application has committed, and the next has the first id again.
+        // The application commits, and yet the next sandbox has the first id again.
         assert_eq!(submitted(&sandbox).await.id, 1);
         sandbox.close().await.unwrap();
     }
 }
 
 #[test]
-fn production_hears_nothing_of_a_test_and_lends_it_nothing() {
-    // It plays production's server: it would see whoever connects.
+fn production_gets_no_connection_and_its_credentials_are_not_used() {
+    // The listener is in place of production's server, and would accept any connection.
     let production = TcpListener::bind("127.0.0.1:0").unwrap();
     production.set_nonblocking(true).unwrap();
     let port = production.local_addr().unwrap().port();
@@ -375,13 +378,13 @@ fn production_hears_nothing_of_a_test_and_lends_it_nothing() {
         )
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
+    let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(
         output.status.success(),
-        "{said}\n{}",
+        "{stdout}\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let place = said.lines().next().unwrap();
+    let place = stdout.lines().next().unwrap();
     assert!(
         place.starts_with("tests get the database ebbtide_"),
         "{place}"
@@ -391,8 +394,8 @@ fn production_hears_nothing_of_a_test_and_lends_it_nothing() {
         "{place}"
     );
     assert!(
-        !said.contains("pr0duction") && !said.contains("/archive"),
-        "{said}"
+        !stdout.contains("pr0duction") && !stdout.contains("/archive"),
+        "{stdout}"
     );
     assert_eq!(
         production.accept().unwrap_err().kind(),
@@ -401,7 +404,7 @@ fn production_hears_nothing_of_a_test_and_lends_it_nothing() {
 }
 
 #[ebbtide::test]
-async fn a_test_database_has_a_name_and_credentials_of_its_own(database: Database) {
+async fn a_test_database_does_not_have_productions_name_or_credentials(database: Database) {
     let production =
         url::Url::parse("postgres://archivist:pr0duction@127.0.0.1:5432/archive").unwrap();
     let test = url::Url::parse(database.url()).unwrap();

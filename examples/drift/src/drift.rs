@@ -1,27 +1,32 @@
-//! The comparison, and what it says about the ledger.
+//! The comparison of a database with the head of the migration chain.
 
 use std::fmt;
 use std::path::Path;
 
-use ebbtide::{DriftReport, Harness, LedgerClaim, Result};
+use ebbtide::{Harness, Result};
 
-/// How a database differs from the head of the chain, and whether its ledger admits that.
+use ebbtide::report::DriftReport;
+
+use ebbtide::schema::LedgerClaim;
+
+/// How a database differs from the head of the chain, and which revision its ledger claims.
 #[derive(Debug, Clone)]
 pub struct Drift {
     report: DriftReport,
 }
 
-/// A harness for this package's plan, wherever the program is called from.
+/// A harness for this package's plan. It does not depend on the working directory.
 ///
 /// # Errors
-/// As for [`ebbtide::Builder::build`].
+/// As for [`ebbtide::config::Builder::build`].
 pub fn harness() -> Result<Harness> {
     Harness::builder()
         .config_file(Path::new(env!("CARGO_MANIFEST_DIR")).join("ebbtide.toml"))
         .build()
 }
 
-/// The pipeline's own name of a migration. Its revisions are hexadecimal numbers, sqlx's versions the same in decimal.
+/// The pipeline's name of a migration. The pipeline's revisions are hexadecimal numbers; sqlx's
+/// versions are the same numbers in decimal.
 #[must_use]
 pub fn revision(version: &str) -> String {
     version
@@ -30,7 +35,7 @@ pub fn revision(version: &str) -> String {
 }
 
 impl Drift {
-    /// Compares the database of a URL with a new one at the head. It is only read.
+    /// Compares the database of a URL with a new one at the head. It only reads the former.
     ///
     /// # Errors
     /// As for [`Harness::diff`].
@@ -46,13 +51,13 @@ impl Drift {
         self.report.diff.is_empty()
     }
 
-    /// The report that it was made of.
+    /// The underlying report.
     #[must_use]
     pub fn report(&self) -> &DriftReport {
         &self.report
     }
 
-    /// The revision that the ledger claims, if it is the head's.
+    /// The revision that the ledger claims, if it is the head.
     #[must_use]
     pub fn claimed_head(&self) -> Option<String> {
         let latest =
@@ -61,17 +66,17 @@ impl Drift {
         (latest(&self.report.expected_ledger)? == claimed).then(|| revision(&claimed))
     }
 
-    /// All of it for programs: `ledger` with the claims, then `missing`, `extra` and `different`.
+    /// The comparison as JSON: `ledger` with the claims, and `missing`, `extra` and `different`.
     ///
     /// # Errors
-    /// Never, as long as the report's own JSON is an object.
+    /// Never, as long as the report's JSON is an object.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         let mut json: serde_json::Map<String, serde_json::Value> =
             serde_json::from_str(&self.report.diff.to_json())?;
-        let said = |claim: &Option<LedgerClaim>| claim.as_ref().map(ToString::to_string);
+        let text = |claim: &Option<LedgerClaim>| claim.as_ref().map(ToString::to_string);
         let ledger = serde_json::json!({
-            "expected": said(&self.report.expected_ledger),
-            "found": said(&self.report.found_ledger),
+            "expected": text(&self.report.expected_ledger),
+            "found": text(&self.report.found_ledger),
             "claimed_head": self.claimed_head(),
         });
         json.insert("ledger".to_owned(), ledger);
@@ -82,9 +87,11 @@ impl Drift {
 impl fmt::Display for Drift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.claimed_head(), self.is_none()) {
-            (Some(head), true) => writeln!(f, "the ledger claims head ({head}), and so it is")?,
+            (Some(head), true) => {
+                writeln!(f, "the ledger claims head ({head}), and the schema agrees")?;
+            }
             (Some(head), false) => {
-                writeln!(f, "the ledger claims head ({head}), and that is not true")?
+                writeln!(f, "the ledger claims head ({head}), but the schema differs")?;
             }
             (None, _) => writeln!(f, "the ledger does not claim head")?,
         }

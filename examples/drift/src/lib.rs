@@ -1,4 +1,5 @@
-//! Compares a database with what the migrations make, whatever its ledger says, and mends a disposable one.
+//! Compares a database with the result of its migrations, independently of its ledger, and repairs
+//! a disposable one.
 
 mod drift;
 mod replay;

@@ -1,9 +1,11 @@
-//! How a database differs from what the migrations make: `ebbtide-example-drift [--json] [URL]`.
+//! Reports how a database differs from the result of its migrations:
+//! `ebbtide-example-drift [--json] [URL]`.
 //!
-//! Exits with 0 where nothing differs, with 1 where something does, and with 2 where that cannot be told. Without a URL
-//! it makes a copy that has drifted; with `--replay`, it drops that copy's schema and replays the chain before it looks.
+//! It exits with 0 if nothing differs, with 1 if something differs, and with 2 if the comparison
+//! fails. Without a URL it creates a copy that has drifted. With `--replay`, it drops that copy's
+//! schema and replays the chain before the comparison.
 
-#![expect(clippy::print_stderr, reason = "printing is what it is for")]
+#![expect(clippy::print_stderr, reason = "the program prints its errors")]
 
 use std::io::Write as _;
 use std::path::Path;
@@ -32,7 +34,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// What the command line asks for.
+/// The arguments of the command line.
 #[derive(Debug, Default)]
 struct Arguments {
     json: bool,
@@ -41,9 +43,9 @@ struct Arguments {
 }
 
 impl Arguments {
-    fn read(given: impl Iterator<Item = String>) -> Option<Self> {
+    fn read(arguments: impl Iterator<Item = String>) -> Option<Self> {
         let mut read = Self::default();
-        for argument in given {
+        for argument in arguments {
             match argument.as_str() {
                 "--json" => read.json = true,
                 "--replay" => read.replay = true,
@@ -52,7 +54,7 @@ impl Arguments {
                 _ => read.url = Some(argument),
             }
         }
-        // Nothing that somebody else may need is dropped.
+        // `--replay` drops a schema, so it never applies to a database of the user.
         (read.url.is_none() || !read.replay).then_some(read)
     }
 }
@@ -62,7 +64,7 @@ async fn run(arguments: &Arguments) -> Result<Drift, Error> {
         Some(url) => Drift::of(&harness()?, url).await?,
         None => of_a_drifted_copy(arguments.replay).await?,
     };
-    // Whoever reads may stop early, and `println!` would panic.
+    // The reader of a pipe may close it early, and then `println!` would panic.
     writeln!(
         std::io::stdout(),
         "{}",
@@ -75,14 +77,14 @@ async fn run(arguments: &Arguments) -> Result<Drift, Error> {
     Ok(drift)
 }
 
-async fn of_a_drifted_copy(mend: bool) -> Result<Drift, Error> {
+async fn of_a_drifted_copy(repair: bool) -> Result<Drift, Error> {
     let harness = harness()?;
     let database = harness.database().await?;
     let mut connection = database.pool().acquire().await?;
     sqlx::raw_sql(include_str!("../drifted.sql"))
         .execute(&mut *connection)
         .await?;
-    if mend {
+    if repair {
         replay(
             &mut connection,
             &Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations"),

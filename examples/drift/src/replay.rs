@@ -1,4 +1,4 @@
-//! The cure: drop the schema and run the whole chain again.
+//! The repair: drop the schema and apply the whole chain again.
 
 use std::path::Path;
 
@@ -11,57 +11,60 @@ use crate::drift::revision;
 /// Why the chain cannot be replayed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// A migration needs a relation that none before it has made.
-    #[error("{revision} ({name}) is the first that cannot be applied: it needs {relation}")]
+    /// A migration needs a relation that no earlier migration creates.
+    #[error(
+        "migration {revision} ({name}) needs the relation {relation}, which no earlier migration creates"
+    )]
     Needs {
         /// The pipeline's name of the migration.
         revision: String,
-        /// What the file is called behind its version.
+        /// The file's name after its version.
         name: String,
-        /// The relation that is not there.
+        /// The missing relation.
         relation: String,
     },
-    /// Anything else about a migration.
-    #[error("the chain cannot be applied")]
+    /// Any other error of a migration.
+    #[error("could not apply the migrations")]
     Migration(#[from] MigrateError),
-    /// The schema could not be dropped or made.
-    #[error("the schema cannot be made anew")]
+    /// The schema could not be dropped or created.
+    #[error("could not drop and recreate the schema public")]
     Schema(#[from] sqlx::Error),
 }
 
-/// Drops the schema `public` with everything in it, and applies the migrations of a directory from the first one on.
+/// Drops the schema `public` with all its objects, and applies all migrations of a directory.
 ///
 /// # Errors
-/// See [`ReplayError`]. The schema is gone in any case, and what the migrations before the failing one made is there.
+/// See [`ReplayError`]. After the error of a migration, the old schema is gone, and the changes of
+/// the earlier migrations remain.
 pub async fn replay(connection: &mut PgConnection, migrations: &Path) -> Result<(), ReplayError> {
     let migrator = Migrator::new(migrations).await?;
-    // They live in the schema and go with it.
+    // Extensions in the schema are dropped with it, so they are created again below.
     let extensions: Vec<String> = sqlx::query_scalar(
         "select format('create extension if not exists %I', extname) from pg_extension order by oid",
     )
     .fetch_all(&mut *connection)
     .await?;
-    // The comment is `initdb`'s, which the schema has in every new database.
-    let anew = "drop schema public cascade; create schema public; comment on schema public is 'standard public schema'";
-    sqlx::raw_sql(anew).execute(&mut *connection).await?;
+    // `initdb` sets this comment, so the schema has it in every new database.
+    let recreate = "drop schema public cascade; create schema public; comment on schema public is 'standard public schema'";
+    sqlx::raw_sql(recreate).execute(&mut *connection).await?;
     for extension in extensions {
         connection.execute(AssertSqlSafe(extension)).await?;
     }
     migrator
         .run(&mut *connection)
         .await
-        .map_err(|error| explained(error, &migrator))
+        .map_err(|error| with_missing_relation(error, &migrator))
 }
 
-fn explained(error: MigrateError, migrator: &Migrator) -> ReplayError {
+fn with_missing_relation(error: MigrateError, migrator: &Migrator) -> ReplayError {
     let MigrateError::ExecuteMigration(cause, version) = &error else {
         return error.into();
     };
-    let refusal = cause.as_database_error();
+    let database_error = cause.as_database_error();
     // undefined_table (https://www.postgresql.org/docs/current/errcodes-appendix.html)
-    let relation = refusal
-        .filter(|refusal| refusal.code().as_deref() == Some("42P01"))
-        .and_then(|refusal| refusal.message().split('"').nth(1));
+    let relation = database_error
+        .filter(|error| error.code().as_deref() == Some("42P01"))
+        .and_then(|error| error.message().split('"').nth(1));
     let Some(relation) = relation else {
         return error.into();
     };

@@ -1,10 +1,12 @@
-//! A ledger that says head, and what a comparison says about it.
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+//! A ledger that claims head although tables are missing, and the comparison that reports it.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::path::Path;
 use std::process::{Command, Output};
 
-use ebbtide::{Database, ErrorKind, Harness, ObjectKind, Tx};
+use ebbtide::{Database, ErrorKind, Harness, Tx};
+
+use ebbtide::schema::ObjectKind;
 use ebbtide_example_drift::{Drift, ReplayError, harness, replay, revision};
 use sqlx::AssertSqlSafe;
 
@@ -29,7 +31,7 @@ const MISSING: [&str; 16] = [
     "validation_results",
 ];
 
-/// One difference of every kind in turn, and all that is said of it.
+/// A statement for each kind of difference, with the complete expected report.
 const DIFFERENCES: [(&str, &[&str]); 24] = [
     ("drop table user_usage", &["missing table user_usage"]),
     (
@@ -121,7 +123,7 @@ const DIFFERENCES: [(&str, &[&str]); 24] = [
     ),
 ];
 
-async fn changed(harness: &Harness, sql: &'static str) -> Database {
+async fn database_after(harness: &Harness, sql: &'static str) -> Database {
     let database = harness.database().await.unwrap();
     sqlx::raw_sql(sql).execute(&database.pool()).await.unwrap();
     database
@@ -131,8 +133,8 @@ fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_ebbtide-example-drift"))
 }
 
-/// The exit code, and what was said.
-fn told(output: &Output) -> (Option<i32>, String, String) {
+/// The exit code, stdout and stderr.
+fn result_of(output: &Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (
         output.status.code(),
@@ -141,7 +143,7 @@ fn told(output: &Output) -> (Option<i32>, String, String) {
     )
 }
 
-fn tables(drift: &Drift) -> Vec<String> {
+fn missing_tables(drift: &Drift) -> Vec<String> {
     let missing = drift.report().diff.missing.iter();
     missing
         .filter(|object| object.kind == ObjectKind::Table)
@@ -164,10 +166,10 @@ async fn head_has_22_tables_and_its_revision_is_the_last_of_the_chain() {
 
 #[tokio::test]
 async fn the_program_prints_the_sixteen_missing_tables_and_that_the_ledger_claims_head() {
-    let database = changed(&harness().unwrap(), DRIFTED).await;
-    let (code, said, complained) = told(&program().arg(database.url()).output().unwrap());
-    insta::assert_snapshot!(said, @r"
-    the ledger claims head (66518741fa75), and that is not true
+    let database = database_after(&harness().unwrap(), DRIFTED).await;
+    let (code, stdout, stderr) = result_of(&program().arg(database.url()).output().unwrap());
+    insta::assert_snapshot!(stdout, @r"
+    the ledger claims head (66518741fa75), but the schema differs
     ledger expected: _sqlx_migrations claims 8 applied, the latest 112500347632245
     ledger found:    _sqlx_migrations claims 8 applied, the latest 112500347632245
     the ledgers agree, the schemas do not
@@ -189,17 +191,17 @@ async fn the_program_prints_the_sixteen_missing_tables_and_that_the_ledger_claim
       table users
       table validation_results
     ");
-    assert_eq!((code, complained.as_str()), (Some(1), ""));
+    assert_eq!((code, stderr.as_str()), (Some(1), ""));
     database.close().await.unwrap();
 }
 
 #[tokio::test]
-async fn the_drifted_copys_ledger_claims_head_and_lacks_exactly_the_sixteen() {
+async fn the_drifted_copy_lacks_exactly_the_sixteen_tables_and_its_ledger_claims_head() {
     let harness = harness().unwrap();
-    let database = changed(&harness, DRIFTED).await;
+    let database = database_after(&harness, DRIFTED).await;
     let drift = Drift::of(&harness, database.url()).await.unwrap();
     assert_eq!(drift.claimed_head().as_deref(), Some("66518741fa75"));
-    assert_eq!(tables(&drift), MISSING);
+    assert_eq!(missing_tables(&drift), MISSING);
     let diff = &drift.report().diff;
     assert_eq!(
         (diff.missing.len(), diff.extra.len(), diff.different.len()),
@@ -210,12 +212,12 @@ async fn the_drifted_copys_ledger_claims_head_and_lacks_exactly_the_sixteen() {
 }
 
 #[tokio::test]
-async fn the_program_has_the_same_as_json() {
-    let database = changed(&harness().unwrap(), DRIFTED).await;
-    let (code, said, complained) =
-        told(&program().args(["--json", database.url()]).output().unwrap());
-    assert_eq!((code, complained.as_str()), (Some(1), ""));
-    let json: serde_json::Value = serde_json::from_str(&said).unwrap();
+async fn the_program_prints_the_same_differences_as_json() {
+    let database = database_after(&harness().unwrap(), DRIFTED).await;
+    let (code, stdout, stderr) =
+        result_of(&program().args(["--json", database.url()]).output().unwrap());
+    assert_eq!((code, stderr.as_str()), (Some(1), ""));
+    let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(json["ledger"]["claimed_head"], "66518741fa75");
     let missing = json["missing"].as_array().unwrap();
     let names: Vec<&str> = missing
@@ -231,42 +233,42 @@ async fn the_program_has_the_same_as_json() {
 }
 
 #[test]
-fn without_a_url_the_program_compares_a_drifted_copy_of_its_own() {
-    let (code, said, complained) = told(&program().output().unwrap());
-    assert_eq!((code, complained.as_str()), (Some(1), ""));
+fn without_a_url_the_program_compares_its_own_drifted_copy() {
+    let (code, stdout, stderr) = result_of(&program().output().unwrap());
+    assert_eq!((code, stderr.as_str()), (Some(1), ""));
     assert!(
-        said.starts_with("the ledger claims head (66518741fa75), and that is not true\n"),
-        "{said}"
+        stdout.starts_with("the ledger claims head (66518741fa75), but the schema differs\n"),
+        "{stdout}"
     );
-    assert!(said.contains("\nmissing (16):\n"), "{said}");
+    assert!(stdout.contains("\nmissing (16):\n"), "{stdout}");
 }
 
 #[tokio::test]
-async fn an_unchanged_copy_differs_in_nothing() {
+async fn an_unchanged_copy_has_no_difference() {
     let database = harness().unwrap().database().await.unwrap();
-    let (code, said, complained) = told(&program().arg(database.url()).output().unwrap());
-    assert_eq!((code, complained.as_str()), (Some(0), ""));
+    let (code, stdout, stderr) = result_of(&program().arg(database.url()).output().unwrap());
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
     assert!(
-        said.starts_with("the ledger claims head (66518741fa75), and so it is\n"),
-        "{said}"
+        stdout.starts_with("the ledger claims head (66518741fa75), and the schema agrees\n"),
+        "{stdout}"
     );
-    assert!(said.ends_with("\nno difference\n"), "{said}");
+    assert!(stdout.ends_with("\nno difference\n"), "{stdout}");
     database.close().await.unwrap();
 }
 
 #[ebbtide::test]
-async fn a_session_that_may_only_read_is_enough(tx: Tx) {
-    // Sessions of this URL are read only.
-    let (code, said, complained) = told(&program().arg(tx.url()).output().unwrap());
-    assert_eq!((code, complained.as_str()), (Some(0), ""), "{said}");
+async fn a_read_only_session_is_enough(tx: Tx) {
+    // Sessions of this URL are read-only.
+    let (code, stdout, stderr) = result_of(&program().arg(tx.url()).output().unwrap());
+    assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
 }
 
 #[tokio::test]
-async fn every_kind_of_difference_is_shown_as_itself() {
+async fn every_kind_of_difference_is_reported() {
     let harness = harness().unwrap();
     let mut wrong = Vec::new();
     for (sql, expected) in DIFFERENCES {
-        let database = changed(&harness, sql).await;
+        let database = database_after(&harness, sql).await;
         let drift = Drift::of(&harness, database.url()).await.unwrap();
         database.close().await.unwrap();
         let diff = &drift.report().diff;
@@ -280,7 +282,7 @@ async fn every_kind_of_difference_is_shown_as_itself() {
             .iter()
             .map(|difference| format!("different {}", difference.object));
         let found: Vec<String> = missing.chain(extra).chain(different).collect();
-        // What the program prints names each.
+        // The text that the program prints also names every object.
         let text = drift.to_string();
         let is_printed = expected
             .iter()
@@ -295,8 +297,8 @@ async fn every_kind_of_difference_is_shown_as_itself() {
 }
 
 #[test]
-fn what_cannot_be_told_exits_with_2() {
-    for (arguments, complaint) in [
+fn a_failed_comparison_exits_with_2() {
+    for (arguments, expected) in [
         (
             ["postgres://me:s3cret@127.0.0.1:1/app?sslmode=disable"].as_slice(),
             "no server answers at 127.0.0.1:1",
@@ -305,18 +307,18 @@ fn what_cannot_be_told_exits_with_2() {
         (&["--fast"], "usage: "),
         (&["--replay", "postgres://127.0.0.1/app"], "usage: "),
     ] {
-        let (code, said, complained) = told(&program().args(arguments).output().unwrap());
-        assert_eq!((code, said.as_str()), (Some(2), ""), "{complained}");
+        let (code, stdout, stderr) = result_of(&program().args(arguments).output().unwrap());
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
         assert!(
-            complained.contains(complaint) && !complained.contains("s3cret"),
-            "{complained}"
+            stderr.contains(expected) && !stderr.contains("s3cret"),
+            "{stderr}"
         );
     }
 }
 
 #[test]
-fn a_harness_pointed_at_a_server_elsewhere_refuses() {
-    // 192.0.2.0/24 is for documentation (RFC 5737): the refusal comes before anybody would have to answer.
+fn a_server_on_another_machine_is_rejected_without_connecting() {
+    // 192.0.2.0/24 is reserved for documentation (RFC 5737), so no server answers at this address.
     let elsewhere = "postgres://app:s3cret@192.0.2.1:5432/devmatrix";
     let mut program = program();
     program
@@ -325,22 +327,22 @@ fn a_harness_pointed_at_a_server_elsewhere_refuses() {
     for name in ["EBBTIDE_ALLOW_REMOTE", "EBBTIDE_POSTGRES"] {
         program.env_remove(name);
     }
-    let (code, said, complained) = told(&program.output().unwrap());
-    assert_eq!((code, said.as_str()), (Some(2), ""), "{complained}");
+    let (code, stdout, stderr) = result_of(&program.output().unwrap());
+    assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
     assert!(
-        complained.contains("the server at 192.0.2.1 is not on this machine"),
-        "{complained}"
+        stderr.contains("the server at 192.0.2.1 is not on this machine"),
+        "{stderr}"
     );
     assert!(
-        complained.contains("allow_remote = true") && !complained.contains("s3cret"),
-        "{complained}"
+        stderr.contains("allow_remote = true") && !stderr.contains("s3cret"),
+        "{stderr}"
     );
 }
 
 #[tokio::test]
-async fn dropping_the_schema_and_replaying_the_chain_mends_it() {
+async fn a_replay_after_dropping_the_schema_removes_all_differences() {
     let harness = harness().unwrap();
-    let database = changed(&harness, DRIFTED).await;
+    let database = database_after(&harness, DRIFTED).await;
     let mut connection = database.pool().acquire().await.unwrap();
     replay(&mut connection, Path::new("migrations"))
         .await
@@ -350,8 +352,8 @@ async fn dropping_the_schema_and_replaying_the_chain_mends_it() {
     assert!(drift.is_none(), "{drift}");
     database.close().await.unwrap();
 
-    let (code, said, complained) = told(&program().arg("--replay").output().unwrap());
-    assert_eq!((code, complained.as_str()), (Some(0), ""), "{said}");
+    let (code, stdout, stderr) = result_of(&program().arg("--replay").output().unwrap());
+    assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
 }
 
 /// The chain without the migration that creates `users`.
@@ -367,7 +369,7 @@ fn without_users() -> tempfile::TempDir {
 }
 
 #[tokio::test]
-async fn a_replay_without_users_names_the_first_that_cannot_apply_and_what_it_needs() {
+async fn a_replay_without_users_names_the_first_failing_migration_and_the_missing_relation() {
     let database = harness().unwrap().database().await.unwrap();
     let mut connection = database.pool().acquire().await.unwrap();
     let error = replay(&mut connection, without_users().path())
@@ -376,7 +378,7 @@ async fn a_replay_without_users_names_the_first_that_cannot_apply_and_what_it_ne
     drop(connection);
     assert_eq!(
         error.to_string(),
-        "5ff1d84c7a02 (conversations) is the first that cannot be applied: it needs users"
+        "migration 5ff1d84c7a02 (conversations) needs the relation users, which no earlier migration creates"
     );
     assert!(
         matches!(&error, ReplayError::Needs { relation, .. } if relation == "users"),
@@ -395,24 +397,24 @@ async fn provisioning_without_users_names_the_same_migration_and_relation() {
         .unwrap();
     let error = harness.provision().await.expect_err("users is missing");
     assert_eq!(error.kind(), ErrorKind::Migration, "{error:?}");
-    let said = error.to_string();
+    let message = error.to_string();
     assert!(
-        said.starts_with("migration 105492320647682 (conversations) failed at "),
-        "{said}"
+        message.starts_with("migration 105492320647682 (conversations) failed at "),
+        "{message}"
     );
     assert!(
-        said.ends_with("relation \"users\" does not exist"),
-        "{said}"
+        message.ends_with("relation \"users\" does not exist"),
+        "{message}"
     );
     assert_eq!(
         error.help(),
-        Some("no migration creates users; is a file missing, or the name misspelt?")
+        Some("no migration creates users: check for a missing file or a misspelt name")
     );
 }
 
 #[tokio::test]
-async fn nothing_of_what_stays_refers_to_what_is_missing() {
-    // Else the drifted copy would lack constraints as well, and the story would be another.
+async fn no_remaining_table_has_a_foreign_key_to_a_missing_one() {
+    // Otherwise the drifted copy would also lack constraints.
     let database = harness().unwrap().database().await.unwrap();
     let query = format!(
         "select conname::text from pg_constraint where contype = 'f' and confrelid::regclass::text in ('{0}') \

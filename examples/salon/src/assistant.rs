@@ -5,7 +5,7 @@ use sqlx::postgres::{PgConnection, PgPool};
 use crate::booking::{self, Customer, Error};
 use crate::model::{Intent, LanguageModel};
 
-/// Answers customers, and writes down what was said.
+/// Answers customers, and stores the conversation.
 #[derive(Debug)]
 pub struct Assistant<M> {
     pool: PgPool,
@@ -23,15 +23,15 @@ impl<M: LanguageModel> Assistant<M> {
         &self.model
     }
 
-    /// Does what the customer wants and says so. What cannot be booked is an answer as well.
+    /// Executes the customer's intent and returns the reply. A failed booking also has a reply.
     ///
     /// # Errors
-    /// The database is not what it should be.
-    pub async fn answer(&mut self, customer: &Customer, words: &str) -> Result<String, Error> {
-        let intent = self.model.understand(words).await;
+    /// A statement fails with an error other than a taken slot.
+    pub async fn answer(&mut self, customer: &Customer, message: &str) -> Result<String, Error> {
+        let intent = self.model.understand(message).await;
         let mut transaction = self.pool.begin().await?;
-        let id = booking::remember(&mut transaction, customer).await?;
-        write_down(&mut transaction, &id, "user", words).await?;
+        let id = booking::upsert_customer(&mut transaction, customer).await?;
+        log_message(&mut transaction, &id, "user", message).await?;
         let reply = match intent {
             Intent::Chat { reply } => reply,
             Intent::Ask { service } => {
@@ -43,28 +43,30 @@ impl<M: LanguageModel> Assistant<M> {
                     None => format!("No tenemos nada como «{service}»."),
                 }
             }
-            Intent::Book(wish) => match booking::book(&mut transaction, customer, &wish).await {
-                Ok(booked) => {
-                    format!(
-                        "Reservado: {} con {}, {}.",
-                        booked.service.name, wish.stylist, wish.start
-                    )
+            Intent::Book(request) => {
+                match booking::book(&mut transaction, customer, &request).await {
+                    Ok(booked) => {
+                        format!(
+                            "Reservado: {} con {}, {}.",
+                            booked.service.name, request.stylist, request.start
+                        )
+                    }
+                    Err(Error::Database(error)) => return Err(error.into()),
+                    Err(_) => format!("No puede ser con {} a esa hora. ¿Otra?", request.stylist),
                 }
-                Err(Error::Database(error)) => return Err(error.into()),
-                Err(_) => format!("No puede ser con {} a esa hora. ¿Otra?", wish.stylist),
-            },
+            }
         };
-        write_down(&mut transaction, &id, "assistant", &reply).await?;
+        log_message(&mut transaction, &id, "assistant", &reply).await?;
         transaction.commit().await?;
         Ok(reply)
     }
 }
 
-async fn write_down(
+async fn log_message(
     connection: &mut PgConnection,
     customer: &str,
     role: &str,
-    words: &str,
+    message: &str,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into conversation_history (customer_id, role, content) \
@@ -72,7 +74,7 @@ async fn write_down(
     )
     .bind(customer)
     .bind(role)
-    .bind(words)
+    .bind(message)
     .execute(connection)
     .await?;
     Ok(())

@@ -3,15 +3,15 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row as _};
 
-/// The search behind [`find_service`]: `%` is `pg_trgm`'s, and answered from `idx_services_name_trgm`
-/// (<https://www.postgresql.org/docs/current/pgtrgm.html>).
+/// The query of [`find_service`]. The operator `%` is `pg_trgm`'s and uses the index
+/// `idx_services_name_trgm` (<https://www.postgresql.org/docs/current/pgtrgm.html>).
 pub const FIND_SERVICE: &str = "select name, price::text, duration_minutes from services \
      where is_active and name % $1 order by similarity(name, $1) desc, name limit 1";
 
-/// Who writes.
+/// A customer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Customer {
-    /// In E.164.
+    /// The phone number, in E.164 format.
     pub phone: String,
     /// The first name.
     pub first_name: String,
@@ -19,71 +19,71 @@ pub struct Customer {
     pub last_name: String,
 }
 
-/// What the salon offers.
+/// A service that the salon offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
-    /// The name, as the salon writes it.
+    /// The name in the salon's catalogue.
     pub name: String,
-    /// In euros, with two decimals.
+    /// The price in euros, with two decimals.
     pub price: String,
-    /// How long it takes, in minutes.
+    /// The duration in minutes.
     pub duration_minutes: i32,
 }
 
 /// What a customer wants to book.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wish {
+pub struct BookingRequest {
     /// The service as the customer wrote it.
     pub service: String,
     /// The stylist's first name.
     pub stylist: String,
-    /// When it shall begin on Madrid's clocks, such as `2026-03-02 10:00`.
+    /// The start in Madrid's time zone, such as `2026-03-02 10:00`.
     pub start: String,
 }
 
-/// What was booked.
+/// A booked appointment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appointment {
-    /// Its number.
+    /// Its id.
     pub id: i64,
-    /// What is booked.
+    /// The booked service.
     pub service: Service,
-    /// When it ends on Madrid's clocks.
+    /// The end in Madrid's time zone.
     pub end: String,
 }
 
-/// Why there is no appointment.
+/// Why a booking fails.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nothing has a name like this.
-    #[error("no service is called anything like {0:?}")]
+    /// No service has a similar name.
+    #[error("no service has a name similar to {0:?}")]
     NoSuchService(String),
-    /// There is no such stylist, or it is not the stylist's trade.
-    #[error("{stylist} does not do {service}")]
-    NotTheirTrade {
-        /// Who was asked for.
+    /// There is no such stylist, or the service is not in the stylist's category.
+    #[error("no stylist {stylist} offers {service}")]
+    ServiceNotOffered {
+        /// The stylist's first name.
         stylist: String,
-        /// The service, as the salon writes it.
+        /// The service's name in the salon's catalogue.
         service: String,
     },
-    /// Somebody was faster.
-    #[error("{0} is taken at that time")]
-    Taken(String),
-    /// The database refused something else.
-    #[error("the database refused")]
+    /// Another appointment of the stylist has this start.
+    #[error("{0} has another appointment at that time")]
+    SlotTaken(String),
+    /// Another error of the database.
+    #[error("a statement failed")]
     Database(#[from] sqlx::Error),
 }
 
-/// The service whose name is most like what was asked for.
+/// The service whose name is most similar to this text.
 ///
 /// # Errors
-/// The database refuses the search.
+/// The query fails.
 pub async fn find_service(
     connection: &mut PgConnection,
-    asked: &str,
+    text: &str,
 ) -> Result<Option<Service>, sqlx::Error> {
     let row = sqlx::query(FIND_SERVICE)
-        .bind(asked)
+        .bind(text)
         .fetch_optional(connection)
         .await?;
     row.map(|row| {
@@ -96,20 +96,20 @@ pub async fn find_service(
     .transpose()
 }
 
-/// Books all of it or nothing, in a transaction of its own.
+/// Books an appointment in a transaction of its own.
 ///
 /// # Errors
-/// Nobody can do that, or not then; nothing was written.
+/// See [`Error`]. After an error, nothing was written.
 pub async fn book(
     connection: &mut PgConnection,
     customer: &Customer,
-    wish: &Wish,
+    request: &BookingRequest,
 ) -> Result<Appointment, Error> {
     let mut transaction = connection.begin().await?;
-    let service = find_service(&mut transaction, &wish.service)
+    let service = find_service(&mut transaction, &request.service)
         .await?
-        .ok_or_else(|| Error::NoSuchService(wish.service.clone()))?;
-    let customer = remember(&mut transaction, customer).await?;
+        .ok_or_else(|| Error::NoSuchService(request.service.clone()))?;
+    let customer = upsert_customer(&mut transaction, customer).await?;
     let booked = sqlx::query(
         "insert into appointments (customer_id, stylist_id, service_id, start_at, end_at) \
          select $1::text::uuid, stylists.id, services.id, wanted.at, \
@@ -120,15 +120,15 @@ pub async fn book(
          returning id, to_char(end_at at time zone 'Europe/Madrid', 'YYYY-MM-DD HH24:MI')",
     )
     .bind(customer)
-    .bind(&wish.stylist)
+    .bind(&request.stylist)
     .bind(&service.name)
-    .bind(&wish.start)
+    .bind(&request.start)
     .fetch_optional(&mut *transaction)
     .await
-    .map_err(|error| refused(error, &wish.stylist))?;
+    .map_err(|error| booking_error(error, &request.stylist))?;
     let Some(row) = booked else {
-        return Err(Error::NotTheirTrade {
-            stylist: wish.stylist.clone(),
+        return Err(Error::ServiceNotOffered {
+            stylist: request.stylist.clone(),
             service: service.name,
         });
     };
@@ -141,8 +141,8 @@ pub async fn book(
     Ok(appointment)
 }
 
-/// The customer's id. Who is known by their phone is not written down twice.
-pub(crate) async fn remember(
+/// Inserts a customer, or updates the one with this phone number. Returns the id.
+pub(crate) async fn upsert_customer(
     connection: &mut PgConnection,
     customer: &Customer,
 ) -> Result<String, sqlx::Error> {
@@ -158,12 +158,12 @@ pub(crate) async fn remember(
     .await
 }
 
-fn refused(error: sqlx::Error, stylist: &str) -> Error {
+fn booking_error(error: sqlx::Error, stylist: &str) -> Error {
     match error
         .as_database_error()
-        .and_then(|refusal| refusal.constraint())
+        .and_then(|error| error.constraint())
     {
-        Some("appointments_stylist_slot_key") => Error::Taken(stylist.to_owned()),
+        Some("appointments_stylist_slot_key") => Error::SlotTaken(stylist.to_owned()),
         _ => Error::Database(error),
     }
 }

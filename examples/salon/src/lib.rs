@@ -1,12 +1,15 @@
-//! A hair salon's booking assistant: it understands what a customer writes, finds the service although its name is
-//! misspelt, and books.
+//! A hair salon's booking assistant. It interprets a customer's messages, finds services by
+//! misspelt names, and books appointments.
 //!
-//! What understands is a [`LanguageModel`], a trait: production has a client of some vendor's, tests have [`Scripted`].
+//! The trait [`LanguageModel`] interprets the messages. In production its implementation is a
+//! client of a vendor's API; in tests it is [`Scripted`].
 
 mod assistant;
 mod booking;
 mod model;
 
 pub use assistant::Assistant;
-pub use booking::{Appointment, Customer, Error, FIND_SERVICE, Service, Wish, book, find_service};
+pub use booking::{
+    Appointment, BookingRequest, Customer, Error, FIND_SERVICE, Service, book, find_service,
+};
 pub use model::{Intent, LanguageModel, Scripted};

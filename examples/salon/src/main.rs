@@ -1,11 +1,12 @@
-//! A conversation with the salon's assistant on a disposable database, of which the next one finds nothing.
+//! A conversation with the salon's assistant on a disposable database. The next sandbox does not
+//! contain its appointments.
 
-#![expect(clippy::print_stdout, reason = "printing is what it is for")]
+#![expect(clippy::print_stdout, reason = "the program prints its results")]
 
 use std::path::Path;
 
 use ebbtide::Harness;
-use ebbtide_example_salon::{Assistant, Customer, Intent, Scripted, Wish};
+use ebbtide_example_salon::{Assistant, BookingRequest, Customer, Intent, Scripted};
 use sqlx::PgPool;
 
 type Error = Box<dyn std::error::Error>;
@@ -25,27 +26,30 @@ async fn main() -> Result<(), Error> {
     }
 
     let sandbox = harness.sandbox().await?;
-    converse(&sandbox).await?;
-    println!("\nappointments now: {}", appointments(&sandbox).await?);
+    run_conversation(&sandbox).await?;
+    println!(
+        "\nappointments in this sandbox: {}",
+        appointments(&sandbox).await?
+    );
     sandbox.close().await?;
 
     let next = harness.sandbox().await?;
     println!(
-        "appointments that the next test sees: {}",
+        "appointments in the next sandbox: {}",
         appointments(&next).await?
     );
     next.close().await?;
     Ok(())
 }
 
-async fn converse(pool: &PgPool) -> Result<(), Error> {
+async fn run_conversation(pool: &PgPool) -> Result<(), Error> {
     let laura = Customer {
         phone: "+34612000001".into(),
         first_name: "Laura".into(),
         last_name: "García".into(),
     };
     let cut = "Corte de Cabalero";
-    let wish = Wish {
+    let request = BookingRequest {
         service: cut.into(),
         stylist: "Marta".into(),
         start: "2026-03-02 10:00".into(),
@@ -54,18 +58,18 @@ async fn converse(pool: &PgPool) -> Result<(), Error> {
         Intent::Ask {
             service: cut.into(),
         },
-        Intent::Book(wish.clone()),
-        Intent::Book(wish),
+        Intent::Book(request.clone()),
+        Intent::Book(request),
     ]);
     let mut assistant = Assistant::new(pool.clone(), model);
-    for words in [
+    for message in [
         "¿Cuánto cuesta un corte de cabalero?",
         "El lunes a las diez, con Marta.",
         "Y otro a la misma hora, con ella.",
     ] {
         println!(
-            "\nLaura: {words}\nsalon: {}",
-            assistant.answer(&laura, words).await?
+            "\nLaura: {message}\nsalon: {}",
+            assistant.answer(&laura, message).await?
         );
     }
     Ok(())

@@ -1,58 +1,59 @@
-//! What understands a customer's words.
+//! The interpretation of a customer's message.
 
 use std::collections::VecDeque;
 
-use crate::Wish;
+use crate::BookingRequest;
 
-/// What a customer wants, as far as the model understands it.
+/// The model's interpretation of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Intent {
-    /// To know a service's price, under whatever name.
+    /// The customer asks for a service's price.
     Ask {
         /// The service as the customer wrote it.
         service: String,
     },
-    /// To book.
-    Book(Wish),
-    /// Something else, which the model answers by itself.
+    /// The customer wants to book an appointment.
+    Book(BookingRequest),
+    /// Anything else. The model itself replies.
     Chat {
-        /// What to say.
+        /// The reply.
         reply: String,
     },
 }
 
-/// A model that makes an intent of words.
+/// A model that interprets messages.
 pub trait LanguageModel {
-    /// What these words want.
-    fn understand(&mut self, words: &str) -> impl Future<Output = Intent> + Send;
+    /// The intent of a message.
+    fn understand(&mut self, message: &str) -> impl Future<Output = Intent> + Send;
 }
 
-/// A model that understands one thing after the other, whatever is said. It needs no key and no network.
+/// A model that returns a given sequence of intents, independently of the messages. It needs no key
+/// and no network.
 #[derive(Debug, Clone, Default)]
 pub struct Scripted {
     intents: VecDeque<Intent>,
-    heard: Vec<String>,
+    messages: Vec<String>,
 }
 
 impl Scripted {
-    /// A model for a conversation of so many turns.
+    /// A model that returns these intents in their order.
     pub fn new(intents: impl IntoIterator<Item = Intent>) -> Self {
         Self {
             intents: intents.into_iter().collect(),
-            heard: Vec::new(),
+            messages: Vec::new(),
         }
     }
 
-    /// What was said to it.
+    /// The messages that it has received.
     #[must_use]
-    pub fn heard(&self) -> &[String] {
-        &self.heard
+    pub fn messages(&self) -> &[String] {
+        &self.messages
     }
 }
 
 impl LanguageModel for Scripted {
-    async fn understand(&mut self, words: &str) -> Intent {
-        self.heard.push(words.to_owned());
+    async fn understand(&mut self, message: &str) -> Intent {
+        self.messages.push(message.to_owned());
         self.intents.pop_front().unwrap_or_else(|| Intent::Chat {
             reply: "¿Algo más?".to_owned(),
         })

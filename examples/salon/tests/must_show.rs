@@ -1,11 +1,14 @@
-//! What went wrong in the salon, caught, and what its assistant relies on.
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+//! The salon's former errors, which are now reported, and the database features that its assistant
+//! needs.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod support;
 
-use ebbtide::{Builder, Error, ErrorKind};
+use ebbtide::{Error, ErrorKind};
+
+use ebbtide::config::Builder;
 use ebbtide_example_salon::{
-    Assistant, Customer, Error as NotBooked, FIND_SERVICE, Intent, Scripted, Wish,
+    Assistant, BookingRequest, Customer, Error as BookingError, FIND_SERVICE, Intent, Scripted,
 };
 use ebbtide_example_salon::{book, find_service};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
@@ -22,8 +25,8 @@ fn laura() -> Customer {
     }
 }
 
-fn wish(service: &str, stylist: &str) -> Wish {
-    Wish {
+fn request(service: &str, stylist: &str) -> BookingRequest {
+    BookingRequest {
         service: service.into(),
         stylist: stylist.into(),
         start: "2026-03-02 10:00".into(),
@@ -37,24 +40,24 @@ async fn appointments(pool: &PgPool) -> i64 {
         .unwrap()
 }
 
-async fn refused(builder: Builder) -> Error {
+async fn provision_error(builder: Builder) -> Error {
     builder
         .build()
         .unwrap()
         .provision()
         .await
-        .expect_err("it is refused")
+        .expect_err("provisioning must fail")
 }
 
 #[tokio::test]
-async fn an_undeclared_pg_trgm_is_an_error_at_the_index_that_says_to_declare_it() {
-    let files = Files::copied().await;
-    let error = refused(files.builder()).await;
-    let (said, help) = (error.to_string(), error.help().unwrap());
+async fn an_undeclared_pg_trgm_is_an_error_whose_help_is_to_declare_it() {
+    let files = Files::copy().await;
+    let error = provision_error(files.builder()).await;
+    let (message, help) = (error.to_string(), error.help().unwrap());
     assert_eq!(error.kind(), ErrorKind::Migration, "{error:?}");
     assert!(
-        said.contains(CATALOGUE) && said.contains("\"gin_trgm_ops\" does not exist"),
-        "{said}"
+        message.contains(CATALOGUE) && message.contains("\"gin_trgm_ops\" does not exist"),
+        "{message}"
     );
     assert!(
         format!("{error:?}").contains("CREATE INDEX idx_services_name_trgm"),
@@ -64,15 +67,18 @@ async fn an_undeclared_pg_trgm_is_an_error_at_the_index_that_says_to_declare_it(
 }
 
 #[tokio::test]
-async fn nothing_half_built_is_left_behind() {
-    let files = Files::copied().await;
+async fn a_failed_migration_leaves_no_database_behind() {
+    let files = Files::copy().await;
     let mark = uuid::Uuid::new_v4().simple().to_string();
-    files.write("migrations/2_mark.up.sql", &marking(&mark));
-    let error = refused(files.builder()).await;
+    files.write("migrations/2_mark.up.sql", &migration_with_mark(&mark));
+    let error = provision_error(files.builder()).await;
     assert!(error.to_string().contains(CATALOGUE), "{error:?}");
 
-    // A mark would be seen: this one is.
-    files.write("migrations/2_mark.up.sql", &marking("a mark that stays"));
+    // The control: the query below finds the mark of a database that exists.
+    files.write(
+        "migrations/2_mark.up.sql",
+        &migration_with_mark("a mark that stays"),
+    );
     let harness = files.builder().extensions(["pg_trgm"]).build().unwrap();
     let mut tx = harness.tx().await.unwrap();
     let marked: Vec<String> = sqlx::query_scalar(
@@ -87,9 +93,11 @@ async fn nothing_half_built_is_left_behind() {
     assert_eq!(marked, ["application_name=a mark that stays"]);
 }
 
-/// A migration that is committed before the index is refused. A database's settings go with it, and every database shows
-/// those of all: <https://www.postgresql.org/docs/current/catalog-pg-db-role-setting.html>.
-fn marking(mark: &str) -> String {
+/// A migration that marks its database with a setting. It is committed before the index fails.
+///
+/// The catalog `pg_db_role_setting` belongs to the whole server, and a database's settings disappear
+/// with it: <https://www.postgresql.org/docs/current/catalog-pg-db-role-setting.html>.
+fn migration_with_mark(mark: &str) -> String {
     format!(
         "create table marked (id int); do $$ begin execute format( \
          'alter database %I set application_name = ''{mark}''', current_database()); end $$;"
@@ -97,9 +105,9 @@ fn marking(mark: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_extension_that_the_server_lacks_names_its_package() {
-    let files = Files::copied().await;
-    let error = refused(files.builder().extensions(["pg_trgm", "no_such_extension"])).await;
+async fn the_error_for_a_missing_extension_names_its_package() {
+    let files = Files::copy().await;
+    let error = provision_error(files.builder().extensions(["pg_trgm", "no_such_extension"])).await;
     assert_eq!(error.kind(), ErrorKind::ExtensionUnavailable, "{error:?}");
     assert!(
         error
@@ -115,25 +123,25 @@ async fn an_extension_that_the_server_lacks_names_its_package() {
 }
 
 #[tokio::test]
-async fn both_extensions_are_read_back_or_the_missing_one_names_its_package() {
-    // On a server without uuid-ossp, this asserts what the refusal says.
-    let is_whole = has_uuid_ossp().await;
-    match ebbtide::harness().unwrap().provision().await {
+async fn both_extensions_are_verified_or_the_error_names_the_missing_ones_package() {
+    // On a server without uuid-ossp, this function asserts the error's message.
+    let has_both = has_uuid_ossp().await;
+    match ebbtide::Harness::shared().unwrap().provision().await {
         Ok(template) => {
             let found = template.provisioned.extensions;
             assert_eq!(found["uuid-ossp"], "1.1");
             assert!(found["pg_trgm"].starts_with("1."), "{found:?}");
         }
         Err(error) => assert!(
-            !is_whole && error.kind() == ErrorKind::ExtensionUnavailable,
+            !has_both && error.kind() == ErrorKind::ExtensionUnavailable,
             "{error:?}"
         ),
     }
 }
 
 #[tokio::test]
-async fn migrated_with_zero_tables_is_an_error() {
-    let files = Files::copied().await;
+async fn migrations_that_create_no_table_are_an_error() {
+    let files = Files::copy().await;
     let mut whole = String::new();
     for path in paths_in(&files.path("migrations")) {
         if path.to_string_lossy().ends_with(".up.sql") {
@@ -141,14 +149,15 @@ async fn migrated_with_zero_tables_is_an_error() {
         }
         std::fs::remove_file(path).unwrap();
     }
-    // What happened: the zone was set outside of the migration's transaction, and only the ledger was committed.
+    // The salon's error: the time zone was set outside of the migration's transaction, and only the
+    // ledger was committed.
     whole.push_str("\nROLLBACK;\nSET timezone = 'Europe/Madrid';\nBEGIN;\n");
     files.write("migrations/1_salon.sql", &whole);
-    let error = refused(files.builder().extensions(["pg_trgm"])).await;
+    let error = provision_error(files.builder().extensions(["pg_trgm"])).await;
     assert_eq!(error.kind(), ErrorKind::NothingMigrated, "{error:?}");
     assert_eq!(
         error.to_string(),
-        "the ledger says that 1 is applied, but the database has no table"
+        "the ledger lists 1 as applied, but the database has no table"
     );
     assert!(
         error.help().unwrap().contains("ends its own transaction"),
@@ -157,18 +166,18 @@ async fn migrated_with_zero_tables_is_an_error() {
 }
 
 #[tokio::test]
-async fn seeds_that_run_twice_add_nothing_and_say_so() {
-    let files = Files::copied().await;
+async fn seeds_that_run_twice_add_nothing_and_report_the_skipped_rows() {
+    let files = Files::copy().await;
     for path in paths_in(&files.path("seeds")) {
         let name = path.file_name().unwrap().to_str().unwrap();
-        // After the last of the first run, in the same order.
+        // The prefix sorts the copies after all originals, in the same order.
         std::fs::copy(&path, files.path("seeds").join(format!("1{name}"))).unwrap();
     }
     let harness = files.builder().extensions(["pg_trgm"]).build().unwrap();
     let built = harness.provision().await.unwrap().provisioned;
-    let said: Vec<String> = built.seeds.iter().map(ToString::to_string).collect();
+    let reports: Vec<String> = built.seeds.iter().map(ToString::to_string).collect();
     assert_eq!(
-        said,
+        reports,
         [
             "seeded 5 stylists, skipped 0",
             "seeded 15 services, skipped 0",
@@ -191,10 +200,10 @@ async fn seeds_that_run_twice_add_nothing_and_say_so() {
 }
 
 #[tokio::test]
-async fn a_pack_whose_services_are_missing_is_reported_and_not_half_inserted() {
-    let files = Files::copied().await;
+async fn a_pack_whose_services_are_missing_is_reported_and_not_inserted() {
+    let files = Files::copy().await;
     files.remove("seeds/020_services.csv");
-    let error = refused(files.builder().extensions(["pg_trgm"])).await;
+    let error = provision_error(files.builder().extensions(["pg_trgm"])).await;
     let report = format!("{error:?}");
     assert_eq!(error.kind(), ErrorKind::Seed, "{report}");
     assert!(
@@ -209,9 +218,9 @@ async fn a_pack_whose_services_are_missing_is_reported_and_not_half_inserted() {
 }
 
 #[ebbtide::test]
-async fn a_good_pack_beside_a_bad_one_is_not_inserted_either(salon: Salon) {
+async fn a_valid_pack_in_a_statement_with_an_invalid_one_is_not_inserted(salon: Salon) {
     let mut transaction = salon.begin().await.unwrap();
-    let refusal = sqlx::query(
+    let error = sqlx::query(
         "insert into packs (name, price, included_service_ids) values \
          ('Corte', 20, array(select id from services where name = 'Corte de Caballero')), \
          ('Novia', 90, array[uuid_generate_v4()])",
@@ -221,10 +230,10 @@ async fn a_good_pack_beside_a_bad_one_is_not_inserted_either(salon: Salon) {
     .unwrap_err();
     transaction.rollback().await.unwrap();
     assert!(
-        refusal
+        error
             .to_string()
             .contains("pack \"Novia\" includes a service that does not exist"),
-        "{refusal}"
+        "{error}"
     );
     let packs: i64 = sqlx::query_scalar("select count(*) from packs")
         .fetch_one(&*salon)
@@ -251,7 +260,7 @@ async fn a_misspelt_service_is_found_through_the_index(salon: Salon) {
         None
     );
 
-    // Fifteen rows fit one page, which the planner would rather read whole.
+    // Fifteen rows fit on one page, for which the planner prefers a sequential scan.
     sqlx::raw_sql("set local enable_seqscan = off")
         .execute(&mut *connection)
         .await
@@ -276,12 +285,12 @@ async fn a_test_books_an_appointment_and_sees_it(salon: Salon) {
     let booked = book(
         &mut connection,
         &laura(),
-        &wish("corte de cabalero", "Marta"),
+        &request("corte de cabalero", "Marta"),
     )
     .await
     .unwrap();
     drop(connection);
-    // An identity column starts where it started in every test.
+    // In every test, the identity column starts at 1.
     assert_eq!(
         (booked.id, booked.service.name.as_str()),
         (1, "Corte de Caballero")
@@ -291,9 +300,9 @@ async fn a_test_books_an_appointment_and_sees_it(salon: Salon) {
 }
 
 #[ebbtide::test]
-async fn the_next_test_sees_none(salon: Salon, next: Salon) {
+async fn another_sandbox_does_not_see_the_appointment(salon: Salon, next: Salon) {
     let mut connection = salon.acquire().await.unwrap();
-    book(&mut connection, &laura(), &wish("Manicura", "Rosa"))
+    book(&mut connection, &laura(), &request("Manicura", "Rosa"))
         .await
         .unwrap();
     drop(connection);
@@ -304,16 +313,20 @@ async fn the_next_test_sees_none(salon: Salon, next: Salon) {
 }
 
 #[tokio::test]
-async fn what_one_test_booked_is_gone_in_the_same_database() {
-    let files = Files::copied().await;
+async fn an_appointment_is_gone_when_the_same_database_is_used_again() {
+    let files = Files::copy().await;
     let harness = files.builder().extensions(["pg_trgm"]).build().unwrap();
     for _ in 0..3 {
         let sandbox = harness.sandbox().await.unwrap();
         assert_eq!(appointments(&sandbox).await, 0);
         let mut connection = sandbox.acquire().await.unwrap();
-        book(&mut connection, &laura(), &wish("Tinte Completo", "Harol"))
-            .await
-            .unwrap();
+        book(
+            &mut connection,
+            &laura(),
+            &request("Tinte Completo", "Harol"),
+        )
+        .await
+        .unwrap();
         drop(connection);
         assert_eq!(appointments(&sandbox).await, 1);
         sandbox.close().await.unwrap();
@@ -321,9 +334,9 @@ async fn what_one_test_booked_is_gone_in_the_same_database() {
 }
 
 #[ebbtide::test]
-async fn a_taken_slot_and_another_trade_leave_nothing_behind(salon: Salon) {
+async fn a_taken_slot_and_a_service_of_another_trade_write_nothing(salon: Salon) {
     let mut connection = salon.acquire().await.unwrap();
-    book(&mut connection, &laura(), &wish("Manicura", "Rosa"))
+    book(&mut connection, &laura(), &request("Manicura", "Rosa"))
         .await
         .unwrap();
     let ana = Customer {
@@ -331,41 +344,41 @@ async fn a_taken_slot_and_another_trade_leave_nothing_behind(salon: Salon) {
         first_name: "Ana".into(),
         last_name: "Ruiz".into(),
     };
-    let taken = book(&mut connection, &ana, &wish("Pedicura", "Rosa"))
+    let taken = book(&mut connection, &ana, &request("Pedicura", "Rosa"))
         .await
         .unwrap_err();
     assert!(
-        matches!(&taken, NotBooked::Taken(stylist) if stylist == "Rosa"),
+        matches!(&taken, BookingError::SlotTaken(stylist) if stylist == "Rosa"),
         "{taken:?}"
     );
-    let other = book(&mut connection, &ana, &wish("Manicura", "Pilar"))
+    let other = book(&mut connection, &ana, &request("Manicura", "Pilar"))
         .await
         .unwrap_err();
-    assert_eq!(other.to_string(), "Pilar does not do Manicura");
+    assert_eq!(other.to_string(), "no stylist Pilar offers Manicura");
     let customers: i64 = sqlx::query_scalar("select count(*) from customers")
         .fetch_one(&mut *connection)
         .await
         .unwrap();
-    assert_eq!(customers, 1, "who could not book is not written down");
+    assert_eq!(customers, 1, "a failed booking inserts no customer");
 }
 
 #[ebbtide::test]
-async fn the_assistant_books_by_a_scripted_model_without_a_key(salon: Salon) {
+async fn the_assistant_books_with_a_scripted_model_and_needs_no_key(salon: Salon) {
     let model = Scripted::new([
         Intent::Ask {
             service: "manicura semipermanent".into(),
         },
-        Intent::Book(wish("Manicura Semipermanente", "Rosa")),
-        Intent::Book(wish("Pedicura", "Rosa")),
+        Intent::Book(request("Manicura Semipermanente", "Rosa")),
+        Intent::Book(request("Pedicura", "Rosa")),
     ]);
     let mut assistant = Assistant::new(salon.clone(), model);
     let mut replies = Vec::new();
-    for words in [
+    for message in [
         "¿Cuánto cuesta?",
         "El lunes a las diez.",
         "Y la pedicura también.",
     ] {
-        replies.push(assistant.answer(&laura(), words).await.unwrap());
+        replies.push(assistant.answer(&laura(), message).await.unwrap());
     }
     assert_eq!(
         replies,
@@ -375,7 +388,7 @@ async fn the_assistant_books_by_a_scripted_model_without_a_key(salon: Salon) {
             "No puede ser con Rosa a esa hora. ¿Otra?",
         ]
     );
-    assert_eq!(assistant.model().heard().len(), 3);
+    assert_eq!(assistant.model().messages().len(), 3);
     let messages: Vec<String> =
         sqlx::query_scalar("select role || ' ' || content from conversation_history order by id")
             .fetch_all(&*salon)
@@ -390,11 +403,15 @@ async fn the_assistant_books_by_a_scripted_model_without_a_key(salon: Salon) {
 }
 
 #[ebbtide::test]
-async fn the_test_customer_has_spent_nothing_and_has_no_metadata(salon: Salon) {
+async fn a_new_customer_has_spent_nothing_and_has_no_metadata(salon: Salon) {
     let mut connection = salon.acquire().await.unwrap();
-    book(&mut connection, &laura(), &wish("Corte de Señora", "Pilar"))
-        .await
-        .unwrap();
+    book(
+        &mut connection,
+        &laura(),
+        &request("Corte de Señora", "Pilar"),
+    )
+    .await
+    .unwrap();
     let row = sqlx::query(
         "select phone, first_name, last_name, total_spent::text, metadata::text from customers",
     )
@@ -406,7 +423,7 @@ async fn the_test_customer_has_spent_nothing_and_has_no_metadata(salon: Salon) {
 }
 
 #[ebbtide::test]
-async fn the_seeds_and_the_time_zone_are_the_salons(salon: Salon) {
+async fn seeds_and_time_zone_are_those_of_the_configuration(salon: Salon) {
     let names = async |query| -> Vec<String> {
         sqlx::query_scalar(query).fetch_all(&*salon).await.unwrap()
     };

@@ -1,4 +1,4 @@
-//! A connection to a server that may still be starting.
+//! A connection to a server that may still be starting up.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -7,93 +7,96 @@ use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::time::Instant;
 
-/// How long to wait for a server.
+/// How long to retry a connection, and how often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// For all attempts together.
-    pub within: Duration,
-    /// Between two attempts.
-    pub pause: Duration,
+pub struct RetryPolicy {
+    /// The limit for all attempts together.
+    pub timeout: Duration,
+    /// The time between two attempts.
+    pub interval: Duration,
 }
 
-impl Default for Patience {
-    /// Half a minute, ten attempts in a second.
+impl Default for RetryPolicy {
+    /// 30 seconds, with ten attempts per second.
     fn default() -> Self {
         Self {
-            within: Duration::from_secs(30),
-            pause: Duration::from_millis(100),
+            timeout: Duration::from_secs(30),
+            interval: Duration::from_millis(100),
         }
     }
 }
 
-/// Why there is no connection.
+/// Why the connection failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// Nobody answered in time.
-    #[error("{server} accepts no connections after {within:?}: {last}")]
-    NoServer {
-        /// Where the server should be.
+    /// No server accepted the connection in time.
+    #[error(
+        "{server} must accept connections within {timeout:?}, but the last attempt failed: {last}"
+    )]
+    NotReachable {
+        /// The server's address.
         server: String,
-        /// How long it was waited for.
-        within: Duration,
-        /// How the last attempt ended that was answered.
+        /// The limit for all attempts together.
+        timeout: Duration,
+        /// The error of the last attempt that did not time out.
         last: String,
     },
-    /// The server is there and does not want this connection. Waiting would not help.
-    #[error("{server} refuses the connection")]
-    Refused {
-        /// Where the server is.
+    /// The server rejected the connection for a reason that a retry does not change.
+    #[error("{server} rejected the connection")]
+    Rejected {
+        /// The server's address.
         server: String,
-        /// What it said.
+        /// The server's error.
         source: sqlx::Error,
     },
 }
 
-/// Connects as soon as the server accepts connections. Every attempt that comes too early is told to `told`.
+/// Connects as soon as the server accepts connections. After every failed attempt it calls
+/// `on_retry` with the error.
 ///
 /// # Errors
-/// The server does not accept connections in time, or it refuses this one for a reason that will not pass: the password,
-/// or a database that is not there.
+/// The server does not accept connections in time. Or it rejects this one for a permanent reason,
+/// such as a wrong password or a database that does not exist.
 ///
 /// # Cancel safety
-/// Nothing stays when the future is dropped.
+/// A dropped future leaves no connection open.
 pub async fn connect(
     options: &PgConnectOptions,
-    patience: Patience,
-    mut told: impl FnMut(&str),
+    retry: RetryPolicy,
+    mut on_retry: impl FnMut(&str),
 ) -> Result<PgConnection, ConnectError> {
-    let deadline = Instant::now() + patience.within;
-    let mut last = "it did not answer".to_owned();
+    let deadline = Instant::now() + retry.timeout;
+    let mut last = "timed out".to_owned();
     loop {
         match tokio::time::timeout_at(deadline, PgConnection::connect_with(options)).await {
             Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(error)) if is_too_early(&error) => last = error.to_string(),
+            Ok(Err(error)) if is_transient(&error) => last = error.to_string(),
             Ok(Err(source)) => {
-                return Err(ConnectError::Refused {
-                    server: name(options),
+                return Err(ConnectError::Rejected {
+                    server: server_name(options),
                     source,
                 });
             }
-            // The attempts before it may have been answered.
+            // Keeps the error of an earlier attempt, which has more information than a timeout.
             Err(_) => {}
         }
-        told(&last);
-        if Instant::now() + patience.pause >= deadline {
-            return Err(ConnectError::NoServer {
-                server: name(options),
-                within: patience.within,
+        on_retry(&last);
+        if Instant::now() + retry.interval >= deadline {
+            return Err(ConnectError::NotReachable {
+                server: server_name(options),
+                timeout: retry.timeout,
                 last,
             });
         }
-        tokio::time::sleep(patience.pause).await;
+        tokio::time::sleep(retry.interval).await;
     }
 }
 
-/// Whether the same attempt may succeed a moment later.
-fn is_too_early(error: &sqlx::Error) -> bool {
+/// Whether a retry may succeed.
+fn is_transient(error: &sqlx::Error) -> bool {
     match error {
-        // A container's published port accepts before the server in it does, and closes the connection again. A socket's
-        // file is not there before the server is.
+        // A container's published port accepts a connection before the server in the container
+        // does, and closes it. A Unix socket does not exist until the server creates it.
         sqlx::Error::Io(error) => matches!(
             error.kind(),
             ErrorKind::ConnectionRefused
@@ -103,15 +106,16 @@ fn is_too_early(error: &sqlx::Error) -> bool {
                 | ErrorKind::UnexpectedEof
                 | ErrorKind::NotFound
         ),
-        // How sqlx, built with TLS, takes a connection that is closed before the server has said anything.
-        sqlx::Error::Protocol(told) => told.contains("response from SSLRequest: 0x00"),
-        // cannot_connect_now: PostgreSQL is starting up (PostgreSQL's documentation, appendix A).
+        // sqlx with TLS reports this if the connection is closed before the server's first byte.
+        sqlx::Error::Protocol(message) => message.contains("response from SSLRequest: 0x00"),
+        // cannot_connect_now, while PostgreSQL starts up
+        // (https://www.postgresql.org/docs/current/errcodes-appendix.html).
         sqlx::Error::Database(error) => error.code().as_deref() == Some("57P03"),
         _ => false,
     }
 }
 
-fn name(options: &PgConnectOptions) -> String {
+fn server_name(options: &PgConnectOptions) -> String {
     match options.get_socket() {
         Some(dir) => format!("PostgreSQL at {}", dir.display()),
         None => format!(

@@ -1,4 +1,4 @@
-//! The answer to `GET /health`.
+//! The response to `GET /health`.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -9,14 +9,14 @@ use sqlx::migrate::Migrator;
 
 use crate::SchemaState;
 
-/// Whether a service can work, and why not.
+/// Whether a service can work, and the reason if it cannot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
-    /// All of it together.
+    /// The overall status.
     pub status: Status,
-    /// `connected`, or why there is no connection.
+    /// `connected`, or the reason why there is no connection.
     pub database: String,
-    /// `current X, expected Y`, with the reason where that is not healthy.
+    /// `current X, expected Y`, and the problem if there is one.
     pub schema: String,
 }
 
@@ -24,14 +24,14 @@ pub struct Health {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// It can work.
+    /// The service can work.
     Healthy,
-    /// It cannot.
+    /// The service cannot work.
     Unhealthy,
 }
 
 impl Status {
-    /// 200, or 503.
+    /// 200 or 503.
     #[must_use]
     pub fn code(self) -> StatusCode {
         match self {
@@ -42,7 +42,7 @@ impl Status {
 }
 
 impl Health {
-    /// Asks the database.
+    /// Queries the database.
     pub async fn of(pool: &PgPool, shipped: &Migrator) -> Self {
         match SchemaState::read(pool, shipped).await {
             Ok(state) => Self {

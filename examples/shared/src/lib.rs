@@ -1,18 +1,21 @@
-//! What the services `tickets` and `techstore` have in common: waiting for the server, comparing the ledger with the
-//! migrations that are shipped, answers about health, refusals, and serving on a port.
+//! Code that the services `tickets` and `techstore` share. It waits for the server, compares the
+//! ledger with the program's migrations, reports health, builds error responses, and serves on a
+//! port.
 
 mod connect;
+mod error_response;
 mod health;
 mod program;
-mod refusal;
 mod schema;
 mod serve;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use connect::{ConnectError, Patience, connect};
+pub use connect::{ConnectError, RetryPolicy, connect};
+pub use error_response::ErrorResponse;
 pub use health::{Health, Status};
-pub use program::{SettingError, exit_code, interruption, log_to_stderr, read_dot_env, variable};
-pub use refusal::Refusal;
-pub use schema::{OutOfDate, Problem, SchemaState};
-pub use serve::{Running, start};
+pub use program::{
+    SettingError, exit_code, log_to_stderr, read_dot_env, shutdown_signal, variable,
+};
+pub use schema::{Problem, SchemaMismatch, SchemaState};
+pub use serve::{RunningServer, start};

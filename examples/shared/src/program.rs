@@ -1,4 +1,4 @@
-//! How a program begins and ends.
+//! The start and the end of a program: variables, log, signals and exit code.
 
 use std::error::Error;
 use std::io;
@@ -7,47 +7,48 @@ use std::str::FromStr;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// A variable that is missing or not legal.
+/// A variable that is missing or invalid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingError {
-    /// It has no default.
-    #[error("{0} is not set")]
+    /// The variable has no default and is not set.
+    #[error("the environment variable {0} must be set")]
     Missing(&'static str),
-    /// It means nothing.
-    #[error("{name}={value:?} is not {wanted}")]
-    Illegal {
-        /// The variable.
+    /// The variable has an invalid value.
+    #[error("{name} must be {expected}, but is {value:?}")]
+    Invalid {
+        /// The variable's name.
         name: &'static str,
-        /// What it says.
+        /// The variable's value.
         value: String,
-        /// What it could say.
-        wanted: &'static str,
+        /// A description of the valid values.
+        expected: &'static str,
     },
 }
 
-/// What a variable says, if it is set. `wanted` describes its legal values.
+/// The value of a variable, if it is set. `expected` describes the valid values.
 ///
 /// # Errors
-/// It is not legal.
+/// The value is invalid.
 pub fn variable<T: FromStr>(
     variables: &impl Fn(&str) -> Option<String>,
     name: &'static str,
-    wanted: &'static str,
+    expected: &'static str,
 ) -> Result<Option<T>, SettingError> {
     let Some(value) = variables(name) else {
         return Ok(None);
     };
-    value.parse().map(Some).map_err(|_| SettingError::Illegal {
+    value.parse().map(Some).map_err(|_| SettingError::Invalid {
         name,
         value,
-        wanted,
+        expected,
     })
 }
 
-/// Reads a `.env` file of the working directory or one above it, if there is one. What is set already stays.
+/// Reads the `.env` file of the working directory or a parent directory, if there is one. It does
+/// not change variables that are already set.
 ///
 /// # Errors
-/// The file cannot be read or understood.
+/// The file cannot be read or parsed.
 pub fn read_dot_env() -> Result<(), dotenvy::Error> {
     match dotenvy::dotenv() {
         Err(error) if !error.not_found() => Err(error),
@@ -55,20 +56,20 @@ pub fn read_dot_env() -> Result<(), dotenvy::Error> {
     }
 }
 
-/// Shows what the program tells, from the level `info` on.
+/// Prints the program's log to stderr, from the level `info` on.
 pub fn log_to_stderr() {
     tracing_subscriber::fmt().with_writer(io::stderr).init();
 }
 
-/// Comes when the program is asked to end, by Ctrl-C or as a container is stopped. From the call on, neither ends it by
-/// itself.
+/// A future that completes on SIGINT (Ctrl-C) or SIGTERM (the stop of a container). After the call,
+/// these signals no longer end the process.
 ///
 /// # Errors
-/// The signals cannot be caught.
+/// The signal handlers cannot be installed.
 ///
 /// # Panics
-/// Outside of tokio's runtime.
-pub fn interruption() -> io::Result<impl Future<Output = ()>> {
+/// Outside of a tokio runtime.
+pub fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     Ok(async move {
@@ -79,18 +80,18 @@ pub fn interruption() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// How a program ends: an error goes to the log, with what caused it.
+/// The program's exit code. It logs an error with all its causes.
 #[must_use]
 pub fn exit_code(outcome: Result<(), Box<dyn Error>>) -> ExitCode {
     let Err(error) = outcome else {
         return ExitCode::SUCCESS;
     };
-    let mut said = error.to_string();
+    let mut message = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        said = format!("{said}: {cause}");
+        message = format!("{message}: {cause}");
         source = cause.source();
     }
-    tracing::error!("{said}");
+    tracing::error!("{message}");
     ExitCode::FAILURE
 }

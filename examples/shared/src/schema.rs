@@ -1,4 +1,4 @@
-//! Whether a database is what a program was made for: the ledger against the migrations that it ships.
+//! The comparison of a database's ledger with the migrations that a program ships.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,47 +6,47 @@ use std::fmt;
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 
-/// The newest version that the ledger has, the newest that the program ships, and what is wrong.
+/// The latest version in the ledger, the latest that the program ships, and how they disagree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchemaState {
-    /// None where no migration has run.
+    /// `None` if no migration has run.
     pub current: Option<i64>,
-    /// None in a program without migrations.
+    /// `None` if the program has no migrations.
     pub expected: Option<i64>,
-    /// None when ledger and program agree.
+    /// `None` if the ledger and the program agree.
     pub problem: Option<Problem>,
 }
 
-/// How ledger and program disagree. The first that is found is told.
+/// How the ledger and the program disagree. Only the first problem is reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
     /// There is no ledger.
     NeverMigrated,
-    /// A migration that has run is another one than what the program ships under its number.
+    /// A migration has run with other contents than the program ships for this version.
     Changed(i64),
-    /// A migration has run that the program does not know: it is older than the database.
+    /// A migration has run that the program does not ship. The program is older than the database.
     Unknown(i64),
-    /// Migrations that the program ships have not run.
+    /// The program ships migrations that have not run.
     Pending(Vec<i64>),
 }
 
-/// The refusal to work on a database that is not what the program was made for.
+/// The database's ledger does not match the program's migrations.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the database's schema is not the one that this program needs: {0}")]
-pub struct OutOfDate(pub SchemaState);
+#[error("the database's schema must match this program's migrations: {0}")]
+pub struct SchemaMismatch(pub SchemaState);
 
 impl SchemaState {
     /// Reads the ledger, `_sqlx_migrations`.
     ///
     /// # Errors
-    /// The server cannot be asked.
+    /// A query fails.
     pub async fn read(pool: &PgPool, shipped: &Migrator) -> Result<Self, sqlx::Error> {
         let mut connection = pool.acquire().await?;
-        let is_there = "select to_regclass('_sqlx_migrations') is not null";
-        let is_there: bool = sqlx::query_scalar(is_there)
+        let has_ledger = "select to_regclass('_sqlx_migrations') is not null";
+        let has_ledger: bool = sqlx::query_scalar(has_ledger)
             .fetch_one(&mut *connection)
             .await?;
-        let applied: Vec<(i64, Vec<u8>)> = if is_there {
+        let applied: Vec<(i64, Vec<u8>)> = if has_ledger {
             let ledger = "select version, checksum from _sqlx_migrations where success";
             sqlx::query_as(ledger).fetch_all(&mut *connection).await?
         } else {
@@ -58,7 +58,7 @@ impl SchemaState {
             .filter(|migration| !migration.migration_type.is_down_migration())
             .map(|migration| (migration.version, &*migration.checksum))
             .collect();
-        let problem = if is_there {
+        let problem = if has_ledger {
             compare(&applied, &shipped)
         } else {
             Some(Problem::NeverMigrated)
@@ -70,15 +70,15 @@ impl SchemaState {
         })
     }
 
-    /// The check that a service makes when it starts.
+    /// The check of a service at its start.
     ///
     /// # Errors
-    /// Ledger and program disagree.
-    pub fn ensure_current(self) -> Result<(), OutOfDate> {
+    /// The ledger and the program disagree.
+    pub fn ensure_current(self) -> Result<(), SchemaMismatch> {
         if self.problem.is_none() {
             Ok(())
         } else {
-            Err(OutOfDate(self))
+            Err(SchemaMismatch(self))
         }
     }
 }
@@ -87,7 +87,7 @@ fn compare(applied: &BTreeMap<i64, Vec<u8>>, shipped: &BTreeMap<i64, &[u8]>) -> 
     for (version, checksum) in applied {
         match shipped.get(version) {
             None => return Some(Problem::Unknown(*version)),
-            Some(wanted) if *wanted != checksum.as_slice() => {
+            Some(expected) if *expected != checksum.as_slice() => {
                 return Some(Problem::Changed(*version));
             }
             Some(_) => {}
@@ -103,14 +103,14 @@ fn compare(applied: &BTreeMap<i64, Vec<u8>>, shipped: &BTreeMap<i64, &[u8]>) -> 
 
 impl fmt::Display for SchemaState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named = |version: Option<i64>| {
+        let text = |version: Option<i64>| {
             version.map_or_else(|| "none".to_owned(), |version| version.to_string())
         };
         write!(
             f,
             "current {}, expected {}",
-            named(self.current),
-            named(self.expected)
+            text(self.current),
+            text(self.expected)
         )?;
         match &self.problem {
             None => Ok(()),
@@ -122,17 +122,20 @@ impl fmt::Display for SchemaState {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NeverMigrated => f.write_str("no migration has ever run here"),
+            Self::NeverMigrated => f.write_str("no migration has run on this database"),
             Self::Changed(version) => {
-                write!(f, "migration {version} was changed after it had run here")
+                write!(
+                    f,
+                    "migration {version} was changed after it ran on this database"
+                )
             }
             Self::Unknown(version) => write!(
                 f,
-                "migration {version} has run here, and this program does not know it"
+                "migration {version} has run on this database, but this program does not contain it"
             ),
             Self::Pending(versions) => {
                 let versions: Vec<String> = versions.iter().map(i64::to_string).collect();
-                write!(f, "not run yet: {}", versions.join(", "))
+                write!(f, "pending migrations: {}", versions.join(", "))
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Serving on a port.
+//! A service on a port.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,51 +8,51 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// A service that accepts requests. It goes on when this is dropped.
+/// A service that accepts requests. It keeps running if this value is dropped.
 #[derive(Debug)]
-#[must_use = "a program that ends takes its service with it"]
-pub struct Running {
+#[must_use = "the service ends when the program ends"]
+pub struct RunningServer {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     server: JoinHandle<io::Result<()>>,
 }
 
-/// Starts to serve. Port 0 is any that is free.
+/// Starts a service. Port 0 means any free port.
 ///
 /// # Errors
-/// The address is in use, or not one of this machine.
-pub async fn start(address: SocketAddr, router: Router) -> io::Result<Running> {
+/// The address is in use, or does not belong to this machine.
+pub async fn start(address: SocketAddr, router: Router) -> io::Result<RunningServer> {
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
-    let (stop, stopped) = oneshot::channel();
+    let (stop, stop_requested) = oneshot::channel();
     let until = async move {
-        if stopped.await.is_err() {
-            // Nobody will stop it.
+        if stop_requested.await.is_err() {
+            // The sender was dropped without a request, so the service runs until the program ends.
             std::future::pending::<()>().await;
         }
     };
     let serving = axum::serve(listener, router).with_graceful_shutdown(until);
     tracing::info!("serving on {address}");
-    Ok(Running {
+    Ok(RunningServer {
         address,
         stop,
         server: tokio::spawn(serving.into_future()),
     })
 }
 
-impl Running {
-    /// Where it accepts requests.
+impl RunningServer {
+    /// The address on which the service accepts requests.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Answers what was asked already, and ends.
+    /// Stops the service after it has responded to all accepted requests.
     ///
     /// # Errors
-    /// The service has failed.
+    /// The service failed.
     pub async fn stop(self) -> io::Result<()> {
-        // It may have ended by itself: then its own result tells.
+        // An error means that the service has already ended. Its result below contains the reason.
         let _ = self.stop.send(());
         self.server.await.map_err(io::Error::other)?
     }

@@ -1,7 +1,7 @@
--- Every table has id, is_active, created_at and updated_at, and a trigger that keeps the last of them.
+-- Every table has id, is_active, created_at and updated_at, and a trigger that sets updated_at.
 create function touch() returns trigger language plpgsql as $$
 begin
-    -- Not now(): that stands still in a transaction.
+    -- Not now(), which returns the start of the transaction.
     new.updated_at := clock_timestamp();
     return new;
 end

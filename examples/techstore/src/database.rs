@@ -1,10 +1,10 @@
-//! Where the database is, and the pool of connections to it.
+//! The URL of the database, and the pool of connections to it.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use ebbtide_example_shared::{Patience, connect};
+use ebbtide_example_shared::{RetryPolicy, connect};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
@@ -12,29 +12,30 @@ use url::Url;
 
 use crate::Error;
 
-/// The URL of a database. Its `Debug` output does not have the password.
+/// The URL of a database. Its `Debug` output omits the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseUrl(Url);
 
 impl DatabaseUrl {
-    /// From its parts, which may have any characters. A server that begins with `/` is the directory of a Unix socket.
+    /// Builds the URL from its parts, which may contain any characters. A server that begins with
+    /// `/` is the directory of a Unix socket.
     ///
     /// # Errors
-    /// The server's name has characters that a name cannot have.
+    /// The server is not a valid host name.
     pub fn assemble(
         user: &str,
         password: Option<&str>,
         server: &str,
         port: u16,
         name: &str,
-    ) -> Result<Self, NotAUrl> {
+    ) -> Result<Self, InvalidUrl> {
         let password = password
             .map(|password| format!(":{}", encode(password)))
             .unwrap_or_default();
         let (host, query) = if server.starts_with('/') {
             ("localhost".to_owned(), format!("?host={}", encode(server)))
         } else if server.contains(':') {
-            // An address of IPv6.
+            // An IPv6 address.
             (format!("[{server}]"), String::new())
         } else {
             (server.to_owned(), String::new())
@@ -61,7 +62,7 @@ impl DatabaseUrl {
             .into_owned()
     }
 
-    /// Another database of the same server.
+    /// The URL of another database on the same server.
     #[must_use]
     pub fn with_name(&self, name: &str) -> Self {
         let mut url = self.0.clone();
@@ -69,7 +70,7 @@ impl DatabaseUrl {
         Self(url)
     }
 
-    /// Whether both lead to the same database, whoever connects and however.
+    /// Whether both URLs have the same server and database. It ignores the role and the options.
     pub(crate) fn is_same_database(&self, other: &Self) -> bool {
         let place = |url: &Self| {
             let parameter = url
@@ -83,35 +84,40 @@ impl DatabaseUrl {
         place(self) == place(other)
     }
 
-    /// What the driver needs.
+    /// The driver's options for a connection.
     ///
     /// # Errors
-    /// A parameter of the URL is not legal.
+    /// A parameter of the URL is invalid.
     pub fn options(&self) -> Result<PgConnectOptions, Error> {
         let options = PgConnectOptions::from_str(self.as_str()).map_err(Error::Url)?;
         Ok(options.application_name("techstore"))
     }
 }
 
-/// What means something in a URL, or might. `url`'s own setters leave `%` as it is, which is wrong for a password.
-const MEANINGFUL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-');
+/// The characters to encode: all that can be special in a URL. The setters of the crate `url` do
+/// not encode `%`, which would change a password that contains it.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-');
 
 fn encode(text: &str) -> String {
-    utf8_percent_encode(text, MEANINGFUL).to_string()
+    utf8_percent_encode(text, ENCODED).to_string()
 }
 
-/// A text that is no URL of PostgreSQL's with a database's name.
+/// A text that is not a PostgreSQL URL with a database name.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a URL such as postgres://user:password@server:5432/database")]
-pub struct NotAUrl;
+#[error("expected a URL such as postgres://user:password@server:5432/database")]
+pub struct InvalidUrl;
 
 impl FromStr for DatabaseUrl {
-    type Err = NotAUrl;
+    type Err = InvalidUrl;
 
-    fn from_str(text: &str) -> Result<Self, NotAUrl> {
-        let url = Url::parse(text).map_err(|_| NotAUrl)?;
-        let is_ours = matches!(url.scheme(), "postgres" | "postgresql") && url.path().len() > 1;
-        if is_ours { Ok(Self(url)) } else { Err(NotAUrl) }
+    fn from_str(text: &str) -> Result<Self, InvalidUrl> {
+        let url = Url::parse(text).map_err(|_| InvalidUrl)?;
+        let is_valid = matches!(url.scheme(), "postgres" | "postgresql") && url.path().len() > 1;
+        if is_valid {
+            Ok(Self(url))
+        } else {
+            Err(InvalidUrl)
+        }
     }
 }
 
@@ -126,19 +132,19 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
-/// How many connections there are.
+/// The size and the timeout of the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolSettings {
-    /// How many stay open, `POSTGRES_POOL_SIZE`.
+    /// The number of connections that stay open, `POSTGRES_POOL_SIZE`.
     pub size: u32,
-    /// How many more there may be for a while, `POSTGRES_MAX_OVERFLOW`.
+    /// The number of additional connections under load, `POSTGRES_MAX_OVERFLOW`.
     pub overflow: u32,
-    /// How long a request waits for one, `POSTGRES_POOL_TIMEOUT` in seconds.
+    /// How long a request waits for a connection, `POSTGRES_POOL_TIMEOUT` in seconds.
     pub timeout: Duration,
 }
 
 impl Default for PoolSettings {
-    /// Five, ten more, half a minute.
+    /// 5 connections, 10 additional ones, 30 seconds.
     fn default() -> Self {
         Self {
             size: 5,
@@ -149,34 +155,34 @@ impl Default for PoolSettings {
 }
 
 impl PoolSettings {
-    /// As the driver calls it.
+    /// The driver's options for the pool.
     #[must_use]
     pub fn options(self) -> PgPoolOptions {
         PgPoolOptions::new()
             .min_connections(self.size)
             .max_connections(self.size + self.overflow)
             .acquire_timeout(self.timeout)
-            // What overflows goes when nobody has used it for a minute.
+            // Closes additional connections that were idle for a minute.
             .idle_timeout(Duration::from_mins(1))
-            // The pre-ping: who gets a connection gets one that answers.
+            // The pre-ping: the pool tests a connection before it returns it.
             .test_before_acquire(true)
     }
 }
 
-/// Waits for the server, and makes a pool.
+/// Waits for the server, and creates a pool.
 ///
 /// # Errors
-/// The server does not come, or refuses the connection.
+/// The server does not accept connections in time, or rejects this one.
 pub async fn open(
     url: &DatabaseUrl,
     pool: PoolSettings,
-    patience: Patience,
+    retry: RetryPolicy,
 ) -> Result<PgPool, Error> {
-    wait(url, patience).await?.close().await?;
+    wait(url, retry).await?.close().await?;
     Ok(pool.options().connect_with(url.options()?).await?)
 }
 
-pub(crate) async fn wait(url: &DatabaseUrl, patience: Patience) -> Result<PgConnection, Error> {
-    let told = |reason: &str| tracing::info!("waiting for the database: {reason}");
-    Ok(connect(&url.options()?, patience, told).await?)
+pub(crate) async fn wait(url: &DatabaseUrl, retry: RetryPolicy) -> Result<PgConnection, Error> {
+    let on_retry = |reason: &str| tracing::info!("waiting for the database: {reason}");
+    Ok(connect(&url.options()?, retry, on_retry).await?)
 }

@@ -1,86 +1,89 @@
-//! What can go wrong, and what is answered then.
+//! The shop's errors, and the HTTP responses to them.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use ebbtide_example_shared::{ConnectError, OutOfDate, Refusal, SettingError};
+use ebbtide_example_shared::{ConnectError, ErrorResponse, SchemaMismatch, SettingError};
 use sqlx::PgPool;
 use sqlx::migrate::MigrateError;
 
-/// Every failure that the shop knows.
+/// Every error of the shop.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A variable is missing or not legal.
+    /// A variable is missing or invalid.
     #[error(transparent)]
     Setting(#[from] SettingError),
-    /// The tests' database and the shop's own are the same.
-    #[error("TEST_DATABASE_URL names the shop's own database, {0}")]
+    /// The tests' database and the shop's are the same.
+    #[error("TEST_DATABASE_URL must name another database than the shop's, but both are {0}")]
     SameDatabase(String),
-    /// A URL has a parameter that is not legal.
-    #[error("the database's URL cannot be used")]
+    /// A URL has an invalid parameter.
+    #[error("the database's URL has an invalid parameter")]
     Url(#[source] sqlx::Error),
-    /// There is no server, or it does not want us.
+    /// No server accepts connections, or it rejected this one.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// Database and program do not fit together.
+    /// The database's ledger and the program conflict.
     #[error(transparent)]
     Conflict(#[from] Conflict),
-    /// `techstore init` has not run since the program was replaced, or the program is too old.
+    /// `techstore init` has not run with this version of the program, or the program is too old.
     #[error("{0}; run the command `init` first")]
-    Schema(#[from] OutOfDate),
+    Schema(#[from] SchemaMismatch),
     /// A migration failed.
-    #[error("migrating failed")]
+    #[error("could not apply the migrations")]
     Migrate(#[source] MigrateError),
-    /// All connections were in use for the whole time that a request waits.
-    #[error("all {connections} database connections have been in use for {waited:?}")]
+    /// All connections were in use until the acquire timeout of a request.
+    #[error(
+        "no database connection became free within {timeout:?}; the maximum of {connections} is in use"
+    )]
     PoolExhausted {
-        /// As many as there may be.
+        /// The maximum number of connections.
         connections: u32,
-        /// How long was waited.
-        waited: std::time::Duration,
+        /// How long the request waited.
+        timeout: std::time::Duration,
     },
-    /// No connection could be made.
-    #[error("the database cannot be reached")]
+    /// The pool could not open a connection.
+    #[error("could not connect to the database")]
     Unreachable(#[source] sqlx::Error),
     /// A statement failed.
     #[error("a statement failed")]
     Database(#[from] sqlx::Error),
 }
 
-/// How database and program disagree about a migration.
+/// How the ledger and the program disagree about a migration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
-    /// Its file was edited after it had run.
+    /// The migration's file was edited after the migration had run.
     #[error(
-        "migration {version} ({description}) was changed after it had run on this database: restore its file, and put the change into a new migration"
+        "migration {version} ({description}) was changed after it ran on this database; restore its file, and put the change into a new migration"
     )]
     Changed {
-        /// Its number.
+        /// The migration's version.
         version: i64,
-        /// The rest of its file's name.
+        /// The rest of the file's name.
         description: String,
     },
-    /// It has run and is not shipped.
+    /// The migration has run, but the program does not contain it.
     #[error(
-        "migration {version} has run on this database, and this program does not have it: use a newer program"
+        "migration {version} has run on this database, but this program does not contain it; use a newer program"
     )]
     Unknown {
-        /// Its number.
+        /// The migration's version.
         version: i64,
     },
 }
 
 impl Error {
-    /// Why a pool gave no connection.
+    /// Why a pool did not return a connection.
     pub(crate) fn no_connection(pool: &PgPool, error: sqlx::Error) -> Self {
         let options = pool.options();
-        // The driver says the same when it was refused a connection again and again: then the pool is not full.
+        // The driver also returns `PoolTimedOut` if the server refused every connection. In that
+        // case the pool is not full.
         if matches!(error, sqlx::Error::PoolTimedOut)
             && pool.size() >= options.get_max_connections()
         {
             let connections = options.get_max_connections();
             return Self::PoolExhausted {
                 connections,
-                waited: options.get_acquire_timeout(),
+                timeout: options.get_acquire_timeout(),
             };
         }
         Self::Unreachable(error)
@@ -91,10 +94,10 @@ impl From<MigrateError> for Error {
     fn from(error: MigrateError) -> Self {
         match error {
             MigrateError::VersionMismatch(version) => {
-                let ours = crate::MIGRATOR
+                let migration = crate::MIGRATOR
                     .iter()
                     .find(|migration| migration.version == version);
-                let description = ours
+                let description = migration
                     .map(|migration| migration.description.to_string())
                     .unwrap_or_default();
                 Self::Conflict(Conflict::Changed {
@@ -110,14 +113,14 @@ impl From<MigrateError> for Error {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let refusal = match &self {
+        let response = match &self {
             Self::PoolExhausted { .. } | Self::Unreachable(_) => {
                 tracing::warn!("{self}");
-                Refusal::new(StatusCode::SERVICE_UNAVAILABLE, self.to_string())
+                ErrorResponse::new(StatusCode::SERVICE_UNAVAILABLE, self.to_string())
             }
-            Self::Database(error) => Refusal::internal(error),
-            error => Refusal::internal(error),
+            Self::Database(error) => ErrorResponse::internal(error),
+            error => ErrorResponse::internal(error),
         };
-        refusal.into_response()
+        response.into_response()
     }
 }

@@ -1,4 +1,4 @@
-//! How the service is.
+//! The health of the service.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,27 +9,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::{App, Error, MIGRATOR};
 
-/// The answer to `GET /health/db`.
+/// The response to `GET /health/db`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatabaseHealth {
-    /// `healthy`: otherwise the answer is another.
+    /// Always `healthy`. Without a connection, the response is an error.
     pub status: Status,
-    /// The server's.
+    /// The server's version.
     pub version: String,
-    /// How many connections there are now.
+    /// The current number of connections.
     pub pool_size: u32,
-    /// How many there may be.
+    /// The maximum number of connections.
     pub pool_limit: u32,
-    /// The database's.
+    /// The database's name.
     pub name: String,
 }
 
-/// The answer to `GET /health/ready`.
+/// The response to `GET /health/ready`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Readiness {
-    /// Whether requests may come.
+    /// Whether the service can handle requests.
     pub ready: bool,
-    /// Why not.
+    /// The reason if it is not ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

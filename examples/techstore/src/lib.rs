@@ -1,5 +1,5 @@
-//! A shop's foundation: settings from the environment, one pool, migrations up and down, answers about health, and an
-//! init command.
+//! The foundation of a shop: settings from the environment, a pool, migrations up and down, health
+//! checks, and the command `init`.
 
 mod database;
 mod error;
@@ -22,14 +22,14 @@ pub use products::Product;
 pub use schema::{MIGRATOR, down, up};
 pub use settings::Settings;
 
-/// What the handlers need.
+/// The state that the handlers share.
 #[derive(Debug, Clone)]
 pub struct App {
     pub(crate) pool: PgPool,
 }
 
 impl App {
-    /// On a pool, whoever made it.
+    /// An application that uses this pool.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
         Self { pool }

@@ -1,10 +1,11 @@
-//! `init` prepares the databases, `serve` serves, `down VERSION` undoes the migrations after a version.
+//! `init` creates and migrates the databases, `serve` starts the service, and `down VERSION`
+//! reverts the migrations after a version.
 
 use std::error::Error;
 use std::process::ExitCode;
 
 use ebbtide_example_shared::{
-    Patience, SchemaState, exit_code, interruption, log_to_stderr, read_dot_env, start,
+    RetryPolicy, SchemaState, exit_code, log_to_stderr, read_dot_env, shutdown_signal, start,
 };
 use ebbtide_example_techstore::{self as techstore, App, MIGRATOR, Settings, down, init, open};
 
@@ -21,25 +22,25 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["init"] => {
-            init(&settings, Patience::default()).await?;
+            init(&settings, RetryPolicy::default()).await?;
         }
         ["serve"] => {
-            let pool = open(&settings.database, settings.pool, Patience::default()).await?;
+            let pool = open(&settings.database, settings.pool, RetryPolicy::default()).await?;
             SchemaState::read(&pool, &MIGRATOR)
                 .await?
                 .ensure_current()
                 .map_err(techstore::Error::from)?;
-            let interruption = interruption()?;
+            let shutdown_signal = shutdown_signal()?;
             let running = start(settings.address, App::new(pool).router()).await?;
-            interruption.await;
+            shutdown_signal.await;
             running.stop().await?;
         }
         ["down", version] => {
-            let pool = open(&settings.database, settings.pool, Patience::default()).await?;
+            let pool = open(&settings.database, settings.pool, RetryPolicy::default()).await?;
             let state = down(&pool, version.parse()?).await?;
-            tracing::info!("undone: {state}");
+            tracing::info!("reverted: {state}");
         }
-        _ => return Err("one of: init, serve, down VERSION".into()),
+        _ => return Err("the command must be one of: init, serve, down VERSION".into()),
     }
     Ok(())
 }

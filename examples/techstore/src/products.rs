@@ -1,27 +1,27 @@
-//! What is for sale.
+//! The products of the shop.
 
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use ebbtide_example_shared::Refusal;
+use ebbtide_example_shared::ErrorResponse;
 use serde::{Deserialize, Serialize};
 
 use crate::{App, Error};
 
-/// A product, in requests and answers.
+/// A product, in requests and responses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
 pub struct Product {
-    /// In capital letters.
+    /// The stock keeping unit, in capital letters.
     pub sku: String,
-    /// The name of a category that is there.
+    /// The name of an existing category.
     pub category: String,
-    /// As it is shown.
+    /// The displayed name.
     pub name: String,
-    /// A decimal number: JSON's own would be rounded.
+    /// A decimal number as text, because a JSON number may be rounded.
     pub price: String,
-    /// How many there are.
+    /// The quantity in stock.
     pub stock: i32,
 }
 
@@ -43,7 +43,7 @@ pub(crate) async fn create(
         Ok(Json(product)) => insert(&app, product)
             .await
             .unwrap_or_else(IntoResponse::into_response),
-        Err(rejection) => Refusal::from(rejection).into_response(),
+        Err(rejection) => ErrorResponse::from(rejection).into_response(),
     }
 }
 
@@ -59,25 +59,26 @@ async fn insert(app: &App, product: Product) -> Result<Response, Error> {
         .bind(product.stock)
         .execute(&mut *connection)
         .await;
-    let refusal = match inserted {
+    let response = match inserted {
         Ok(done) if done.rows_affected() == 1 => {
             return Ok((StatusCode::CREATED, Json(product)).into_response());
         }
-        Ok(_) => Refusal::new(
+        Ok(_) => ErrorResponse::new(
             StatusCode::UNPROCESSABLE_ENTITY,
-            "category: there is none of this name",
+            "category: must be the name of an existing category",
         ),
-        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-            Refusal::new(StatusCode::CONFLICT, "sku: it is there already")
-        }
-        // Class 22, data exceptions: a price that is no number, for example.
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => ErrorResponse::new(
+            StatusCode::CONFLICT,
+            "sku: must be unique, but already exists",
+        ),
+        // Class 22, data exceptions: for example, a price that is not a number.
         Err(sqlx::Error::Database(error))
             if error.is_check_violation()
                 || error.code().is_some_and(|code| code.starts_with("22")) =>
         {
-            Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.message())
+            ErrorResponse::new(StatusCode::UNPROCESSABLE_ENTITY, error.message())
         }
         Err(error) => return Err(error.into()),
     };
-    Ok(refusal.into_response())
+    Ok(response.into_response())
 }

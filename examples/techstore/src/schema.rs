@@ -1,4 +1,4 @@
-//! Migrations, up and down.
+//! The migrations, up and down.
 
 use ebbtide_example_shared::SchemaState;
 use sqlx::migrate::{MigrateError, Migrator};
@@ -10,31 +10,32 @@ use crate::Error;
 /// The migrations that this program was built with.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
 
-/// Runs the migrations that have not run yet.
+/// Applies the pending migrations.
 ///
 /// # Errors
-/// [`Error::Conflict`] when the ledger and the program disagree, [`Error::Migrate`] when a migration fails.
+/// [`Error::Conflict`] if the ledger and the program disagree; [`Error::Migrate`] if a migration
+/// fails.
 pub async fn up(pool: &PgPool) -> Result<SchemaState, Error> {
     let mut connection = pool.acquire().await?;
     let migrated = MIGRATOR.run(&mut *connection).await;
-    end(connection, migrated).await?;
+    close_after_error(connection, migrated).await?;
     Ok(SchemaState::read(pool, &MIGRATOR).await?)
 }
 
-/// Undoes every migration after this one. With 0, all of them.
+/// Reverts every migration after the version `to`. With 0, it reverts all of them.
 ///
 /// # Errors
 /// As for [`up`].
 pub async fn down(pool: &PgPool, to: i64) -> Result<SchemaState, Error> {
     let mut connection = pool.acquire().await?;
-    let undone = MIGRATOR.undo(&mut *connection, to).await;
-    end(connection, undone).await?;
+    let reverted = MIGRATOR.undo(&mut *connection, to).await;
+    close_after_error(connection, reverted).await?;
     Ok(SchemaState::read(pool, &MIGRATOR).await?)
 }
 
-/// A migrator that fails does not give back the advisory lock that keeps others from migrating meanwhile: it ends with
-/// the session.
-async fn end(
+/// Closes the connection after an error. A migrator that fails does not release its advisory lock,
+/// which prevents all other migrators from running until the session ends.
+async fn close_after_error(
     connection: PoolConnection<Postgres>,
     outcome: Result<(), MigrateError>,
 ) -> Result<(), Error> {

@@ -1,4 +1,4 @@
-//! What the environment says.
+//! Settings from environment variables.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -11,24 +11,24 @@ use crate::{DatabaseUrl, Error, PoolSettings};
 /// The service's settings.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// `DATABASE_URL`, else `POSTGRES_USER`, `POSTGRES_PASSWORD`, `POSTGRES_SERVER` (`localhost`), `POSTGRES_PORT`
-    /// (5432) and `POSTGRES_DB` together.
+    /// `DATABASE_URL`. If it is not set: `POSTGRES_USER`, `POSTGRES_PASSWORD`, `POSTGRES_SERVER`
+    /// (default `localhost`), `POSTGRES_PORT` (default 5432) and `POSTGRES_DB`.
     pub database: DatabaseUrl,
-    /// `TEST_DATABASE_URL`, else the database with `test_` before its name.
+    /// `TEST_DATABASE_URL`. If it is not set: the shop's URL with `test_` before the database name.
     pub test_database: DatabaseUrl,
-    /// Sizes and limits.
+    /// The size and the timeout of the pool.
     pub pool: PoolSettings,
-    /// `TECHSTORE_ADDRESS`; `127.0.0.1:8080` when absent.
+    /// `TECHSTORE_ADDRESS`; by default `127.0.0.1:8080`.
     pub address: SocketAddr,
 }
 
 const A_URL: &str = "a URL such as postgres://user:password@server:5432/database";
 
 impl Settings {
-    /// From variables, wherever they come from.
+    /// Reads the settings from variables. The argument returns the value of a variable.
     ///
     /// # Errors
-    /// A variable is missing or not legal, or the tests would run on the shop's own database.
+    /// A variable is missing or invalid, or the tests' database is the shop's database.
     pub fn read(variables: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
         let database = match variable(&variables, "DATABASE_URL", A_URL)? {
             Some(url) => url,
@@ -40,14 +40,22 @@ impl Settings {
             return Err(Error::SameDatabase(database.name()));
         }
         let default = PoolSettings::default();
-        let timeout = variable(&variables, "POSTGRES_POOL_TIMEOUT", "a number of seconds")?;
+        let timeout = variable(
+            &variables,
+            "POSTGRES_POOL_TIMEOUT",
+            "a whole number of seconds",
+        )?;
         Ok(Self {
             database,
             test_database,
             pool: PoolSettings {
-                size: variable(&variables, "POSTGRES_POOL_SIZE", "a number from 1")?
-                    .map_or(default.size, NonZeroU32::get),
-                overflow: variable(&variables, "POSTGRES_MAX_OVERFLOW", "a number")?
+                size: variable(
+                    &variables,
+                    "POSTGRES_POOL_SIZE",
+                    "a whole number of at least 1",
+                )?
+                .map_or(default.size, NonZeroU32::get),
+                overflow: variable(&variables, "POSTGRES_MAX_OVERFLOW", "a whole number")?
                     .unwrap_or(default.overflow),
                 timeout: timeout.map_or(default.timeout, Duration::from_secs),
             },
@@ -62,16 +70,16 @@ impl Settings {
 }
 
 fn assemble(variables: &impl Fn(&str) -> Option<String>) -> Result<DatabaseUrl, SettingError> {
-    let needed = |name| variables(name).ok_or(SettingError::Missing(name));
+    let required = |name| variables(name).ok_or(SettingError::Missing(name));
     let server = variables("POSTGRES_SERVER").unwrap_or_else(|| "localhost".to_owned());
-    let port = variable(variables, "POSTGRES_PORT", "a port")?.unwrap_or(5432);
+    let port = variable(variables, "POSTGRES_PORT", "a port number")?.unwrap_or(5432);
     let password = variables("POSTGRES_PASSWORD");
-    let (user, name) = (needed("POSTGRES_USER")?, needed("POSTGRES_DB")?);
+    let (user, name) = (required("POSTGRES_USER")?, required("POSTGRES_DB")?);
     DatabaseUrl::assemble(&user, password.as_deref(), &server, port, &name).map_err(|_| {
-        SettingError::Illegal {
+        SettingError::Invalid {
             name: "POSTGRES_SERVER",
             value: server,
-            wanted: "the name or address of a server, or the directory of a socket",
+            expected: "the name or address of a server, or the directory of a socket",
         }
     })
 }

@@ -4,40 +4,40 @@ use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
-use ebbtide_example_shared::Refusal;
+use ebbtide_example_shared::ErrorResponse;
 use serde::{Deserialize, Serialize};
 
 use crate::App;
 
-/// The shortest password, in characters.
-const SHORTEST_PASSWORD: usize = 12;
+/// The minimum length of a password, in characters.
+const MIN_PASSWORD_LENGTH: usize = 12;
 
 /// The body of `POST /api/v1/auth/register`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Registration {
-    /// Unique, whatever its case.
+    /// The email address. It is unique, independently of its case.
     pub email: String,
-    /// At least twelve characters.
+    /// The password, with at least twelve characters.
     pub password: String,
-    /// Founded if there is none of this name.
+    /// The organization's name. It is created if it does not exist.
     pub organization: String,
 }
 
 /// The body of `POST /api/v1/auth/login`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Credentials {
-    /// As registered.
+    /// The registered email address, in any case.
     pub email: String,
-    /// As registered.
+    /// The registered password.
     pub password: String,
 }
 
-/// The answer to both.
+/// The response to both requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
 pub struct Account {
-    /// The user's.
+    /// The user's id.
     pub id: i64,
-    /// As registered.
+    /// The email address as registered.
     pub email: String,
     /// The name of the user's organization.
     pub organization: String,
@@ -46,37 +46,38 @@ pub struct Account {
 pub(crate) async fn register(
     State(app): State<App>,
     body: Result<Json<Registration>, JsonRejection>,
-) -> Result<(StatusCode, Json<Account>), Refusal> {
-    let Json(wanted) = body?;
-    check(&wanted)?;
-    // Before the hash is paid for. Two at the same time are told apart by the index below.
-    let known = "select exists (select from users where lower(email) = lower($1))";
-    if sqlx::query_scalar(known)
-        .bind(&wanted.email)
+) -> Result<(StatusCode, Json<Account>), ErrorResponse> {
+    let Json(registration) = body?;
+    check(&registration)?;
+    // This check avoids the cost of the hash. Of two concurrent registrations, the unique index
+    // rejects one at the insert below.
+    let exists = "select exists (select from users where lower(email) = lower($1))";
+    if sqlx::query_scalar(exists)
+        .bind(&registration.email)
         .fetch_one(&app.pool)
         .await?
     {
-        return Err(registered_already());
+        return Err(already_registered());
     }
-    let hash = app.passwords.hash(wanted.password).await?;
+    let hash = app.passwords.hash(registration.password).await?;
     let mut transaction = app.pool.begin().await?;
-    // "do update" only to get the id of an organization that is there.
+    // "do update" and not "do nothing", because only the former returns the id of an existing row.
     let organization = "insert into organizations (name) values ($1)
                         on conflict (name) do update set name = excluded.name returning id";
     let organization_id: i64 = sqlx::query_scalar(organization)
-        .bind(&wanted.organization)
+        .bind(&registration.organization)
         .fetch_one(&mut *transaction)
         .await?;
     let user = "insert into users (organization_id, email, password_hash) values ($1, $2, $3) returning id";
     let inserted = sqlx::query_scalar(user)
         .bind(organization_id)
-        .bind(&wanted.email)
+        .bind(&registration.email)
         .bind(hash)
         .fetch_one(&mut *transaction)
         .await;
     let id = match inserted {
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-            return Err(registered_already());
+            return Err(already_registered());
         }
         inserted => inserted?,
     };
@@ -85,8 +86,8 @@ pub(crate) async fn register(
         StatusCode::CREATED,
         Json(Account {
             id,
-            email: wanted.email,
-            organization: wanted.organization,
+            email: registration.email,
+            organization: registration.organization,
         }),
     ))
 }
@@ -94,7 +95,7 @@ pub(crate) async fn register(
 pub(crate) async fn login(
     State(app): State<App>,
     body: Result<Json<Credentials>, JsonRejection>,
-) -> Result<Json<Account>, Refusal> {
+) -> Result<Json<Account>, ErrorResponse> {
     #[derive(sqlx::FromRow)]
     struct Found {
         #[sqlx(flatten)]
@@ -102,42 +103,52 @@ pub(crate) async fn login(
         password_hash: String,
     }
 
-    let Json(given) = body?;
+    let Json(credentials) = body?;
     let user =
         "select users.id, users.email, organizations.name as organization, users.password_hash
                 from users join organizations on organizations.id = users.organization_id
                 where lower(users.email) = lower($1)";
     let found: Option<Found> = sqlx::query_as(user)
-        .bind(&given.email)
+        .bind(&credentials.email)
         .fetch_optional(&app.pool)
         .await?;
     let (hash, account) = found
         .map(|found| (found.password_hash, found.account))
         .unzip();
-    let matches = app.passwords.verify(given.password, hash).await?;
-    // The same answer whether address or password is wrong: it tells nobody who has an account.
-    let refused = || Refusal::new(StatusCode::UNAUTHORIZED, "wrong address or password");
-    account.filter(|_| matches).map(Json).ok_or_else(refused)
+    let matches = app.passwords.verify(credentials.password, hash).await?;
+    // The same response for a wrong address and a wrong password, because a difference would reveal
+    // which addresses have an account.
+    let unauthorized =
+        || ErrorResponse::new(StatusCode::UNAUTHORIZED, "wrong email address or password");
+    account
+        .filter(|_| matches)
+        .map(Json)
+        .ok_or_else(unauthorized)
 }
 
-fn registered_already() -> Refusal {
-    Refusal::new(StatusCode::CONFLICT, "this address is registered already")
+fn already_registered() -> ErrorResponse {
+    ErrorResponse::new(
+        StatusCode::CONFLICT,
+        "an account with this email address already exists",
+    )
 }
 
-fn check(wanted: &Registration) -> Result<(), Refusal> {
-    let refuse = |error| Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error));
-    if !wanted
+fn check(registration: &Registration) -> Result<(), ErrorResponse> {
+    let reject = |error| Err(ErrorResponse::new(StatusCode::UNPROCESSABLE_ENTITY, error));
+    if !registration
         .email
         .split_once('@')
         .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
     {
-        return refuse("email: this is no address".to_owned());
+        return reject("email: must be an address such as name@example.com".to_owned());
     }
-    if wanted.password.chars().count() < SHORTEST_PASSWORD {
-        return refuse(format!("password: at least {SHORTEST_PASSWORD} characters"));
+    if registration.password.chars().count() < MIN_PASSWORD_LENGTH {
+        return reject(format!(
+            "password: must have at least {MIN_PASSWORD_LENGTH} characters"
+        ));
     }
-    if wanted.organization.trim().is_empty() {
-        return refuse("organization: a name is needed".to_owned());
+    if registration.organization.trim().is_empty() {
+        return reject("organization: must not be empty".to_owned());
     }
     Ok(())
 }

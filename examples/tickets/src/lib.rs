@@ -1,5 +1,5 @@
-//! A ticketing service: the part that registers users and lets them in, and the checks that keep it from running on a
-//! database that was never migrated.
+//! A ticketing service: the registration and login of users, and the checks that prevent the
+//! service from running on an unmigrated database.
 
 mod accounts;
 mod passwords;
@@ -23,7 +23,7 @@ pub use startup::{StartError, migrate, open};
 /// The migrations that this program was built with.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
 
-/// What the handlers need.
+/// The state that the handlers share.
 #[derive(Debug, Clone)]
 pub struct App {
     pub(crate) pool: PgPool,
@@ -31,7 +31,7 @@ pub struct App {
 }
 
 impl App {
-    /// On a pool, whoever made it.
+    /// An application that uses this pool.
     #[must_use]
     pub fn new(pool: PgPool, passwords: Passwords) -> Self {
         Self {

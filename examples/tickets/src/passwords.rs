@@ -1,21 +1,21 @@
-//! Hashing passwords with Argon2id.
+//! Password hashes with Argon2id.
 
 use argon2::password_hash::rand_core::OsRng;
 use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
-use ebbtide_example_shared::Refusal;
+use ebbtide_example_shared::ErrorResponse;
 
-/// What a hash costs.
+/// The cost of a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PasswordCost {
-    /// At least 8.
+    /// The memory in KiB, at least 8.
     pub memory_kib: u32,
-    /// Passes over that memory, at least one.
+    /// The number of passes over the memory, at least 1.
     pub passes: u32,
 }
 
 impl Default for PasswordCost {
-    /// What the `argon2` crate recommends.
+    /// The defaults of the `argon2` crate.
     fn default() -> Self {
         Self {
             memory_kib: Params::DEFAULT_M_COST,
@@ -24,53 +24,56 @@ impl Default for PasswordCost {
     }
 }
 
-/// Makes and checks hashes.
+/// Creates and verifies hashes.
 #[derive(Debug, Clone)]
 pub struct Passwords {
     argon2: Argon2<'static>,
-    /// Checked where there is no account, so that the answer takes as long as with one.
-    nobodys: String,
+    /// A hash to verify if there is no account, so that the response takes as long as with one.
+    dummy_hash: String,
 }
 
 impl Passwords {
-    /// New hashes cost this. Old ones say themselves what they cost.
+    /// Uses this cost for new hashes. An existing hash contains its own cost.
     ///
     /// # Errors
-    /// The cost is out of Argon2's range.
+    /// The cost is outside of Argon2's range.
     pub fn new(cost: PasswordCost) -> Result<Self, argon2::password_hash::Error> {
         let params = Params::new(cost.memory_kib, cost.passes, Params::DEFAULT_P_COST, None)?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let nobodys = hash(&argon2, "nobody has this password")?;
-        Ok(Self { argon2, nobodys })
+        let dummy_hash = hash(&argon2, "dummy password")?;
+        Ok(Self { argon2, dummy_hash })
     }
 
-    // On tokio's threads for blocking work: a hash takes long enough to hold up every other request of its thread.
-    pub(crate) async fn hash(&self, password: String) -> Result<String, Refusal> {
+    // In `spawn_blocking`, because a hash takes so long that it would delay all other requests on
+    // the same thread.
+    pub(crate) async fn hash(&self, password: String) -> Result<String, ErrorResponse> {
         let argon2 = self.argon2.clone();
         let hashing = tokio::task::spawn_blocking(move || hash(&argon2, &password)).await;
         hashing
-            .map_err(|error| Refusal::internal(&error))?
-            .map_err(|error| Refusal::internal(&error))
+            .map_err(|error| ErrorResponse::internal(&error))?
+            .map_err(|error| ErrorResponse::internal(&error))
     }
 
     pub(crate) async fn verify(
         &self,
         password: String,
         hash: Option<String>,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<bool, ErrorResponse> {
         let argon2 = self.argon2.clone();
-        let is_anybodys = hash.is_some();
-        let hash = hash.unwrap_or_else(|| self.nobodys.clone());
+        let has_account = hash.is_some();
+        let hash = hash.unwrap_or_else(|| self.dummy_hash.clone());
         let verifying = tokio::task::spawn_blocking(move || {
             match argon2.verify_password(password.as_bytes(), &PasswordHash::new(&hash)?) {
                 Err(argon2::password_hash::Error::Password) => Ok(false),
                 verified => verified.map(|()| true),
             }
         });
-        let matches = verifying.await.map_err(|error| Refusal::internal(&error))?;
+        let matches = verifying
+            .await
+            .map_err(|error| ErrorResponse::internal(&error))?;
         matches
-            .map(|matches| matches && is_anybodys)
-            .map_err(|error| Refusal::internal(&error))
+            .map(|matches| matches && has_account)
+            .map_err(|error| ErrorResponse::internal(&error))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the environment says.
+//! Settings from environment variables.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -11,17 +11,17 @@ use crate::PasswordCost;
 pub struct Settings {
     /// `DATABASE_URL`.
     pub database_url: String,
-    /// `TICKETS_ADDRESS`; `127.0.0.1:8080` when absent.
+    /// `TICKETS_ADDRESS`; by default `127.0.0.1:8080`.
     pub address: SocketAddr,
     /// `TICKETS_ARGON2_MEMORY_KIB` and `TICKETS_ARGON2_PASSES`.
     pub cost: PasswordCost,
 }
 
 impl Settings {
-    /// From variables, wherever they come from.
+    /// Reads the settings from variables. The argument returns the value of a variable.
     ///
     /// # Errors
-    /// A variable is missing or not legal.
+    /// A variable is missing or invalid.
     pub fn read(variables: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
         let default = PasswordCost::default();
         Ok(Self {
@@ -33,9 +33,13 @@ impl Settings {
             )?
             .unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
             cost: PasswordCost {
-                memory_kib: variable(&variables, "TICKETS_ARGON2_MEMORY_KIB", "a number of KiB")?
-                    .unwrap_or(default.memory_kib),
-                passes: variable(&variables, "TICKETS_ARGON2_PASSES", "a number")?
+                memory_kib: variable(
+                    &variables,
+                    "TICKETS_ARGON2_MEMORY_KIB",
+                    "a whole number of KiB",
+                )?
+                .unwrap_or(default.memory_kib),
+                passes: variable(&variables, "TICKETS_ARGON2_PASSES", "a whole number")?
                     .unwrap_or(default.passes),
             },
         })

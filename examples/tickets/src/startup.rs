@@ -1,8 +1,8 @@
-//! What happens before the first request.
+//! The start of the service: the connection, the schema check, and the migrations.
 
 use std::str::FromStr as _;
 
-use ebbtide_example_shared::{ConnectError, OutOfDate, Patience, SchemaState, connect};
+use ebbtide_example_shared::{ConnectError, RetryPolicy, SchemaMismatch, SchemaState, connect};
 use sqlx::Connection as _;
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -12,29 +12,30 @@ use crate::MIGRATOR;
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// `DATABASE_URL` is no URL.
-    #[error("DATABASE_URL is not a PostgreSQL URL")]
+    /// `DATABASE_URL` is not a valid URL.
+    #[error("DATABASE_URL must be a URL such as postgres://user:password@server:5432/database")]
     Url(#[source] sqlx::Error),
-    /// There is no server, or it does not want us.
+    /// No server accepts connections, or it rejected this one.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The migrations have not run here, or others have. `ebbtide-example-tickets migrate` runs them.
+    /// The ledger does not match the program's migrations. `ebbtide-example-tickets migrate` applies
+    /// pending ones.
     #[error("{0}; run the command `migrate` first")]
-    Schema(#[from] OutOfDate),
+    Schema(#[from] SchemaMismatch),
     /// A migration failed.
-    #[error("migrating failed")]
+    #[error("could not apply the migrations")]
     Migrate(#[from] MigrateError),
-    /// The server went away.
-    #[error("the database cannot be asked")]
+    /// A query failed.
+    #[error("a query failed")]
     Database(#[from] sqlx::Error),
 }
 
-/// Waits for the server, and checks that the database is what this program was made for.
+/// Waits for the server, and checks that the ledger matches the program's migrations.
 ///
 /// # Errors
-/// No connection, or another schema.
-pub async fn open(url: &str, patience: Patience) -> Result<PgPool, StartError> {
-    let options = wait(url, patience).await?;
+/// The connection fails, or the ledger does not match.
+pub async fn open(url: &str, retry: RetryPolicy) -> Result<PgPool, StartError> {
+    let options = wait(url, retry).await?;
     let pool = PgPoolOptions::new().connect_with(options).await?;
     SchemaState::read(&pool, &MIGRATOR)
         .await?
@@ -42,12 +43,12 @@ pub async fn open(url: &str, patience: Patience) -> Result<PgPool, StartError> {
     Ok(pool)
 }
 
-/// Waits for the server, and runs the migrations that have not run yet.
+/// Waits for the server, and applies the pending migrations.
 ///
 /// # Errors
-/// No connection, or a migration that fails.
-pub async fn migrate(url: &str, patience: Patience) -> Result<SchemaState, StartError> {
-    let options = wait(url, patience).await?;
+/// The connection or a migration fails.
+pub async fn migrate(url: &str, retry: RetryPolicy) -> Result<SchemaState, StartError> {
+    let options = wait(url, retry).await?;
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .connect_with(options)
@@ -58,9 +59,9 @@ pub async fn migrate(url: &str, patience: Patience) -> Result<SchemaState, Start
     Ok(state)
 }
 
-async fn wait(url: &str, patience: Patience) -> Result<PgConnectOptions, StartError> {
+async fn wait(url: &str, retry: RetryPolicy) -> Result<PgConnectOptions, StartError> {
     let options = PgConnectOptions::from_str(url).map_err(StartError::Url)?;
-    let told = |reason: &str| tracing::info!("waiting for the database: {reason}");
-    connect(&options, patience, told).await?.close().await?;
+    let on_retry = |reason: &str| tracing::info!("waiting for the database: {reason}");
+    connect(&options, retry, on_retry).await?.close().await?;
     Ok(options)
 }

@@ -1,16 +1,19 @@
-//! The salon's database, also from a server that lacks the extension its keys come from, and copies of the salon's files
-//! to break.
+//! The salon's database, also on a server without the extension uuid-ossp; and copies of the
+//! salon's files that a test can change.
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-use ebbtide::{Builder, ErrorKind, Harness, Result, Sandbox, TestArg, TestContext};
+use ebbtide::{ErrorKind, Harness, Result, Sandbox, TestArg, TestContext};
+
+use ebbtide::config::Builder;
 use sqlx::PgPool;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-/// PostgreSQL can be built without uuid-ossp. Most of what is tested here is not about it.
-const SUBSTITUTE: &str =
+/// A substitute for the extension uuid-ossp, which PostgreSQL can be built without. Most tests do
+/// not depend on the extension.
+const UUID_FUNCTION: &str =
     "create function uuid_generate_v4() returns uuid language sql as 'select gen_random_uuid()';";
 
 /// A pool on the salon's database, in a transaction that is rolled back.
@@ -22,7 +25,7 @@ impl TestArg for Salon {
         if has_uuid_ossp().await {
             test.sandbox().await.map(Self)
         } else {
-            substitute().await?.sandbox().await.map(Self)
+            harness_without_uuid_ossp().await?.sandbox().await.map(Self)
         }
     }
 }
@@ -35,10 +38,11 @@ impl Deref for Salon {
     }
 }
 
-/// Whether the server has the extension. One that has not is refused with the package that provides it.
+/// Whether the server has the extension uuid-ossp. If it does not, asserts that the error names the
+/// package that provides it.
 pub(crate) async fn has_uuid_ossp() -> bool {
-    static KNOWN: OnceCell<bool> = OnceCell::const_new();
-    let look = async || match ebbtide::harness().unwrap().provision().await {
+    static HAS_EXTENSION: OnceCell<bool> = OnceCell::const_new();
+    let provision = async || match ebbtide::Harness::shared().unwrap().provision().await {
         Err(error) if error.kind() == ErrorKind::ExtensionUnavailable => {
             assert!(
                 error
@@ -59,22 +63,22 @@ pub(crate) async fn has_uuid_ossp() -> bool {
             true
         }
     };
-    *KNOWN.get_or_init(look).await
+    *HAS_EXTENSION.get_or_init(provision).await
 }
 
-async fn substitute() -> Result<&'static Harness> {
+async fn harness_without_uuid_ossp() -> Result<&'static Harness> {
     static HARNESS: OnceCell<Harness> = OnceCell::const_new();
-    let provisioned = async || {
-        let files = Files::copied().await;
+    let provision = async || {
+        let files = Files::copy().await;
         let harness = files.builder().extensions(["pg_trgm"]).build()?;
-        // The copies are read here, and not needed any more.
+        // Reads the copies, which are deleted at the end of this function.
         harness.provision().await?;
         Ok(harness)
     };
-    HARNESS.get_or_try_init(provisioned).await
+    HARNESS.get_or_try_init(provision).await
 }
 
-/// Copies of the salon's migrations and seeds, removed at the end.
+/// Copies of the salon's migrations and seeds in a temporary directory.
 #[derive(Debug)]
 pub(crate) struct Files {
     dir: TempDir,
@@ -82,7 +86,7 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    pub(crate) async fn copied() -> Self {
+    pub(crate) async fn copy() -> Self {
         let files = Self {
             dir: TempDir::new().unwrap(),
             extensions: Vec::new(),
@@ -100,7 +104,7 @@ impl Files {
                 ..files
             };
         }
-        files.write("migrations/1_uuid.up.sql", SUBSTITUTE);
+        files.write("migrations/1_uuid.up.sql", UUID_FUNCTION);
         files
     }
 
@@ -116,7 +120,7 @@ impl Files {
         std::fs::remove_file(self.path(name)).unwrap();
     }
 
-    /// A plan with what the keys come from; `pg_trgm` is for the test to declare.
+    /// A plan with uuid-ossp or its substitute. It does not declare `pg_trgm`; the test does.
     pub(crate) fn builder(&self) -> Builder {
         Harness::builder()
             .config_file(self.path("ebbtide.toml"))
@@ -127,7 +131,7 @@ impl Files {
     }
 }
 
-/// In the order of their names.
+/// The paths in a directory, sorted by name.
 pub(crate) fn paths_in(dir: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<_> = std::fs::read_dir(dir)
         .unwrap()

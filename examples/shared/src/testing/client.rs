@@ -6,13 +6,13 @@ use axum::http::{Request, StatusCode, header};
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-/// Sends JSON and returns the answer.
+/// Sends a POST request with JSON. Returns the response's status code and JSON.
 ///
 /// # Panics
-/// The answer is not JSON.
+/// The response is not JSON.
 pub async fn post(app: &Router, path: &str, body: &Value) -> (StatusCode, Value) {
     let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
-    answer(
+    send(
         app,
         request
             .body(Body::from(body.to_string()))
@@ -21,12 +21,12 @@ pub async fn post(app: &Router, path: &str, body: &Value) -> (StatusCode, Value)
     .await
 }
 
-/// Returns the answer.
+/// Sends a GET request. Returns the response's status code and JSON.
 ///
 /// # Panics
-/// The answer is not JSON.
+/// The response is not JSON.
 pub async fn get(app: &Router, path: &str) -> (StatusCode, Value) {
-    answer(
+    send(
         app,
         Request::get(path)
             .body(Body::empty())
@@ -35,16 +35,16 @@ pub async fn get(app: &Router, path: &str) -> (StatusCode, Value) {
     .await
 }
 
-async fn answer(app: &Router, request: Request<Body>) -> (StatusCode, Value) {
+async fn send(app: &Router, request: Request<Body>) -> (StatusCode, Value) {
     let response = app
         .clone()
         .oneshot(request)
         .await
-        .expect("a router answers everything");
+        .expect("a router never fails");
     let status = response.status();
     let body = to_bytes(response.into_body(), usize::MAX)
         .await
-        .expect("the whole body is there");
+        .expect("the body is complete");
     let value = serde_json::from_slice(&body);
     (
         status,

@@ -1,4 +1,4 @@
-//! A server that accepts connections late, as one does in a container that was started a moment ago.
+//! A server that accepts connections late, like one in a container that has just been started.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr as _;
@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
 use url::Url;
 
-/// A port that is ours and refuses connections until somebody listens.
+/// Reserves a port. It refuses connections until `listen` is called on the socket.
 ///
 /// # Panics
 /// No port is free.
@@ -19,43 +19,47 @@ pub fn reserved_port() -> (TcpSocket, u16) {
         let port = socket.local_addr()?.port();
         Ok((socket, port))
     });
-    bound.expect("some port is free")
+    bound.expect("a port is free")
 }
 
-/// The same database by way of this port.
+/// The URL of the same database, through this port on 127.0.0.1.
 ///
 /// # Panics
-/// This is no URL.
+/// The text is not a URL.
 #[must_use]
-pub fn through(port: u16, url: &str) -> String {
-    let mut url = Url::parse(url).expect("it is a URL");
+pub fn with_port(port: u16, url: &str) -> String {
+    let mut url = Url::parse(url).expect("the caller passes a URL");
     let others: Vec<(String, String)> = url
         .query_pairs()
         .filter(|(name, _)| !["host", "hostaddr", "port"].contains(&&**name))
         .map(|(name, value)| (name.into_owned(), value.into_owned()))
         .collect();
     url.query_pairs_mut().clear().extend_pairs(others);
-    url.set_host(Some("127.0.0.1")).expect("it is an address");
+    url.set_host(Some("127.0.0.1"))
+        .expect("the host is an IP address");
     url.set_port(Some(port))
         .expect("a URL with a host may have a port");
     url.into()
 }
 
-/// Hands every connection on to the server of this URL.
+/// Forwards every connection to the server of this URL.
 ///
 /// # Panics
 /// The server does not accept connections.
 pub async fn forward(listener: TcpListener, url: String) {
-    let server = PgConnectOptions::from_str(&url).expect("it is a URL of PostgreSQL's");
+    let server = PgConnectOptions::from_str(&url).expect("the caller passes a PostgreSQL URL");
     loop {
-        let (client, _) = listener.accept().await.expect("it listens");
+        let (client, _) = listener
+            .accept()
+            .await
+            .expect("the listener accepts connections");
         if let Some(dir) = server.get_socket() {
             let path = dir.join(format!(".s.PGSQL.{}", server.get_port()));
             tokio::spawn(copy(
                 client,
                 UnixStream::connect(path)
                     .await
-                    .expect("the server is there"),
+                    .expect("the server accepts connections"),
             ));
         } else {
             let address = (server.get_host(), server.get_port());
@@ -63,14 +67,14 @@ pub async fn forward(listener: TcpListener, url: String) {
                 client,
                 TcpStream::connect(address)
                     .await
-                    .expect("the server is there"),
+                    .expect("the server accepts connections"),
             ));
         }
     }
 }
 
-/// Until one of them closes.
+/// Copies in both directions until both sides have closed.
 async fn copy(mut client: TcpStream, mut server: impl AsyncRead + AsyncWrite + Unpin) {
-    // A client may go without a word.
+    // A client may disconnect without a Terminate message, which is an error here.
     let _ = copy_bidirectional(&mut client, &mut server).await;
 }

@@ -1,4 +1,4 @@
-//! What the application tells while a future runs.
+//! The application's log while a future runs.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 use tracing::instrument::{WithDispatch, WithSubscriber as _};
 
-/// Collects lines.
+/// Collects log lines.
 #[derive(Debug, Clone, Default)]
 pub struct Log {
     text: Arc<Mutex<String>>,
-    more: Arc<Notify>,
+    appended: Arc<Notify>,
 }
 
 impl Log {
-    /// Collects what the future tells.
-    pub fn of<F: Future>(&self, future: F) -> WithDispatch<F> {
+    /// Collects the lines that the future logs.
+    pub fn capture<F: Future>(&self, future: F) -> WithDispatch<F> {
         let log = self.clone();
         future.with_subscriber(
             tracing_subscriber::fmt()
@@ -25,7 +25,7 @@ impl Log {
         )
     }
 
-    /// All that was told so far.
+    /// The text so far.
     #[must_use]
     pub fn text(&self) -> String {
         self.text
@@ -34,20 +34,20 @@ impl Log {
             .clone()
     }
 
-    /// Waits until so many lines have these words.
-    pub async fn until(&self, words: &str, lines: usize) {
+    /// Waits until at least `count` lines contain `text`.
+    pub async fn wait_for_lines(&self, text: &str, count: usize) {
         loop {
-            let more = self.more.notified();
+            let appended = self.appended.notified();
             if self
                 .text()
                 .lines()
-                .filter(|line| line.contains(words))
+                .filter(|line| line.contains(text))
                 .count()
-                >= lines
+                >= count
             {
                 return;
             }
-            more.await;
+            appended.await;
         }
     }
 }
@@ -56,7 +56,7 @@ impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
         text.push_str(&String::from_utf8_lossy(bytes));
-        self.more.notify_one();
+        self.appended.notify_one();
         Ok(bytes.len())
     }
 

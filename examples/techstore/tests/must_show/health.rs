@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use ebbtide::{Database, Sandbox};
-use ebbtide_example_shared::Patience;
+use ebbtide_example_shared::RetryPolicy;
 use ebbtide_example_shared::testing::{get, post};
 use ebbtide_example_techstore::{App, PoolSettings, open};
 use serde_json::json;
@@ -21,30 +21,28 @@ async fn a_migrated_shop_is_healthy_and_ready(sandbox: Sandbox) {
 }
 
 #[ebbtide::test]
-async fn health_of_the_database_tells_status_version_pool_size_and_name(
-    database: Database,
-) -> Outcome {
+async fn database_health_contains_status_version_pool_size_and_name(database: Database) -> Outcome {
     let version: String = sqlx::query_scalar("show server_version")
         .fetch_one(&database.pool())
         .await?;
     let pool = open(
         &database.url().parse()?,
         PoolSettings::default(),
-        Patience::default(),
+        RetryPolicy::default(),
     )
     .await?;
     let app = App::new(pool.clone()).router();
-    let (status, answer) = get(&app, "/health/db").await;
+    let (status, body) = get(&app, "/health/db").await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(
-        (&answer["status"], &answer["version"]),
+        (&body["status"], &body["version"]),
         (&json!("healthy"), &json!(version))
     );
     assert_eq!(
-        (&answer["pool_size"], &answer["pool_limit"]),
+        (&body["pool_size"], &body["pool_limit"]),
         (&json!(5), &json!(15))
     );
-    assert_eq!(answer["name"], database.name());
+    assert_eq!(body["name"], database.name());
     pool.close().await;
     Ok(())
 }
@@ -52,7 +50,7 @@ async fn health_of_the_database_tells_status_version_pool_size_and_name(
 #[ebbtide::test(migrations = false)]
 async fn an_unmigrated_shop_is_neither_healthy_nor_ready(database: Database) {
     let app = App::new(database.pool()).router();
-    let reason = "current none, expected 20250507073000: no migration has ever run here";
+    let reason = "current none, expected 20250507073000: no migration has run on this database";
     let unhealthy = json!({"status": "unhealthy", "database": "connected", "schema": reason});
     assert_eq!(
         get(&app, "/health").await,
@@ -63,7 +61,7 @@ async fn an_unmigrated_shop_is_neither_healthy_nor_ready(database: Database) {
         get(&app, "/health/ready").await,
         (StatusCode::SERVICE_UNAVAILABLE, unready)
     );
-    // The database itself is well.
+    // The database itself is healthy.
     assert_eq!(get(&app, "/health/db").await.0, StatusCode::OK);
 }
 

@@ -1,10 +1,11 @@
-//! `init`: the program itself, with a `.env` file, and while the server is not there yet.
+//! `init`: the program with a `.env` file; and the function, called before the server accepts
+//! connections.
 
 use std::process::{Command, Output};
 
 use ebbtide::Database;
-use ebbtide_example_shared::Patience;
-use ebbtide_example_shared::testing::{Log, forward, reserved_port, through};
+use ebbtide_example_shared::RetryPolicy;
+use ebbtide_example_shared::testing::{Log, forward, reserved_port, with_port};
 use ebbtide_example_techstore::{DatabaseUrl, PoolSettings, Settings, init, open};
 use percent_encoding::percent_decode_str;
 use sqlx::AssertSqlSafe;
@@ -12,8 +13,8 @@ use url::Url;
 
 use super::{HEAD, Outcome};
 
-/// Runs the body, and drops the databases that it made, however it ends.
-async fn dropping(
+/// Runs the body, and drops the databases that it created, even if it panics.
+async fn with_databases_dropped(
     database: &Database,
     names: [&str; 2],
     body: impl Future<Output = Outcome> + 'static,
@@ -36,13 +37,13 @@ async fn drop_all(database: &Database, names: [&str; 2]) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Names that nobody else has while this test has its database.
+/// Database names that no concurrent test uses: they contain the name of this test's database.
 fn names(database: &Database) -> [String; 2] {
     let name = format!("techstore_of_{}", database.name());
     [name.clone(), format!("test_{name}")]
 }
 
-/// A `.env` file that leads to the database's server.
+/// The contents of a `.env` file for the database's server.
 fn dot_env(database: &Database, name: &str) -> String {
     let url = Url::parse(database.url()).unwrap();
     let decoded = |text: &str| percent_decode_str(text).decode_utf8().unwrap().into_owned();
@@ -62,14 +63,15 @@ fn dot_env(database: &Database, name: &str) -> String {
     )
 }
 
-/// The program, in a directory with a `.env` file and without any variable that would beat it.
+/// Runs the program in a directory with a `.env` file, without any variable that would override
+/// the file.
 fn techstore(dir: &std::path::Path, command: &str) -> Output {
     let mut program = Command::new(env!("CARGO_BIN_EXE_ebbtide-example-techstore"));
     for (name, _) in std::env::vars_os() {
-        let is_ours = name
+        let is_setting = name
             .to_str()
             .is_some_and(|name| name.starts_with("POSTGRES_") || name.ends_with("DATABASE_URL"));
-        if is_ours {
+        if is_setting {
             program.env_remove(name);
         }
     }
@@ -88,47 +90,51 @@ async fn init_creates_both_databases_and_migrates_them(database: Database) -> Ou
         let (name, test_name) = (name.clone(), test_name.clone());
         async move {
             std::fs::write(dir.path().join(".env"), lines)?;
-            let said = |command: &str| {
+            let log_of = |command: &str| {
                 let output = techstore(dir.path(), command);
-                let said = String::from_utf8(output.stderr).unwrap();
-                assert!(output.status.success(), "{said}");
-                said
+                let log = String::from_utf8(output.stderr).unwrap();
+                assert!(output.status.success(), "{log}");
+                log
             };
-            let first = said("init");
+            let first = log_of("init");
             for name in [&name, &test_name] {
                 assert!(
                     first.contains(&format!("database {name}: created and migrated, {HEAD}")),
                     "{first}"
                 );
             }
-            let second = said("init");
+            let second = log_of("init");
             for name in [&name, &test_name] {
                 assert!(
-                    second.contains(&format!("database {name}: there already, migrated, {HEAD}")),
+                    second.contains(&format!(
+                        "database {name}: already existed, migrated, {HEAD}"
+                    )),
                     "{second}"
                 );
             }
-            let down = said("down 0");
+            let down = log_of("down 0");
             assert!(
-                down.contains("undone: current none, expected 20250507073000"),
+                down.contains("reverted: current none, expected 20250507073000"),
                 "{down}"
             );
-            let third = said("init");
+            let third = log_of("init");
             assert!(
-                third.contains(&format!("database {name}: there already, migrated, {HEAD}")),
+                third.contains(&format!(
+                    "database {name}: already existed, migrated, {HEAD}"
+                )),
                 "{third}"
             );
             Ok(())
         }
     };
-    dropping(&database, [&name, &test_name], Box::pin(body)).await
+    with_databases_dropped(&database, [&name, &test_name], Box::pin(body)).await
 }
 
 #[ebbtide::test(migrations = false)]
 async fn init_waits_for_a_server_that_accepts_connections_late(database: Database) -> Outcome {
     let [name, _] = names(&database);
     let (socket, port) = reserved_port();
-    let url: DatabaseUrl = through(port, database.url()).parse()?;
+    let url: DatabaseUrl = with_port(port, database.url()).parse()?;
     let mut settings =
         Settings::read(|variable| (variable == "DATABASE_URL").then(|| url.as_str().to_owned()))?;
     settings.test_database = url.with_name(&name);
@@ -140,10 +146,10 @@ async fn init_waits_for_a_server_that_accepts_connections_late(database: Databas
     let body = async move {
         let log = Log::default();
         let initialised = tokio::task::spawn_local(
-            log.of(async move { init(&settings, Patience::default()).await }),
+            log.capture(async move { init(&settings, RetryPolicy::default()).await }),
         );
-        // Nobody listens.
-        log.until("waiting for the database: ", 2).await;
+        // The port refuses connections.
+        log.wait_for_lines("waiting for the database: ", 2).await;
         let relay = tokio::spawn(forward(socket.listen(16)?, server));
         let [shop, test] = initialised.await??;
         assert_eq!(
@@ -154,12 +160,12 @@ async fn init_waits_for_a_server_that_accepts_connections_late(database: Databas
             (test.name, test.is_new, test.schema.to_string()),
             (test_name, true, HEAD.to_owned())
         );
-        open(&url, PoolSettings::default(), Patience::default())
+        open(&url, PoolSettings::default(), RetryPolicy::default())
             .await?
             .close()
             .await;
         relay.abort();
         Ok(())
     };
-    dropping(&database, [&name, &name], Box::pin(body)).await
+    with_databases_dropped(&database, [&name, &name], Box::pin(body)).await
 }

@@ -1,6 +1,6 @@
-//! What the shop's foundation has to show: its acceptance criteria, one module for each.
+//! The acceptance criteria of the shop's foundation, one module for each.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod conflicts;
 mod health;

@@ -1,11 +1,11 @@
-//! The pool: under many requests at once, when it is exhausted, and when one of its connections has died.
+//! The pool: with many concurrent requests, when it is exhausted, and when a connection was closed.
 
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
 use ebbtide::Database;
-use ebbtide_example_shared::Patience;
+use ebbtide_example_shared::RetryPolicy;
 use ebbtide_example_shared::testing::{get, reserved_port};
 use ebbtide_example_techstore::{App, PoolSettings, open};
 use serde_json::json;
@@ -16,20 +16,20 @@ use tokio::task::JoinSet;
 use super::Outcome;
 
 const PRODUCTS: &str = "/api/v1/products";
-const REQUESTS: usize = 40;
+const REQUEST_COUNT: usize = 40;
 
 const ONE_CONNECTION: PoolSettings = PoolSettings {
     size: 1,
     overflow: 0,
     timeout: Duration::from_secs(30),
 };
-/// For requests that shall not get one.
-const IMPATIENT: PoolSettings = PoolSettings {
+/// With a short timeout, for requests that must fail.
+const SHORT_TIMEOUT: PoolSettings = PoolSettings {
     timeout: Duration::from_millis(200),
     ..ONE_CONNECTION
 };
 
-/// The application's sessions, and how many of them wait for a lock.
+/// The number of the application's sessions, and how many of them wait for a lock.
 async fn sessions(observer: &mut PgConnection) -> sqlx::Result<(i64, i64)> {
     let sessions =
         "select count(*), count(*) filter (where wait_event_type = 'Lock') from pg_stat_activity
@@ -38,13 +38,11 @@ async fn sessions(observer: &mut PgConnection) -> sqlx::Result<(i64, i64)> {
 }
 
 #[ebbtide::test]
-async fn forty_requests_at_once_are_all_answered_on_fifteen_sessions(
-    database: Database,
-) -> Outcome {
+async fn forty_concurrent_requests_succeed_on_fifteen_sessions(database: Database) -> Outcome {
     let pool = open(
         &database.url().parse()?,
         PoolSettings::default(),
-        Patience::default(),
+        RetryPolicy::default(),
     )
     .await?;
     let app = App::new(pool.clone()).router();
@@ -55,14 +53,14 @@ async fn forty_requests_at_once_are_all_answered_on_fifteen_sessions(
         .execute("lock table products in access exclusive mode")
         .await?;
     let mut requests: JoinSet<(StatusCode, usize)> = JoinSet::new();
-    for _ in 0..REQUESTS {
+    for _ in 0..REQUEST_COUNT {
         let app: Router = app.clone();
         requests.spawn(async move {
             let (status, products) = get(&app, PRODUCTS).await;
             (status, products.as_array().map_or(0, Vec::len))
         });
     }
-    // Every request has come as far as it can: as many as may be are at the server, the rest wait for a connection.
+    // Waits until fifteen sessions wait for the lock. The remaining requests wait for a connection.
     loop {
         let (all, waiting) = sessions(&mut observer).await?;
         assert!(all <= 15, "{all} sessions");
@@ -72,34 +70,34 @@ async fn forty_requests_at_once_are_all_answered_on_fifteen_sessions(
     }
     assert_eq!((pool.size(), pool.num_idle()), (15, 0));
     locked.rollback().await?;
-    let mut answered = 0;
-    while let Some(answer) = requests.join_next().await {
-        assert_eq!(answer?, (StatusCode::OK, 4));
-        answered += 1;
+    let mut succeeded = 0;
+    while let Some(response) = requests.join_next().await {
+        assert_eq!(response?, (StatusCode::OK, 4));
+        succeeded += 1;
         let (all, _) = sessions(&mut observer).await?;
         assert!(all <= 15, "{all} sessions");
     }
-    assert_eq!(answered, REQUESTS);
+    assert_eq!(succeeded, REQUEST_COUNT);
     pool.close().await;
     Ok(())
 }
 
 #[ebbtide::test]
 async fn an_exhausted_pool_answers_503_and_recovers(database: Database) -> Outcome {
-    let pool = IMPATIENT
+    let pool = SHORT_TIMEOUT
         .options()
         .connect_lazy_with(database.connect_options());
     let app = App::new(pool.clone()).router();
-    // A busy machine may need longer than that to connect.
+    // Under load, a connection may take longer than the timeout.
     let held = loop {
         if let Ok(connection) = pool.acquire().await {
             break connection;
         }
     };
-    let error = "all 1 database connections have been in use for 200ms";
-    let refusal = (StatusCode::SERVICE_UNAVAILABLE, json!({"error": error}));
-    assert_eq!(get(&app, PRODUCTS).await, refusal);
-    assert_eq!(get(&app, "/health/db").await, refusal);
+    let error = "no database connection became free within 200ms; the maximum of 1 is in use";
+    let unavailable = (StatusCode::SERVICE_UNAVAILABLE, json!({"error": error}));
+    assert_eq!(get(&app, PRODUCTS).await, unavailable);
+    assert_eq!(get(&app, "/health/db").await, unavailable);
     let unready = json!({"ready": false, "reason": error});
     assert_eq!(
         get(&app, "/health/ready").await,
@@ -112,13 +110,13 @@ async fn an_exhausted_pool_answers_503_and_recovers(database: Database) -> Outco
 }
 
 #[ebbtide::test]
-async fn a_connection_that_died_in_the_pool_is_replaced(database: Database) -> Outcome {
-    let careful = ONE_CONNECTION.options();
-    // What would be answered without the pre-ping.
-    let careless = careful.clone().test_before_acquire(false);
-    for (options, wanted) in [
-        (careful, StatusCode::OK),
-        (careless, StatusCode::INTERNAL_SERVER_ERROR),
+async fn a_closed_connection_in_the_pool_is_replaced(database: Database) -> Outcome {
+    let with_ping = ONE_CONNECTION.options();
+    // The control: without the pre-ping, the request fails.
+    let without_ping = with_ping.clone().test_before_acquire(false);
+    for (options, expected) in [
+        (with_ping, StatusCode::OK),
+        (without_ping, StatusCode::INTERNAL_SERVER_ERROR),
     ] {
         let pool = options.connect_with(database.connect_options()).await?;
         let app = App::new(pool.clone()).router();
@@ -130,31 +128,31 @@ async fn a_connection_that_died_in_the_pool_is_replaced(database: Database) -> O
             .bind(pid)
             .execute(&mut observer)
             .await?;
-        let lives = "select exists (select from pg_stat_activity where pid = $1)";
-        while sqlx::query_scalar(lives)
+        let exists = "select exists (select from pg_stat_activity where pid = $1)";
+        while sqlx::query_scalar(exists)
             .bind(pid)
             .fetch_one(&mut observer)
             .await?
         {}
-        let (status, answer) = get(&app, PRODUCTS).await;
-        assert_eq!(status, wanted, "{answer}");
+        let (status, body) = get(&app, PRODUCTS).await;
+        assert_eq!(status, expected, "{body}");
         pool.close().await;
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn a_server_that_is_gone_is_not_called_an_exhausted_pool() {
+async fn a_missing_server_is_not_reported_as_an_exhausted_pool() {
     let (socket, port) = reserved_port();
     let options = PgConnectOptions::new_without_pgpass()
         .host("127.0.0.1")
         .port(port)
-        .username("nobody");
-    let app = App::new(IMPATIENT.options().connect_lazy_with(options)).router();
-    let refusal = (
+        .username("unused");
+    let app = App::new(SHORT_TIMEOUT.options().connect_lazy_with(options)).router();
+    let unavailable = (
         StatusCode::SERVICE_UNAVAILABLE,
-        json!({"error": "the database cannot be reached"}),
+        json!({"error": "could not connect to the database"}),
     );
-    assert_eq!(get(&app, PRODUCTS).await, refusal);
+    assert_eq!(get(&app, PRODUCTS).await, unavailable);
     drop(socket);
 }

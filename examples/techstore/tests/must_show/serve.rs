@@ -1,4 +1,4 @@
-//! The program as it runs in production.
+//! The program `serve`, as in production.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -30,9 +30,9 @@ fn the_program_serves_until_it_is_interrupted_or_terminated(database: Database) 
 
 fn serves_until(signal: &str, database: &Database) -> Outcome {
     let mut program = serve(database).spawn()?;
-    let mut told = BufReader::new(program.stderr.take().unwrap()).lines();
+    let mut log = BufReader::new(program.stderr.take().unwrap()).lines();
     let address = loop {
-        let line = told.next().unwrap()?;
+        let line = log.next().unwrap()?;
         if let Some((_, address)) = line.split_once("serving on ") {
             break address.to_owned();
         }
@@ -40,16 +40,16 @@ fn serves_until(signal: &str, database: &Database) -> Outcome {
     let mut connection = TcpStream::connect(&address)?;
     connection
         .write_all(b"GET /health/ready HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer)?;
+    let mut response = String::new();
+    connection.read_to_string(&mut response)?;
     assert!(
-        answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("{\"ready\":true}"),
-        "{answer}"
+        response.starts_with("HTTP/1.1 200 OK\r\n") && response.ends_with("{\"ready\":true}"),
+        "{response}"
     );
-    let sent = Command::new("kill")
+    let kill = Command::new("kill")
         .args([signal, &program.id().to_string()])
         .status()?;
-    assert!(sent.success());
+    assert!(kill.success());
     assert!(program.wait()?.success());
     Ok(())
 }
@@ -57,12 +57,12 @@ fn serves_until(signal: &str, database: &Database) -> Outcome {
 #[ebbtide::test(migrations = false)]
 fn the_program_does_not_serve_an_unmigrated_database(database: Database) -> Outcome {
     let output = serve(&database).output()?;
-    let said = String::from_utf8(output.stderr)?;
-    assert!(!output.status.success(), "{said}");
+    let stderr = String::from_utf8(output.stderr)?;
+    assert!(!output.status.success(), "{stderr}");
     assert!(
-        said.contains("current none, expected 20250507073000"),
-        "{said}"
+        stderr.contains("current none, expected 20250507073000"),
+        "{stderr}"
     );
-    assert!(said.contains("run the command `init` first"), "{said}");
+    assert!(stderr.contains("run the command `init` first"), "{stderr}");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The connection, from the environment.
+//! The settings, from environment variables.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ const SHOP: [(&str, &str); 3] = [
     ("POSTGRES_DB", "techstore"),
 ];
 
-/// What is read with these variables and no others.
+/// The settings with these variables and no others.
 fn read(variables: &[(&str, &str)]) -> Result<Settings, Error> {
     let variables: BTreeMap<&str, &str> = variables.iter().copied().collect();
     Settings::read(|name| variables.get(name).map(|value| (*value).to_owned()))
@@ -43,7 +43,7 @@ fn the_url_is_assembled_from_its_parts() {
 }
 
 #[test]
-fn a_socket_is_a_server_too() {
+fn a_socket_directory_is_a_valid_server() {
     let settings = with(&[
         ("POSTGRES_SERVER", "/run/postgresql"),
         ("POSTGRES_PORT", "5433"),
@@ -62,9 +62,9 @@ fn a_socket_is_a_server_too() {
 
 #[test]
 fn parts_may_have_any_characters() {
-    let strange = "p@ss:w/rd?#%41[é] +&=";
+    let password = "p@ss:w/rd?#%41[é] +&=";
     let url =
-        DatabaseUrl::assemble("sh op@", Some(strange), "localhost", 5432, "tech/störe").unwrap();
+        DatabaseUrl::assemble("sh op@", Some(password), "localhost", 5432, "tech/störe").unwrap();
     let options = url.options().unwrap();
     assert_eq!(
         (options.get_username(), options.get_host()),
@@ -74,18 +74,18 @@ fn parts_may_have_any_characters() {
         (options.get_database(), url.name().as_str()),
         (Some("tech/störe"), "tech/störe")
     );
-    // The driver does not tell the password that it has understood.
+    // The driver has no accessor for the password, so the test parses the URL.
     let parsed = Url::parse(url.as_str()).unwrap();
     assert_eq!(
         percent_decode_str(parsed.password().unwrap())
             .decode_utf8()
             .unwrap(),
-        strange
+        password
     );
 }
 
 #[test]
-fn a_whole_url_beats_the_parts() {
+fn a_whole_url_overrides_the_parts() {
     let settings = with(&[("DATABASE_URL", "postgres://other@elsewhere/shop")]).unwrap();
     assert_eq!(
         settings.database.as_str(),
@@ -98,26 +98,26 @@ fn a_whole_url_beats_the_parts() {
 }
 
 #[test]
-fn the_test_database_is_another_one() {
+fn the_tests_have_another_database_than_the_shop() {
     assert_eq!(
         with(&[]).unwrap().test_database.as_str(),
         "postgres://shop:s3cret@localhost:5432/test_techstore"
     );
-    let given = with(&[("TEST_DATABASE_URL", "postgres://tester@localhost/trial")]).unwrap();
+    let explicit = with(&[("TEST_DATABASE_URL", "postgres://tester@localhost/trial")]).unwrap();
     assert_eq!(
-        given.test_database.as_str(),
+        explicit.test_database.as_str(),
         "postgres://tester@localhost/trial"
     );
-    // The same one by another role, and without the port.
+    // The same database, with another role and without the port.
     let same = with(&[("TEST_DATABASE_URL", "postgres://tester@localhost/techstore")]).unwrap_err();
     assert_eq!(
         same.to_string(),
-        "TEST_DATABASE_URL names the shop's own database, techstore"
+        "TEST_DATABASE_URL must name another database than the shop's, but both are techstore"
     );
 }
 
 #[test]
-fn the_pool_has_five_connections_ten_more_and_thirty_seconds() {
+fn the_pool_has_five_connections_ten_additional_ones_and_a_timeout_of_thirty_seconds() {
     let pool = with(&[]).unwrap().pool;
     assert_eq!(
         pool,
@@ -139,44 +139,48 @@ fn the_pool_has_five_connections_ten_more_and_thirty_seconds() {
         ("POSTGRES_MAX_OVERFLOW", "1"),
         ("POSTGRES_POOL_TIMEOUT", "4"),
     ];
-    let wanted = PoolSettings {
+    let expected = PoolSettings {
         size: 2,
         overflow: 1,
         timeout: Duration::from_secs(4),
     };
-    assert_eq!(with(&more).unwrap().pool, wanted);
+    assert_eq!(with(&more).unwrap().pool, expected);
 }
 
 #[test]
-fn what_is_missing_or_means_nothing_is_named() {
-    let said = |settings: Result<Settings, Error>| settings.unwrap_err().to_string();
-    assert_eq!(said(read(&[])), "POSTGRES_USER is not set");
+fn missing_and_invalid_variables_are_named() {
+    let message = |settings: Result<Settings, Error>| settings.unwrap_err().to_string();
     assert_eq!(
-        said(read(&[("POSTGRES_USER", "shop")])),
-        "POSTGRES_DB is not set"
+        message(read(&[])),
+        "the environment variable POSTGRES_USER must be set"
     );
     assert_eq!(
-        said(with(&[("POSTGRES_PORT", "many")])),
-        "POSTGRES_PORT=\"many\" is not a port"
+        message(read(&[("POSTGRES_USER", "shop")])),
+        "the environment variable POSTGRES_DB must be set"
     );
     assert_eq!(
-        said(with(&[("POSTGRES_POOL_SIZE", "0")])),
-        "POSTGRES_POOL_SIZE=\"0\" is not a number from 1"
+        message(with(&[("POSTGRES_PORT", "many")])),
+        "POSTGRES_PORT must be a port number, but is \"many\""
     );
-    let server = said(with(&[("POSTGRES_SERVER", "a server")]));
+    assert_eq!(
+        message(with(&[("POSTGRES_POOL_SIZE", "0")])),
+        "POSTGRES_POOL_SIZE must be a whole number of at least 1, but is \"0\""
+    );
+    let server = message(with(&[("POSTGRES_SERVER", "a server")]));
     assert!(
-        server.starts_with("POSTGRES_SERVER=\"a server\" is not "),
+        server.starts_with("POSTGRES_SERVER must be ") && server.ends_with(", but is \"a server\""),
         "{server}"
     );
-    let url = said(with(&[("DATABASE_URL", "mysql://localhost/shop")]));
+    let url = message(with(&[("DATABASE_URL", "mysql://localhost/shop")]));
     assert!(
-        url.starts_with("DATABASE_URL=\"mysql://localhost/shop\" is not a URL such as "),
+        url.starts_with("DATABASE_URL must be a URL such as ")
+            && url.ends_with(", but is \"mysql://localhost/shop\""),
         "{url}"
     );
 }
 
 #[test]
-fn passwords_are_not_printed() {
+fn debug_output_omits_passwords() {
     let printed = format!("{:?}", with(&[]).unwrap());
     assert!(
         printed.contains("techstore on localhost") && !printed.contains("s3cret"),

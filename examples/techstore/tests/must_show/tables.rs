@@ -15,14 +15,14 @@ async fn every_table_has_the_base_columns(mut tx: Tx) -> Outcome {
     let base = ["created_at", "id", "is_active", "updated_at"]
         .map(str::to_owned)
         .to_vec();
-    let wanted = ["categories", "customers", "orders", "products"]
+    let expected = ["categories", "customers", "orders", "products"]
         .map(|table| (table.to_owned(), base.clone()));
-    assert_eq!(columns, wanted);
+    assert_eq!(columns, expected);
     Ok(())
 }
 
 #[ebbtide::test]
-async fn every_table_keeps_updated_at(mut tx: Tx) -> Outcome {
+async fn every_table_has_a_trigger_that_sets_updated_at(mut tx: Tx) -> Outcome {
     let without = "select relname::text from pg_class
                    where relkind = 'r' and relnamespace = 'public'::regnamespace and relname <> '_sqlx_migrations'
                      and not exists (select from pg_trigger where tgrelid = pg_class.oid and tgfoid = 'touch'::regproc)";

@@ -1,4 +1,4 @@
-//! Registration and login, through a `Sandbox`: the handlers begin and commit, and the next test sees nothing of it.
+//! Registration and login on a `Sandbox`: the handlers commit, and yet the next test sees no user.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -27,12 +27,15 @@ async fn a_user_registers_and_logs_in(sandbox: Sandbox) -> Outcome {
     let organizations: i64 = sqlx::query_scalar("select count(*) from organizations")
         .fetch_one(&*sandbox)
         .await?;
-    assert_eq!(organizations, 2, "that of the seeds was joined");
+    assert_eq!(
+        organizations, 2,
+        "the user joined an organization of the seeds"
+    );
     Ok(())
 }
 
 #[ebbtide::test]
-async fn an_organization_that_is_not_there_is_founded(sandbox: Sandbox) -> Outcome {
+async fn an_organization_that_does_not_exist_is_created(sandbox: Sandbox) -> Outcome {
     let app = app(sandbox.clone());
     let mut registration = laura();
     registration["organization"] = "Lighthouse".into();
@@ -49,9 +52,9 @@ async fn an_organization_that_is_not_there_is_founded(sandbox: Sandbox) -> Outco
     Ok(())
 }
 
-// With the tests above, in any order: each begins with the ids and the rows of the seeds.
+// In any order with the tests above: every test begins with the seeds' rows and ids.
 #[ebbtide::test]
-async fn the_next_test_sees_nobody(sandbox: Sandbox) -> Outcome {
+async fn the_next_test_does_not_see_the_user(sandbox: Sandbox) -> Outcome {
     let users: i64 = sqlx::query_scalar("select count(*) from users")
         .fetch_one(&*sandbox)
         .await?;
@@ -67,12 +70,12 @@ async fn a_duplicate_registration_is_a_conflict(sandbox: Sandbox) -> Outcome {
     assert_eq!(post(&app, REGISTER, &laura()).await.0, StatusCode::CREATED);
     let conflict = (
         StatusCode::CONFLICT,
-        json!({"error": "this address is registered already"}),
+        json!({"error": "an account with this email address already exists"}),
     );
     assert_eq!(post(&app, REGISTER, &laura()).await, conflict);
-    let mut shouted = laura();
-    shouted["email"] = "LAURA@EXAMPLE.COM".into();
-    assert_eq!(post(&app, REGISTER, &shouted).await, conflict);
+    let mut in_capitals = laura();
+    in_capitals["email"] = "LAURA@EXAMPLE.COM".into();
+    assert_eq!(post(&app, REGISTER, &in_capitals).await, conflict);
     let users: i64 = sqlx::query_scalar("select count(*) from users")
         .fetch_one(&*sandbox)
         .await?;
@@ -80,9 +83,9 @@ async fn a_duplicate_registration_is_a_conflict(sandbox: Sandbox) -> Outcome {
     Ok(())
 }
 
-// Several connections at once are a `Database`'s job.
+// Concurrent connections need a `Database`, because a `Sandbox` has only one.
 #[ebbtide::test]
-async fn of_registrations_at_the_same_time_one_succeeds(database: ebbtide::Database) -> Outcome {
+async fn one_of_several_concurrent_registrations_succeeds(database: ebbtide::Database) -> Outcome {
     let app = app(database.pool());
     let registration = laura();
     let (a, b, c, d) = tokio::join!(
@@ -111,24 +114,25 @@ async fn a_wrong_password_is_unauthorized(sandbox: Sandbox) {
     assert_eq!(post(&app, REGISTER, &laura()).await.0, StatusCode::CREATED);
     let unauthorized = (
         StatusCode::UNAUTHORIZED,
-        json!({"error": "wrong address or password"}),
+        json!({"error": "wrong email address or password"}),
     );
     let wrong = json!({"email": "laura@example.com", "password": "correct horse batteries"});
     assert_eq!(post(&app, LOGIN, &wrong).await, unauthorized);
-    // Nor is an address betrayed that nobody has registered.
-    let unknown = json!({"email": "nobody@example.com", "password": "nobody has this password"});
+    // The response does not reveal whether an address is registered. This is the password of the
+    // dummy hash.
+    let unknown = json!({"email": "unknown@example.com", "password": "dummy password"});
     assert_eq!(post(&app, LOGIN, &unknown).await, unauthorized);
 }
 
 #[ebbtide::test]
-async fn bad_input_is_unprocessable(sandbox: Sandbox) -> Outcome {
+async fn invalid_input_is_unprocessable(sandbox: Sandbox) -> Outcome {
     let app = app(sandbox.clone());
     let with = |field: &str, value: Value| {
         let mut registration = laura();
         registration[field] = value;
         registration
     };
-    for (bad, named) in [
+    for (invalid, field) in [
         (with("email", "laura".into()), "email"),
         (with("email", "@example.com".into()), "email"),
         (with("password", "short".into()), "password"),
@@ -139,11 +143,15 @@ async fn bad_input_is_unprocessable(sandbox: Sandbox) -> Outcome {
             "organization",
         ),
     ] {
-        let (status, body) = post(&app, REGISTER, &bad).await;
-        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{bad}: {body}");
+        let (status, body) = post(&app, REGISTER, &invalid).await;
+        assert_eq!(
+            status,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "{invalid}: {body}"
+        );
         assert!(
-            body["error"].as_str().unwrap().contains(named),
-            "{bad}: {body}"
+            body["error"].as_str().unwrap().contains(field),
+            "{invalid}: {body}"
         );
     }
     assert_eq!(
@@ -160,7 +168,7 @@ async fn bad_input_is_unprocessable(sandbox: Sandbox) -> Outcome {
 }
 
 #[ebbtide::test]
-async fn the_password_is_kept_as_an_argon2_hash(sandbox: Sandbox) -> Outcome {
+async fn the_password_is_stored_as_an_argon2_hash(sandbox: Sandbox) -> Outcome {
     let app = app(sandbox.clone());
     post(&app, REGISTER, &laura()).await;
     let hash: String = sqlx::query_scalar("select password_hash from users")
@@ -177,7 +185,7 @@ async fn a_user_registers_and_logs_in_over_a_real_port(sandbox: Sandbox) -> Outc
         app(sandbox.clone()),
     )
     .await?;
-    // Whatever proxy the machine has is not for us.
+    // A proxy that the environment configures must not get these requests.
     let client = reqwest::Client::builder().no_proxy().build()?;
     let post = async |path: &str| {
         client

@@ -1,4 +1,4 @@
-//! The application as the tests see it.
+//! The application for the tests.
 
 use axum::Router;
 use ebbtide_example_tickets::{App, PasswordCost, Passwords};
@@ -8,7 +8,7 @@ use sqlx::PgPool;
 pub(crate) const REGISTER: &str = "/api/v1/auth/register";
 pub(crate) const LOGIN: &str = "/api/v1/auth/login";
 
-/// The real router, with hashes that cost next to nothing.
+/// The application's router, with the cheapest hashes that Argon2 permits.
 pub(crate) fn app(pool: PgPool) -> Router {
     let cheap = PasswordCost {
         memory_kib: 8,

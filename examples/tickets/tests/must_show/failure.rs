@@ -1,8 +1,8 @@
-//! The original failure, and what would have caught it.
+//! The original failure, and the check that detects it.
 
 use axum::http::StatusCode;
 use ebbtide::Database;
-use ebbtide_example_shared::Patience;
+use ebbtide_example_shared::RetryPolicy;
 use ebbtide_example_shared::testing::{Log, post};
 use ebbtide_example_tickets::{migrate, open};
 
@@ -10,13 +10,13 @@ use super::Outcome;
 use super::app::{LOGIN, REGISTER, app, laura};
 
 #[ebbtide::test(migrations = false)]
-async fn without_migrations_registration_and_login_answer_500_and_the_log_says_why(
+async fn without_migrations_registration_and_login_return_500_and_the_log_has_the_reason(
     database: Database,
 ) {
     let app = app(database.pool());
     for path in [REGISTER, LOGIN] {
         let log = Log::default();
-        let (status, body) = log.of(post(&app, path, &laura())).await;
+        let (status, body) = log.capture(post(&app, path, &laura())).await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{body}");
         assert!(
             log.text().contains("relation \"users\" does not exist"),
@@ -25,28 +25,30 @@ async fn without_migrations_registration_and_login_answer_500_and_the_log_says_w
         );
         assert!(
             !body.to_string().contains("users"),
-            "the caller is told nothing of the schema: {body}"
+            "the response must not reveal the schema: {body}"
         );
     }
 }
 
 #[ebbtide::test(migrations = false)]
-async fn the_start_up_check_catches_it_and_migrating_cures_it(database: Database) -> Outcome {
+async fn the_startup_check_detects_missing_migrations_and_migrate_applies_them(
+    database: Database,
+) -> Outcome {
     let url = database.url();
-    let refused = open(url, Patience::default())
+    let error = open(url, RetryPolicy::default())
         .await
         .unwrap_err()
         .to_string();
     assert!(
-        refused.contains("current none, expected 20250410083000"),
-        "{refused}"
+        error.contains("current none, expected 20250410083000"),
+        "{error}"
     );
-    let state = migrate(url, Patience::default()).await?;
+    let state = migrate(url, RetryPolicy::default()).await?;
     assert_eq!(
         state.to_string(),
         "current 20250410083000, expected 20250410083000"
     );
-    let pool = open(url, Patience::default()).await?;
+    let pool = open(url, RetryPolicy::default()).await?;
     assert_eq!(
         post(&app(pool.clone()), REGISTER, &laura()).await.0,
         StatusCode::CREATED

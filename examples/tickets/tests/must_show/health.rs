@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use super::app::app;
 
 #[ebbtide::test]
-async fn health_tells_status_database_and_schema(sandbox: Sandbox) {
+async fn health_contains_status_database_and_schema(sandbox: Sandbox) {
     let healthy = json!({
         "status": "healthy",
         "database": "connected",
@@ -26,10 +26,10 @@ async fn health_is_unhealthy_with_the_reason_on_an_unmigrated_database(database:
     let unhealthy = json!({
         "status": "unhealthy",
         "database": "connected",
-        "schema": "current none, expected 20250410083000: no migration has ever run here",
+        "schema": "current none, expected 20250410083000: no migration has run on this database",
     });
-    let answer = get(&app(database.pool()), "/health").await;
-    assert_eq!(answer, (StatusCode::SERVICE_UNAVAILABLE, unhealthy));
+    let response = get(&app(database.pool()), "/health").await;
+    assert_eq!(response, (StatusCode::SERVICE_UNAVAILABLE, unhealthy));
 }
 
 #[tokio::test]
@@ -38,8 +38,8 @@ async fn health_is_unhealthy_with_the_reason_when_no_server_answers() {
     let options = PgConnectOptions::new_without_pgpass()
         .host("127.0.0.1")
         .port(port)
-        .username("nobody");
-    // A pool tries again until its limit when a connection is refused.
+        .username("unused");
+    // A pool retries a refused connection until its acquire timeout.
     let pool = PgPoolOptions::new()
         .acquire_timeout(std::time::Duration::from_millis(50))
         .connect_lazy_with(options);

@@ -1,33 +1,38 @@
-//! A server that accepts connections late, as one does in a container that was started a moment ago.
+//! A server that accepts connections late, like one in a container that has just been started.
 
 use std::time::Duration;
 
 use ebbtide::Database;
-use ebbtide_example_shared::testing::{Log, forward, reserved_port, through};
-use ebbtide_example_shared::{ConnectError, Patience};
+use ebbtide_example_shared::testing::{Log, forward, reserved_port, with_port};
+use ebbtide_example_shared::{ConnectError, RetryPolicy};
 use ebbtide_example_tickets::{StartError, open};
 use url::Url;
 
 use super::Outcome;
 
+/// The start of the line that the program logs after every failed attempt.
 const WAITING: &str = "waiting for the database: ";
 
 #[ebbtide::test]
-async fn a_server_that_accepts_connections_late_is_waited_for(database: Database) -> Outcome {
+async fn the_program_waits_for_a_server_that_accepts_connections_late(
+    database: Database,
+) -> Outcome {
     let (socket, port) = reserved_port();
     let log = Log::default();
-    let url = through(port, database.url());
-    let opening = tokio::spawn(log.of(async move { open(&url, Patience::default()).await }));
-    // Nobody listens.
-    log.until(WAITING, 2).await;
-    // The container's port is published, and nobody listens in the container: connections are accepted and closed.
+    let url = with_port(port, database.url());
+    let opening =
+        tokio::spawn(log.capture(async move { open(&url, RetryPolicy::default()).await }));
+    // The port refuses connections.
+    log.wait_for_lines(WAITING, 2).await;
+    // Like a container's published port while the server in the container does not listen yet: it
+    // accepts connections and closes them.
     let listener = socket.listen(16)?;
     for _ in 0..2 {
         drop(listener.accept().await?);
     }
-    log.until(WAITING, 4).await;
+    log.wait_for_lines(WAITING, 4).await;
     assert!(!opening.is_finished());
-    // Now it is there.
+    // Now the server accepts connections.
     let relay = tokio::spawn(forward(listener, database.url().to_owned()));
     let pool = opening.await??;
     let name: String = sqlx::query_scalar("select current_database()")
@@ -43,40 +48,43 @@ async fn a_server_that_accepts_connections_late_is_waited_for(database: Database
 }
 
 #[ebbtide::test]
-async fn a_server_that_never_comes_is_not_waited_for_ever(database: Database) {
+async fn waiting_for_a_server_that_never_starts_ends_with_an_error(database: Database) {
     let (socket, port) = reserved_port();
-    let patience = Patience {
-        within: Duration::from_millis(100),
-        pause: Duration::from_millis(10),
+    let retry = RetryPolicy {
+        timeout: Duration::from_millis(100),
+        interval: Duration::from_millis(10),
     };
-    let error = open(&through(port, database.url()), patience)
+    let error = open(&with_port(port, database.url()), retry)
         .await
         .unwrap_err();
     assert!(
-        matches!(error, StartError::Connect(ConnectError::NoServer { .. })),
+        matches!(
+            error,
+            StartError::Connect(ConnectError::NotReachable { .. })
+        ),
         "{error:?}"
     );
-    let said = error.to_string();
+    let message = error.to_string();
     assert!(
-        said.starts_with(&format!(
-            "PostgreSQL at 127.0.0.1:{port} accepts no connections after 100ms: "
+        message.starts_with(&format!(
+            "PostgreSQL at 127.0.0.1:{port} must accept connections within 100ms, but "
         )),
-        "{said}"
+        "{message}"
     );
-    assert!(said.contains("refused"), "{said}");
+    assert!(message.contains("refused"), "{message}");
     drop(socket);
 }
 
 #[ebbtide::test]
-async fn a_refusal_that_will_not_pass_is_not_waited_for(database: Database) -> Outcome {
+async fn a_permanent_error_ends_the_wait_immediately(database: Database) -> Outcome {
     let mut url = Url::parse(database.url())?;
     url.set_path("/there_is_no_such_database");
     let log = Log::default();
     let error = log
-        .of(open(url.as_str(), Patience::default()))
+        .capture(open(url.as_str(), RetryPolicy::default()))
         .await
         .unwrap_err();
-    let StartError::Connect(ConnectError::Refused { source, .. }) = error else {
+    let StartError::Connect(ConnectError::Rejected { source, .. }) = error else {
         panic!("{error:?}")
     };
     // invalid_catalog_name

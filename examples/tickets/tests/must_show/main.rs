@@ -1,6 +1,7 @@
-//! What the ticketing service has to show. Its original failure was `relation "users" does not exist`, in production.
+//! The tests of the ticketing service. Its original failure in production was
+//! `relation "users" does not exist`.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod accounts;
 mod app;
@@ -11,7 +12,7 @@ mod startup;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-/// The newest migration of this program.
+/// The version of the program's latest migration.
 const HEAD: i64 = 20_250_410_083_000;
-/// The one before.
+/// The version of the migration before it.
 const BEFORE_HEAD: i64 = 20_250_403_100_000;
