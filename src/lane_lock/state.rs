@@ -1,4 +1,4 @@
-//! What a lane's lock says about its database.
+//! The state of a lane's database, as its lock records it.
 
 /// How a lane's database compares to the template.
 ///
