@@ -11,6 +11,10 @@ use super::pool::LanePool;
 use super::report::TestReport;
 use crate::error::Result;
 
+/// Why a `Tx`, `Sandbox` or `Database` still has its lane when a method is called.
+pub(super) const OPEN_UNTIL_CONSUMED: &str =
+    "only close, keep and drop take the lane, and they own the value";
+
 /// A `Tx`, `Sandbox` or `Database` of a test, which is closed or kept when the test ends.
 pub(crate) enum Checkout {
     Tx(OpenTx),

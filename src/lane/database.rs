@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
-use super::checkout::{Checkout, OnDrop};
+use super::checkout::{Checkout, OPEN_UNTIL_CONSUMED, OnDrop};
 use super::guard;
 use super::kept::KeptDatabase;
 use super::lane_use::LaneUse;
@@ -162,8 +162,6 @@ impl Database {
         self.open.as_ref().expect(OPEN_UNTIL_CONSUMED)
     }
 }
-
-const OPEN_UNTIL_CONSUMED: &str = "only close, keep and drop take the lane, and they own the value";
 
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use sqlx::postgres::PgPool;
 
-use super::checkout::{Checkout, OnDrop};
+use super::checkout::{Checkout, OPEN_UNTIL_CONSUMED, OnDrop};
 use super::kept::KeptDatabase;
 use super::lane_use::LaneUse;
 use super::open_sandbox::OpenSandbox;
@@ -111,8 +111,6 @@ impl Sandbox {
         self.open.as_ref().expect(OPEN_UNTIL_CONSUMED)
     }
 }
-
-const OPEN_UNTIL_CONSUMED: &str = "only close, keep and drop take the lane, and they own the value";
 
 impl Deref for Sandbox {
     type Target = PgPool;

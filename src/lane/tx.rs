@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Postgres, Transaction};
 
-use super::checkout::{Checkout, OnDrop};
+use super::checkout::{Checkout, OPEN_UNTIL_CONSUMED, OnDrop};
 use super::guard::{self, Session};
 use super::kept::KeptDatabase;
 use super::lane_use::LaneUse;
@@ -196,8 +196,6 @@ impl Tx {
         self.open.as_mut().expect(OPEN_UNTIL_CONSUMED)
     }
 }
-
-const OPEN_UNTIL_CONSUMED: &str = "only close, keep and drop take the lane, and they own the value";
 
 impl Deref for Tx {
     type Target = PgConnection;
