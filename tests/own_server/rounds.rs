@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::support::random::Random;
+
 /// The environment variable for the number of rounds. Each test has a small default.
 const ROUNDS_VARIABLE: &str = "EBBTIDE_LEAK_ROUNDS";
 /// The environment variable for the seed. A failed run is repeated with the seed that it printed.
@@ -100,19 +102,5 @@ pub fn run(default_count: usize, max_delay: Duration, round: impl Fn(&Round) -> 
         println!(
             "{count} rounds; nothing was left after {median:.1?} (median) and {longest:.1?} (longest, {one:?})"
         );
-    }
-}
-
-/// Pseudo-random numbers (Sebastiano Vigna's `SplitMix64`).
-struct Random(u64);
-
-impl Random {
-    /// A number from 0 to 1.
-    fn next_fraction(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        f64::from(u32::try_from((mixed ^ (mixed >> 31)) >> 32).unwrap()) / f64::from(u32::MAX)
     }
 }

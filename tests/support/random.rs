@@ -1,4 +1,4 @@
-//! Random numbers from a seed, for tests that generate the statements that they run.
+//! Random numbers from a seed, for tests that generate what they run.
 
 /// Sebastiano Vigna's `SplitMix64`: each seed has its own sequence of numbers.
 pub struct Random(pub u64);
@@ -10,6 +10,11 @@ impl Random {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
+    }
+
+    /// A number from 0 to 1.
+    pub fn next_fraction(&mut self) -> f64 {
+        f64::from(u32::try_from(self.next() >> 32).unwrap()) / f64::from(u32::MAX)
     }
 
     pub fn below(&mut self, limit: usize) -> usize {
