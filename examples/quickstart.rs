@@ -44,11 +44,14 @@ fn print_phases(server: &ServerReport, template: &TemplateReport) {
         backend,
         version,
         reused,
-        milliseconds,
+        took,
         ..
     } = server;
     let how = if *reused { "reused, found" } else { "started" };
-    println!("server      PostgreSQL {version} ({backend}), {how} in {milliseconds:.1} ms");
+    println!(
+        "server      PostgreSQL {version} ({backend}), {how} in {:.1} ms",
+        milliseconds(*took)
+    );
     let how = if template.reused {
         "reused, found"
     } else {
@@ -56,7 +59,8 @@ fn print_phases(server: &ServerReport, template: &TemplateReport) {
     };
     println!(
         "template    {} {how} in {:.1} ms",
-        template.fingerprint, template.milliseconds
+        template.fingerprint,
+        milliseconds(template.took)
     );
     let built = &template.provisioned;
     if template.reused {
@@ -83,7 +87,11 @@ fn print_phases(server: &ServerReport, template: &TemplateReport) {
             "expectations" => "tables, row counts and enums as declared".to_owned(),
             other => other.to_owned(),
         };
-        println!("  {:<14}{:>7.1} ms  {what}", phase.name, phase.milliseconds);
+        println!(
+            "  {:<14}{:>7.1} ms  {what}",
+            phase.name,
+            milliseconds(phase.took)
+        );
     }
 }
 
@@ -252,6 +260,10 @@ async fn connect_elsewhere(options: PgConnectOptions) -> Result<PgConnection, Er
     Ok(receiver.await??)
 }
 
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
 fn median(mut times: Vec<Duration>) -> f64 {
     times.sort_unstable();
     times[times.len() / 2].as_secs_f64() * 1e6
@@ -270,8 +282,8 @@ fn as_json(server: &ServerReport, template: &TemplateReport, timing: &Timing) ->
         "rows": built.rows,
         "seeds": built.seeds,
         "fingerprint": template.fingerprint.as_str(),
-        "server_ms": server.milliseconds,
-        "provision_ms": template.milliseconds,
+        "server_ms": milliseconds(server.took),
+        "provision_ms": milliseconds(template.took),
         "tx_open_close_us_median": timing.guarded,
         "bare_begin_rollback_us_median": timing.bare,
     })

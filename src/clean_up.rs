@@ -48,7 +48,7 @@ const MAX_OTHER_TEMPLATES: usize = 24;
 const LEFTOVERS_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What [`Harness::clean_up`](crate::Harness::clean_up) did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CleanUpReport {
     /// Databases that were dropped.

@@ -257,6 +257,7 @@ mod lane_lock;
 mod lexer;
 #[doc(hidden)]
 pub mod macro_support;
+mod milliseconds;
 mod names;
 mod process;
 mod progress;
@@ -280,6 +281,15 @@ pub use lane::{Database, Sandbox, Tx, TxOptions};
 pub use test_arg::{TestArg, TestContext, database, sandbox, tx};
 
 /// What ebbtide reports about servers, templates, migrations and databases.
+///
+/// Reports hold plain values and implement serde's `Serialize`. The JSON has these forms:
+///
+/// | in Rust | in JSON |
+/// |---|---|
+/// | a field | a key of the same name |
+/// | a `Duration` in a field `took` | the key `took_ms`: a number of milliseconds, with a fraction |
+/// | `None` | `null` |
+/// | [`Fingerprint`](crate::report::Fingerprint), [`Backend`](crate::config::Backend) | a text, as `Display` prints it |
 pub mod report {
     pub use crate::clean_up::CleanUpReport;
     pub use crate::harness::{DriftReport, Health, ServerReport, TemplateReport};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -46,7 +47,7 @@ impl fmt::Display for Literal<'_> {
 ///
 /// This includes the server version, extensions, migrations, seeds, settings and ebbtide's own
 /// format.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Fingerprint(String);
 
 impl Fingerprint {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::Serialize;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
@@ -23,7 +24,7 @@ pub(crate) struct LedgerLayout {
 }
 
 /// The content of a migration ledger. The database may differ from it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LedgerClaim {
     /// The ledger, such as `_sqlx_migrations`.

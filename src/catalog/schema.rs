@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Serialize, Serializer};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
@@ -21,12 +22,14 @@ use crate::sql_error;
 /// - columns that a partition inherits, and so a default that only the partition has
 /// - comments on the columns of views
 /// - kinds that [`ObjectKind`] does not list
-#[derive(Debug, Clone, Default, PartialEq)]
+///
+/// In JSON, a schema is an array of objects with the keys `kind`, `name` and `definition`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Schema {
     pub(super) objects: BTreeMap<SchemaObject, Definition>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Definition {
     pub(super) text: String,
     /// The table or view that the object belongs to.
@@ -127,6 +130,22 @@ impl Schema {
         );
         self.objects.insert(object, Definition { text, owner });
         Ok(())
+    }
+}
+
+/// A map of objects has no JSON, because only texts can be keys there.
+impl Serialize for Schema {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Entry<'a> {
+            #[serde(flatten)]
+            object: &'a SchemaObject,
+            definition: &'a str,
+        }
+        serializer.collect_seq(
+            self.objects()
+                .map(|(object, definition)| Entry { object, definition }),
+        )
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::Serialize;
 use sqlx::Connection as _;
 
 use super::Harness;
@@ -16,7 +17,7 @@ use crate::sql_error;
 /// How a database differs from the template.
 ///
 /// `Display` prints the claims of the two migration ledgers, then the differences.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct DriftReport {
     /// The differences of the schemas. Rows of the ledgers are not compared.

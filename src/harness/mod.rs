@@ -6,6 +6,7 @@
 //! | `setup` | other contents for some tests |
 //! | `sharing` | whether a template's contents need a dedicated server |
 //! | `runtime` | the background runtime |
+//! | `reports` | what `start` and `provision` return |
 //! | `drift`, `health`, `reversible` | the checks of a schema that a program can call |
 //!
 //! One `TemplateAndLanes` exists for the plan and one for each distinct setup. Each is in a
@@ -15,6 +16,7 @@
 
 mod drift;
 mod health;
+mod reports;
 mod reversible;
 mod runtime;
 mod setup;
@@ -29,17 +31,17 @@ use once_cell::sync::Lazy;
 use tokio::sync::OnceCell;
 
 use crate::clean_up::{self, CleanUpReport};
-use crate::config::{Backend, Builder, Environment, Plan};
+use crate::config::{Builder, Environment, Plan};
 use crate::error::Result;
 use crate::lane::{Database, LanePool, OnDrop, Sandbox, Tx, TxOptions};
 use crate::names::Fingerprint;
-use crate::provision::ProvisionReport;
-use crate::server::{self, Origin};
+use crate::server;
 use runtime::task_failed;
 use template_and_lanes::TemplateAndLanes;
 
 pub use drift::DriftReport;
 pub use health::Health;
+pub use reports::{ServerReport, TemplateReport};
 use runtime::background;
 pub use setup::Setup;
 
@@ -103,36 +105,6 @@ impl Setups {
         }
         cell
     }
-}
-
-/// The running server, in plain values: what [`Harness::start`] returns.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct ServerReport {
-    /// How the server was started. Never [`Backend::Auto`].
-    pub backend: Backend,
-    /// PostgreSQL's version, as the setting `server_version` has it.
-    pub version: String,
-    /// Why it is this backend: the choice of `auto`, or the place that specified it.
-    pub reason: String,
-    /// Whether the server was running already.
-    pub reused: bool,
-    /// Time to start or find the server, in milliseconds.
-    pub milliseconds: f64,
-}
-
-/// The template that tests get copies of, in plain values: what [`Harness::provision`] returns.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct TemplateReport {
-    /// Hash of everything that determines this database.
-    pub fingerprint: Fingerprint,
-    /// Whether the template existed already.
-    pub reused: bool,
-    /// Time to build or find the template, in milliseconds.
-    pub milliseconds: f64,
-    /// What the build did, also when another process has built the template.
-    pub provisioned: ProvisionReport,
 }
 
 impl Builder {
@@ -213,14 +185,7 @@ impl Harness {
     /// The start continues in the background when the future is dropped. Nothing is left behind.
     pub async fn start(&self) -> Result<ServerReport> {
         let template_and_lanes = self.template_and_lanes().await?;
-        let server = &template_and_lanes.server;
-        Ok(ServerReport {
-            backend: server.backend,
-            reason: server.reason.clone(),
-            version: server.version.clone(),
-            reused: server.origin == Origin::Reused,
-            milliseconds: server.took.as_secs_f64() * 1e3,
-        })
+        Ok(ServerReport::of(&template_and_lanes.server))
     }
 
     /// Builds or finds the template: extensions, migrations, verification, seeds, expectations.
@@ -232,13 +197,8 @@ impl Harness {
     /// The build continues in the background when the future is dropped.
     pub async fn provision(&self) -> Result<TemplateReport> {
         let template_and_lanes = self.template_and_lanes().await?;
-        let template = template_and_lanes.template.ensure().await?;
-        Ok(TemplateReport {
-            fingerprint: template_and_lanes.template.fingerprint.clone(),
-            reused: template.origin == Origin::Reused,
-            milliseconds: template.took.as_secs_f64() * 1e3,
-            provisioned: template.report,
-        })
+        let cell = &template_and_lanes.template;
+        Ok(TemplateReport::of(&cell.fingerprint, cell.ensure().await?))
     }
 
     /// A transaction on a private copy of the template, which is rolled back when the [`Tx`] is

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::Serialize;
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
@@ -18,31 +19,17 @@ use crate::{clean_up, sql_error};
 /// It exists for an hour, or for as long as `keep_for` specifies. It is deleted together with its
 /// server. On an external server, the first process that uses ebbtide there after that time drops
 /// it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct KeptDatabase {
-    url: String,
-    name: String,
-    expires_in: Duration,
-}
-
-impl KeptDatabase {
     /// The database's name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// How long it exists from the moment at which it was kept.
-    #[must_use]
-    pub fn expires_in(&self) -> Duration {
-        self.expires_in
-    }
-
-    /// A URL for `psql` and other clients.
-    #[must_use]
-    pub fn url(&self) -> &str {
-        &self.url
-    }
+    pub name: String,
+    /// A URL for `psql` and other clients. It contains the password, also in JSON.
+    pub url: String,
+    /// How long it exists from the moment at which it was kept. In JSON `expires_in_ms`, in
+    /// milliseconds.
+    #[serde(rename = "expires_in_ms", with = "crate::milliseconds")]
+    pub expires_in: Duration,
 }
 
 impl fmt::Display for KeptDatabase {
@@ -110,8 +97,8 @@ pub(super) async fn keep(
     let server = &pool.setting().server;
     server.hold_for(keep_for).await?;
     Ok(KeptDatabase {
-        url: server.conn.url(kept.as_str()),
         name: kept.as_str().to_owned(),
+        url: server.conn.url(kept.as_str()),
         expires_in: keep_for,
     })
 }

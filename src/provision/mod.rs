@@ -135,7 +135,7 @@ impl PhaseClock<'_> {
         tracing::debug!(phase = name, ?took, "provisioned");
         self.report.phases.push(PhaseReport {
             name: name.to_owned(),
-            milliseconds: took.as_secs_f64() * 1e3,
+            took,
         });
         self.phase_start = Instant::now();
         self.report

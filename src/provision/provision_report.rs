@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 /// What was installed, applied and inserted when a template was built.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ProvisionReport {
     /// The installed extensions, each with the version that the server reports.
@@ -25,7 +26,7 @@ pub struct ProvisionReport {
 }
 
 /// One applied migration. A migration command or a migration function counts as one migration.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MigrationReport {
     /// The version, as in the file's name. For plain SQL this is the file's name itself. For a
@@ -35,8 +36,9 @@ pub struct MigrationReport {
     /// The description, as in the file's name. For a command this is the command, and for a
     /// function the function's name.
     pub description: String,
-    /// The time it took to apply, in milliseconds.
-    pub milliseconds: f64,
+    /// Time to apply it. In JSON `took_ms`, in milliseconds.
+    #[serde(rename = "took_ms", with = "crate::milliseconds")]
+    pub took: Duration,
 }
 
 /// What one seed file did to one table.
@@ -64,11 +66,12 @@ impl fmt::Display for SeedReport {
 }
 
 /// One phase of provisioning.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PhaseReport {
     /// `extensions`, `migrations`, `verification`, `seeds` or `expectations`.
     pub name: String,
-    /// Its duration, in milliseconds.
-    pub milliseconds: f64,
+    /// Its duration. In JSON `took_ms`, in milliseconds.
+    #[serde(rename = "took_ms", with = "crate::milliseconds")]
+    pub took: Duration,
 }

@@ -81,7 +81,7 @@ async fn collect(
                 );
                 let closed = if keeps {
                     checkout.keep().await.map(|database| {
-                        let term = format_duration(database.expires_in());
+                        let term = format_duration(database.expires_in);
                         kept.push(format!(
                             "ebbtide: the database of {test} is kept for {term}: {database}\n"
                         ));

@@ -305,7 +305,7 @@ async fn a_kept_database_has_the_tests_rows() {
     )
     .await;
     let kept = database.keep().await.unwrap();
-    let mut connection = PgConnection::connect(kept.url()).await.unwrap();
+    let mut connection = PgConnection::connect(&kept.url).await.unwrap();
     let name: String = sqlx::query_scalar("select name from customers")
         .fetch_one(&mut connection)
         .await
@@ -363,7 +363,7 @@ fn a_blocking_test_gets_a_database() {
     ebbtide::blocking::close(database).unwrap();
     let again = ebbtide::blocking::database_of(&harness).unwrap();
     let kept = ebbtide::blocking::keep(again).unwrap();
-    assert!(kept.url().contains("ebbtide_k_"), "{kept}");
+    assert!(kept.url.contains("ebbtide_k_"), "{kept}");
 }
 
 /// ebbtide's own statements about a table must not confuse its columns with their own names.

@@ -18,6 +18,7 @@ const LAYERS: [&[&str]; 11] = [
         "sql_error",
         "names",
         "lexer",
+        "milliseconds",
         "wait",
         "progress",
         "scarcity",

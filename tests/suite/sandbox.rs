@@ -388,7 +388,7 @@ async fn a_kept_sandbox_has_the_tests_rows() {
     let sandbox = harness.sandbox().await.unwrap();
     add(&sandbox, "Laura").await.unwrap();
     let kept = sandbox.keep().await.unwrap();
-    let mut connection = PgConnection::connect(kept.url()).await.unwrap();
+    let mut connection = PgConnection::connect(&kept.url).await.unwrap();
     let name: String = sqlx::query_scalar("select name from customers")
         .fetch_one(&mut connection)
         .await

@@ -528,7 +528,7 @@ async fn a_kept_database_has_the_rows_from_before_a_failed_statement() {
     add(&mut tx, "Laura").await.unwrap();
     assert_refused(add(&mut tx, "Laura").await, "23505");
     let kept = tx.keep().await.unwrap();
-    let mut connection = PgConnection::connect(kept.url()).await.unwrap();
+    let mut connection = PgConnection::connect(&kept.url).await.unwrap();
     assert_eq!(names(&mut connection).await, ["Laura"]);
     connection.close().await.unwrap();
 }

@@ -84,7 +84,7 @@ pub(super) async fn report_from_ledger(
     Ok(vec![MigrationReport {
         version: claim.and_then(|claim| claim.latest).unwrap_or_default(),
         description: description.to_owned(),
-        milliseconds: took.as_secs_f64() * 1e3,
+        took,
     }])
 }
 

@@ -187,7 +187,7 @@ impl MigrationContext<'_> {
             applied.push(MigrationReport {
                 version: step.version.clone(),
                 description: step.description.clone(),
-                milliseconds: began.elapsed().as_secs_f64() * 1e3,
+                took: began.elapsed(),
             });
         }
         Ok(applied)

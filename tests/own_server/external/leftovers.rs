@@ -170,16 +170,16 @@ async fn a_kept_database_is_dropped_after_its_expiry_unless_a_session_uses_it() 
             .await
             .unwrap()
             .dropped
-            .contains(&kept.name().to_owned())
+            .contains(&kept.name)
     );
     let expired = "{\"owner\":\"ebbtide\",\"kept_until\":1}";
     external
         .run(&format!(
             "comment on database {} is '{expired}'",
-            kept.name()
+            kept.name
         ))
         .await;
-    let mut session = <sqlx::PgConnection as sqlx::Connection>::connect(kept.url())
+    let mut session = <sqlx::PgConnection as sqlx::Connection>::connect(&kept.url)
         .await
         .unwrap();
     let name: String = sqlx::query_scalar("select name from things")
@@ -193,7 +193,7 @@ async fn a_kept_database_is_dropped_after_its_expiry_unless_a_session_uses_it() 
             .await
             .unwrap()
             .held
-            .contains(&kept.name().to_owned())
+            .contains(&kept.name)
     );
     sqlx::Connection::close(session).await.unwrap();
     assert!(
@@ -202,7 +202,7 @@ async fn a_kept_database_is_dropped_after_its_expiry_unless_a_session_uses_it() 
             .await
             .unwrap()
             .dropped
-            .contains(&kept.name().to_owned())
+            .contains(&kept.name)
     );
     harness.tx().await.unwrap().close().await.unwrap();
 }
