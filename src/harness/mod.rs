@@ -40,7 +40,7 @@ use runtime::task_failed;
 use template_and_lanes::TemplateAndLanes;
 
 pub use drift::DriftReport;
-pub use health::Health;
+pub use health::HealthReport;
 pub use reports::{ServerReport, TemplateReport};
 use runtime::background;
 pub use setup::Setup;

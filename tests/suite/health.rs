@@ -3,6 +3,11 @@
 use crate::support::child_process::{assert_passed, child_role, native_test_command};
 use crate::support::{Scratch, this_test};
 use ebbtide::Setup;
+use ebbtide::report::HealthReport;
+
+fn current_latest(health: &HealthReport) -> Option<&str> {
+    health.ledger.as_ref()?.latest.as_deref()
+}
 
 #[tokio::test]
 async fn a_ready_schema_is_healthy_and_can_be_serialised() {
@@ -14,22 +19,18 @@ async fn a_ready_schema_is_healthy_and_can_be_serialised() {
     scratch.write("migrations/7_names.sql", "alter table users add name text;");
     let harness = scratch.builder().extension("pg_trgm").build().unwrap();
     let health = harness.health().await;
-    assert!(health.is_healthy(), "{health}");
+    assert!(health.is_clean(), "{health}");
     let server = harness.start().await.unwrap();
-    assert_eq!(health.backend, Some(server.backend));
-    assert_eq!(health.version.as_ref(), Some(&server.version));
+    assert_eq!(health.server.as_ref(), Some(&server));
     assert_eq!(health.extensions.keys().collect::<Vec<_>>(), ["pg_trgm"]);
     assert_eq!(
-        (
-            health.ledger_current.as_deref(),
-            health.ledger_expected.as_deref()
-        ),
+        (current_latest(&health), health.expected_latest.as_deref()),
         (Some("7"), Some("7"))
     );
     let json = serde_json::to_value(&health).unwrap();
-    assert_eq!(json["schema_ready"], true);
-    assert_eq!(json["ledger_expected"], "7");
-    assert_eq!(json["backend"], server.backend.to_string());
+    assert_eq!(json["ledger"]["latest"], "7");
+    assert_eq!(json["expected_latest"], "7");
+    assert_eq!(json["server"]["backend"], server.backend.to_string());
     assert_eq!(json["problem"], serde_json::Value::Null);
     let text = health.to_string();
     assert!(
@@ -54,16 +55,12 @@ async fn a_migration_that_fails_is_reported_beside_the_server_and_the_ledger() {
     );
     let harness = scratch.builder().build().unwrap();
     let health = harness.health().await;
-    assert!(!health.is_healthy());
-    assert!(health.version.is_some() && health.backend.is_some());
+    assert!(!health.is_clean());
+    assert!(health.server.is_some());
     assert_eq!(
-        (
-            health.ledger_current.as_deref(),
-            health.ledger_expected.as_deref()
-        ),
+        (current_latest(&health), health.expected_latest.as_deref()),
         (None, Some("1"))
     );
-    assert!(!health.schema_ready);
     let problem = health.problem.as_deref().unwrap();
     assert!(
         problem.contains("1_orders.sql:1") && problem.contains("\"customers\" does not exist"),
@@ -78,14 +75,29 @@ async fn a_migration_that_fails_is_reported_beside_the_server_and_the_ledger() {
 }
 
 #[tokio::test]
+async fn a_seed_that_empties_the_ledger_is_reported_with_both_versions() {
+    let scratch = Scratch::new();
+    scratch.write(
+        "migrations/1_users.sql",
+        "create table users (id int primary key);",
+    );
+    scratch.write("seeds/1_ledger.sql", "delete from _sqlx_migrations;");
+    let health = scratch.builder().build().unwrap().health().await;
+    assert!(!health.is_clean());
+    assert_eq!(health.ledger.unwrap().applied, Some(0));
+    let problem = health.problem.unwrap();
+    assert!(
+        problem.starts_with("the ledger's latest version is none, expected 1; "),
+        "{problem}"
+    );
+}
+
+#[tokio::test]
 async fn without_migrations_no_version_is_expected() {
     let scratch = Scratch::new();
     let health = scratch.builder().build().unwrap().health().await;
-    assert!(health.is_healthy(), "{health}");
-    assert_eq!(
-        (health.ledger_current, health.ledger_expected),
-        (None, None)
-    );
+    assert!(health.is_clean(), "{health}");
+    assert_eq!((health.ledger, health.expected_latest), (None, None));
 }
 
 #[tokio::test]
@@ -97,8 +109,8 @@ async fn missing_server_binaries_are_reported_as_the_problem() {
     let scratch = Scratch::new();
     let builder = scratch.own_server().bin(scratch.path("nowhere"));
     let health = builder.build().unwrap().health().await;
-    assert!(!health.is_healthy());
-    assert_eq!((health.backend, health.version.as_deref()), (None, None));
+    assert!(!health.is_clean());
+    assert_eq!(health.server, None);
     let problem = health.problem.unwrap();
     assert!(
         problem.contains("no PostgreSQL server binaries found; install them"),

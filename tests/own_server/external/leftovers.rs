@@ -174,10 +174,7 @@ async fn a_kept_database_is_dropped_after_its_expiry_unless_a_session_uses_it() 
     );
     let expired = "{\"owner\":\"ebbtide\",\"kept_until\":1}";
     external
-        .run(&format!(
-            "comment on database {} is '{expired}'",
-            kept.name
-        ))
+        .run(&format!("comment on database {} is '{expired}'", kept.name))
         .await;
     let mut session = <sqlx::PgConnection as sqlx::Connection>::connect(&kept.url)
         .await
@@ -187,14 +184,7 @@ async fn a_kept_database_is_dropped_after_its_expiry_unless_a_session_uses_it() 
         .await
         .unwrap();
     assert_eq!(name, "to look at");
-    assert!(
-        harness
-            .clean_up()
-            .await
-            .unwrap()
-            .held
-            .contains(&kept.name)
-    );
+    assert!(harness.clean_up().await.unwrap().held.contains(&kept.name));
     sqlx::Connection::close(session).await.unwrap();
     assert!(
         harness
