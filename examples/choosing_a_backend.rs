@@ -50,7 +50,7 @@ async fn start(label: &str, builder: Builder) -> Result<(), Error> {
         Ok(server) => {
             println!(
                 "{label}: PostgreSQL {} ({}), because {}\n",
-                server.version, server.backend, server.reason
+                server.server_version, server.backend, server.reason
             );
         }
         // With `{:?}`, an error is printed as a report: what was tried, and the remedy.

@@ -31,7 +31,7 @@ async fn main() -> Result<(), Error> {
     let server = harness.start().await?;
     println!(
         "PostgreSQL {}, {} backend, {count} transactions",
-        server.version, server.backend
+        server.server_version, server.backend
     );
     let database = harness.database().await?;
     let mut bare = PgConnection::connect_with(&database.connect_options()).await?;

@@ -34,7 +34,7 @@ async fn main() -> Result<(), Error> {
     let template = format!("ebbtide_t_{}", harness.provision().await?.fingerprint);
     println!(
         "PostgreSQL {}, {} backend, medians of {rounds} rounds",
-        server.version, server.backend
+        server.server_version, server.backend
     );
     let reference = harness.database().await?;
     compare_warm(&harness, &reference, rounds).await?;

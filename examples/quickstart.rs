@@ -42,14 +42,14 @@ async fn main() -> Result<(), Error> {
 fn print_phases(server: &ServerReport, template: &TemplateReport) {
     let ServerReport {
         backend,
-        version,
+        server_version,
         reused,
         took,
         ..
     } = server;
     let how = if *reused { "reused, found" } else { "started" };
     println!(
-        "server      PostgreSQL {version} ({backend}), {how} in {:.1} ms",
+        "server      PostgreSQL {server_version} ({backend}), {how} in {:.1} ms",
         milliseconds(*took)
     );
     let how = if template.reused {
@@ -273,7 +273,7 @@ fn as_json(server: &ServerReport, template: &TemplateReport, timing: &Timing) ->
     let built = &template.provisioned;
     serde_json::json!({
         "backend": server.backend.to_string(),
-        "server_version": server.version,
+        "server_version": server.server_version,
         "server_reused": server.reused,
         "template_reused": template.reused,
         "extensions": built.extensions,

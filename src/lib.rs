@@ -292,7 +292,9 @@ pub use test_arg::{TestArg, TestContext, database, sandbox, tx};
 /// | [`Fingerprint`](crate::report::Fingerprint), [`Backend`](crate::config::Backend) | a text, as `Display` prints it |
 pub mod report {
     pub use crate::clean_up::CleanUpReport;
-    pub use crate::harness::{DriftReport, HealthReport, ServerReport, TemplateReport};
+    pub use crate::harness::{
+        ComparedDatabase, DriftReport, HealthReport, ServerReport, TemplateReport,
+    };
     pub use crate::lane::KeptDatabase;
     pub use crate::names::Fingerprint;
     pub use crate::provision::{

@@ -14,7 +14,7 @@ use super::schema::{Schema, Snapshot};
 /// # Examples
 /// ```
 /// let nothing = ebbtide::schema::SchemaDiff::default();
-/// assert!(nothing.is_empty());
+/// assert!(nothing.is_clean());
 /// assert_eq!(nothing.to_string(), "no difference");
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -87,20 +87,9 @@ impl SchemaDiff {
 
     /// Whether the schemas are the same.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub fn is_clean(&self) -> bool {
         self.missing.is_empty() && self.extra.is_empty() && self.different.is_empty()
     }
-
-    /// The lists as a JSON object with the keys `missing`, `extra` and `different`, over several
-    /// lines.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        json(self)
-    }
-}
-
-fn json(diff: &SchemaDiff) -> String {
-    serde_json::to_string_pretty(diff).expect("lists of texts can be written as JSON")
 }
 
 /// The objects of `complete` that `schema` lacks.
@@ -117,7 +106,7 @@ fn missing_from(schema: &Schema, complete: &Schema) -> Vec<SchemaObject> {
 /// differ.
 impl fmt::Display for SchemaDiff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_empty() {
+        if self.is_clean() {
             return f.write_str("no difference");
         }
         let mut lines = Vec::new();

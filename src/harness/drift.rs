@@ -22,14 +22,20 @@ use crate::sql_error;
 pub struct DriftReport {
     /// The differences of the schemas. Rows of the ledgers are not compared.
     pub diff: SchemaDiff,
-    /// The claim of the reference's migration ledger, if it has one.
-    pub expected_ledger: Option<LedgerClaim>,
-    /// The claim of the compared database's migration ledger, if it has one.
-    pub found_ledger: Option<LedgerClaim>,
-    /// The PostgreSQL version of the reference, as the setting `server_version` has it.
-    pub expected_version: String,
-    /// The PostgreSQL version of the compared database.
-    pub found_version: String,
+    /// The reference.
+    pub expected: ComparedDatabase,
+    /// The compared database.
+    pub found: ComparedDatabase,
+}
+
+/// One of the two databases of a [`DriftReport`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ComparedDatabase {
+    /// The version of its server, as the setting `server_version` has it.
+    pub server_version: String,
+    /// The claim of its migration ledger, if it has one.
+    pub ledger: Option<LedgerClaim>,
 }
 
 impl Harness {
@@ -63,7 +69,7 @@ impl Harness {
     /// # async fn compare() -> ebbtide::Result<()> {
     /// let url = "postgres://reader@db.example/app?sslmode=require";
     /// let report = ebbtide::Harness::shared()?.diff(url).await?;
-    /// assert!(report.diff.is_empty(), "{report}");
+    /// assert!(report.is_clean(), "{report}");
     /// # Ok(())
     /// # }
     /// ```
@@ -75,15 +81,28 @@ impl Harness {
         reference.close().await?;
         Ok(DriftReport {
             diff: expected.compare(&found),
-            expected_ledger: expected.ledger,
-            found_ledger: found.ledger,
-            expected_version: expected.version,
-            found_version: found.version,
+            expected: ComparedDatabase::of(expected),
+            found: ComparedDatabase::of(found),
         })
     }
 }
 
+impl ComparedDatabase {
+    fn of(snapshot: Snapshot) -> Self {
+        Self {
+            server_version: snapshot.version,
+            ledger: snapshot.ledger,
+        }
+    }
+}
+
 impl DriftReport {
+    /// Whether the schemas are the same. The ledgers' claims do not count.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.diff.is_clean()
+    }
+
     /// Whether both servers have the same major version, and so write definitions alike.
     fn has_one_major_version(&self) -> bool {
         let major = |version: &str| {
@@ -92,29 +111,29 @@ impl DriftReport {
                 .take_while(char::is_ascii_digit)
                 .collect::<String>()
         };
-        major(&self.expected_version) == major(&self.found_version)
+        major(&self.expected.server_version) == major(&self.found.server_version)
     }
 }
 
 impl fmt::Display for DriftReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (side, claim) in [
-            ("expected:", &self.expected_ledger),
-            ("found:   ", &self.found_ledger),
+            ("expected:", &self.expected.ledger),
+            ("found:   ", &self.found.ledger),
         ] {
             match claim {
                 Some(claim) => writeln!(f, "ledger {side} {claim}")?,
                 None => writeln!(f, "ledger {side} none")?,
             }
         }
-        if self.expected_ledger == self.found_ledger
-            && self.expected_ledger.is_some()
-            && !self.diff.is_empty()
+        if self.expected.ledger == self.found.ledger
+            && self.expected.ledger.is_some()
+            && !self.is_clean()
         {
             writeln!(f, "the ledgers agree, the schemas do not")?;
         }
-        if !self.has_one_major_version() && !self.diff.is_empty() {
-            let (expected, found) = (&self.expected_version, &self.found_version);
+        if !self.has_one_major_version() && !self.is_clean() {
+            let (expected, found) = (&self.expected.server_version, &self.found.server_version);
             writeln!(
                 f,
                 "PostgreSQL {expected} and {found} write some definitions differently"
@@ -214,14 +233,14 @@ mod tests {
             };
             diff.missing.push(object);
         }
-        let (expected_version, found_version) = (expected.to_owned(), found.to_owned());
-        let (expected_ledger, found_ledger) = (None, None);
+        let [expected, found] = [expected, found].map(|version| ComparedDatabase {
+            server_version: version.to_owned(),
+            ledger: None,
+        });
         DriftReport {
             diff,
-            expected_ledger,
-            found_ledger,
-            expected_version,
-            found_version,
+            expected,
+            found,
         }
         .to_string()
     }

@@ -116,7 +116,11 @@ impl fmt::Display for HealthReport {
         };
         writeln!(f, "{verdict}")?;
         match &self.server {
-            Some(server) => writeln!(f, "PostgreSQL {} ({})", server.version, server.backend)?,
+            Some(server) => writeln!(
+                f,
+                "PostgreSQL {} ({})",
+                server.server_version, server.backend
+            )?,
             None => writeln!(f, "PostgreSQL none")?,
         }
         let extensions: Vec<String> = self

@@ -39,7 +39,7 @@ use crate::server;
 use runtime::task_failed;
 use template_and_lanes::TemplateAndLanes;
 
-pub use drift::DriftReport;
+pub use drift::{ComparedDatabase, DriftReport};
 pub use health::HealthReport;
 pub use reports::{ServerReport, TemplateReport};
 use runtime::background;

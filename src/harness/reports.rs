@@ -17,7 +17,7 @@ pub struct ServerReport {
     /// How the server was started. Never [`Backend::Auto`].
     pub backend: Backend,
     /// PostgreSQL's version, as the setting `server_version` has it.
-    pub version: String,
+    pub server_version: String,
     /// Why it is this backend: the choice of `auto`, or the place that specified it.
     pub reason: String,
     /// Whether the server was running already.
@@ -47,7 +47,7 @@ impl ServerReport {
     pub(super) fn of(server: &Server) -> Self {
         Self {
             backend: server.backend,
-            version: server.version.clone(),
+            server_version: server.version.clone(),
             reason: server.reason.clone(),
             reused: server.origin == Origin::Reused,
             took: server.took,

@@ -69,7 +69,7 @@ impl ReversibleStep {
     /// migration without a down migration is clean.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.after_down.is_empty() && self.after_up.is_empty() && self.up_refused.is_none()
+        self.after_down.is_clean() && self.after_up.is_clean() && self.up_refused.is_none()
     }
 }
 
@@ -107,7 +107,7 @@ impl fmt::Display for ReversibleStep {
             });
         }
         let mut between = "";
-        if !self.after_down.is_empty() {
+        if !self.after_down.is_clean() {
             write!(
                 f,
                 "down does not restore the schema from before up\n{}",
@@ -115,7 +115,7 @@ impl fmt::Display for ReversibleStep {
             )?;
             between = "\n  ";
         }
-        if !self.after_up.is_empty() {
+        if !self.after_up.is_clean() {
             write!(
                 f,
                 "{between}the second up makes a different schema\n{}",
@@ -185,7 +185,7 @@ pub(crate) async fn check_reversible(
                     step.after_up = now.compare(&again);
                     now = again;
                 }
-                Err(refused) if !step.after_down.is_empty() => {
+                Err(refused) if !step.after_down.is_clean() => {
                     step.up_refused = Some(refused.to_string());
                 }
                 Err(error) => return Err(error),

@@ -36,7 +36,7 @@ async fn a_ready_schema_is_healthy_and_can_be_serialised() {
     assert!(
         text.starts_with(&format!(
             "healthy\nPostgreSQL {} ({})\n",
-            server.version, server.backend
+            server.server_version, server.backend
         )),
         "{text}"
     );

@@ -32,7 +32,7 @@ async fn main() -> Result<(), Error> {
     let server = harness.start().await?;
     println!(
         "PostgreSQL {}, {} backend ({}); {TEST_COUNT} tests, 20 migrations, one fixture file",
-        server.version, server.backend, server.reason
+        server.server_version, server.backend, server.reason
     );
     // Open until the end: the database for the tests on bare connections. It also keeps the server
     // running.

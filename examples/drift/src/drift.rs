@@ -48,7 +48,7 @@ impl Drift {
     /// Whether the schemas are the same.
     #[must_use]
     pub fn is_none(&self) -> bool {
-        self.report.diff.is_empty()
+        self.report.is_clean()
     }
 
     /// The underlying report.
@@ -62,24 +62,23 @@ impl Drift {
     pub fn claimed_head(&self) -> Option<String> {
         let latest =
             |claim: &Option<LedgerClaim>| claim.as_ref().and_then(|claim| claim.latest.clone());
-        let claimed = latest(&self.report.found_ledger)?;
-        (latest(&self.report.expected_ledger)? == claimed).then(|| revision(&claimed))
+        let claimed = latest(&self.report.found.ledger)?;
+        (latest(&self.report.expected.ledger)? == claimed).then(|| revision(&claimed))
     }
 
     /// The comparison as JSON: `ledger` with the claims, and `missing`, `extra` and `different`.
     ///
     /// # Errors
-    /// Never, as long as the report's JSON is an object.
+    /// Never: the report can always be written as JSON.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
-        let mut json: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_str(&self.report.diff.to_json())?;
+        let mut json = serde_json::to_value(&self.report.diff)?;
         let text = |claim: &Option<LedgerClaim>| claim.as_ref().map(ToString::to_string);
         let ledger = serde_json::json!({
-            "expected": text(&self.report.expected_ledger),
-            "found": text(&self.report.found_ledger),
+            "expected": text(&self.report.expected.ledger),
+            "found": text(&self.report.found.ledger),
             "claimed_head": self.claimed_head(),
         });
-        json.insert("ledger".to_owned(), ledger);
+        json["ledger"] = ledger;
         serde_json::to_string_pretty(&json)
     }
 }

@@ -54,7 +54,7 @@ async fn a_role_without_privileges_compares_a_database_with_at_most_twenty_state
         .unwrap();
     let extra: Vec<String> = report.diff.extra.iter().map(ToString::to_string).collect();
     assert_eq!(extra, ["table secrets"], "{report}");
-    let ledger = report.found_ledger.unwrap();
+    let ledger = report.found.ledger.unwrap();
     assert_eq!(ledger.to_string(), "_sqlx_migrations cannot be read");
     let log = external.log();
     let statements: Vec<&str> = log

@@ -257,7 +257,7 @@ async fn hostile_settings_of_a_role_do_not_change_ebbtides_own_sessions() {
         .diff(&url.replace("/postgres", &format!("/{}", database.name())))
         .await
         .unwrap();
-    assert!(drift.diff.is_empty(), "{drift}");
+    assert!(drift.is_clean(), "{drift}");
     database.close().await.unwrap();
 }
 

@@ -106,7 +106,7 @@ async fn every_lane_has_the_properties_that_the_migrations_set() {
         "it's \\ = \"5\""
     );
     let report = harness.diff(one.url()).await.unwrap();
-    assert!(report.diff.is_empty(), "{report}");
+    assert!(report.is_clean(), "{report}");
     one.close().await.unwrap();
     // A lane of a template that was made from another template.
     let with_fixture = harness

@@ -67,7 +67,7 @@ async fn a_dirty_version_in_the_ledger_is_reported() {
     let database = changed(&harness, "update _sqlx_migrations set success = false").await;
     let report = harness.diff(database.url()).await.unwrap();
     assert_eq!(
-        report.found_ledger.as_ref().unwrap().dirty.as_deref(),
+        report.found.ledger.as_ref().unwrap().dirty.as_deref(),
         Some("1")
     );
     insta::assert_snapshot!(report, @r"
@@ -88,7 +88,7 @@ async fn the_json_holds_whole_definitions() {
     )
     .await;
     let report = harness.diff(database.url()).await.unwrap();
-    insta::assert_snapshot!(report.diff.to_json(), @r#"
+    insta::assert_snapshot!(serde_json::to_string_pretty(&report.diff).unwrap(), @r#"
     {
       "missing": [
         {
@@ -121,12 +121,12 @@ async fn a_ledger_that_claims_the_head_does_not_hide_a_missing_table() {
     let harness = harness(&scratch);
     let database = changed(&harness, "drop table rooms").await;
     let report = harness.diff(database.url()).await.unwrap();
-    let claim = report.found_ledger.clone().unwrap();
+    let claim = report.found.ledger.clone().unwrap();
     assert_eq!(
         (claim.table.as_str(), claim.latest.as_deref(), claim.applied),
         ("_sqlx_migrations", Some("1"), Some(1))
     );
-    assert_eq!(report.expected_ledger, report.found_ledger);
+    assert_eq!(report.expected.ledger, report.found.ledger);
     insta::assert_snapshot!(report, @r#"
     ledger expected: _sqlx_migrations claims 1 applied, the latest 1
     ledger found:    _sqlx_migrations claims 1 applied, the latest 1
@@ -167,8 +167,8 @@ async fn ledgers_of_other_tools_are_read() {
     ] {
         let database = changed(&harness, sql).await;
         let report = harness.diff(database.url()).await.unwrap();
-        assert_eq!(report.expected_ledger, None);
-        assert_eq!(report.found_ledger.unwrap().to_string(), claim);
+        assert_eq!(report.expected.ledger, None);
+        assert_eq!(report.found.ledger.unwrap().to_string(), claim);
         database.close().await.unwrap();
     }
 }
