@@ -338,7 +338,7 @@ async fn execute(
             tx.take().ok_or(CLOSED)?.close().await?;
             done()
         }
-        "keep" => Ok(tx.take().ok_or(CLOSED)?.keep().await?.url().to_owned()),
+        "keep" => Ok(tx.take().ok_or(CLOSED)?.keep().await?.url),
         "read" => {
             let (url, sql) = arguments.split_once(' ').expect("a URL and a query");
             let mut connection = PgConnection::connect(url).await?;
