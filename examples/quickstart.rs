@@ -77,7 +77,7 @@ fn print_phases(server: &ServerReport, template: &TemplateReport) {
                 list.join(", ")
             }
             "migrations" => format!("{} applied", built.migrations.len()),
-            "verification" => format!("ledger and catalog agree, {} tables", built.tables.len()),
+            "verification" => format!("ledger and catalog agree, {} tables", built.rows.len()),
             "seeds" => built
                 .seeds
                 .iter()
@@ -278,7 +278,7 @@ fn as_json(server: &ServerReport, template: &TemplateReport, timing: &Timing) ->
         "template_reused": template.reused,
         "extensions": built.extensions,
         "migrations_applied": built.migrations.len(),
-        "tables": built.tables,
+        "tables": built.rows.keys().collect::<Vec<_>>(),
         "rows": built.rows,
         "seeds": built.seeds,
         "fingerprint": template.fingerprint.as_str(),

@@ -1,6 +1,4 @@
-//! Extensions: checks that they are available, installs them, and reads their versions back.
-
-use std::collections::BTreeMap;
+//! Extensions: checks that they are available, installs them, and looks for them in the catalog.
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
@@ -11,13 +9,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::names::Ident;
 use crate::sql_error;
 
-/// Installs every extension, in the given order, and returns the versions that the server reports
-/// afterwards.
-pub(super) async fn install(
-    connection: &mut PgConnection,
-    names: &[String],
-) -> Result<BTreeMap<String, String>> {
-    let mut installed = BTreeMap::new();
+/// Installs every extension, in the given order.
+pub(super) async fn install(connection: &mut PgConnection, names: &[String]) -> Result<()> {
     // Every extension is looked for before the first is installed, so one run reports all missing
     // ones.
     let mut missing = Vec::new();
@@ -56,20 +49,18 @@ pub(super) async fn install(
                  package",
             )
         })?;
-        let version = catalog::installed_extension(connection, name).await;
-        let version = version
+        let installed = catalog::installed_extension(connection, name).await;
+        if installed
             .map_err(|error| sql_error::failed("reading extensions back", error))?
-            .ok_or_else(|| {
-                Error::new(
-                    ErrorKind::ExtensionInstall,
-                    format!(
-                        "the extension {name} was installed, but pg_extension does not list it"
-                    ),
-                )
-            })?;
-        installed.insert(name.clone(), version);
+            .is_none()
+        {
+            return Err(Error::new(
+                ErrorKind::ExtensionInstall,
+                format!("the extension {name} was installed, but pg_extension does not list it"),
+            ));
+        }
     }
-    Ok(installed)
+    Ok(())
 }
 
 /// The extensions that this role may not install: the role is not a superuser, and the extensions

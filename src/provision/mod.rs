@@ -69,8 +69,8 @@ pub(crate) async fn provision(
     };
 
     progress.set_step("installing extensions");
-    let installed = extensions::install(&mut connection, &plan.extensions).await?;
-    clock.finish("extensions").extensions = installed;
+    extensions::install(&mut connection, &plan.extensions).await?;
+    clock.finish("extensions");
 
     progress.set_step("migrating");
     let scripts = inputs.migration_scripts()?;
@@ -105,12 +105,11 @@ pub(crate) async fn provision(
     let rows = catalog::row_counts(&mut connection, &tables)
         .await
         .map_err(|error| sql_error::failed("counting rows", error))?;
+    let extensions = catalog::installed_extensions(&mut connection)
+        .await
+        .map_err(|error| sql_error::failed("reading the extensions", error))?;
     let report = clock.finish("expectations");
-    report.tables = rows
-        .keys()
-        .filter(|table| !migrate::tools::is_ledger(table))
-        .cloned()
-        .collect();
+    report.extensions = extensions;
     report.rows = rows
         .into_iter()
         .filter(|(table, _)| !migrate::tools::is_ledger(table))

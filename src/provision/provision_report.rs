@@ -10,16 +10,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ProvisionReport {
-    /// The installed extensions, each with the version that the server reports.
+    /// The extensions of the finished database, with their versions. `plpgsql`, which is always
+    /// there, is left out.
     pub extensions: BTreeMap<String, String>,
     /// The applied migrations, in the order in which they ran.
     pub migrations: Vec<MigrationReport>,
     /// What each seed file inserted into each table.
     pub seeds: Vec<SeedReport>,
-    /// The tables of the finished database, without migration ledgers. Tables outside of `public`
-    /// are written as `schema.table`.
-    pub tables: Vec<String>,
-    /// Exact row counts of these tables.
+    /// The tables of the finished database, without migration ledgers, with their exact row counts.
+    /// Tables outside of `public` are written as `schema.table`.
     pub rows: BTreeMap<String, u64>,
     /// The phases in order, each with its duration.
     pub phases: Vec<PhaseReport>,
@@ -30,9 +29,9 @@ pub struct ProvisionReport {
 #[non_exhaustive]
 pub struct MigrationReport {
     /// The version, as in the file's name. For plain SQL this is the file's name itself. For a
-    /// command or a function it is the latest version in the ledger that it wrote, or empty without
+    /// command or a function it is the latest version in the ledger that it wrote; `None` without
     /// a ledger.
-    pub version: String,
+    pub version: Option<String>,
     /// The description, as in the file's name. For a command this is the command, and for a
     /// function the function's name.
     pub description: String,

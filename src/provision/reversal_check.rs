@@ -29,11 +29,11 @@ use crate::sql_error;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ReversibleReport {
-    /// The migrations that were checked.
-    pub steps: Vec<ReversibleStep>,
+    /// The migrations that were applied, in the order of the versions.
+    pub migrations: Vec<ReversibleStep>,
     /// How many migrations were not checked, because one before them cannot be applied a second
     /// time.
-    pub unchecked: usize,
+    pub unchecked: u64,
 }
 
 /// The result of one migration.
@@ -60,7 +60,7 @@ impl ReversibleReport {
     /// makes the same schema as the first.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.unchecked == 0 && self.steps.iter().all(ReversibleStep::is_clean)
+        self.unchecked == 0 && self.migrations.iter().all(ReversibleStep::is_clean)
     }
 }
 
@@ -75,14 +75,22 @@ impl ReversibleStep {
 
 impl fmt::Display for ReversibleReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reversible = self.steps.iter().filter(|step| step.reversible).count();
-        let broken = self.steps.iter().filter(|step| !step.is_clean()).count();
+        let reversible = self
+            .migrations
+            .iter()
+            .filter(|step| step.reversible)
+            .count();
+        let broken = self
+            .migrations
+            .iter()
+            .filter(|step| !step.is_clean())
+            .count();
         write!(
             f,
             "{reversible} of {} migrations have a down migration, {broken} of them broken",
-            self.steps.len() + self.unchecked
+            self.migrations.len() as u64 + self.unchecked
         )?;
-        for step in self.steps.iter().filter(|step| !step.is_clean()) {
+        for step in self.migrations.iter().filter(|step| !step.is_clean()) {
             write!(f, "\n{step}")?;
         }
         if self.unchecked > 0 {
@@ -192,9 +200,9 @@ pub(crate) async fn check_reversible(
             }
         }
         let is_stuck = step.up_refused.is_some();
-        report.steps.push(step);
+        report.migrations.push(step);
         if is_stuck {
-            report.unchecked = migrations.len() - report.steps.len();
+            report.unchecked = (migrations.len() - report.migrations.len()) as u64;
             break;
         }
         before = now;

@@ -39,7 +39,7 @@ async fn a_down_migration_that_restores_the_schema_is_clean() {
     let report = harness.check_reversible().await.unwrap();
     assert!(report.is_clean(), "{report}");
     let steps: Vec<_> = report
-        .steps
+        .migrations
         .iter()
         .map(|step| (&*step.version, &*step.description, step.reversible))
         .collect();
@@ -57,11 +57,11 @@ async fn a_down_migration_that_restores_the_schema_is_clean() {
         "3 of 4 migrations have a down migration, 0 of them broken"
     );
     assert_eq!(
-        report.steps[0].to_string(),
+        report.migrations[0].to_string(),
         "migration 1 (users): up, down and up restore the same schema"
     );
     assert_eq!(
-        report.steps[3].to_string(),
+        report.migrations[3].to_string(),
         "migration 4 (one way): no down migration"
     );
     assert_no_build_remains().await;
@@ -101,7 +101,7 @@ async fn what_a_down_migration_leaves_or_removes_is_listed() {
     1 not checked, because an earlier migration cannot be applied again
     "#);
     });
-    assert!(report.steps[1].up_refused.is_some());
+    assert!(report.migrations[1].up_refused.is_some());
     assert_no_build_remains().await;
 }
 
@@ -137,7 +137,7 @@ async fn a_second_up_with_a_different_result_is_reported_and_the_rest_is_checked
           found:    integer
     ");
     assert_eq!(report.unchecked, 0);
-    assert!(report.steps[2].is_clean());
+    assert!(report.migrations[2].is_clean());
 }
 
 #[tokio::test]

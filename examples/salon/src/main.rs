@@ -18,7 +18,7 @@ async fn main() -> Result<(), Error> {
     let built = harness.provision().await?.provisioned;
     println!(
         "{} tables, after {} migrations",
-        built.tables.len(),
+        built.rows.len(),
         built.migrations.len()
     );
     for seeds in &built.seeds {

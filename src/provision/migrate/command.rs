@@ -82,7 +82,7 @@ pub(super) async fn report_from_ledger(
     let claim = LedgerClaim::read(context.connection, &ledgers()).await;
     let claim = claim.map_err(|error| sql_error::failed("reading the migration ledger", error))?;
     Ok(vec![MigrationReport {
-        version: claim.and_then(|claim| claim.latest).unwrap_or_default(),
+        version: claim.and_then(|claim| claim.latest),
         description: description.to_owned(),
         took,
     }])

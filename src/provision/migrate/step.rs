@@ -185,7 +185,7 @@ impl MigrationContext<'_> {
             let began = Instant::now();
             self.apply(step, pid).await?;
             applied.push(MigrationReport {
-                version: step.version.clone(),
+                version: Some(step.version.clone()),
                 description: step.description.clone(),
                 took: began.elapsed(),
             });

@@ -40,7 +40,7 @@ async fn up_down_up_leaves_the_same_catalog_for_every_reversible_migration() -> 
     let report = ebbtide::Harness::shared()?.check_reversible().await?;
     assert!(report.is_clean(), "{report}");
     let checked: Vec<(&str, bool)> = report
-        .steps
+        .migrations
         .iter()
         .map(|step| (&*step.version, step.reversible))
         .collect();
