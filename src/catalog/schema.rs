@@ -195,3 +195,27 @@ impl Snapshot {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_json_of_a_schema_is_an_array_of_objects() {
+        let object = SchemaObject {
+            kind: ObjectKind::Column,
+            name: "users.id".into(),
+        };
+        let definition = Definition {
+            text: "integer".into(),
+            owner: None,
+        };
+        let schema = Schema {
+            objects: BTreeMap::from([(object, definition)]),
+        };
+        assert_eq!(
+            serde_json::to_value(&schema).expect("a schema can be written as JSON"),
+            serde_json::json!([{ "kind": "column", "name": "users.id", "definition": "integer" }])
+        );
+    }
+}

@@ -16,6 +16,8 @@
 
 mod drift;
 mod health;
+#[cfg(test)]
+mod report_json;
 mod reports;
 mod reversible;
 mod runtime;
