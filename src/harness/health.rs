@@ -25,7 +25,8 @@ pub struct HealthReport {
     pub extensions: BTreeMap<String, String>,
     /// The claim of that database's migration ledger, if it has one.
     pub ledger: Option<LedgerClaim>,
-    /// The latest version among the plan's migrations, if ebbtide can read it from their files.
+    /// The latest version among the plan's migrations. `None` without migrations, and for plain SQL,
+    /// a command and a function, whose migrations have no versions that ebbtide can read.
     pub expected_latest: Option<String>,
     /// The first error and its remedy. It is an error, too, if the ledger's latest version is not
     /// the expected one.

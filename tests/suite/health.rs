@@ -93,6 +93,31 @@ async fn a_seed_that_empties_the_ledger_is_reported_with_both_versions() {
 }
 
 #[tokio::test]
+async fn the_expected_version_is_the_latest_of_every_layout_with_versions() {
+    let layouts: [(&[&str], &str); 2] = [
+        (&["V2__users.sql", "V10__pets.sql"], "10"),
+        (
+            &["2025-01-01-000000_users/up.sql", "20250102_pets/up.sql"],
+            "20250102",
+        ),
+    ];
+    for ([first, last], expected) in
+        layouts.map(|(files, expected)| ([files[0], files[1]], expected))
+    {
+        let scratch = Scratch::new();
+        scratch.write(
+            &format!("migrations/{first}"),
+            "create table users (id int);",
+        );
+        scratch.write(&format!("migrations/{last}"), "create table pets (id int);");
+        let health = scratch.builder().build().unwrap().health().await;
+        assert!(health.is_clean(), "{health}");
+        assert_eq!(health.expected_latest.as_deref(), Some(expected));
+        assert_eq!(current_latest(&health), Some(expected));
+    }
+}
+
+#[tokio::test]
 async fn without_migrations_no_version_is_expected() {
     let scratch = Scratch::new();
     let health = scratch.builder().build().unwrap().health().await;

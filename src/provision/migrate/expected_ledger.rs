@@ -48,8 +48,8 @@ impl ExpectedLedger {
         })?;
         let differences = self.differences(&rows);
         if differences.is_empty() {
-            let latest = self.rows.last().map_or("", |file| file.version.as_str());
-            return Ok(recorded_as_applied(None, table, latest));
+            let latest = self.latest().unwrap_or_default();
+            return Ok(recorded_as_applied(None, table, &latest));
         }
         Err(Error::new(
             ErrorKind::LedgerMismatch,
@@ -57,6 +57,11 @@ impl ExpectedLedger {
         )
         .with_evidence("differences", differences.join("\n"))
         .with_help("a migration writes to the ledger: leave this table to the migration tool"))
+    }
+
+    /// The latest version of the files; `None` if there are none.
+    pub(super) fn latest(&self) -> Option<String> {
+        self.rows.last().map(|file| file.version.clone())
     }
 
     fn differences(&self, rows: &[(String, Option<String>)]) -> Vec<String> {

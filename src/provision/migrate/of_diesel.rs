@@ -24,7 +24,8 @@ const TABLE: &str = "__diesel_schema_migrations";
 pub(super) static TOOL: Tool = Tool {
     ledger: Some(LedgerLayout {
         table: TABLE,
-        latest: "max(version)",
+        // diesel compares versions as text, byte by byte.
+        latest: r#"max(version collate "C")"#,
         counts: "true",
         dirty: None,
     }),
@@ -41,7 +42,9 @@ pub(super) static TOOL: Tool = Tool {
         verify: Some(|connection, inputs, scripts| {
             Box::pin(async move { ledger(inputs, scripts)?.verify(connection).await })
         }),
-        latest: None,
+        latest: Some(|inputs| {
+            Box::pin(async { Ok(ledger(inputs, &inputs.migration_scripts()?)?.latest()) })
+        }),
         reversals: None,
     }),
 };

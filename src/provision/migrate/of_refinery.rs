@@ -42,7 +42,9 @@ pub(super) static TOOL: Tool = Tool {
         verify: Some(|connection, inputs, scripts| {
             Box::pin(async move { ledger(inputs, scripts)?.verify(connection).await })
         }),
-        latest: None,
+        latest: Some(|inputs| {
+            Box::pin(async { Ok(ledger(inputs, &inputs.migration_scripts()?)?.latest()) })
+        }),
         reversals: None,
     }),
 };

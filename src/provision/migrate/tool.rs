@@ -69,7 +69,7 @@ pub(in crate::provision) struct DirectoryTool {
     pub(in crate::provision) migrate: Migrate,
     /// `None` if the tool has no ledger.
     pub(in crate::provision) verify: Option<Verify>,
-    /// `None` if the check of a database's health does not compare versions of this tool.
+    /// `None` if the tool's files have no versions.
     pub(in crate::provision) latest: Option<Latest>,
     /// `None` if ebbtide cannot revert the tool's migrations.
     pub(in crate::provision) reversals: Option<Reversals>,
