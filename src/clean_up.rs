@@ -51,10 +51,10 @@ const LEFTOVERS_TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CleanUpReport {
-    /// Databases that were dropped.
+    /// The names of the databases that were dropped.
     pub dropped: Vec<String>,
-    /// Databases that stay: a process uses or builds them, a session is on them, or a kept database
-    /// has not expired.
+    /// The names of the databases that stay: a process uses or builds them, a session is on them, or
+    /// a kept database has not expired.
     pub held: Vec<String>,
 }
 

@@ -226,7 +226,7 @@
 //!   each down migration left behind or removed by mistake.
 //! - [`Builder::expect_enum_of`](config::Builder::expect_enum_of) compares the labels of a Rust enum, a [`PgEnum`], with
 //!   those in the database before any test runs.
-//! - [`Harness::health`] returns the state of server, ledger and schema in plain values.
+//! - [`Harness::health`] returns the state of server, extensions and ledger, and the first problem.
 //!
 //! # Features
 //! | feature | default | what it adds |

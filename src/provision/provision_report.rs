@@ -15,7 +15,7 @@ pub struct ProvisionReport {
     pub extensions: BTreeMap<String, String>,
     /// The applied migrations, in the order in which they ran.
     pub migrations: Vec<MigrationReport>,
-    /// What each seed file inserted into each table.
+    /// What each seed file inserted into each table, in the order of the files.
     pub seeds: Vec<SeedReport>,
     /// The tables of the finished database, without migration ledgers, with their exact row counts.
     /// Tables outside of `public` are written as `schema.table`.
@@ -46,11 +46,11 @@ pub struct MigrationReport {
 pub struct SeedReport {
     /// The file's name.
     pub file: String,
-    /// The table.
+    /// The table, written as in [`ProvisionReport::rows`].
     pub table: String,
     /// The number of inserted rows.
     pub inserted: u64,
-    /// The number of rows that existed already and were skipped.
+    /// The number of rows that were skipped, because they conflict with existing ones.
     pub skipped: u64,
 }
 

@@ -31,7 +31,7 @@ use crate::sql_error;
 pub struct ReversibleReport {
     /// The migrations that were applied, in the order of the versions.
     pub migrations: Vec<ReversibleStep>,
-    /// How many migrations were not checked, because one before them cannot be applied a second
+    /// The number of migrations that were not applied, because one before them cannot be applied a second
     /// time.
     pub unchecked: u64,
 }
@@ -51,7 +51,7 @@ pub struct ReversibleStep {
     pub after_down: SchemaDiff,
     /// The schema after the second up, compared with the schema after the first.
     pub after_up: SchemaDiff,
-    /// Why the migration could not be applied a second time.
+    /// The error of the second up. `None` if it succeeded, or if there is no down migration.
     pub up_refused: Option<String>,
 }
 
