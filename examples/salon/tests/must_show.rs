@@ -191,7 +191,7 @@ async fn seeds_that_run_twice_add_nothing_and_report_the_skipped_rows() {
     );
     assert_eq!(
         (
-            built.tables.len(),
+            built.rows.len(),
             built.rows["services"],
             built.rows["packs"]
         ),
