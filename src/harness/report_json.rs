@@ -200,13 +200,13 @@ fn the_json_of_databases_holds_their_names() {
     let kept = KeptDatabase {
         name: "ebbtide_k_0".into(),
         url: "postgres://localhost/ebbtide_k_0".into(),
-        expires_in: Duration::from_secs(60),
+        expires_in: Duration::from_secs(90),
     };
     assert_json(
         kept,
         &json!({
             "name": "ebbtide_k_0", "url": "postgres://localhost/ebbtide_k_0",
-            "expires_in_ms": 60_000.0,
+            "expires_in_ms": 90_000.0,
         }),
     );
 }
