@@ -3,6 +3,8 @@
 mod inherited;
 mod own;
 mod program;
+#[cfg(feature = "container")]
+mod tcp;
 mod url_text;
 mod version_and_role;
 
@@ -82,28 +84,6 @@ impl ConnParams {
             options: plain(user).socket(dir).port(PORT),
             url: (
                 format!("postgres://{}@{host}:{PORT}/", percent_encode(user)),
-                Vec::new(),
-            ),
-            session: String::new(),
-            admin: ADMIN_DATABASE.to_owned(),
-            credentials: Credentials::Complete,
-            version_and_role: None,
-        }
-    }
-
-    /// A server at a TCP port, with a password and without encryption.
-    #[cfg(feature = "container")]
-    pub(crate) fn tcp(host: &str, port: u16, user: &str, password: &str) -> Self {
-        let url_host = if host.contains(':') {
-            format!("[{host}]")
-        } else {
-            host.to_owned()
-        };
-        let (name, secret) = (percent_encode(user), percent_encode(password));
-        Self {
-            options: plain(user).host(host).port(port).password(password),
-            url: (
-                format!("postgres://{name}:{secret}@{url_host}:{port}/"),
                 Vec::new(),
             ),
             session: String::new(),
@@ -320,17 +300,6 @@ mod tests {
             Some(Path::new("/tmp/some directory"))
         );
         assert_eq!(parsed.get_database(), Some("lane_1"));
-    }
-
-    #[cfg(feature = "container")]
-    #[test]
-    fn a_password_is_in_the_url_and_not_in_the_debug_output() {
-        let params = ConnParams::tcp("127.0.0.1", 6543, "postgres", "s/e:cret");
-        assert_eq!(
-            params.url("lane_1"),
-            "postgres://postgres:s%2Fe%3Acret@127.0.0.1:6543/lane_1"
-        );
-        assert!(!format!("{params:?}").contains("cret"), "{params:?}");
     }
 
     #[test]

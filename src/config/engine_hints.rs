@@ -2,9 +2,6 @@
 
 use std::path::PathBuf;
 
-#[cfg(feature = "container")]
-use crate::names::PartsHash;
-
 /// The variables that Docker's and Podman's own tools read
 /// (<https://docs.docker.com/reference/cli/docker/#environment-variables>).
 pub(super) const VARIABLES: [&str; 6] = [
@@ -57,39 +54,6 @@ impl EngineHints {
             container_host,
             home,
             runtime_dir,
-        }
-    }
-
-    /// Adds every hint to the key of a server.
-    #[cfg(feature = "container")]
-    pub(crate) fn hash_into(&self, hash: &mut PartsHash) {
-        // Without `..`: a new hint does not compile until it is here.
-        let Self {
-            docker_host,
-            context,
-            config_dir,
-            tls_verify,
-            cert_path,
-            container_host,
-            home,
-            runtime_dir,
-        } = self;
-        for (name, text) in [
-            ("docker_host", docker_host),
-            ("context", context),
-            ("container_host", container_host),
-        ] {
-            hash.list(name, text.as_slice());
-        }
-        hash.part("tls_verify", tls_verify.to_string());
-        for (name, dir) in [
-            ("config_dir", config_dir),
-            ("cert_path", cert_path),
-            ("home", home),
-            ("runtime_dir", runtime_dir),
-        ] {
-            let dir = dir.as_ref().map(|dir| dir.as_os_str().as_encoded_bytes());
-            hash.list(name, dir.as_slice());
         }
     }
 }

@@ -49,7 +49,6 @@ pub struct RustEnum {
 ///
 /// # Examples
 /// ```
-/// # #[cfg(feature = "macros")] {
 /// use ebbtide::PgEnum;
 ///
 /// #[derive(PgEnum)]
@@ -63,7 +62,6 @@ pub struct RustEnum {
 ///
 /// assert_eq!(UserRole::NAME, "userrole");
 /// assert_eq!(UserRole::LABELS, ["writer", "editor", "administrator"]);
-/// # }
 /// ```
 ///
 /// Without the macro:

@@ -24,7 +24,7 @@
 // | `raw_value` | one unparsed text and its place; its parsers' errors name both |
 // | `env`, `dot_env`, `variables`, `builder`, `file` | the sources |
 // | `document` | `ebbtide.toml` as entries with line numbers |
-// | `engine_hints` | the variables that choose a container engine |
+// | `engine_hints`, `engine_key` | the variables that choose a container engine |
 // | `project` | the directories from the package up to the workspace root |
 // | `nearest` | the legal word that a misspelt one is closest to |
 // | `url` | a server's URL, and text without passwords |
@@ -36,6 +36,8 @@ mod declare;
 mod document;
 mod dot_env;
 mod engine_hints;
+#[cfg(feature = "container")]
+mod engine_key;
 mod env;
 pub(crate) mod expect;
 mod file;
