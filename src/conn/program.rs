@@ -239,6 +239,22 @@ mod tests {
     }
 
     #[test]
+    fn a_password_reaches_programs_as_it_is_whatever_signs_it_contains() {
+        for (encoded, password) in [
+            ("a&b+c=d;e", "a&b+c=d;e"),
+            ("a%26b%2Bc%3D%25", "a&b+c=%"),
+            ("gr%C3%BC%C3%9Fe", "grüße"),
+            ("50%zz", "50%zz"),
+        ] {
+            let url = format!("postgres://me:{encoded}@db.example/app");
+            let params = ConnParams::external(&url, &BTreeMap::new()).expect("the URL reads");
+            assert_eq!(value(&params, "PGPASSWORD").as_deref(), Some(password));
+            let safe = params.without_password(&format!("cannot use {url} or {password}"));
+            assert_eq!(safe, "cannot use postgres://me:***@db.example/app or ***");
+        }
+    }
+
+    #[test]
     fn a_password_is_replaced_in_every_encoded_form() {
         for url in [
             "postgres://me:s%2fe+1@db.example/app",
