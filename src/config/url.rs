@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use url::form_urlencoded;
+use percent_encoding::percent_decode_str;
 
 /// The URL of an external server.
 ///
@@ -96,10 +96,8 @@ fn password_parameters(url: &str) -> Vec<Range<usize>> {
             .rfind(|c: char| c == '&' || c == '?' || c.is_whitespace())
             .map_or(0, |end| end + 1)..];
         // The name may be percent-encoded.
-        let decoded = form_urlencoded::parse(name.as_bytes())
-            .next()
-            .map(|(name, _)| name.to_ascii_lowercase());
-        if !decoded.is_some_and(|name| name.ends_with("password")) {
+        let decoded = percent_decode_str(name).decode_utf8_lossy();
+        if !decoded.to_ascii_lowercase().ends_with("password") {
             continue;
         }
         let rest = &url[at..];

@@ -1,9 +1,9 @@
 //! The address of a database in the forms that other programs expect: a URL and libpq's variables.
 
 use sqlx::ConnectOptions as _;
-use url::{Url, form_urlencoded};
+use url::Url;
 
-use super::url_text::percent_encode;
+use super::url_text::{percent_decode, percent_encode};
 use super::{ConnParams, Credentials};
 
 /// Variables that change libpq's sessions on any server, or connect them to another server.
@@ -164,15 +164,6 @@ impl ConnParams {
             .iter()
             .fold(text.to_owned(), |text, form| text.replace(form, "***"))
     }
-}
-
-fn percent_decode(text: &str) -> String {
-    // Only in form data does `+` mean a space. In these parts of a URL it is a plus.
-    let pair = format!("a={}", text.replace('+', "%2B"));
-    form_urlencoded::parse(pair.as_bytes())
-        .next()
-        .map(|(_, value)| value.into_owned())
-        .unwrap_or_default()
 }
 
 #[cfg(test)]

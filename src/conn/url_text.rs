@@ -1,8 +1,13 @@
 //! The text of a connection URL: its encoding, and its parameters.
 
-use std::fmt::Write as _;
-
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use url::Url;
+
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// The parameters of a URL, still encoded.
 pub(super) fn pairs(url: &Url) -> Vec<&str> {
@@ -22,13 +27,13 @@ pub(super) fn is_setting(pair: &str) -> bool {
             .any(|of| key.starts_with(of))
 }
 
+/// Encodes every character except those that RFC 3986 calls unreserved
+/// (<https://www.rfc-editor.org/rfc/rfc3986#section-2.3>).
 pub(super) fn percent_encode(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            write!(encoded, "%{byte:02X}").expect("writing to a string does not fail");
-        }
-        encoded
-    })
+    utf8_percent_encode(text, RESERVED).to_string()
+}
+
+/// In these parts of a URL, unlike in form data, `+` is a plus and not a space.
+pub(super) fn percent_decode(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
