@@ -56,7 +56,7 @@ impl Fingerprint {
     const DIGITS: usize = 16;
 
     pub(crate) fn from_hash(hash: &[u8]) -> Self {
-        Self(hex(hash).chars().take(Self::DIGITS).collect())
+        Self(hex::encode(hash).chars().take(Self::DIGITS).collect())
     }
 
     /// The fingerprint of another database that is derived from the same contents.
@@ -235,7 +235,7 @@ impl PartsHash {
 
     /// The first hexadecimal digits of the hash.
     pub(crate) fn digits(self, count: usize) -> String {
-        let mut hash = hex(&self.finish());
+        let mut hash = hex::encode(self.finish());
         hash.truncate(count);
         hash
     }
@@ -243,19 +243,9 @@ impl PartsHash {
 
 /// The first hexadecimal digits of a text's hash.
 pub(crate) fn short_hash(text: &str, digits: usize) -> String {
-    let mut hash = hex(&Sha256::digest(text));
+    let mut hash = hex::encode(Sha256::digest(text));
     hash.truncate(digits);
     hash
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("writing to a string does not fail");
-            text
-        })
 }
 
 #[cfg(test)]

@@ -22,7 +22,6 @@ use super::tool::{DirectoryTool, Tool, duplicate_version, no_migration, recorded
 use crate::catalog::LedgerLayout;
 use crate::config::Layout;
 use crate::error::{Error, ErrorKind, Result};
-use crate::names::hex;
 use crate::provision::dir_entries::{is_sql_file, name_of, sql_files};
 use crate::provision::inputs::{Inputs, MigrationSource};
 use crate::provision::provision_report::MigrationReport;
@@ -261,8 +260,8 @@ async fn verify(connection: &mut PgConnection, inputs: &Inputs) -> Result<String
                 "{} ({}) has a different checksum in the ledger: {} instead of {}",
                 file.version,
                 file.description,
-                &hex(&row.checksum)[..12.min(row.checksum.len() * 2)],
-                &hex(&file.checksum)[..12]
+                &hex::encode(&row.checksum)[..12.min(row.checksum.len() * 2)],
+                &hex::encode(&file.checksum)[..12]
             )),
             Some(_) => {}
         }

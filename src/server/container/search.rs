@@ -23,7 +23,6 @@ use testcontainers::bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
 use super::engine::{Endpoint, Engine, EngineKind, authority, causes, reason};
 use crate::config::EngineHints;
 use crate::error::{Error, ErrorKind, Result};
-use crate::names::hex;
 
 /// How long a candidate may take to answer the first two requests.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -179,7 +178,7 @@ impl Candidate {
             .as_ref()
             .ok_or("neither DOCKER_CONFIG nor HOME is set to find it")?
             .join("contexts");
-        let id = hex(&Sha256::digest(name));
+        let id = hex::encode(Sha256::digest(name));
         let missing = || format!("there is no such context below {}", dir.display());
         let meta = read_json(&dir.join("meta").join(&id).join("meta.json"))?.ok_or_else(missing)?;
         let docker = meta
