@@ -366,4 +366,30 @@ mod tests {
             "the same number at another time is another process"
         );
     }
+
+    /// The kernel keeps 15 bytes of a program's name, which may end within a character.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_process_whose_name_is_not_utf_8_is_alive() {
+        let mut child = Command::new("sh")
+            .args([
+                "-c",
+                "printf 'sturmm\\303' > /proc/$$/comm; echo; read -r _",
+            ])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell runs");
+        let mut line = [0];
+        let stdout = child.stdout.as_mut().expect("a pipe");
+        stdout.read_exact(&mut line).expect("the name is set");
+        let pid = child.id();
+        let started = start_time(pid);
+        let running = Running::read(pid);
+        drop(child.stdin.take());
+        child.wait().expect("the child ends");
+        assert!(matches!(started, Ok(Some(_))), "{started:?}");
+        let command = running.map(|running| running.command);
+        assert_eq!(command.as_deref(), Some("sturmm\u{fffd}"));
+    }
 }
