@@ -100,26 +100,10 @@ fn start_time(pid: u32) -> std::result::Result<Option<String>, Scarcity> {
     // Any other error means that there is no such process.
     let refused = |error: &std::io::Error| Scarcity::of_start(error).map_or(Ok(None), Err);
     if Path::new("/proc/self/stat").exists() {
-        let stat = match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
-            Ok(stat) => stat,
-            Err(error) => return refused(&error),
-        };
-        // Field 2 is the command in parentheses. It may contain spaces and parentheses, so the
-        // fields are counted from its last one. The state is field 3, the start time field 22.
-        // https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
-        let Some((_, after_command)) = stat.rsplit_once(')') else {
-            return Ok(None);
-        };
-        let mut fields = after_command.split_whitespace();
-        // A zombie has ended. It stays in the table until its parent waits for it.
-        let is_over = fields
-            .next()
-            .is_none_or(|state| state == "Z" || state == "X");
-        Ok(if is_over {
-            None
-        } else {
-            fields.nth(18).map(str::to_owned)
-        })
+        match Running::read(pid) {
+            Ok(running) => Ok(running.map(|running| running.start_time)),
+            Err(error) => refused(&error),
+        }
     } else {
         let output = match Command::new("ps")
             .args(["-o", "lstart=", "-p", &pid.to_string()])
@@ -142,6 +126,8 @@ pub(crate) struct Running {
     pub(crate) group: u32,
     /// The program's name. PostgreSQL's process titles change the arguments, and not this name.
     pub(crate) command: String,
+    /// The clock ticks from the boot to its start.
+    start_time: String,
 }
 
 impl Running {
@@ -157,17 +143,32 @@ impl Running {
             .collect()
     }
 
-    fn read(pid: u32) -> Option<Self> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    /// Reads `/proc/PID/stat` (<https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>).
+    ///
+    /// Returns `None` for a zombie, which has ended and stays in the table until its parent waits
+    /// for it.
+    fn read(pid: u32) -> std::io::Result<Option<Self>> {
+        // The kernel cuts the command after 15 bytes, perhaps within a character.
+        let stat = std::fs::read(format!("/proc/{pid}/stat"))?;
+        Ok(Self::parse(pid, &String::from_utf8_lossy(&stat)))
+    }
+
+    fn parse(pid: u32, stat: &str) -> Option<Self> {
+        // Field 2 is the command in parentheses. It may contain spaces and parentheses, so the
+        // fields are counted from its last one.
         let (before, after_command) = stat.rsplit_once(')')?;
-        let mut fields = after_command.split_whitespace();
-        let is_over = ["Z", "X"].contains(&fields.next()?);
-        let group = fields.nth(1)?.parse().ok()?;
         let (_, command) = before.split_once('(')?;
-        (!is_over).then(|| Self {
+        let mut fields = after_command.split_whitespace();
+        // Fields 3, 5 and 22.
+        let (state, group, start_time) = (fields.next()?, fields.nth(1)?, fields.nth(16)?);
+        if ["Z", "X"].contains(&state) {
+            return None;
+        }
+        Some(Self {
             pid,
-            group,
+            group: group.parse().ok()?,
             command: command.to_owned(),
+            start_time: start_time.to_owned(),
         })
     }
 }
@@ -176,7 +177,7 @@ impl Running {
 pub(crate) fn all() -> Vec<Running> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     entries
-        .filter_map(|entry| Running::read(entry.file_name().to_str()?.parse().ok()?))
+        .filter_map(|entry| Running::read(entry.file_name().to_str()?.parse().ok()?).ok()?)
         .collect()
 }
 
@@ -385,7 +386,7 @@ mod tests {
         stdout.read_exact(&mut line).expect("the name is set");
         let pid = child.id();
         let started = start_time(pid);
-        let running = Running::read(pid);
+        let running = Running::read(pid).ok().flatten();
         drop(child.stdin.take());
         child.wait().expect("the child ends");
         assert!(matches!(started, Ok(Some(_))), "{started:?}");
