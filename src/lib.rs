@@ -249,6 +249,7 @@ mod clean_up;
 pub mod config;
 mod conn;
 mod error;
+mod excerpt;
 #[cfg(feature = "rstest")]
 pub mod fixtures;
 mod harness;

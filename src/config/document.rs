@@ -11,6 +11,7 @@ use super::raw_value::RawValue;
 use super::source::{Source, Sourced};
 use super::url::without_secrets;
 use crate::error::{Error, ErrorKind, Result};
+use crate::excerpt::{Position, marked_line};
 
 /// The text of a file, and its path as errors print it.
 #[derive(Debug, Clone, Copy)]
@@ -33,29 +34,23 @@ pub(crate) struct Entry<'a> {
 impl<'a> Document<'a> {
     pub(super) fn parse(self) -> Result<Spanned<DeTable<'a>>> {
         DeTable::parse(self.text).map_err(|error| {
-            let start = error
-                .span()
-                .map_or(self.text.len(), |span| span.start.min(self.text.len()));
-            let line_start = self.text[..start].rfind('\n').map_or(0, |at| at + 1);
-            let (line, column) = (
-                self.line(start),
-                self.text[line_start..start].chars().count() + 1,
-            );
-            let excerpt = self.text[line_start..].lines().next().unwrap_or_default();
+            let start = error.span().map_or(self.text.len(), |span| span.start);
+            let Position { line, column } = Position::of_byte(self.text, start);
+            let line_text = self.text.lines().nth(line - 1).unwrap_or_default();
             let reason = without_secrets(error.message());
             let message = format!(
                 "{}:{line}:{column}: not valid TOML: {reason}",
                 self.display_path.display()
             );
-            let safe = without_secrets(excerpt);
+            let safe = without_secrets(line_text);
             // A mark below a shortened line would point at nothing.
-            let mark = if safe == excerpt {
-                format!("\n{}^", " ".repeat(column - 1))
+            let excerpt = if safe == line_text {
+                marked_line(line_text, column).join("\n")
             } else {
-                String::new()
+                safe
             };
             Error::new(ErrorKind::Config, message)
-                .with_evidence(format!("line {line}"), format!("{safe}{mark}"))
+                .with_evidence(format!("line {line}"), excerpt)
                 .with_help("correct the line; https://toml.io documents the format")
         })
     }
@@ -87,7 +82,7 @@ impl<'a> Document<'a> {
 
     /// The line of a byte offset, counted from 1.
     fn line(self, offset: usize) -> usize {
-        self.text[..offset].matches('\n').count() + 1
+        Position::of_byte(self.text, offset).line
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use unicode_width::UnicodeWidthStr as _;
+
 use super::key_type::KeyType;
 use super::keys::Plan;
 use super::row::Row;
@@ -15,20 +17,18 @@ const MAX_VALUE_WIDTH: usize = 48;
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows = rows(self);
-        let keys = rows
-            .iter()
-            .map(|row| row.key.chars().count())
-            .max()
-            .unwrap_or(0);
+        let keys = rows.iter().map(|row| row.key.width()).max().unwrap_or(0);
         let values = rows
             .iter()
-            .map(|row| row.value.chars().count())
+            .map(|row| row.value.width())
             .filter(|width| *width <= MAX_VALUE_WIDTH)
             .max();
         let values = values.unwrap_or(0);
         for (index, Row { key, value, source }) in rows.iter().enumerate() {
             let line_feed = if index == 0 { "" } else { "\n" };
-            write!(f, "{line_feed}{key:<keys$}  {value:<values$}  {source}")?;
+            let pad = |text: &str, columns: usize| " ".repeat(columns.saturating_sub(text.width()));
+            let (key_pad, value_pad) = (pad(key, keys), pad(value, values));
+            write!(f, "{line_feed}{key}{key_pad}  {value}{value_pad}  {source}")?;
         }
         Ok(())
     }

@@ -3,27 +3,14 @@
 //! The rules for the end of a statement are those of psql (`psqlscan.l`). psql's backslash commands
 //! and the data of `COPY ... FROM stdin` are not SQL, and not recognised here.
 
-use std::fmt::Write as _;
-
+use crate::excerpt::{Position, excerpt};
 use crate::lexer::{Nesting, Token, Tokens};
-
-/// How many characters of a line an excerpt shows.
-const MAX_EXCERPT_CHARS: usize = 160;
 
 /// A script and its name for reports. Offsets are bytes of [`Script::text`].
 #[derive(Debug, Clone)]
 pub(crate) struct Script {
     name: String,
     text: String,
-}
-
-/// A position in a script, as editors count it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Position {
-    /// The line, counted from 1.
-    pub(crate) line: usize,
-    /// The column in characters, counted from 1.
-    pub(crate) column: usize,
 }
 
 impl Script {
@@ -106,12 +93,7 @@ impl Script {
 
     /// The line and column of a byte. An offset past the end means the end.
     pub(crate) fn position_of_byte(&self, offset: usize) -> Position {
-        let before = &self.text[..self.text.floor_char_boundary(offset)];
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        Position {
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-        }
+        Position::of_byte(&self.text, offset)
     }
 
     /// The byte of an error's position, if the text from `start` was sent as the query. The server
@@ -129,28 +111,7 @@ impl Script {
     /// The lines around a byte, for errors: `name:line:column`, the previous line unless it is
     /// blank, the line itself, and a caret below the byte.
     pub(crate) fn excerpt(&self, offset: usize) -> String {
-        let Position { line, column } = self.position_of_byte(offset);
-        let mut lines = self.text.lines().skip(line.saturating_sub(2));
-        let previous = if line > 1 {
-            lines.next().unwrap_or_default()
-        } else {
-            ""
-        };
-        let (visible, caret) = window(lines.next().unwrap_or_default(), column - 1);
-        let padding: String = visible.chars().take(caret).map(padding).collect();
-
-        let width = line.to_string().len();
-        let mut report = format!("{}:{line}:{column}", self.name);
-        let mut row = |number: &str, text: &str| {
-            let row = format!(" {number:>width$} | {text}");
-            write!(report, "\n{}", row.trim_end()).expect("writing to a String cannot fail");
-        };
-        if !previous.trim().is_empty() {
-            row(&(line - 1).to_string(), &window(previous, 0).0);
-        }
-        row(&line.to_string(), &visible);
-        row("", &format!("{padding}^"));
-        report
+        excerpt(&self.name, &self.text, offset)
     }
 }
 
@@ -193,48 +154,6 @@ impl<'a> Statement<'a> {
         keywords
             .iter()
             .all(|keyword| tokens.next().is_some_and(|token| token.is_word(keyword)))
-    }
-}
-
-/// The part of a line around the character `focus`, and the index of `focus` in that part. Both
-/// indices count from 0.
-fn window(line: &str, focus: usize) -> (String, usize) {
-    // A control character would move the cursor of the terminal that prints the report.
-    let mut chars: Vec<char> = line
-        .chars()
-        .map(|c| {
-            if c.is_control() && c != '\t' {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                c
-            }
-        })
-        .collect();
-    let focus = focus.min(chars.len());
-    if chars.len() <= MAX_EXCERPT_CHARS {
-        return (chars.into_iter().collect(), focus);
-    }
-    let start = focus
-        .saturating_sub(MAX_EXCERPT_CHARS / 2)
-        .min(chars.len() - MAX_EXCERPT_CHARS);
-    let end = start + MAX_EXCERPT_CHARS;
-    if start > 0 {
-        chars[start] = '…';
-    }
-    if end < chars.len() {
-        chars[end - 1] = '…';
-    }
-    (chars[start..end].iter().collect(), focus - start)
-}
-
-/// Blanks as wide as a character on a terminal. Tabs stay tabs, combining characters have no width,
-/// and most emoji and East Asian characters have two columns.
-fn padding(c: char) -> &'static str {
-    match c {
-        '\t' => "\t",
-        '\u{300}'..='\u{36f}' | '\u{200d}' | '\u{fe0f}' => "",
-        '\u{2e80}'..='\u{d7a3}' | '\u{ff00}'..='\u{ff60}' | '\u{1f300}'..='\u{1faff}' => "  ",
-        _ => " ",
     }
 }
 
@@ -444,89 +363,17 @@ mod tests {
     }
 
     #[test]
-    fn an_error_position_is_converted_to_byte_line_and_column() {
+    fn an_error_position_is_converted_to_a_byte_and_a_caret() {
         let script = Script::new("x.sql", "select 1;\r\nselect '🦀', 日本 frm\r\n");
         let byte = script.byte_of_char(0, 27);
         assert!(script.text()[byte..].starts_with("frm"));
-        assert_eq!(
-            script.position_of_byte(byte),
-            Position {
-                line: 2,
-                column: 16
-            }
-        );
         assert_eq!(
             [0, 1, 999].map(|at| script.byte_of_char(0, at)),
             [0, 0, script.text().len()]
         );
         assert_eq!(
-            script.position_of_byte(usize::MAX),
-            Position { line: 3, column: 1 }
+            script.excerpt(byte),
+            "x.sql:2:16\n 1 | select 1;\n 2 | select '🦀', 日本 frm\n   |                   ^"
         );
-        let inside = script.text().find('🦀').expect("a crab") + 2;
-        assert_eq!(
-            script.position_of_byte(inside),
-            Position { line: 2, column: 9 }
-        );
-        assert!(
-            script
-                .excerpt(byte)
-                .ends_with("\n 2 | select '🦀', 日本 frm\n   |                   ^")
-        );
-    }
-
-    #[test]
-    fn an_excerpt_shows_the_line_before_and_a_caret() {
-        let script = Script::new(
-            "migrations/002_x.up.sql",
-            "create table x (\r\n\tid\tbigit primary key\r\n);",
-        );
-        let report = "migrations/002_x.up.sql:2:5\n 1 | create table x (\n 2 | \tid\tbigit primary \
-             key\n   | \t  \t^";
-        assert_eq!(script.excerpt(script.byte_of_char(0, 23)), report);
-        assert_eq!(
-            script.excerpt(0),
-            "migrations/002_x.up.sql:1:1\n 1 | create table x (\n   | ^"
-        );
-    }
-
-    #[test]
-    fn an_excerpt_exists_at_every_edge() {
-        assert_eq!(
-            Script::new("x.sql", "").excerpt(5),
-            "x.sql:1:1\n 1 |\n   | ^"
-        );
-        assert_eq!(
-            Script::new("x.sql", "select\n").excerpt(7),
-            "x.sql:2:1\n 1 | select\n 2 |\n   | ^"
-        );
-        let ten = format!("{}a\u{1b}b", "\n".repeat(9));
-        assert_eq!(
-            Script::new("x.sql", ten).excerpt(99),
-            "x.sql:10:4\n 10 | a\u{fffd}b\n    |    ^"
-        );
-    }
-
-    #[test]
-    fn a_long_line_is_cut_around_the_caret() {
-        let line = format!("{}X{}", "é".repeat(500), "z".repeat(500));
-        for at in [0, 500, 1000, 1500] {
-            let script = Script::new("x.sql", &*line);
-            let report = script.excerpt(at);
-            let rows: Vec<_> = report
-                .lines()
-                .map(|row| row.chars().skip(5).collect::<Vec<_>>())
-                .collect();
-            let caret = rows[2].len() - 1;
-            assert_eq!(rows[1].len(), MAX_EXCERPT_CHARS);
-            assert_eq!(
-                rows[1].get(caret).copied(),
-                script.text()[at..].chars().next()
-            );
-            assert_eq!(
-                (rows[1][0] == '…', rows[1][MAX_EXCERPT_CHARS - 1] == '…'),
-                (at > 160, at < 1300)
-            );
-        }
     }
 }

@@ -16,6 +16,7 @@ const LAYERS: [&[&str]; 11] = [
     &[
         "error",
         "sql_error",
+        "excerpt",
         "names",
         "lexer",
         "milliseconds",

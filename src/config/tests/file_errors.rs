@@ -348,6 +348,12 @@ fn the_error_of_invalid_toml_has_line_column_and_excerpt() {
         report.ends_with("\n  help: correct the line; https://toml.io documents the format"),
         "{report}"
     );
+    let report = format!("{:?}", refused_file("[server]\n\"日本\" = = 'auto'\n"));
+    let caret = format!("{:9}^", "");
+    assert!(
+        report.contains(&format!("\n    \"日本\" = = 'auto'\n    {caret}\n")),
+        "{report}"
+    );
     let error = refused_file("[server]\nimage = 'a'\nimage = 'b'\n");
     assert!(
         error

@@ -105,6 +105,24 @@ fn a_long_value_moves_only_its_own_source() {
 }
 
 #[test]
+fn a_wide_character_takes_two_columns_of_the_table() {
+    let builder = Builder::new().setting("a", "日本").setting("b", "e\u{301}");
+    let printed = Package::new()
+        .plan(&builder, &[])
+        .expect("legal")
+        .to_string();
+    let blanks = |text: &str| {
+        let line = printed.lines().find(|line| line.contains(text));
+        let rest = line.and_then(|line| line.split(text).nth(1));
+        rest.expect("a line")
+            .chars()
+            .take_while(|c| *c == ' ')
+            .count()
+    };
+    assert_eq!(blanks("日本") + 4, blanks("e\u{301}") + 1, "{printed}");
+}
+
+#[test]
 fn a_command_prints_without_the_passwords_among_its_arguments() {
     let arguments = [
         "migrate",
