@@ -1,6 +1,7 @@
 //! A module imports only from its own layer and from lower ones. ARCHITECTURE.md explains why.
 
 mod circles;
+mod features;
 mod imports;
 mod tokens;
 
@@ -64,6 +65,19 @@ const KNOWN_CIRCLES: [(&str, &str, &str); 4] = [
 
 const INPUTS: &str = "reading the inputs asks the tools which files are migrations, and a tool \
                       receives the inputs to apply them";
+
+/// Files that have conditions on a feature below their module's door. The list must shrink: a file
+/// without such a condition fails the test.
+const KNOWN_CONDITIONS: [&str; 8] = [
+    "server/adoption.rs",
+    "server/auto.rs",
+    "server/container/search.rs",
+    "server/log/mod.rs",
+    "server/mod.rs",
+    "server/registry.rs",
+    "server/running.rs",
+    "server/supervisor.rs",
+];
 
 fn source_files(dir: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
@@ -190,5 +204,36 @@ fn only_config_reads_the_environment() {
     assert!(
         readers.is_empty(),
         "only `config` may read the environment, but these files do: {readers:?}"
+    );
+}
+
+#[test]
+fn features_are_chosen_at_module_doors() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let conditions: BTreeMap<String, Vec<usize>> = source_files(&src)
+        .into_iter()
+        .map(|file| {
+            let path = file.strip_prefix(&src).unwrap().display().to_string();
+            let text = fs::read_to_string(file).unwrap();
+            (path, features::conditions_inside(&text))
+        })
+        .filter(|(_, lines)| !lines.is_empty())
+        .collect();
+    let unknown: Vec<_> = conditions
+        .iter()
+        .filter(|(path, _)| !KNOWN_CONDITIONS.contains(&path.as_str()))
+        .collect();
+    assert!(
+        unknown.is_empty(),
+        "a condition on a feature may stand only at a `mod`, a `use` or an item of a list, but \
+         these files have others on these lines: {unknown:?}"
+    );
+    let unneeded: Vec<_> = KNOWN_CONDITIONS
+        .iter()
+        .filter(|path| !conditions.contains_key(**path))
+        .collect();
+    assert!(
+        unneeded.is_empty(),
+        "these files have no such condition, so KNOWN_CONDITIONS must not list them: {unneeded:?}"
     );
 }
