@@ -15,7 +15,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::relation::{QualifiedName, RelationKind, StatementReader};
+use super::effect::{Effect, changes_search_path};
+use super::relation::QualifiedName;
 use super::sql_script::{Script, Statement};
 use crate::lexer::Token;
 
@@ -43,41 +44,6 @@ pub(crate) fn claimed_tables<'a>(
         }
     }
     scan.finish()
-}
-
-/// The scripts and lines that create a table, view or materialized view with this name, as an error
-/// message writes it.
-pub(crate) fn creators_of<'a>(
-    table: &str,
-    scripts: impl IntoIterator<Item = &'a Script>,
-) -> Vec<(String, usize)> {
-    let wanted = match table.rsplit_once('.') {
-        Some((schema, table)) => QualifiedName {
-            schema: Some(schema.to_owned()),
-            table: table.to_owned(),
-        },
-        None => QualifiedName {
-            schema: None,
-            table: table.to_owned(),
-        },
-    };
-    let mut creators = Vec::new();
-    for script in scripts {
-        for statement in script.statements() {
-            let mut reader = StatementReader::of(statement);
-            if reader.accept(&["create"])
-                && reader
-                    .created_relation()
-                    .is_some_and(|(_, name)| name.may_equal(&wanted))
-            {
-                creators.push((
-                    script.name().to_owned(),
-                    script.position_of_byte(statement.offset()).line,
-                ));
-            }
-        }
-    }
-    creators
 }
 
 /// The state after the statements that were read so far.
@@ -226,131 +192,6 @@ impl Scan {
         };
         self.claims.retain(|name, _| !is_mentioned(name));
     }
-}
-
-/// What a statement does to the tables.
-enum Effect {
-    /// The table, and its parents, whose drop also drops the table.
-    Create(QualifiedName, Vec<QualifiedName>),
-    Drop(Vec<QualifiedName>),
-    DropSchemas(Vec<String>),
-    /// From, to.
-    Rename(QualifiedName, QualifiedName),
-    /// Parent, child.
-    Inherit(QualifiedName, QualifiedName),
-    /// Back to a savepoint. Unlike a `ROLLBACK` this is intended, so it removes the claims of its
-    /// script.
-    RollbackTo,
-    /// `DROP OWNED`: any table may be gone.
-    DropOwned,
-    /// The statement may execute any SQL, or its syntax is not understood.
-    Unknown,
-    Nothing,
-}
-
-impl Effect {
-    fn of(statement: Statement<'_>) -> Self {
-        let mut reader = StatementReader::of(statement);
-        if reader.accept(&["create"]) {
-            Self::of_create(&mut reader)
-        } else if reader.accept(&["drop"]) {
-            Self::of_drop(&mut reader).unwrap_or(Self::Unknown)
-        } else if reader.accept(&["alter", "table"]) {
-            Self::of_alter_table(&mut reader).unwrap_or(Self::Unknown)
-        } else if reader.accept(&["alter", "schema"]) {
-            let schema = reader.identifier();
-            if reader.accept(&["rename"]) {
-                Self::DropSchemas(schema.into_iter().collect())
-            } else {
-                Self::Nothing
-            }
-        } else if reader.accept(&["rollback"]) {
-            let to: [&[&str]; 3] = [&["to"], &["work", "to"], &["transaction", "to"]];
-            if to.iter().any(|keywords| reader.accept(keywords)) {
-                Self::RollbackTo
-            } else {
-                Self::Nothing
-            }
-        } else if ["do", "call", "select", "with", "execute"]
-            .iter()
-            .any(|keyword| reader.accept(&[keyword]))
-        {
-            Self::Unknown
-        } else {
-            Self::Nothing
-        }
-    }
-
-    fn of_create(reader: &mut StatementReader<'_>) -> Self {
-        match reader.created_relation() {
-            Some((RelationKind::Table, table)) if table.schema.as_deref() != Some("pg_temp") => {
-                Self::Create(table, reader.parents())
-            }
-            Some((RelationKind::Table | RelationKind::View, _)) | None => Self::Nothing,
-        }
-    }
-
-    fn of_drop(reader: &mut StatementReader<'_>) -> Option<Self> {
-        if reader.accept(&["table"]) {
-            reader.accept(&["if", "exists"]);
-            Some(Self::Drop(reader.names()?))
-        } else if reader.accept(&["schema"]) {
-            reader.accept(&["if", "exists"]);
-            Some(Self::DropSchemas(
-                reader.names()?.into_iter().map(|name| name.table).collect(),
-            ))
-        } else if reader.accept(&["owned"]) {
-            Some(Self::DropOwned)
-        } else {
-            Some(Self::Nothing)
-        }
-    }
-
-    fn of_alter_table(reader: &mut StatementReader<'_>) -> Option<Self> {
-        reader.accept(&["if", "exists"]);
-        reader.accept(&["only"]);
-        let table = reader.name()?;
-        reader.symbol('*');
-        if reader.accept(&["rename", "to"]) {
-            let to = QualifiedName {
-                schema: table.schema.clone(),
-                table: reader.identifier()?,
-            };
-            Some(Self::Rename(table, to))
-        } else if reader.accept(&["set", "schema"]) {
-            let to = QualifiedName {
-                schema: Some(reader.identifier()?),
-                table: table.table.clone(),
-            };
-            Some(Self::Rename(table, to))
-        } else if reader.accept(&["attach", "partition"]) {
-            Some(Self::Inherit(table, reader.name()?))
-        } else if reader.accept(&["inherit"]) {
-            Some(Self::Inherit(reader.name()?, table))
-        } else {
-            Some(Self::Nothing)
-        }
-    }
-}
-
-/// Whether a statement may change `search_path`. `SET SCHEMA 'x'` is another spelling of it
-/// (<https://www.postgresql.org/docs/current/sql-set.html>).
-fn changes_search_path(statement: Statement<'_>) -> bool {
-    let set_schema: [&[&str]; 3] = [
-        &["set", "schema"],
-        &["set", "local", "schema"],
-        &["set", "session", "schema"],
-    ];
-    set_schema
-        .iter()
-        .any(|keywords| statement.starts_with(keywords))
-        || statement.tokens().any(|token| match token {
-            Token::Word(text) | Token::Literal(text) => {
-                text.to_ascii_lowercase().contains("search_path")
-            }
-            Token::Quoted(name) => name == "search_path",
-            Token::Symbol(_) => false,
-        })
 }
 
 /// Whether the words `drop` or `rename` occur, also as part of a name: the call
@@ -592,31 +433,5 @@ mod tests {
         assert!(
             claims("set search_path = app; create table a (); drop schema app cascade").is_empty()
         );
-    }
-
-    #[test]
-    fn creators_are_found_among_tables_and_views() {
-        let first = Script::new(
-            "1.sql",
-            "select 1;\ncreate table Users ();\ncreate temp table users ();",
-        );
-        let second = Script::new(
-            "2.sql",
-            "create or replace view app.users as select 1; create table u ();",
-        );
-        let third = Script::new(
-            "3.sql",
-            "create materialized view if not exists other.\"users\" as select 1;",
-        );
-        let found = |name| -> Vec<_> {
-            let found = creators_of(name, [&first, &second, &third]);
-            found
-                .into_iter()
-                .map(|(script, line)| format!("{script}:{line}"))
-                .collect()
-        };
-        assert_eq!(found("users"), ["1.sql:2", "2.sql:1", "3.sql:1"]);
-        assert_eq!(found("app.users"), ["1.sql:2", "2.sql:1"]);
-        assert!(found("Users").is_empty() && found("user").is_empty());
     }
 }

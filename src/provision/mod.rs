@@ -11,7 +11,9 @@
 //! seeds, because a session keeps the settings with which it began.
 
 mod claims;
+mod creators;
 mod dir_entries;
+mod effect;
 mod expectation_check;
 mod extensions;
 mod format;

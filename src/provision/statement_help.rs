@@ -1,6 +1,6 @@
 //! Help for refused statements of migrations and seeds whose cause PostgreSQL cannot report.
 
-use super::claims;
+use super::creators::creators_of;
 use super::sql_script::Script;
 use crate::sql_error;
 use crate::test_error_help::{help_for_missing_extension, is_contrib};
@@ -69,7 +69,7 @@ pub(super) fn help_for(code: &str, message: &str, migrations: &[Script]) -> Opti
 /// Help for a missing relation: the migration that creates it, which has not run yet, or that none
 /// does.
 fn creator_help(relation: &str, migrations: &[Script]) -> String {
-    let creators = claims::creators_of(relation, migrations);
+    let creators = creators_of(relation, migrations);
     if creators.is_empty() {
         return format!(
             "no migration creates {relation}: check for a missing file or a misspelt name"
