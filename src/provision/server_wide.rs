@@ -12,44 +12,19 @@
 //! There are two passes. [`may_be_server_wide`] searches the bytes of a file for certain words.
 //! Only if it finds one, [`ServerWide::find`] reads the tokens.
 
-use std::io::Read;
+mod first_pass;
+mod shared_names;
+mod statement;
 
 use super::sql_script::Script;
 use crate::lexer::{Token, Tokens};
+use shared_names::SERVER_WIDE_FUNCTIONS;
+use statement::{Spanned, is_server_wide, is_word_at, may_run_strings, starts_copy_data};
+
+pub(super) use first_pass::may_be_server_wide;
 
 /// How many characters of a statement a report shows.
 const MAX_STATEMENT_CHARS: usize = 60;
-
-/// Catalogs that all databases of a server share
-/// (<https://www.postgresql.org/docs/current/catalogs-overview.html>).
-const SHARED_CATALOGS: [&str; 11] = [
-    "pg_auth_members",
-    "pg_authid",
-    "pg_database",
-    "pg_db_role_setting",
-    "pg_parameter_acl",
-    "pg_replication_origin",
-    "pg_shdepend",
-    "pg_shdescription",
-    "pg_shseclabel",
-    "pg_subscription",
-    "pg_tablespace",
-];
-
-/// Functions that change a property or an object of the whole server
-/// (<https://www.postgresql.org/docs/current/functions-admin.html>).
-const SERVER_WIDE_FUNCTIONS: [&str; 10] = [
-    "pg_copy_logical_replication_slot",
-    "pg_copy_physical_replication_slot",
-    "pg_create_logical_replication_slot",
-    "pg_create_physical_replication_slot",
-    "pg_drop_replication_slot",
-    "pg_reload_conf",
-    "pg_replication_origin_advance",
-    "pg_replication_origin_create",
-    "pg_replication_origin_drop",
-    "pg_replication_slot_advance",
-];
 
 /// A statement that affects the whole server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,101 +47,6 @@ impl ServerWide {
     }
 }
 
-/// How many bytes are read at a time. Seeds may be large.
-const CHUNK_BYTES: usize = 64 << 10;
-/// How many bytes before a word are inspected. So many bytes of each chunk are kept for the next.
-const CONTEXT_BYTES: usize = 256;
-
-/// Whether a text may contain a statement that affects the whole server.
-///
-/// Every test process inspects every file. So this pass reads the bytes once, in chunks, and keeps
-/// none of them: reading all tokens takes ten times as long. The end of each chunk is inspected
-/// again together with the next one, because a word needs the bytes before it.
-pub(super) fn may_be_server_wide(mut text: impl Read) -> std::io::Result<bool> {
-    let mut window = Vec::with_capacity(CHUNK_BYTES + CONTEXT_BYTES);
-    loop {
-        let carried = window.len().saturating_sub(CONTEXT_BYTES);
-        window.drain(..carried);
-        let chunk_start = window.len();
-        if text
-            .by_ref()
-            .take(CHUNK_BYTES as u64)
-            .read_to_end(&mut window)?
-            == 0
-        {
-            return Ok(false);
-        }
-        window[chunk_start..].make_ascii_lowercase();
-        if has_candidate_word(&window) {
-            return Ok(true);
-        }
-    }
-}
-
-/// Whether one of the words of a text makes it worth reading its tokens.
-fn has_candidate_word(text: &[u8]) -> bool {
-    let mut at = 0;
-    let mut is_inside_word = false;
-    while at < text.len() {
-        let byte = text[at];
-        let is_letter = byte == b'_' || byte.is_ascii_alphanumeric();
-        if is_letter && !is_inside_word && is_candidate_word(text, at) {
-            return true;
-        }
-        is_inside_word = is_letter;
-        at += 1;
-    }
-    false
-}
-
-/// Whether the word at this byte is one that the scan looks for, after the text that such a word
-/// follows. The text is in lower case.
-fn is_candidate_word(text: &[u8], at: usize) -> bool {
-    let word = &text[at..];
-    let objects: &[&str] = match word[0] {
-        b'p' => return word.starts_with(b"pg_") && starts_with_shared_name(word),
-        b'r' => &["role", "revoke"],
-        b'u' => &["user"],
-        b'g' => &["group", "grant"],
-        b'd' => &["database"],
-        b't' => &["tablespace"],
-        b's' => &["subscription", "system"],
-        b'o' => &["owned"],
-        _ => return false,
-    };
-    let Some(object) = objects
-        .iter()
-        .find(|object| word.starts_with(object.as_bytes()))
-    else {
-        return false;
-    };
-    let before = text[at.saturating_sub(CONTEXT_BYTES)..at].trim_ascii_end();
-    // GRANT and REVOKE begin a statement; the other words follow a verb. A comment may precede
-    // both.
-    let allowed: &[&str] = match *object {
-        "grant" | "revoke" => &[";", "'", "$", "begin", "then", "else", "loop"],
-        _ => &["create", "alter", "drop", "reassign", "on"],
-    };
-    let line = before
-        .rsplit(|byte| *byte == b'\n')
-        .next()
-        .unwrap_or(before);
-    // The word may also follow the data of COPY or a psql command, whose lines contain a backslash.
-    before.is_empty()
-        || before.ends_with(b"*/")
-        || line.contains(&b'\\')
-        || line.windows(2).any(|pair| pair == b"--")
-        || allowed.iter().any(|end| before.ends_with(end.as_bytes()))
-}
-
-/// Whether the word begins with the name of a shared catalog or of a server-wide function.
-fn starts_with_shared_name(word: &[u8]) -> bool {
-    SHARED_CATALOGS
-        .iter()
-        .chain(&SERVER_WIDE_FUNCTIONS)
-        .any(|name| word.starts_with(name.as_bytes()))
-}
-
 /// What kind of code a text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CodeKind {
@@ -175,9 +55,6 @@ enum CodeKind {
     /// The body of a function, or a string that may be executed.
     Body,
 }
-
-/// A token and the byte at which it starts.
-type Spanned<'a> = (Token<'a>, usize);
 
 /// The byte at which the first statement starts that affects the whole server.
 fn find_offset(text: &str, kind: CodeKind) -> Option<usize> {
@@ -204,12 +81,6 @@ fn find_offset(text: &str, kind: CodeKind) -> Option<usize> {
         }
     }
     find_in_statement(&statement, kind)
-}
-
-/// Whether data follows the statement: `COPY ... FROM stdin`, as `pg_dump` writes it.
-fn starts_copy_data(statement: &[Spanned<'_>]) -> bool {
-    let is_pair = |pair: &[Spanned<'_>]| pair[0].0.is_word("from") && pair[1].0.is_word("stdin");
-    is_word_at(statement, 0, &["copy"]) && statement.windows(2).any(is_pair)
 }
 
 /// The byte in a statement, or in a string that it may execute, at which such a statement starts.
@@ -241,21 +112,6 @@ fn find_in_statement(statement: &[Spanned<'_>], kind: CodeKind) -> Option<usize>
     None
 }
 
-/// Whether the statement may execute the content of its strings.
-fn may_run_strings(statement: &[Spanned<'_>]) -> bool {
-    let kind = if is_word_at(statement, 1, &["or"]) {
-        3
-    } else {
-        1
-    };
-    is_word_at(
-        statement,
-        0,
-        &["do", "select", "with", "call", "execute", "prepare"],
-    ) || is_word_at(statement, 0, &["create"])
-        && is_word_at(statement, kind, &["function", "procedure"])
-}
-
 /// The text between the quotes of a string, and the byte at which that text starts.
 fn literal_content(literal: &str) -> Option<(usize, &str)> {
     let (open, close) = if let Some(tagged) = literal.strip_prefix('$') {
@@ -273,85 +129,6 @@ fn literal_content(literal: &str) -> Option<(usize, &str)> {
     ))
 }
 
-/// Whether the token at this index is one of these words.
-fn is_word_at(statement: &[Spanned<'_>], at: usize, keywords: &[&str]) -> bool {
-    statement
-        .get(at)
-        .is_some_and(|(token, _)| keywords.iter().any(|keyword| token.is_word(keyword)))
-}
-
-/// Whether the statement at these tokens affects the whole server. The tokens may end before the
-/// statement does: a program may append further strings to it.
-fn is_server_wide(statement: &[Spanned<'_>]) -> bool {
-    let word = |at: usize, keywords: &[&str]| is_word_at(statement, at, keywords);
-    let is_ddl = word(0, &["create", "alter", "drop"]);
-    if is_ddl && (word(1, &["role", "group"]) || word(1, &["user"]) && !word(2, &["mapping"])) {
-        // ALTER ROLE .. IN DATABASE changes settings of that database only.
-        let in_database =
-            (2..statement.len()).find(|at| word(*at, &["in"]) && word(at + 1, &["database"]));
-        return !word(0, &["alter"])
-            || in_database.is_none_or(|at| is_literal_name(statement, at + 2));
-    }
-    if is_ddl && word(1, &["database"]) {
-        return !word(0, &["alter"]) || is_literal_name(statement, 2);
-    }
-    if word(0, &["grant", "revoke"]) {
-        return grants_server_wide(statement);
-    }
-    if word(0, &["comment"]) && word(1, &["on"]) {
-        return is_shared_object(statement, 2);
-    }
-    if word(0, &["security"]) && word(1, &["label"]) {
-        return is_shared_object(statement, if word(2, &["for"]) { 5 } else { 3 });
-    }
-    if word(0, &["insert", "update", "delete", "merge"]) {
-        return (1..statement.len()).any(|at| word(at, &SHARED_CATALOGS));
-    }
-    is_ddl && word(1, &["tablespace"])
-        || word(0, &["create"]) && word(1, &["subscription"]) && !is_unconnected(statement)
-        || word(0, &["alter"]) && word(1, &["system"])
-        || word(0, &["reassign", "drop"]) && word(1, &["owned"])
-}
-
-/// Whether a GRANT or REVOKE is about the membership of a role, or about an object of the whole
-/// server.
-fn grants_server_wide(statement: &[Spanned<'_>]) -> bool {
-    let Some(on) = (1..statement.len()).find(|at| is_word_at(statement, *at, &["on"])) else {
-        return (1..statement.len()).any(|at| is_word_at(statement, at, &["to", "from"]));
-    };
-    is_word_at(statement, on + 1, &["parameter", "tablespace"])
-        || is_word_at(statement, on + 1, &["database"]) && is_literal_name(statement, on + 2)
-}
-
-/// Whether the words at this index name a role, a tablespace or another database.
-fn is_shared_object(statement: &[Spanned<'_>], at: usize) -> bool {
-    is_word_at(statement, at, &["role", "tablespace"])
-        || is_word_at(statement, at, &["database"]) && is_literal_name(statement, at + 1)
-}
-
-/// Whether a subscription has `connect = false`. Such a subscription affects its database only. Any
-/// other creates a replication slot on another server, and occupies workers of this one
-/// (<https://www.postgresql.org/docs/current/sql-createsubscription.html>).
-fn is_unconnected(statement: &[Spanned<'_>]) -> bool {
-    (2..statement.len()).any(|at| {
-        is_word_at(statement, at, &["connect"])
-            && statement
-                .get(at + 1)
-                .is_some_and(|(token, _)| *token == Token::Symbol('='))
-            && is_word_at(statement, at + 2, &["false", "off"])
-    })
-}
-
-/// Whether a database is named literally. The database that is being built has a different name
-/// each time, so a literal name means another database. A placeholder means the database that is
-/// being built, as in `format('alter database %I', current_database())`.
-fn is_literal_name(statement: &[Spanned<'_>], at: usize) -> bool {
-    matches!(
-        statement.get(at),
-        Some((Token::Word(_) | Token::Quoted(_), _))
-    )
-}
-
 /// The first words of a statement, on one line.
 fn first_words(text: &str) -> String {
     let end = text.find(';').unwrap_or(text.len());
@@ -365,6 +142,7 @@ fn first_words(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::first_pass::CHUNK_BYTES;
     use super::*;
 
     #[track_caller]
