@@ -164,9 +164,9 @@ mod tests {
 
     #[test]
     fn a_lane_file_has_one_holder_and_keeps_the_state_of_the_database() {
-        let dir = std::env::temp_dir().join(format!("ebbtide-unit-{}", crate::names::short_id()));
-        std::fs::create_dir_all(dir.join("lanes")).expect("the temporary directory is writable");
-        let files = LaneFiles::of(&dir, "00ff");
+        let dir = tempfile::tempdir().expect("the temporary directory is writable");
+        std::fs::create_dir(dir.path().join("lanes")).expect("the directory is writable");
+        let files = LaneFiles::of(dir.path(), "00ff");
         let lane = files
             .try_lock(3)
             .expect("the file opens")
@@ -205,6 +205,5 @@ mod tests {
             (LaneState::Unknown, 0, None)
         );
         assert_eq!(files.existing(), [3]);
-        std::fs::remove_dir_all(&dir).expect("the directory can be removed");
     }
 }

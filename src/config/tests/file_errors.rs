@@ -269,7 +269,7 @@ fn a_command_needs_a_program_and_inputs_that_exist() {
     let plan = package.plan(&Builder::new(), &[]).expect("legal");
     let command = MigrationCommand::new(["x", "y"])
         .input(package.path("alembic"))
-        .directory(&package.root);
+        .directory(package.root());
     assert_eq!(*plan.migrations, Migrations::Command(command));
 }
 

@@ -10,27 +10,22 @@ mod value_errors;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tempfile::TempDir;
 
 use super::{Builder, Environment, Plan};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A package in its own directory, which is also the root of its repository. `Drop` removes it.
 struct Package {
-    root: PathBuf,
+    dir: TempDir,
 }
 
 impl Package {
     fn new() -> Self {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!(
-            "ebbtide-config-{}-{}",
-            std::process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
-        let root = std::env::temp_dir().join(name);
-        fs::create_dir_all(root.join(".git")).expect("the temporary directory can be written");
-        Self { root }
+        let dir = tempfile::tempdir().expect("the temporary directory can be written");
+        fs::create_dir(dir.path().join(".git")).expect("the package can be written");
+        Self { dir }
     }
 
     /// A package whose `ebbtide.toml` has this text.
@@ -40,7 +35,7 @@ impl Package {
 
     /// Adds a file and the directories above it.
     fn file(self, name: &str, text: &str) -> Self {
-        let path = self.root.join(name);
+        let path = self.root().join(name);
         fs::create_dir_all(path.parent().expect("below the root"))
             .expect("the package can be written");
         fs::write(path, text).expect("the package can be written");
@@ -48,28 +43,25 @@ impl Package {
     }
 
     fn dir(self, name: &str) -> Self {
-        fs::create_dir_all(self.root.join(name)).expect("the package can be written");
+        fs::create_dir_all(self.root().join(name)).expect("the package can be written");
         self
     }
 
+    fn root(&self) -> &Path {
+        self.dir.path()
+    }
+
     fn path(&self, name: &str) -> PathBuf {
-        self.root.join(name)
+        self.root().join(name)
     }
 
     /// The package's environment with these variables.
     fn environment(&self, variables: &[(&str, &str)]) -> Environment {
-        environment(&self.root, variables)
+        environment(self.root(), variables)
     }
 
     fn plan(&self, builder: &Builder, variables: &[(&str, &str)]) -> Result<Plan> {
         builder.plan(&self.environment(variables))
-    }
-}
-
-impl Drop for Package {
-    fn drop(&mut self) {
-        // A directory that stays in the temporary directory does no harm.
-        let _ = fs::remove_dir_all(&self.root);
     }
 }
 

@@ -17,7 +17,7 @@ fn config_file(package: &Package, dir: &str) -> Option<String> {
     let found = plan
         .config_file
         .as_ref()?
-        .strip_prefix(&package.root)
+        .strip_prefix(package.root())
         .expect("below the root");
     Some(found.display().to_string())
 }
@@ -193,8 +193,12 @@ fn only_ebbtide_variables_are_read_from_dot_env_and_their_errors_name_the_line()
         (Some("a"), &Source::DotEnv("EBBTIDE_IMAGE"))
     );
     assert_eq!(
-        (*plan.slot, plan.path.len(), &plan.package_root.value),
-        (None, 0, &package.root)
+        (
+            *plan.slot,
+            plan.path.len(),
+            plan.package_root.value.as_path()
+        ),
+        (None, 0, package.root())
     );
     let package = package.file(".env", "A=1\nEBBTIDE_IMAGE='a\n");
     let error = package
@@ -249,7 +253,7 @@ fn package_slot_and_path_come_from_the_variables_of_cargo_and_nextest() {
         (Some("app"), Some(3))
     );
     assert_eq!(plan.path.to_str(), Some("/a:/b"));
-    assert_eq!(plan.package_root.value, package.root);
+    assert_eq!(plan.package_root.value, package.root());
     let plan = package
         .plan(&Builder::new(), &[("NEXTEST_TEST_GLOBAL_SLOT", "none")])
         .expect("legal");
@@ -257,11 +261,11 @@ fn package_slot_and_path_come_from_the_variables_of_cargo_and_nextest() {
         (plan.package_name.as_deref(), *plan.slot, plan.path.len()),
         (None, None, 0)
     );
-    let bare = Environment::new([("X", "y")], package.root.as_path(), "/tmp", 0);
+    let bare = Environment::new([("X", "y")], package.root(), "/tmp", 0);
     let plan = Builder::new().plan(&bare).expect("legal");
     assert_eq!(
-        (&plan.package_root.value, &plan.package_root.source),
-        (&package.root, &Source::Default)
+        (plan.package_root.value.as_path(), &plan.package_root.source),
+        (package.root(), &Source::Default)
     );
 }
 

@@ -17,7 +17,7 @@ fn a_plan_prints_as_an_aligned_table_without_passwords() {
         .plan(&builder.expect_rows("b", 2), &variables)
         .expect("legal");
     let printed = plan.to_string();
-    let root = package.root.to_str().expect("UTF-8");
+    let root = package.root().to_str().expect("UTF-8");
     let values: Vec<Vec<String>> = printed
         .replace(root, "ROOT")
         .lines()

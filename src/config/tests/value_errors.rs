@@ -110,12 +110,7 @@ fn only_a_path_may_be_other_than_utf8() {
 
     let value = std::ffi::OsStr::from_bytes(b"\xff");
     let package = Package::new();
-    let environment = Environment::new(
-        [("EBBTIDE_IMAGE", value)],
-        package.root.as_path(),
-        "/tmp",
-        0,
-    );
+    let environment = Environment::new([("EBBTIDE_IMAGE", value)], package.root(), "/tmp", 0);
     let error = Builder::new().plan(&environment).expect_err("not text");
     let help = "set EBBTIDE_IMAGE to UTF-8 text, or unset it";
     assert_eq!(
@@ -126,18 +121,13 @@ fn only_a_path_may_be_other_than_utf8() {
             help
         )
     );
-    let environment = Environment::new(
-        [("EBBTIDE_PG_BIN", value)],
-        package.root.as_path(),
-        "/tmp",
-        0,
-    );
+    let environment = Environment::new([("EBBTIDE_PG_BIN", value)], package.root(), "/tmp", 0);
     let plan = Builder::new()
         .plan(&environment)
         .expect("a path may hold any bytes");
     assert_eq!(
         plan.bin.as_deref(),
-        Some(package.root.join(value).as_path())
+        Some(package.root().join(value).as_path())
     );
 }
 
@@ -203,7 +193,7 @@ fn the_error_of_a_managed_setting_has_a_remedy() {
 #[test]
 fn the_error_of_a_missing_directory_names_path_source_and_remedy() {
     let package = Package::with_file("[provision]\nseeds = 'nowhere'").file("notes", "");
-    let root = package.root.display();
+    let root = package.root().display();
     let error = package
         .plan(&Builder::new().without_migrations(), &[])
         .expect_err("no seeds");

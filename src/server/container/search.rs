@@ -449,38 +449,30 @@ fn add_usual_sockets(hints: &EngineHints, places: &mut Vec<Result<Candidate, Str
 mod tests {
     use std::os::unix::net::UnixListener;
 
+    use tempfile::TempDir;
+
     use super::*;
 
     /// A directory that is deleted at the end of the test.
-    struct Dir(PathBuf);
+    struct Dir(TempDir);
 
     impl Dir {
         fn new() -> Self {
-            let path = std::env::temp_dir()
-                .join(format!("ebbtide-engine-{}", uuid::Uuid::new_v4().simple()));
-            std::fs::create_dir(&path).unwrap();
-            Self(path)
+            Self(tempfile::tempdir().unwrap())
         }
 
         fn write(&self, path: &str, text: &str) {
-            let path = self.0.join(path);
+            let path = self.0.path().join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         }
 
         fn hints(&self) -> EngineHints {
             EngineHints {
-                config_dir: Some(self.0.clone()),
-                home: Some(self.0.clone()),
+                config_dir: Some(self.0.path().to_owned()),
+                home: Some(self.0.path().to_owned()),
                 ..EngineHints::default()
             }
-        }
-    }
-
-    impl Drop for Dir {
-        fn drop(&mut self) {
-            // After a failure, the directory stays in the system's temporary directory.
-            let _ = std::fs::remove_dir_all(&self.0);
         }
     }
 
@@ -552,6 +544,7 @@ mod tests {
         let dir = Dir::new();
         let socket = dir
             .0
+            .path()
             .join(".colima/default/docker.sock")
             .display()
             .to_string();
@@ -574,7 +567,7 @@ mod tests {
         assert!(
             seen.contains(&format!(
                 "unix://{}/.rd/docker.sock (Rancher Desktop)",
-                dir.0.display()
+                dir.0.path().display()
             )),
             "{seen:?}"
         );
@@ -672,7 +665,7 @@ mod tests {
     #[tokio::test]
     async fn a_socket_without_a_listener_and_one_without_an_answer_have_different_reasons() {
         let dir = Dir::new();
-        let path = dir.0.join("docker.sock");
+        let path = dir.0.path().join("docker.sock");
         let url = format!("unix://{}", path.display());
         let listener = UnixListener::bind(&path).unwrap();
         let silent = Engine::find(&host(&url)).await.unwrap_err();
