@@ -3,6 +3,7 @@
 use sqlx::postgres::PgDatabaseError;
 
 use crate::error::{Error, ErrorKind};
+use crate::guard_names::ANOTHER_SERVER;
 use crate::scarcity::Scarcity;
 
 /// `disk_full` (<https://www.postgresql.org/docs/current/errcodes-appendix.html>, as every code
@@ -73,9 +74,9 @@ pub(crate) fn is_server_gone(error: &sqlx::Error) -> bool {
         | sqlx::Error::WorkerCrashed
         | sqlx::Error::PoolClosed => true,
         // 57P01 to 57P03: shutting down, crashed, starting up; 57P0E: the lane is leased to another
-        // process (guard.sql). The constraint: another server answers at this address (guard.sql).
+        // process (guard.sql). The constraint: another server answers at this address.
         error => refusal(error).is_some_and(|refused| {
-            refused.code().starts_with("57P0") || refused.constraint() == Some("another_server")
+            refused.code().starts_with("57P0") || refused.constraint() == Some(ANOTHER_SERVER)
         }),
     }
 }

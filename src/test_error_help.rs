@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use crate::guard_names::COMMIT_REFUSED;
 use crate::sql_error::DISK_FULL_HELP;
 
 /// Well-known extensions with some of their objects. An error about a missing object leads to the
@@ -116,8 +117,7 @@ pub(crate) fn help_for_test_error(
             "the test's own transaction determines isolation level and access mode: give the test `isolation_level`, or \
              an `ebbtide::Database`"
         }
-        // The trigger `refuse_commit` (guard.sql).
-        "25000" if message.starts_with("COMMIT refused") => {
+        code if code == COMMIT_REFUSED.0 && message.starts_with(COMMIT_REFUSED.1) => {
             "use `begin()` and `commit()` of sqlx, which become savepoints, or give the test an `ebbtide::Database`"
         }
         // read_only_sql_transaction

@@ -11,6 +11,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::inside;
+use crate::guard_names::{BASELINE, LANE};
 use crate::names::DatabaseName;
 
 /// The properties of one database, as the statements that give another database the same
@@ -165,7 +166,7 @@ impl DatabaseProperties {
             "begin; select set_config('session_replication_role', 'replica', true) from pg_roles \
              where rolname = current_user and rolsuper; \
              set local search_path = ''; set local check_function_bodies = off; {statements}\
-             update _ebbtide.lane set clean = true; commit"
+             update {LANE} set clean = true; commit"
         );
         sqlx::raw_sql(AssertSqlSafe(message))
             .execute(&mut *connection)
@@ -183,9 +184,13 @@ impl DatabaseProperties {
                 .execute(&mut *connection)
                 .await?;
             // A reset takes every later write for a test's.
-            let move_baseline = "update _ebbtide.baseline set changed = pg_current_xact_id()::xid, counted_since = \
-                         (select pg_stat_get_db_stat_reset_time(oid) from pg_database where datname = current_database())";
-            sqlx::raw_sql(move_baseline).execute(connection).await?;
+            let move_baseline = format!(
+                "update {BASELINE} set changed = pg_current_xact_id()::xid, counted_since = \
+                 (select pg_stat_get_db_stat_reset_time(oid) from pg_database where datname = current_database())"
+            );
+            sqlx::raw_sql(AssertSqlSafe(move_baseline))
+                .execute(connection)
+                .await?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::rows;
+use crate::guard_names::own;
 
 /// What was found in the build database.
 #[derive(Debug, Default)]
@@ -61,7 +62,8 @@ const CREATE_SUBSCRIPTIONS: &str = "select statement from pg_subscription s, to_
 
 /// Objects that contain the name of the database, as the statements that define them again. In a
 /// copy, the statements contain its own name. `$1` is the name.
-const REDEFINE_WITH_NAME: &str = "select format('alter foreign data wrapper %I options (set %I %L)', fdwname, option_name, option_value) \
+const REDEFINE_WITH_NAME: &str = concat!(
+    "select format('alter foreign data wrapper %I options (set %I %L)', fdwname, option_name, option_value) \
          from pg_foreign_data_wrapper, pg_options_to_table(fdwoptions) where strpos(option_value, $1) > 0 \
      union all select format('alter server %I options (set %I %L)', srvname, option_name, option_value) \
          from pg_foreign_server, pg_options_to_table(srvoptions) where strpos(option_value, $1) > 0 \
@@ -75,12 +77,15 @@ const REDEFINE_WITH_NAME: &str = "select format('alter foreign data wrapper %I o
          from pg_attribute, pg_options_to_table(attfdwoptions) \
          where attfdwoptions is not null and strpos(option_value, $1) > 0 and not attisdropped \
      union all select pg_get_functiondef(p.oid) from pg_proc p join pg_namespace n on n.oid = pronamespace \
-         where p.oid >= 16384 and prokind in ('f', 'p') and nspname not in ('pg_catalog', 'information_schema', '_ebbtide') \
+         where p.oid >= 16384 and prokind in ('f', 'p') and nspname not in ('pg_catalog', 'information_schema', '",
+    own!(),
+    "') \
          and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e') \
          and strpos(pg_get_functiondef(p.oid), $1) > 0 \
      union all select format('alter table %s alter column %I set default %s', adrelid::regclass, attname, pg_get_expr(adbin, adrelid)) \
          from pg_attrdef join pg_attribute on attrelid = adrelid and attnum = adnum \
-         where attgenerated = '' and strpos(pg_get_expr(adbin, adrelid), $1) > 0";
+         where attgenerated = '' and strpos(pg_get_expr(adbin, adrelid), $1) > 0"
+);
 
 /// Objects that contain the name and cannot be altered, only dropped and created again. `$1` is the
 /// name.

@@ -20,8 +20,8 @@ pub use ledger::LedgerClaim;
 pub(crate) use ledger::LedgerLayout;
 pub use object::{ObjectKind, SchemaObject};
 pub(crate) use relations::{
-    OWN_SCHEMA, RelationName, always_firing_trigger, available_extension, enums,
-    installed_extension, installed_extensions, sequences, tables,
+    RelationName, always_firing_trigger, available_extension, enums, installed_extension,
+    installed_extensions, sequences, tables,
 };
 pub(crate) use rows::{
     DISABLE_SEQUENTIAL_SCANS, RowHolder, every_row, every_row_repeatedly, row_counts, row_holders,

@@ -4,7 +4,7 @@
 //! PostgreSQL's own functions write the definitions. Columns that an older version lacks are read
 //! through `to_jsonb`, which returns null for them.
 
-use super::relations::OWN_SCHEMA;
+use crate::guard_names::SCHEMA;
 
 /// Settings for the transaction that reads a schema. With them, equal definitions have equal texts
 /// on every server: an empty search path qualifies all names.
@@ -38,7 +38,7 @@ impl Query {
              left join pg_class r on r.oid = q.relation \
              left join pg_description d \
                 on d.classoid = 'pg_catalog.{catalog}'::regclass and d.objoid = q.object and d.objsubid = q.part \
-             where (n.nspname is null or n.nspname !~ '^pg_' and n.nspname not in ('information_schema', '{OWN_SCHEMA}')) \
+             where (n.nspname is null or n.nspname !~ '^pg_' and n.nspname not in ('information_schema', '{SCHEMA}')) \
              and not exists (select from pg_depend e where e.classid = 'pg_catalog.{catalog}'::regclass \
                 and e.objid = q.object and e.objsubid = 0 and e.deptype in ('e', 'i')) \
              and not exists (select from pg_depend e where e.classid = 'pg_catalog.pg_class'::regclass \

@@ -6,10 +6,8 @@ use std::fmt;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
+use crate::guard_names::{SCHEMA, own};
 use crate::names::Ident;
-
-/// The schema with ebbtide's own objects in a template and its copies.
-pub(crate) const OWN_SCHEMA: &str = "_ebbtide";
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
@@ -57,7 +55,7 @@ async fn relations(
     let query = format!(
         "select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace \
          where c.relkind in ({kinds}) and c.relpersistence <> 't' \
-         and n.nspname not in ('pg_catalog', 'information_schema', '{OWN_SCHEMA}') and n.nspname not like 'pg\\_toast%' \
+         and n.nspname not in ('pg_catalog', 'information_schema', '{SCHEMA}') and n.nspname not like 'pg\\_toast%' \
          and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e') \
          order by 1, 2"
     );
@@ -78,11 +76,13 @@ async fn relations(
 /// ordinary ones do not
 /// (<https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-SESSION-REPLICATION-ROLE>).
 pub(crate) async fn always_firing_trigger(connection: &mut PgConnection) -> Result<Option<String>> {
-    sqlx::query_scalar(
+    sqlx::query_scalar(concat!(
         "select tgname::text from pg_trigger t join pg_class c on c.oid = t.tgrelid \
-         where not tgisinternal and tgenabled in ('R', 'A') and c.relnamespace <> '_ebbtide'::regnamespace \
+         where not tgisinternal and tgenabled in ('R', 'A') and c.relnamespace <> '",
+        own!(),
+        "'::regnamespace \
          union all select rulename::text from pg_rewrite where ev_type <> '1' and ev_enabled in ('R', 'A') limit 1",
-    )
+    ))
     .fetch_optional(connection)
     .await
 }

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
-use super::relations::{OWN_SCHEMA, RelationName};
+use super::relations::RelationName;
+use crate::guard_names::SCHEMA;
 use crate::names::Literal;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
@@ -39,7 +40,7 @@ pub(crate) struct RowHolder {
 fn holds_rows() -> String {
     format!(
         "c.relkind in ('r', 'm') and c.relpersistence <> 't' and c.relispopulated \
-         and n.nspname not in ('pg_catalog', 'information_schema', '{OWN_SCHEMA}') and n.nspname not like 'pg\\_toast%'"
+         and n.nspname not in ('pg_catalog', 'information_schema', '{SCHEMA}') and n.nspname not like 'pg\\_toast%'"
     )
 }
 

@@ -22,6 +22,7 @@ use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
 use super::active_tests::ActiveTests;
+use crate::guard_names::own;
 use crate::names::DatabaseName;
 use crate::server::Server;
 
@@ -108,8 +109,12 @@ async fn cancel(
     number: u64,
     database: DatabaseName,
 ) {
-    let cancel = "select pg_cancel_backend(pid) from pg_stat_activity \
-                  where datname = $1 and state = 'active' and query !~ '_ebbtide'";
+    let cancel = concat!(
+        "select pg_cancel_backend(pid) from pg_stat_activity \
+         where datname = $1 and state = 'active' and query !~ '",
+        own!(),
+        "'"
+    );
     // If the server does not answer, the close fails as well and reports that.
     if let Ok(mut admin) = server.admin().await {
         active_tests.record_cancellation(number);

@@ -4,6 +4,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 
 use super::registry::{Instance, Pointer, ServerBackend};
+use crate::guard_names::IDENTITY_SETTING;
 
 /// The superuser of every server that ebbtide starts.
 pub(super) const SUPERUSER: &str = "postgres";
@@ -39,12 +40,13 @@ impl Identification {
 /// Sends the first query to a server.
 pub(super) async fn identify(connection: &mut PgConnection) -> Result<Identification, sqlx::Error> {
     let row = sqlx::query(
-        "select current_setting('ebbtide.identity', true), \
+        "select current_setting($1, true), \
          current_setting('server_version_num')::int4, \
          current_setting('server_version'), current_setting('max_connections')::int4 \
          - current_setting('superuser_reserved_connections')::int4 \
          - coalesce(current_setting('reserved_connections', true), '0')::int4",
     )
+    .bind(IDENTITY_SETTING)
     .fetch_one(connection)
     .await?;
     let version_num: i32 = row.try_get(1)?;

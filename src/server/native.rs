@@ -37,6 +37,7 @@ use super::{account, disk, memory, orphans, settings, supervisor};
 use crate::config::{Plan, Storage};
 use crate::conn::{ADMIN_DATABASE, ConnParams, PORT};
 use crate::error::{Error, ErrorKind, Result};
+use crate::guard_names::IDENTITY_SETTING;
 use crate::names::short_hash;
 use crate::process::{self, Account, Detached};
 use crate::scarcity::Scarcity;
@@ -419,7 +420,7 @@ fn server_arguments(instance: &Instance, settings: &BTreeMap<String, String>) ->
         ("logging_collector", "off"),
         ("log_destination", "stderr"),
         // Every client compares this value with the directory's name before it uses the server.
-        ("ebbtide.identity", &*instance.name()),
+        (IDENTITY_SETTING, &*instance.name()),
     ];
     let tuned = settings
         .iter()

@@ -19,6 +19,7 @@ const LAYERS: [&[&str]; 11] = [
         "sql_error",
         "excerpt",
         "names",
+        "guard_names",
         "lexer",
         "milliseconds",
         "wait",

@@ -1,5 +1,6 @@
 //! What an SQL text of the client does to the transaction in which it runs.
 
+use crate::guard_names::SCHEMA;
 use crate::lexer::{Nesting, Token, Tokens};
 
 /// The number of tokens of the longest transaction command:
@@ -109,7 +110,7 @@ fn name(token: Option<&Token<'_>>) -> Option<String> {
         Token::Symbol(_) | Token::Literal(_) => return None,
     };
     // Ebbtide's savepoints enclose the whole test or one statement.
-    (!name.starts_with("_ebbtide")).then_some(name)
+    (!name.starts_with(SCHEMA)).then_some(name)
 }
 
 #[cfg(test)]

@@ -41,12 +41,7 @@ use std::collections::{HashMap, VecDeque};
 use super::client_sql::{ClientSql, StatementKind};
 use super::savepoints::Savepoints;
 use super::wire::{Message, c_string, push_message};
-
-const SET_SAVEPOINT: &str = "savepoint _ebbtide_statement";
-const ROLL_BACK_TO_SAVEPOINT: &str = "rollback to savepoint _ebbtide_statement";
-const RELEASE_SAVEPOINT: &str = "release savepoint _ebbtide_statement";
-/// The name of the relay's prepared statements and portals.
-const RELAY_STATEMENT: &[u8] = b"_ebbtide_statement\0";
+use crate::guard_names::{BATCH_SAVEPOINT, RELAY_STATEMENT};
 
 /// Messages to send, in both directions.
 #[derive(Debug, Default)]
@@ -298,16 +293,16 @@ impl Conversation {
                 expect_reply(ReplyTo::Client, None);
             }
             b'S' if is_plain => {
-                push_statements(&[SET_SAVEPOINT], server);
+                push_statements(&[BATCH_SAVEPOINT.set], server);
                 expect_reply(ReplyTo::SetSavepoint, Some(ANSWERS_PER_STATEMENT));
                 server.extend(&batch.unsent[..batch.unsent.len() - SYNC_LENGTH]);
                 expect_reply(ReplyTo::Client, Some(batch.answered_messages));
-                push_statements(&[RELEASE_SAVEPOINT], server);
+                push_statements(&[BATCH_SAVEPOINT.release], server);
                 push_sync(server);
                 expect_reply(ReplyTo::ReleaseSavepoint, None);
             }
             b'S' | b'H' => {
-                push_statements(&[SET_SAVEPOINT], server);
+                push_statements(&[BATCH_SAVEPOINT.set], server);
                 expect_reply(ReplyTo::SetSavepoint, Some(ANSWERS_PER_STATEMENT));
                 server.append(&mut batch.unsent);
                 expect_reply(ReplyTo::Client, None);
@@ -316,7 +311,7 @@ impl Conversation {
             // statements need a `Sync` each: after an error the server skips all messages up to a
             // `Sync`, also a simple query.
             _ => {
-                push_statements(&[SET_SAVEPOINT], server);
+                push_statements(&[BATCH_SAVEPOINT.set], server);
                 push_sync(server);
                 expect_reply(ReplyTo::SetSavepoint, None);
                 server.append(&mut batch.unsent);
@@ -324,7 +319,7 @@ impl Conversation {
                 if is_plain {
                     // Sent in advance to save a round trip. If the query fails, the server rejects
                     // the release, and `on_ready_for_query` sends the rollback.
-                    push_statements(&[RELEASE_SAVEPOINT], server);
+                    push_statements(&[BATCH_SAVEPOINT.release], server);
                     push_sync(server);
                     expect_reply(ReplyTo::ReleaseSavepoint, None);
                 }
@@ -360,11 +355,11 @@ impl Conversation {
         // below it and is released after the end of that transaction.
         let (to, statements): (_, &[&str]) = match self.status {
             b'T' if self.is_savepoint_set && self.savepoints.is_empty() => {
-                (ReplyTo::ReleaseSavepoint, &[RELEASE_SAVEPOINT])
+                (ReplyTo::ReleaseSavepoint, &[BATCH_SAVEPOINT.release])
             }
             b'E' if self.is_savepoint_set && self.savepoints.is_empty() => (
                 ReplyTo::RollBackToSavepoint,
-                &[ROLL_BACK_TO_SAVEPOINT, RELEASE_SAVEPOINT],
+                &[BATCH_SAVEPOINT.roll_back, BATCH_SAVEPOINT.release],
             ),
             status => {
                 push_message(&mut out.to_client, b'Z', &[&[status]]);

@@ -21,8 +21,9 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::input_file::InputFile;
 use super::inputs::Inputs;
 use super::provision_report::SeedReport;
-use crate::catalog::{OWN_SCHEMA, RelationName};
+use crate::catalog::RelationName;
 use crate::error::{Error, ErrorKind, Result};
+use crate::guard_names::SCHEMA;
 use crate::progress::Progress;
 use crate::sql_error;
 use loading::{OnMegabyte, data_refused};
@@ -106,7 +107,7 @@ async fn apply(
 async fn inserts_so_far(connection: &mut PgConnection) -> Result<BTreeMap<String, u64>> {
     let query = format!(
         "select schemaname::text, relname::text, n_tup_ins from pg_stat_xact_user_tables \
-         where n_tup_ins > 0 and schemaname <> '{OWN_SCHEMA}' and schemaname not like 'pg\\_temp%'"
+         where n_tup_ins > 0 and schemaname <> '{SCHEMA}' and schemaname not like 'pg\\_temp%'"
     );
     let rows = sqlx::query(AssertSqlSafe(query))
         .fetch_all(connection)

@@ -47,6 +47,7 @@ use super::{labels, sweep};
 use crate::config::{Plan, Storage};
 use crate::conn::{ADMIN_DATABASE, ConnParams, PORT};
 use crate::error::{Error, ErrorKind, Result, cause_message};
+use crate::guard_names::IDENTITY_SETTING;
 use crate::process::{Detached, last_lines};
 use crate::wait::Polling;
 
@@ -221,7 +222,7 @@ impl<'a> Launch<'a> {
             settings::tuned(self.image.major.unwrap_or(u32::MAX), &self.plan.settings);
         settings.insert("listen_addresses".to_owned(), "*".to_owned());
         // Every client compares this setting with the instance. Another server may get the port.
-        settings.insert("ebbtide.identity".to_owned(), self.instance.name());
+        settings.insert(IDENTITY_SETTING.to_owned(), self.instance.name());
         let request = Request {
             name: &self.name,
             image: self.image,

@@ -8,6 +8,7 @@ use sqlx::postgres::PgConnection;
 use crate::config::Plan;
 use crate::conn::{ConnParams, RoleKind, VersionAndRole};
 use crate::error::{Error, ErrorKind, Result};
+use crate::guard_names::IDENTITY_SETTING;
 use crate::names::Ident;
 use crate::sql_error;
 
@@ -103,9 +104,10 @@ impl Facts {
              + coalesce(current_setting('reserved_connections', true), '0')::int4, \
              nullif(rolconnlimit, -1), current_setting('fsync')::bool, rolsuper, rolcreatedb, \
              pg_is_in_recovery(), \
-             coalesce(current_setting('ebbtide.identity', true), '') <> '' \
+             coalesce(current_setting($1, true), '') <> '' \
              from pg_roles where rolname = current_user",
         )
+        .bind(IDENTITY_SETTING)
         .fetch_one(connection)
         .await
         .map_err(failed)?;

@@ -1,0 +1,94 @@
+//! The names of ebbtide's own objects in a lane, its settings, savepoints and error codes.
+//!
+//! The SQL in `guard/schema` creates what this file names, and the messages in `guard` use it. The
+//! names are in a file of their own, below every other layer, because `server` sets the identity,
+//! `sql_error` recognises the codes, and `catalog` leaves the schema out. A test compares this file
+//! with the SQL. The file is part of each fingerprint.
+
+/// The text with which all of ebbtide's own names in a database begin.
+///
+/// A macro, because `concat!` takes no constants.
+macro_rules! own {
+    ($($rest:literal)?) => {
+        concat!("_ebbtide" $(, $rest)?)
+    };
+}
+pub(crate) use own;
+
+/// The schema with ebbtide's own objects in a template and its copies.
+///
+/// It is also the prefix of ebbtide's other names. So a statement that contains it is one of
+/// ebbtide's own, and each message that a report or a cancellation must spare contains it.
+pub(crate) const SCHEMA: &str = own!();
+
+/// A test's transaction writes a row here, and the row's deferred trigger refuses a COMMIT.
+pub(crate) const OPEN_TEST: &str = own!(".open_test");
+/// On an external server: whether the lane equals the template, its holder, and its uses.
+pub(crate) const LANE: &str = own!(".lane");
+/// The values that the sequences had in the template.
+pub(crate) const SEQUENCES: &str = own!(".sequences");
+/// What a reset compares a lane with.
+pub(crate) const BASELINE: &str = own!(".baseline");
+
+/// The argument of `SET CONSTRAINTS` at the end of a test.
+pub(crate) const DEFERRABLE: &str = own!(".deferrable");
+/// The statements that end what a real COMMIT would have ended.
+pub(crate) const LOCALS: &str = own!(".locals");
+/// Restores the sequences, and returns what a test has left.
+pub(crate) const REWOUND: &str = own!(".rewound");
+/// Whether the inputs of the planner differ from the template's.
+pub(crate) const ESTIMATES_SEEN: &str = own!(".estimates_seen");
+
+/// Marks the lane as not equal to the template.
+pub(crate) const ENTER: &str = own!(".enter");
+/// Marks the lane as equal to the template.
+pub(crate) const LEAVE: &str = own!(".leave");
+/// Makes the lane equal to the template after a test that committed.
+pub(crate) const RESET: &str = own!(".reset");
+
+/// Local to the test's transaction: proves that it is still the same one.
+pub(crate) const TEST_SETTING: &str = "ebbtide.test";
+/// `on` while ebbtide itself ends the transaction: the trigger accepts that.
+pub(crate) const CLOSING_SETTING: &str = "ebbtide.closing";
+/// Set on each server that ebbtide starts: the name of its instance.
+pub(crate) const IDENTITY_SETTING: &str = "ebbtide.identity";
+
+/// The statements of one savepoint.
+#[derive(Debug)]
+pub(crate) struct Savepoint {
+    pub(crate) set: &'static str,
+    pub(crate) release: &'static str,
+    pub(crate) roll_back: &'static str,
+}
+
+macro_rules! savepoint {
+    ($name:literal) => {
+        Savepoint {
+            set: concat!("savepoint ", $name),
+            release: concat!("release savepoint ", $name),
+            roll_back: concat!("rollback to savepoint ", $name),
+        }
+    };
+}
+
+/// Set before the test's first statement.
+pub(crate) const TEST_SAVEPOINT: Savepoint = savepoint!("_ebbtide");
+/// Set before the statements that end a test, so that these can fail and leave no trace.
+pub(crate) const END_SAVEPOINT: Savepoint = savepoint!("_ebbtide_end");
+/// Set by the relay around each batch of a client.
+pub(crate) const BATCH_SAVEPOINT: Savepoint = savepoint!("_ebbtide_statement");
+/// The relay's prepared statements and portals. The name ends with the zero byte of the protocol.
+pub(crate) const RELAY_STATEMENT: &[u8] = b"_ebbtide_statement\0";
+/// sqlx's savepoint of its second level. A sandbox uses the same name, because sqlx rolls back to
+/// it after a `begin_with` inside a transaction, which it rejects. With another name, sqlx would
+/// end the guarded transaction.
+pub(crate) const SANDBOX_SAVEPOINT: Savepoint = savepoint!("_sqlx_savepoint_1");
+
+/// The constraint of `open_test` that fails on another server than the expected one.
+pub(crate) const ANOTHER_SERVER: &str = "another_server";
+/// SQLSTATE: a reset cannot make the lane equal to the template, so the lane must be copied again.
+pub(crate) const COPY_NEEDED: &str = "EB001";
+/// SQLSTATE: as [`COPY_NEEDED`], and the database must be dropped at once.
+pub(crate) const DROP_NEEDED: &str = "EB002";
+/// SQLSTATE and the beginning of the message: the trigger has refused a COMMIT.
+pub(crate) const COMMIT_REFUSED: (&str, &str) = ("25000", "COMMIT refused");
