@@ -252,6 +252,7 @@ mod error;
 mod excerpt;
 #[cfg(feature = "rstest")]
 pub mod fixtures;
+mod guard;
 mod guard_names;
 mod harness;
 mod lane;

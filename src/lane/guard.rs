@@ -34,9 +34,9 @@ use uuid::Uuid;
 
 use super::wear::MAX_USES;
 use crate::config::IsolationLevel;
+use crate::guard::session_count_sql;
 use crate::names::Literal;
 use crate::sql_error::{self, code};
-use crate::template;
 
 /// Whether a session has had a guarded transaction before.
 #[derive(Debug, Clone, Copy)]
@@ -225,7 +225,7 @@ pub(super) async fn open(
 fn session_count_mark(version_num: u32) -> String {
     format!(
         "pg_catalog.concat('{OPEN_MARK}', {})",
-        template::session_count_sql(version_num)
+        session_count_sql(version_num)
     )
 }
 
@@ -548,7 +548,7 @@ fn rewind(version_num: u32) -> String {
          pg_catalog.pg_advisory_unlock_all(), pg_catalog.setseed({seed}){flush}) \
          from _ebbtide.rewound; \
          rollback; discard sequences; deallocate all",
-        session_count = template::session_count_sql(version_num)
+        session_count = session_count_sql(version_num)
     )
 }
 

@@ -7,9 +7,9 @@ pub(crate) const FORMAT: u32 = 11;
 /// The SQL of ebbtide's own objects, which every template contains. It is part of the fingerprint:
 /// a release of ebbtide with other objects builds a new template.
 pub(super) const OWN_OBJECTS: [&str; 5] = [
-    include_str!("../template/guard.sql"),
-    include_str!("../template/rewound.sql"),
-    include_str!("../template/reset.sql"),
-    include_str!("../template/restore_estimates.sql"),
-    include_str!("../template/estimates_differ.sql"),
+    include_str!("../guard/schema/guard.sql"),
+    include_str!("../guard/schema/rewound.sql"),
+    include_str!("../guard/schema/reset.sql"),
+    include_str!("../guard/schema/restore_estimates.sql"),
+    include_str!("../guard/schema/estimates_differ.sql"),
 ];

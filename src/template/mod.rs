@@ -25,11 +25,8 @@
 //! leaves no lock behind. The builder of a template with fixtures shares the lock of the template
 //! below, which it copies. A clean-up holds the lock exclusively while it drops.
 
-mod events;
-mod guard;
 mod pristine;
 mod properties;
-mod reset;
 mod trial;
 
 use std::time::{Duration, Instant};
@@ -42,6 +39,7 @@ use crate::catalog::{self, DatabaseProperties};
 use crate::clean_up;
 use crate::config::Plan;
 use crate::error::Result;
+use crate::guard;
 use crate::names::{DatabaseName, Fingerprint, Literal, OWNER_MARK};
 use crate::progress::Progress;
 use crate::provision::{self, Inputs, ProvisionReport};
@@ -49,7 +47,6 @@ use crate::server::{Origin, Server};
 use crate::sql_error;
 use crate::wait::Polling;
 
-pub(crate) use guard::session_count_sql;
 pub(crate) use pristine::RequiredServer;
 pub(crate) use properties::complete;
 pub(crate) use trial::check_reversible;

@@ -28,6 +28,7 @@ pub(super) async fn suspend(
     if !is_superuser(connection).await? {
         return Ok(SuspendedTriggers::default());
     }
+    // Not LOCAL: the guard is installed by several messages, and each is a transaction of its own.
     sqlx::raw_sql("set session_replication_role = replica")
         .execute(&mut *connection)
         .await?;
@@ -56,6 +57,8 @@ impl SuspendedTriggers {
     /// Restores the state of each disabled event trigger. The session itself keeps
     /// `session_replication_role = replica`; its caller closes it.
     pub(super) async fn resume(self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        // An event trigger belongs to one database. If an error comes before this, the builder
+        // drops the build, and its disabled triggers with it.
         for (name, enable) in self.disabled {
             let sql = format!("alter event trigger {} {enable}", Ident(&name));
             sqlx::raw_sql(AssertSqlSafe(sql))

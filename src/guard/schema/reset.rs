@@ -26,9 +26,10 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
 use crate::catalog::{self, RowHolder};
+use crate::guard_names::{COPY_NEEDED, SCHEMA};
 use crate::names::{Ident, Literal};
 
-const RESET_SQL: &str = include_str!("reset.sql");
+pub(super) const RESET_SQL: &str = include_str!("reset.sql");
 const RESTORE_ESTIMATES_SQL: &str = include_str!("restore_estimates.sql");
 const ESTIMATES_DIFFER_SQL: &str = include_str!("estimates_differ.sql");
 
@@ -89,11 +90,14 @@ pub(super) async fn install(
     for (number, holder) in holders.iter().enumerate() {
         let restored = match holder.rows {
             _ if !holder.is_restorable => None,
+            // TRUNCATE alone restores a table that was empty.
             0 => Some(String::new()),
             _ if rows > MAX_SEED_ROWS_STORED => None,
             _ => store_rows(connection, holder, number).await?,
         };
         let name = holder.name.quoted();
+        // A scan would remove dead rows from the pages of a table that the reset cannot refill.
+        // Such a table is read by `ctid`.
         let source = if let Some(restored) = &restored {
             if !restored.is_empty() {
                 // All of these tables are read in one statement, which the session plans once.
@@ -148,7 +152,7 @@ pub(super) async fn install(
 /// A statement that ends the reset: the lane must be copied again.
 fn raise_copy_needed(why: &str) -> String {
     format!(
-        "raise exception {} using errcode = 'EB001';",
+        "raise exception {} using errcode = '{COPY_NEEDED}';",
         Literal(&why.replace('%', "%%"))
     )
 }
@@ -188,8 +192,8 @@ async fn store_rows(
 ) -> Result<Option<String>, sqlx::Error> {
     let name = holder.name.quoted();
     let (copy, trial) = (
-        format!("_ebbtide.rows_{number}"),
-        format!("_ebbtide.tried_{number}"),
+        format!("{SCHEMA}.rows_{number}"),
+        format!("{SCHEMA}.tried_{number}"),
     );
     let columns = holder
         .columns
@@ -202,6 +206,8 @@ async fn store_rows(
         .as_deref()
         .map(|options| format!(" with ({options})"))
         .unwrap_or_default();
+    // OVERRIDING SYSTEM VALUE: the copy has values for identity columns, too
+    // (https://www.postgresql.org/docs/current/sql-insert.html).
     let refill = |table: &str| {
         format!(
             "insert into {table} ({columns}) overriding system value select {columns} from {copy}"
@@ -236,6 +242,7 @@ async fn store_rows(
         .await?;
     let is_same: &str = row.try_get_unchecked(0)?;
     let is_same = is_same == "t";
+    // The reset counts the objects, so what it does not need must not stay.
     let drop = if is_same {
         format!("drop table {trial}")
     } else {

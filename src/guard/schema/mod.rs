@@ -1,35 +1,27 @@
 //! Installs the guard of a template: the schema `_ebbtide`, which every copy inherits.
 //!
-//! The guard refuses to commit a test's transaction, and records what the end of a test has to
-//! restore or to compare. `lane::guard` sends the messages that use these objects:
+//! | file | noun |
+//! |---|---|
+//! | `guard.sql` | refuses a COMMIT, records sequences, constraints, and the state of the lane |
+//! | `rewound.sql` | the view that restores sequences, and returns what a rollback has left |
+//! | `reset.sql`, `reset.rs` | the procedure that undoes what a test has committed |
+//! | `restore_estimates.sql`, `estimates_differ.sql` | parts of it, about the planner's inputs |
+//! | `events.rs` | the user's event triggers, suspended meanwhile |
 //!
-//! ```text
-//!  BEGIN; set_config('ebbtide.test', ..); INSERT INTO _ebbtide.open_test; SAVEPOINT _ebbtide
-//!    |                                    queues the deferred trigger `refuse_commit`
-//!    v
-//!  the test's statements
-//!    |-- COMMIT                       fires the trigger: error 25000, the server rolls back
-//!    |-- SET CONSTRAINTS .. IMMEDIATE fires the trigger: not a commit, so it is queued again
-//!    |-- ROLLBACK                     loses the row, the setting and the savepoint
-//!    v
-//!  the end of the test: SET CONSTRAINTS (where there are deferrable ones); ROLLBACK;
-//!    SELECT .. FROM _ebbtide.rewound
-//! ```
-//!
-//! The end of the test looks for the setting. If it is gone, and the row as well, the test has left
-//! the transaction, and its lane is copied again.
+//! The SQL files are complete but for placeholders in braces, which stand for what depends on the
+//! template. They spell the names of `guard_names` out, so that they can be read and tried as SQL.
 
-use sqlx::AssertSqlSafe;
+mod events;
+mod reset;
+
 use sqlx::postgres::PgConnection;
 
-use super::{events, reset};
+use super::exchange::execute;
 use crate::catalog;
+use crate::guard_names::{SCHEMA, SEQUENCES};
 use crate::names::Literal;
 
-/// The objects of the schema `_ebbtide`. Placeholders in braces stand for what depends on the
-/// template.
 const GUARD_SQL: &str = include_str!("guard.sql");
-/// The query of the view `_ebbtide.rewound`.
 const REWOUND_SQL: &str = include_str!("rewound.sql");
 
 /// An SQL expression: how many sessions the current database has ever had. Empty text before
@@ -65,18 +57,20 @@ const LOCAL_SETTINGS: &str =
 ///
 /// A template that was copied from another one has that one's guard already. It lacks what was
 /// added since, so it is dropped first.
-pub(super) async fn install(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+pub(crate) async fn install(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    // The user's event triggers must not see these commands: one of them may refuse the schema.
     let suspended = events::suspend(connection).await?;
-    sqlx::raw_sql("drop schema if exists _ebbtide cascade")
-        .execute(&mut *connection)
-        .await?;
+    execute(
+        connection,
+        format!("drop schema if exists {SCHEMA} cascade"),
+    )
+    .await?;
     let guard = GUARD_SQL
         .replace("{insert_sequences}", &insert_sequences(connection).await?)
         .replace("{local_settings}", &Literal(LOCAL_SETTINGS).to_string());
-    sqlx::raw_sql(AssertSqlSafe(guard))
-        .execute(&mut *connection)
-        .await?;
+    execute(connection, guard).await?;
     let rewound_query = rewound_query(connection).await?;
+    // Last, because it records how many objects each catalog holds, and these belong to them.
     reset::install(connection, &rewound_query).await?;
     suspended.resume(connection).await
 }
@@ -135,7 +129,48 @@ async fn insert_sequences(connection: &mut PgConnection) -> Result<String, sqlx:
         return Ok(String::new());
     }
     Ok(format!(
-        "insert into _ebbtide.sequences {};",
+        "insert into {SEQUENCES} {};",
         now.join(" union all ")
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard_names::{
+        ANOTHER_SERVER, BASELINE, CLOSING_SETTING, COMMIT_REFUSED, COPY_NEEDED, DEFERRABLE,
+        DROP_NEEDED, ENTER, ESTIMATES_SEEN, IDENTITY_SETTING, LANE, LEAVE, LOCALS, OPEN_TEST,
+        RESET, REWOUND,
+    };
+
+    /// The SQL spells the names out. A name that is changed on one side only fails here.
+    #[test]
+    fn the_sql_creates_what_the_messages_name() {
+        let sql = [GUARD_SQL, reset::RESET_SQL].concat();
+        let created = [
+            format!("create schema {SCHEMA};"),
+            format!("create unlogged table {OPEN_TEST} ("),
+            format!("create table {LANE} ("),
+            format!("create table {SEQUENCES} ("),
+            format!("create table {BASELINE} ("),
+            format!("create view {DEFERRABLE} as"),
+            format!("create view {LOCALS} as"),
+            format!("create view {REWOUND} as"),
+            format!("create view {ESTIMATES_SEEN} as"),
+            format!("create procedure {ENTER}(who text)"),
+            format!("create procedure {LEAVE}(who text)"),
+            format!("create procedure {RESET}()"),
+            format!(
+                "constraint {ANOTHER_SERVER} check (server = current_setting('{IDENTITY_SETTING}', true))"
+            ),
+            format!("current_setting('{CLOSING_SETTING}', true) = 'on'"),
+            format!("'{}: ", COMMIT_REFUSED.1),
+            format!("errcode = '{}'", COMMIT_REFUSED.0),
+            format!("errcode = '{COPY_NEEDED}'"),
+            format!("errcode = '{DROP_NEEDED}'"),
+        ];
+        for text in created {
+            assert!(sql.contains(&text), "the SQL lacks: {text}");
+        }
+    }
 }
