@@ -1,6 +1,73 @@
-//! The guard of a lane: the schema `_ebbtide`, which every copy of a template inherits.
+//! The guard: keeps a test inside one transaction, and proves at the end that it has stayed there.
+//!
+//! It has two sides. The schema `_ebbtide`, which every copy of a template inherits, refuses a
+//! COMMIT and records what the end of a test has to restore or to compare. The messages use it:
+//!
+//! ```text
+//!  session of the test                          schema _ebbtide in the lane
+//!
+//!  open: BEGIN
+//!    set local ebbtide.test = 'open <n>'
+//!    insert into _ebbtide.open_test ----------> queues the deferred trigger refuse_commit
+//!    SAVEPOINT _ebbtide
+//!    |
+//!  the test's statements
+//!    |-- COMMIT ------------------------------> fires it: error 25000, the server rolls back
+//!    |-- SET CONSTRAINTS .. IMMEDIATE --------> fires it: not a commit, so it queues itself again
+//!    |-- ROLLBACK: the row, the setting and the savepoint are gone
+//!    v
+//!  close: is the setting or the row there?
+//!    |-- no: the test has left the transaction, its lane is copied again
+//!    |-- yes: SET CONSTRAINTS (where there
+//!    |     are deferrable ones) --------------> ebbtide.closing = on: fires it, accepted
+//!    |   ROLLBACK
+//!    |   select .. from _ebbtide.rewound -----> sets the sequences, counts what has been left
+//!    v
+//!  the next test
+//! ```
+//!
+//! The name of the savepoint proves nothing, since a test can create one with the same name. What
+//! proves that the transaction is still the one that [`open()`] began is the local setting, which
+//! every end of the transaction resets. If `RESET ALL` has removed the setting, the row proves it:
+//! `xmin` shows that this transaction wrote it.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `schema/` | the SQL of `_ebbtide`, and its installation in a template |
+//! | `message/` | the texts of the messages, without I/O |
+//! | `session`, `driver` | the settings of a session; what sqlx records about it |
+//! | `open`, `close`, `close_result` | begin and end a guarded transaction, and how it ended |
+//! | `deferrable` | the constraints that a commit would check |
+//! | `condition` | the errors by which a message reports the state of its transaction |
+//! | `sandbox` | the savepoint around statements outside an application's transactions |
+//! | `lane_record` | the state of a lane on an external server |
+//! | `exchange` | sends a message, and reads its answer |
+//!
+//! The names that both sides use are in `guard_names.rs`.
 
+mod close;
+mod close_result;
+mod condition;
+mod deferrable;
+mod driver;
 mod exchange;
+mod lane_record;
+mod message;
+mod open;
+mod sandbox;
 mod schema;
+mod session;
 
-pub(crate) use schema::{install, session_count_sql};
+pub(crate) use close::{Closing, close, commit, estimates_are_unchanged};
+pub(crate) use close_result::{CloseResult, Outcome, Remains};
+pub(crate) use condition::{CONDITION_FAILED, has_left_transaction, is_own_statement};
+pub(crate) use deferrable::DeferrableConstraints;
+pub(crate) use driver::is_transaction_counted;
+pub(crate) use exchange::{execute, last_row};
+pub(crate) use lane_record::{mark_clean, mark_dirty, mark_unfinished, try_claim};
+pub(crate) use message::open::Opening;
+pub(crate) use message::reset::reset_message;
+pub(crate) use open::open;
+pub(crate) use sandbox::{begin_statement_savepoint, renew_savepoint};
+pub(crate) use schema::install;
+pub(crate) use session::{Session, start_settings};

@@ -7,12 +7,12 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use super::checkout::{Checkout, OPEN_UNTIL_CONSUMED, OnDrop};
-use super::guard;
 use super::kept::KeptDatabase;
 use super::lane_use::LaneUse;
 use super::open_database::OpenDatabase;
 use super::pool::LanePool;
 use crate::error::Result;
+use crate::guard;
 
 /// A database that only this test uses, a copy of the template. Commits are real, and the test may
 /// use any number of connections and any driver.

@@ -12,7 +12,7 @@ use super::pool::LanePool;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::DatabaseName;
 use crate::wait::Polling;
-use crate::{clean_up, sql_error};
+use crate::{clean_up, guard, sql_error};
 
 /// A database that a test kept, so that a person can inspect it.
 ///
@@ -41,13 +41,9 @@ impl fmt::Display for KeptDatabase {
 
 pub(super) const KEEP_STEP: &str = "keeping the test's database";
 
-/// `ebbtide.closing` makes the trigger on `open_test` accept the commit.
-const COMMIT_MESSAGE: &str = "set local ebbtide.closing = 'on'; release savepoint _ebbtide; \
-     delete from _ebbtide.open_test; commit";
-
 /// Commits the guarded transaction, which is otherwise rolled back.
 pub(super) async fn commit(pool: &LanePool, connection: &mut PgConnection) -> Result<()> {
-    match sqlx::raw_sql(COMMIT_MESSAGE).execute(connection).await {
+    match guard::commit(connection).await {
         Err(error) if sql_error::code(&error) == Some("25P02") => Err(Error::new(
             ErrorKind::Database,
             "the test's database cannot be kept: a statement has failed, and PostgreSQL commits \
@@ -57,9 +53,7 @@ pub(super) async fn commit(pool: &LanePool, connection: &mut PgConnection) -> Re
             "to see what the test wrote until then, let it take an `ebbtide::Sandbox` or an \
              `ebbtide::Database`, or set the option `savepoints`",
         )),
-        other => other
-            .map(drop)
-            .map_err(|error| pool.diagnose(KEEP_STEP, error)),
+        other => other.map_err(|error| pool.diagnose(KEEP_STEP, error)),
     }
 }
 

@@ -7,9 +7,9 @@ use sqlx::postgres::PgConnection;
 
 use super::active_tests::TestPresence;
 use super::admission::Admission;
-use super::guard;
 use super::wear::{MAX_USES, USES_BETWEEN_SIZE_CHECKS, USES_PER_COMMIT};
 use crate::conn::ConnParams;
+use crate::guard;
 use crate::lane_lock::LaneLock;
 use crate::names::DatabaseName;
 

@@ -9,7 +9,6 @@
 //! | `prepare`, `returned` | making a lane equal to its template, before a test and after one |
 //! | `prepared_lane` | a lane that is ready for its next test |
 //! | `admin_connection` | the connection that copies templates |
-//! | `guard` | the messages that open and close a guarded transaction |
 //! | `reset` | the messages that undo what a test has committed |
 //! | `tx`, `sandbox`, `database` | the three ways in which a test uses a lane |
 //! | `open_tx`, `open_sandbox`, `open_database` | the lane behind each of them, and its end |
@@ -26,7 +25,6 @@ mod admit;
 mod checkout;
 mod database;
 mod doorman;
-mod guard;
 mod kept;
 mod lane_use;
 mod leased;

@@ -30,7 +30,6 @@ use tokio::task::JoinHandle;
 
 use super::active_tests::TestPresence;
 use super::doorman::{self, Doorman, Occupancy, REFUSED_SQLSTATE, SecondSlot};
-use super::guard::{self, Session};
 use super::kept::{self, KeptDatabase};
 use super::lane_use::LaneUse;
 use super::leased::{Lane, LaneConnection};
@@ -39,6 +38,7 @@ use super::pool::LanePool;
 use super::prepare;
 use super::report::TestReport;
 use crate::error::{Error, ErrorKind, Result};
+use crate::guard::{self, Opening, Session};
 use crate::sql_error;
 use crate::test_error_help::Isolation;
 use crate::wait::Polling;
@@ -373,15 +373,14 @@ async fn open_transaction(
         server: identity.as_deref(),
         settings: &setting.session_settings,
     };
-    guard::open(
-        connection,
+    let opening = Opening {
         session,
-        None,
-        None,
+        level: None,
+        test: None,
         holder,
-        setting.server.version_num,
-    )
-    .await?;
+        version_num: setting.server.version_num,
+    };
+    guard::open(connection, &opening).await?;
     guard::begin_statement_savepoint(connection).await
 }
 

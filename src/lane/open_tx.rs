@@ -3,13 +3,13 @@
 use sqlx::postgres::PgConnection;
 
 use super::active_tests::{EndWatch, TestPresence};
-use super::guard::{self, CloseResult, Outcome};
 use super::kept::{self, KeptDatabase};
 use super::leased::{Lane, LaneConnection};
 use super::pool::LanePool;
 use super::report::TestReport;
 use super::tx_options::TxOptions;
 use crate::error::{Error, ErrorKind, Result};
+use crate::guard::{self, CloseResult, Closing, Outcome};
 use crate::sql_error;
 use crate::test_error_help::Isolation;
 
@@ -59,16 +59,13 @@ pub(super) async fn close(
     let watch = lane.presence.as_ref().map(TestPresence::end);
     let has_cancelled = || watch.as_ref().is_some_and(EndWatch::has_cancelled);
     let server = &pool.setting().server;
-    let (version_num, owns_log) = (server.version_num, !server.outlives_us());
-    let result = guard::close(
-        connection.get(),
-        version_num,
-        pool.deferrable(),
-        owns_log,
-        has_cancelled,
-    )
-    .await;
-    let CloseResult { outcome, remains } = result;
+    let closing = Closing {
+        version_num: server.version_num,
+        deferrable: pool.deferrable(),
+        owns_log: !server.outlives_us(),
+    };
+    let CloseResult { outcome, remains } =
+        guard::close(connection.get(), closing, has_cancelled).await;
     drop(watch);
     lane.connection = Some(connection);
     lane.session_count = remains.session_count;

@@ -23,13 +23,15 @@ use super::lane_use::{LaneUse, MAX_LANES};
 use super::leased::Lane;
 use super::pool::{Freshness, LanePool};
 use super::prepared_lane::PreparedLane;
-use super::{guard, reset};
+use super::reset;
+use super::wear::MAX_USES;
 use crate::error::{Error, ErrorKind, Result};
+use crate::guard_names::DROP_NEEDED;
 use crate::lane_lock::{LaneLock, LaneState};
 use crate::names::DatabaseName;
 use crate::template::{self, Template};
 use crate::wait::Polling;
-use crate::{clean_up, sql_error};
+use crate::{clean_up, guard, sql_error};
 
 /// How long a session may take to end after `pg_terminate_backend`.
 const SESSION_END_TIMEOUT: Duration = Duration::from_secs(10);
@@ -144,32 +146,20 @@ impl LanePool {
     async fn try_claim(&self, lock: &LaneLock, connection: &mut PgConnection) -> Result<bool> {
         match lock.holder() {
             None => Ok(true),
-            Some(holder) => guard::try_claim(connection, holder)
+            Some(holder) => guard::try_claim(connection, holder, MAX_USES)
                 .await
                 .map_err(|error| self.diagnose("entering a lane", error)),
         }
     }
 
-    /// The options of every session of a test. The session is read only by default, so a statement
-    /// outside the guarded transaction cannot write.
+    /// The options of every session of a test.
     pub(super) fn guarded_options(&self, database: &DatabaseName, test: &str) -> PgConnectOptions {
-        let options = self
-            .setting()
+        let setting = self.setting();
+        setting
             .conn
             .options(database.as_str())
-            .application_name(test);
-        let options = options.options([
-            ("default_transaction_read_only", "on"),
-            // The guarded transaction lasts as long as the test. The server's timeouts are meant
-            // for the application's transactions and must not end it.
-            ("idle_in_transaction_session_timeout", "0"),
-        ]);
-        // An unknown setting in a start-up message is an error.
-        if self.setting().server.version_num >= 170_000 {
-            options.options([("transaction_timeout", "0")])
-        } else {
-            options
-        }
+            .application_name(test)
+            .options(guard::start_settings(setting.server.version_num))
     }
 
     /// Opens a connection in place of one that has ended, on the background runtime.
@@ -370,7 +360,7 @@ impl LanePool {
             return Err(self.diagnose(step, error));
         }
         tracing::debug!(%error, "a lane has to be copied again");
-        if sql_error::code(&error) == Some("EB002") {
+        if sql_error::code(&error) == Some(DROP_NEEDED) {
             drop(connection);
             self.drop_databases(lock.number()).await?;
         }

@@ -3,10 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use super::active_tests::TestPresence;
-use super::guard;
 use super::leased::Lane;
 use super::pool::LanePool;
 use crate::config::format_duration;
+use crate::guard;
 use crate::names::DatabaseName;
 use crate::server::LogEntry;
 use crate::test_error_help::{self, Isolation};

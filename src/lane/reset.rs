@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 
-use super::guard::{CONDITION_FAILED, execute, last_row};
+use crate::guard::{CONDITION_FAILED, execute, last_row, reset_message};
 use crate::names::{DatabaseName, Literal};
 use crate::sql_error::code;
 
@@ -27,12 +27,12 @@ pub(super) async fn rename_and_reset(
          update pg_database set datname = {} where datname = current_database(); commit; \
          begin; select 1 / ({END_AND_COUNT_OTHERS} = 0)::int; commit; {}",
         Literal(name.as_str()),
-        undo(holder)
+        reset_message(holder)
     );
     match execute_or_roll_back(connection, message).await {
         Ok(()) => Ok(true),
-        // `PROCEDURES_UNCHANGED` fails with the same code. Then the caller's reset fails with it
-        // again.
+        // The reset's check of the procedures fails with the same code. Then the caller's reset
+        // fails with it again.
         Err(error) if code(&error) == Some(CONDITION_FAILED) => Ok(false),
         Err(error) => Err(error),
     }
@@ -68,7 +68,7 @@ pub(super) async fn reset(
     connection: &mut PgConnection,
     holder: Option<&str>,
 ) -> Result<(), sqlx::Error> {
-    execute_or_roll_back(connection, undo(holder)).await
+    execute_or_roll_back(connection, reset_message(holder)).await
 }
 
 /// Executes a message that begins transactions. If a statement fails, the open transaction is
@@ -84,19 +84,3 @@ async fn execute_or_roll_back(
     }
     result
 }
-
-fn undo(holder: Option<&str>) -> String {
-    let leave = holder
-        .map(|holder| format!("call _ebbtide.leave({}); ", Literal(holder)))
-        .unwrap_or_default();
-    format!(
-        "begin read write; set local synchronous_commit = off; {PROCEDURES_UNCHANGED}; \
-         call _ebbtide.reset(); {leave}commit"
-    )
-}
-
-/// Fails if a row of `pg_proc`, whose identifier is 1255, was written since the copy. The test may
-/// have replaced the procedure `_ebbtide.reset`, which checks everything else.
-const PROCEDURES_UNCHANGED: &str = "select 1 / (\
-     pg_stat_get_tuples_inserted(1255) + pg_stat_get_tuples_updated(1255) \
-     + pg_stat_get_tuples_deleted(1255) = 0)::int";

@@ -10,10 +10,10 @@
 //! ```
 
 use super::admission::Admission;
-use super::guard::{self, Remains};
 use super::leased::Lane;
 use super::pool::LanePool;
 use crate::error::Result;
+use crate::guard::{self, Remains};
 use crate::lane_lock::LaneState;
 
 impl LanePool {

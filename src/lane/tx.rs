@@ -7,7 +7,6 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Postgres, Transaction};
 
 use super::checkout::{Checkout, OPEN_UNTIL_CONSUMED, OnDrop};
-use super::guard::{self, Session};
 use super::kept::KeptDatabase;
 use super::lane_use::LaneUse;
 use super::leased::LaneConnection;
@@ -15,6 +14,7 @@ use super::open_tx::OpenTx;
 use super::pool::LanePool;
 use super::tx_options::TxOptions;
 use crate::error::Result;
+use crate::guard::{self, Opening, Session};
 use crate::sql_error;
 
 /// A connection inside a transaction that is rolled back, on a database that no other test uses at
@@ -101,31 +101,26 @@ impl Tx {
             },
         };
         let name = (lane.session_name != test).then_some(test);
-        let (holder, version_num) = (lane.lock.holder(), setting.server.version_num);
-        let mut connection = connection.into_inner();
-        let mut opened = guard::open(
-            &mut connection,
+        let opening = Opening {
             session,
-            options.level(),
-            name,
-            holder,
-            version_num,
-        )
-        .await;
+            level: options.level(),
+            test: name,
+            holder: lane.lock.holder(),
+            version_num: setting.server.version_num,
+        };
+        let mut connection = connection.into_inner();
+        let mut opened = guard::open(&mut connection, &opening).await;
         if matches!(session, Session::Used { .. })
             && opened.as_ref().is_err_and(sql_error::is_server_gone)
         {
             connection = pool.reconnect(&lane.database, test).await?;
             test.clone_into(&mut lane.session_name);
-            opened = guard::open(
-                &mut connection,
-                new,
-                options.level(),
-                None,
-                holder,
-                version_num,
-            )
-            .await;
+            let again = Opening {
+                session: new,
+                test: None,
+                ..opening
+            };
+            opened = guard::open(&mut connection, &again).await;
         }
         opened.map_err(|error| pool.diagnose("opening the test's transaction", error))?;
         let open = OpenTx {

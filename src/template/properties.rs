@@ -9,6 +9,7 @@ use sqlx::postgres::PgConnection;
 use crate::catalog::{DatabaseProperties, InsideProperties};
 use crate::conn;
 use crate::error::{Error, ErrorKind, Result};
+use crate::guard;
 use crate::names::DatabaseName;
 use crate::server::Server;
 use crate::sql_error;
@@ -57,11 +58,7 @@ pub(super) async fn read(
         // On an external server, `_ebbtide.lane.clean` marks a lane as usable. A copy receives the
         // template's row, so the template's value must be false. The last statement of a copy sets
         // it to true.
-        let unfinished = "update _ebbtide.lane set clean = false";
-        sqlx::raw_sql(unfinished)
-            .execute(connection)
-            .await
-            .map_err(failed)?;
+        guard::mark_unfinished(connection).await.map_err(failed)?;
     }
     DatabaseProperties::read(admin, build, inside.statements)
         .await

@@ -24,20 +24,6 @@ use crate::names::Literal;
 const GUARD_SQL: &str = include_str!("guard.sql");
 const REWOUND_SQL: &str = include_str!("rewound.sql");
 
-/// An SQL expression: how many sessions the current database has ever had. Empty text before
-/// PostgreSQL 14, which does not count them
-/// (<https://www.postgresql.org/docs/14/monitoring-stats.html#MONITORING-PG-STAT-DATABASE-VIEW>).
-///
-/// The expression reads no table. It takes the identifier of the database from the path of a file.
-pub(crate) const fn session_count_sql(version_num: u32) -> &'static str {
-    if version_num < 140_000 {
-        "''"
-    } else {
-        "pg_catalog.pg_stat_get_db_sessions(\
-            pg_catalog.split_part(pg_catalog.pg_relation_filepath('pg_catalog.pg_class'), '/', -2)::pg_catalog.oid)"
-    }
-}
-
 /// A regular expression for prepared statements that change a session in a way that no command
 /// resets: `set_config`, `SET a.b`, and `LOAD`.
 const SESSION_CHANGING_STATEMENTS: &str =
