@@ -42,6 +42,7 @@
 //! | `sandbox` | the savepoint around statements outside an application's transactions |
 //! | `lane_record` | the state of a lane on an external server |
 //! | `exchange` | sends a message, and reads its answer |
+//! | `sources` | the hash of all these files, a part of each fingerprint |
 //!
 //! The names that both sides use are in `guard_names.rs`.
 
@@ -57,6 +58,7 @@ mod open;
 mod sandbox;
 mod schema;
 mod session;
+mod sources;
 
 pub(crate) use close::{Closing, close, commit, estimates_are_unchanged};
 pub(crate) use close_result::{CloseResult, Outcome, Remains};
@@ -71,3 +73,4 @@ pub(crate) use open::open;
 pub(crate) use sandbox::{begin_statement_savepoint, renew_savepoint};
 pub(crate) use schema::install;
 pub(crate) use session::{Session, start_settings};
+pub(crate) use sources::SOURCES_HASH;

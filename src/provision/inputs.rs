@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sqlx::migrate::{Migration, Migrator};
 
-use super::format::{FORMAT, OWN_OBJECTS};
+use super::format::FORMAT;
 use super::input_file::{InputFile, unreadable};
 use super::migrate::tool::DirectoryTool;
 use super::migrate::tools;
@@ -14,6 +14,7 @@ use super::sql_script::Script;
 use super::{layout, server_wide};
 use crate::config::{Layout, MigrationCommand, MigrationFunction, Migrations, Plan};
 use crate::error::{ErrorKind, Result};
+use crate::guard;
 use crate::names::{Fingerprint, PartsHash};
 
 /// The source of the migrations.
@@ -185,7 +186,7 @@ impl Inputs {
         let mut hash = PartsHash::default();
         hash.part("ebbtide", env!("CARGO_PKG_VERSION"));
         hash.part("format", FORMAT.to_string());
-        hash.list("own objects", OWN_OBJECTS);
+        hash.part("guard", guard::SOURCES_HASH.to_le_bytes());
         hash.part("server", server_version_num.to_string());
         hash.list("extensions", plan.extensions.get());
         hash.list("settings", plan.settings.keys());
