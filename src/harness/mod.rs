@@ -35,7 +35,7 @@ use tokio::sync::OnceCell;
 use crate::clean_up::{self, CleanUpReport};
 use crate::config::{Builder, Environment, Plan};
 use crate::error::Result;
-use crate::lane::{Database, LanePool, OnDrop, Sandbox, Tx, TxOptions};
+use crate::lane::{Database, LanePool, LaneRequest, OnDrop, Sandbox, Tx, TxOptions};
 use crate::names::Fingerprint;
 use crate::server;
 use runtime::task_failed;
@@ -251,13 +251,7 @@ impl Harness {
     /// # }
     /// ```
     pub async fn tx_with(&self, options: TxOptions) -> Result<Tx> {
-        Tx::open(
-            &self.lanes().await?,
-            &current_test(),
-            options,
-            OnDrop::CloseInBackground,
-        )
-        .await
+        Tx::open(self.lane_request().await?, options).await
     }
 
     /// A pool whose one connection is in a transaction, which is rolled back when the [`Sandbox`]
@@ -269,12 +263,7 @@ impl Harness {
     /// # Cancel safety
     /// Dropping the future leaves nothing behind.
     pub async fn sandbox(&self) -> Result<Sandbox> {
-        Sandbox::open(
-            &self.lanes().await?,
-            &current_test(),
-            OnDrop::CloseInBackground,
-        )
-        .await
+        Sandbox::open(self.lane_request().await?).await
     }
 
     /// A private copy of the template without a transaction around it: commits are real.
@@ -285,12 +274,16 @@ impl Harness {
     /// # Cancel safety
     /// Dropping the future leaves nothing behind.
     pub async fn database(&self) -> Result<Database> {
-        Database::open(
-            &self.lanes().await?,
-            &current_test(),
-            OnDrop::CloseInBackground,
-        )
-        .await
+        Database::open(self.lane_request().await?).await
+    }
+
+    /// A request of the current test. Its lane is closed in the background when it is dropped.
+    async fn lane_request(&self) -> Result<LaneRequest> {
+        Ok(LaneRequest {
+            lanes: self.lanes().await?,
+            test: current_test(),
+            on_drop: OnDrop::CloseInBackground,
+        })
     }
 
     /// The lanes of this harness's template.

@@ -1,71 +1,69 @@
 //! What a test received and must return, and what happens to it if the test drops it.
 
+use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::in_use::LaneInUse;
 use super::kept::KeptDatabase;
-use super::open_database::OpenDatabase;
-use super::open_sandbox::OpenSandbox;
-use super::open_tx::OpenTx;
-use super::pool::LanePool;
+use super::pool::LaneSetting;
 use super::report::TestReport;
 use crate::error::Result;
 
-/// Why a `Tx`, `Sandbox` or `Database` still has its lane when a method is called.
-pub(super) const OPEN_UNTIL_CONSUMED: &str =
-    "only close, keep and drop take the lane, and they own the value";
+/// A lane that a test uses in one of the possible ways, ready for its test, and the end of that
+/// use.
+pub(super) trait OpenLane: Send + 'static {
+    fn in_use(&self) -> &LaneInUse;
 
-/// A `Tx`, `Sandbox` or `Database` of a test, which is closed or kept when the test ends.
-pub(crate) enum Checkout {
-    Tx(OpenTx),
-    Sandbox(OpenSandbox),
-    Database(OpenDatabase),
-}
-
-impl Checkout {
+    /// Ends the use and gives the lane back to its pool.
+    ///
     /// # Errors
     /// A commit of what the test wrote would have failed, or the lane could not be taken back.
-    pub(crate) async fn close(self) -> Result<()> {
-        match self {
-            Self::Tx(open) => open.close().await,
-            Self::Sandbox(open) => open.close().await,
-            Self::Database(open) => open.close().await,
-        }
-    }
+    fn close(self: Box<Self>) -> BoxFuture<'static, Result<()>>;
 
     /// Commits what the test wrote, and keeps its database for a person to inspect.
+    ///
+    /// # Errors
+    /// The commit fails, or the database cannot be kept.
+    fn keep(self: Box<Self>) -> BoxFuture<'static, Result<KeptDatabase>>;
+}
+
+/// What a test received and has dropped. It is closed or kept when the test ends.
+pub(crate) struct Checkout(Box<dyn OpenLane>);
+
+impl Checkout {
+    pub(super) fn new(open: Box<impl OpenLane>) -> Self {
+        Self(open)
+    }
+
+    /// # Errors
+    /// As for [`OpenLane::close`].
+    pub(crate) async fn close(self) -> Result<()> {
+        self.0.close().await
+    }
+
+    /// # Errors
+    /// As for [`OpenLane::keep`].
     pub(crate) async fn keep(self) -> Result<KeptDatabase> {
-        match self {
-            Self::Tx(open) => open.keep().await,
-            Self::Sandbox(open) => open.keep().await,
-            Self::Database(open) => open.keep().await,
-        }
+        self.0.keep().await
     }
 
     /// Collects what a report on a failed or slow test contains.
     pub(crate) fn report(&self) -> TestReport {
-        match self {
-            Self::Tx(open) => open.report(),
-            Self::Sandbox(open) => open.report(),
-            Self::Database(open) => open.report(),
-        }
+        TestReport::of(self.0.in_use())
     }
 
     /// Whether slow statements are reported, also for a test that has passed.
     pub(crate) fn logs_plans(&self) -> bool {
-        self.lanes().setting().log_plans_slower_than.is_some()
+        self.setting().log_plans_slower_than.is_some()
     }
 
-    fn lanes(&self) -> &LanePool {
-        match self {
-            Self::Tx(open) => &open.pool,
-            Self::Sandbox(open) => &open.lanes,
-            Self::Database(open) => &open.lanes,
-        }
+    fn setting(&self) -> &LaneSetting {
+        self.0.in_use().lanes.setting()
     }
 
     fn runtime(&self) -> Handle {
-        self.lanes().setting().runtime.clone()
+        self.setting().runtime.clone()
     }
 }
 

@@ -1,16 +1,14 @@
 //! A lane that a test uses as a whole database: real commits, several connections, any driver.
 
 use std::fmt;
-use std::sync::OnceLock;
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
-use super::checkout::{Checkout, OPEN_UNTIL_CONSUMED, OnDrop};
+use super::held::Held;
 use super::kept::KeptDatabase;
-use super::lane_use::LaneUse;
 use super::open_database::OpenDatabase;
-use super::pool::LanePool;
+use super::request::LaneRequest;
 use crate::error::Result;
 use crate::guard;
 
@@ -42,40 +40,21 @@ use crate::guard;
 /// ```
 #[must_use = "the database is taken back when this is dropped"]
 pub struct Database {
-    // None only while `close`, `keep` or `drop` takes it away.
-    open: Option<OpenDatabase>,
-    on_drop: OnDrop,
+    held: Held<OpenDatabase>,
 }
 
 impl Database {
     #[tracing::instrument(name = "database.open", level = "debug", skip_all)]
-    pub(crate) async fn open(lanes: &LanePool, test: &str, on_drop: OnDrop) -> Result<Self> {
-        let mut lane = lanes.acquire(test, LaneUse::Whole).await?;
-        if !lane.admission.has_spare_connection() {
-            lane.connection = None;
-        }
-        if let (Some(connection), Some(holder)) = (&mut lane.connection, lane.lock.holder()) {
-            let marked = guard::mark_dirty(connection.get(), holder).await;
-            marked.map_err(|error| lanes.diagnose("entering a lane", error))?;
-        }
-        let url = lanes.setting().conn.url(lane.database.as_str());
-        let open = OpenDatabase {
-            lanes: lanes.clone(),
-            lane,
-            test: test.to_owned(),
-            url,
-            pool: OnceLock::new(),
-        };
-        Ok(Self {
-            open: Some(open),
-            on_drop,
-        })
+    pub(crate) async fn open(request: LaneRequest) -> Result<Self> {
+        let open = OpenDatabase::open(&request).await?;
+        let held = Held::new(open, request.on_drop);
+        Ok(Self { held })
     }
 
     /// The database's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.get().lane.database.as_str()
+        self.held.get().in_use.lane.database.as_str()
     }
 
     /// A URL that sqlx, libpq and most other drivers accept. On a local server its host is the
@@ -86,18 +65,19 @@ impl Database {
     /// [`pool`](Self::pool) and [`connect_options`](Self::connect_options) do not.
     #[must_use]
     pub fn url(&self) -> &str {
-        &self.get().url
+        &self.held.get().url
     }
 
     /// Connect options for sqlx. The session's `application_name` is the test's name.
     #[must_use]
     pub fn connect_options(&self) -> PgConnectOptions {
-        let open = self.get();
-        open.lanes
+        let in_use = &self.held.get().in_use;
+        in_use
+            .lanes
             .setting()
             .conn
-            .options(open.lane.database.as_str())
-            .application_name(&open.test)
+            .options(in_use.lane.database.as_str())
+            .application_name(&in_use.test)
     }
 
     /// A pool of at most five connections, which are opened when they are needed. If the server has
@@ -105,10 +85,10 @@ impl Database {
     /// same pool.
     #[must_use]
     pub fn pool(&self) -> PgPool {
-        let open = self.get();
+        let open = self.held.get();
         let make = || {
-            let settings = open.lanes.setting().session_settings.clone();
-            let connections = open.lane.admission.pool_connections();
+            let settings = open.in_use.lanes.setting().session_settings.clone();
+            let connections = open.in_use.lane.admission.pool_connections();
             let options = PgPoolOptions::new()
                 .max_connections(connections)
                 .idle_timeout(None)
@@ -138,8 +118,8 @@ impl Database {
     ///
     /// # Cancel safety
     /// If the future is dropped, the close continues in the background.
-    pub async fn close(mut self) -> Result<()> {
-        self.take().close().await
+    pub async fn close(self) -> Result<()> {
+        self.held.close().await
     }
 
     /// Keeps the database, so that a person can inspect it. It exists for an hour, or for as long
@@ -150,35 +130,13 @@ impl Database {
     ///
     /// # Cancel safety
     /// If the future is dropped, the database may be kept or not.
-    pub async fn keep(mut self) -> Result<KeptDatabase> {
-        self.take().keep().await
-    }
-
-    fn take(&mut self) -> OpenDatabase {
-        self.open.take().expect(OPEN_UNTIL_CONSUMED)
-    }
-
-    fn get(&self) -> &OpenDatabase {
-        self.open.as_ref().expect(OPEN_UNTIL_CONSUMED)
+    pub async fn keep(self) -> Result<KeptDatabase> {
+        self.held.keep().await
     }
 }
 
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Database")
-            .field("test", &self.open.as_ref().map(|open| &open.test))
-            .field(
-                "name",
-                &self.open.as_ref().map(|open| open.lane.database.as_str()),
-            )
-            .finish_non_exhaustive()
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        if let Some(open) = self.open.take() {
-            self.on_drop.apply(Checkout::Database(open));
-        }
+        self.held.fmt_as("Database", "name", f)
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
-use super::leased::Lane;
+use super::in_use::LaneInUse;
 use super::pool::LanePool;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::DatabaseName;
@@ -42,7 +42,7 @@ impl fmt::Display for KeptDatabase {
 pub(super) const KEEP_STEP: &str = "keeping the test's database";
 
 /// Commits the guarded transaction, which is otherwise rolled back.
-pub(super) async fn commit(pool: &LanePool, connection: &mut PgConnection) -> Result<()> {
+pub(super) async fn commit(lanes: &LanePool, connection: &mut PgConnection) -> Result<()> {
     match guard::commit(connection).await {
         Err(error) if sql_error::code(&error) == Some("25P02") => Err(Error::new(
             ErrorKind::Database,
@@ -53,7 +53,7 @@ pub(super) async fn commit(pool: &LanePool, connection: &mut PgConnection) -> Re
             "to see what the test wrote until then, let it take an `ebbtide::Sandbox` or an \
              `ebbtide::Database`, or set the option `savepoints`",
         )),
-        other => other.map_err(|error| pool.diagnose(KEEP_STEP, error)),
+        other => other.map_err(|error| lanes.diagnose(KEEP_STEP, error)),
     }
 }
 
@@ -61,20 +61,17 @@ pub(super) async fn commit(pool: &LanePool, connection: &mut PgConnection) -> Re
 ///
 /// The database gets another name, so no lane refers to it any more. The lane keeps its mark of
 /// use, so its next holder makes a new copy.
-pub(super) async fn keep(
-    pool: &LanePool,
-    lane: Lane,
-    connection: PgConnection,
-) -> Result<KeptDatabase> {
+pub(super) async fn keep(in_use: LaneInUse, connection: PgConnection) -> Result<KeptDatabase> {
+    let LaneInUse { lanes, lane, .. } = in_use;
     connection
         .close()
         .await
-        .map_err(|error| pool.diagnose(KEEP_STEP, error))?;
+        .map_err(|error| lanes.diagnose(KEEP_STEP, error))?;
     let kept = DatabaseName::kept();
-    let keep_for = pool.setting().keep_for;
-    let (lanes, name) = (pool.clone(), kept.clone());
+    let keep_for = lanes.setting().keep_for;
+    let (pool, name) = (lanes.clone(), kept.clone());
     let renaming = async move {
-        let mut admin = lanes.setting().server.admin().await?;
+        let mut admin = pool.setting().server.admin().await?;
         let mut polling = Polling::new(KEEP_STEP, Duration::from_secs(10));
         loop {
             match clean_up::keep(&mut admin, &lane.database, &name, keep_for).await {
@@ -83,12 +80,12 @@ pub(super) async fn keep(
                 Err(error) if sql_error::code(&error) == Some("55006") => {
                     polling.pause(error).await?;
                 }
-                Err(error) => return Err(lanes.diagnose(KEEP_STEP, error)),
+                Err(error) => return Err(pool.diagnose(KEEP_STEP, error)),
             }
         }
     };
-    pool.in_background(renaming).await?;
-    let server = &pool.setting().server;
+    lanes.in_background(renaming).await?;
+    let server = &lanes.setting().server;
     server.hold_for(keep_for).await?;
     Ok(KeptDatabase {
         name: kept.as_str().to_owned(),

@@ -1,12 +1,14 @@
 //! How a test uses its lane, and how many lanes may be used so.
 
 use crate::lane_lock::LaneState;
+use crate::test_error_help::Isolation;
 
 /// Lanes of one fingerprint on one server. Further tests wait for each other.
 pub(super) const MAX_LANES: usize = 64;
 /// Lanes that may be in use as a `Database`. The limit is lower because each may open several
 /// connections.
 pub(super) const MAX_DATABASES: usize = 32;
+
 /// How a test uses its lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LaneUse {
@@ -34,6 +36,15 @@ impl LaneUse {
         match self {
             Self::Transaction | Self::Sandbox | Self::Relayed => LaneState::Unknown,
             Self::Whole => LaneState::UsedWhole,
+        }
+    }
+
+    /// The isolation that help for the test's errors depends on.
+    pub(super) fn isolation(self) -> Isolation {
+        match self {
+            Self::Transaction | Self::Relayed => Isolation::Transaction,
+            Self::Sandbox => Isolation::Sandbox,
+            Self::Whole => Isolation::Database,
         }
     }
 }

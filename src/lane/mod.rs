@@ -4,6 +4,7 @@
 //! | file | noun |
 //! |---|---|
 //! | `pool`, `leased` | the lanes that this process has locked, and one of them |
+//! | `request`, `in_use` | a test's request for a lane, and the lane that the test then uses |
 //! | `lane_use`, `wear` | how a test uses a lane, and when a lane is worn |
 //! | `admit`, `admission` | a test's wait for the permits of its connections, and the permits |
 //! | `prepare`, `returned` | making a lane equal to its template, before a test and after one |
@@ -11,10 +12,10 @@
 //! | `admin_connection` | the connection that copies templates |
 //! | `reset` | the messages that undo what a test has committed |
 //! | `tx`, `sandbox`, `database` | the three ways in which a test uses a lane |
-//! | `open_tx`, `open_sandbox`, `open_database` | the lane behind each of them, and its end |
+//! | `open_tx`, `open_sandbox`, `open_database` | the lane behind each of them, its opening and its end |
+//! | `held`, `checkout`, `kept` | an open lane while the test has it, and closing or keeping it |
 //! | `tx_options`, `relay` | options for a test's transaction, and a savepoint for each statement |
 //! | `doorman` | the listener that rejects a second connection of a sandbox |
-//! | `checkout`, `kept` | closing or keeping a lane at the test's end |
 //! | `active_tests`, `waits` | which tests have lanes, and reports of their lock waits |
 //! | `report` | the report on a failed test |
 
@@ -25,6 +26,8 @@ mod admit;
 mod checkout;
 mod database;
 mod doorman;
+mod held;
+mod in_use;
 mod kept;
 mod lane_use;
 mod leased;
@@ -36,6 +39,7 @@ mod prepare;
 mod prepared_lane;
 mod relay;
 mod report;
+mod request;
 mod reset;
 mod returned;
 mod sandbox;
@@ -49,6 +53,7 @@ pub use database::Database;
 pub use kept::KeptDatabase;
 pub(crate) use pool::{Freshness, LanePool, LaneSetting};
 pub(crate) use report::TestReport;
+pub(crate) use request::LaneRequest;
 pub use sandbox::Sandbox;
 pub use tx::Tx;
 pub use tx_options::TxOptions;

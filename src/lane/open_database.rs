@@ -14,99 +14,127 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use sqlx::postgres::PgPool;
+use futures_util::future::BoxFuture;
+use sqlx::postgres::{PgConnection, PgPool};
 
+use super::checkout::OpenLane;
+use super::guard;
+use super::in_use::LaneInUse;
 use super::kept::{self, KeptDatabase};
-use super::leased::{Lane, LaneConnection};
-use super::pool::LanePool;
-use super::report::TestReport;
+use super::lane_use::LaneUse;
+use super::leased::LaneConnection;
+use super::request::LaneRequest;
 use crate::error::Result;
-use crate::test_error_help::Isolation;
 
 /// How long the test's own tasks may still use the pool's connections after its end.
 const POOL_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A lane that a test uses as a whole database.
-pub(crate) struct OpenDatabase {
-    pub(super) lanes: LanePool,
-    pub(super) lane: Lane,
-    pub(super) test: String,
+pub(super) struct OpenDatabase {
+    pub(super) in_use: LaneInUse,
     pub(super) url: String,
     pub(super) pool: OnceLock<PgPool>,
 }
 
+impl OpenLane for OpenDatabase {
+    fn in_use(&self) -> &LaneInUse {
+        &self.in_use
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move {
+            let lanes = self.in_use.lanes.clone();
+            lanes.in_background(self.return_lane()).await
+        })
+    }
+
+    fn keep(mut self: Box<Self>) -> BoxFuture<'static, Result<KeptDatabase>> {
+        Box::pin(async move {
+            self.close_pool().await;
+            let mut connection = match self.in_use.lane.connection.take() {
+                Some(connection) => connection.into_inner(),
+                None => self.connect().await?,
+            };
+            let lanes = &self.in_use.lanes;
+            lanes
+                .end_others(&mut connection)
+                .await
+                .map_err(|error| lanes.diagnose(kept::KEEP_STEP, error))?;
+            kept::keep(self.in_use, connection).await
+        })
+    }
+}
+
 impl OpenDatabase {
-    pub(super) async fn close(self) -> Result<()> {
-        let lanes = self.lanes.clone();
-        lanes.in_background(self.return_lane()).await
+    pub(super) async fn open(request: &LaneRequest) -> Result<Self> {
+        let mut in_use = request.acquire(LaneUse::Whole).await?;
+        let (lanes, lane) = (&in_use.lanes, &mut in_use.lane);
+        if !lane.admission.has_spare_connection() {
+            lane.connection = None;
+        }
+        if let (Some(connection), Some(holder)) = (&mut lane.connection, lane.lock.holder()) {
+            let marked = guard::mark_dirty(connection.get(), holder).await;
+            marked.map_err(|error| lanes.diagnose("entering a lane", error))?;
+        }
+        let url = lanes.setting().conn.url(lane.database.as_str());
+        Ok(Self {
+            in_use,
+            url,
+            pool: OnceLock::new(),
+        })
     }
 
     /// Gives the lane back to the pool, reset or for a new copy. Runs on the background runtime,
     /// because the test's runtime may end at any time.
-    async fn return_lane(mut self) -> Result<()> {
+    async fn return_lane(mut self: Box<Self>) -> Result<()> {
         self.close_pool().await;
-        self.lane.admission.shrink();
-        let lanes = self.lanes.clone();
-        let is_worn = self.lane.is_worn_by_commits();
+        self.in_use.lane.admission.shrink();
+        let is_worn = self.in_use.lane.is_worn_by_commits();
         let reset = if is_worn {
             Ok(false)
         } else {
             self.reset().await
         };
+        let LaneInUse {
+            lanes, mut lane, ..
+        } = self.in_use;
         match reset {
             Ok(true) => {
-                self.lane.count_commit();
-                lanes.put_back(self.lane)
+                lane.count_commit();
+                lanes.put_back(lane)
             }
             Ok(false) => {
-                lanes.recopy_later(self.lane);
+                lanes.recopy_later(lane);
                 Ok(())
             }
             // The test may have dropped the database or ended ebbtide's session. If instead the
             // server is gone, the copy fails and reports that.
-            Err(_) => lanes.recopy(self.lane).await,
+            Err(_) => lanes.recopy(lane).await,
         }
     }
 
     /// Resets the lane. Returns whether it is proved equal to the template.
     async fn reset(&mut self) -> Result<bool> {
-        let lane = &mut self.lane;
-        let connection = if let Some(connection) = lane.connection.take() {
+        let connection = if let Some(connection) = self.in_use.lane.connection.take() {
             connection.into_inner()
         } else {
             // The lane was newly copied, or there was no permit for its own connection.
-            lane.session_database = lane.database.clone();
-            self.lanes
-                .connect_to_lane(&lane.database, &self.test)
-                .await?
+            self.in_use.lane.session_database = self.in_use.lane.database.clone();
+            self.connect().await?
         };
-        let reset = self
-            .lanes
+        let (lanes, lane) = (&self.in_use.lanes, &mut self.in_use.lane);
+        let reset = lanes
             .reset(&lane.lock, connection, &mut lane.database)
             .await?;
         lane.connection = reset.map(LaneConnection::New);
         Ok(lane.connection.is_some())
     }
 
-    pub(super) fn report(&self) -> TestReport {
-        TestReport::of(&self.lanes, &self.lane, Isolation::Database)
-    }
-
-    pub(super) async fn keep(mut self) -> Result<KeptDatabase> {
-        self.close_pool().await;
-        let mut connection = match self.lane.connection.take() {
-            Some(connection) => connection.into_inner(),
-            None => {
-                self.lanes
-                    .connect_to_lane(&self.lane.database, &self.test)
-                    .await?
-            }
-        };
-        self.lanes
-            .end_others(&mut connection)
-            .await
-            .map_err(|error| self.lanes.diagnose(kept::KEEP_STEP, error))?;
-        kept::keep(&self.lanes, self.lane, connection).await
+    async fn connect(&self) -> Result<PgConnection> {
+        let LaneInUse {
+            lanes, lane, test, ..
+        } = &self.in_use;
+        lanes.connect_to_lane(&lane.database, test).await
     }
 
     #[expect(clippy::print_stderr, reason = "a failure report")]
@@ -119,7 +147,7 @@ impl OpenDatabase {
             eprintln!(
                 "ebbtide: test {} is over, and something that it started still uses its pool: \
                  these sessions are ended now (end or await the task that holds them)",
-                self.test
+                self.in_use.test
             );
         }
     }

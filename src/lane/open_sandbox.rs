@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
@@ -29,18 +30,19 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::active_tests::TestPresence;
+use super::checkout::OpenLane;
 use super::doorman::{self, Doorman, Occupancy, REFUSED_SQLSTATE, SecondSlot};
+use super::in_use::LaneInUse;
 use super::kept::{self, KeptDatabase};
 use super::lane_use::LaneUse;
-use super::leased::{Lane, LaneConnection};
+use super::leased::LaneConnection;
 use super::open_tx;
 use super::pool::LanePool;
 use super::prepare;
-use super::report::TestReport;
+use super::request::LaneRequest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{self, Opening, Session};
 use crate::sql_error;
-use crate::test_error_help::Isolation;
 use crate::wait::Polling;
 
 /// How long the application may still use the sandbox's connection after the end of the test.
@@ -52,10 +54,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_hours(24);
 
 /// A lane whose connection belongs to a sandbox's pool.
-pub(crate) struct OpenSandbox {
-    pub(super) lanes: LanePool,
-    pub(super) lane: Lane,
-    pub(super) test: String,
+pub(super) struct OpenSandbox {
+    pub(super) in_use: LaneInUse,
     pub(super) pool: PgPool,
     keeper: JoinHandle<()>,
     state: Arc<PoolState>,
@@ -78,42 +78,61 @@ struct PoolState {
     escaped: OnceLock<()>,
 }
 
+impl OpenLane for OpenSandbox {
+    fn in_use(&self) -> &LaneInUse {
+        &self.in_use
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move {
+            let lanes = self.in_use.lanes.clone();
+            lanes.in_background(self.return_lane()).await
+        })
+    }
+
+    fn keep(self: Box<Self>) -> BoxFuture<'static, Result<KeptDatabase>> {
+        Box::pin(async move {
+            let lanes = self.in_use.lanes.clone();
+            lanes.in_background(self.keep_database()).await
+        })
+    }
+}
+
 impl OpenSandbox {
+    pub(super) async fn open(request: &LaneRequest) -> Result<Self> {
+        let in_use = request.acquire(LaneUse::Sandbox).await?;
+        let lanes = in_use.lanes.clone();
+        // A connection cannot be used after the runtime that opened it has ended, and the test's
+        // runtime may have ended when the transaction is closed.
+        lanes.in_background(Self::open_on(in_use)).await
+    }
+
     /// Opens the transaction. Runs on the background runtime.
     ///
     /// A lane that was marked `Equal` has not been connected to yet. If another client has dropped
     /// its database, the lane is copied and the connection tried once more.
-    pub(super) async fn open(lanes: LanePool, mut lane: Lane, test: String) -> Result<Self> {
+    async fn open_on(mut in_use: LaneInUse) -> Result<Self> {
         // An existing connection cannot be moved into a pool.
-        lane.connection = None;
+        in_use.lane.connection = None;
         let state = Arc::new(PoolState::default());
-        match Self::connect(&lanes, &lane, &test, &state).await {
+        let connected = match Self::connect(&in_use, &state).await {
             Err(error) if prepare::is_database_missing(&error) => {
-                lanes
-                    .restore_missing(&mut lane, LaneUse::Sandbox, &test)
-                    .await?;
-                let (pool, keeper) = Self::connect(&lanes, &lane, &test, &state)
-                    .await
-                    .map_err(|error| lanes.diagnose("opening the test's transaction", error))?;
-                Ok(Self {
-                    lanes,
-                    lane,
-                    test,
-                    pool,
-                    keeper,
-                    state,
-                })
+                in_use.restore_missing().await?;
+                Self::connect(&in_use, &state).await
             }
-            Ok((pool, keeper)) => Ok(Self {
-                lanes,
-                lane,
-                test,
-                pool,
-                keeper,
-                state,
-            }),
-            Err(error) => Err(lanes.diagnose("opening the test's transaction", error)),
-        }
+            other => other,
+        };
+        let diagnose = |error| {
+            let step = "opening the test's transaction";
+            in_use.lanes.diagnose(step, error)
+        };
+        let (pool, keeper) = connected.map_err(diagnose)?;
+        Ok(Self {
+            in_use,
+            pool,
+            keeper,
+            state,
+        })
     }
 
     /// Creates the pool and fills both its slots, in an order that lets no other connection in
@@ -123,16 +142,17 @@ impl OpenSandbox {
     /// first connection is established, and after that the refusing options for good. No other task
     /// has a handle of the pool yet.
     async fn connect(
-        lanes: &LanePool,
-        lane: &Lane,
-        test: &str,
+        in_use: &LaneInUse,
         state: &Arc<PoolState>,
     ) -> Result<(PgPool, JoinHandle<()>), sqlx::Error> {
+        let LaneInUse {
+            lanes, lane, test, ..
+        } = in_use;
         let real = lanes.guarded_options(&lane.database, test);
         let doorman = Doorman::of_this_process()
             .await
             .map_err(|error| sqlx::Error::Configuration(error.into()))?;
-        let pool = pool_options(lanes, lane, state).connect_lazy_with(real.clone());
+        let pool = pool_options(in_use, state).connect_lazy_with(real.clone());
         let refusing_options = doorman.options(&real);
         let second_slot = SecondSlot::take(&pool, refusing_options.clone()).await;
         pool.set_connect_options(real);
@@ -146,52 +166,31 @@ impl OpenSandbox {
         Ok((pool, keeper))
     }
 
-    pub(super) async fn close(self) -> Result<()> {
-        let lanes = self.lanes.clone();
-        lanes.in_background(self.return_lane()).await
-    }
-
-    async fn return_lane(mut self) -> Result<()> {
+    async fn return_lane(mut self: Box<Self>) -> Result<()> {
         match self.take_connection().await {
-            Ok(connection) => {
-                open_tx::close(
-                    &self.lanes,
-                    self.lane,
-                    LaneConnection::Nested(connection),
-                    &self.test,
-                )
-                .await
-            }
-            Err(NoConnection::Escaped) => Err(open_tx::escaped_error(&self.test)),
-            Err(NoConnection::Closed) => self.reset_after_close().await,
-            Err(NoConnection::StillInUse) => Err(self.end_session().await),
+            Ok(connection) => open_tx::close(self.in_use, LaneConnection::Nested(connection)).await,
+            Err(NoConnection::Escaped) => Err(open_tx::escaped_error(&self.in_use.test)),
+            Err(NoConnection::Closed) => reset_after_close(self.in_use).await,
+            Err(NoConnection::StillInUse) => Err(end_session(self.in_use).await),
         }
     }
 
-    pub(super) fn report(&self) -> TestReport {
-        TestReport::of(&self.lanes, &self.lane, Isolation::Sandbox)
-    }
-
-    pub(super) async fn keep(mut self) -> Result<KeptDatabase> {
-        let lanes = self.lanes.clone();
-        let keeping = async move {
-            match self.take_connection().await {
-                Ok(mut connection) => {
-                    kept::commit(&self.lanes, &mut connection).await?;
-                    kept::keep(&self.lanes, self.lane, connection).await
-                }
-                Err(NoConnection::Escaped) => Err(open_tx::escaped_error(&self.test)),
-                Err(NoConnection::Closed) => Err(Error::new(
-                    ErrorKind::TransactionEscaped,
-                    format!(
-                        "test {} closed its connection, so the server rolled back what it wrote",
-                        self.test
-                    ),
-                )),
-                Err(NoConnection::StillInUse) => Err(self.end_session().await),
+    async fn keep_database(mut self: Box<Self>) -> Result<KeptDatabase> {
+        match self.take_connection().await {
+            Ok(mut connection) => {
+                kept::commit(&self.in_use.lanes, &mut connection).await?;
+                kept::keep(self.in_use, connection).await
             }
-        };
-        lanes.in_background(keeping).await
+            Err(NoConnection::Escaped) => Err(open_tx::escaped_error(&self.in_use.test)),
+            Err(NoConnection::Closed) => Err(Error::new(
+                ErrorKind::TransactionEscaped,
+                format!(
+                    "test {} closed its connection, so the server rolled back what it wrote",
+                    self.in_use.test
+                ),
+            )),
+            Err(NoConnection::StillInUse) => Err(end_session(self.in_use).await),
+        }
     }
 
     /// Takes the one connection out of the pool, and closes the pool for every handle that still
@@ -201,7 +200,7 @@ impl OpenSandbox {
     /// can return no other connection. After that the keeper is aborted and awaited. Only then does
     /// the pool's size show whether the application has closed the connection.
     async fn take_connection(&mut self) -> Result<PgConnection, NoConnection> {
-        let watch = self.lane.presence.as_ref().map(TestPresence::end);
+        let watch = self.in_use.lane.presence.as_ref().map(TestPresence::end);
         let acquired = self.acquire_released().await;
         drop(watch);
         self.keeper.abort();
@@ -243,51 +242,6 @@ impl OpenSandbox {
             }
         }
     }
-
-    /// Resets the lane after the application has closed the connection. The server has rolled back
-    /// the transaction, but the application may have done more on that connection.
-    async fn reset_after_close(self) -> Result<()> {
-        let Self {
-            lanes,
-            mut lane,
-            test,
-            ..
-        } = self;
-        let connected = lanes.connect(&lane.database, &test).await;
-        let connection =
-            connected.map_err(|error| lanes.diagnose("connecting to a lane", error))?;
-        if let Some(connection) = lanes
-            .reset(&lane.lock, connection, &mut lane.database)
-            .await?
-        {
-            lane.connection = Some(LaneConnection::New(connection));
-            lanes.put_back(lane)?;
-        }
-        Ok(())
-    }
-
-    /// Ends the session of a connection that the application still uses. The lane keeps its mark,
-    /// so it is copied again before its next use.
-    async fn end_session(self) -> Error {
-        let Self {
-            lanes, lane, test, ..
-        } = self;
-        if let Ok(mut connection) = lanes.connect(&lane.database, &test).await {
-            // If this fails, dropping the database before the next copy ends the session.
-            let _ = lanes.end_others(&mut connection).await;
-        }
-        lanes.release(lane);
-        Error::new(
-            ErrorKind::StillInUse,
-            format!(
-                "test {test} is over, and something that it started still uses the sandbox's \
-                 connection"
-            ),
-        )
-        .with_help(
-            "end or await the task, server or transaction that holds it; its session is ended now",
-        )
-    }
 }
 
 /// Why there is no connection on which the transaction can be closed.
@@ -300,6 +254,50 @@ enum NoConnection {
     StillInUse,
 }
 
+/// Resets the lane after the application has closed the connection. The server has rolled back
+/// the transaction, but the application may have done more on that connection.
+async fn reset_after_close(in_use: LaneInUse) -> Result<()> {
+    let LaneInUse {
+        lanes,
+        mut lane,
+        test,
+        ..
+    } = in_use;
+    let connected = lanes.connect(&lane.database, &test).await;
+    let connection = connected.map_err(|error| lanes.diagnose("connecting to a lane", error))?;
+    if let Some(connection) = lanes
+        .reset(&lane.lock, connection, &mut lane.database)
+        .await?
+    {
+        lane.connection = Some(LaneConnection::New(connection));
+        lanes.put_back(lane)?;
+    }
+    Ok(())
+}
+
+/// Ends the session of a connection that the application still uses. The lane keeps its mark,
+/// so it is copied again before its next use.
+async fn end_session(in_use: LaneInUse) -> Error {
+    let LaneInUse {
+        lanes, lane, test, ..
+    } = in_use;
+    if let Ok(mut connection) = lanes.connect(&lane.database, &test).await {
+        // If this fails, dropping the database before the next copy ends the session.
+        let _ = lanes.end_others(&mut connection).await;
+    }
+    lanes.release(lane);
+    Error::new(
+        ErrorKind::StillInUse,
+        format!(
+            "test {test} is over, and something that it started still uses the sandbox's \
+             connection"
+        ),
+    )
+    .with_help(
+        "end or await the task, server or transaction that holds it; its session is ended now",
+    )
+}
+
 /// Options of the sandbox's pool, with the callbacks that open the transaction and renew the
 /// savepoint.
 ///
@@ -309,8 +307,9 @@ enum NoConnection {
 ///   connection that `after_connect` has just opened, so `after_connect` records that as well.
 /// - `after_release` ends the savepoint around the statements since the last release. Before the
 ///   first acquisition there are none.
-fn pool_options(lanes: &LanePool, lane: &Lane, state: &Arc<PoolState>) -> PgPoolOptions {
-    let (opening_lanes, holder) = (lanes.clone(), lane.lock.holder().map(str::to_owned));
+fn pool_options(in_use: &LaneInUse, state: &Arc<PoolState>) -> PgPoolOptions {
+    let holder = in_use.lane.lock.holder().map(str::to_owned);
+    let opening_lanes = in_use.lanes.clone();
     let (opening, taking, releasing) = (Arc::clone(state), Arc::clone(state), Arc::clone(state));
     PgPoolOptions::new()
         .max_connections(2)

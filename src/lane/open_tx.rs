@@ -1,44 +1,120 @@
-//! A lane inside a guarded transaction, and the end of that transaction.
+//! A lane inside a guarded transaction: the transaction's beginning and its end.
 
+use futures_util::future::BoxFuture;
 use sqlx::postgres::PgConnection;
 
 use super::active_tests::{EndWatch, TestPresence};
+use super::checkout::OpenLane;
+use super::in_use::LaneInUse;
 use super::kept::{self, KeptDatabase};
-use super::leased::{Lane, LaneConnection};
-use super::pool::LanePool;
-use super::report::TestReport;
+use super::lane_use::LaneUse;
+use super::leased::LaneConnection;
+use super::request::LaneRequest;
 use super::tx_options::TxOptions;
 use crate::error::{Error, ErrorKind, Result};
-use crate::guard::{self, CloseResult, Closing, Outcome};
+use crate::guard::{self, CloseResult, Closing, Opening, Outcome, Session};
 use crate::sql_error;
-use crate::test_error_help::Isolation;
 
 /// A lane inside a guarded transaction.
-pub(crate) struct OpenTx {
-    pub(super) pool: LanePool,
-    pub(super) lane: Lane,
+pub(super) struct OpenTx {
+    pub(super) in_use: LaneInUse,
     pub(super) connection: PgConnection,
-    pub(super) options: TxOptions,
-    pub(super) test: String,
+    options: TxOptions,
+}
+
+impl OpenLane for OpenTx {
+    fn in_use(&self) -> &LaneInUse {
+        &self.in_use
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move {
+            let connection = if self.options.has_savepoints() {
+                LaneConnection::Relayed(self.connection)
+            } else {
+                LaneConnection::Used(self.connection)
+            };
+            close(self.in_use, connection).await
+        })
+    }
+
+    fn keep(mut self: Box<Self>) -> BoxFuture<'static, Result<KeptDatabase>> {
+        Box::pin(async move {
+            kept::commit(&self.in_use.lanes, &mut self.connection).await?;
+            kept::keep(self.in_use, self.connection).await
+        })
+    }
 }
 
 impl OpenTx {
-    pub(super) async fn close(self) -> Result<()> {
-        let connection = if self.options.has_savepoints() {
-            LaneConnection::Relayed(self.connection)
+    /// Acquires a lane and opens the transaction. An idle lane needs one round trip.
+    ///
+    /// Its session may have ended since the last test, by `idle_session_timeout` or an
+    /// administrator. Then this connects again and opens the transaction on the new session. If the
+    /// server itself is gone, connecting reports that.
+    pub(super) async fn open(request: &LaneRequest, options: TxOptions) -> Result<Self> {
+        let (mut in_use, connection) = if options.has_savepoints() {
+            let in_use = request.acquire(LaneUse::Relayed).await?;
+            let (in_use, connection) = in_use.relayed().await?;
+            (in_use, LaneConnection::Relayed(connection))
         } else {
-            LaneConnection::Used(self.connection)
+            let mut in_use = request.acquire(LaneUse::Transaction).await?;
+            let (lanes, lane, test) = (&in_use.lanes, &mut in_use.lane, &in_use.test);
+            let mut connection = lane
+                .connection
+                .take()
+                .expect("a lane for a transaction comes with its connection");
+            if lane.session_database != lane.database {
+                // A reset has renamed the database. The server's log shows the old name for as long
+                // as the session lasts, and reports find the test's entries by the database's name.
+                // So a new session is needed.
+                drop(connection);
+                connection = LaneConnection::New(lanes.reconnect(&lane.database, test).await?);
+                test.clone_into(&mut lane.session_name);
+                lane.session_database = lane.database.clone();
+            }
+            (in_use, connection)
         };
-        close(&self.pool, self.lane, connection, &self.test).await
-    }
-
-    pub(super) fn report(&self) -> TestReport {
-        TestReport::of(&self.pool, &self.lane, Isolation::Transaction)
-    }
-
-    pub(super) async fn keep(mut self) -> Result<KeptDatabase> {
-        kept::commit(&self.pool, &mut self.connection).await?;
-        kept::keep(&self.pool, self.lane, self.connection).await
+        let (lanes, lane, test) = (&in_use.lanes, &mut in_use.lane, in_use.test.as_str());
+        let setting = lanes.setting();
+        let identity = setting.server.identity();
+        let new = Session::New {
+            server: identity.as_deref(),
+            settings: &setting.session_settings,
+        };
+        let session = match &connection {
+            LaneConnection::New(_) | LaneConnection::Relayed(_) => new,
+            LaneConnection::Used(_) | LaneConnection::Nested(_) => Session::Used {
+                session_count: lane.session_count,
+            },
+        };
+        let opening = Opening {
+            session,
+            level: options.level(),
+            test: (lane.session_name != test).then_some(test),
+            holder: lane.lock.holder(),
+            version_num: setting.server.version_num,
+        };
+        let mut connection = connection.into_inner();
+        let mut opened = guard::open(&mut connection, &opening).await;
+        if matches!(session, Session::Used { .. })
+            && opened.as_ref().is_err_and(sql_error::is_server_gone)
+        {
+            connection = lanes.reconnect(&lane.database, test).await?;
+            test.clone_into(&mut lane.session_name);
+            let again = Opening {
+                session: new,
+                test: None,
+                ..opening
+            };
+            opened = guard::open(&mut connection, &again).await;
+        }
+        opened.map_err(|error| lanes.diagnose("opening the test's transaction", error))?;
+        Ok(Self {
+            in_use,
+            connection,
+            options,
+        })
     }
 }
 
@@ -50,18 +126,19 @@ impl OpenTx {
 ///
 /// After an escape and after a loss of the connection, the lane is dropped without being put back.
 /// Its mark of use then makes the next holder copy it.
-pub(super) async fn close(
-    pool: &LanePool,
-    mut lane: Lane,
-    mut connection: LaneConnection,
-    test: &str,
-) -> Result<()> {
+pub(super) async fn close(in_use: LaneInUse, mut connection: LaneConnection) -> Result<()> {
+    let LaneInUse {
+        lanes,
+        mut lane,
+        test,
+        ..
+    } = in_use;
     let watch = lane.presence.as_ref().map(TestPresence::end);
     let has_cancelled = || watch.as_ref().is_some_and(EndWatch::has_cancelled);
-    let server = &pool.setting().server;
+    let server = &lanes.setting().server;
     let closing = Closing {
         version_num: server.version_num,
-        deferrable: pool.deferrable(),
+        deferrable: lanes.deferrable(),
         owns_log: !server.outlives_us(),
     };
     let CloseResult { outcome, remains } =
@@ -70,9 +147,9 @@ pub(super) async fn close(
     lane.connection = Some(connection);
     lane.session_count = remains.session_count;
     match outcome {
-        Outcome::Clean => pool.put_back_after_rollback(lane, remains).await,
+        Outcome::Clean => lanes.put_back_after_rollback(lane, remains).await,
         Outcome::ConstraintViolated(error) => {
-            pool.put_back_after_rollback(lane, remains).await?;
+            lanes.put_back_after_rollback(lane, remains).await?;
             let constraint = error
                 .as_database_error()
                 .and_then(|error| error.constraint())
@@ -94,8 +171,8 @@ pub(super) async fn close(
                  code under test",
             ))
         }
-        Outcome::Escaped => Err(escaped_error(test)),
-        Outcome::Lost(error) => Err(pool.diagnose("closing the test's transaction", error)),
+        Outcome::Escaped => Err(escaped_error(&test)),
+        Outcome::Lost(error) => Err(lanes.diagnose("closing the test's transaction", error)),
     }
 }
 

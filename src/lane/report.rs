@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::active_tests::TestPresence;
-use super::leased::Lane;
+use super::in_use::LaneInUse;
 use super::pool::LanePool;
 use crate::config::format_duration;
 use crate::guard;
@@ -32,7 +32,13 @@ pub(crate) struct TestReport {
 }
 
 impl TestReport {
-    pub(super) fn of(lanes: &LanePool, lane: &Lane, isolation: Isolation) -> Self {
+    pub(super) fn of(in_use: &LaneInUse) -> Self {
+        let LaneInUse {
+            lanes,
+            lane,
+            lane_use,
+            ..
+        } = in_use;
         let since = lane
             .presence
             .as_ref()
@@ -45,7 +51,7 @@ impl TestReport {
         let until = SystemTime::now();
         Self {
             lanes: lanes.clone(),
-            isolation,
+            isolation: lane_use.isolation(),
             database: lane.database.clone(),
             since,
             until,

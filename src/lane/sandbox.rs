@@ -5,11 +5,10 @@ use std::ops::Deref;
 
 use sqlx::postgres::PgPool;
 
-use super::checkout::{Checkout, OPEN_UNTIL_CONSUMED, OnDrop};
+use super::held::Held;
 use super::kept::KeptDatabase;
-use super::lane_use::LaneUse;
 use super::open_sandbox::OpenSandbox;
-use super::pool::LanePool;
+use super::request::LaneRequest;
 use crate::error::Result;
 
 /// A [`PgPool`] with one connection, inside a transaction that is rolled back. Code under test can
@@ -48,33 +47,22 @@ use crate::error::Result;
 /// ```
 #[must_use = "the transaction is rolled back when this is dropped"]
 pub struct Sandbox {
-    // None only while `close`, `keep` or `drop` takes it away.
-    open: Option<OpenSandbox>,
-    on_drop: OnDrop,
+    held: Held<OpenSandbox>,
 }
 
 impl Sandbox {
     #[tracing::instrument(name = "sandbox.open", level = "debug", skip_all)]
-    pub(crate) async fn open(lanes: &LanePool, test: &str, on_drop: OnDrop) -> Result<Self> {
-        let lane = lanes.acquire(test, LaneUse::Sandbox).await?;
-        let (pool, name) = (lanes.clone(), test.to_owned());
-        // A connection cannot be used after the runtime that opened it has ended, and the test's
-        // runtime may have ended when the transaction is closed.
-        let open = lanes
-            .in_background(OpenSandbox::open(pool, lane, name))
-            .await?;
-        Ok(Self {
-            open: Some(open),
-            on_drop,
-        })
+    pub(crate) async fn open(request: LaneRequest) -> Result<Self> {
+        let open = OpenSandbox::open(&request).await?;
+        let held = Held::new(open, request.on_drop);
+        Ok(Self { held })
     }
 
     /// A URL of the database, for `psql` and other drivers. Their sessions are read only and do not
     /// see what the transaction wrote.
     #[must_use]
     pub fn url(&self) -> String {
-        let open = self.get();
-        open.lane.read_only_url(&open.lanes.setting().conn)
+        self.held.get().in_use.read_only_url()
     }
 
     /// Checks deferred constraints as a commit would, rolls back, and closes the pool.
@@ -86,8 +74,8 @@ impl Sandbox {
     ///
     /// # Cancel safety
     /// If the future is dropped, the close continues in the background.
-    pub async fn close(mut self) -> Result<()> {
-        self.take().close().await
+    pub async fn close(self) -> Result<()> {
+        self.held.close().await
     }
 
     /// Commits what the test wrote and keeps the database, so that a person can inspect it. It
@@ -99,16 +87,8 @@ impl Sandbox {
     ///
     /// # Cancel safety
     /// If the future is dropped, the database may be kept or not.
-    pub async fn keep(mut self) -> Result<KeptDatabase> {
-        self.take().keep().await
-    }
-
-    fn take(&mut self) -> OpenSandbox {
-        self.open.take().expect(OPEN_UNTIL_CONSUMED)
-    }
-
-    fn get(&self) -> &OpenSandbox {
-        self.open.as_ref().expect(OPEN_UNTIL_CONSUMED)
+    pub async fn keep(self) -> Result<KeptDatabase> {
+        self.held.keep().await
     }
 }
 
@@ -116,26 +96,12 @@ impl Deref for Sandbox {
     type Target = PgPool;
 
     fn deref(&self) -> &PgPool {
-        &self.get().pool
+        &self.held.get().pool
     }
 }
 
 impl fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sandbox")
-            .field("test", &self.open.as_ref().map(|open| &open.test))
-            .field(
-                "database",
-                &self.open.as_ref().map(|open| open.lane.database.as_str()),
-            )
-            .finish_non_exhaustive()
-    }
-}
-
-impl Drop for Sandbox {
-    fn drop(&mut self) {
-        if let Some(open) = self.open.take() {
-            self.on_drop.apply(Checkout::Sandbox(open));
-        }
+        self.held.fmt_as("Sandbox", "database", f)
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use crate::config::{Keep, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::harness::{Harness, Setup};
-use crate::lane::{Checkout, Database, OnDrop, Sandbox, Tx, TxOptions};
+use crate::lane::{Checkout, Database, LaneRequest, OnDrop, Sandbox, Tx, TxOptions};
 
 /// What the arguments of sqlx's types lead to: the attribute's option `pool`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -100,13 +100,7 @@ impl TestContext {
     /// # Errors
     /// As for [`Harness::tx_with`].
     pub async fn tx_with(&self, options: TxOptions) -> Result<Tx> {
-        Tx::open(
-            &self.harness()?.lanes().await?,
-            self.test_name(),
-            options,
-            self.on_drop(),
-        )
-        .await
+        Tx::open(self.lane_request().await?, options).await
     }
 
     /// A pool whose one connection is in a transaction that is rolled back.
@@ -114,12 +108,7 @@ impl TestContext {
     /// # Errors
     /// As for [`Harness::sandbox`].
     pub async fn sandbox(&self) -> Result<Sandbox> {
-        Sandbox::open(
-            &self.harness()?.lanes().await?,
-            self.test_name(),
-            self.on_drop(),
-        )
-        .await
+        Sandbox::open(self.lane_request().await?).await
     }
 
     /// A database of the test's own. Each call returns another one.
@@ -127,12 +116,7 @@ impl TestContext {
     /// # Errors
     /// As for [`Harness::database`].
     pub async fn database(&self) -> Result<Database> {
-        Database::open(
-            &self.harness()?.lanes().await?,
-            self.test_name(),
-            self.on_drop(),
-        )
-        .await
+        Database::open(self.lane_request().await?).await
     }
 
     /// A pool on the test's own database, or with `pool = "sandbox"` on its sandbox. Each call
@@ -211,6 +195,14 @@ impl TestContext {
             })
         };
         shared.get_or_try_init(make).await
+    }
+
+    async fn lane_request(&self) -> Result<LaneRequest> {
+        Ok(LaneRequest {
+            lanes: self.harness()?.lanes().await?,
+            test: self.test_name().to_owned(),
+            on_drop: self.on_drop(),
+        })
     }
 
     /// After the test's end nothing collects: a thread that outlives its test closes its checkouts

@@ -33,52 +33,44 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::lane_use::LaneUse;
-use super::leased::Lane;
-use super::pool::LanePool;
+use super::in_use::LaneInUse;
 use super::prepare;
 use crate::error::{Error, ErrorKind, Result};
-use crate::names::DatabaseName;
 use crate::{conn, sql_error};
 use conversation::{Conversation, Outbox};
 use socket::RelaySocket;
 use wire::Wire;
 
-impl LanePool {
+impl LaneInUse {
     /// Replaces the lane's connection by one that goes through a relay.
     ///
     /// A lane that was marked `Equal` has not been connected to yet. If another client has dropped
     /// its database, the lane is copied and the connection tried once more.
-    pub(super) async fn relayed(&self, mut lane: Lane, test: &str) -> Result<(Lane, PgConnection)> {
-        let (pool, test) = (self.clone(), test.to_owned());
+    pub(super) async fn relayed(mut self) -> Result<(Self, PgConnection)> {
+        let lanes = self.lanes.clone();
         // The relay and the connection must outlive the test's runtime.
         let connecting = async move {
-            lane.connection = None;
-            let connection = match pool.connect_through_relay(&lane.database, &test).await {
+            self.lane.connection = None;
+            let connection = match self.connect_through_relay().await {
                 Err(ConnectError::Server(error)) if prepare::is_database_missing(&error) => {
-                    pool.restore_missing(&mut lane, LaneUse::Relayed, &test)
-                        .await?;
-                    pool.connect_through_relay(&lane.database, &test).await
+                    self.restore_missing().await?;
+                    self.connect_through_relay().await
                 }
                 other => other,
             };
             let connection = connection.map_err(|error| match error {
-                ConnectError::Server(error) => pool.diagnose("connecting to a lane", error),
+                ConnectError::Server(error) => self.lanes.diagnose("connecting to a lane", error),
                 ConnectError::Unsupported(error) => error,
             })?;
-            lane.session_name = test;
-            lane.session_database = lane.database.clone();
-            Ok((lane, connection))
+            self.test.clone_into(&mut self.lane.session_name);
+            self.lane.session_database = self.lane.database.clone();
+            Ok((self, connection))
         };
-        self.in_background(connecting).await
+        lanes.in_background(connecting).await
     }
 
-    async fn connect_through_relay(
-        &self,
-        database: &DatabaseName,
-        test: &str,
-    ) -> Result<PgConnection, ConnectError> {
-        let real = self.guarded_options(database, test);
+    async fn connect_through_relay(&self) -> Result<PgConnection, ConnectError> {
+        let real = self.lanes.guarded_options(&self.lane.database, &self.test);
         if matches!(
             real.get_ssl_mode(),
             PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull

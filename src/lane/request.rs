@@ -1,0 +1,30 @@
+//! A test's request for a lane.
+
+use super::checkout::OnDrop;
+use super::in_use::LaneInUse;
+use super::lane_use::LaneUse;
+use super::pool::LanePool;
+use crate::error::Result;
+
+/// A test's request for a lane, in whatever way the test uses it.
+#[derive(Debug)]
+pub(crate) struct LaneRequest {
+    pub(crate) lanes: LanePool,
+    /// The test's name.
+    pub(crate) test: String,
+    pub(crate) on_drop: OnDrop,
+}
+
+impl LaneRequest {
+    /// # Errors
+    /// As for [`LanePool::acquire`].
+    pub(super) async fn acquire(&self, lane_use: LaneUse) -> Result<LaneInUse> {
+        let lane = self.lanes.acquire(&self.test, lane_use).await?;
+        Ok(LaneInUse {
+            lanes: self.lanes.clone(),
+            lane,
+            test: self.test.clone(),
+            lane_use,
+        })
+    }
+}
