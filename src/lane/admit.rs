@@ -23,8 +23,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lane_lock::PERMIT_POLL_INTERVAL;
 use crate::progress::Progress;
 
-/// The size of a `Database` test's pool, as in `#[sqlx::test]`.
-pub(super) const MAX_POOL_CONNECTIONS: usize = 5;
 /// How long a test waits before its wait is reported.
 const REPORT_DELAY: Duration = Duration::from_secs(1);
 /// The time between two checks of the turn. A test that need not wait also holds the turn, but only
@@ -32,13 +30,6 @@ const REPORT_DELAY: Duration = Duration::from_secs(1);
 const RECHECK_DELAY: Duration = Duration::from_millis(50);
 
 impl LanePool {
-    fn connections_needed(&self, lane_use: LaneUse) -> usize {
-        match lane_use {
-            LaneUse::Transaction | LaneUse::Sandbox | LaneUse::Relayed => 1,
-            LaneUse::Whole => (MAX_POOL_CONNECTIONS + 1).min(self.permits().capacity()),
-        }
-    }
-
     /// Waits until the test has a permit for each connection that it may open.
     ///
     /// First the test queues in this process, so that only one test of a process polls for the
@@ -49,9 +40,10 @@ impl LanePool {
     /// # Errors
     /// The server is gone, or every test that has connections waits for more.
     pub(super) async fn admit(&self, test: &str, lane_use: LaneUse) -> Result<Admission> {
-        let waiting = self.permits().waiting(test);
-        let mut wait = AdmissionWait::new(self, test, self.connections_needed(lane_use));
         let permits = self.permits();
+        let waiting = permits.waiting(test);
+        let wanted = lane_use.max_connections(permits.capacity());
+        let mut wait = AdmissionWait::new(self, test, wanted);
         let queue = {
             let mut queue = Box::pin(permits.queue());
             loop {

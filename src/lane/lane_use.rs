@@ -7,7 +7,9 @@ use crate::test_error_help::Isolation;
 pub(super) const MAX_LANES: usize = 64;
 /// Lanes that may be in use as a `Database`. The limit is lower because each may open several
 /// connections.
-pub(super) const MAX_DATABASES: usize = 32;
+const MAX_DATABASES: usize = 32;
+/// The size of a `Database` test's pool, as in `#[sqlx::test]`.
+const MAX_POOL_CONNECTIONS: usize = 5;
 
 /// How a test uses its lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +25,23 @@ pub(super) enum LaneUse {
 }
 
 impl LaneUse {
+    /// The public type through which a test uses the lane so.
+    pub(super) fn public_type(self) -> &'static str {
+        match self {
+            Self::Transaction | Self::Relayed => "Tx",
+            Self::Sandbox => "Sandbox",
+            Self::Whole => "Database",
+        }
+    }
+
+    /// How many connections the test may open. `capacity` is what the server has for tests.
+    pub(super) fn max_connections(self, capacity: usize) -> usize {
+        match self {
+            Self::Transaction | Self::Sandbox | Self::Relayed => 1,
+            Self::Whole => (MAX_POOL_CONNECTIONS + 1).min(capacity),
+        }
+    }
+
     pub(super) fn max_lanes(self) -> usize {
         match self {
             Self::Transaction | Self::Sandbox | Self::Relayed => MAX_LANES,

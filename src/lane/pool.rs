@@ -36,7 +36,7 @@ use tokio::sync::Notify;
 use super::active_tests::ActiveTests;
 use super::admin_connection::AdminConnection;
 use super::admission::{Admission, STALL_TIMEOUT};
-use super::lane_use::{LaneUse, MAX_DATABASES, MAX_LANES};
+use super::lane_use::LaneUse;
 use super::leased::{Lane, LaneConnection};
 use super::prepared_lane::PreparedLane;
 use super::waits;
@@ -525,19 +525,16 @@ impl LanePool {
 }
 
 fn no_free_lane(lane_use: LaneUse) -> Error {
-    let (limit, what) = match lane_use {
-        LaneUse::Transaction | LaneUse::Relayed => (MAX_LANES, "`Tx`"),
-        LaneUse::Sandbox => (MAX_LANES, "`Sandbox`"),
-        LaneUse::Whole => (MAX_DATABASES, "`Database`"),
-    };
     Error::new(
         ErrorKind::Timeout,
         format!(
-            "no lane became free within {} s: all {limit} are in use",
-            LANE_LOCK_TIMEOUT.as_secs()
+            "no lane became free within {} s: all {} are in use",
+            LANE_LOCK_TIMEOUT.as_secs(),
+            lane_use.max_lanes()
         ),
     )
     .with_help(format!(
-        "run fewer tests at once, or look for tests that keep their {what} in a static"
+        "run fewer tests at once, or look for tests that keep their `{}` in a static",
+        lane_use.public_type()
     ))
 }

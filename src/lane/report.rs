@@ -4,12 +4,13 @@ use std::time::{Duration, SystemTime};
 
 use super::active_tests::TestPresence;
 use super::in_use::LaneInUse;
+use super::lane_use::LaneUse;
 use super::pool::LanePool;
 use crate::config::format_duration;
 use crate::guard;
 use crate::names::DatabaseName;
 use crate::server::LogEntry;
-use crate::test_error_help::{self, Isolation};
+use crate::test_error_help;
 
 // A report should fit on one screen. What exceeds these limits is only counted.
 const MAX_ERRORS: usize = 4;
@@ -23,7 +24,7 @@ const MAX_LINE_CHARS: usize = 160;
 /// What a report needs of a lane, collected before the lane is put back.
 pub(crate) struct TestReport {
     lanes: LanePool,
-    isolation: Isolation,
+    lane_use: LaneUse,
     database: DatabaseName,
     since: SystemTime,
     /// The end of the test. Later entries of the server's log belong to ebbtide's own statements.
@@ -51,7 +52,7 @@ impl TestReport {
         let until = SystemTime::now();
         Self {
             lanes: lanes.clone(),
-            isolation: lane_use.isolation(),
+            lane_use: *lane_use,
             database: lane.database.clone(),
             since,
             until,
@@ -109,14 +110,10 @@ impl TestReport {
 
     fn description(&self) -> String {
         let server = &self.lanes.setting().server;
-        let isolation = match self.isolation {
-            Isolation::Transaction => "a Tx",
-            Isolation::Sandbox => "a Sandbox",
-            Isolation::Database => "a Database",
-        };
         let version = server.version.split(' ').next().unwrap_or_default();
         format!(
-            "{isolation}: {} on PostgreSQL {version} ({})",
+            "a {}: {} on PostgreSQL {version} ({})",
+            self.lane_use.public_type(),
             self.database.as_str(),
             server.backend
         )
@@ -162,7 +159,8 @@ impl TestReport {
                 test_error_help::help_for_absent_migrations(&entry.code, absent)
             });
             let help = || {
-                test_error_help::help_for_test_error(&entry.code, &entry.message, self.isolation)
+                let isolation = self.lane_use.isolation();
+                test_error_help::help_for_test_error(&entry.code, &entry.message, isolation)
             };
             if let Some(help) = of_absence.or_else(help) {
                 push_line(text, &format!("      help: {help}"));
