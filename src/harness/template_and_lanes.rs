@@ -21,7 +21,7 @@ use super::{runtime, sharing};
 use crate::config::Plan;
 use crate::conn::ConnParams;
 use crate::error::{ErrorKind, Result};
-use crate::lane::{Freshness, LanePool, LaneSetting};
+use crate::lane::{LanePool, LaneSetting};
 use crate::names::Literal;
 use crate::provision::Inputs;
 use crate::server::{Origin, Server, VerifyMode};
@@ -150,18 +150,7 @@ impl TemplateAndLanes {
             absent_migrations: template.plan.absent_migrations(),
         };
         let source = Arc::clone(&template);
-        let pool = LanePool::new(
-            setting,
-            Box::new(move |freshness| {
-                let source = Arc::clone(&source);
-                Box::pin(async move {
-                    match freshness {
-                        Freshness::Cached => source.ensure().await,
-                        Freshness::Rechecked => source.build().await,
-                    }
-                })
-            }),
-        );
+        let pool = LanePool::new(setting, source);
         Self {
             server: Arc::clone(&template.server),
             template,

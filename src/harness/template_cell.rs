@@ -1,8 +1,8 @@
 //! A template that this process builds or finds once, when the first lane has to be copied.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
 
 use super::runtime;
@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::names::Fingerprint;
 use crate::provision::Inputs;
 use crate::server::{Server, Sharing};
-use crate::template::{self, RequiredServer, Template};
+use crate::template::{self, Freshness, RequiredServer, Template, TemplateSource};
 
 /// A template that is built or found on first use.
 #[derive(Debug)]
@@ -84,28 +84,28 @@ impl TemplateCell {
     }
 
     /// Builds or finds the template, also if this process has done so before: another process may
-    /// have dropped it since. Boxed, because the function calls itself for the template below.
-    pub(super) fn build(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Result<Template>> + Send>> {
+    /// have dropped it since.
+    async fn build(&self) -> Result<Template> {
+        let base = self.base.clone();
+        template::ensure(
+            &self.server,
+            &self.plan,
+            &self.inputs,
+            &self.fingerprint,
+            base.map(|base| base as Arc<dyn TemplateSource>),
+            self.required_server(),
+        )
+        .await
+    }
+}
+
+impl TemplateSource for TemplateCell {
+    fn template(self: Arc<Self>, freshness: Freshness) -> BoxFuture<'static, Result<Template>> {
         Box::pin(async move {
-            let below = self.base.clone();
-            let base: template::EnsureBase = Box::new(move || {
-                let below = below.clone();
-                Box::pin(async move {
-                    match below {
-                        Some(base) => Ok(Some(base.build().await?.name)),
-                        None => Ok(None),
-                    }
-                })
-            });
-            template::ensure(
-                &self.server,
-                &self.plan,
-                &self.inputs,
-                &self.fingerprint,
-                base,
-                self.required_server(),
-            )
-            .await
+            match freshness {
+                Freshness::Cached => self.ensure().await,
+                Freshness::Rechecked => self.build().await,
+            }
         })
     }
 }

@@ -51,7 +51,7 @@ mod wear;
 pub(crate) use checkout::{Checkout, OnDrop};
 pub use database::Database;
 pub use kept::KeptDatabase;
-pub(crate) use pool::{Freshness, LanePool, LaneSetting};
+pub(crate) use pool::{LanePool, LaneSetting};
 pub(crate) use report::TestReport;
 pub(crate) use request::LaneRequest;
 pub use sandbox::Sandbox;

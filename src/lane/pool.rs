@@ -47,7 +47,7 @@ use crate::lane_lock::{LaneLock, LaneLocks, LaneState, Permits};
 use crate::names::Fingerprint;
 use crate::server::Server;
 use crate::sql_error;
-use crate::template::Template;
+use crate::template::{Freshness, Template, TemplateSource};
 
 const LANE_LOCK_TIMEOUT: Duration = Duration::from_mins(1);
 /// How often a test looks for a free lane while all lanes are locked.
@@ -80,25 +80,6 @@ pub(crate) struct LaneSetting {
     pub(crate) absent_migrations: Option<PathBuf>,
 }
 
-/// Whether the pool accepts the template that was found earlier. Another process may drop a
-/// template while no lane of it is locked, so a copy that fails for this reason requests
-/// `Rechecked`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Freshness {
-    /// The template that this process has found or built before.
-    Cached,
-    /// Find or build the template again.
-    Rechecked,
-}
-
-/// Builds or finds the template and returns it. The pool calls it before a copy, but not for a lane
-/// that is ready.
-pub(crate) type TemplateSource = Box<
-    dyn Fn(Freshness) -> std::pin::Pin<Box<dyn Future<Output = Result<Template>> + Send>>
-        + Send
-        + Sync,
->;
-
 /// All lanes of one fingerprint that this process may use.
 #[derive(Clone)]
 pub(crate) struct LanePool {
@@ -107,7 +88,8 @@ pub(crate) struct LanePool {
 
 pub(super) struct Inner {
     setting: LaneSetting,
-    template: TemplateSource,
+    /// Called before a copy, but not for a lane that is ready.
+    template_source: Arc<dyn TemplateSource>,
     lane_locks: LaneLocks,
     idle: Mutex<Vec<Lane>>,
     /// Whether a task checks if another process waits for the connections of idle lanes.
@@ -131,11 +113,11 @@ impl fmt::Debug for LanePool {
 }
 
 impl LanePool {
-    pub(crate) fn new(setting: LaneSetting, template: TemplateSource) -> Self {
+    pub(crate) fn new(setting: LaneSetting, template_source: Arc<dyn TemplateSource>) -> Self {
         let lane_locks = setting.server.lanes(&setting.fingerprint);
         let inner = Inner {
             setting,
-            template,
+            template_source,
             lane_locks,
             idle: Mutex::default(),
             is_idle_watched: AtomicBool::new(false),
@@ -215,7 +197,8 @@ impl LanePool {
     }
 
     pub(super) async fn template(&self, freshness: Freshness) -> Result<Template> {
-        (self.inner.template)(freshness).await
+        let source = Arc::clone(&self.inner.template_source);
+        source.template(freshness).await
     }
 
     /// Prepares one lane, which proves that the server is running.

@@ -21,7 +21,7 @@ use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::lane_use::{LaneUse, MAX_LANES};
 use super::leased::Lane;
-use super::pool::{Freshness, LanePool};
+use super::pool::LanePool;
 use super::prepared_lane::PreparedLane;
 use super::reset;
 use super::wear::MAX_USES;
@@ -29,7 +29,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::guard_names::DROP_NEEDED;
 use crate::lane_lock::{LaneLock, LaneState};
 use crate::names::DatabaseName;
-use crate::template::{self, Template};
+use crate::template::{self, Freshness, Template};
 use crate::wait::Polling;
 use crate::{clean_up, guard, sql_error};
 

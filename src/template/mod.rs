@@ -29,8 +29,10 @@ mod pristine;
 mod properties;
 mod trial;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
@@ -75,15 +77,28 @@ pub(crate) struct Template {
     pub(crate) took: Duration,
 }
 
-/// Builds or finds the template that this one is a copy of. Returns its name, or `None` for a
-/// template without a base.
-pub(crate) type EnsureBase = Box<
-    dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = Result<Option<DatabaseName>>> + Send>>
-        + Send
-        + Sync,
->;
+/// Whether a [`TemplateSource`] may return the template that it has found earlier. Another process
+/// may have dropped that template since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// The template that this process has found or built before.
+    Cached,
+    /// Find or build the template again.
+    Rechecked,
+}
+
+/// Builds or finds one template, which databases are copied from: lanes, and templates with
+/// fixtures.
+///
+/// The harness implements it: only the harness has the plan and the inputs of each template.
+pub(crate) trait TemplateSource: Send + Sync {
+    /// # Errors
+    /// As for [`ensure`].
+    fn template(self: Arc<Self>, freshness: Freshness) -> BoxFuture<'static, Result<Template>>;
+}
 
 /// Finds the template of a fingerprint, or builds it while every other process that needs it waits.
+/// `base` is the template that this one is a copy of, if it is one.
 ///
 /// On an external server the use lock comes before the first search. A clean-up needs this lock
 /// exclusively, so a template that was found cannot be dropped before the first copy. Other servers
@@ -101,7 +116,7 @@ pub(crate) async fn ensure(
     plan: &Plan,
     inputs: &Inputs,
     fingerprint: &Fingerprint,
-    ensure_base: EnsureBase,
+    base: Option<Arc<dyn TemplateSource>>,
     required_server: RequiredServer,
 ) -> Result<Template> {
     let began = Instant::now();
@@ -136,7 +151,10 @@ pub(crate) async fn ensure(
     if required_server == RequiredServer::Pristine {
         pristine::restore(server, &mut admin).await?;
     }
-    let base = lock_base(&mut admin, &ensure_base).await?;
+    let base = match base {
+        Some(base) => Some(lock_base(&mut admin, &base).await?),
+        None => None,
+    };
     let build = DatabaseName::build(fingerprint);
     let (report, properties) =
         match fill(server, plan, inputs, &mut admin, base, &build, &progress).await {
@@ -176,12 +194,10 @@ pub(crate) async fn ensure(
 /// The lock is freed before that, because the builder needs it exclusively.
 async fn lock_base(
     admin: &mut PgConnection,
-    ensure_base: &EnsureBase,
-) -> Result<Option<(DatabaseName, DatabaseProperties)>> {
+    base: &Arc<dyn TemplateSource>,
+) -> Result<(DatabaseName, DatabaseProperties)> {
     loop {
-        let Some(name) = ensure_base().await? else {
-            return Ok(None);
-        };
+        let name = Arc::clone(base).template(Freshness::Rechecked).await?.name;
         let fingerprint = name
             .fingerprint()
             .expect("a template's name holds its fingerprint");
@@ -189,7 +205,7 @@ async fn lock_base(
         let lock = sqlx::query("select pg_advisory_lock_shared($1)").bind(fingerprint.build_key());
         lock.execute(&mut *admin).await.map_err(failed)?;
         if let Some(seal) = find(admin, &name).await? {
-            return Ok(Some((name, seal.properties)));
+            return Ok((name, seal.properties));
         }
         // A clean-up dropped the base before this session had the lock.
         let unlock =
