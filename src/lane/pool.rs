@@ -27,7 +27,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -43,7 +43,7 @@ use super::waits;
 use crate::conn::ConnParams;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::DeferrableConstraints;
-use crate::lane_lock::{LaneLock, LaneLocks, LaneState, Permits};
+use crate::lane_lock::{IdlePermits, LaneLock, LaneLocks, LaneState, Permits};
 use crate::names::Fingerprint;
 use crate::server::Server;
 use crate::sql_error;
@@ -104,6 +104,24 @@ pub(super) struct Inner {
     deferrable: DeferrableConstraints,
 }
 
+impl Inner {
+    fn idle(&self) -> MutexGuard<'_, Vec<Lane>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Idle lanes have one permit each.
+impl IdlePermits for Inner {
+    fn release_one(&self) -> bool {
+        let lane = self.idle().pop();
+        let Some(lane) = lane else { return false };
+        // Closing a connection may need the runtime that opened it.
+        let _runtime = self.setting.runtime.enter();
+        drop(lane);
+        true
+    }
+}
+
 impl fmt::Debug for LanePool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LanePool")
@@ -115,7 +133,7 @@ impl fmt::Debug for LanePool {
 impl LanePool {
     pub(crate) fn new(setting: LaneSetting, template_source: Arc<dyn TemplateSource>) -> Self {
         let lane_locks = setting.server.lanes(&setting.fingerprint);
-        let inner = Inner {
+        let inner = Arc::new(Inner {
             setting,
             template_source,
             lane_locks,
@@ -126,16 +144,10 @@ impl LanePool {
             held_lanes: Arc::default(),
             active_tests: Arc::default(),
             deferrable: DeferrableConstraints::default(),
-        };
-        let pool = Self {
-            inner: Arc::new(inner),
-        };
-        let weak_inner = Arc::downgrade(&pool.inner);
-        pool.permits().add_idle(move || {
-            let pool = weak_inner.upgrade().map(Self::from_inner)?;
-            Some(usize::from(pool.close_one_idle()))
         });
-        pool
+        let idle_permits = Arc::downgrade(&inner);
+        inner.setting.server.permits().add_idle(idle_permits);
+        Self { inner }
     }
 
     pub(super) fn from_inner(inner: Arc<Inner>) -> Self {
@@ -151,19 +163,14 @@ impl LanePool {
     }
 
     pub(super) fn has_idle(&self) -> bool {
-        !self.idle().is_empty()
+        !self.inner.idle().is_empty()
     }
 
     /// Closes the connection of one idle lane, which frees its permit and unlocks the lane. The
     /// database stays as it is, so the next test of any process can use it. Returns false if there
     /// is no idle lane.
     pub(super) fn close_one_idle(&self) -> bool {
-        let lane = self.idle().pop();
-        let Some(lane) = lane else { return false };
-        // Closing a connection may need the runtime that opened it.
-        let _runtime = self.inner.setting.runtime.enter();
-        drop(lane);
-        true
+        self.inner.release_one()
     }
 
     /// Called by the task that watches idle lanes, right before it ends.
@@ -306,7 +313,7 @@ impl LanePool {
     }
 
     fn idle_for(&self, lane_use: LaneUse) -> Option<Lane> {
-        let mut idle = self.idle();
+        let mut idle = self.inner.idle();
         let position = idle
             .iter()
             .rposition(|lane| lane.lock.number() < lane_use.max_lanes())?;
@@ -485,7 +492,7 @@ impl LanePool {
             lane.lock
                 .mark(LaneState::Equal, lane.uses, &lane.database)?;
             if lane.is_reusable() {
-                self.idle().push(lane);
+                self.inner.idle().push(lane);
                 self.start_watching_idle();
             }
         }
@@ -497,13 +504,6 @@ impl LanePool {
     pub(super) fn release(&self, lane: Lane) {
         drop(lane);
         self.inner.lane_returned.notify_one();
-    }
-
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Lane>> {
-        self.inner
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

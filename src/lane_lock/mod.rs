@@ -46,7 +46,9 @@ use files::{LaneFile, LaneFiles};
 use locks::{Lock, SessionLaneLock, SessionLaneLocks};
 
 pub(crate) use locks::Locks;
-pub(crate) use permits::{CollectingTurn, PERMIT_POLL_INTERVAL, Permit, Permits, UsageEntry};
+pub(crate) use permits::{
+    CollectingTurn, IdlePermits, PERMIT_POLL_INTERVAL, Permit, Permits, UsageEntry,
+};
 pub(crate) use state::LaneState;
 
 /// The lane locks of one fingerprint.

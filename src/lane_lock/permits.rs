@@ -29,7 +29,7 @@ use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::locks::{Lock, Locks, permit_key, turn_key};
@@ -46,7 +46,7 @@ pub(crate) struct Permits {
     /// Tokio's mutex is fair: it serves the waiting tests of this process in order.
     queue: tokio::sync::Mutex<()>,
     usage: Arc<Usage>,
-    idle: Mutex<Vec<IdleHolder>>,
+    idle: Mutex<Vec<Weak<dyn IdlePermits>>>,
     has_reported: AtomicBool,
 }
 
@@ -56,15 +56,12 @@ enum Place {
     Locks(Locks),
 }
 
-/// A holder of idle permits. A call releases up to one permit and returns how many it released.
+/// A holder of idle permits: permits of connections that are open for the next test.
 ///
-/// It returns `None` once it no longer exists. The entry is removed then.
-struct IdleHolder(Box<dyn Fn() -> Option<usize> + Send + Sync>);
-
-impl std::fmt::Debug for IdleHolder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("IdleHolder").finish_non_exhaustive()
-    }
+/// It is a trait, because the pools of lanes that implement it belong to a higher layer.
+pub(crate) trait IdlePermits: Send + Sync {
+    /// Closes one idle connection, which releases its permit. Returns false if there is none.
+    fn release_one(&self) -> bool;
 }
 
 /// The permits that this process holds, and its tests that hold permits or wait for them.
@@ -295,32 +292,26 @@ impl Permits {
         }
     }
 
-    /// Registers a holder of idle permits. `reclaim` returns how many permits it has released, or
-    /// `None` if the holder no longer exists.
-    pub(crate) fn add_idle(&self, reclaim: impl Fn() -> Option<usize> + Send + Sync + 'static) {
+    /// Registers a holder of idle permits, for as long as it exists.
+    pub(crate) fn add_idle(&self, holder: Weak<dyn IdlePermits>) {
         self.idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(IdleHolder(Box::new(reclaim)));
+            .push(holder);
     }
 
     /// Releases one idle permit of this process, if there is one.
     pub(crate) fn reclaim_one(&self) {
-        let mut reclaimed = 0;
+        let mut is_released = false;
         self.idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .retain(|idle| {
-                if reclaimed > 0 {
-                    return true;
-                }
-                match (idle.0)() {
-                    Some(count) => {
-                        reclaimed += count;
-                        true
-                    }
-                    None => false,
-                }
+            .retain(|holder| {
+                let Some(holder) = holder.upgrade() else {
+                    return false;
+                };
+                is_released = is_released || holder.release_one();
+                true
             });
     }
 
