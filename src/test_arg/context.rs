@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use crate::config::{Keep, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::harness::{Harness, Setup};
-use crate::lane::{Checkout, Database, LaneRequest, OnDrop, Sandbox, Tx, TxOptions};
+use crate::lane::{Checkout, Database, LaneRequest, OnDrop, Sandbox, TxOptions};
 
 /// What the arguments of sqlx's types lead to: the attribute's option `pool`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -85,38 +85,6 @@ impl TestContext {
     /// As for [`harness()`](crate::Harness::shared).
     pub fn harness(&self) -> Result<Harness> {
         Ok(Harness::shared()?.with_setup(self.inner.spec.setup.clone()))
-    }
-
-    /// A transaction that is rolled back, with the attribute's `isolation_level` and `savepoints`.
-    ///
-    /// # Errors
-    /// As for [`Harness::tx_with`].
-    pub async fn tx(&self) -> Result<Tx> {
-        self.tx_with(self.inner.spec.tx).await
-    }
-
-    /// A transaction that is rolled back, with these options instead of the attribute's.
-    ///
-    /// # Errors
-    /// As for [`Harness::tx_with`].
-    pub async fn tx_with(&self, options: TxOptions) -> Result<Tx> {
-        Tx::open(self.lane_request().await?, options).await
-    }
-
-    /// A pool whose one connection is in a transaction that is rolled back.
-    ///
-    /// # Errors
-    /// As for [`Harness::sandbox`].
-    pub async fn sandbox(&self) -> Result<Sandbox> {
-        Sandbox::open(self.lane_request().await?).await
-    }
-
-    /// A database of the test's own. Each call returns another one.
-    ///
-    /// # Errors
-    /// As for [`Harness::database`].
-    pub async fn database(&self) -> Result<Database> {
-        Database::open(self.lane_request().await?).await
     }
 
     /// A pool on the test's own database, or with `pool = "sandbox"` on its sandbox. Each call
@@ -197,7 +165,12 @@ impl TestContext {
         shared.get_or_try_init(make).await
     }
 
-    async fn lane_request(&self) -> Result<LaneRequest> {
+    /// The attribute's options for a transaction.
+    pub(super) fn tx_options(&self) -> TxOptions {
+        self.inner.spec.tx
+    }
+
+    pub(super) async fn lane_request(&self) -> Result<LaneRequest> {
         Ok(LaneRequest {
             lanes: self.harness()?.lanes().await?,
             test: self.test_name().to_owned(),

@@ -3,7 +3,8 @@
 //! | file | noun |
 //! |---|---|
 //! | `context` | one test: its options, and the source of its arguments |
-//! | `current` | the test that runs on this thread, for `ebbtide::tx()` and its siblings |
+//! | `lanes` | the ways to use a lane, as arguments, methods of the context and functions |
+//! | `current` | the test that runs on this thread |
 //! | `end` | the end of a test: its checkouts are closed or kept, and its report is written |
 //!
 //! ```text
@@ -20,19 +21,19 @@
 mod context;
 mod current;
 mod end;
+mod lanes;
 
 use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use crate::error::Result;
-use crate::lane::{Database, Sandbox, Tx};
 
 pub(crate) use context::TestSpec;
 pub use context::{PoolKind, TestContext};
 pub(crate) use current::{current, during, poll_during};
-pub use current::{database, sandbox, tx};
 pub(crate) use end::{Verdict, end};
+pub use lanes::{database, sandbox, tx};
 
 /// Connections of a pool that a test builds from `PgPoolOptions`, as in `#[sqlx::test]`.
 const MAX_POOL_CONNECTIONS: u32 = 5;
@@ -77,29 +78,9 @@ pub trait TestArg: Sized {
     async fn from_test(context: &TestContext) -> Result<Self>;
 }
 
-/// Rolled back at the test's end. The attribute's `isolation_level` and `savepoints` apply to it.
-impl TestArg for Tx {
-    async fn from_test(context: &TestContext) -> Result<Self> {
-        context.tx().await
-    }
-}
-
-/// Rolled back at the test's end.
-impl TestArg for Sandbox {
-    async fn from_test(context: &TestContext) -> Result<Self> {
-        context.sandbox().await
-    }
-}
-
-/// Each argument of this type is another database.
-impl TestArg for Database {
-    async fn from_test(context: &TestContext) -> Result<Self> {
-        context.database().await
-    }
-}
-
-/// A pool on the test's own [`Database`], or with `pool = "sandbox"` on its [`Sandbox`]. All
-/// arguments of sqlx's types in one test lead to the same database.
+/// A pool on the test's own [`Database`](crate::Database), or with `pool = "sandbox"` on its
+/// [`Sandbox`](crate::Sandbox). All arguments of sqlx's types in one test lead to the same
+/// database.
 impl TestArg for PgPool {
     async fn from_test(context: &TestContext) -> Result<Self> {
         context.pool().await
