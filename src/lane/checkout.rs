@@ -10,8 +10,7 @@ use super::pool::LaneSetting;
 use super::report::TestReport;
 use crate::error::Result;
 
-/// A lane that a test uses in one of the possible ways, ready for its test, and the end of that
-/// use.
+/// A lane that is open for a test. Each way to use a lane implements it.
 pub(super) trait OpenLane: Send + 'static {
     fn in_use(&self) -> &LaneInUse;
 
