@@ -224,8 +224,8 @@
 //!   migrations. It only reads. [`Schema::read`](schema::Schema::read) and [`Schema::compare`](schema::Schema::compare) compare any two databases.
 //! - [`Harness::check_reversible`] applies, reverts and re-applies every migration, and lists what
 //!   each down migration left behind or removed by mistake.
-//! - [`Builder::expect_enum_of`](config::Builder::expect_enum_of) compares the labels of a Rust enum, a [`PgEnum`], with
-//!   those in the database before any test runs.
+//! - [`Expect::enum_of`](config::Expect::enum_of) compares the labels of a Rust enum, a [`PgEnum`],
+//!   with those in the database before any test runs.
 //! - [`Harness::health`] returns the state of server, extensions and ledger, and the first problem.
 //!
 //! # Features

@@ -3,6 +3,6 @@
 
 pub use tokio;
 
-pub use crate::config::{IsolationLevel, Keep};
+pub use crate::config::{Expect, IsolationLevel, Keep};
 pub use crate::test_arg::PoolKind;
 pub use crate::test_run::{OfAny, OfResult, Outcome, Test, argument, run, run_blocking};

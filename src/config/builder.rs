@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::env::Environment;
-use super::expect::{Expect, PgEnum, RustEnum};
+use super::expect::Expect;
 use super::keys::{Layer, Plan};
 use super::migrations::Migrations;
 use super::source::{Source, Sourced};
@@ -26,14 +26,14 @@ use crate::error::Result;
 ///
 /// ```
 /// use std::time::Duration;
-/// use ebbtide::config::{Backend, Builder};
+/// use ebbtide::config::{Backend, Builder, Expect};
 ///
 /// let builder = Builder::new()
 ///     .backend(Backend::Native)
 ///     .postgres(17)
 ///     .extension("pg_trgm")
 ///     .setting("timezone", "Europe/Madrid")
-///     .expect_rows("services", 15)
+///     .expect(Expect::new().rows("services", 15))
 ///     .linger(Duration::from_mins(1));
 /// # drop(builder);
 /// ```
@@ -141,51 +141,15 @@ impl Builder {
         self
     }
 
-    /// Requires a table to exist after migrations and seeds. Otherwise provisioning fails, before
-    /// any test runs.
+    /// Adds to what the database must contain after migrations and seeds. For the same table or
+    /// type, the later call counts.
     ///
-    /// Key `provision.expect.tables`.
-    pub fn expect_table(self, name: impl Into<String>) -> Self {
-        self.with_expectation(Expect {
-            tables: vec![name.into()],
-            ..Expect::default()
-        })
-    }
-
-    /// Requires a table to have exactly `count` rows after migrations and seeds.
-    ///
-    /// Key `provision.expect.rows`.
-    pub fn expect_rows(self, table: impl Into<String>, count: u64) -> Self {
-        self.with_expectation(Expect {
-            rows: [(table.into(), count)].into(),
-            ..Expect::default()
-        })
-    }
-
-    /// Requires an enum type to have exactly these labels, in this order.
-    ///
-    /// Key `provision.expect.enums`.
-    pub fn expect_enum(
-        self,
-        name: impl Into<String>,
-        labels: impl IntoIterator<Item = impl Into<String>>,
-    ) -> Self {
-        let labels = labels.into_iter().map(Into::into).collect();
-        self.with_expectation(Expect {
-            enums: [(name.into(), labels)].into(),
-            ..Expect::default()
-        })
-    }
-
-    /// Requires an enum type to have the labels of the Rust enum `T`, in any order.
-    ///
-    /// If they differ, provisioning fails before any test runs. The error lists the labels of both
-    /// sides, and those that only one side has.
-    pub fn expect_enum_of<T: PgEnum>(self) -> Self {
-        self.with_expectation(Expect {
-            rust_enums: vec![RustEnum::of::<T>()],
-            ..Expect::default()
-        })
+    /// Key `provision.expect`.
+    pub fn expect(mut self, expect: Expect) -> Self {
+        let earlier = self.layer.expect.take();
+        let earlier = earlier.map(|sourced| sourced.value).unwrap_or_default();
+        self.layer.expect = from_builder(expect.over(earlier));
+        self
     }
 
     /// Merges the values of the environment, the builder and the file.
@@ -198,17 +162,6 @@ impl Builder {
     pub(crate) fn plan(&self, environment: &Environment) -> Result<Plan> {
         self.layer.check()?;
         Plan::resolve(self.layer.clone(), self.config_file.as_deref(), environment)
-    }
-
-    fn with_expectation(mut self, more: Expect) -> Self {
-        let earlier = self
-            .layer
-            .expect
-            .take()
-            .map(|sourced| sourced.value)
-            .unwrap_or_default();
-        self.layer.expect = from_builder(more.over(earlier));
-        self
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the database must contain before a test runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::document::Entry;
@@ -12,29 +12,46 @@ use crate::error::Result;
 use crate::names::PartsHash;
 
 /// What the provisioned database must contain before a test may use it.
+///
+/// Give it to [`Builder::expect`](crate::config::Builder::expect) for every test, or to
+/// [`Setup::expect`](crate::Setup::expect) for some tests. `ebbtide.toml` has the same expectations
+/// below `[provision.expect]`, and a test's attribute has them in `expect(...)`.
+///
+/// Names are written as in SQL: with the schema unless that is `public`. If an expectation does not
+/// hold, provisioning fails before any test runs, and the error lists all that do not hold.
+///
+/// # Examples
+/// ```
+/// use ebbtide::config::Expect;
+///
+/// let expect = Expect::new()
+///     .table("customers")
+///     .rows("services", 15)
+///     .enum_labels("mood", ["sad", "happy"]);
+/// let builder = ebbtide::Harness::builder().expect(expect);
+/// # drop(builder);
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
+#[must_use = "expectations do nothing until a builder or a setup has them"]
 pub struct Expect {
-    /// Tables that must exist.
-    pub tables: Vec<String>,
+    pub(crate) tables: Vec<String>,
     /// The exact number of rows, by table.
-    pub rows: BTreeMap<String, u64>,
+    pub(crate) rows: BTreeMap<String, u64>,
     /// The labels in order, by enum type.
-    pub enums: BTreeMap<String, Vec<String>>,
+    pub(crate) enums: BTreeMap<String, Vec<String>>,
     /// The enums of the code under test.
-    pub rust_enums: Vec<RustEnum>,
+    pub(crate) rust_enums: BTreeSet<RustEnum>,
 }
 
 /// An enum of the code under test. The database must have the same labels.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub struct RustEnum {
+pub(crate) struct RustEnum {
     /// The type's path in Rust.
-    pub path: String,
+    pub(crate) path: String,
     /// The enum type in the database.
-    pub name: String,
+    pub(crate) name: String,
     /// The labels that the code sends and reads, in the order of the variants.
-    pub labels: Vec<String>,
+    pub(crate) labels: Vec<String>,
 }
 
 /// A Rust enum that is stored as an enum type of PostgreSQL, and the labels that the code sends and
@@ -43,9 +60,9 @@ pub struct RustEnum {
 /// The derive macro of the same name takes the labels from the attributes of `sqlx::Type`, of
 /// strum, or from its own.
 ///
-/// Pass the type to [`Builder::expect_enum_of`](crate::config::Builder::expect_enum_of), or name it in a
-/// test's attribute: `expect(enums(UserRole))`. Ebbtide then compares its labels with those of the
-/// database before any test runs, and reports a label that only one side has.
+/// Pass the type to [`Expect::enum_of`](crate::config::Expect::enum_of), or name it in a test's
+/// attribute: `expect(enums(UserRole))`. Ebbtide then compares its labels with those of the database
+/// before any test runs, and reports a label that only one side has.
 ///
 /// # Examples
 /// ```
@@ -82,7 +99,7 @@ pub trait PgEnum {
 }
 
 impl RustEnum {
-    pub(crate) fn of<T: PgEnum>() -> Self {
+    fn of<T: PgEnum>() -> Self {
         let labels = T::LABELS.iter().map(ToString::to_string).collect();
         Self {
             path: std::any::type_name::<T>().to_owned(),
@@ -93,9 +110,51 @@ impl RustEnum {
 }
 
 impl Expect {
-    /// Whether there is no expectation.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
+    /// Creates a value without any expectation.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Requires a table to exist.
+    ///
+    /// Key `provision.expect.tables`.
+    pub fn table(mut self, name: impl Into<String>) -> Self {
+        self.tables.push(name.into());
+        self
+    }
+
+    /// Requires a table to have exactly `count` rows. A second call for the table replaces the
+    /// count.
+    ///
+    /// Key `provision.expect.rows`.
+    pub fn rows(mut self, table: impl Into<String>, count: u64) -> Self {
+        self.rows.insert(table.into(), count);
+        self
+    }
+
+    /// Requires an enum type to have exactly these labels, in this order. A second call for the
+    /// type replaces the labels.
+    ///
+    /// Key `provision.expect.enums`.
+    pub fn enum_labels(
+        mut self,
+        name: impl Into<String>,
+        labels: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        let labels = labels.into_iter().map(Into::into).collect();
+        self.enums.insert(name.into(), labels);
+        self
+    }
+
+    /// Requires an enum type to have the labels of the Rust enum `T`, in any order.
+    ///
+    /// If they differ, the error lists the labels of both sides, and those that only one side has.
+    pub fn enum_of<T: PgEnum>(mut self) -> Self {
+        self.rust_enums.insert(RustEnum::of::<T>());
+        self
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
         self.tables.is_empty()
             && self.rows.is_empty()
             && self.enums.is_empty()
@@ -127,15 +186,13 @@ impl Expect {
     }
 
     /// Merges two expectations. For the same table or type, the value of `self` counts.
-    pub(super) fn over(self, weaker: Expect) -> Expect {
+    pub(crate) fn over(self, weaker: Expect) -> Expect {
         let (mut tables, mut rows, mut enums) = (weaker.tables, weaker.rows, weaker.enums);
         tables.extend(self.tables);
         rows.extend(self.rows);
         enums.extend(self.enums);
         let mut rust_enums = weaker.rust_enums;
         rust_enums.extend(self.rust_enums);
-        rust_enums.sort();
-        rust_enums.dedup();
         Expect {
             tables: without_repeats(tables),
             rows,
@@ -148,17 +205,17 @@ impl Expect {
 // The parts of the table in `ebbtide.toml`.
 const TABLES: Key = Key::part(
     "provision.expect.tables",
-    "expect_table",
+    "expect",
     r#"a list of names, such as ["customers"]"#,
 );
 const ROWS: Key = Key::part(
     "provision.expect.rows",
-    "expect_rows",
+    "expect",
     "whole numbers by table, such as { services = 15 }",
 );
 const ENUMS: Key = Key::part(
     "provision.expect.enums",
-    "expect_enum",
+    "expect",
     r#"labels by type, such as { mood = ["sad", "happy"] }"#,
 );
 
@@ -212,19 +269,9 @@ mod tests {
 
     #[test]
     fn expectations_are_merged_by_name() {
-        let rows = |table: &str, count| BTreeMap::from([(table.to_owned(), count)]);
-        let strong = Expect {
-            tables: vec!["a".into(), "b".into()],
-            rows: rows("a", 1),
-            ..Expect::default()
-        };
-        let weak = Expect {
-            tables: vec!["b".into(), "c".into()],
-            rows: rows("a", 2),
-            ..Expect::default()
-        };
-        let both = strong.over(weak);
-        assert_eq!(both.tables, ["b", "c", "a"]);
-        assert_eq!(both.rows, rows("a", 1));
+        let strong = Expect::new().table("a").table("b").rows("a", 1);
+        let weak = Expect::new().table("b").table("c").rows("a", 2);
+        let expected = Expect::new().table("b").table("c").table("a").rows("a", 1);
+        assert_eq!(strong.over(weak), expected);
     }
 }

@@ -260,7 +260,7 @@ declare_keys! {
 
     expect;
     path: "provision.expect",
-    method: "expect_table",
+    method: "expect",
     type: Expect,
     legal: "a table with the keys tables, rows, enums",
     default: Expect::default() => "nothing",

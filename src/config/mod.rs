@@ -65,8 +65,8 @@ pub use builder::Builder;
 #[cfg(feature = "container")]
 pub(crate) use engine_hints::EngineHints;
 pub(crate) use env::Environment;
-pub(crate) use expect::PgEnum;
-pub use expect::{Expect, RustEnum};
+pub use expect::Expect;
+pub(crate) use expect::RustEnum;
 pub use isolation_level::IsolationLevel;
 pub use keys::Plan;
 pub(crate) use migrations::MigrationFunction;

@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 
 use super::sharing;
 use super::template_cell::TemplateCell;
-use crate::config::{Expect, Migrations, PgEnum, RustEnum};
+use crate::config::{Expect, Migrations};
 use crate::error::{Error, ErrorKind, Result};
 use crate::provision::{InputFile, Inputs};
 
@@ -24,10 +24,12 @@ use crate::provision::{InputFile, Inputs};
 ///
 /// # Examples
 /// ```
+/// use ebbtide::config::Expect;
+///
 /// let setup = ebbtide::Setup::new()
 ///     .migrations("migrations/billing")
 ///     .fixture("customers.sql", "insert into customers (first_name) values ('Laura')")
-///     .expect_rows("customers", 1);
+///     .expect(Expect::new().rows("customers", 1));
 /// ```
 #[derive(Clone, Default, PartialEq)]
 pub struct Setup {
@@ -100,35 +102,13 @@ impl Setup {
         }
     }
 
-    /// Expects a table to exist. Outside `public` its name is schema-qualified.
+    /// Adds to what the database must contain. For the same table or type, the later call counts.
     #[must_use]
-    pub fn expect_table(mut self, table: &str) -> Self {
-        self.expect.tables.push(table.to_owned());
-        self
-    }
-
-    /// Expects exactly this number of rows in a table.
-    #[must_use]
-    pub fn expect_rows(mut self, table: &str, rows: u64) -> Self {
-        self.expect.rows.insert(table.to_owned(), rows);
-        self
-    }
-
-    /// Expects an enum type to have exactly these labels, in this order.
-    #[must_use]
-    pub fn expect_enum(mut self, name: &str, labels: &[&str]) -> Self {
-        self.expect.enums.insert(
-            name.to_owned(),
-            labels.iter().map(|label| (*label).to_owned()).collect(),
-        );
-        self
-    }
-
-    /// Expects an enum type to have the labels of this Rust enum, in any order.
-    #[must_use]
-    pub fn expect_enum_of<T: PgEnum>(mut self) -> Self {
-        self.expect.rust_enums.push(RustEnum::of::<T>());
-        self
+    pub fn expect(self, expect: Expect) -> Self {
+        Self {
+            expect: expect.over(self.expect),
+            ..self
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -640,7 +640,7 @@ impl Drop for ServerLease {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Builder, Environment, Storage};
+    use crate::config::{Builder, Environment, Expect, Storage};
 
     fn pointer(backend: ServerBackend) -> Pointer {
         Pointer {
@@ -711,6 +711,9 @@ mod tests {
         assert_eq!(different.len(), keys.len(), "{keys:?}");
         assert_eq!(key(new()), keys[0]);
         // What only concerns the contents does not change the server.
-        assert_eq!(key(new().extension("pg_trgm").expect_table("a")), keys[0]);
+        assert_eq!(
+            key(new().extension("pg_trgm").expect(Expect::new().table("a"))),
+            keys[0]
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use sqlx::migrate::Migrator;
 
-use crate::config::{IsolationLevel, Keep, PgEnum};
+use crate::config::{Expect, IsolationLevel, Keep};
 use crate::harness::Setup;
 use crate::test_arg::{PoolKind, TestSpec};
 
@@ -53,28 +53,10 @@ impl Test {
         self.adjust(|setup| setup.migrator(migrator))
     }
 
-    /// See [`Setup::expect_table`](crate::Setup::expect_table).
+    /// See [`Setup::expect`](crate::Setup::expect).
     #[must_use]
-    pub fn expect_table(self, table: &str) -> Self {
-        self.adjust(|setup| setup.expect_table(table))
-    }
-
-    /// See [`Setup::expect_rows`](crate::Setup::expect_rows).
-    #[must_use]
-    pub fn expect_rows(self, table: &str, rows: u64) -> Self {
-        self.adjust(|setup| setup.expect_rows(table, rows))
-    }
-
-    /// See [`Setup::expect_enum`](crate::Setup::expect_enum).
-    #[must_use]
-    pub fn expect_enum(self, name: &str, labels: &[&str]) -> Self {
-        self.adjust(|setup| setup.expect_enum(name, labels))
-    }
-
-    /// See [`Setup::expect_enum_of`](crate::Setup::expect_enum_of).
-    #[must_use]
-    pub fn expect_enum_of<T: PgEnum>(self) -> Self {
-        self.adjust(Setup::expect_enum_of::<T>)
+    pub fn expect(self, expect: Expect) -> Self {
+        self.adjust(|setup| setup.expect(expect))
     }
 
     /// What the test's arguments of sqlx's types use.

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::support::{Scratch, runs_natively, this_test};
+use ebbtide::config::Expect;
 use ebbtide::{ErrorKind, Harness, Setup};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnection;
@@ -68,14 +69,14 @@ async fn equal_contents_are_built_once_for_all_harnesses() {
     let one = harness(&scratch).with_setup(
         Setup::new()
             .fixture("a.sql", FIXTURE)
-            .expect_rows("customers", 3),
+            .expect(Expect::new().rows("customers", 3)),
     );
     let first = one.provision().await.unwrap();
     // A second harness, as in another process.
     let two = harness(&scratch).with_setup(
         Setup::new()
             .fixture("elsewhere/a.sql", FIXTURE)
-            .expect_rows("customers", 3),
+            .expect(Expect::new().rows("customers", 3)),
     );
     let second = two.provision().await.unwrap();
     assert_eq!(first.fingerprint, second.fingerprint);
@@ -180,8 +181,7 @@ async fn differences_from_the_expectations_are_reported() {
     let harness = harness(&scratch);
     let wrong = Setup::new()
         .fixture("a.sql", FIXTURE)
-        .expect_rows("customers", 2)
-        .expect_table("orders");
+        .expect(Expect::new().rows("customers", 2).table("orders"));
     let error = harness.with_setup(wrong).tx().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Expectation);
     let report = format!("{error:?}");

@@ -115,15 +115,23 @@ fn calls(args: &Args, krate: &Path) -> TokenStream {
         };
         quote_spanned!(site=> .keep(#krate::macro_support::Keep::#variant))
     });
-    let expect = args.expect.iter().map(|expectation| match expectation {
-        Expectation::Table(name) => quote_spanned!(site=> .expect_table(#name)),
-        Expectation::Rows(name, count) => quote_spanned!(site=> .expect_rows(#name, #count)),
+    let expect = expect(&args.expect, krate);
+    quote!(#(#fixtures)* #migrations #pool #isolation_level #savepoints #keep #expect)
+}
+
+/// The call that passes the expectations, if there are any.
+fn expect(expectations: &[Expectation], krate: &Path) -> Option<TokenStream> {
+    let site = Span::mixed_site();
+    let each = expectations.iter().map(|expectation| match expectation {
+        Expectation::Table(name) => quote_spanned!(site=> .table(#name)),
+        Expectation::Rows(name, count) => quote_spanned!(site=> .rows(#name, #count)),
         Expectation::Enum(name, labels) => {
-            quote_spanned!(site=> .expect_enum(#name, &[#(#labels),*]))
+            quote_spanned!(site=> .enum_labels(#name, [#(#labels),*]))
         }
-        Expectation::EnumOf(RustType(path)) => quote_spanned!(site=> .expect_enum_of::<#path>()),
+        Expectation::EnumOf(RustType(path)) => quote_spanned!(site=> .enum_of::<#path>()),
     });
-    quote!(#(#fixtures)* #migrations #pool #isolation_level #savepoints #keep #(#expect)*)
+    let expect = quote_spanned!(site=> .expect(#krate::macro_support::Expect::new() #(#each)*));
+    (!expectations.is_empty()).then_some(expect)
 }
 
 fn fixture(path: &LitStr) -> TokenStream {

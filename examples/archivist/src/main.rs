@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ebbtide::{ErrorKind, Harness};
 
-use ebbtide::config::Builder;
+use ebbtide::config::{Builder, Expect};
 use ebbtide_example_archivist::{OutputType, Request, before, handle};
 
 type Error = Box<dyn std::error::Error>;
@@ -43,7 +43,7 @@ async fn print_test_database(harness: &Harness) -> Result<(), Error> {
 
 async fn print_label_mismatch() -> Result<(), Error> {
     match plan()
-        .expect_enum_of::<before::UserRole>()
+        .expect(Expect::new().enum_of::<before::UserRole>())
         .build()?
         .provision()
         .await

@@ -4,6 +4,7 @@
 use std::net::TcpListener;
 use std::process::Command;
 
+use ebbtide::config::Expect;
 use ebbtide::{Database, ErrorKind, Harness, PgEnum as _, Sandbox, Setup, Tx};
 use ebbtide_example_archivist::{
     Output, OutputStatus, OutputType, Request, RequestError, StyleType, UserRole,
@@ -89,7 +90,7 @@ async fn the_database_rejects_a_role_that_is_sent_as_its_variants_name(mut tx: T
 #[tokio::test]
 async fn different_labels_are_reported_with_both_lists_before_any_test_runs() {
     let harness = Harness::builder()
-        .expect_enum_of::<before::UserRole>()
+        .expect(Expect::new().enum_of::<before::UserRole>())
         .build()
         .unwrap();
     // No kind of test gets a database.

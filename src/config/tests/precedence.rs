@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::{Backend, Builder, Cache, Dedicated, Keep, Plan, Source, Storage};
+use super::super::{Backend, Builder, Cache, Dedicated, Expect, Keep, Plan, Source, Storage};
 use super::Package;
 
 /// One key, as each source writes it.
@@ -337,10 +337,11 @@ fn settings_are_merged_by_name_and_the_builder_is_stronger() {
 fn expectations_are_merged_and_have_both_sources() {
     let text =
         "[provision.expect]\ntables = ['a']\nrows = { a = 1, b = 2 }\nenums = { mood = ['sad'] }";
-    let builder = Builder::new()
-        .expect_table("b")
-        .expect_rows("a", 3)
-        .expect_enum("mood", ["sad", "happy"]);
+    let expect = Expect::new()
+        .table("b")
+        .rows("a", 3)
+        .enum_labels("mood", ["sad", "happy"]);
+    let builder = Builder::new().expect(expect);
     let plan = Package::with_file(text).plan(&builder, &[]).expect("legal");
     assert_eq!(plan.expect.tables, ["a", "b"]);
     assert_eq!(

@@ -1,6 +1,6 @@
 //! How a plan prints.
 
-use super::super::{Backend, Builder, MigrationCommand};
+use super::super::{Backend, Builder, Expect, MigrationCommand};
 use super::Package;
 
 #[test]
@@ -10,11 +10,10 @@ fn a_plan_prints_as_an_aligned_table_without_passwords() {
     let package = Package::with_file(text).dir("migrations");
     let builder = Builder::new()
         .setting("timezone", "Europe/Madrid")
-        .expect_table("a")
-        .expect_rows("a", 1);
+        .expect(Expect::new().table("a").rows("a", 1));
     let variables = [("EBBTIDE_LINGER", "90s"), ("CARGO_PKG_NAME", "app")];
     let plan = package
-        .plan(&builder.expect_rows("b", 2), &variables)
+        .plan(&builder.expect(Expect::new().rows("b", 2)), &variables)
         .expect("legal");
     let printed = plan.to_string();
     let root = package.root().to_str().expect("UTF-8");

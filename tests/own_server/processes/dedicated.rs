@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ebbtide::{ErrorKind, Harness, Setup};
 
-use ebbtide::config::{Dedicated, MigrationCommand};
+use ebbtide::config::{Dedicated, Expect, MigrationCommand};
 use rustix::process::Signal;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
@@ -78,7 +78,7 @@ async fn a_migration_that_creates_a_role_gets_a_server_that_no_other_fingerprint
     let other = scratch
         .own_server()
         .migrations(scratch.path("roles"))
-        .expect_table("things")
+        .expect(Expect::new().table("things"))
         .build()
         .unwrap();
     let same = scratch

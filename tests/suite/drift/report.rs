@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
+use ebbtide::config::Expect;
 use ebbtide::schema::{ObjectKind, Schema};
 
 use super::{changed, harness};
@@ -181,7 +182,7 @@ async fn a_migration_may_create_another_tools_ledger() {
     scratch.write("migrations/1_taken_over.sql", created);
     let built = scratch
         .builder()
-        .expect_table("alembic_version")
+        .expect(Expect::new().table("alembic_version"))
         .build()
         .unwrap()
         .provision()

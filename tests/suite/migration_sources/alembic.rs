@@ -1,6 +1,7 @@
 //! A real Alembic project as the source of migrations.
 
 use ebbtide::ErrorKind;
+use ebbtide::config::Expect;
 
 use crate::migration_sources::project::Project;
 use crate::support::reports::{assert_report_contains, provision_error};
@@ -12,7 +13,7 @@ async fn a_transaction_sees_the_schema_that_alembic_created() {
     };
     let harness = project
         .builder(&["upgrade", "head"])
-        .expect_enum("status", ["booked", "cancelled"])
+        .expect(Expect::new().enum_labels("status", ["booked", "cancelled"]))
         .build()
         .unwrap();
     let mut tx = harness.tx().await.unwrap();

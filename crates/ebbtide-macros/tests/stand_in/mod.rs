@@ -65,6 +65,11 @@ pub(crate) mod macro_support {
         pub(super) notes: Vec<String>,
     }
 
+    #[derive(Default)]
+    pub(crate) struct Expect {
+        notes: Vec<String>,
+    }
+
     #[derive(Debug, Clone, Copy)]
     pub(crate) enum PoolKind {
         Sandbox,
@@ -113,15 +118,35 @@ pub(crate) mod macro_support {
             self.with_note(format!("{keep:?}"))
         }
 
-        pub(crate) fn expect_table(self, name: &'static str) -> Self {
+        pub(crate) fn expect(mut self, expect: Expect) -> Self {
+            self.notes.extend(expect.notes);
+            self
+        }
+    }
+
+    impl Expect {
+        pub(crate) fn new() -> Self {
+            Self::default()
+        }
+
+        fn with_note(mut self, note: String) -> Self {
+            self.notes.push(note);
+            self
+        }
+
+        pub(crate) fn table(self, name: &'static str) -> Self {
             self.with_note(format!("table {name}"))
         }
 
-        pub(crate) fn expect_rows(self, name: &'static str, count: u64) -> Self {
+        pub(crate) fn rows(self, name: &'static str, count: u64) -> Self {
             self.with_note(format!("{name} has {count}"))
         }
 
-        pub(crate) fn expect_enum(self, name: &'static str, labels: &[&str]) -> Self {
+        pub(crate) fn enum_labels<const N: usize>(
+            self,
+            name: &'static str,
+            labels: [&str; N],
+        ) -> Self {
             self.with_note(format!("{name} is {labels:?}"))
         }
     }
