@@ -111,7 +111,7 @@ impl Builder {
     ///
     /// Key `provision.migrations`, variable `EBBTIDE_MIGRATIONS`.
     pub fn migrations(mut self, source: impl Into<Migrations>) -> Self {
-        self.layer.migrations = from_builder(source.into());
+        self.layer.migrations = from_builder(Some(source.into()));
         self
     }
 
@@ -119,7 +119,7 @@ impl Builder {
     ///
     /// Key `provision.migrations = false`, variable `EBBTIDE_MIGRATIONS=none`.
     pub fn without_migrations(mut self) -> Self {
-        self.layer.migrations = from_builder(Migrations::None);
+        self.layer.migrations = from_builder(None);
         self
     }
 

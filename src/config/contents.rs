@@ -8,7 +8,7 @@ use super::document::Entry;
 use super::env::Environment;
 use super::key::Key;
 use super::key_type::{KeyType, Variable};
-use super::migrations::{Layout, MigrationCommand, Migrations};
+use super::migrations::{Layout, MigrationCommand, Migrations, SchemaSource};
 use super::source::{Source, Sourced};
 use super::value::Choice as _;
 use crate::error::{Error, ErrorKind, Result};
@@ -40,13 +40,9 @@ const URL_VARIABLE: Key = Key::part(
 );
 
 /// The default directory of migrations, if it exists.
-pub(super) fn default_migrations(environment: &Environment) -> Sourced<Migrations> {
+pub(super) fn default_migrations(environment: &Environment) -> Sourced<Option<Migrations>> {
     let dir = environment.package_root().join(DEFAULT_MIGRATIONS_DIR);
-    Sourced::by_default(if dir.is_dir() {
-        Migrations::Directory(dir)
-    } else {
-        Migrations::None
-    })
+    Sourced::by_default(dir.is_dir().then(|| dir.into()))
 }
 
 /// The default directory of seeds, if it exists.
@@ -55,26 +51,33 @@ pub(super) fn default_seeds(environment: &Environment) -> Sourced<Option<PathBuf
     Sourced::by_default(Some(dir).filter(|dir| dir.is_dir()))
 }
 
-/// In the plan, every path in the migrations is absolute and exists.
+/// `None`: apply no migrations. In the plan, every path in the migrations is absolute and exists.
 impl KeyType for Migrations {
-    type Value = Migrations;
+    type Value = Option<Migrations>;
 
-    fn from_variable(variable: Variable) -> Result<Sourced<Self>> {
+    fn from_variable(variable: Variable) -> Result<Sourced<Self::Value>> {
         Ok(variable.path().map(Migrations::from_variable))
     }
 
-    fn from_file(key: &'static Key, entry: &Entry<'_>, dir: &Path) -> Result<Sourced<Self>> {
+    fn from_file(key: &'static Key, entry: &Entry<'_>, dir: &Path) -> Result<Sourced<Self::Value>> {
         let migrations = match entry.value() {
-            DeValue::Boolean(false) => Migrations::None,
-            DeValue::String(_) => Migrations::Directory(entry.path_below(key, dir)?.value),
-            DeValue::Table(_) => layout_or_command(key, entry, dir)?,
+            DeValue::Boolean(false) => None,
+            DeValue::String(_) => Some(entry.path_below(key, dir)?.value.into()),
+            DeValue::Table(_) => Some(Migrations(layout_or_command(key, entry, dir)?)),
             _ => return Err(entry.type_error("a directory, false or a table", key.legal)),
         };
         Ok(Sourced::new(migrations, entry.source()))
     }
 
-    fn resolve(key: &'static Key, value: Sourced<Self>, root: &Path) -> Result<Sourced<Self>> {
+    fn resolve(
+        key: &'static Key,
+        value: Sourced<Self::Value>,
+        root: &Path,
+    ) -> Result<Sourced<Self::Value>> {
         let Sourced { value, source } = value;
+        let Some(Migrations(value)) = value else {
+            return Ok(Sourced::new(None, source));
+        };
         let existing = |path| {
             existing_dir(
                 key,
@@ -84,24 +87,27 @@ impl KeyType for Migrations {
             )
         };
         let value = match value {
-            Migrations::Directory(path) => Migrations::Directory(existing(path)?),
-            Migrations::Files(layout, path) => Migrations::Files(layout, existing(path)?),
-            Migrations::None => Migrations::None,
-            Migrations::Command(unchecked) => {
-                Migrations::Command(command(unchecked, root, &source)?)
+            SchemaSource::Directory(path) => SchemaSource::Directory(existing(path)?),
+            SchemaSource::Files(layout, path) => SchemaSource::Files(layout, existing(path)?),
+            SchemaSource::Command(unchecked) => {
+                SchemaSource::Command(command(unchecked, root, &source)?)
             }
-            Migrations::Function(function) => Migrations::Function(function),
+            SchemaSource::Function(function) => SchemaSource::Function(function),
         };
-        Ok(Sourced::new(value, source))
+        Ok(Sourced::new(Some(Migrations(value)), source))
     }
 
-    fn print(value: &Self, _absent: &str) -> String {
+    fn print(value: &Self::Value, _absent: &str) -> String {
         match value {
-            Migrations::Directory(path) => path.display().to_string(),
-            Migrations::None => "none".to_owned(),
-            Migrations::Files(layout, path) => format!("{} ({layout})", path.display()),
-            Migrations::Command(command) => command.redacted(),
-            Migrations::Function(function) => format!("the function {:?}", function.name()),
+            None => "none".to_owned(),
+            Some(Migrations(SchemaSource::Directory(path))) => path.display().to_string(),
+            Some(Migrations(SchemaSource::Files(layout, path))) => {
+                format!("{} ({layout})", path.display())
+            }
+            Some(Migrations(SchemaSource::Command(command))) => command.redacted(),
+            Some(Migrations(SchemaSource::Function(function))) => {
+                format!("the function {:?}", function.name())
+            }
         }
     }
 }
@@ -148,7 +154,7 @@ impl KeyType for Seeds {
 }
 
 /// The table's migrations: a directory with its layout, or a command.
-fn layout_or_command(key: &'static Key, entry: &Entry<'_>, dir: &Path) -> Result<Migrations> {
+fn layout_or_command(key: &'static Key, entry: &Entry<'_>, dir: &Path) -> Result<SchemaSource> {
     let layouts: Vec<&str> = Layout::WORDS.iter().map(|(word, _)| *word).collect();
     let parts = entry.table(key.legal)?;
     let of_layout = |part: &&Entry<'_>| layouts.contains(&part.name);
@@ -166,7 +172,10 @@ fn layout_or_command(key: &'static Key, entry: &Entry<'_>, dir: &Path) -> Result
         .iter()
         .find(|(word, _)| *word == part.name)
         .expect("the part's name is a layout's word");
-    Ok(Migrations::Files(*layout, part.path_below(key, dir)?.value))
+    Ok(SchemaSource::Files(
+        *layout,
+        part.path_below(key, dir)?.value,
+    ))
 }
 
 /// The table's migrations, if it has no layout.
@@ -175,7 +184,7 @@ fn command_of(
     parts: Vec<Entry<'_>>,
     layouts: &[&str],
     dir: &Path,
-) -> Result<Migrations> {
+) -> Result<SchemaSource> {
     let mut command = MigrationCommand::new(Vec::<String>::new()).directory(dir);
     for part in parts {
         match part.name {
@@ -213,7 +222,7 @@ fn command_of(
                  for example inputs = [\"alembic\"]",
             ));
     }
-    Ok(Migrations::Command(command))
+    Ok(SchemaSource::Command(command))
 }
 
 /// The command with absolute paths.

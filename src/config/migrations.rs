@@ -9,7 +9,11 @@ use std::sync::Arc;
 use super::url::redacted;
 use super::value::Choice;
 
-/// Where the schema comes from.
+/// Where the schema comes from: a directory, a command, or a function in the test's binary.
+///
+/// A path becomes a directory of migrations whose layout ebbtide recognises by the names in it. The
+/// constructors name the layout. In a directory with a named layout, ebbtide ignores files that do
+/// not belong to it.
 ///
 /// # Examples
 /// ```
@@ -23,17 +27,17 @@ use super::value::Choice;
 /// let builder = ebbtide::config::Builder::new().migrations(alembic);
 /// # drop((recognised, named, builder));
 /// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Migrations(pub(crate) SchemaSource);
+
+/// What a [`Migrations`] contains.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Migrations {
-    /// A directory. Ebbtide recognises its layout by the names in it. In a plan the path is
-    /// absolute and the directory exists.
+pub(crate) enum SchemaSource {
+    /// A directory whose layout ebbtide recognises. In a plan the path is absolute and the
+    /// directory exists.
     Directory(PathBuf),
-    /// A directory with this layout. Files that do not belong to the layout are ignored. In a plan
-    /// the path is absolute and the directory exists.
+    /// A directory with this layout. In a plan the path is absolute and the directory exists.
     Files(Layout, PathBuf),
-    /// No migrations.
-    None,
     /// A program that migrates the database whose URL is in its environment.
     Command(MigrationCommand),
     /// A function in the test's binary.
@@ -42,8 +46,7 @@ pub enum Migrations {
 
 /// The file names and the ledger of a directory of migrations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Layout {
+pub(crate) enum Layout {
     /// sqlx: `VERSION_description.sql`, or pairs of `.up.sql` and `.down.sql`. Ledger:
     /// `_sqlx_migrations`.
     Sqlx,
@@ -164,7 +167,7 @@ type Run =
 /// A function that migrates the database at a URL, and the name that identifies what it does: see
 /// [`Migrations::function`].
 #[derive(Clone)]
-pub struct MigrationFunction {
+pub(crate) struct MigrationFunction {
     name: String,
     run: Arc<Run>,
 }
@@ -198,10 +201,16 @@ impl fmt::Debug for MigrationFunction {
     }
 }
 
+impl fmt::Debug for Migrations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl Migrations {
     /// A directory with sqlx's layout.
     pub fn sqlx(dir: impl Into<PathBuf>) -> Self {
-        Self::Files(Layout::Sqlx, dir.into())
+        Self(SchemaSource::Files(Layout::Sqlx, dir.into()))
     }
 
     /// A directory of plain SQL files, applied in the order of their names.
@@ -210,7 +219,7 @@ impl Migrations {
     /// (`create index concurrently`, `alter system`). Put such a statement alone into a file whose
     /// first line is `-- no-transaction`, as in sqlx.
     pub fn sql(dir: impl Into<PathBuf>) -> Self {
-        Self::Files(Layout::Sql, dir.into())
+        Self(SchemaSource::Files(Layout::Sql, dir.into()))
     }
 
     /// A directory with refinery's layout.
@@ -219,7 +228,7 @@ impl Migrations {
     /// With its feature `int8-versions` refinery computes other checksums. In that case, and for
     /// migrations in Rust, use refinery's own runner in a [`function`](Self::function).
     pub fn refinery(dir: impl Into<PathBuf>) -> Self {
-        Self::Files(Layout::Refinery, dir.into())
+        Self(SchemaSource::Files(Layout::Refinery, dir.into()))
     }
 
     /// A directory with diesel's layout.
@@ -227,7 +236,7 @@ impl Migrations {
     /// Ebbtide writes the ledger as diesel does, so diesel finds nothing pending afterwards. It
     /// respects `metadata.toml`.
     pub fn diesel(dir: impl Into<PathBuf>) -> Self {
-        Self::Files(Layout::Diesel, dir.into())
+        Self(SchemaSource::Files(Layout::Diesel, dir.into()))
     }
 
     /// A function that migrates the database at a URL, for migrations that are embedded in the
@@ -259,27 +268,26 @@ impl Migrations {
             Box::pin(async move { future.await.map_err(Into::into) })
                 as Pin<Box<dyn Future<Output = _> + Send>>
         };
-        Self::Function(MigrationFunction {
+        Self(SchemaSource::Function(MigrationFunction {
             name: name.into(),
             run: Arc::new(run),
-        })
+        }))
     }
 
-    /// Parses a variable: `none`, a directory, or a layout and its directory, as in
-    /// `diesel:migrations`.
-    pub(super) fn from_variable(text: PathBuf) -> Self {
+    /// Parses a variable: a directory, or a layout and its directory, as in `diesel:migrations`.
+    /// `None` for the text `none`.
+    pub(super) fn from_variable(text: PathBuf) -> Option<Self> {
         let with_layout = text
             .to_str()
             .and_then(|text| text.split_once(':'))
             .and_then(|(word, dir)| {
                 let (_, layout) = Layout::WORDS.iter().find(|(known, _)| *known == word)?;
-                Some(Self::Files(*layout, PathBuf::from(dir)))
+                Some(Self(SchemaSource::Files(*layout, PathBuf::from(dir))))
             });
-        match with_layout {
-            Some(migrations) => migrations,
-            None if text == Path::new("none") => Self::None,
-            None => Self::Directory(text),
+        if text == Path::new("none") {
+            return None;
         }
+        Some(with_layout.unwrap_or_else(|| Self::from(text)))
     }
 }
 
@@ -308,37 +316,37 @@ impl fmt::Display for Layout {
 
 impl From<MigrationCommand> for Migrations {
     fn from(command: MigrationCommand) -> Self {
-        Self::Command(command)
+        Self(SchemaSource::Command(command))
     }
 }
 
 impl From<PathBuf> for Migrations {
     fn from(dir: PathBuf) -> Self {
-        Self::Directory(dir)
+        Self(SchemaSource::Directory(dir))
     }
 }
 
 impl From<&PathBuf> for Migrations {
     fn from(dir: &PathBuf) -> Self {
-        Self::Directory(dir.clone())
+        Self::from(dir.clone())
     }
 }
 
 impl From<&Path> for Migrations {
     fn from(dir: &Path) -> Self {
-        Self::Directory(dir.to_owned())
+        Self::from(dir.to_owned())
     }
 }
 
 impl From<&str> for Migrations {
     fn from(dir: &str) -> Self {
-        Self::Directory(dir.into())
+        Self::from(PathBuf::from(dir))
     }
 }
 
 impl From<String> for Migrations {
     fn from(dir: String) -> Self {
-        Self::Directory(dir.into())
+        Self::from(PathBuf::from(dir))
     }
 }
 
@@ -349,11 +357,14 @@ mod tests {
     #[test]
     fn a_variable_names_a_directory_with_or_without_its_layout() {
         let read = |text: &str| Migrations::from_variable(PathBuf::from(text));
-        assert_eq!(read("none"), Migrations::None);
+        assert_eq!(read("none"), None);
         assert_eq!(
             read("diesel:db/migrations"),
-            Migrations::diesel("db/migrations")
+            Some(Migrations::diesel("db/migrations"))
         );
-        assert_eq!(read("odd:directory"), Migrations::from("odd:directory"));
+        assert_eq!(
+            read("odd:directory"),
+            Some(Migrations::from("odd:directory"))
+        );
     }
 }

@@ -39,7 +39,7 @@ impl Plan {
     ///
     /// # Errors
     /// The migrations do not exist, or the command is incomplete.
-    pub(crate) fn with_contents(&self, other: Migrations) -> Result<Self> {
+    pub(crate) fn with_contents(&self, other: Option<Migrations>) -> Result<Self> {
         let by_test = Source::Builder;
         Ok(Self {
             migrations: Migrations::resolve(
@@ -55,8 +55,7 @@ impl Plan {
 
     /// The default directory of migrations, if it does not exist and no source sets migrations.
     pub(crate) fn absent_migrations(&self) -> Option<PathBuf> {
-        let is_absent =
-            self.migrations.source == Source::Default && *self.migrations == Migrations::None;
+        let is_absent = self.migrations.source == Source::Default && self.migrations.is_none();
         is_absent.then(|| self.package_root.join(DEFAULT_MIGRATIONS_DIR))
     }
 

@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 
 use super::sharing;
 use super::template_cell::TemplateCell;
-use crate::config::{Expect, Migrations};
+use crate::config::{Expect, Migrations, SchemaSource};
 use crate::error::{Error, ErrorKind, Result};
 use crate::provision::{InputFile, Inputs};
 
@@ -42,7 +42,8 @@ pub struct Setup {
 enum Schema {
     #[default]
     OfThePlan,
-    Other(Migrations),
+    /// `None`: no migrations.
+    Other(Option<Migrations>),
     Embedded(&'static Migrator),
 }
 
@@ -78,16 +79,16 @@ impl Setup {
     #[must_use]
     pub fn migrations(self, source: impl Into<Migrations>) -> Self {
         Self {
-            schema: Schema::Other(source.into()),
+            schema: Schema::Other(Some(source.into())),
             ..self
         }
     }
 
     /// Applies no migrations.
     #[must_use]
-    pub fn no_migrations(self) -> Self {
+    pub fn without_migrations(self) -> Self {
         Self {
-            schema: Schema::Other(Migrations::None),
+            schema: Schema::Other(None),
             ..self
         }
     }
@@ -122,11 +123,10 @@ impl Setup {
     pub(super) fn apply(&self, plans: &Arc<TemplateCell>) -> Result<TemplateCell> {
         let base = match &self.schema {
             Schema::OfThePlan => None,
-            Schema::Embedded(migrator) => {
-                Some(with_schema(plans, Migrations::None, Some(migrator))?)
-            }
+            Schema::Embedded(migrator) => Some(with_schema(plans, None, Some(migrator))?),
             Schema::Other(migrations) => {
-                if let Migrations::Directory(dir) | Migrations::Files(_, dir) = migrations
+                if let Some(Migrations(SchemaSource::Directory(dir) | SchemaSource::Files(_, dir))) =
+                    migrations
                     && let dir = plans.plan.package_root.get().join(dir)
                     && !dir.is_dir()
                 {
@@ -173,7 +173,7 @@ impl Setup {
 
 fn with_schema(
     plans: &TemplateCell,
-    migrations: Migrations,
+    migrations: Option<Migrations>,
     migrator: Option<&'static Migrator>,
 ) -> Result<TemplateCell> {
     let plan = plans.plan.with_contents(migrations)?;
@@ -199,7 +199,8 @@ impl fmt::Debug for Setup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let schema = match &self.schema {
             Schema::OfThePlan => "of the plan".to_owned(),
-            Schema::Other(migrations) => format!("{migrations:?}"),
+            Schema::Other(None) => "none".to_owned(),
+            Schema::Other(Some(migrations)) => format!("{migrations:?}"),
             Schema::Embedded(migrator) => {
                 format!("{} embedded migrations", migrator.iter().count())
             }

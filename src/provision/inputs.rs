@@ -12,7 +12,7 @@ use super::migrate::tools;
 use super::server_wide::ServerWide;
 use super::sql_script::Script;
 use super::{layout, server_wide};
-use crate::config::{Layout, MigrationCommand, MigrationFunction, Migrations, Plan};
+use crate::config::{Layout, MigrationCommand, MigrationFunction, Migrations, Plan, SchemaSource};
 use crate::error::{ErrorKind, Result};
 use crate::guard;
 use crate::names::{Fingerprint, PartsHash};
@@ -52,14 +52,15 @@ pub(crate) struct Inputs {
 impl Inputs {
     /// Lists the files of a plan and hashes them.
     pub(crate) fn read(plan: &Plan) -> Result<Self> {
-        let source = match plan.migrations.get() {
-            Migrations::Directory(dir) => {
+        let migrations = plan.migrations.as_ref();
+        let source = match migrations.map(|Migrations(source)| source) {
+            Some(SchemaSource::Directory(dir)) => {
                 MigrationSource::Files(layout::recognise(dir)?, dir.clone())
             }
-            Migrations::Files(layout, dir) => MigrationSource::Files(*layout, dir.clone()),
-            Migrations::None => MigrationSource::None,
-            Migrations::Command(command) => MigrationSource::Command(command.clone()),
-            Migrations::Function(function) => MigrationSource::Function(function.clone()),
+            Some(SchemaSource::Files(layout, dir)) => MigrationSource::Files(*layout, dir.clone()),
+            None => MigrationSource::None,
+            Some(SchemaSource::Command(command)) => MigrationSource::Command(command.clone()),
+            Some(SchemaSource::Function(function)) => MigrationSource::Function(function.clone()),
         };
         // A plan whose source has no files gets the fingerprint of a plan without migrations, so an
         // empty directory must be an error here, before any template is looked up by fingerprint.

@@ -41,10 +41,10 @@ impl Test {
         self.adjust(|setup| setup.migrations(dir))
     }
 
-    /// See [`Setup::no_migrations`](crate::Setup::no_migrations).
+    /// See [`Setup::without_migrations`](crate::Setup::without_migrations).
     #[must_use]
-    pub fn no_migrations(self) -> Self {
-        self.adjust(Setup::no_migrations)
+    pub fn without_migrations(self) -> Self {
+        self.adjust(Setup::without_migrations)
     }
 
     /// See [`Setup::migrator`](crate::Setup::migrator).

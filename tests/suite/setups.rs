@@ -104,7 +104,7 @@ async fn migrations_of_a_setup_replace_the_migrations_and_seeds_of_the_plan() {
         BTreeSet::from(["_sqlx_migrations".to_owned(), "other".to_owned()])
     );
     tx.close().await.unwrap();
-    let none = harness.with_setup(Setup::new().no_migrations());
+    let none = harness.with_setup(Setup::new().without_migrations());
     let mut tx = none.tx().await.unwrap();
     assert_eq!(tables(&mut tx).await, BTreeSet::new());
     tx.close().await.unwrap();

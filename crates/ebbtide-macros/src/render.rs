@@ -87,7 +87,7 @@ fn calls(args: &Args, krate: &Path) -> TokenStream {
     let fixtures = args.fixtures.iter().map(fixture);
     let migrations = args.migrations.as_ref().map(|migrations| match migrations {
         Migrations::Dir(dir) => quote_spanned!(site=> .migrations(#dir)),
-        Migrations::Without => quote_spanned!(site=> .no_migrations()),
+        Migrations::Without => quote_spanned!(site=> .without_migrations()),
         Migrations::Migrator(path) => quote_spanned!(site=> .migrator(&#path)),
     });
     let pool = args.pool.map(|pool| {

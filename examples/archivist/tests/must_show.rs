@@ -153,7 +153,7 @@ async fn enums_are_created_once_even_if_their_migration_runs_repeatedly() {
     let enums = include_str!("../migrations/20251002090000_enums.sql");
     let harness = ebbtide::Harness::shared()
         .unwrap()
-        .with_setup(Setup::new().no_migrations());
+        .with_setup(Setup::new().without_migrations());
     let database = harness.database().await.unwrap();
     let pool = database.pool();
     // A partially restored database: one enum exists and must keep its labels.

@@ -270,7 +270,7 @@ fn a_command_needs_a_program_and_inputs_that_exist() {
     let command = MigrationCommand::new(["x", "y"])
         .input(package.path("alembic"))
         .directory(package.root());
-    assert_eq!(*plan.migrations, Migrations::Command(command));
+    assert_eq!(*plan.migrations, Some(Migrations::from(command)));
 }
 
 #[test]
@@ -291,7 +291,10 @@ fn a_table_with_a_layout_has_exactly_one_directory() {
     ]);
     let package = Package::with_file("[provision]\nmigrations = { refinery = 'db' }").dir("db");
     let plan = package.plan(&Builder::new(), &[]).expect("legal");
-    assert_eq!(*plan.migrations, Migrations::refinery(package.path("db")));
+    assert_eq!(
+        *plan.migrations,
+        Some(Migrations::refinery(package.path("db")))
+    );
 }
 
 #[test]

@@ -114,7 +114,7 @@ fn a_file_above_the_package_prints_absolute_and_its_paths_are_relative_to_it() {
         .plan(&environment(&root, &[]))
         .expect("legal");
     assert_eq!(plan.bin.as_deref(), Some(package.path("pg").as_path()));
-    assert_eq!(*plan.migrations, Migrations::Directory(package.path("db")));
+    assert_eq!(*plan.migrations, Some(Migrations::from(package.path("db"))));
     assert_eq!(plan.seeds.as_deref(), Some(package.path("db").as_path()));
     assert_eq!(
         plan.bin.source,
@@ -136,7 +136,7 @@ fn a_file_above_the_package_prints_absolute_and_its_paths_are_relative_to_it() {
     assert_eq!(*plan.state_dir.get(), package.path("app/state"));
     assert_eq!(
         *plan.migrations,
-        Migrations::Directory(package.path("app/db"))
+        Some(Migrations::from(package.path("app/db")))
     );
     assert_eq!(
         plan.seeds.as_deref(),
@@ -149,14 +149,14 @@ fn default_directories_are_used_if_they_exist() {
     let package = Package::new();
     let plan = package.plan(&Builder::new(), &[]).expect("legal");
     assert_eq!(
-        (plan.migrations.get(), plan.seeds.as_ref()),
-        (&Migrations::None, None)
+        (plan.migrations.as_ref(), plan.seeds.as_ref()),
+        (None, None)
     );
     let package = package.dir("migrations").dir("seeds");
     let plan = package.plan(&Builder::new(), &[]).expect("legal");
     assert_eq!(
         *plan.migrations,
-        Migrations::Directory(package.path("migrations"))
+        Some(Migrations::from(package.path("migrations")))
     );
     assert_eq!(plan.seeds.as_deref(), Some(package.path("seeds").as_path()));
     assert_eq!(plan.seeds.source, Source::Default);

@@ -165,16 +165,11 @@ const CASES: &[Case] = &[
     },
     Case {
         variable: "EBBTIDE_MIGRATIONS",
-        values: ["none", "none", "none", "none"],
+        values: ["None", "None", "None", "None"],
         build: Builder::without_migrations,
         file: "[provision]\nmigrations = false",
-        default: "none",
-        read: |plan| {
-            (
-                format!("{:?}", *plan.migrations).to_lowercase(),
-                &plan.migrations.source,
-            )
-        },
+        default: "None",
+        read: |plan| (format!("{:?}", *plan.migrations), &plan.migrations.source),
     },
     Case {
         variable: "EBBTIDE_SEEDS",
@@ -206,7 +201,7 @@ fn for_every_key_and_every_set_of_sources_the_strongest_source_counts() {
         for set in 0..16_u8 {
             let has = |source: u8| set & (1 << source) != 0;
             let written = |value: &str| {
-                if case.variable == "EBBTIDE_SEEDS" {
+                if value == "None" {
                     value.to_lowercase()
                 } else {
                     value.into()
@@ -285,7 +280,10 @@ fn directories_have_the_same_precedence() {
     };
     let expected = |name: &str| {
         let dir = package.path(name);
-        (format!("Directory({dir:?})"), dir.display().to_string())
+        (
+            format!("Some(Directory({dir:?}))"),
+            dir.display().to_string(),
+        )
     };
     assert_eq!(planned(&builder, &variables), expected("a"));
     assert_eq!(planned(&builder, &[]), expected("c"));

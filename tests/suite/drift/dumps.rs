@@ -75,7 +75,7 @@ async fn a_system_that_sqlx_migrates_equals_the_template() {
             other => other.unwrap(),
         };
         let by_sqlx = harness
-            .with_setup(Setup::new().no_migrations())
+            .with_setup(Setup::new().without_migrations())
             .database()
             .await
             .unwrap();

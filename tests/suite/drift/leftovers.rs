@@ -60,7 +60,7 @@ async fn a_disabled_subscription_is_in_every_lane() {
     scratch.write("migrations/1_news.sql", SUBSCRIPTION);
     let harness = scratch.builder().build().unwrap();
     let plain = harness
-        .with_setup(ebbtide::Setup::new().no_migrations())
+        .with_setup(ebbtide::Setup::new().without_migrations())
         .database()
         .await
         .unwrap();

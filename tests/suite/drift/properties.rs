@@ -66,7 +66,7 @@ fn harness(scratch: &Scratch) -> Harness {
 /// An empty database on which sqlx alone has run the migrations.
 async fn migrated(harness: &Harness) -> Database {
     let database = harness
-        .with_setup(Setup::new().no_migrations())
+        .with_setup(Setup::new().without_migrations())
         .database()
         .await
         .unwrap();

@@ -60,7 +60,7 @@ const FIRST_WRITES: &str = "
 /// A database that sqlx itself migrates.
 async fn migrated_by_sqlx(harness: &Harness, scratch: &Scratch) -> Database {
     let database = harness
-        .with_setup(Setup::new().no_migrations())
+        .with_setup(Setup::new().without_migrations())
         .database()
         .await
         .unwrap();

@@ -377,7 +377,7 @@ async fn assert_same_dump(round: &str, migration: &str) -> String {
     let file = scratch.write("migrations/1_all.sql", migration);
     let harness = scratch.builder().build().unwrap();
     let plain = harness
-        .with_setup(Setup::new().no_migrations())
+        .with_setup(Setup::new().without_migrations())
         .database()
         .await
         .unwrap();

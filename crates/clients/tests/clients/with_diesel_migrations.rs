@@ -11,8 +11,8 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 const EMBEDDED: EmbeddedMigrations = embed_migrations!("diesel");
 
-fn harness_with(migrations: Migrations) -> ebbtide::Result<Harness> {
-    Ok(ebbtide::Harness::shared()?.with_setup(Setup::new().migrations(migrations)))
+fn harness_with(migrations: impl Into<Migrations>) -> ebbtide::Result<Harness> {
+    Ok(Harness::shared()?.with_setup(Setup::new().migrations(migrations)))
 }
 
 /// Runs diesel, which blocks. Returns how many migrations it applied, and how many are applied in
@@ -39,13 +39,16 @@ async fn diesel_has_no_pending_migration_after_ebbtide_applied_its_directory() -
 
 #[tokio::test]
 async fn a_recognised_directory_results_in_the_same_database_as_diesel() -> Result<(), Failure> {
-    let empty = harness_with(Migrations::None)?.database().await?;
+    let empty = Harness::shared()?
+        .with_setup(Setup::new().without_migrations())
+        .database()
+        .await?;
     assert_eq!(
         run_diesel(empty.url()).await?,
         (3, 3),
         "diesel applies all migrations to an empty database"
     );
-    let report = harness_with("diesel".into())?.diff(empty.url()).await?;
+    let report = harness_with("diesel")?.diff(empty.url()).await?;
     assert!(report.is_clean(), "{report}");
     assert_eq!(report.expected.ledger, report.found.ledger, "{report}");
     Ok(empty.close().await?)

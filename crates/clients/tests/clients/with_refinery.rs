@@ -13,8 +13,8 @@ mod embedded {
 
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
-fn harness_with(migrations: Migrations) -> ebbtide::Result<Harness> {
-    Ok(ebbtide::Harness::shared()?.with_setup(Setup::new().migrations(migrations)))
+fn harness_with(migrations: impl Into<Migrations>) -> ebbtide::Result<Harness> {
+    Ok(Harness::shared()?.with_setup(Setup::new().migrations(migrations)))
 }
 
 async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {
@@ -46,13 +46,16 @@ async fn refinery_has_no_pending_migration_after_ebbtide_applied_its_directory()
 
 #[tokio::test]
 async fn a_recognised_directory_results_in_the_same_database_as_refinery() -> Outcome {
-    let empty: Database = harness_with(Migrations::None)?.database().await?;
+    let empty: Database = Harness::shared()?
+        .with_setup(Setup::new().without_migrations())
+        .database()
+        .await?;
     assert_eq!(
         run_refinery(empty.url()).await?,
         (3, 3),
         "refinery applies all migrations to an empty database"
     );
-    let report = harness_with("refinery".into())?.diff(empty.url()).await?;
+    let report = harness_with("refinery")?.diff(empty.url()).await?;
     assert!(report.is_clean(), "{report}");
     assert_eq!(report.expected.ledger, report.found.ledger, "{report}");
     Ok(empty.close().await?)

@@ -102,7 +102,7 @@ pub(crate) mod macro_support {
             self.with_note(format!("migrations {dir}"))
         }
 
-        pub(crate) fn no_migrations(self) -> Self {
+        pub(crate) fn without_migrations(self) -> Self {
             self.with_note("no migrations".into())
         }
 
