@@ -78,28 +78,20 @@ impl Builder {
         self
     }
 
-    /// Adds an extension to install before the migrations.
+    /// Adds an extension to install before the migrations, after those of earlier calls. Repeated
+    /// names count once.
     ///
     /// A builder with any extension replaces the list in `ebbtide.toml`.
     ///
     /// Key `provision.extensions`, variable `EBBTIDE_EXTENSIONS`.
-    pub fn extension(self, name: impl Into<String>) -> Self {
-        self.extensions([name])
-    }
-
-    /// Adds extensions to install before the migrations, in this order. Repeated names count once.
-    ///
-    /// A builder with any extension replaces the list in `ebbtide.toml`.
-    ///
-    /// Key `provision.extensions`, variable `EBBTIDE_EXTENSIONS`.
-    pub fn extensions(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+    pub fn extension(mut self, name: impl Into<String>) -> Self {
         let mut all = self
             .layer
             .extensions
             .take()
             .map(|sourced| sourced.value)
             .unwrap_or_default();
-        all.extend(names.into_iter().map(Into::into));
+        all.push(name.into());
         self.layer.extensions = from_builder(without_repeats(all));
         self
     }

@@ -220,7 +220,7 @@ declare_keys! {
     extensions;
     path: "provision.extensions",
     variable: "EBBTIDE_EXTENSIONS",
-    method: "extensions",
+    method: "extension",
     type: Vec<String>,
     legal: r#"a list of names, such as ["uuid-ossp", "pg_trgm"]"#,
     default: Vec::new() => "none",

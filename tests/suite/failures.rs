@@ -212,7 +212,8 @@ async fn a_missing_extension_is_reported_with_its_package() {
     let scratch = Scratch::new();
     let builder = scratch
         .builder()
-        .extensions(["pg_trgm", "no_such_extension"]);
+        .extension("pg_trgm")
+        .extension("no_such_extension");
     assert_report!(scratch, provision_error(builder).await, ExtensionUnavailable, @r"
     PostgreSQL [VERSION] does not have the extension no_such_extension
       help: no_such_extension: look for a package like `postgresql-[MAJOR]-no_such_extension`, or an image that contains it
@@ -235,7 +236,8 @@ async fn a_missing_postgis_is_reported_with_its_package_and_image() {
     let error = provision_error(
         scratch
             .builder()
-            .extensions(["postgis", "no_such_extension"]),
+            .extension("postgis")
+            .extension("no_such_extension"),
     )
     .await;
     let report = format!("{error:?}");

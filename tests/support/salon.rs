@@ -84,7 +84,7 @@ async fn with_substitute() -> Result<&'static Harness, Error> {
             .unwrap();
         }
         let harness = Harness::builder()
-            .extensions(["pg_trgm"])
+            .extension("pg_trgm")
             .migrations(scratch.path("migrations"))
             .build()?;
         // Provisions before `scratch` is dropped, which deletes the migrations.

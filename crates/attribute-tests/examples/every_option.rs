@@ -57,7 +57,7 @@ async fn everything(
     Ok(())
 }
 
-#[ebbtide::test(migrations = false, keep, start_paused = true)]
+#[ebbtide::test(migrations = false, keep = "always", start_paused = true)]
 #[should_panic]
 #[ignore = "why not"]
 async fn others() {}

@@ -46,7 +46,7 @@ use function::Function;
 /// | `pool = "sandbox"` | `PgPool` is that of an `ebbtide::Sandbox`: one connection, in a transaction that is rolled back |
 /// | `isolation_level = "serializable"` | the isolation level of each `Tx` of the test: `"read committed"`, `"repeatable read"` or `"serializable"` |
 /// | `savepoints` | in each `Tx` of the test, a failed statement undoes only itself |
-/// | `keep`, `keep = "always"` | keeps the database after the test; the variable `EBBTIDE_KEEP` overrides this |
+/// | `keep = "always"` | keeps the database after the test; the variable `EBBTIDE_KEEP` overrides this |
 /// | `keep = "failed"` | keeps the database if the test fails |
 /// | `expect(tables("a", "b"))` | these tables must exist, else the test fails before it starts |
 /// | `expect(rows(customers = 2, "schema.table" = 3))` | these tables must have exactly so many rows |

@@ -137,7 +137,7 @@ fn fixtures_run_in_the_order_of_the_attribute(notes: Notes) {
     crate = "crate::stand_in",
     migrations = "tests/migrations",
     pool = "sandbox",
-    keep
+    keep = "always"
 )]
 fn a_directory_of_migrations(notes: Notes) {
     assert_eq!(

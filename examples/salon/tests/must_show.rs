@@ -79,7 +79,7 @@ async fn a_failed_migration_leaves_no_database_behind() {
         "migrations/2_mark.up.sql",
         &migration_with_mark("a mark that stays"),
     );
-    let harness = files.builder().extensions(["pg_trgm"]).build().unwrap();
+    let harness = files.builder().extension("pg_trgm").build().unwrap();
     let mut tx = harness.tx().await.unwrap();
     let marked: Vec<String> = sqlx::query_scalar(
         "select distinct mark from pg_db_role_setting, unnest(setconfig) as mark \
@@ -107,7 +107,13 @@ fn migration_with_mark(mark: &str) -> String {
 #[tokio::test]
 async fn the_error_for_a_missing_extension_names_its_package() {
     let files = Files::copy().await;
-    let error = provision_error(files.builder().extensions(["pg_trgm", "no_such_extension"])).await;
+    let error = provision_error(
+        files
+            .builder()
+            .extension("pg_trgm")
+            .extension("no_such_extension"),
+    )
+    .await;
     assert_eq!(error.kind(), ErrorKind::ExtensionUnavailable, "{error:?}");
     assert!(
         error
@@ -153,7 +159,7 @@ async fn migrations_that_create_no_table_are_an_error() {
     // ledger was committed.
     whole.push_str("\nROLLBACK;\nSET timezone = 'Europe/Madrid';\nBEGIN;\n");
     files.write("migrations/1_salon.sql", &whole);
-    let error = provision_error(files.builder().extensions(["pg_trgm"])).await;
+    let error = provision_error(files.builder().extension("pg_trgm")).await;
     assert_eq!(error.kind(), ErrorKind::NothingMigrated, "{error:?}");
     assert_eq!(
         error.to_string(),
@@ -173,7 +179,7 @@ async fn seeds_that_run_twice_add_nothing_and_report_the_skipped_rows() {
         // The prefix sorts the copies after all originals, in the same order.
         std::fs::copy(&path, files.path("seeds").join(format!("1{name}"))).unwrap();
     }
-    let harness = files.builder().extensions(["pg_trgm"]).build().unwrap();
+    let harness = files.builder().extension("pg_trgm").build().unwrap();
     let built = harness.provision().await.unwrap().provisioned;
     let reports: Vec<String> = built.seeds.iter().map(ToString::to_string).collect();
     assert_eq!(
@@ -203,7 +209,7 @@ async fn seeds_that_run_twice_add_nothing_and_report_the_skipped_rows() {
 async fn a_pack_whose_services_are_missing_is_reported_and_not_inserted() {
     let files = Files::copy().await;
     files.remove("seeds/020_services.csv");
-    let error = provision_error(files.builder().extensions(["pg_trgm"])).await;
+    let error = provision_error(files.builder().extension("pg_trgm")).await;
     let report = format!("{error:?}");
     assert_eq!(error.kind(), ErrorKind::Seed, "{report}");
     assert!(
@@ -315,7 +321,7 @@ async fn another_sandbox_does_not_see_the_appointment(salon: Salon, next: Salon)
 #[tokio::test]
 async fn an_appointment_is_gone_when_the_same_database_is_used_again() {
     let files = Files::copy().await;
-    let harness = files.builder().extensions(["pg_trgm"]).build().unwrap();
+    let harness = files.builder().extension("pg_trgm").build().unwrap();
     for _ in 0..3 {
         let sandbox = harness.sandbox().await.unwrap();
         assert_eq!(appointments(&sandbox).await, 0);

@@ -354,7 +354,8 @@ fn expectations_are_merged_and_have_both_sources() {
 fn extensions_of_a_builder_accumulate_without_repetitions() {
     let builder = Builder::new()
         .extension("a")
-        .extensions(["b", "a"])
+        .extension("b")
+        .extension("a")
         .extension("c");
     let plan = Package::with_file("[provision]\nextensions = ['d']")
         .plan(&builder, &[])

@@ -105,7 +105,9 @@ async fn extensions_that_need_a_superuser_are_listed_in_one_error_or_copied_from
     let build = || {
         external
             .builder(&url)
-            .extensions(["pg_trgm", "dblink", "pageinspect"])
+            .extension("pg_trgm")
+            .extension("dblink")
+            .extension("pageinspect")
             .build()
             .unwrap()
     };

@@ -42,8 +42,8 @@ fn assert_kept(output: &ChildOutput, test: &str, names: &[&[&str]]) {
 }
 
 #[test]
-fn keep_alone_keeps_the_database_of_a_test_that_passes() {
-    #[ebbtide::test(keep)]
+fn keep_always_keeps_the_database_of_a_test_that_passes() {
+    #[ebbtide::test(keep = "always")]
     async fn subject(pool: PgPool) {
         add(&pool, "Laura").await;
     }
@@ -160,7 +160,7 @@ fn nothing_is_kept_without_the_option() {
 
 #[test]
 fn the_environment_variable_overrides_the_option() {
-    #[ebbtide::test(keep)]
+    #[ebbtide::test(keep = "always")]
     async fn subject(pool: PgPool) {
         add(&pool, "Laura").await;
     }

@@ -149,12 +149,7 @@ impl Args {
             "savepoints" => self.savepoints = errors.record(entry.no_value()),
             "keep" => {
                 let legal = [("always", Keep::Always), ("failed", Keep::Failed)];
-                let is_bare = matches!(entry.value, entry::Value::Absent);
-                self.keep = if is_bare {
-                    Some(Keep::Always)
-                } else {
-                    errors.record(entry.choice(&legal))
-                };
+                self.keep = errors.record(entry.choice(&legal));
             }
             "expect" => {
                 let list = errors.record(entry.list()).unwrap_or_default();

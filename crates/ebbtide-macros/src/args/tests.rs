@@ -61,7 +61,7 @@ fn fixtures_are_paths_in_the_order_of_the_attribute() {
     );
     assert_eq!(files(r#"fixtures(scripts("a"), path = "d")"#), ["d/a.sql"]);
     assert_eq!(
-        files(r#"fixtures("b"), keep, fixtures("./a.sql"), fixtures()"#),
+        files(r#"fixtures("b"), savepoints, fixtures("./a.sql"), fixtures()"#),
         ["fixtures/b.sql", "./a.sql"]
     );
 }
@@ -166,13 +166,13 @@ fn an_option_with_words_accepts_only_the_legal_ones() {
         parsed(r#"pool = "database""#).pool,
         Some(PoolKind::Database)
     );
-    assert_eq!(parsed("keep").keep, Some(Keep::Always));
     assert_eq!(parsed(r#"keep = "always""#).keep, Some(Keep::Always));
     assert_eq!(parsed(r#"keep = "failed""#).keep, Some(Keep::Failed));
     let pool = r#"`pool` must be "sandbox" or "database", for example `pool = "sandbox"`"#;
     assert_eq!(errors_of(r#"pool = "none""#), [pool]);
     assert_eq!(errors_of("pool"), [pool]);
     let keep = r#"`keep` must be "always" or "failed", for example `keep = "always"`"#;
+    assert_eq!(errors_of("keep"), [keep]);
     assert_eq!(errors_of("keep = true"), [keep]);
     assert_eq!(errors_of("keep(always)"), [keep]);
 }
@@ -346,7 +346,7 @@ fn the_runtime_options_are_those_of_tokio() {
 #[test]
 fn the_runtime_options_are_errors_for_a_function_that_is_not_async() {
     let mut errors = Errors::default();
-    parsed(r#"keep, flavor = "multi_thread", worker_threads = 2"#)
+    parsed(r#"savepoints, flavor = "multi_thread", worker_threads = 2"#)
         .runtime
         .forbid(&mut errors);
     assert_eq!(
@@ -398,7 +398,7 @@ fn the_error_of_an_unknown_option_proposes_the_closest_name_and_lists_all() {
 fn all_errors_are_reported_together() {
     assert_eq!(
         errors_of(
-            r#"keep, keep = "failed", , pool = 1, migration = false, crate::a, 3,
+            r#"keep = "always", keep = "failed", , pool = 1, migration = false, crate::a, 3,
             start_paused = maybe"#
         ),
         [

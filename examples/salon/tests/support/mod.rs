@@ -70,7 +70,7 @@ async fn harness_without_uuid_ossp() -> Result<&'static Harness> {
     static HARNESS: OnceCell<Harness> = OnceCell::const_new();
     let provision = async || {
         let files = Files::copy().await;
-        let harness = files.builder().extensions(["pg_trgm"]).build()?;
+        let harness = files.builder().extension("pg_trgm").build()?;
         // Reads the copies, which are deleted at the end of this function.
         harness.provision().await?;
         Ok(harness)
@@ -122,12 +122,14 @@ impl Files {
 
     /// A plan with uuid-ossp or its substitute. It does not declare `pg_trgm`; the test does.
     pub(crate) fn builder(&self) -> Builder {
-        Harness::builder()
+        let builder = Harness::builder()
             .config_file(self.path("ebbtide.toml"))
             .setting("timezone", "Europe/Madrid")
-            .extensions(self.extensions.iter().copied())
             .migrations(self.path("migrations"))
-            .seeds(self.path("seeds"))
+            .seeds(self.path("seeds"));
+        self.extensions
+            .iter()
+            .fold(builder, |builder, name| builder.extension(*name))
     }
 }
 
