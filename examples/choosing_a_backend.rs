@@ -22,8 +22,8 @@ async fn main() -> Result<(), Error> {
     start("native", Harness::builder().backend(Backend::Native)).await?;
 
     // The image, the binaries, and the major version, which applies to every backend:
-    //     Harness::builder().backend(Backend::Container).image("pgvector/pgvector:pg17")
-    //     Harness::builder().backend(Backend::Native).bin("/opt/postgresql-17/bin")
+    //     Harness::builder().backend(Container::new().image("pgvector/pgvector:pg17"))
+    //     Harness::builder().backend(Native::new().bin("/opt/postgresql-17/bin"))
     //     Harness::builder().postgres(17)
 
     // A server that already runs. Only this backend reads `TEST_DATABASE_URL`, so the variable may

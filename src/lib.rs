@@ -72,35 +72,41 @@
 //! that root. ebbtide never reads `DATABASE_URL`. Without any configuration, ebbtide uses the
 //! directories `migrations` and `seeds` of the package.
 //!
-//! Printing [`Harness::plan`] shows every value with its source. A duration is a whole number with
-//! a unit: `500ms`, `30s`, `5m`, `1h`. A relative path in the file is relative to the file's
-//! directory. Any other relative path is relative to the package's directory.
+//! In code, a key of one backend is a method of that backend's options:
+//! `.backend(Container::new().image("postgres:17-alpine"))`, see
+//! [`Builder::backend`](config::Builder::backend). Every other key is a method of the builder. A
+//! file or a variable can set a key for a backend that is not selected, and the value has no effect.
+//!
+//! Printing [`Harness::plan`] shows every value with its source, and marks the values that the
+//! selected backend does not use. A duration is a whole number with a unit: `500ms`, `30s`, `5m`,
+//! `1h`. A relative path in the file is relative to the file's directory. Any other relative path is
+//! relative to the package's directory.
 //!
 //! <!-- keys -->
-//! | `ebbtide.toml` | variable | meaning and legal values | default |
-//! |---|---|---|---|
-//! | `server.backend` | `EBBTIDE_BACKEND` | `auto`, `container`, `native`, `external`: see [Backends](#backends) | `auto` |
-//! | `server.postgres` | `EBBTIDE_POSTGRES` | a major version from 10 | any |
-//! | `server.image` | `EBBTIDE_IMAGE` | an image with the official image's entrypoint and variables. By version: `postgres:MAJOR`; without a major version `postgres:17`, or the newest `postgres` that the engine has | by version |
-//! | `server.url` | `EBBTIDE_URL` | the URL of a running server; it selects `external`. If `external` is selected, `TEST_DATABASE_URL` counts too | none |
-//! | `server.allow_remote` | `EBBTIDE_ALLOW_REMOTE` | `true` allows that server to be on another machine | `false` |
-//! | `server.linger` | `EBBTIDE_LINGER` | how long an unused server keeps running | `30s` |
-//! | `server.keep` | `EBBTIDE_KEEP` | which tests' databases are kept: `never`, `failed`, `always`. The variable overrides a test's own option `keep`, which overrides file and builder | `never` |
-//! | `server.keep_for` | `EBBTIDE_KEEP_FOR` | how long a kept database stays, and its server with it | `1h` |
-//! | `server.log_plans_slower_than` | `EBBTIDE_LOG_PLANS_SLOWER_THAN` | the plans of statements that take longer are reported | no |
-//! | `server.storage` | `EBBTIDE_STORAGE` | `memory`, `disk`, or `auto`: memory (`/dev/shm`) if 2 GiB are free there and no other user has taken ebbtide's directory name | `auto` |
-//! | `server.cache` | `EBBTIDE_CACHE` | `never`, or `auto`: a volume keeps a container's templates for the next one | `auto` |
-//! | `server.dedicated` | `EBBTIDE_DEDICATED` | `always`, `never`, or `auto`: see [Roles and other objects of the server](#roles-and-other-objects-of-the-server) | `auto` |
-//! | `server.settings` | | a table of PostgreSQL settings, which override ebbtide's own | none |
-//! | `server.bin` | `EBBTIDE_PG_BIN` | the directory of `postgres` and `initdb` | searched for |
-//! | `server.state_dir` | `EBBTIDE_STATE_DIR` | a directory with a short path, whose parent exists | `$XDG_RUNTIME_DIR/ebbtide`, else `ebbtide-UID` in the temporary directory |
-//! | `server.start_timeout` | `EBBTIDE_START_TIMEOUT` | limit for the server's start | `1m` |
-//! | `provision.extensions` | `EBBTIDE_EXTENSIONS` | a list of names; in the variable separated by commas | none |
-//! | `provision.migrations` | `EBBTIDE_MIGRATIONS` | a directory, or a command: see [Migrations](#migrations); `false`, in the variable `none` | `migrations` if it exists |
-//! | `provision.seeds` | `EBBTIDE_SEEDS` | a directory; `false`, in the variable `none` | `seeds` if it exists |
-//! | `provision.timeout` | `EBBTIDE_PROVISION_TIMEOUT` | limit for one migration, for one seed file, and for the wait while another process builds the template | `2m` |
-//! | `provision.expect` | | `tables`, `rows`, `enums`: what the finished template must contain | nothing |
-//! | | `EBBTIDE_CONFIG` | the path of the file itself | the nearest |
+//! | `ebbtide.toml` | variable | backends | meaning and legal values | default |
+//! |---|---|---|---|---|
+//! | `server.backend` | `EBBTIDE_BACKEND` | all | `auto`, `container`, `native`, `external`: see [Backends](#backends) | `auto` |
+//! | `server.postgres` | `EBBTIDE_POSTGRES` | all | a major version from 10 | any |
+//! | `server.image` | `EBBTIDE_IMAGE` | `container` | an image with the official image's entrypoint and variables. By version: `postgres:MAJOR`; without a major version `postgres:17`, or the newest `postgres` that the engine has | by version |
+//! | `server.url` | `EBBTIDE_URL` | `external` | the URL of a running server; it selects `external`. If `external` is selected, `TEST_DATABASE_URL` counts too | none |
+//! | `server.allow_remote` | `EBBTIDE_ALLOW_REMOTE` | `external` | `true` allows that server to be on another machine | `false` |
+//! | `server.linger` | `EBBTIDE_LINGER` | `container`, `native` | how long an unused server keeps running | `30s` |
+//! | `server.keep` | `EBBTIDE_KEEP` | all | which tests' databases are kept: `never`, `failed`, `always`. The variable overrides a test's own option `keep`, which overrides file and builder | `never` |
+//! | `server.keep_for` | `EBBTIDE_KEEP_FOR` | all | how long a kept database stays, and its server with it | `1h` |
+//! | `server.log_plans_slower_than` | `EBBTIDE_LOG_PLANS_SLOWER_THAN` | all | the plans of statements that take longer are reported | no |
+//! | `server.storage` | `EBBTIDE_STORAGE` | `container`, `native` | `memory`, `disk`, or `auto`: memory (`/dev/shm`) if 2 GiB are free there and no other user has taken ebbtide's directory name | `auto` |
+//! | `server.cache` | `EBBTIDE_CACHE` | `container` | `never`, or `auto`: a volume keeps a container's templates for the next one | `auto` |
+//! | `server.dedicated` | `EBBTIDE_DEDICATED` | all | `always`, `never`, or `auto`: see [Roles and other objects of the server](#roles-and-other-objects-of-the-server) | `auto` |
+//! | `server.settings` | | all | a table of PostgreSQL settings, which override ebbtide's own | none |
+//! | `server.bin` | `EBBTIDE_PG_BIN` | `native` | the directory of `postgres` and `initdb` | searched for |
+//! | `server.state_dir` | `EBBTIDE_STATE_DIR` | `container`, `native` | a directory with a short path, whose parent exists | `$XDG_RUNTIME_DIR/ebbtide`, else `ebbtide-UID` in the temporary directory |
+//! | `server.start_timeout` | `EBBTIDE_START_TIMEOUT` | all | limit for the server's start | `1m` |
+//! | `provision.extensions` | `EBBTIDE_EXTENSIONS` | all | a list of names; in the variable separated by commas | none |
+//! | `provision.migrations` | `EBBTIDE_MIGRATIONS` | all | a directory, or a command: see [Migrations](#migrations); `false`, in the variable `none` | `migrations` if it exists |
+//! | `provision.seeds` | `EBBTIDE_SEEDS` | all | a directory; `false`, in the variable `none` | `seeds` if it exists |
+//! | `provision.timeout` | `EBBTIDE_PROVISION_TIMEOUT` | all | limit for one migration, for one seed file, and for the wait while another process builds the template | `2m` |
+//! | `provision.expect` | | all | `tables`, `rows`, `enums`: what the finished template must contain | nothing |
+//! | | `EBBTIDE_CONFIG` | all | the path of the file itself | the nearest |
 //! <!-- /keys -->
 //!
 //! # Backends

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ebbtide::Harness;
 
-use ebbtide::config::{Backend, Cache};
+use ebbtide::config::{Backend, Cache, Container};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
@@ -152,9 +152,8 @@ impl Docker {
 
     /// The times of ebbtide on a dedicated server. Returns after the container is removed.
     async fn measure_ebbtide(&self, cache: Cache) -> Result<Times, Error> {
-        let builder = crate::dedicated(Backend::Container, &self.state)
-            .image(&self.image)
-            .cache(cache);
+        let container = Container::new().image(&self.image).cache(cache);
+        let builder = crate::dedicated(container, &self.state);
         let harness = crate::build(builder, Backend::Container)?;
         let began = Instant::now();
         let server = harness.start().await?;

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use ebbtide::Harness;
 
-use ebbtide::config::{Backend, Builder};
+use ebbtide::config::{Backend, BackendOptions, Builder};
 
 use figures::Figures;
 
@@ -96,7 +96,7 @@ async fn compare(dir: &Path, rounds: usize) -> Result<Figures, Error> {
 }
 
 /// A builder for a dedicated server that ends as soon as the harness is dropped.
-fn dedicated(backend: Backend, state: &Path) -> Builder {
+fn dedicated(backend: impl Into<BackendOptions>, state: &Path) -> Builder {
     Harness::builder()
         .backend(backend)
         .state_dir(state)

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::backend_options::BackendOptions;
 use super::env::Environment;
 use super::expect::Expect;
 use super::keys::{Layer, Plan};
@@ -41,6 +42,7 @@ use crate::error::Result;
 #[must_use = "a builder does nothing until it is built"]
 pub struct Builder {
     pub(super) layer: Layer,
+    backend: BackendOptions,
     config_file: Option<PathBuf>,
 }
 
@@ -57,6 +59,28 @@ impl Builder {
     /// overrides it.
     pub fn config_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.config_file = Some(path.into());
+        self
+    }
+
+    /// Sets how the server is started, with the options of that backend. Default:
+    /// [`Backend::Auto`](crate::config::Backend::Auto).
+    ///
+    /// A second call replaces the backend and all its options. A variable overrides a single
+    /// option. If `EBBTIDE_BACKEND` selects another backend, the options of this one have no
+    /// effect, and the printed plan marks them.
+    ///
+    /// Key `server.backend`, variable `EBBTIDE_BACKEND`.
+    ///
+    /// # Examples
+    /// ```
+    /// use ebbtide::config::{Backend, Container};
+    ///
+    /// let any_image = ebbtide::Harness::builder().backend(Backend::Container);
+    /// let alpine = ebbtide::Harness::builder().backend(Container::new().image("postgres:17-alpine"));
+    /// # drop((any_image, alpine));
+    /// ```
+    pub fn backend(mut self, backend: impl Into<BackendOptions>) -> Self {
+        self.backend = backend.into();
         self
     }
 
@@ -152,8 +176,10 @@ impl Builder {
     /// [`MigrationSource`](crate::ErrorKind::MigrationSource) and
     /// [`Seed`](crate::ErrorKind::Seed) for a directory that does not exist.
     pub(crate) fn plan(&self, environment: &Environment) -> Result<Plan> {
-        self.layer.check()?;
-        Plan::resolve(self.layer.clone(), self.config_file.as_deref(), environment)
+        // No key is in both layers.
+        let layer = self.backend.layer.clone().over(self.layer.clone());
+        layer.check()?;
+        Plan::resolve(layer, self.config_file.as_deref(), environment)
     }
 }
 

@@ -7,14 +7,37 @@ macro_rules! first {
     };
 }
 
-/// The builder's method for a key, if the entry has arguments.
-macro_rules! builder_method {
-    ($field:ident; $path:literal, $($variable:literal)?) => {};
-    (
+/// One `impl` for each type with methods for keys. An entry has the backends that use the key, and
+/// the method.
+macro_rules! key_methods {
+    (@of $owner:ident { $($backends:tt $method:tt)* }) => {
+        impl $owner {
+            $(key_method! { $owner $backends $method })*
+        }
+    };
+    ($($owner:ident)+: $entries:tt) => {
+        $(key_methods! { @of $owner $entries })+
+    };
+}
+
+/// The method of one type for a key, if the type has it and if it is not written by hand.
+macro_rules! key_method {
+    ($owner:ident $backends:tt { $field:ident; $path:literal, $($variable:literal)? }) => {};
+    // A key of one backend belongs to its options, and to those of `Auto` if `auto` can choose the
+    // backend. Every other key belongs to the builder.
+    (Container [Container] $method:tt) => { key_method! { $method } };
+    (Native [Native] $method:tt) => { key_method! { $method } };
+    (External [External] $method:tt) => { key_method! { $method } };
+    (Auto [Container] $method:tt) => { key_method! { $method } };
+    (Auto [Native] $method:tt) => { key_method! { $method } };
+    (Builder [] $method:tt) => { key_method! { $method } };
+    (Builder [$first:ident $($further:ident)+] $method:tt) => { key_method! { $method } };
+    ($other:ident $backends:tt $method:tt) => {};
+    ({
         $(#[$doc:meta])*
         $field:ident ($($argument:ident: $type:ty)?) => $value:expr;
         $path:literal, $variable:literal
-    ) => {
+    }) => {
         $(#[$doc])*
         ///
         #[doc = concat!("Key `", $path, "`, variable `", $variable, "`.")]
@@ -27,13 +50,17 @@ macro_rules! builder_method {
 
 /// Declares all keys.
 ///
-/// An entry with arguments, `name(argument: Type) => value`, also declares the method of the
-/// builder: its doc comments are the method's. An entry without them names a method in `builder`
-/// that is written by hand. These lines follow, in this order:
+/// An entry with arguments, `name(argument: Type) => value`, also declares the method that sets the
+/// value in code: its doc comments are the method's. An entry without them names a method in
+/// `builder` that is written by hand. These lines follow, in this order:
 ///
 /// - `path`: section and key in `ebbtide.toml`.
 /// - `variable`: absent if a variable cannot have such a value.
 /// - `method`: only without arguments.
+/// - `backends`: the backends that use the value; absent if all do. With one backend, the key
+///   belongs to it: its method is one of that backend's options, and not of the builder. A file or
+///   a variable can set the key for a backend that is not selected, and the printed plan marks the
+///   value.
 /// - `type`: the [`KeyType`](super::key_type::KeyType), which reads, checks, merges and prints the
 ///   value.
 /// - `legal`: the legal values, for the help of an error.
@@ -46,7 +73,7 @@ macro_rules! builder_method {
 /// - [`Keys`](super::keys::Keys): their names,
 /// - [`Layer`](super::keys::Layer): the values of one source, read and merged,
 /// - [`Plan`](super::Plan): the resolved values, and their rows when it prints,
-/// - the methods of [`Builder`](super::Builder).
+/// - the methods of [`Builder`](super::Builder) and of each backend's options.
 macro_rules! declare_keys {
     ($(
         $(#[$doc:meta])*
@@ -54,6 +81,7 @@ macro_rules! declare_keys {
         path: $path:literal,
         $(variable: $variable:literal,)?
         $(method: $method:literal,)?
+        $(backends: [$($backend:ident),+],)?
         type: $type:ty,
         legal: $legal:expr,
         $(default: $default:expr $(=> $default_text:literal)?,)?
@@ -71,6 +99,7 @@ macro_rules! declare_keys {
                 path: $path,
                 variable: first!($($variable,)? ""),
                 method: first!($($method,)? stringify!($field)),
+                backends: &[$($(Backend::$backend),+)?],
                 legal: $legal,
                 about: $about,
             },)*
@@ -203,22 +232,31 @@ macro_rules! declare_keys {
             /// The row of each key. A key of several values can have several.
             pub(super) fn rows_of_keys(&self) -> Vec<Row<'_>> {
                 let mut rows = Vec::new();
-                $(rows.extend(<$type as KeyType>::rows(
-                    stringify!($field),
-                    &self.$field,
-                    first!($($($default_text,)?)? ""),
-                ));)*
+                $({
+                    let of_key = <$type as KeyType>::rows(
+                        stringify!($field),
+                        &self.$field,
+                        first!($($($default_text,)?)? ""),
+                    );
+                    let is_used = KEYS.$field.is_used_by(*self.backend);
+                    for mut row in of_key {
+                        if !is_used {
+                            row.mark_as_unused_by(*self.backend);
+                        }
+                        rows.push(row);
+                    }
+                })*
                 rows
             }
         }
 
-        impl Builder {
-            $(builder_method! {
+        key_methods! { Builder Auto Container Native External: {
+            $([$($($backend)+)?] {
                 $(#[$doc])*
                 $field $(($($argument: $argument_type)?) => $value)?; $path, $($variable)?
             })*
-        }
+        } }
     };
 }
 
-pub(super) use {builder_method, declare_keys, first};
+pub(super) use {declare_keys, first, key_method, key_methods};

@@ -2,6 +2,7 @@
 
 use super::nearest::nearest;
 use super::source::Source;
+use super::value::Backend;
 
 /// The names of one value that the user can configure.
 #[derive(Debug)]
@@ -10,8 +11,11 @@ pub(crate) struct Key {
     pub(super) path: &'static str,
     /// The variable; empty if the key has none.
     pub(super) variable: &'static str,
-    /// The method of the builder.
+    /// The method that sets the value in code: the builder's, or that of the options of the one
+    /// backend that uses the key.
     pub(super) method: &'static str,
+    /// The backends that use the value; empty if all do.
+    pub(super) backends: &'static [Backend],
     /// The legal values, for help texts.
     pub(super) legal: &'static str,
     /// The row in the documentation: what the value means.
@@ -33,6 +37,7 @@ impl Key {
             path,
             variable: "",
             method,
+            backends: &[],
             legal,
             about: "",
         }
@@ -45,7 +50,11 @@ impl Key {
             Source::DotEnv(name) => format!(".env: {name}"),
             Source::File { .. } => format!("{source}: {}", self.path),
             Source::Builder | Source::Several(_) | Source::Default => {
-                format!("the argument of Builder::{}", self.method)
+                match self.backends {
+                    // `Auto` may have the method, too.
+                    [_] => format!("the argument of {}()", self.method),
+                    _ => format!("the argument of Builder::{}", self.method),
+                }
             }
         }
     }
@@ -59,6 +68,15 @@ impl Key {
                 format!("for example {value}")
             }
         }
+    }
+
+    /// Whether the backend uses the value. `auto` may become a container or native.
+    pub(super) fn is_used_by(&self, backend: Backend) -> bool {
+        let candidates: &[Backend] = match backend {
+            Backend::Auto => &[Backend::Container, Backend::Native],
+            Backend::Container | Backend::Native | Backend::External => &[backend],
+        };
+        self.backends.is_empty() || candidates.iter().any(|one| self.backends.contains(one))
     }
 
     /// The key's name without its section.

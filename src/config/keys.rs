@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::builder::Builder;
 use super::contents::{self, Seeds};
-use super::declare::{builder_method, declare_keys, first};
+use super::declare::{declare_keys, first, key_method, key_methods};
 use super::document::Entry;
 use super::engine_hints::EngineHints;
 use super::env::Environment;
@@ -26,10 +26,10 @@ use crate::error::Result;
 const DURATION: &str = r#"a whole number and a unit, such as "500ms", "30s", "5m", "1h""#;
 
 declare_keys! {
-    /// Sets how the server is started. Default: [`Backend::Auto`].
-    backend(backend: Backend) => backend;
+    backend;
     path: "server.backend",
     variable: "EBBTIDE_BACKEND",
+    method: "backend",
     type: Backend,
     legal: "auto, container, native, external",
     default: Backend::Auto,
@@ -47,7 +47,7 @@ declare_keys! {
     default: None => "any",
     about: "a major version from 10";
 
-    /// Sets the image for the container backend, for example `postgres:17-alpine`.
+    /// Sets the container's image, for example `postgres:17-alpine`.
     ///
     /// The image must behave like the official `postgres` image, as `postgis`, `pgvector` and
     /// `timescaledb` do. Default: `postgres:MAJOR` for the required version. Without a required
@@ -56,6 +56,7 @@ declare_keys! {
     image(image: impl Into<String>) => Some(image.into());
     path: "server.image",
     variable: "EBBTIDE_IMAGE",
+    backends: [Container],
     type: Option<String>,
     legal: r#"an image with its tag, such as "postgres:17-alpine""#,
     default: None => "by version",
@@ -65,28 +66,29 @@ declare_keys! {
     /// Sets the URL of a server that already runs, for example
     /// `postgres://user@localhost:5432/postgres`.
     ///
-    /// With [`Backend::Auto`], a URL selects [`Backend::External`]. The other backends ignore it.
-    ///
     /// The driver takes missing parts from `PGPASSWORD`, `PGSSLMODE`, `PGUSER` and other `PG*`
     /// variables, or from a password file. `PGOPTIONS` and `PGAPPNAME` have no effect. To change a
-    /// setting of every session, add `options` to the URL, or call [`setting`](Self::setting).
+    /// setting of every session, add `options` to the URL, or call
+    /// [`Builder::setting`](crate::config::Builder::setting).
     ///
-    /// With [`Backend::External`], the variable `TEST_DATABASE_URL` also overrides the builder.
+    /// The variable `TEST_DATABASE_URL` overrides this URL, too.
     url(url: impl Into<String>) => Some(ServerUrl::new(url));
     path: "server.url",
     variable: "EBBTIDE_URL",
+    backends: [External],
     type: Option<ServerUrl>,
     legal: r#"a URL, such as "postgres://user@localhost:5432/postgres""#,
     default: None => "none",
     about: "the URL of a running server; it selects `external`. If `external` is selected, \
             `TEST_DATABASE_URL` counts too";
 
-    /// Allows an external server on another machine. Ebbtide creates and drops databases there.
+    /// Allows the server to be on another machine. Ebbtide creates and drops databases there.
     ///
     /// Without this call, a host whose address is not a loopback address is an error.
     allow_remote() => true;
     path: "server.allow_remote",
     variable: "EBBTIDE_ALLOW_REMOTE",
+    backends: [External],
     type: bool,
     legal: "true, false",
     default: false,
@@ -99,6 +101,7 @@ declare_keys! {
     linger(linger: Duration) => linger;
     path: "server.linger",
     variable: "EBBTIDE_LINGER",
+    backends: [Container, Native],
     type: Duration,
     legal: DURATION,
     default: Duration::from_secs(30),
@@ -144,6 +147,7 @@ declare_keys! {
     storage(storage: Storage) => storage;
     path: "server.storage",
     variable: "EBBTIDE_STORAGE",
+    backends: [Container, Native],
     type: Storage,
     legal: "auto, memory, disk",
     default: Storage::Auto,
@@ -155,6 +159,7 @@ declare_keys! {
     cache(cache: Cache) => cache;
     path: "server.cache",
     variable: "EBBTIDE_CACHE",
+    backends: [Container],
     type: Cache,
     legal: "auto, never",
     default: Cache::Auto,
@@ -180,14 +185,14 @@ declare_keys! {
     default: Settings::default() => "none",
     about: "a table of PostgreSQL settings, which override ebbtide's own";
 
-    /// Sets the directory with `postgres` and `initdb`, for the native backend. No other directory
-    /// is searched then.
+    /// Sets the directory with `postgres` and `initdb`. No other directory is searched then.
     ///
     /// A relative path is relative to the package's directory. Default: the directory that
     /// `pg_config --bindir` prints, then `PATH`, then the usual directories of packages.
     bin(path: impl Into<PathBuf>) => Some(path.into());
     path: "server.bin",
     variable: "EBBTIDE_PG_BIN",
+    backends: [Native],
     type: Option<PathBuf>,
     legal: r#"a directory, such as "/usr/lib/postgresql/17/bin""#,
     default: None => "searched for",
@@ -201,6 +206,7 @@ declare_keys! {
     state_dir(path: impl Into<PathBuf>) => path.into();
     path: "server.state_dir",
     variable: "EBBTIDE_STATE_DIR",
+    backends: [Container, Native],
     type: PathBuf,
     legal: r#"a directory with a short path, such as "/tmp/ebb""#,
     default_of: Environment::state_dir
@@ -265,4 +271,78 @@ declare_keys! {
     legal: "a table with the keys tables, rows, enums",
     default: Expect::default() => "nothing",
     about: "`tables`, `rows`, `enums`: what the finished template must contain";
+}
+
+/// The backend [`Container`](Backend::Container), and the options that only a container has.
+///
+/// # Examples
+/// ```
+/// use ebbtide::config::Container;
+///
+/// let image = Container::new().image("pgvector/pgvector:pg17");
+/// let builder = ebbtide::Harness::builder().backend(image);
+/// # drop(builder);
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use = "options do nothing until a builder has them"]
+pub struct Container {
+    pub(super) layer: Layer,
+}
+
+/// The backend [`Native`](Backend::Native), and the options that only this machine's binaries have.
+///
+/// # Examples
+/// ```
+/// use ebbtide::config::Native;
+///
+/// let binaries = Native::new().bin("/opt/postgresql-17/bin");
+/// let builder = ebbtide::Harness::builder().backend(binaries);
+/// # drop(builder);
+/// ```
+///
+/// An option of another backend does not compile:
+/// ```compile_fail,E0599
+/// # use ebbtide::config::Native;
+/// let binaries_have_no_image = Native::new().image("postgres:17");
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use = "options do nothing until a builder has them"]
+pub struct Native {
+    pub(super) layer: Layer,
+}
+
+/// The backend [`External`](Backend::External), and the options that only a running server has.
+///
+/// # Examples
+/// ```
+/// use ebbtide::config::External;
+///
+/// let server = External::new()
+///     .url("postgres://tester@database.example/postgres")
+///     .allow_remote();
+/// let builder = ebbtide::Harness::builder().backend(server);
+/// # drop(builder);
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use = "options do nothing until a builder has them"]
+pub struct External {
+    pub(super) layer: Layer,
+}
+
+/// The backend [`Auto`](Backend::Auto), and the options of both backends that it chooses from.
+///
+/// # Examples
+/// ```
+/// use ebbtide::config::Auto;
+///
+/// let either = Auto::new()
+///     .image("postgres:17-alpine")
+///     .bin("/opt/postgresql-17/bin");
+/// let builder = ebbtide::Harness::builder().backend(either);
+/// # drop(builder);
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use = "options do nothing until a builder has them"]
+pub struct Auto {
+    pub(super) layer: Layer,
 }

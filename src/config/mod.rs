@@ -17,6 +17,7 @@
 // | `value`, `migrations`, `isolation_level` | the types of the values |
 // | `expect` | what the database must contain before a test runs |
 // | `keys` | every key: the one place to add a key, or to change one |
+// | `backend_options` | a backend and its options, as the builder takes them |
 // | `declare` | the macro behind `keys`: what follows from an entry |
 // | `key` | the names of a key, and how errors name it |
 // | `key_type` | the types that a key can have: how a value is read, checked, merged and printed |
@@ -30,6 +31,7 @@
 // | `url` | a server's URL, and text without passwords |
 // | `plan`, `row`, `table` | the result, and how it prints |
 
+mod backend_options;
 mod builder;
 mod contents;
 mod declare;
@@ -61,6 +63,7 @@ mod variables;
 #[cfg(test)]
 mod tests;
 
+pub use backend_options::BackendOptions;
 pub use builder::Builder;
 #[cfg(feature = "container")]
 pub(crate) use engine_hints::EngineHints;
@@ -68,7 +71,7 @@ pub(crate) use env::Environment;
 pub use expect::Expect;
 pub(crate) use expect::RustEnum;
 pub use isolation_level::IsolationLevel;
-pub use keys::Plan;
+pub use keys::{Auto, Container, External, Native, Plan};
 pub(crate) use migrations::{Layout, MigrationFunction, SchemaSource};
 pub use migrations::{MigrationCommand, Migrations};
 pub(crate) use raw_value::format_duration;

@@ -1,6 +1,7 @@
 //! One row of a printed plan.
 
 use super::source::Source;
+use super::value::Backend;
 
 /// A key, its value as text, and where the value came from.
 #[derive(Debug)]
@@ -8,6 +9,8 @@ pub(crate) struct Row<'a> {
     pub(super) key: String,
     pub(super) value: String,
     pub(super) source: &'a Source,
+    /// The selected backend, if it does not use a value that a source has.
+    pub(super) unused_by: Option<Backend>,
 }
 
 impl<'a> Row<'a> {
@@ -18,6 +21,13 @@ impl<'a> Row<'a> {
             key: key.into(),
             value,
             source,
+            unused_by: None,
         }
+    }
+
+    /// Marks a value that the selected backend does not use. A default has no mark, because no
+    /// person expects an effect of it.
+    pub(super) fn mark_as_unused_by(&mut self, backend: Backend) {
+        self.unused_by = (*self.source != Source::Default).then_some(backend);
     }
 }

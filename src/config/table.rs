@@ -24,11 +24,20 @@ impl fmt::Display for Plan {
             .filter(|width| *width <= MAX_VALUE_WIDTH)
             .max();
         let values = values.unwrap_or(0);
-        for (index, Row { key, value, source }) in rows.iter().enumerate() {
+        for (index, row) in rows.iter().enumerate() {
             let line_feed = if index == 0 { "" } else { "\n" };
+            let Row {
+                key,
+                value,
+                source,
+                unused_by,
+            } = row;
             let pad = |text: &str, columns: usize| " ".repeat(columns.saturating_sub(text.width()));
             let (key_pad, value_pad) = (pad(key, keys), pad(value, values));
             write!(f, "{line_feed}{key}{key_pad}  {value}{value_pad}  {source}")?;
+            if let Some(backend) = unused_by {
+                write!(f, " (not used by backend {backend})")?;
+            }
         }
         Ok(())
     }

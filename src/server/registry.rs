@@ -640,7 +640,7 @@ impl Drop for ServerLease {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Builder, Environment, Expect, Storage};
+    use crate::config::{Builder, Environment, Expect, Native, Storage};
 
     fn pointer(backend: ServerBackend) -> Pointer {
         Pointer {
@@ -700,7 +700,7 @@ mod tests {
         let keys = [
             key(new()),
             key(new().postgres(17)),
-            key(new().bin("/pg")),
+            key(new().backend(Native::new().bin("/pg"))),
             key(new().storage(Storage::Disk)),
             key(new().linger(Duration::from_secs(1))),
             key(new().setting("a", "1").setting("b", "2")),

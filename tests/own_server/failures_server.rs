@@ -12,7 +12,7 @@ use crate::support::child_process::{
 };
 use crate::support::reports::{assert_report_contains, start_error};
 use crate::support::{Scratch, names_in, runs_natively, this_test, wait_until};
-use ebbtide::config::Storage;
+use ebbtide::config::{Native, Storage};
 use ebbtide::{Error, ErrorKind};
 use rustix::process::{Pid, Signal, getegid, geteuid, kill_process};
 
@@ -25,7 +25,7 @@ async fn a_directory_without_binaries_is_reported_with_the_packages_to_install()
     }
     let empty = scratch.path("empty");
     std::fs::create_dir(&empty).unwrap();
-    assert_report!(scratch, start_error(&scratch, scratch.own_server().bin(&empty)).await, BinariesNotFound, @r"
+    assert_report!(scratch, start_error(&scratch, scratch.own_server().backend(Native::new().bin(&empty))).await, BinariesNotFound, @r"
     no PostgreSQL server binaries found
       tried:
         [SCRATCH]/empty (builder): holds no `postgres`

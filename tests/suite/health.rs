@@ -3,6 +3,7 @@
 use crate::support::child_process::{assert_passed, child_role, native_test_command};
 use crate::support::{Scratch, this_test};
 use ebbtide::Setup;
+use ebbtide::config::Native;
 use ebbtide::report::HealthReport;
 
 fn current_latest(health: &HealthReport) -> Option<&str> {
@@ -132,7 +133,9 @@ async fn missing_server_binaries_are_reported_as_the_problem() {
         return;
     }
     let scratch = Scratch::new();
-    let builder = scratch.own_server().bin(scratch.path("nowhere"));
+    let builder = scratch
+        .own_server()
+        .backend(Native::new().bin(scratch.path("nowhere")));
     let health = builder.build().unwrap().health().await;
     assert!(!health.is_clean());
     assert_eq!(health.server, None);

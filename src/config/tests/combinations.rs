@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::super::{Backend, Builder, Source};
+use super::super::{Auto, Backend, Builder, Container, External, Native, Source, Sourced};
 use super::{
     ErrorKind, Package, kind_message_help, refused_builder, refused_file, refused_variables,
 };
@@ -60,7 +60,7 @@ fn the_external_backend_without_a_url_is_refused() {
 
 #[test]
 fn a_url_from_any_source_makes_the_backend_auto_external() {
-    let builder = Builder::new().url("postgres://b");
+    let builder = Builder::new().backend(External::new().url("postgres://b"));
     assert_eq!(
         chosen(&builder, "", &[]),
         (
@@ -85,8 +85,15 @@ fn a_url_from_any_source_makes_the_backend_auto_external() {
         Source::Variable("EBBTIDE_URL"),
     );
     assert_eq!(
-        chosen(&builder.backend(Backend::Auto), text, &variable),
+        chosen(&Builder::new().backend(Backend::Auto), text, &variable),
         expected
+    );
+    assert_eq!(chosen(&builder, text, &variable), expected);
+    // The variable `auto` does not hide a URL either.
+    let (backend, url, source) = chosen(&builder, "", &[("EBBTIDE_BACKEND", "auto")]);
+    assert_eq!(
+        (backend, url.as_deref(), source),
+        (Backend::External, Some("postgres://b"), Source::Builder)
     );
 }
 
@@ -132,7 +139,11 @@ fn test_database_url_overrides_builder_and_file_and_ebbtide_url_overrides_it() {
     assert_eq!(chosen(&external, "", &[TEST_URL]), expected);
     assert_eq!(chosen(&external, file, &[TEST_URL]), expected);
     assert_eq!(
-        chosen(&external.clone().url("postgres://b"), file, &[TEST_URL]),
+        chosen(
+            &Builder::new().backend(External::new().url("postgres://b")),
+            file,
+            &[TEST_URL]
+        ),
         expected
     );
     let ebbtide_url = ("EBBTIDE_URL", "postgres://v");
@@ -180,5 +191,37 @@ fn the_error_of_an_illegal_test_database_url_names_the_variable() {
     assert_eq!(
         kind_message_help(&error),
         (ErrorKind::Config, message.into(), help)
+    );
+}
+
+#[test]
+fn a_second_call_replaces_the_backend_and_its_options() {
+    let builder = Builder::new()
+        .backend(Container::new().image("a"))
+        .backend(Native::new().bin("/b"));
+    let plan = Package::new().plan(&builder, &[]).expect("legal");
+    assert_eq!(*plan.backend, Backend::Native);
+    assert_eq!((plan.image.as_deref(), plan.bin.is_some()), (None, true));
+}
+
+#[test]
+fn a_variable_overrides_the_backend_and_each_option_by_itself() {
+    let builder = Builder::new().backend(Auto::new().image("a").bin("/b"));
+    let variables = [("EBBTIDE_BACKEND", "container"), ("EBBTIDE_PG_BIN", "/v")];
+    let plan = Package::with_file("[server]\nimage = 'f'\ncache = 'never'")
+        .plan(&builder, &variables)
+        .expect("legal");
+    let origins = ["backend", "image", "cache", "bin"].map(|key| {
+        let Sourced { value, source } = plan.get(key).expect("a key");
+        format!("{value} ({source})")
+    });
+    assert_eq!(
+        origins,
+        [
+            "container (EBBTIDE_BACKEND)",
+            "a (builder)",
+            "never (ebbtide.toml:3)",
+            "/v (EBBTIDE_PG_BIN)",
+        ]
     );
 }

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use super::super::key;
+use super::super::key::{self, Key};
 use super::super::keys::KEYS;
 
 const BEGIN: &str = "//! <!-- keys -->\n";
 const END: &str = "//! <!-- /keys -->\n";
+const ALL_BACKENDS: &str = "all";
 /// If this variable is `1`, the test writes the file.
 const BLESS_VARIABLE: &str = "EBBTIDE_BLESS";
 
@@ -16,23 +17,33 @@ fn table() -> String {
         "" => String::new(),
         _ => format!("`{name}` "),
     };
-    let row = |path: &str, variable: &str, about: &str, default: &str| {
+    let row = |path: &str, variable: &str, backends: &str, about: &str, default: &str| {
         let (path, variable) = (code(path), code(variable));
-        format!("//! | {path}| {variable}| {about} | {default} |\n")
+        format!("//! | {path}| {variable}| {backends} | {about} | {default} |\n")
     };
-    let head = "//! | `ebbtide.toml` | variable | meaning and legal values | default |\n\
-                //! |---|---|---|---|\n";
+    let head = "//! | `ebbtide.toml` | variable | backends | meaning and legal values | default |\n\
+                //! |---|---|---|---|---|\n";
     let keys = KEYS.with_defaults();
     let rows = keys
         .iter()
-        .map(|(key, default)| row(key.path, key.variable, key.about, default));
+        .map(|(key, default)| row(key.path, key.variable, &backends(key), key.about, default));
     let of_file = row(
         "",
         key::CONFIG,
+        ALL_BACKENDS,
         "the path of the file itself",
         "the nearest",
     );
     head.to_owned() + &rows.collect::<String>() + &of_file
+}
+
+/// The backends that use the key.
+fn backends(key: &Key) -> String {
+    let names = key.backends.iter().map(|backend| format!("`{backend}`"));
+    match names.collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => ALL_BACKENDS.to_owned(),
+        names => names,
+    }
 }
 
 #[test]

@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::{Backend, Builder, Cache, Dedicated, Expect, Keep, Plan, Source, Storage};
+use super::super::{
+    Backend, Builder, Cache, Container, Dedicated, Expect, External, Keep, Native, Plan, Source,
+    Storage,
+};
 use super::Package;
 
 /// One key, as each source writes it.
@@ -38,7 +41,7 @@ const CASES: &[Case] = &[
     Case {
         variable: "EBBTIDE_IMAGE",
         values: ["a", "b", "c", "d"],
-        build: |b| b.image("c"),
+        build: |b| b.backend(Container::new().image("c")),
         file: "[server]\nimage = 'd'",
         default: "None",
         read: |plan| (text(plan.image.as_ref()), &plan.image.source),
@@ -51,7 +54,7 @@ const CASES: &[Case] = &[
             "postgres://c",
             "postgres://d",
         ],
-        build: |b| b.url("postgres://c"),
+        build: |b| b.backend(External::new().url("postgres://c")),
         file: "[server]\nurl = 'postgres://d'",
         default: "None",
         read: |plan| (text(plan.url.as_ref()), &plan.url.source),
@@ -59,7 +62,7 @@ const CASES: &[Case] = &[
     Case {
         variable: "EBBTIDE_ALLOW_REMOTE",
         values: ["false", "true", "true", "true"],
-        build: Builder::allow_remote,
+        build: |b| b.backend(External::new().url("postgres://c").allow_remote()),
         file: "[server]\nallow_remote = true",
         default: "false",
         read: |plan| (plan.allow_remote.to_string(), &plan.allow_remote.source),
@@ -113,7 +116,7 @@ const CASES: &[Case] = &[
     Case {
         variable: "EBBTIDE_CACHE",
         values: ["auto", "never", "auto", "never"],
-        build: |b| b.cache(Cache::Auto),
+        build: |b| b.backend(Container::new().cache(Cache::Auto)),
         file: "[server]\ncache = 'never'",
         default: "auto",
         read: |plan| (plan.cache.to_string(), &plan.cache.source),
@@ -129,7 +132,7 @@ const CASES: &[Case] = &[
     Case {
         variable: "EBBTIDE_PG_BIN",
         values: ["/a", "/b", "/c", "/d"],
-        build: |b| b.bin("/c"),
+        build: |b| b.backend(Native::new().bin("/c")),
         file: "[server]\nbin = '/d'",
         default: "None",
         read: |plan| (path(plan.bin.as_deref()), &plan.bin.source),

@@ -1,6 +1,6 @@
 //! How a plan prints.
 
-use super::super::{Backend, Builder, Expect, MigrationCommand};
+use super::super::{Backend, Builder, Container, Expect, External, MigrationCommand};
 use super::Package;
 
 #[test]
@@ -33,7 +33,11 @@ fn a_plan_prints_as_an_aligned_table_without_passwords() {
         ["image", "by version", "default"],
         ["url", "postgres://me:***@localhost/app", "ebbtide.toml:2"],
         ["allow_remote", "false", "default"],
-        ["linger", "90s", "EBBTIDE_LINGER"],
+        [
+            "linger",
+            "90s",
+            "EBBTIDE_LINGER (not used by backend external)",
+        ],
         ["keep", "never", "default"],
         ["keep_for", "1h", "default"],
         ["log_plans_slower_than", "no", "default"],
@@ -57,9 +61,47 @@ fn a_plan_prints_as_an_aligned_table_without_passwords() {
     assert!(
         !format!(
             "{plan:?}{builder:?}",
-            builder = Builder::new().url("postgres://a:secret@b")
+            builder = Builder::new().backend(External::new().url("postgres://a:secret@b"))
         )
         .contains("secret")
+    );
+}
+
+#[test]
+fn a_value_that_the_selected_backend_does_not_use_is_marked() {
+    let text = "[server]\nurl = 'postgres://f'\nbin = '/f'\nlinger = '4s'";
+    let builder = Builder::new().backend(Container::new().image("b"));
+    let marked = |backend: &str| -> Vec<String> {
+        let variables = [("EBBTIDE_BACKEND", backend), ("EBBTIDE_CACHE", "never")];
+        let plan = Package::with_file(text)
+            .plan(&builder, &variables)
+            .expect("legal");
+        plan.to_string()
+            .lines()
+            .filter(|line| line.contains("not used"))
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect()
+    };
+    let image = |backend: &str| format!("image b builder (not used by backend {backend})");
+    let url =
+        |backend: &str| format!("url postgres://f ebbtide.toml:2 (not used by backend {backend})");
+    let cache =
+        |backend: &str| format!("cache never EBBTIDE_CACHE (not used by backend {backend})");
+    let bin = |backend: &str| format!("bin /f ebbtide.toml:3 (not used by backend {backend})");
+    assert_eq!(
+        marked("native"),
+        [image("native"), url("native"), cache("native")]
+    );
+    assert_eq!(marked("container"), [url("container"), bin("container")]);
+    let linger = "linger 4s ebbtide.toml:4 (not used by backend external)".to_owned();
+    assert_eq!(
+        marked("external"),
+        [
+            image("external"),
+            linger,
+            cache("external"),
+            bin("external")
+        ]
     );
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::Builder;
+use super::super::{Auto, Builder, External};
 use super::{ErrorKind, Package, kind_message_help, refused_builder, refused_variables};
 
 /// The message of the error of one variable.
@@ -94,10 +94,11 @@ fn the_error_of_another_databases_url_does_not_print_the_password() {
         variable("EBBTIDE_URL", "mysql://u:secret@h/d"),
         format!(r#"EBBTIDE_URL {rule}, but is "mysql://u:***@h/d""#)
     );
-    let error = refused_builder(&Builder::new().url("host=h password=secret"));
+    let error =
+        refused_builder(&Builder::new().backend(External::new().url("host=h password=secret")));
     assert_eq!(
         error.to_string(),
-        format!(r#"the argument of Builder::url {rule}, but is "host=h password=***""#)
+        format!(r#"the argument of url() {rule}, but is "host=h password=***""#)
     );
 }
 
@@ -133,15 +134,16 @@ fn only_a_path_may_be_other_than_utf8() {
 
 #[test]
 fn the_builder_has_the_same_rules() {
-    let cases = [
+    // On the heap: a builder has more than a kilobyte.
+    let cases = vec![
         (
             Builder::new().postgres(9),
             "the argument of Builder::postgres must be a major version of PostgreSQL \
              (a whole number from 10), but is 9",
         ),
         (
-            Builder::new().image(" "),
-            r#"the argument of Builder::image must not be blank, but is " ""#,
+            Builder::new().backend(Auto::new().image(" ")),
+            r#"the argument of image() must not be blank, but is " ""#,
         ),
         (
             Builder::new().start_timeout(Duration::ZERO),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ebbtide::Harness;
 
-use ebbtide::config::{Backend, Builder, Cache};
+use ebbtide::config::{self, Backend, Builder, Cache};
 
 use crate::daemon::{Container, Daemon};
 use crate::support::{runs_on, wait_until};
@@ -103,8 +103,7 @@ impl ContainerTestbed {
     /// A builder for a harness in this process.
     pub(crate) fn builder(&self) -> Builder {
         let builder = Harness::builder()
-            .backend(Backend::Container)
-            .cache(Cache::Never)
+            .backend(config::Container::new().cache(Cache::Never))
             .linger(Duration::ZERO);
         let builder = builder
             .state_dir(self.base.state())

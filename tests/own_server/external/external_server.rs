@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use ebbtide::config::Builder;
+use ebbtide::config::{Builder, External};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection as _};
 
@@ -260,7 +260,7 @@ impl ExternalServer {
 
     /// A builder with the migrations of the scratch directory, on this server.
     pub(crate) fn builder(&self, url: &str) -> Builder {
-        self.scratch.builder().url(url)
+        self.scratch.builder().backend(External::new().url(url))
     }
 
     /// Sets the environment of a process that plays another machine. It has a state directory of

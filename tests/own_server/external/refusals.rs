@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ebbtide::Error;
+use ebbtide::config::External;
 
 use super::external_server::{ExternalServer, PASSWORD, runs_without_overrides};
 use crate::support::Scratch;
@@ -232,7 +233,7 @@ async fn a_url_without_a_server_is_refused_with_the_advice_to_remove_it() {
     let url = format!("postgres://app:{PASSWORD}@127.0.0.1:1/postgres");
     let error = scratch
         .builder()
-        .url(url)
+        .backend(External::new().url(url))
         .build()
         .unwrap()
         .start()
@@ -256,7 +257,7 @@ async fn a_server_on_another_machine_must_be_allowed() {
     let url = format!("postgres://app:{PASSWORD}@192.0.2.1/postgres");
     let error = scratch
         .builder()
-        .url(url)
+        .backend(External::new().url(url))
         .build()
         .unwrap()
         .start()
@@ -278,7 +279,7 @@ async fn a_host_name_without_an_address_is_an_error() {
     let url = format!("postgres://app:{PASSWORD}@no-such-host.invalid/postgres");
     let error = scratch
         .builder()
-        .url(url)
+        .backend(External::new().url(url))
         .build()
         .unwrap()
         .start()
@@ -307,7 +308,7 @@ async fn a_malformed_url_is_reported_without_its_password() {
     let url = format!("postgres://app:{PASSWORD}@127.0.0.1:port/postgres");
     let error = scratch
         .builder()
-        .url(url)
+        .backend(External::new().url(url))
         .build()
         .unwrap()
         .start()
@@ -322,7 +323,7 @@ async fn a_malformed_url_is_reported_without_its_password() {
     let url = "postgres://app@127.0.0.1/postgres?sslmode=perhaps";
     let error = scratch
         .builder()
-        .url(url)
+        .backend(External::new().url(url))
         .build()
         .unwrap()
         .start()

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ebbtide::{ErrorKind, Harness};
 
-use ebbtide::config::Backend;
+use ebbtide::config::{Backend, External};
 use sqlx::{Connection as _, PgConnection};
 
 use super::external_server::{ExternalServer, runs_without_overrides};
@@ -24,7 +24,7 @@ async fn a_role_with_only_createdb_provisions_the_salon_on_a_durable_server() {
     let build = || {
         let builder = Harness::builder()
             .config_file(salon.join("ebbtide.toml"))
-            .url(&url);
+            .backend(External::new().url(&url));
         builder
             .migrations(salon.join("migrations"))
             .seeds(salon.join("seeds"))

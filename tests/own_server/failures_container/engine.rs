@@ -5,7 +5,7 @@ use std::process::Command;
 
 use ebbtide::Error;
 
-use ebbtide::config::{Backend, Builder, Cache};
+use ebbtide::config::{Backend, Builder, Cache, Container};
 use serde_json::{Value, json};
 
 use crate::daemon::Daemon;
@@ -136,8 +136,7 @@ impl Engine {
 pub(crate) fn container_builder(scratch: &Scratch) -> Builder {
     scratch
         .own_server()
-        .backend(Backend::Container)
-        .cache(Cache::Never)
+        .backend(Container::new().cache(Cache::Never))
 }
 
 /// An image that differs from the engine's image in one environment variable. Dropping it removes
