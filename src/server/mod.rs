@@ -3,14 +3,15 @@
 //! | file | noun |
 //! |---|---|
 //! | `auto` | the choice between a container and local binaries |
-//! | `native`, `start_failure`, `binaries`, `account`, `settings` | a server from local binaries |
+//! | `native` | a server from local binaries |
+//! | `account`, `settings` | the user that runs a server, and the server's settings |
 //! | `disk`, `memory` | free space for a native server's data, and its directory in memory |
 //! | `container` | a server from an image |
 //! | `external` | a server that the user runs |
 //! | `running`, `identification`, `lost` | a server in use, its first query, and its end |
 //! | `share`, `registry`, `state` | one server for all processes with the same settings |
 //! | `sharing` | whether a server is shared or dedicated to one fingerprint |
-//! | `supervisor`, `instance.sh`, `native.sh`, `container/keeper.sh` | what outlives the client |
+//! | `supervisor`, `instance.sh`, `{native,container}/keeper.sh` | what outlives the client |
 //! | `log` | the server's log entries about the sessions of one database |
 //! | `orphans`, `pointers`, `adoption` | removal or takeover of servers without a supervisor |
 //!
@@ -21,7 +22,6 @@
 mod account;
 mod adoption;
 mod auto;
-mod binaries;
 #[cfg(feature = "container")]
 mod container;
 mod disk;
@@ -38,7 +38,6 @@ mod running;
 mod settings;
 mod share;
 mod sharing;
-mod start_failure;
 mod state;
 mod supervisor;
 

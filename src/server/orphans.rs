@@ -246,7 +246,7 @@ impl Orphan<'_> {
     }
 }
 
-/// Removes what a dead server's tablespaces hold outside its data directory, as `native.sh` does.
+/// Removes what a dead server's tablespaces hold outside its data directory, as `native/keeper.sh` does.
 ///
 /// `CREATE TABLESPACE` refuses a location that holds such a directory of the same version, so the
 /// next server could not create the same tablespace.

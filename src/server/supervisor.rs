@@ -1,9 +1,8 @@
 //! Starts the shell script that makes an instance directory and outlives the client.
 //!
-//! The script is `instance.sh`, followed by the backend's part: `native.sh` or
-//! `container/keeper.sh`. It is a shell script because a child process must outlive the test
-//! binary, and a library has no executable of its own to start. The fourth argument,
-//! the lease, selects what the script does:
+//! The script is `instance.sh`, followed by the backend's part, its `keeper.sh`. It is a shell
+//! script because a child process must outlive the test binary, and a library has no executable of
+//! its own to start. The fourth argument, the lease, selects what the script does:
 //!
 //! ```text
 //!   command          lease PID.START.COUNT   make the instance, then watch it
@@ -21,8 +20,10 @@ use crate::process::{Account, Detached};
 use crate::scarcity::Scarcity;
 
 /// The script for a server from this machine's binaries.
-pub(super) const NATIVE_SCRIPT: &str =
-    concat!(include_str!("instance.sh"), include_str!("native.sh"));
+pub(super) const NATIVE_SCRIPT: &str = concat!(
+    include_str!("instance.sh"),
+    include_str!("native/keeper.sh")
+);
 /// The script for a container.
 #[cfg(feature = "container")]
 pub(super) const CONTAINER_SCRIPT: &str = concat!(

@@ -18,12 +18,14 @@
 //! The client never creates a file of the server, except the pointer. It starts the supervisor,
 //! reads its standard error until the preparation is done, and then polls the server.
 
+mod binaries;
+mod start_failure;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::binaries::{self, Binaries};
 use super::identification::{Identification, SUPERUSER, identify};
 use super::registry::{
     Health, Instance, LeaseName, Registry, ServerBackend, ServerKey, ServerLease,
@@ -31,7 +33,7 @@ use super::registry::{
 use super::running::{Origin, Server};
 use super::share::{self, Attach, VerifyMode};
 use super::sharing::Sharing;
-use super::start_failure::StartFailure;
+
 use super::state::{self, StateDir};
 use super::{account, disk, memory, orphans, settings, supervisor};
 use crate::config::{Plan, Storage};
@@ -42,6 +44,8 @@ use crate::names::short_hash;
 use crate::process::{self, Account, Detached};
 use crate::scarcity::Scarcity;
 use crate::wait::Polling;
+use binaries::Binaries;
+use start_failure::StartFailure;
 
 /// Free bytes in memory from which on `storage = "auto"` keeps the data there.
 const MIN_FREE_FOR_MEMORY: u64 = 2 << 30;
