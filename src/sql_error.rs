@@ -50,11 +50,6 @@ pub(crate) fn is_out_of_connections(error: &sqlx::Error) -> bool {
     code(error) == Some(TOO_MANY_CONNECTIONS)
 }
 
-/// Whether the server rejected the password (`invalid_password`).
-pub(crate) fn is_wrong_password(error: &sqlx::Error) -> bool {
-    code(error) == Some("28P01")
-}
-
 /// Whether the server denied access to the role.
 pub(crate) fn is_access_denied(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| ACCESS_DENIED.contains(&code))

@@ -8,7 +8,7 @@
 //! | `disk`, `memory` | free space for a native server's data, and its directory in memory |
 //! | `container` | a server from an image |
 //! | `external` | a server that the user runs |
-//! | `running`, `identification`, `lost` | a server in use, its first query, and its end |
+//! | `running`, `handle`, `identification` | a server in use, what its backend does for it, and its first query |
 //! | `share`, `registry`, `state` | one server for all processes with the same settings |
 //! | `sharing` | whether a server is shared or dedicated to one fingerprint |
 //! | `supervisor`, `instance.sh`, `{native,container}/keeper.sh` | what outlives the client |
@@ -26,9 +26,9 @@ mod auto;
 mod container;
 mod disk;
 mod external;
+mod handle;
 mod identification;
 mod log;
-mod lost;
 mod memory;
 mod native;
 mod orphans;

@@ -502,15 +502,6 @@ impl Instance {
         }
     }
 
-    /// Makes the supervisor of a container treat its server as dead.
-    ///
-    /// The supervisor watches the file `serving`; it does not connect to the server.
-    #[cfg(feature = "container")]
-    pub(crate) fn give_up(&self) {
-        // A missing file means that the supervisor treats the server as dead already.
-        let _ = std::fs::remove_file(self.dir.join("serving"));
-    }
-
     /// The state that was recorded before the first build on this server.
     ///
     /// Returns `None` and records `now` if there is no such record.

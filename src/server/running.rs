@@ -8,17 +8,16 @@ use sqlx::postgres::PgConnection;
 
 #[cfg(feature = "container")]
 use super::container::ContainerHandle;
-use super::external::ExternalHandle;
+use super::handle::ServerHandle;
 use super::identification::{SUPERUSER, identify};
-use super::lost::lost_with_log;
+use super::native::NativeHandle;
 use super::registry::{Instance, Pointer, ServerBackend, ServerLease};
 use super::sharing::Sharing;
 use crate::config::{Backend, Plan};
 use crate::conn::{ADMIN_DATABASE, ConnParams, RoleKind, VersionAndRole};
-use crate::error::{Error, ErrorKind, Result, cause_message};
+use crate::error::{Error, ErrorKind, Result};
 use crate::lane_lock::{LaneLocks, Permits};
 use crate::names::Fingerprint;
-use crate::sql_error;
 
 /// Whether this process started the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,21 +41,8 @@ pub(crate) struct Server {
     pub(crate) took: Duration,
     /// Whether only tests with the same fingerprint use the server.
     pub(super) is_dedicated: bool,
-    pub(super) handle: ServerHandle,
+    pub(super) handle: Box<dyn ServerHandle>,
     pub(super) permits: Permits,
-}
-
-/// What this process holds so that the server keeps running.
-#[derive(Debug)]
-pub(super) enum ServerHandle {
-    /// Binaries of this machine, in an instance directory.
-    Native {
-        instance: Instance,
-        _lease: ServerLease,
-    },
-    #[cfg(feature = "container")]
-    Container(ContainerHandle),
-    External(ExternalHandle),
 }
 
 impl Server {
@@ -77,14 +63,13 @@ impl Server {
             version_num: pointer.version_num,
             role: RoleKind::Superuser,
         };
-        let permits = Permits::in_dir(&instance.dir, pointer.connections);
-        let (backend, conn, handle) = match pointer.backend {
+        let (backend, conn, handle): (_, _, Box<dyn ServerHandle>) = match pointer.backend {
             #[cfg(feature = "container")]
             ServerBackend::Container(port) => {
                 let conn = ConnParams::tcp(&port.host, port.port, SUPERUSER, &port.password)
                     .with_version_and_role(known);
                 let handle = ContainerHandle::new(plan, instance, lease, &conn, port);
-                (Backend::Container, conn, ServerHandle::Container(handle))
+                (Backend::Container, conn, Box::new(handle))
             }
             ServerBackend::Native => {
                 let conn =
@@ -92,10 +77,7 @@ impl Server {
                 (
                     Backend::Native,
                     conn,
-                    ServerHandle::Native {
-                        instance,
-                        _lease: lease,
-                    },
+                    Box::new(NativeHandle::new(instance, lease)),
                 )
             }
         };
@@ -108,8 +90,8 @@ impl Server {
             origin,
             took: began.elapsed(),
             is_dedicated: false,
+            permits: handle.permits(pointer.connections),
             handle,
-            permits,
         }
     }
 
@@ -145,22 +127,12 @@ impl Server {
     }
 
     fn instance(&self) -> Option<&Instance> {
-        match &self.handle {
-            ServerHandle::Native { instance, .. } => Some(instance),
-            #[cfg(feature = "container")]
-            ServerHandle::Container(handle) => Some(&handle.instance),
-            ServerHandle::External(_) => None,
-        }
+        self.handle.instance()
     }
 
     /// The cross-process locks of a template's lanes.
     pub(crate) fn lanes(&self, fingerprint: &Fingerprint) -> LaneLocks {
-        match &self.handle {
-            ServerHandle::Native { instance, .. } => LaneLocks::in_dir(&instance.dir, fingerprint),
-            #[cfg(feature = "container")]
-            ServerHandle::Container(handle) => LaneLocks::in_dir(&handle.instance.dir, fingerprint),
-            ServerHandle::External(handle) => LaneLocks::by_locks(&handle.locks, fingerprint),
-        }
+        self.handle.lanes(fingerprint)
     }
 
     /// Whether only tests with the same fingerprint use the server.
@@ -195,21 +167,12 @@ impl Server {
     ///
     /// True for an external server only.
     pub(crate) fn outlives_us(&self) -> bool {
-        self.external().is_some()
-    }
-
-    fn external(&self) -> Option<&ExternalHandle> {
-        match &self.handle {
-            ServerHandle::External(handle) => Some(handle),
-            ServerHandle::Native { .. } => None,
-            #[cfg(feature = "container")]
-            ServerHandle::Container(_) => None,
-        }
+        self.handle.outlives_us()
     }
 
     /// The role that this process connects as, on an external server.
     pub(crate) fn role(&self) -> Option<&str> {
-        self.external().map(|handle| &*handle.role)
+        self.handle.role()
     }
 
     /// The clause that selects the faster strategy of `CREATE DATABASE`.
@@ -219,8 +182,7 @@ impl Server {
     /// was no such clause, and `FILE_COPY` was the only strategy.
     /// <https://www.postgresql.org/docs/current/sql-createdatabase.html>
     pub(crate) fn copy_strategy(&self) -> &'static str {
-        let is_durable = self.external().is_some_and(|handle| handle.is_durable);
-        if is_durable || self.version_num < 150_000 {
+        if self.handle.is_durable() || self.version_num < 150_000 {
             ""
         } else {
             " strategy file_copy"
@@ -229,12 +191,7 @@ impl Server {
 
     /// How many connections the server has, as text for an error.
     pub(crate) fn connection_limits(&self) -> String {
-        match self.external() {
-            Some(handle) => handle.limits.to_string(),
-            None => {
-                "`max_connections` in `server.settings` sets the number of connections".to_owned()
-            }
-        }
+        self.handle.connection_limits()
     }
 
     /// A new connection to the database for administration.
@@ -246,47 +203,15 @@ impl Server {
     }
 
     /// Keeps the server running for `term`, even without users.
-    #[cfg_attr(
-        not(feature = "container"),
-        expect(clippy::unused_async, reason = "only a container receives a statement")
-    )]
     pub(crate) async fn hold_for(&self, term: Duration) -> Result<()> {
-        match &self.handle {
-            ServerHandle::Native { instance, .. } => instance.hold_for(term),
-            #[cfg(feature = "container")]
-            ServerHandle::Container(handle) => handle.hold_for(&self.conn, term).await,
-            // It does not end with its users.
-            ServerHandle::External(_) => Ok(()),
-        }
+        self.handle.hold_for(&self.conn, term).await
     }
 
     /// Replaces an error that means a lost server by one that explains how the server ended.
     ///
     /// Other errors are returned unchanged.
     pub(crate) fn diagnose(&self, error: Error) -> Error {
-        if error.kind() != ErrorKind::ServerLost && !self.is_port_reused(&error) {
-            return error;
-        }
-        let lost = match &self.handle {
-            ServerHandle::Native { instance, .. } => lost_with_log(&instance.log()),
-            #[cfg(feature = "container")]
-            ServerHandle::Container(handle) => handle.lost(),
-            ServerHandle::External(handle) => handle.lost(),
-        };
-        match std::error::Error::source(&error) {
-            Some(source) => lost.with_source(format!("{error}: {}", cause_message(source))),
-            None => lost,
-        }
-    }
-
-    /// Whether another program's server now listens on the port of this container.
-    ///
-    /// The engine reuses published ports. The container's password is random, so no other server
-    /// accepts it.
-    fn is_port_reused(&self, error: &Error) -> bool {
-        let source = std::error::Error::source(error)
-            .and_then(|source| source.downcast_ref::<sqlx::Error>());
-        self.backend == Backend::Container && source.is_some_and(sql_error::is_wrong_password)
+        self.handle.diagnose(error)
     }
 
     /// Whether the server accepts a connection and has the expected identity.
@@ -298,16 +223,5 @@ impl Server {
         // The result is known already; an error while closing does not change it.
         let _ = connection.close().await;
         answer.is_ok_and(|found| found.identity == self.identity())
-    }
-
-    /// Notifies the supervisor of a container that its server does not answer any more.
-    pub(super) fn give_up(self) {
-        match self.handle {
-            // A native server's supervisor watches the process itself. An external server has no
-            // supervisor.
-            ServerHandle::Native { .. } | ServerHandle::External(_) => {}
-            #[cfg(feature = "container")]
-            ServerHandle::Container(handle) => handle.give_up(),
-        }
     }
 }

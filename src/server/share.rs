@@ -90,7 +90,7 @@ pub(super) async fn attach_answering(
     if server.answers().await {
         return Ok(Some(server));
     }
-    server.give_up();
+    server.handle.give_up();
     Ok(None)
 }
 

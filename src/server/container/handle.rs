@@ -7,23 +7,25 @@
 //!
 //! Neither sees what the other one sees: a lease does not reach the container, which may run on
 //! another machine. So a process needs both, a lease from the beginning and a connection before the
-//! entrypoint's time is over. For the time after the process, [`ContainerHandle::hold_for`] also
+//! entrypoint's time is over. For the time after the process, [`ServerHandle::hold_for`] also
 //! makes two entries: a lease with a term, and a file in the container.
 
 use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
 use sqlx::AssertSqlSafe;
 use testcontainers::bollard::query_parameters::LogsOptionsBuilder;
 use tokio::task::JoinHandle;
 
-use super::super::lost;
+use super::super::handle::{self, ServerHandle};
 use super::super::registry::{Instance, LeaseName, PublishedPort, ServerLease};
 use super::engine::Engine;
 use crate::config::{EngineHints, Plan};
 use crate::conn::{ADMIN_DATABASE, ConnParams};
-use crate::error::{Error, Result};
-use crate::names::Literal;
+use crate::error::{Error, ErrorKind, Result};
+use crate::lane_lock::{LaneLocks, Permits};
+use crate::names::{Fingerprint, Literal};
 use crate::sql_error;
 use crate::wait::Polling;
 
@@ -42,7 +44,7 @@ const HOLDS_DIR: &str = "/tmp/ebbtide";
 /// This process's use of a container. It ends when the value is dropped or the process ends.
 #[derive(Debug)]
 pub(in crate::server) struct ContainerHandle {
-    pub(in crate::server) instance: Instance,
+    instance: Instance,
     container: String,
     /// The engine's address.
     engine: String,
@@ -77,14 +79,7 @@ impl ContainerHandle {
     ///
     /// The engine delivers lines with a delay. So the function reads again until the mark arrives,
     /// but not longer than two seconds: an incomplete log is better than none.
-    ///
-    /// # Errors
-    /// The reason why the engine does not deliver the log.
-    pub(in crate::server) async fn log(
-        &self,
-        since: SystemTime,
-        mark: Option<&str>,
-    ) -> Result<String, String> {
+    async fn log_up_to(&self, mark: Option<&str>, since: SystemTime) -> Result<String, String> {
         let engine = Engine::find(&self.hints)
             .await
             .map_err(|error| error.to_string())?;
@@ -119,16 +114,8 @@ impl ContainerHandle {
         }
     }
 
-    /// Keeps the container and its instance directory for a while, even if this process ends
-    /// before.
-    ///
-    /// # Errors
-    /// The instance directory is gone, or the server cannot write the file.
-    pub(in crate::server) async fn hold_for(
-        &self,
-        conn: &ConnParams,
-        term: Duration,
-    ) -> Result<()> {
+    /// Keeps the container itself, and its instance directory.
+    async fn hold_container(&self, conn: &ConnParams, term: Duration) -> Result<()> {
         self.instance.hold_for(term)?;
         let file = format!("{HOLDS_DIR}/{}", LeaseName::until(term).as_str());
         let mut admin = conn.connect_own(ADMIN_DATABASE).await?;
@@ -143,10 +130,38 @@ impl ContainerHandle {
         .map(drop)
         .map_err(|error| sql_error::failed("keeping the container", error))
     }
+}
 
-    /// The error for a server that is gone.
-    pub(in crate::server) fn lost(&self) -> Error {
-        lost::lost().with_evidence(
+impl ServerHandle for ContainerHandle {
+    fn instance(&self) -> Option<&Instance> {
+        Some(&self.instance)
+    }
+
+    fn lanes(&self, fingerprint: &Fingerprint) -> LaneLocks {
+        LaneLocks::in_dir(&self.instance.dir, fingerprint)
+    }
+
+    fn permits(&self, capacity: usize) -> Permits {
+        Permits::in_dir(&self.instance.dir, capacity)
+    }
+
+    fn hold_for<'a>(&'a self, conn: &'a ConnParams, term: Duration) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.hold_container(conn, term))
+    }
+
+    fn log<'a>(
+        &'a self,
+        conn: &'a ConnParams,
+        since: SystemTime,
+    ) -> BoxFuture<'a, Result<String, String>> {
+        Box::pin(async move {
+            self.log_up_to(write_log_mark(conn).await.as_deref(), since)
+                .await
+        })
+    }
+
+    fn lost(&self) -> Error {
+        handle::lost().with_evidence(
             "the container",
             format!(
                 "{} on {}: the container or its engine was stopped or killed from outside; the \
@@ -156,9 +171,29 @@ impl ContainerHandle {
         )
     }
 
-    /// Makes the supervisor delete the instance directory, because the container cannot be used.
-    pub(in crate::server) fn give_up(self) {
+    /// Also if another program's server now listens on the port of this container.
+    ///
+    /// The engine reuses published ports. The container's password is random, so no other server
+    /// accepts it, and answers with `invalid_password` (SQLSTATE 28P01).
+    fn is_lost(&self, error: &Error) -> bool {
+        let refused = std::error::Error::source(error)
+            .and_then(|source| source.downcast_ref::<sqlx::Error>())
+            .and_then(sql_error::code);
+        error.kind() == ErrorKind::ServerLost || refused == Some("28P01")
+    }
+
+    fn give_up(&self) {
         self.instance.give_up();
+    }
+}
+
+impl Instance {
+    /// Makes the supervisor of a container treat its server as dead.
+    ///
+    /// The supervisor watches the file `serving`; it does not connect to the server.
+    pub(super) fn give_up(&self) {
+        // A missing file means that the supervisor treats the server as dead already.
+        let _ = std::fs::remove_file(self.dir.join("serving"));
     }
 }
 
@@ -180,4 +215,16 @@ async fn hold_idle_connection(conn: ConnParams, delay: Duration) {
         }
         Err(error) => tracing::debug!(%error, "the container is gone already"),
     }
+}
+
+/// Writes a line to the container's log and returns it, if the server still accepts statements.
+///
+/// A container engine passes log lines on with a delay. When this line has arrived, all earlier
+/// lines have arrived too.
+async fn write_log_mark(conn: &ConnParams) -> Option<String> {
+    let mark = format!("ebbtide reads this log: {}", uuid::Uuid::new_v4());
+    let mut admin = conn.connect_own(conn.admin()).await.ok()?;
+    let raise = AssertSqlSafe(format!("do $$ begin raise log '{mark}'; end $$"));
+    sqlx::raw_sql(raise).execute(&mut admin).await.ok()?;
+    Some(mark)
 }

@@ -48,7 +48,7 @@ impl Privileges {
 
 /// How many connections the server has. Errors about too few connections print it.
 #[derive(Debug, Clone)]
-pub(in crate::server) struct Limits {
+pub(super) struct Limits {
     role: String,
     all: i32,
     reserved: i32,

@@ -1,25 +1,62 @@
 //! What this process holds on an external server.
 
+use std::future::ready;
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::BoxFuture;
+use sqlx::postgres::PgConnection;
+
+use super::super::handle::ServerHandle;
+use super::super::log::MAX_BYTES_READ;
+use super::super::registry::Instance;
 use super::facts::Limits;
-use crate::error::{Error, ErrorKind};
-use crate::lane_lock::Locks;
+use crate::conn::ConnParams;
+use crate::error::{Error, ErrorKind, Result, cause_message};
+use crate::lane_lock::{LaneLocks, Locks, Permits};
+use crate::names::Fingerprint;
 
 /// What this process holds on the server: the locks of its lanes.
 #[derive(Debug)]
-pub(in crate::server) struct ExternalHandle {
-    pub(in crate::server) locks: Locks,
+pub(super) struct ExternalHandle {
+    pub(super) locks: Locks,
     /// The role of the URL, which owns every database that ebbtide creates.
-    pub(in crate::server) role: String,
-    pub(in crate::server) limits: Limits,
+    pub(super) role: String,
+    pub(super) limits: Limits,
     /// Whether the server runs with `fsync = on`.
-    pub(in crate::server) is_durable: bool,
+    pub(super) is_durable: bool,
     /// The server's address, for errors.
     pub(super) place: String,
 }
 
-impl ExternalHandle {
+/// The server has no supervisor, so there is nothing to give up.
+impl ServerHandle for ExternalHandle {
+    fn instance(&self) -> Option<&Instance> {
+        None
+    }
+
+    fn lanes(&self, fingerprint: &Fingerprint) -> LaneLocks {
+        LaneLocks::by_locks(&self.locks, fingerprint)
+    }
+
+    fn permits(&self, capacity: usize) -> Permits {
+        Permits::by_locks(&self.locks, capacity)
+    }
+
+    fn hold_for<'a>(&'a self, _: &'a ConnParams, _: Duration) -> BoxFuture<'a, Result<()>> {
+        // It does not end with its users.
+        Box::pin(ready(Ok(())))
+    }
+
+    fn log<'a>(
+        &'a self,
+        conn: &'a ConnParams,
+        _: SystemTime,
+    ) -> BoxFuture<'a, Result<String, String>> {
+        Box::pin(self.remote_log(conn))
+    }
+
     /// The error for a server that ended, or that closed one of this process's connections.
-    pub(in crate::server) fn lost(&self) -> Error {
+    fn lost(&self) -> Error {
         Error::new(
             ErrorKind::ServerLost,
             format!(
@@ -29,4 +66,48 @@ impl ExternalHandle {
         )
         .with_help("see its log for the reason, and run the tests again when it answers")
     }
+
+    fn connection_limits(&self) -> String {
+        self.limits.to_string()
+    }
+
+    fn is_durable(&self) -> bool {
+        self.is_durable
+    }
+
+    fn role(&self) -> Option<&str> {
+        Some(&self.role)
+    }
+
+    fn outlives_us(&self) -> bool {
+        true
+    }
+}
+
+impl ExternalHandle {
+    /// Reads the server's log by SQL, which needs the privilege to read server files.
+    async fn remote_log(&self, conn: &ConnParams) -> Result<String, String> {
+        let mut admin = conn
+            .connect_own(conn.admin())
+            .await
+            .map_err(|error| self.diagnose(error).to_string())?;
+        let bytes = read_remote(&mut admin)
+            .await
+            .map_err(|error| cause_message(&error))?
+            .ok_or_else(|| {
+                "the server does not write it to a file (logging_collector = off)".to_owned()
+            })?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+async fn read_remote(connection: &mut PgConnection) -> Result<Option<Vec<u8>>, sqlx::Error> {
+    let limit = i64::from(MAX_BYTES_READ);
+    sqlx::query_scalar(
+        "select pg_read_binary_file(name, greatest(0, (pg_stat_file(name)).size - $1), $1) \
+         from pg_current_logfile('stderr') name where name is not null",
+    )
+    .bind(limit)
+    .fetch_optional(connection)
+    .await
 }

@@ -22,15 +22,15 @@ mod locality;
 
 use std::time::Instant;
 
-use super::running::{Origin, Server, ServerHandle};
+use super::handle::ServerHandle as _;
+use super::running::{Origin, Server};
 use crate::config::{Backend, Plan};
 use crate::conn::{ConnParams, URL_HELP};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lane_lock::{Locks, Permits};
+use crate::lane_lock::Locks;
 use crate::sql_error;
 use facts::Facts;
-
-pub(super) use handle::ExternalHandle;
+use handle::ExternalHandle;
 
 /// Connects to the server of the plan's URL, and checks that ebbtide can use it.
 ///
@@ -62,24 +62,24 @@ pub(super) async fn start(plan: &Plan, reason: &str) -> Result<Server> {
     conn.set_remaining_parameters(&mut connection)
         .await
         .map_err(|error| sql_error::failed("preparing the session", error))?;
-    let locks = Locks::spawn(connection);
-    let permits = Permits::by_locks(&locks, facts.limits.for_tests());
+    let capacity = facts.limits.for_tests();
+    let handle = ExternalHandle {
+        locks: Locks::spawn(connection),
+        role: facts.role,
+        limits: facts.limits,
+        is_durable: facts.is_durable,
+        place: conn.place(),
+    };
     Ok(Server {
         backend: Backend::External,
         reason: reason.to_owned(),
         version: facts.version,
         version_num: facts.version_num,
+        conn,
         origin: Origin::Reused,
         took: began.elapsed(),
         is_dedicated: false,
-        handle: ServerHandle::External(ExternalHandle {
-            locks,
-            role: facts.role,
-            limits: facts.limits,
-            is_durable: facts.is_durable,
-            place: conn.place(),
-        }),
-        conn,
-        permits,
+        permits: handle.permits(capacity),
+        handle: Box::new(handle),
     })
 }

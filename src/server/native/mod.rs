@@ -19,6 +19,7 @@
 //! reads its standard error until the preparation is done, and then polls the server.
 
 mod binaries;
+mod handle;
 mod start_failure;
 
 use std::collections::BTreeMap;
@@ -46,6 +47,8 @@ use crate::scarcity::Scarcity;
 use crate::wait::Polling;
 use binaries::Binaries;
 use start_failure::StartFailure;
+
+pub(super) use handle::NativeHandle;
 
 /// Free bytes in memory from which on `storage = "auto"` keeps the data there.
 const MIN_FREE_FOR_MEMORY: u64 = 2 << 30;

@@ -1,0 +1,96 @@
+//! The interface of a running server: what differs between the backends while tests use it.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::BoxFuture;
+
+use super::registry::Instance;
+use crate::conn::ConnParams;
+use crate::error::{Error, ErrorKind, Result, cause_message};
+use crate::lane_lock::{LaneLocks, Permits};
+use crate::names::Fingerprint;
+
+/// What this process holds so that it can use a running server.
+///
+/// The defaults describe a server that ebbtide has started.
+pub(super) trait ServerHandle: fmt::Debug + Send + Sync {
+    /// The server's instance; `None` if the server has no instance directory.
+    fn instance(&self) -> Option<&Instance>;
+
+    /// The cross-process locks of a template's lanes.
+    fn lanes(&self, fingerprint: &Fingerprint) -> LaneLocks;
+
+    /// The permits for `capacity` connections of tests.
+    fn permits(&self, capacity: usize) -> Permits;
+
+    /// Keeps the server running for `term`, even if this process ends before.
+    ///
+    /// # Errors
+    /// The server has ended.
+    fn hold_for<'a>(&'a self, conn: &'a ConnParams, term: Duration) -> BoxFuture<'a, Result<()>>;
+
+    /// The server's log since a moment. It may begin earlier, and its beginning may be missing.
+    ///
+    /// # Errors
+    /// The reason why the log cannot be read.
+    fn log<'a>(
+        &'a self,
+        conn: &'a ConnParams,
+        since: SystemTime,
+    ) -> BoxFuture<'a, Result<String, String>>;
+
+    /// The error for a server that ended while it was in use.
+    fn lost(&self) -> Error;
+
+    /// Whether the error of a connection or statement means that the server is lost.
+    fn is_lost(&self, error: &Error) -> bool {
+        error.kind() == ErrorKind::ServerLost
+    }
+
+    /// Replaces an error that means a lost server by one that explains how the server ended.
+    ///
+    /// Other errors are returned unchanged.
+    fn diagnose(&self, error: Error) -> Error {
+        if !self.is_lost(&error) {
+            return error;
+        }
+        let lost = self.lost();
+        match std::error::Error::source(&error) {
+            Some(source) => lost.with_source(format!("{error}: {}", cause_message(source))),
+            None => lost,
+        }
+    }
+
+    /// Notifies the supervisor that the server does not answer, if the supervisor cannot detect it.
+    fn give_up(&self) {}
+
+    /// How many connections the server has, as text for an error.
+    fn connection_limits(&self) -> String {
+        "`max_connections` in `server.settings` sets the number of connections".to_owned()
+    }
+
+    /// Whether the server runs with `fsync = on`.
+    fn is_durable(&self) -> bool {
+        false
+    }
+
+    /// The role that this process connects as, if it is not the server's superuser of ebbtide.
+    fn role(&self) -> Option<&str> {
+        None
+    }
+
+    /// Whether the server keeps running without users, with everything that was left on it.
+    fn outlives_us(&self) -> bool {
+        false
+    }
+}
+
+/// The error for a server of ebbtide that ended, as far as it has the same text for every backend.
+pub(super) fn lost() -> Error {
+    Error::new(
+        ErrorKind::ServerLost,
+        "the PostgreSQL server went away while it was in use",
+    )
+    .with_help("run the tests again: the next run starts a new server")
+}

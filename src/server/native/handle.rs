@@ -1,0 +1,109 @@
+//! What a process holds on a native server: a lease of its instance.
+
+use std::fs::File;
+use std::future::ready;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::BoxFuture;
+
+use super::super::disk;
+use super::super::handle::{self, ServerHandle};
+use super::super::log::MAX_BYTES_READ;
+use super::super::registry::{Instance, ServerLease};
+use crate::conn::ConnParams;
+use crate::error::{Error, ErrorKind, Result};
+use crate::lane_lock::{LaneLocks, Permits};
+use crate::names::Fingerprint;
+use crate::scarcity::Scarcity;
+use crate::{process, sql_error};
+
+/// This process's use of a native server. It ends when the value is dropped or the process ends.
+#[derive(Debug)]
+pub(in crate::server) struct NativeHandle {
+    instance: Instance,
+    _lease: ServerLease,
+}
+
+impl NativeHandle {
+    pub(in crate::server) fn new(instance: Instance, lease: ServerLease) -> Self {
+        Self {
+            instance,
+            _lease: lease,
+        }
+    }
+}
+
+/// The supervisor watches the server's process, so there is nothing to give up.
+impl ServerHandle for NativeHandle {
+    fn instance(&self) -> Option<&Instance> {
+        Some(&self.instance)
+    }
+
+    fn lanes(&self, fingerprint: &Fingerprint) -> LaneLocks {
+        LaneLocks::in_dir(&self.instance.dir, fingerprint)
+    }
+
+    fn permits(&self, capacity: usize) -> Permits {
+        Permits::in_dir(&self.instance.dir, capacity)
+    }
+
+    fn hold_for<'a>(&'a self, _: &'a ConnParams, term: Duration) -> BoxFuture<'a, Result<()>> {
+        Box::pin(ready(self.instance.hold_for(term)))
+    }
+
+    fn log<'a>(
+        &'a self,
+        _: &'a ConnParams,
+        _: SystemTime,
+    ) -> BoxFuture<'a, Result<String, String>> {
+        Box::pin(ready(read_end(&self.instance.log())))
+    }
+
+    fn lost(&self) -> Error {
+        lost_with_log(&self.instance.log())
+    }
+}
+
+fn read_end(log: &Path) -> Result<String, String> {
+    let read = || {
+        let mut file = File::open(log)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(
+            length.saturating_sub(MAX_BYTES_READ.into()),
+        ))?;
+        let mut bytes = Vec::new();
+        file.take(MAX_BYTES_READ.into()).read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    read().map_err(|error: std::io::Error| format!("{}: {error}", log.display()))
+}
+
+/// The error for a lost native server, with the cause that its log shows.
+///
+/// The sessions see a closed connection and no reason: a server that cannot write its WAL
+/// terminates, and a server that cannot fork a backend closes the connection and continues.
+fn lost_with_log(log: &Path) -> Error {
+    let end = process::tail(log, 10);
+    let of_fork: String = end
+        .lines()
+        .filter(|line| line.contains("could not fork"))
+        .collect();
+    let error = if let Some(scarcity) = Scarcity::in_text(&of_fork) {
+        let message = format!(
+            "the PostgreSQL server could not serve a connection: {}",
+            scarcity.description()
+        );
+        Error::new(ErrorKind::OutOfConnections, message).with_help(scarcity.help())
+    } else if disk::is_full(&process::tail(log, 50)) {
+        Error::new(
+            ErrorKind::OutOfSpace,
+            "the PostgreSQL server ended because there is no space left for its data",
+        )
+        .with_help(sql_error::DISK_FULL_HELP)
+    } else {
+        handle::lost()
+    };
+    error.with_evidence("the server's log ends", end)
+}
