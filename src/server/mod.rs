@@ -73,10 +73,7 @@ impl Server {
                 "the container backend is not part of this build of ebbtide",
             )
             .with_help("enable ebbtide's feature `container`, or set EBBTIDE_BACKEND=native")),
-            Backend::External => match sharing.refused_by_external(plan) {
-                Some(error) => Err(error),
-                None => external::start(plan, &reason()).await,
-            },
+            Backend::External => external::start(plan, sharing, &reason()).await,
         }
     }
 }

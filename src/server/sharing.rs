@@ -14,8 +14,7 @@
 //!   never              not considered                shared                      shared
 //! ```
 
-use crate::config::{Backend, Dedicated, Plan};
-use crate::error::{Error, ErrorKind};
+use crate::config::{Dedicated, Plan};
 use crate::names::Fingerprint;
 
 /// Whether tests with other fingerprints may use the same server.
@@ -75,47 +74,6 @@ impl Sharing {
             Self::Dedicated(dedication) => Some(&dedication.contents),
         }
     }
-
-    /// The error for a template that needs a dedicated server, with the external backend.
-    ///
-    /// An external server holds other projects' databases, so it is never dedicated.
-    pub(super) fn refused_by_external(&self, plan: &Plan) -> Option<Error> {
-        let Self::Dedicated(dedication) = self else {
-            return None;
-        };
-        let source = &plan.url.source;
-        let (message, help) = match &dedication.cause {
-            Cause::Statement { place, statement } => (
-                format!(
-                    "{place}: `{statement}` touches the whole server, and an external server is \
-                     shared ({source})"
-                ),
-                format!(
-                    "use the {} or {} backend, which starts a dedicated server for it; or run the \
-                     statement on that server once by hand, guard it in the file with \
-                     DO $$ BEGIN IF NOT EXISTS .. END $$, and set EBBTIDE_DEDICATED=never \
-                     (dedicated = \"never\" below [server] in ebbtide.toml){}",
-                    Backend::Native,
-                    Backend::Container,
-                    current_database_hint(statement)
-                ),
-            ),
-            Cause::Plan => (
-                format!(
-                    "dedicated = \"{}\" ({}), and an external server is shared ({source})",
-                    Dedicated::Always,
-                    plan.dedicated.source
-                ),
-                format!(
-                    "set EBBTIDE_DEDICATED=never to use it nevertheless, or use the {} or {} \
-                     backend",
-                    Backend::Native,
-                    Backend::Container
-                ),
-            ),
-        };
-        Some(Error::new(ErrorKind::Config, message).with_help(help))
-    }
 }
 
 impl Dedication {
@@ -130,15 +88,5 @@ impl Dedication {
                 plan.dedicated.source
             ),
         }
-    }
-}
-
-/// How a statement can name the database that is being built, instead of one fixed database.
-fn current_database_hint(statement: &str) -> &'static str {
-    if statement.to_ascii_lowercase().contains("database") {
-        "; for the database that is being built, write \
-         EXECUTE format('ALTER DATABASE %I ..', current_database()) in a DO block"
-    } else {
-        ""
     }
 }

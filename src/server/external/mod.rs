@@ -16,6 +16,7 @@
 //! settings, so it must keep its server connection.
 
 mod connect;
+mod dedication;
 mod facts;
 mod handle;
 mod locality;
@@ -24,6 +25,7 @@ use std::time::Instant;
 
 use super::handle::ServerHandle as _;
 use super::running::{Origin, Server};
+use super::sharing::Sharing;
 use crate::config::{Backend, Plan};
 use crate::conn::{ConnParams, URL_HELP};
 use crate::error::{Error, ErrorKind, Result};
@@ -35,9 +37,12 @@ use handle::ExternalHandle;
 /// Connects to the server of the plan's URL, and checks that ebbtide can use it.
 ///
 /// # Errors
-/// The URL cannot be read, the server cannot be reached or rejects the role, or lacks what ebbtide
-/// needs.
-pub(super) async fn start(plan: &Plan, reason: &str) -> Result<Server> {
+/// The template needs a dedicated server, the URL cannot be read, the server cannot be reached or
+/// rejects the role, or lacks what ebbtide needs.
+pub(super) async fn start(plan: &Plan, sharing: &Sharing, reason: &str) -> Result<Server> {
+    if let Sharing::Dedicated(dedication) = sharing {
+        return Err(dedication::refused(dedication, plan));
+    }
     let began = Instant::now();
     let url = plan
         .url
