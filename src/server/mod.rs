@@ -5,7 +5,7 @@
 //! | `auto` | the choice between a container and local binaries |
 //! | `native` | a server from local binaries |
 //! | `account`, `settings` | the user that runs a server, and the server's settings |
-//! | `disk`, `memory` | free space for a native server's data, and its directory in memory |
+//! | `disk` | how a full disk is recognised |
 //! | `container` | a server from an image |
 //! | `external` | a server that the user runs |
 //! | `running`, `handle`, `identification` | a server in use, what its backend does for it, and its first query |
@@ -29,7 +29,6 @@ mod external;
 mod handle;
 mod identification;
 mod log;
-mod memory;
 mod native;
 mod orphans;
 mod pointers;

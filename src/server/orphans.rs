@@ -25,8 +25,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::adoption::{self, Adoption};
+use super::native::memory;
+use super::pointers;
 use super::registry::{Health, Instance, Registry};
-use super::{memory, pointers};
 use crate::config::Plan;
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::{self, Account, Running};

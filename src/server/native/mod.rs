@@ -15,48 +15,39 @@
 //!   write the pointer, release the start permit
 //! ```
 //!
+//! | module | content |
+//! |---|---|
+//! | `binaries` | the search for `postgres` and `initdb` |
+//! | `launch`, `start_failure` | one attempt to start a server, and why it failed |
+//! | `memory`, `free_space` | where the data goes, and whether there is room for it |
+//! | `handle` | what keeps the server running for this process |
+//!
 //! The client never creates a file of the server, except the pointer. It starts the supervisor,
 //! reads its standard error until the preparation is done, and then polls the server.
 
 mod binaries;
+mod free_space;
 mod handle;
+mod launch;
+pub(super) mod memory;
 mod start_failure;
 
-use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::identification::{Identification, SUPERUSER, identify};
-use super::registry::{
-    Health, Instance, LeaseName, Registry, ServerBackend, ServerKey, ServerLease,
-};
-use super::running::{Origin, Server};
+use super::registry::{Registry, ServerKey};
+use super::running::Server;
 use super::share::{self, Attach, VerifyMode};
 use super::sharing::Sharing;
-
 use super::state::{self, StateDir};
-use super::{account, disk, memory, orphans, settings, supervisor};
-use crate::config::{Plan, Storage};
-use crate::conn::{ADMIN_DATABASE, ConnParams, PORT};
+use super::{account, orphans};
+use crate::config::Plan;
 use crate::error::{Error, ErrorKind, Result};
-use crate::guard_names::IDENTITY_SETTING;
-use crate::names::short_hash;
-use crate::process::{self, Account, Detached};
-use crate::scarcity::Scarcity;
-use crate::wait::Polling;
-use binaries::Binaries;
-use start_failure::StartFailure;
+use launch::{Attempt, Launch};
 
 pub(super) use handle::NativeHandle;
 
-/// Free bytes in memory from which on `storage = "auto"` keeps the data there.
-const MIN_FREE_FOR_MEMORY: u64 = 2 << 30;
 /// How long the output of `initdb` is kept after its last use.
 const CACHE_MAX_AGE: Duration = Duration::from_hours(30 * 24);
-/// How long a starting server may lack processes or files before its start fails.
-const SCARCITY_GRACE: Duration = Duration::from_secs(5);
-const LOG_LINES: usize = 15;
 /// How many times a server is started if its supervisor is killed during each start.
 const START_ATTEMPTS: usize = 3;
 
@@ -89,7 +80,7 @@ pub(super) async fn start(
     }
     prune_cache(&registry.state).await?;
     permit.progress.set_step("starting PostgreSQL");
-    if let Some(server) = attach_unpublished(&registry, plan, began).await? {
+    if let Some(server) = launch::attach_unpublished(&registry, plan, began).await? {
         return Ok(server);
     }
     for _ in 0..START_ATTEMPTS {
@@ -118,47 +109,6 @@ pub(super) async fn start(
     ))
 }
 
-/// The result of one attempt to start a server.
-enum Attempt {
-    Server(Box<Server>),
-    /// The supervisor was killed. Its deputy removes the instance.
-    SupervisorKilled,
-}
-
-/// Joins a running server of this key that no pointer names, and writes the pointer.
-///
-/// The process that started such a server was killed before it wrote the pointer. Without this step
-/// a second server would run beside it for the linger.
-async fn attach_unpublished(
-    registry: &Registry,
-    plan: &Plan,
-    began: Instant,
-) -> Result<Option<Server>> {
-    for instance in registry.instances() {
-        if !registry.is_of_this_key(&instance) || instance.health() != Health::Serving {
-            continue;
-        }
-        let Some(lease) = instance.lease().await? else {
-            continue;
-        };
-        let Ok(found) = first_row(&instance, None, plan).await else {
-            continue;
-        };
-        let reason = "the process that started it was killed".to_owned();
-        let pointer = found.pointer(&instance, ServerBackend::Native, reason);
-        registry.write_pointer(&pointer)?;
-        return Ok(Some(Server::with_instance(
-            plan,
-            pointer,
-            instance,
-            lease,
-            Origin::Reused,
-            began,
-        )));
-    }
-    Ok(None)
-}
-
 /// Removes cached `initdb` output that has not been copied for a month.
 ///
 /// Most of it belongs to PostgreSQL versions that are no longer installed.
@@ -175,277 +125,4 @@ async fn prune_cache(state: &StateDir) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Everything that is decided before anything is created.
-struct Launch<'a> {
-    plan: &'a Plan,
-    registry: &'a Registry,
-    account: Option<Account>,
-    binaries: Binaries,
-    instance: Instance,
-    data: PathBuf,
-    cache: PathBuf,
-    arguments: Vec<OsString>,
-    /// Why this backend was chosen.
-    reason: &'a str,
-}
-
-impl<'a> Launch<'a> {
-    fn prepare(
-        plan: &'a Plan,
-        registry: &'a Registry,
-        account: Option<Account>,
-        reason: &'a str,
-    ) -> Result<Self> {
-        let binaries = binaries::find(plan, account)?;
-        let instance = registry.instance(&registry.key.new_instance_name());
-        let data = data_dir(plan, registry, &instance, account)?;
-        let settings = settings::tuned(binaries.major, &plan.settings);
-        let arguments = server_arguments(&instance, &settings);
-        let build = short_hash(
-            &format!("{} {}", binaries.version, binaries.dir.display()),
-            8,
-        );
-        let cache = registry
-            .state
-            .cache()
-            .join(format!("initdb-{}-{build}", binaries.major));
-        if !cache.exists() {
-            disk::check_free_space(&cache)?;
-        }
-        disk::check_free_space(&data)?;
-        Ok(Self {
-            plan,
-            registry,
-            account,
-            binaries,
-            instance,
-            data,
-            cache,
-            arguments,
-            reason,
-        })
-    }
-
-    /// Starts the supervisor, waits for the server's first answer, and writes the pointer.
-    ///
-    /// If this process is killed, its lease is void, and the supervisor ends the server after the
-    /// linger.
-    async fn run(self, began: Instant) -> Result<Attempt> {
-        let lease_name = LeaseName::process();
-        let mut supervisor = self.spawn(&lease_name)?;
-        let lease = ServerLease::written_by_supervisor(&self.instance, &lease_name);
-        // The supervisor closes its standard error after the preparation, before the server
-        // answers.
-        let output = supervisor.start_up_output().await;
-        if self.instance.health() == Health::Gone {
-            if supervisor.was_killed().await {
-                return Ok(Attempt::SupervisorKilled);
-            }
-            return Err(self.failure("PostgreSQL's data directory could not be prepared", output));
-        }
-        let found = match first_row(&self.instance, Some(&mut supervisor), self.plan).await {
-            Ok(found) => found,
-            Err(error) if error.kind() == ErrorKind::Timeout && self.scarcity().is_none() => {
-                return Err(error.with_evidence(
-                    "the server's log ends",
-                    process::tail(&self.instance.log(), LOG_LINES),
-                ));
-            }
-            Err(_) if supervisor.was_killed().await => return Ok(Attempt::SupervisorKilled),
-            Err(error) => return Err(self.failure(&error.to_string(), output)),
-        };
-        let reason = self.reason.to_owned();
-        let pointer = found.pointer(&self.instance, ServerBackend::Native, reason);
-        self.registry.write_pointer(&pointer)?;
-        let server = Server::with_instance(
-            self.plan,
-            pointer,
-            self.instance,
-            lease,
-            Origin::Started,
-            began,
-        );
-        Ok(Attempt::Server(Box::new(server)))
-    }
-
-    fn spawn(&self, lease: &LeaseName) -> Result<Detached> {
-        let mut command = supervisor::command(
-            supervisor::NATIVE_SCRIPT,
-            &self.instance,
-            self.registry,
-            self.plan,
-            lease,
-        );
-        command
-            .arg(&self.data)
-            .arg(&self.cache)
-            .arg(&self.binaries.dir)
-            .args(&self.arguments);
-        supervisor::spawn(command, self.account)
-    }
-
-    /// The resource whose lack the end of the server's log reports.
-    fn scarcity(&self) -> Option<Scarcity> {
-        Scarcity::in_text(&process::tail(&self.instance.log(), LOG_LINES))
-    }
-
-    fn failure(&self, message: &str, output: String) -> Error {
-        let log = process::tail(&self.instance.log(), LOG_LINES);
-        // The output may be missing: a program that cannot write its message reports nothing.
-        let has_no_space = || {
-            [self.data.as_path(), &self.instance.dir]
-                .map(disk::free_bytes)
-                .contains(&Some(0))
-        };
-        let full = (disk::is_full(&output) || disk::is_full(&log) || has_no_space()).then(|| {
-            let in_memory = self.data.starts_with(memory::FILE_SYSTEM);
-            (
-                if in_memory {
-                    memory::FILE_SYSTEM
-                } else {
-                    "the state directory"
-                },
-                disk::full_help(&self.data),
-            )
-        });
-        StartFailure {
-            message: message.to_owned(),
-            output,
-            log,
-            full,
-        }
-        .into_error()
-    }
-}
-
-/// Waits until the server answers a query and has the identity of this instance.
-///
-/// A query shows that the postmaster can start a backend, which a listening socket does not.
-///
-/// # Errors
-/// [`ErrorKind::Timeout`] after the plan's start timeout; [`ErrorKind::ServerStart`] if the server
-/// ended, or lacks a resource for longer than the grace.
-async fn first_row(
-    instance: &Instance,
-    mut supervisor: Option<&mut Detached>,
-    plan: &Plan,
-) -> Result<Identification> {
-    let conn = ConnParams::socket(&instance.dir, SUPERUSER);
-    let mut polling = Polling::new("server start: no answer", *plan.start_timeout.get());
-    loop {
-        // Read before the attempt: a refused connection is final only if the server had ended
-        // before the attempt was made.
-        let health = instance.health();
-        let exited = supervisor
-            .as_mut()
-            .and_then(|supervisor| supervisor.exit_status());
-        let seen = match conn.connect_own(ADMIN_DATABASE).await {
-            Ok(mut connection) => match identify(&mut connection).await {
-                Ok(found) if found.identity.as_deref() == Some(&*instance.name()) => {
-                    return Ok(found);
-                }
-                Ok(found) => format!("another server answers: {:?}", found.identity),
-                Err(error) => error.to_string(),
-            },
-            Err(_) if health != Health::Serving => {
-                let how = exited
-                    .map(|status| format!(" ({status})"))
-                    .unwrap_or_default();
-                return Err(Error::new(
-                    ErrorKind::ServerStart,
-                    format!("PostgreSQL ended while it started{how}"),
-                ));
-            }
-            Err(error) => {
-                std::error::Error::source(&error).map_or(error.to_string(), ToString::to_string)
-            }
-        };
-        // A postmaster that cannot fork a backend closes the connection and continues, so only the
-        // log shows the reason.
-        if polling.elapsed() > SCARCITY_GRACE
-            && Scarcity::in_text(&process::tail(&instance.log(), 3)).is_some()
-        {
-            return Err(Error::new(
-                ErrorKind::ServerStart,
-                format!("PostgreSQL started but accepts no connection: {seen}"),
-            ));
-        }
-        polling.pause(seen).await?;
-    }
-}
-
-/// Where the server keeps its data: in memory or in the instance directory.
-///
-/// # Errors
-/// `storage = "memory"`, and this machine has no usable file system in memory.
-fn data_dir(
-    plan: &Plan,
-    registry: &Registry,
-    instance: &Instance,
-    account: Option<Account>,
-) -> Result<PathBuf> {
-    let on_disk = instance.dir.join("data");
-    let free = disk::free_bytes(Path::new(memory::FILE_SYSTEM));
-    let storage = *plan.storage.get();
-    let in_memory = match storage {
-        Storage::Disk => false,
-        Storage::Memory if free.is_none() => {
-            let message = format!(
-                "storage = \"memory\" requires {}, which does not exist on this machine",
-                memory::FILE_SYSTEM
-            );
-            return Err(Error::new(ErrorKind::Config, message)
-                .with_help("set EBBTIDE_STORAGE=auto or disk"));
-        }
-        Storage::Memory => true,
-        Storage::Auto => free.is_some_and(|free| free >= MIN_FREE_FOR_MEMORY),
-    };
-    if !in_memory {
-        return Ok(on_disk);
-    }
-    match memory::prepare(account) {
-        Ok(()) => Ok(memory::data(registry, &instance.name())),
-        Err(error) if storage == Storage::Auto => {
-            tracing::warn!(%error, "the server's data goes to disk");
-            Ok(on_disk)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-fn server_arguments(instance: &Instance, settings: &BTreeMap<String, String>) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> = vec![
-        "-k".into(),
-        list_item(&instance.dir),
-        "-p".into(),
-        PORT.to_string().into(),
-    ];
-    let fixed = [
-        ("listen_addresses", ""),
-        ("logging_collector", "off"),
-        ("log_destination", "stderr"),
-        // Every client compares this value with the directory's name before it uses the server.
-        (IDENTITY_SETTING, &*instance.name()),
-    ];
-    let tuned = settings
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()));
-    // The fixed settings come last: of two `-c` for one setting, the later one wins.
-    for (name, value) in tuned.chain(fixed.iter().map(|(name, value)| (*name, *value))) {
-        arguments.push(OsStr::new("-c").to_owned());
-        arguments.push(format!("{name}={value}").into());
-    }
-    arguments
-}
-
-/// A directory as one item of `unix_socket_directories`. PostgreSQL splits the value at commas
-/// outside double quotes.
-/// <https://www.postgresql.org/docs/current/runtime-config-connection.html#GUC-UNIX-SOCKET-DIRECTORIES>
-fn list_item(dir: &Path) -> OsString {
-    let text = dir
-        .to_str()
-        .expect("the state directory is checked for sockets");
-    format!("\"{}\"", text.replace('"', "\"\"")).into()
 }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use super::registry::Registry;
-use super::{account, state};
+use super::super::registry::Registry;
+use super::super::{account, state};
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::Account;
 
@@ -19,12 +19,15 @@ fn memory_dir() -> PathBuf {
 ///
 /// All state directories of a user share one directory in memory, so the name contains the mark of
 /// the state directory.
-pub(super) fn data(registry: &Registry, instance: &str) -> PathBuf {
+pub(in crate::server) fn data(registry: &Registry, instance: &str) -> PathBuf {
     memory_dir().join(format!("{}.{instance}", registry.state.mark()))
 }
 
 /// Every data directory in memory of this state directory, with the name of its instance.
-pub(super) fn all_data(registry: &Registry, account: Option<Account>) -> Vec<(String, PathBuf)> {
+pub(in crate::server) fn all_data(
+    registry: &Registry,
+    account: Option<Account>,
+) -> Vec<(String, PathBuf)> {
     // Every user can create a directory of this name and fill it with matching names, and the
     // caller deletes what it finds here.
     if !state::belongs_to_server(&memory_dir(), account) {
