@@ -4,9 +4,6 @@
 //! person, because a test that returns `Err` or unwraps prints `Debug`: the message, the causes,
 //! the evidence (the end of a log, an excerpt of SQL) and the remedy.
 
-#[cfg(feature = "container")]
-mod evidence;
-
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
@@ -164,6 +161,15 @@ impl Error {
 
     pub(crate) fn with_source(self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.change(|inner| inner.source = Some(source.into()))
+    }
+
+    /// The text of the block with this title.
+    pub(crate) fn evidence(&self, title: &str) -> Option<&str> {
+        self.inner
+            .evidence
+            .iter()
+            .find(|(found, _)| found == title)
+            .map(|(_, text)| text.as_str())
     }
 
     fn change(mut self, change: impl FnOnce(&mut Inner)) -> Self {

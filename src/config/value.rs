@@ -166,6 +166,14 @@ impl Choice for Backend {
     ];
 }
 
+impl Backend {
+    /// All backends that get a server, without the choice between them.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let all = Self::WORDS.iter().map(|(_, backend)| *backend);
+        all.filter(|backend| *backend != Self::Auto)
+    }
+}
+
 impl Choice for Storage {
     const WORDS: &'static [(&'static str, Self)] = &[
         ("auto", Storage::Auto),

@@ -3,7 +3,7 @@
 //! Ending the server would fail those tests, so it gets a new supervisor.
 //!
 //! ```text
-//!   Orphaned --- no valid lease, no file `server`, or the process is dead --->  Adoption::Refused
+//!   Orphaned --- no valid lease, no file `server`, or the server is dead --->  Adoption::Refused
 //!      |                                                (the sweep removes the instance)
 //!      |  a new supervisor starts, with the lease `-`
 //!      v
@@ -13,19 +13,19 @@
 //!   not Orphaned ---------------------------------------------------------->  Adoption::Adopted
 //! ```
 //!
-//! The file `server` of the instance holds what a new supervisor needs, one item a line: the
-//! backend, the mark of the server's process (`-` for a container), the linger, and the backend's
-//! own arguments. The old supervisor wrote it when it started the server.
+//! The file `server` of the instance holds what a new supervisor needs. The backend that it names
+//! checks whether the server still runs, and supplies the script and its arguments.
 
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 use std::time::Duration;
 
+use super::backend::{Backends, supervised};
 use super::registry::{Health, Instance, Registry};
+use super::server_file::ServerFile;
 use super::{account, supervisor};
 use crate::config::Plan;
 use crate::error::Result;
-use crate::process::{Account, ProcessMark};
+use crate::process::Account;
 use crate::wait::Polling;
 
 /// How long a new supervisor may take to write its mark.
@@ -49,9 +49,9 @@ pub(super) enum Adoption {
 /// # Errors
 /// The supervisor cannot be started, or writes no mark within the timeout.
 pub(super) async fn adopt(
+    backends: Backends,
     registry: &Registry,
     instance: &Instance,
-    data: &Path,
     plan: &Plan,
 ) -> Result<Adoption> {
     if !instance.is_leased() {
@@ -60,31 +60,15 @@ pub(super) async fn adopt(
     let Some(file) = ServerFile::read(instance) else {
         return Ok(Adoption::Refused);
     };
-    let command = match &file.backend {
-        OrphanBackend::Native { server, bin } => {
-            if !server.is_alive() {
-                return Ok(Adoption::Refused);
-            }
-            let mut command = supervisor::takeover_command(
-                supervisor::NATIVE_SCRIPT,
-                instance,
-                registry,
-                plan,
-                &file.linger,
-            );
-            // The data directory exists already, so no `initdb` cache is passed.
-            command.arg(data).arg("").arg(bin);
-            command
-        }
-        #[cfg(feature = "container")]
-        OrphanBackend::Container { name, engine } => {
-            let script = supervisor::CONTAINER_SCRIPT;
-            let mut command =
-                supervisor::takeover_command(script, instance, registry, plan, &file.linger);
-            command.arg(name).arg(engine);
-            command
-        }
+    let takeover = supervised(backends)
+        .find(|backend| backend.kind().to_string() == file.backend)
+        .and_then(|backend| backend.takeover(registry, instance, &file));
+    let Some(takeover) = takeover else {
+        return Ok(Adoption::Refused);
     };
+    let mut command =
+        supervisor::takeover_command(takeover.script, instance, registry, plan, &file.linger);
+    command.args(takeover.arguments);
     tracing::info!(
         instance = instance.name(),
         "taking over a server without a supervisor"
@@ -115,44 +99,4 @@ fn owner_of(instance: &Instance) -> Option<Account> {
         uid: found.uid(),
         gid: found.gid(),
     })
-}
-
-/// The content of the file `server` of an instance.
-struct ServerFile {
-    backend: OrphanBackend,
-    linger: String,
-}
-
-enum OrphanBackend {
-    Native {
-        server: ProcessMark,
-        bin: String,
-    },
-    #[cfg(feature = "container")]
-    Container {
-        name: String,
-        engine: String,
-    },
-}
-
-impl ServerFile {
-    /// Returns `None` if the file is missing or incomplete: the server was still being prepared.
-    fn read(instance: &Instance) -> Option<Self> {
-        let text = std::fs::read_to_string(instance.dir.join("server")).ok()?;
-        let mut lines = text.lines().map(str::to_owned);
-        let (kind, server, linger) = (lines.next()?, lines.next()?, lines.next()?);
-        let backend = match kind.as_str() {
-            "native" => OrphanBackend::Native {
-                server: ProcessMark::parse(&server)?,
-                bin: lines.next()?,
-            },
-            #[cfg(feature = "container")]
-            "container" => OrphanBackend::Container {
-                name: lines.next()?,
-                engine: lines.next()?,
-            },
-            _ => return None,
-        };
-        Some(Self { backend, linger })
-    }
 }

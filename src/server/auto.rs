@@ -1,36 +1,45 @@
-//! The choice between a container and this machine's binaries.
+//! The choice between the backends that start a server, for the backend `auto`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::backend::{Backend, StartRequest, VerifyMode, supervised};
 use super::registry::{Registry, ServerKey};
 use super::running::Server;
-use super::share::VerifyMode;
-use super::sharing::Sharing;
 use super::state::StateDir;
-use super::{account, native, share};
-use crate::config::Plan;
-#[cfg(feature = "container")]
-use crate::error::{Error, cause_message};
-use crate::error::{ErrorKind, Result};
+use super::{account, share};
+use crate::config::Backend as Kind;
+use crate::error::{Error, ErrorKind, Result, cause_message};
 
-/// Starts a container if an engine answers and has the image or can pull it. Otherwise starts a
-/// native server from this machine's binaries.
+/// A backend that has nothing to start a server from, and its error.
+struct Refusal {
+    backend: &'static dyn Backend,
+    error: Error,
+}
+
+/// Tries the backends in their order, and starts a server with the first one that is available.
 ///
 /// # Errors
-/// One error when neither backend is available. It lists the attempts and the remedy for each.
-pub(super) async fn start(plan: &Plan, sharing: &Sharing, mode: VerifyMode) -> Result<Server> {
-    if mode == VerifyMode::Files
-        && let Some(server) = attach_running(plan, sharing).await?
+/// The error of the only backend, or one error when no backend is available. It lists the attempts
+/// and the remedy for each.
+pub(super) async fn start(request: StartRequest<'_>) -> Result<Server> {
+    if request.mode == VerifyMode::Files
+        && let Some(server) = attach_running(request).await?
     {
         return Ok(server);
     }
-    choose(plan, sharing, mode).await
+    choose(request).await
 }
 
-/// Uses a running server of either backend, if there is one.
+/// The backends that `auto` may choose.
+fn candidates(request: StartRequest<'_>) -> impl Iterator<Item = &'static dyn Backend> + Send {
+    let all = request.backends.iter().copied();
+    all.filter(|backend| backend.auto_source().is_some())
+}
+
+/// Uses a running server of any backend that `auto` may choose, if there is one.
 ///
 /// The registry is read first: a query to a container engine takes longer than reading files.
-async fn attach_running(plan: &Plan, sharing: &Sharing) -> Result<Option<Server>> {
+async fn attach_running(request: StartRequest<'_>) -> Result<Option<Server>> {
     let began = Instant::now();
     // Root without a user to run PostgreSQL as cannot use the native backend, but can use a
     // container.
@@ -38,75 +47,74 @@ async fn attach_running(plan: &Plan, sharing: &Sharing) -> Result<Option<Server>
         Err(error) if error.kind() == ErrorKind::BackendUnavailable => return Ok(None),
         other => other?,
     };
+    let plan = request.plan;
     let state = StateDir::open(&plan.state_dir, account)?;
-    #[cfg(feature = "container")]
-    let keys = [
-        ServerKey::container(plan, sharing),
-        ServerKey::native(plan, sharing),
-    ];
-    #[cfg(not(feature = "container"))]
-    let keys = [ServerKey::native(plan, sharing)];
-    for key in keys {
-        if let Some(server) = share::attach(
-            &Registry {
-                state: state.clone(),
-                key,
-            },
-            plan,
-            began,
-        )
-        .await?
-        {
+    for backend in supervised(request.backends).filter(|backend| backend.auto_source().is_some()) {
+        let registry = Registry {
+            state: state.clone(),
+            key: backend.key(plan, request.sharing),
+        };
+        if let Some(server) = share::attach(backend, &registry, plan, began).await? {
             return Ok(Some(server));
         }
     }
     Ok(None)
 }
 
-#[cfg(not(feature = "container"))]
-async fn choose(plan: &Plan, sharing: &Sharing, mode: VerifyMode) -> Result<Server> {
-    native::start(
-        plan,
-        sharing,
-        mode,
-        "auto: this build of ebbtide has no container backend",
-    )
-    .await
-}
-
-#[cfg(feature = "container")]
-async fn choose(plan: &Plan, sharing: &Sharing, mode: VerifyMode) -> Result<Server> {
-    use super::container;
-
+async fn choose(request: StartRequest<'_>) -> Result<Server> {
+    let plan = request.plan;
     let account = account::for_server().ok().flatten();
     let registry = Registry {
         state: StateDir::open(&plan.state_dir, account)?,
-        key: ServerKey::auto(plan, sharing),
+        key: ServerKey::auto_lock(plan, request.sharing),
     };
     // Many processes that start at once make one choice, and only one of them waits for a pull that
     // the registry refuses.
-    let lock = registry
-        .lock(*plan.start_timeout.get() + container::IMAGE_PULL_TIMEOUT)
-        .await?;
-    if mode == VerifyMode::Files
-        && let Some(server) = attach_running(plan, sharing).await?
+    let limit: Option<Duration> = candidates(request)
+        .map(|backend| backend.start_limit(plan))
+        .max();
+    let _lock = registry.lock(limit.unwrap_or_default()).await?;
+    if request.mode == VerifyMode::Files
+        && let Some(server) = attach_running(request).await?
     {
         return Ok(server);
     }
-    let refused = match container::start(plan, sharing, mode, "auto").await {
-        Err(error) if is_unavailable(&error) => error,
-        other => return other,
+    let mut refusals = Vec::new();
+    for backend in candidates(request) {
+        let reason = reason(request, &refusals);
+        let started = backend.start(StartRequest {
+            reason: &reason,
+            ..request
+        });
+        match started.await {
+            Err(error) if is_unavailable(&error) => refusals.push(Refusal { backend, error }),
+            other => return other,
+        }
+    }
+    Err(no_backend(&refusals))
+}
+
+/// Why the next backend is tried: what the build lacks, and why the backends before it refused.
+fn reason(request: StartRequest<'_>, refusals: &[Refusal]) -> String {
+    let is_absent = |kind: &Kind| {
+        let mut all = request.backends.iter();
+        !all.any(|backend| backend.kind() == *kind)
     };
-    let reason = format!("auto: no container, because {}", in_one_line(&refused));
-    let server = native::start(plan, sharing, mode, &reason)
-        .await
-        .map_err(|error| no_backend(&refused, &error));
-    drop(lock);
-    server
+    let absent = Kind::all()
+        .filter(is_absent)
+        .map(|kind| format!("this build of ebbtide has no {kind} backend"));
+    let refused = refusals.iter().map(|refusal| {
+        let kind = refusal.backend.kind();
+        format!("no {kind}, because {}", in_one_line(&refusal.error))
+    });
+    let reasons: Vec<String> = absent.chain(refused).collect();
+    if reasons.is_empty() {
+        return Kind::Auto.to_string();
+    }
+    format!("{}: {}", Kind::Auto, reasons.join("; "))
 }
 
 /// Whether the backend has nothing to start a server from. A start that failed is another matter.
-#[cfg(feature = "container")]
 fn is_unavailable(error: &Error) -> bool {
     matches!(
         error.kind(),
@@ -114,23 +122,29 @@ fn is_unavailable(error: &Error) -> bool {
     )
 }
 
-/// The error for a machine on which neither backend can start a server.
-#[cfg(feature = "container")]
-fn no_backend(container: &Error, native: &Error) -> Error {
-    if !is_unavailable(native) {
-        return native.clone();
+/// The error for a machine on which no backend can start a server.
+fn no_backend(refusals: &[Refusal]) -> Error {
+    if let [only] = refusals {
+        return only.error.clone();
     }
-    Error::new(
+    let sources: Vec<&str> = refusals
+        .iter()
+        .filter_map(|refusal| refusal.backend.auto_source())
+        .collect();
+    let error = Error::new(
         ErrorKind::BackendUnavailable,
-        "there is neither a container engine nor PostgreSQL's binaries to use",
-    )
-    .with_evidence("container", format!("{container:?}"))
-    .with_evidence("native", format!("{native:?}"))
-    .with_help("make one of the two available, or name a server of your own with EBBTIDE_URL")
+        format!("there is neither {} to use", sources.join(" nor ")),
+    );
+    refusals
+        .iter()
+        .fold(error, |error, refusal| {
+            let title = refusal.backend.kind().to_string();
+            error.with_evidence(title, format!("{:?}", refusal.error))
+        })
+        .with_help("make one of them available, or name a server of your own with EBBTIDE_URL")
 }
 
 /// An error in one line, together with its cause or with the attempts that failed.
-#[cfg(feature = "container")]
 fn in_one_line(error: &Error) -> String {
     match (std::error::Error::source(error), error.evidence("tried")) {
         (Some(source), _) => format!("{error}: {}", cause_message(source)),

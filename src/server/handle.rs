@@ -6,23 +6,60 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::BoxFuture;
 
 use super::registry::Instance;
+use crate::config::Backend;
 use crate::conn::ConnParams;
 use crate::error::{Error, ErrorKind, Result, cause_message};
-use crate::lane_lock::{LaneLocks, Permits};
+use crate::lane_lock::{LaneLocks, Locks, Permits};
 use crate::names::Fingerprint;
+
+/// How this process reaches a running server.
+#[derive(Debug)]
+pub(super) struct ServerAccess {
+    pub(super) backend: Backend,
+    pub(super) conn: ConnParams,
+    pub(super) handle: Box<dyn ServerHandle>,
+}
+
+/// Where the processes that use a server lock lanes and permits.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum LockPlace<'a> {
+    /// In files of the instance directory, for a server of one machine.
+    Instance(&'a Instance),
+    /// On the server itself, for one that several machines may share.
+    Server(&'a Locks),
+}
+
+impl<'a> LockPlace<'a> {
+    pub(super) fn instance(self) -> Option<&'a Instance> {
+        match self {
+            Self::Instance(instance) => Some(instance),
+            Self::Server(_) => None,
+        }
+    }
+
+    /// The cross-process locks of a template's lanes.
+    pub(super) fn lanes(self, fingerprint: &Fingerprint) -> LaneLocks {
+        match self {
+            Self::Instance(instance) => LaneLocks::in_dir(&instance.dir, fingerprint),
+            Self::Server(locks) => LaneLocks::by_locks(locks, fingerprint),
+        }
+    }
+
+    /// The permits for `capacity` connections of tests.
+    pub(super) fn permits(self, capacity: usize) -> Permits {
+        match self {
+            Self::Instance(instance) => Permits::in_dir(&instance.dir, capacity),
+            Self::Server(locks) => Permits::by_locks(locks, capacity),
+        }
+    }
+}
 
 /// What this process holds so that it can use a running server.
 ///
 /// The defaults describe a server that ebbtide has started.
 pub(super) trait ServerHandle: fmt::Debug + Send + Sync {
-    /// The server's instance; `None` if the server has no instance directory.
-    fn instance(&self) -> Option<&Instance>;
-
-    /// The cross-process locks of a template's lanes.
-    fn lanes(&self, fingerprint: &Fingerprint) -> LaneLocks;
-
-    /// The permits for `capacity` connections of tests.
-    fn permits(&self, capacity: usize) -> Permits;
+    /// Where the processes that use the server lock lanes and permits.
+    fn lock_place(&self) -> LockPlace<'_>;
 
     /// Keeps the server running for `term`, even if this process ends before.
     ///
@@ -75,7 +112,7 @@ pub(super) trait ServerHandle: fmt::Debug + Send + Sync {
         false
     }
 
-    /// The role that this process connects as, if it is not the server's superuser of ebbtide.
+    /// The role that this process connects as, if it is not the superuser of ebbtide's own servers.
     fn role(&self) -> Option<&str> {
         None
     }

@@ -3,7 +3,8 @@
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 
-use super::registry::{Instance, Pointer, ServerBackend};
+use super::registry::{Instance, Pointer};
+use crate::config::Backend;
 use crate::guard_names::IDENTITY_SETTING;
 
 /// The superuser of every server that ebbtide starts.
@@ -23,7 +24,8 @@ impl Identification {
     pub(super) fn pointer(
         self,
         instance: &Instance,
-        backend: ServerBackend,
+        backend: Backend,
+        address: serde_json::Value,
         reason: String,
     ) -> Pointer {
         Pointer {
@@ -31,7 +33,8 @@ impl Identification {
             version_num: self.version_num,
             version: self.version,
             connections: self.connections,
-            backend,
+            backend: backend.to_string(),
+            address,
             reason,
         }
     }

@@ -2,18 +2,21 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | `auto` | the choice between a container and local binaries |
-//! | `native` | a server from local binaries |
-//! | `account`, `settings` | the user that runs a server, and the server's settings |
-//! | `disk` | how a full disk is recognised |
-//! | `container` | a server from an image |
-//! | `external` | a server that the user runs |
-//! | `running`, `handle`, `identification` | a server in use, what its backend does for it, and its first query |
+//! | `backend` | the interface of a backend: how it finds or starts a server |
+//! | `handle` | the interface of a running server: what its backend does for it |
+//! | `native`, `container`, `external` | the backends: local binaries, an image, a server of the user |
+//! | `auto` | the choice between the backends that start a server |
+//! | `running`, `identification` | a server in use, and its first query |
 //! | `share`, `registry`, `state` | one server for all processes with the same settings |
 //! | `sharing` | whether a server is shared or dedicated to one fingerprint |
-//! | `supervisor`, `instance.sh`, `{native,container}/keeper.sh` | what outlives the client |
+//! | `supervisor`, `instance.sh`, `*/keeper.sh` | what outlives the client |
+//! | `account`, `settings`, `disk` | the user and the settings of a server, and its full disk |
 //! | `log` | the server's log entries about the sessions of one database |
-//! | `orphans`, `pointers`, `adoption` | removal or takeover of servers without a supervisor |
+//! | `orphans`, `pointers` | removal of servers without a supervisor |
+//! | `adoption`, `server_file` | takeover of such a server, and what it needs |
+//!
+//! A new backend is one directory here, its `mod` line, and its entry in [`BACKENDS`]; besides its
+//! public name in `config/value.rs`.
 //!
 //! A test process is a client here. It creates nothing but its lease: every directory and every
 //! process of a server belongs to the supervisor, so a client can be killed at any moment. The
@@ -22,6 +25,7 @@
 mod account;
 mod adoption;
 mod auto;
+mod backend;
 #[cfg(feature = "container")]
 mod container;
 mod disk;
@@ -34,45 +38,60 @@ mod orphans;
 mod pointers;
 mod registry;
 mod running;
+mod server_file;
 mod settings;
 mod share;
 mod sharing;
 mod state;
 mod supervisor;
 
-use crate::config::{Backend, Plan};
-use crate::error::Result;
-#[cfg(not(feature = "container"))]
-use crate::error::{Error, ErrorKind};
+use crate::config::{Backend as Kind, Plan};
+use crate::error::{Error, ErrorKind, Result};
+use backend::{Backend, Backends, StartRequest};
 
 pub(crate) use account::own_uid;
+pub(crate) use backend::VerifyMode;
 pub(crate) use log::LogEntry;
 pub(crate) use running::{Origin, Server};
-pub(crate) use share::VerifyMode;
 pub(crate) use sharing::{Cause, Dedication, Sharing};
+
+/// The backends of this build, in the order in which `auto` tries them.
+const BACKENDS: Backends = &[
+    #[cfg(feature = "container")]
+    &container::Container,
+    &native::Native,
+    &external::External,
+];
 
 impl Server {
     /// Finds or starts the server that the plan describes.
     pub(crate) async fn start(plan: &Plan, sharing: &Sharing, mode: VerifyMode) -> Result<Self> {
-        let mut server = Self::find(plan, sharing, mode).await?;
+        let request = StartRequest {
+            plan,
+            sharing,
+            mode,
+            reason: &plan.backend.source.to_string(),
+            backends: BACKENDS,
+        };
+        let mut server = match *plan.backend.get() {
+            Kind::Auto => auto::start(request).await?,
+            kind => named(kind)?.start(request).await?,
+        };
         server.announce(sharing, plan);
         Ok(server)
     }
+}
 
-    async fn find(plan: &Plan, sharing: &Sharing, mode: VerifyMode) -> Result<Self> {
-        let reason = || plan.backend.source.to_string();
-        match plan.backend.get() {
-            Backend::Auto => auto::start(plan, sharing, mode).await,
-            Backend::Native => native::start(plan, sharing, mode, &reason()).await,
-            #[cfg(feature = "container")]
-            Backend::Container => container::start(plan, sharing, mode, &reason()).await,
-            #[cfg(not(feature = "container"))]
-            Backend::Container => Err(Error::new(
-                ErrorKind::BackendUnavailable,
-                "the container backend is not part of this build of ebbtide",
-            )
-            .with_help("enable ebbtide's feature `container`, or set EBBTIDE_BACKEND=native")),
-            Backend::External => external::start(plan, sharing, &reason()).await,
-        }
-    }
+fn named(kind: Kind) -> Result<&'static dyn Backend> {
+    let found = BACKENDS.iter().find(|backend| backend.kind() == kind);
+    found.copied().ok_or_else(|| {
+        Error::new(
+            ErrorKind::BackendUnavailable,
+            format!("the {kind} backend is not part of this build of ebbtide"),
+        )
+        .with_help(format!(
+            "enable ebbtide's feature `{kind}`, or set EBBTIDE_BACKEND={}",
+            Kind::Native
+        ))
+    })
 }

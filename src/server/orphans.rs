@@ -8,40 +8,26 @@
 //!      |--- leased, and the server runs ------>  taken over (`adoption`), nothing is removed
 //!      v
 //!   pointer          no process joins the server from here on
-//!   processes        the postmaster and its backends, `initdb`, copies
-//!   System V segment of a killed postmaster
-//!   tablespaces      directories outside the data directory
-//!   data directory   in memory or on disk
+//!   what the backends have outside the instance directory: processes, data
 //!   instance directory, last: its marks are what makes the rest recognisable
 //! ```
-//!
-//! A process is ended only if it works in this instance's data directory, or belongs to the
-//! supervisor's process group and has a path of this instance among its arguments. A pid alone is
-//! not enough: the system reuses it.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
-
-use rustix::process::{Pid, Signal, kill_process};
+use std::time::Duration;
 
 use super::adoption::{self, Adoption};
-use super::native::memory;
+use super::backend::{Backends, supervised};
 use super::pointers;
-use super::registry::{Health, Instance, Registry};
+use super::registry::{Health, Registry};
 use crate::config::Plan;
 use crate::error::{Error, ErrorKind, Result};
-use crate::process::{self, Account, Running};
+use crate::process::Account;
 use crate::wait::Polling;
 
-/// How long the processes of an orphan may take to end, and its directories to become removable.
-const END_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a directory of an orphan may take to become removable.
+const REMOVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait for the sweep of another process, which may end several servers in turn.
 const SWEEP_TIMEOUT: Duration = Duration::from_mins(1);
-/// How long a process may take to end after a signal that it can handle, before it is killed.
-const TERMINATE_GRACE: Duration = Duration::from_secs(3);
-/// The same for the bootstrap server of `initdb`. It gets longer, because a killed one leaves its
-/// shared memory segment.
-const BOOTSTRAP_GRACE: Duration = Duration::from_secs(8);
 
 /// Ends and removes every orphaned server in the state directory. Those in use get a new supervisor
 /// instead.
@@ -51,7 +37,8 @@ const BOOTSTRAP_GRACE: Duration = Duration::from_secs(8);
 /// # Errors
 /// Another sweep takes longer than a minute, a process does not end, or a directory cannot be
 /// removed.
-pub(crate) async fn sweep(
+pub(super) async fn sweep(
+    backends: Backends,
     registry: &Registry,
     plan: &Plan,
     account: Option<Account>,
@@ -61,13 +48,7 @@ pub(crate) async fn sweep(
         if instance.health() != Health::Orphaned {
             continue;
         }
-        let in_memory = memory::data(registry, &instance.name());
-        let data = if in_memory.exists() {
-            in_memory
-        } else {
-            instance.dir.join("data")
-        };
-        if adoption::adopt(registry, &instance, &data, plan).await? == Adoption::Adopted {
+        if adoption::adopt(backends, registry, &instance, plan).await? == Adoption::Adopted {
             continue;
         }
         tracing::info!(
@@ -75,195 +56,15 @@ pub(crate) async fn sweep(
             "removing a server without a supervisor"
         );
         registry.remove_pointer_to(&instance);
-        Orphan {
-            instance: &instance,
-            data: &data,
+        for backend in supervised(backends) {
+            backend.remove_orphan(registry, &instance, account).await?;
         }
-        .end_processes(account)
-        .await?;
-        remove_tablespaces(&data).await?;
-        remove(&data).await?;
         remove(&instance.dir).await?;
     }
-    // Data in memory without an instance directory is an orphan's too: a supervisor makes the
-    // directory before the data and removes it afterwards, so a living server has both.
-    for (name, data) in memory::all_data(registry, account) {
-        let instance = registry.instance(&name);
-        if !instance.dir.exists() {
-            Orphan {
-                instance: &instance,
-                data: &data,
-            }
-            .end_processes(account)
-            .await?;
-            remove_tablespaces(&data).await?;
-            remove(&data).await?;
-        }
+    for backend in supervised(backends) {
+        backend.remove_strays(registry, account).await?;
     }
     pointers::sweep(registry);
-    Ok(())
-}
-
-/// A server whose supervisor and deputy are dead.
-struct Orphan<'a> {
-    instance: &'a Instance,
-    data: &'a Path,
-}
-
-/// A process that a dead supervisor had started.
-#[derive(Debug)]
-struct OrphanProcess {
-    pid: Pid,
-    kind: ProcessKind,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum ProcessKind {
-    /// A postmaster or one of its child processes.
-    Server,
-    /// The `postgres` process that `initdb` runs to fill a new data directory.
-    Bootstrap,
-    /// `initdb` itself, or the `cp` that copies its output.
-    Preparation,
-}
-
-impl Orphan<'_> {
-    /// Ends all processes of the server and removes its System V segment.
-    ///
-    /// The signal depends on what else still runs. While the postmaster runs, only the postmaster
-    /// gets one: `SIGQUIT`, an immediate shutdown, after which it ends its children and removes its
-    /// shared memory (<https://www.postgresql.org/docs/current/server-shutdown.html>). Children
-    /// that outlive a killed postmaster get `SIGTERM`. Whatever remains after the grace gets
-    /// `SIGKILL`. The processes are listed again in each round, because some end and others appear.
-    async fn end_processes(&self, account: Option<Account>) -> Result<()> {
-        // Read first: an ending postmaster deletes this file.
-        let pid_file =
-            std::fs::read_to_string(self.data.join("postmaster.pid")).unwrap_or_default();
-        let mut lines = pid_file.lines();
-        let postmaster: Option<i32> = lines.next().and_then(|line| line.trim().parse().ok());
-        let segment = lines.nth(5);
-        let mut polling = Polling::new("ending an orphaned server", END_TIMEOUT);
-        let began = Instant::now();
-        loop {
-            let processes = self.processes();
-            let Some(first) = processes.first() else {
-                break;
-            };
-            let leader = processes
-                .iter()
-                .find(|process| Some(process.pid.as_raw_nonzero().get()) == postmaster);
-            for process in &processes {
-                let signal = match (leader, process.kind) {
-                    (_, ProcessKind::Server | ProcessKind::Preparation)
-                        if began.elapsed() >= TERMINATE_GRACE =>
-                    {
-                        Signal::KILL
-                    }
-                    (_, ProcessKind::Bootstrap) if began.elapsed() >= BOOTSTRAP_GRACE => {
-                        Signal::KILL
-                    }
-                    (Some(leader), _) if leader.pid == process.pid => Signal::QUIT,
-                    (None, ProcessKind::Server | ProcessKind::Preparation) => Signal::TERM,
-                    // These end with the postmaster or with `initdb`, and then remove their shared
-                    // memory. A signal could prevent that.
-                    (Some(_), _) | (None, ProcessKind::Bootstrap) => continue,
-                };
-                tracing::info!(
-                    ?account,
-                    ?process,
-                    ?signal,
-                    "ending a process without a supervisor"
-                );
-                // An error means that the process has ended meanwhile; the next round shows it.
-                let _ = kill_process(process.pid, signal);
-            }
-            polling.pause(format!("{first:?} is still running")).await?;
-        }
-        if let Some(segment) = segment {
-            self.remove_segment(segment);
-        }
-        Ok(())
-    }
-
-    /// The processes of this server: `postgres` processes, which the working directory identifies,
-    /// and the preparation, which the process group and the arguments identify.
-    fn processes(&self) -> Vec<OrphanProcess> {
-        // `/proc/PID/cwd` holds a path without symbolic links, so the compared paths must too.
-        let real = |dir: &Path| std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
-        let (data, draft) = (real(self.data), real(&self.instance.dir).join("initdb"));
-        let supervisor = self.instance.owner().map(|owner| owner.pid);
-        let is_named = |argument: &String| {
-            let argument = Path::new(argument);
-            argument.starts_with(&self.instance.dir) || argument.starts_with(self.data)
-        };
-        let kind = |running: &Running| {
-            let dir = running.dir().filter(|_| running.command == "postgres");
-            match dir {
-                Some(dir) if dir == data => Some(ProcessKind::Server),
-                Some(dir) if dir == draft => Some(ProcessKind::Bootstrap),
-                _ if Some(running.group) == supervisor
-                    && running.arguments().iter().any(is_named) =>
-                {
-                    Some(ProcessKind::Preparation)
-                }
-                _ => None,
-            }
-        };
-        let processes = process::all().into_iter().filter_map(|running| {
-            Some(OrphanProcess {
-                kind: kind(&running)?,
-                pid: Pid::from_raw(running.pid.cast_signed())?,
-            })
-        });
-        processes.collect()
-    }
-
-    /// Removes the System V segment that a killed postmaster leaves.
-    ///
-    /// `line` is the seventh line of `postmaster.pid`: the segment's key, which is the inode of the
-    /// data directory or one of the next numbers, and its identifier.
-    fn remove_segment(&self, line: &str) {
-        let mut words = line.split_whitespace();
-        let (Some(key), Some(identifier), None) = (words.next(), words.next(), words.next()) else {
-            return;
-        };
-        // Both must match. After a reboot, another program's segment may have this identifier, but
-        // not this key as well.
-        let segments = std::fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
-        let is_there = segments.lines().any(|segment| {
-            let mut words = segment.split_whitespace();
-            (words.next(), words.next()) == (Some(key), Some(identifier))
-        });
-        if is_there {
-            let arguments = ["-m", identifier].map(std::ffi::OsStr::new);
-            if let Err(error) = process::run(Path::new("ipcrm"), &arguments, None, None) {
-                tracing::warn!(
-                    ?error,
-                    data = %self.data.display(),
-                    "could not remove an orphan's shared memory segment"
-                );
-            }
-        }
-    }
-}
-
-/// Removes what a dead server's tablespaces hold outside its data directory, as `native/keeper.sh` does.
-///
-/// `CREATE TABLESPACE` refuses a location that holds such a directory of the same version, so the
-/// next server could not create the same tablespace.
-async fn remove_tablespaces(data: &Path) -> Result<()> {
-    let Ok(major) = std::fs::read_to_string(data.join("PG_VERSION")) else {
-        return Ok(());
-    };
-    let prefix = format!("PG_{}_", major.trim());
-    let entries = |dir: &Path| std::fs::read_dir(dir).into_iter().flatten().flatten();
-    for link in entries(&data.join("pg_tblspc")).filter(|entry| entry.path().is_symlink()) {
-        for dir in entries(&link.path())
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
-        {
-            remove(&dir.path()).await?;
-        }
-    }
     Ok(())
 }
 
@@ -272,7 +73,7 @@ async fn remove_tablespaces(data: &Path) -> Result<()> {
 /// # Errors
 /// The directory is not empty after the timeout, or cannot be removed.
 pub(super) async fn remove(dir: &Path) -> Result<()> {
-    let mut polling = Polling::new("removing a dead server", END_TIMEOUT);
+    let mut polling = Polling::new("removing a dead server", REMOVE_TIMEOUT);
     loop {
         match std::fs::remove_dir_all(dir) {
             Ok(()) => return Ok(()),

@@ -57,7 +57,8 @@ use serde::{Deserialize, Serialize};
 
 use super::sharing::Sharing;
 use super::state::StateDir;
-use crate::config::Plan;
+use crate::config::{Backend, Plan};
+use crate::conn::{RoleKind, VersionAndRole};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::{Fingerprint, PartsHash, short_id};
 use crate::process::ProcessMark;
@@ -65,7 +66,7 @@ use crate::scarcity::Scarcity;
 use crate::wait::Polling;
 
 /// Part of every server key. Incremented when files in the state directory change their meaning.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 /// Separates an instance's name from its owner's mark, in the directory's name while the directory
 /// is half made or half removed.
 const OWNER_SEPARATOR: &str = ".of.";
@@ -79,44 +80,17 @@ const SPOILT_FILE: &str = "spoilt";
 pub(crate) struct ServerKey(String);
 
 impl ServerKey {
-    /// The key of a server from this machine's binaries.
-    pub(crate) fn native(plan: &Plan, sharing: &Sharing) -> Self {
+    /// The key of the lock under which the backend `auto` makes its choice. No server has this key.
+    pub(super) fn auto_lock(plan: &Plan, sharing: &Sharing) -> Self {
         let mut hash = PartsHash::default();
-        hash.part("backend", "native");
-        let bin = plan
-            .bin
-            .as_ref()
-            .map(|dir| dir.as_os_str().as_encoded_bytes());
-        hash.list("bin", bin.as_slice());
+        hash.part("backend", Backend::Auto.to_string());
         Self::of(plan, sharing, hash)
     }
 
-    /// The key of a container.
-    ///
-    /// Facts outside the plan, such as which of several engines answers, are not part of the key:
-    /// they are the same for all processes of a user.
-    #[cfg(feature = "container")]
-    pub(crate) fn container(plan: &Plan, sharing: &Sharing) -> Self {
-        let mut hash = PartsHash::default();
-        hash.part("backend", "container");
-        hash.list("image", plan.image.as_slice());
-        plan.engine.hash_into(&mut hash);
-        hash.part("cache", plan.cache.to_string());
-        Self::of(plan, sharing, hash)
-    }
-
-    /// The key of the lock under which the backend `auto` chooses between container and native. No
-    /// server has this key.
-    #[cfg(feature = "container")]
-    pub(crate) fn auto(plan: &Plan, sharing: &Sharing) -> Self {
-        let mut hash = PartsHash::default();
-        hash.part("backend", "auto");
-        Self::of(plan, sharing, hash)
-    }
-
-    /// The key with what counts for every backend. A key of the configuration belongs here if
-    /// servers with other values of it must not be shared.
-    fn of(plan: &Plan, sharing: &Sharing, mut hash: PartsHash) -> Self {
+    /// The key with what counts for every backend, after the parts in `hash`, which count for one.
+    /// A key of the configuration belongs here if servers with other values of it must not be
+    /// shared.
+    pub(super) fn of(plan: &Plan, sharing: &Sharing, mut hash: PartsHash) -> Self {
         hash.part("format", FORMAT.to_string());
         hash.part("version", env!("CARGO_PKG_VERSION"));
         hash.list(
@@ -152,35 +126,29 @@ pub(crate) struct Pointer {
     pub(crate) version: String,
     /// How many connections tests may have. Recorded here to save each process a query.
     pub(crate) connections: usize,
-    #[serde(flatten)]
-    pub(crate) backend: ServerBackend,
+    /// The name of the backend that runs the server.
+    pub(crate) backend: String,
+    /// What a process needs to reach the server, in the form of its backend.
+    pub(crate) address: serde_json::Value,
     /// Why this backend was chosen.
     pub(crate) reason: String,
 }
 
-/// The backend that runs a server, with what a process needs to reach the server.
-///
-/// The pointer file holds its name as `backend`, and the fields beside it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "backend", rename_all = "lowercase")]
-pub(crate) enum ServerBackend {
-    /// The socket is in the instance directory.
-    Native,
-    #[cfg(feature = "container")]
-    Container(PublishedPort),
-}
+impl Pointer {
+    /// Parses the content of a pointer file. Returns `None` if it is in another format, or names
+    /// another backend.
+    fn parse(text: &[u8], backend: Backend) -> Option<Self> {
+        let pointer: Self = serde_json::from_slice(text).ok()?;
+        (pointer.backend == backend.to_string()).then_some(pointer)
+    }
 
-/// How to reach a server in a container.
-#[cfg(feature = "container")]
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct PublishedPort {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    pub(crate) password: String,
-    /// The container's name.
-    pub(crate) container: String,
-    /// The engine's address.
-    pub(crate) engine: String,
+    /// The version, with the role of every server that ebbtide starts.
+    pub(super) fn version_and_role(&self) -> VersionAndRole {
+        VersionAndRole {
+            version_num: self.version_num,
+            role: RoleKind::Superuser,
+        }
+    }
 }
 
 /// The part of the state directory that concerns one server key.
@@ -195,9 +163,9 @@ impl Registry {
         self.key.pointer(&self.state)
     }
 
-    /// The pointer of this key, if there is a readable one.
-    pub(crate) fn read_pointer(&self) -> Option<Pointer> {
-        serde_json::from_slice(&std::fs::read(self.pointer_path()).ok()?).ok()
+    /// The pointer of this key, if there is a readable one of this backend.
+    pub(crate) fn read_pointer(&self, backend: Backend) -> Option<Pointer> {
+        Pointer::parse(&std::fs::read(self.pointer_path()).ok()?, backend)
     }
 
     /// Publishes an instance to the processes with the same key.
@@ -631,80 +599,22 @@ impl Drop for ServerLease {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Builder, Environment, Expect, Native, Storage};
 
-    fn pointer(backend: ServerBackend) -> Pointer {
-        Pointer {
+    #[test]
+    fn a_pointer_of_another_backend_is_not_used() {
+        let pointer = Pointer {
             instance: "0011.2233".to_owned(),
             version_num: 150_004,
             version: "15.4".to_owned(),
             connections: 97,
-            backend,
+            backend: Backend::Native.to_string(),
+            address: serde_json::Value::Null,
             reason: "EBBTIDE_BACKEND".to_owned(),
-        }
-    }
-
-    fn json(pointer: &Pointer) -> serde_json::Value {
-        let text = serde_json::to_vec(pointer).expect("a pointer holds plain values");
-        let read: Pointer = serde_json::from_slice(&text).expect("a pointer can be read again");
-        assert_eq!(read, *pointer);
-        serde_json::from_slice(&text).expect("a pointer is JSON")
-    }
-
-    #[test]
-    fn a_pointer_names_the_native_backend() {
-        let json = json(&pointer(ServerBackend::Native));
-        assert_eq!(json["backend"], "native");
-        assert_eq!(json.get("port"), None);
-    }
-
-    #[cfg(feature = "container")]
-    #[test]
-    fn a_pointer_names_the_container_backend_and_the_port() {
-        let json = json(&pointer(ServerBackend::Container(PublishedPort {
-            host: "127.0.0.1".to_owned(),
-            port: 54_321,
-            password: "secret".to_owned(),
-            container: "ebbtide-0011.2233".to_owned(),
-            engine: "unix:///var/run/docker.sock".to_owned(),
-        })));
-        assert_eq!(json["backend"], "container");
-        assert_eq!(json["port"], 54_321);
-    }
-
-    #[test]
-    fn a_pointer_of_an_unknown_backend_is_not_read() {
-        let text = serde_json::to_string(&pointer(ServerBackend::Native))
-            .expect("a pointer holds plain values")
-            .replace("native", "other");
-        assert!(serde_json::from_str::<Pointer>(&text).is_err(), "{text}");
-    }
-
-    #[test]
-    fn plans_that_need_different_servers_have_different_keys() {
-        let environment = Environment::new([("X", "y")], "/", "/tmp", 0);
-        let key = |builder: Builder| {
-            let plan = builder.plan(&environment).expect("legal");
-            ServerKey::native(&plan, &Sharing::Shared).0
         };
-        let new = || Builder::new().without_migrations().without_seeds();
-        let keys = [
-            key(new()),
-            key(new().postgres(17)),
-            key(new().backend(Native::new().bin("/pg"))),
-            key(new().storage(Storage::Disk)),
-            key(new().linger(Duration::from_secs(1))),
-            key(new().setting("a", "1").setting("b", "2")),
-            key(new().setting("a", "1\", \"b\": \"2")),
-            key(new().setting("a", "1 b 2")),
-        ];
-        let different: std::collections::BTreeSet<&String> = keys.iter().collect();
-        assert_eq!(different.len(), keys.len(), "{keys:?}");
-        assert_eq!(key(new()), keys[0]);
-        // What only concerns the contents does not change the server.
-        assert_eq!(
-            key(new().extension("pg_trgm").expect(Expect::new().table("a"))),
-            keys[0]
-        );
+        let text = serde_json::to_string(&pointer).expect("a pointer holds plain values");
+        let parse = |text: &str| Pointer::parse(text.as_bytes(), Backend::Native);
+        assert_eq!(parse(&text), Some(pointer));
+        assert_eq!(parse(&text.replace("native", "other")), None, "{text}");
+        assert_eq!(parse(&text.replace("native", "container")), None, "{text}");
     }
 }

@@ -6,15 +6,12 @@ use std::time::{Duration, Instant};
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
-#[cfg(feature = "container")]
-use super::container::ContainerHandle;
-use super::handle::ServerHandle;
-use super::identification::{SUPERUSER, identify};
-use super::native::NativeHandle;
-use super::registry::{Instance, Pointer, ServerBackend, ServerLease};
+use super::handle::{ServerAccess, ServerHandle};
+use super::identification::identify;
+use super::registry::{Instance, Pointer};
 use super::sharing::Sharing;
 use crate::config::{Backend, Plan};
-use crate::conn::{ADMIN_DATABASE, ConnParams, RoleKind, VersionAndRole};
+use crate::conn::{ADMIN_DATABASE, ConnParams};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lane_lock::{LaneLocks, Permits};
 use crate::names::Fingerprint;
@@ -47,40 +44,17 @@ pub(crate) struct Server {
 
 impl Server {
     /// Describes the server of an instance, with what its pointer records about it.
-    #[cfg_attr(
-        not(feature = "container"),
-        expect(unused_variables, reason = "only a container needs the plan")
-    )]
     pub(super) fn with_instance(
-        plan: &Plan,
         pointer: Pointer,
-        instance: Instance,
-        lease: ServerLease,
+        access: ServerAccess,
         origin: Origin,
         began: Instant,
     ) -> Self {
-        let known = VersionAndRole {
-            version_num: pointer.version_num,
-            role: RoleKind::Superuser,
-        };
-        let (backend, conn, handle): (_, _, Box<dyn ServerHandle>) = match pointer.backend {
-            #[cfg(feature = "container")]
-            ServerBackend::Container(port) => {
-                let conn = ConnParams::tcp(&port.host, port.port, SUPERUSER, &port.password)
-                    .with_version_and_role(known);
-                let handle = ContainerHandle::new(plan, instance, lease, &conn, port);
-                (Backend::Container, conn, Box::new(handle))
-            }
-            ServerBackend::Native => {
-                let conn =
-                    ConnParams::socket(&instance.dir, SUPERUSER).with_version_and_role(known);
-                (
-                    Backend::Native,
-                    conn,
-                    Box::new(NativeHandle::new(instance, lease)),
-                )
-            }
-        };
+        let ServerAccess {
+            backend,
+            conn,
+            handle,
+        } = access;
         Self {
             backend,
             reason: pointer.reason,
@@ -90,7 +64,7 @@ impl Server {
             origin,
             took: began.elapsed(),
             is_dedicated: false,
-            permits: handle.permits(pointer.connections),
+            permits: handle.lock_place().permits(pointer.connections),
             handle,
         }
     }
@@ -127,12 +101,12 @@ impl Server {
     }
 
     fn instance(&self) -> Option<&Instance> {
-        self.handle.instance()
+        self.handle.lock_place().instance()
     }
 
     /// The cross-process locks of a template's lanes.
     pub(crate) fn lanes(&self, fingerprint: &Fingerprint) -> LaneLocks {
-        self.handle.lanes(fingerprint)
+        self.handle.lock_place().lanes(fingerprint)
     }
 
     /// Whether only tests with the same fingerprint use the server.

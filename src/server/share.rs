@@ -9,6 +9,10 @@
 //!     |  the pointer names a serving instance, and the server answers -->  Attach::Server
 //!     |  otherwise
 //!     v
+//!   sweep of orphans, which may take over the wanted server
+//!     |  the pointer names a serving instance, and the server answers -->  Attach::Server
+//!     |  otherwise
+//!     v
 //!   Attach::Start: the caller starts a server while it holds the lock
 //! ```
 //!
@@ -17,22 +21,16 @@
 //! leaves them unchanged. The check is repeated under the lock because the previous holder has
 //! usually started the server meanwhile.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::backend::{StartRequest, SupervisedBackend, VerifyMode};
+use super::orphans;
 use super::registry::{Registry, StartLock};
 use super::running::{Origin, Server};
 use crate::config::Plan;
 use crate::error::Result;
+use crate::process::Account;
 use crate::progress::Progress;
-
-/// How much evidence a process needs before it uses a running server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum VerifyMode {
-    /// The registry's files name a serving instance.
-    Files,
-    /// The server itself has answered a query.
-    Answer,
-}
 
 /// The result of [`join`].
 pub(super) enum Attach {
@@ -48,25 +46,35 @@ pub(super) struct StartPermit {
     _lock: StartLock,
 }
 
-/// Joins the running server, or waits up to `limit` for the right to start one.
+/// Joins the running server, or waits for the right to start one.
+///
+/// The process with that right first removes the orphans in the state directory, or takes them
+/// over. `account` is the user that runs native servers.
 ///
 /// # Errors
-/// The lock is not released within `limit`, or the state directory cannot be used.
+/// The lock is not released within the backend's limit, the state directory cannot be used, or an
+/// orphan cannot be removed.
 pub(super) async fn join(
+    backend: &dyn SupervisedBackend,
+    request: StartRequest<'_>,
     registry: &Registry,
-    plan: &Plan,
-    mode: VerifyMode,
-    limit: Duration,
+    account: Option<Account>,
     began: Instant,
 ) -> Result<Attach> {
-    if mode == VerifyMode::Files
-        && let Some(server) = attach(registry, plan, began).await?
+    let plan = request.plan;
+    if request.mode == VerifyMode::Files
+        && let Some(server) = attach(backend, registry, plan, began).await?
     {
         return Ok(Attach::Server(Box::new(server)));
     }
     let progress = Progress::start("waiting for the PostgreSQL server that another process starts");
-    let lock = registry.lock(limit).await?;
-    match attach_answering(registry, plan, began).await? {
+    let lock = registry.lock(backend.start_limit(plan)).await?;
+    if let Some(server) = attach_answering(backend, registry, plan, began).await? {
+        return Ok(Attach::Server(Box::new(server)));
+    }
+    orphans::sweep(request.backends, registry, plan, account).await?;
+    // The sweep may have taken over the server of this key, which other processes use.
+    match attach_answering(backend, registry, plan, began).await? {
         Some(server) => Ok(Attach::Server(Box::new(server))),
         None => Ok(Attach::Start(StartPermit {
             progress,
@@ -79,12 +87,13 @@ pub(super) async fn join(
 ///
 /// A server that does not answer is given up. Its supervisor then removes the instance, and the
 /// caller may start another one.
-pub(super) async fn attach_answering(
+async fn attach_answering(
+    backend: &dyn SupervisedBackend,
     registry: &Registry,
     plan: &Plan,
     began: Instant,
 ) -> Result<Option<Server>> {
-    let Some(server) = attach(registry, plan, began).await? else {
+    let Some(server) = attach(backend, registry, plan, began).await? else {
         return Ok(None);
     };
     if server.answers().await {
@@ -99,23 +108,18 @@ pub(super) async fn attach_answering(
 /// The server is not contacted. A statement that later finds it dead fails with
 /// [`ServerLost`](crate::error::ErrorKind::ServerLost).
 pub(super) async fn attach(
+    backend: &dyn SupervisedBackend,
     registry: &Registry,
     plan: &Plan,
     began: Instant,
 ) -> Result<Option<Server>> {
-    let Some(pointer) = registry.read_pointer() else {
+    let Some(pointer) = registry.read_pointer(backend.kind()) else {
         return Ok(None);
     };
     let instance = registry.instance(&pointer.instance);
     let Some(lease) = instance.lease().await? else {
         return Ok(None);
     };
-    Ok(Some(Server::with_instance(
-        plan,
-        pointer,
-        instance,
-        lease,
-        Origin::Reused,
-        began,
-    )))
+    let access = backend.access(plan, &pointer, instance, lease);
+    Ok(access.map(|access| Server::with_instance(pointer, access, Origin::Reused, began)))
 }

@@ -19,18 +19,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::process::{Account, Detached};
 use crate::scarcity::Scarcity;
 
-/// The script for a server from this machine's binaries.
-pub(super) const NATIVE_SCRIPT: &str = concat!(
-    include_str!("instance.sh"),
-    include_str!("native/keeper.sh")
-);
-/// The script for a container.
-#[cfg(feature = "container")]
-pub(super) const CONTAINER_SCRIPT: &str = concat!(
-    include_str!("instance.sh"),
-    include_str!("container/keeper.sh")
-);
-
 /// The command for a new server. The caller adds the backend's own arguments.
 pub(super) fn command(
     script: &str,

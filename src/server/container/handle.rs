@@ -18,14 +18,15 @@ use sqlx::AssertSqlSafe;
 use testcontainers::bollard::query_parameters::LogsOptionsBuilder;
 use tokio::task::JoinHandle;
 
-use super::super::handle::{self, ServerHandle};
-use super::super::registry::{Instance, LeaseName, PublishedPort, ServerLease};
+use super::super::handle::{self, LockPlace, ServerAccess, ServerHandle};
+use super::super::identification::SUPERUSER;
+use super::super::registry::{Instance, LeaseName, Pointer, ServerLease};
 use super::engine::Engine;
-use crate::config::{EngineHints, Plan};
+use super::published_port::PublishedPort;
+use crate::config::{Backend, EngineHints, Plan};
 use crate::conn::{ADMIN_DATABASE, ConnParams};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lane_lock::{LaneLocks, Permits};
-use crate::names::{Fingerprint, Literal};
+use crate::names::Literal;
 use crate::sql_error;
 use crate::wait::Polling;
 
@@ -43,7 +44,7 @@ const HOLDS_DIR: &str = "/tmp/ebbtide";
 
 /// This process's use of a container. It ends when the value is dropped or the process ends.
 #[derive(Debug)]
-pub(in crate::server) struct ContainerHandle {
+pub(super) struct ContainerHandle {
     instance: Instance,
     container: String,
     /// The engine's address.
@@ -55,23 +56,28 @@ pub(in crate::server) struct ContainerHandle {
 }
 
 impl ContainerHandle {
-    pub(in crate::server) fn new(
+    pub(super) fn access(
         plan: &Plan,
+        pointer: &Pointer,
+        port: PublishedPort,
         instance: Instance,
         lease: ServerLease,
-        conn: &ConnParams,
-        port: PublishedPort,
-    ) -> Self {
+    ) -> ServerAccess {
+        let conn = ConnParams::tcp(&port.host, port.port, SUPERUSER, &port.password)
+            .with_version_and_role(pointer.version_and_role());
         let delay = (MIN_CONNECT_DELAY + *plan.linger.get() / 3).min(MAX_CONNECT_DELAY);
-        let idle_connection = tokio::spawn(hold_idle_connection(conn.clone(), delay));
-        let (container, engine, hints) = (port.container, port.engine, plan.engine.clone());
-        Self {
+        let handle = Self {
             instance,
-            container,
-            engine,
-            hints,
-            idle_connection,
+            container: port.container,
+            engine: port.engine,
+            hints: plan.engine.clone(),
+            idle_connection: tokio::spawn(hold_idle_connection(conn.clone(), delay)),
             _lease: lease,
+        };
+        ServerAccess {
+            backend: Backend::Container,
+            conn,
+            handle: Box::new(handle),
         }
     }
 
@@ -133,16 +139,8 @@ impl ContainerHandle {
 }
 
 impl ServerHandle for ContainerHandle {
-    fn instance(&self) -> Option<&Instance> {
-        Some(&self.instance)
-    }
-
-    fn lanes(&self, fingerprint: &Fingerprint) -> LaneLocks {
-        LaneLocks::in_dir(&self.instance.dir, fingerprint)
-    }
-
-    fn permits(&self, capacity: usize) -> Permits {
-        Permits::in_dir(&self.instance.dir, capacity)
+    fn lock_place(&self) -> LockPlace<'_> {
+        LockPlace::Instance(&self.instance)
     }
 
     fn hold_for<'a>(&'a self, conn: &'a ConnParams, term: Duration) -> BoxFuture<'a, Result<()>> {

@@ -33,23 +33,26 @@ use testcontainers::bollard::query_parameters::{
 use tokio::task::JoinHandle;
 
 use super::super::identification::{Identification, SUPERUSER, identify};
-use super::super::registry::{
-    Health, Instance, LeaseName, Pointer, PublishedPort, Registry, ServerBackend, ServerLease,
-};
+use super::super::registry::{Health, Instance, LeaseName, Pointer, Registry, ServerLease};
 use super::super::running::{Origin, Server};
 use super::super::sharing::Sharing;
 use super::super::{disk, settings, supervisor};
 use super::cache::CacheVolume;
 use super::engine::{self, Engine};
+use super::handle::ContainerHandle;
 use super::image::Image;
+use super::published_port::PublishedPort;
 use super::request::Request;
 use super::{labels, sweep};
-use crate::config::{Plan, Storage};
+use crate::config::{Backend, Plan, Storage};
 use crate::conn::{ADMIN_DATABASE, ConnParams, PORT};
 use crate::error::{Error, ErrorKind, Result, cause_message};
 use crate::guard_names::IDENTITY_SETTING;
 use crate::process::{Detached, last_lines};
 use crate::wait::Polling;
+
+/// The supervisor of a container.
+pub(super) const SCRIPT: &str = concat!(include_str!("../instance.sh"), include_str!("keeper.sh"));
 
 const LOOPBACK: &str = "127.0.0.1";
 /// How long one attempt to connect may take. A forwarded port may accept a connection and then send
@@ -131,14 +134,16 @@ impl<'a> Launch<'a> {
             .with_help("look for a full disk, or set EBBTIDE_STATE_DIR to a directory with room"));
         }
         match self.create_and_publish(reason).await {
-            Ok(pointer) => Ok(Server::with_instance(
-                self.plan,
-                pointer,
-                self.instance,
-                lease,
-                Origin::Started,
-                began,
-            )),
+            Ok((pointer, port)) => {
+                let access =
+                    ContainerHandle::access(self.plan, &pointer, port, self.instance, lease);
+                Ok(Server::with_instance(
+                    pointer,
+                    access,
+                    Origin::Started,
+                    began,
+                ))
+            }
             Err(error) => {
                 // The start's own error is the one to report, so failures here are ignored. If the
                 // engine does not remove the container, `creating` stays and the supervisor tries.
@@ -157,13 +162,8 @@ impl<'a> Launch<'a> {
     }
 
     fn spawn_supervisor(&self, lease: &LeaseName) -> Result<Detached> {
-        let mut command = supervisor::command(
-            supervisor::CONTAINER_SCRIPT,
-            &self.instance,
-            self.registry,
-            self.plan,
-            lease,
-        );
+        let mut command =
+            supervisor::command(SCRIPT, &self.instance, self.registry, self.plan, lease);
         command.arg(&self.name).arg(&self.engine.endpoint.url);
         supervisor::spawn(command, None)
     }
@@ -174,7 +174,7 @@ impl<'a> Launch<'a> {
     /// would let another process use the container, and the supervisor could still remove it. In
     /// the order here, a client killed between the steps leaves a server without a pointer, which
     /// ends after the linger.
-    async fn create_and_publish(&self, reason: String) -> Result<Pointer> {
+    async fn create_and_publish(&self, reason: String) -> Result<(Pointer, PublishedPort)> {
         std::fs::write(self.creating_file(), "").map_err(|error| {
             Error::new(
                 ErrorKind::StateDir,
@@ -210,9 +210,9 @@ impl<'a> Launch<'a> {
             )
             .with_source(error)
         })?;
-        let pointer = found.pointer(&self.instance, ServerBackend::Container(port), reason);
+        let pointer = found.pointer(&self.instance, Backend::Container, port.to_json(), reason);
         self.registry.write_pointer(&pointer)?;
-        Ok(pointer)
+        Ok((pointer, port))
     }
 
     async fn create_and_start(&self, publish_on: &str) -> Result<(), EngineError> {

@@ -54,7 +54,7 @@
 //! | `request` | the container as the engine must create it |
 //! | `cache` | the volume that keeps prepared data for the next container |
 //! | `labels`, `sweep` | the owner of a container or volume, and the removal of abandoned ones |
-//! | `handle` | what keeps the container running for this process |
+//! | `handle`, `published_port` | what keeps the container running for this process, and its address |
 
 mod cache;
 mod engine;
@@ -62,75 +62,126 @@ mod handle;
 mod image;
 mod labels;
 mod launch;
+mod published_port;
 mod request;
 mod search;
 mod sweep;
 
 use std::time::{Duration, Instant};
 
-use super::registry::{Registry, ServerKey};
-use super::running::Server;
-use super::share::{self, Attach, VerifyMode};
-use super::sharing::Sharing;
-use super::state::StateDir;
-use super::{account, orphans};
-use crate::config::Plan;
-use crate::error::Result;
-use engine::Engine;
-use launch::Launch;
+use futures_util::future::BoxFuture;
 
-pub(super) use handle::ContainerHandle;
+use super::account;
+use super::backend::{Backend, StartRequest, SupervisedBackend, Takeover};
+use super::handle::ServerAccess;
+use super::registry::{Instance, Pointer, Registry, ServerLease};
+use super::running::Server;
+use super::server_file::ServerFile;
+use super::share::{self, Attach};
+use super::state::StateDir;
+use crate::config::{Backend as Kind, Plan};
+use crate::error::Result;
+use crate::names::PartsHash;
+use engine::Engine;
+use handle::ContainerHandle;
+use launch::Launch;
+use published_port::PublishedPort;
 
 /// How long a process waits while another one pulls an image, in addition to the start timeout.
-pub(super) const IMAGE_PULL_TIMEOUT: Duration = Duration::from_mins(15);
+const IMAGE_PULL_TIMEOUT: Duration = Duration::from_mins(15);
+
+/// The backend `container`.
+#[derive(Debug)]
+pub(super) struct Container;
+
+impl Backend for Container {
+    fn kind(&self) -> Kind {
+        Kind::Container
+    }
+
+    fn start<'a>(&'a self, request: StartRequest<'a>) -> BoxFuture<'a, Result<Server>> {
+        Box::pin(start(request))
+    }
+
+    fn auto_source(&self) -> Option<&'static str> {
+        Some("a container engine")
+    }
+
+    fn start_limit(&self, plan: &Plan) -> Duration {
+        *plan.start_timeout.get() + IMAGE_PULL_TIMEOUT
+    }
+
+    fn supervised(&self) -> Option<&dyn SupervisedBackend> {
+        Some(self)
+    }
+}
+
+impl SupervisedBackend for Container {
+    /// Facts outside the plan, such as which of several engines answers, are not part of the key:
+    /// they are the same for all processes of a user.
+    fn hash_into(&self, plan: &Plan, hash: &mut PartsHash) {
+        hash.list("image", plan.image.as_slice());
+        plan.engine.hash_into(hash);
+        hash.part("cache", plan.cache.to_string());
+    }
+
+    fn access(
+        &self,
+        plan: &Plan,
+        pointer: &Pointer,
+        instance: Instance,
+        lease: ServerLease,
+    ) -> Option<ServerAccess> {
+        let port = PublishedPort::from_json(&pointer.address)?;
+        Some(ContainerHandle::access(
+            plan, pointer, port, instance, lease,
+        ))
+    }
+
+    /// The new supervisor asks the engine whether the container still runs.
+    fn takeover(&self, _: &Registry, _: &Instance, server: &ServerFile) -> Option<Takeover> {
+        let [name, engine, ..] = server.arguments.as_slice() else {
+            return None;
+        };
+        Some(Takeover {
+            script: launch::SCRIPT,
+            arguments: vec![name.into(), engine.into()],
+        })
+    }
+}
 
 /// Finds the running container for this plan, or starts one.
 ///
 /// # Errors
 /// No engine answers, the image is not available, or the server does not start.
-pub(super) async fn start(
-    plan: &Plan,
-    sharing: &Sharing,
-    mode: VerifyMode,
-    reason: &str,
-) -> Result<Server> {
+async fn start(request: StartRequest<'_>) -> Result<Server> {
     let began = Instant::now();
+    let plan = request.plan;
     // The state directory may also contain servers of the native backend. Root runs those as
     // another user.
     let account = account::for_server().ok().flatten();
     let registry = Registry {
         state: StateDir::open(&plan.state_dir, account)?,
-        key: ServerKey::container(plan, sharing),
+        key: Container.key(plan, request.sharing),
     };
-    let turn = match share::join(
-        &registry,
-        plan,
-        mode,
-        *plan.start_timeout.get() + IMAGE_PULL_TIMEOUT,
-        began,
-    )
-    .await?
-    {
+    let permit = match share::join(&Container, request, &registry, account, began).await? {
         Attach::Server(server) => return Ok(*server),
-        Attach::Start(turn) => turn,
+        Attach::Start(permit) => permit,
     };
-    orphans::sweep(&registry, plan, account).await?;
-    // The sweep gives an orphaned server in use a new supervisor. It may be the server of this key.
-    if let Some(server) = share::attach_answering(&registry, plan, began).await? {
-        return Ok(server);
-    }
-    turn.progress.set_step("looking for a container engine");
+    permit.progress.set_step("looking for a container engine");
     let engine = Engine::find(&plan.engine).await?;
     let reference = image::choose(&engine, plan.image.as_deref(), *plan.postgres.get()).await?;
-    let image = image::require(&engine, &reference, &turn.progress).await?;
+    let image = image::require(&engine, &reference, &permit.progress).await?;
     image.check_major(*plan.postgres.get())?;
     sweep::sweep(&engine, &registry).await;
-    turn.progress.set_step("starting PostgreSQL in a container");
+    permit
+        .progress
+        .set_step("starting PostgreSQL in a container");
     let reason = format!(
-        "{reason}: {reference} on {} {} at {}",
-        engine.kind, engine.version, engine.endpoint.url
+        "{}: {reference} on {} {} at {}",
+        request.reason, engine.kind, engine.version, engine.endpoint.url
     );
-    Launch::prepare(plan, sharing, &registry, &engine, &image)
+    Launch::prepare(plan, request.sharing, &registry, &engine, &image)
         .await
         .run(reason, began)
         .await

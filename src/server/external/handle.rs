@@ -6,14 +6,12 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::BoxFuture;
 use sqlx::postgres::PgConnection;
 
-use super::super::handle::ServerHandle;
+use super::super::handle::{LockPlace, ServerHandle};
 use super::super::log::MAX_BYTES_READ;
-use super::super::registry::Instance;
 use super::facts::Limits;
 use crate::conn::ConnParams;
 use crate::error::{Error, ErrorKind, Result, cause_message};
-use crate::lane_lock::{LaneLocks, Locks, Permits};
-use crate::names::Fingerprint;
+use crate::lane_lock::Locks;
 
 /// What this process holds on the server: the locks of its lanes.
 #[derive(Debug)]
@@ -30,16 +28,8 @@ pub(super) struct ExternalHandle {
 
 /// The server has no supervisor, so there is nothing to give up.
 impl ServerHandle for ExternalHandle {
-    fn instance(&self) -> Option<&Instance> {
-        None
-    }
-
-    fn lanes(&self, fingerprint: &Fingerprint) -> LaneLocks {
-        LaneLocks::by_locks(&self.locks, fingerprint)
-    }
-
-    fn permits(&self, capacity: usize) -> Permits {
-        Permits::by_locks(&self.locks, capacity)
+    fn lock_place(&self) -> LockPlace<'_> {
+        LockPlace::Server(&self.locks)
     }
 
     fn hold_for<'a>(&'a self, _: &'a ConnParams, _: Duration) -> BoxFuture<'a, Result<()>> {

@@ -23,10 +23,13 @@ mod locality;
 
 use std::time::Instant;
 
+use futures_util::future::BoxFuture;
+
+use super::backend::{Backend, StartRequest};
 use super::handle::ServerHandle as _;
 use super::running::{Origin, Server};
 use super::sharing::Sharing;
-use crate::config::{Backend, Plan};
+use crate::config::Backend as Kind;
 use crate::conn::{ConnParams, URL_HELP};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lane_lock::Locks;
@@ -34,13 +37,28 @@ use crate::sql_error;
 use facts::Facts;
 use handle::ExternalHandle;
 
+/// The backend `external`.
+#[derive(Debug)]
+pub(super) struct External;
+
+impl Backend for External {
+    fn kind(&self) -> Kind {
+        Kind::External
+    }
+
+    fn start<'a>(&'a self, request: StartRequest<'a>) -> BoxFuture<'a, Result<Server>> {
+        Box::pin(connect(request))
+    }
+}
+
 /// Connects to the server of the plan's URL, and checks that ebbtide can use it.
 ///
 /// # Errors
 /// The template needs a dedicated server, the URL cannot be read, the server cannot be reached or
 /// rejects the role, or lacks what ebbtide needs.
-pub(super) async fn start(plan: &Plan, sharing: &Sharing, reason: &str) -> Result<Server> {
-    if let Sharing::Dedicated(dedication) = sharing {
+async fn connect(request: StartRequest<'_>) -> Result<Server> {
+    let plan = request.plan;
+    if let Sharing::Dedicated(dedication) = request.sharing {
         return Err(dedication::refused(dedication, plan));
     }
     let began = Instant::now();
@@ -76,15 +94,15 @@ pub(super) async fn start(plan: &Plan, sharing: &Sharing, reason: &str) -> Resul
         place: conn.place(),
     };
     Ok(Server {
-        backend: Backend::External,
-        reason: reason.to_owned(),
+        backend: Kind::External,
+        reason: request.reason.to_owned(),
         version: facts.version,
         version_num: facts.version_num,
         conn,
         origin: Origin::Reused,
         took: began.elapsed(),
         is_dedicated: false,
-        permits: handle.permits(capacity),
+        permits: handle.lock_place().permits(capacity),
         handle: Box::new(handle),
     })
 }

@@ -9,44 +9,48 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::BoxFuture;
 
 use super::super::disk;
-use super::super::handle::{self, ServerHandle};
+use super::super::handle::{self, LockPlace, ServerAccess, ServerHandle};
+use super::super::identification::SUPERUSER;
 use super::super::log::MAX_BYTES_READ;
-use super::super::registry::{Instance, ServerLease};
+use super::super::registry::{Instance, Pointer, ServerLease};
+use crate::config::Backend;
 use crate::conn::ConnParams;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lane_lock::{LaneLocks, Permits};
-use crate::names::Fingerprint;
 use crate::scarcity::Scarcity;
 use crate::{process, sql_error};
 
+/// The supervisor of a native server.
+pub(super) const SCRIPT: &str = concat!(include_str!("../instance.sh"), include_str!("keeper.sh"));
+
 /// This process's use of a native server. It ends when the value is dropped or the process ends.
 #[derive(Debug)]
-pub(in crate::server) struct NativeHandle {
+pub(super) struct NativeHandle {
     instance: Instance,
     _lease: ServerLease,
 }
 
 impl NativeHandle {
-    pub(in crate::server) fn new(instance: Instance, lease: ServerLease) -> Self {
-        Self {
-            instance,
-            _lease: lease,
+    pub(super) fn access(
+        pointer: &Pointer,
+        instance: Instance,
+        lease: ServerLease,
+    ) -> ServerAccess {
+        let conn = ConnParams::socket(&instance.dir, SUPERUSER);
+        ServerAccess {
+            backend: Backend::Native,
+            conn: conn.with_version_and_role(pointer.version_and_role()),
+            handle: Box::new(Self {
+                instance,
+                _lease: lease,
+            }),
         }
     }
 }
 
 /// The supervisor watches the server's process, so there is nothing to give up.
 impl ServerHandle for NativeHandle {
-    fn instance(&self) -> Option<&Instance> {
-        Some(&self.instance)
-    }
-
-    fn lanes(&self, fingerprint: &Fingerprint) -> LaneLocks {
-        LaneLocks::in_dir(&self.instance.dir, fingerprint)
-    }
-
-    fn permits(&self, capacity: usize) -> Permits {
-        Permits::in_dir(&self.instance.dir, capacity)
+    fn lock_place(&self) -> LockPlace<'_> {
+        LockPlace::Instance(&self.instance)
     }
 
     fn hold_for<'a>(&'a self, _: &'a ConnParams, term: Duration) -> BoxFuture<'a, Result<()>> {

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::super::identification::{Identification, SUPERUSER, identify};
-use super::super::registry::{Health, Instance, LeaseName, Registry, ServerBackend, ServerLease};
+use super::super::registry::{Health, Instance, LeaseName, Pointer, Registry, ServerLease};
 use super::super::running::{Origin, Server};
 use super::super::{disk, settings, supervisor};
 use super::binaries::{self, Binaries};
+use super::handle::{NativeHandle, SCRIPT};
 use super::start_failure::StartFailure;
 use super::{free_space, memory};
-use crate::config::{Plan, Storage};
+use crate::config::{Backend, Plan, Storage};
 use crate::conn::{ADMIN_DATABASE, ConnParams, PORT};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard_names::IDENTITY_SETTING;
@@ -113,28 +114,16 @@ impl<'a> Launch<'a> {
             Err(_) if supervisor.was_killed().await => return Ok(Attempt::SupervisorKilled),
             Err(error) => return Err(self.failure(&error.to_string(), output)),
         };
-        let reason = self.reason.to_owned();
-        let pointer = found.pointer(&self.instance, ServerBackend::Native, reason);
+        let pointer = pointer(found, &self.instance, self.reason);
         self.registry.write_pointer(&pointer)?;
-        let server = Server::with_instance(
-            self.plan,
-            pointer,
-            self.instance,
-            lease,
-            Origin::Started,
-            began,
-        );
+        let access = NativeHandle::access(&pointer, self.instance, lease);
+        let server = Server::with_instance(pointer, access, Origin::Started, began);
         Ok(Attempt::Server(Box::new(server)))
     }
 
     fn spawn(&self, lease: &LeaseName) -> Result<Detached> {
-        let mut command = supervisor::command(
-            supervisor::NATIVE_SCRIPT,
-            &self.instance,
-            self.registry,
-            self.plan,
-            lease,
-        );
+        let mut command =
+            supervisor::command(SCRIPT, &self.instance, self.registry, self.plan, lease);
         command
             .arg(&self.data)
             .arg(&self.cache)
@@ -196,19 +185,19 @@ pub(super) async fn attach_unpublished(
         let Ok(found) = first_row(&instance, None, plan).await else {
             continue;
         };
-        let reason = "the process that started it was killed".to_owned();
-        let pointer = found.pointer(&instance, ServerBackend::Native, reason);
+        let pointer = pointer(found, &instance, "the process that started it was killed");
         registry.write_pointer(&pointer)?;
-        return Ok(Some(Server::with_instance(
-            plan,
-            pointer,
-            instance,
-            lease,
-            Origin::Reused,
-            began,
-        )));
+        let access = NativeHandle::access(&pointer, instance, lease);
+        let server = Server::with_instance(pointer, access, Origin::Reused, began);
+        return Ok(Some(server));
     }
     Ok(None)
+}
+
+/// The pointer to a native server: the socket is in the instance directory, so it needs no address.
+fn pointer(found: Identification, instance: &Instance, reason: &str) -> Pointer {
+    let address = serde_json::Value::Null;
+    found.pointer(instance, Backend::Native, address, reason.to_owned())
 }
 
 /// Waits until the server answers a query and has the identity of this instance.

@@ -19,15 +19,12 @@ fn memory_dir() -> PathBuf {
 ///
 /// All state directories of a user share one directory in memory, so the name contains the mark of
 /// the state directory.
-pub(in crate::server) fn data(registry: &Registry, instance: &str) -> PathBuf {
+pub(super) fn data(registry: &Registry, instance: &str) -> PathBuf {
     memory_dir().join(format!("{}.{instance}", registry.state.mark()))
 }
 
 /// Every data directory in memory of this state directory, with the name of its instance.
-pub(in crate::server) fn all_data(
-    registry: &Registry,
-    account: Option<Account>,
-) -> Vec<(String, PathBuf)> {
+pub(super) fn all_data(registry: &Registry, account: Option<Account>) -> Vec<(String, PathBuf)> {
     // Every user can create a directory of this name and fill it with matching names, and the
     // caller deletes what it finds here.
     if !state::belongs_to_server(&memory_dir(), account) {

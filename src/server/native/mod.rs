@@ -4,8 +4,6 @@
 //!   start
 //!     |  share::join finds a serving instance, or one process gets the start permit
 //!     v
-//!   sweep of orphans, which may take over the wanted server  ---- it answers ---->  use it
-//!     v
 //!   a serving instance of this key without a pointer  ----------- it answers ---->  use it
 //!     v
 //!   attempt: supervisor -> instance directory -> `initdb` or cache -> data -> postmaster
@@ -21,6 +19,7 @@
 //! | `launch`, `start_failure` | one attempt to start a server, and why it failed |
 //! | `memory`, `free_space` | where the data goes, and whether there is room for it |
 //! | `handle` | what keeps the server running for this process |
+//! | `orphan` | the removal of what killed supervisors left |
 //!
 //! The client never creates a file of the server, except the pointer. It starts the supervisor,
 //! reads its standard error until the preparation is done, and then polls the server.
@@ -29,62 +28,136 @@ mod binaries;
 mod free_space;
 mod handle;
 mod launch;
-pub(super) mod memory;
+mod memory;
+mod orphan;
 mod start_failure;
 
 use std::time::{Duration, Instant};
 
-use super::registry::{Registry, ServerKey};
+use futures_util::future::BoxFuture;
+
+use super::backend::{Backend, StartRequest, SupervisedBackend, Takeover};
+use super::handle::ServerAccess;
+use super::registry::{Instance, Pointer, Registry, ServerLease};
 use super::running::Server;
-use super::share::{self, Attach, VerifyMode};
-use super::sharing::Sharing;
+use super::server_file::ServerFile;
+use super::share::{self, Attach};
 use super::state::{self, StateDir};
 use super::{account, orphans};
-use crate::config::Plan;
+use crate::config::{Backend as Kind, Plan};
 use crate::error::{Error, ErrorKind, Result};
+use crate::names::PartsHash;
+use crate::process::{Account, ProcessMark};
+use handle::NativeHandle;
 use launch::{Attempt, Launch};
-
-pub(super) use handle::NativeHandle;
 
 /// How long the output of `initdb` is kept after its last use.
 const CACHE_MAX_AGE: Duration = Duration::from_hours(30 * 24);
 /// How many times a server is started if its supervisor is killed during each start.
 const START_ATTEMPTS: usize = 3;
 
+/// The backend `native`.
+#[derive(Debug)]
+pub(super) struct Native;
+
+impl Backend for Native {
+    fn kind(&self) -> Kind {
+        Kind::Native
+    }
+
+    fn start<'a>(&'a self, request: StartRequest<'a>) -> BoxFuture<'a, Result<Server>> {
+        Box::pin(start(request))
+    }
+
+    fn auto_source(&self) -> Option<&'static str> {
+        Some("PostgreSQL's binaries")
+    }
+
+    fn supervised(&self) -> Option<&dyn SupervisedBackend> {
+        Some(self)
+    }
+}
+
+impl SupervisedBackend for Native {
+    fn hash_into(&self, plan: &Plan, hash: &mut PartsHash) {
+        let bin = plan
+            .bin
+            .as_ref()
+            .map(|dir| dir.as_os_str().as_encoded_bytes());
+        hash.list("bin", bin.as_slice());
+    }
+
+    fn access(
+        &self,
+        _: &Plan,
+        pointer: &Pointer,
+        instance: Instance,
+        lease: ServerLease,
+    ) -> Option<ServerAccess> {
+        Some(NativeHandle::access(pointer, instance, lease))
+    }
+
+    fn takeover(
+        &self,
+        registry: &Registry,
+        instance: &Instance,
+        server: &ServerFile,
+    ) -> Option<Takeover> {
+        let is_alive = ProcessMark::parse(&server.server)?.is_alive();
+        let bin = server.arguments.first()?;
+        is_alive.then(|| Takeover {
+            script: handle::SCRIPT,
+            // The data directory exists already, so no `initdb` cache is passed.
+            arguments: vec![
+                orphan::data_dir(registry, instance).into(),
+                "".into(),
+                bin.into(),
+            ],
+        })
+    }
+
+    fn remove_orphan<'a>(
+        &'a self,
+        registry: &'a Registry,
+        instance: &'a Instance,
+        account: Option<Account>,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(orphan::remove_orphan(registry, instance, account))
+    }
+
+    fn remove_strays<'a>(
+        &'a self,
+        registry: &'a Registry,
+        account: Option<Account>,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(orphan::remove_strays(registry, account))
+    }
+}
+
 /// Finds the running server for this plan, or starts one.
 ///
 /// # Errors
 /// The state directory or the binaries cannot be used, or the server does not start.
-pub(super) async fn start(
-    plan: &Plan,
-    sharing: &Sharing,
-    mode: VerifyMode,
-    reason: &str,
-) -> Result<Server> {
+async fn start(request: StartRequest<'_>) -> Result<Server> {
     let began = Instant::now();
+    let plan = request.plan;
     let account = account::for_server()?;
     state::check_for_sockets(&plan.state_dir)?;
-    let state = StateDir::open(&plan.state_dir, account)?;
     let registry = Registry {
-        state,
-        key: ServerKey::native(plan, sharing),
+        state: StateDir::open(&plan.state_dir, account)?,
+        key: Native.key(plan, request.sharing),
     };
-    let permit = match share::join(&registry, plan, mode, *plan.start_timeout.get(), began).await? {
+    let permit = match share::join(&Native, request, &registry, account, began).await? {
         Attach::Server(server) => return Ok(*server),
         Attach::Start(permit) => permit,
     };
-    orphans::sweep(&registry, plan, account).await?;
-    // The sweep may have taken over the server of this key, which other processes use.
-    if let Some(server) = share::attach_answering(&registry, plan, began).await? {
-        return Ok(server);
-    }
     prune_cache(&registry.state).await?;
     permit.progress.set_step("starting PostgreSQL");
     if let Some(server) = launch::attach_unpublished(&registry, plan, began).await? {
         return Ok(server);
     }
     for _ in 0..START_ATTEMPTS {
-        match Launch::prepare(plan, &registry, account, reason)?
+        match Launch::prepare(plan, &registry, account, request.reason)?
             .run(began)
             .await?
         {
@@ -94,7 +167,7 @@ pub(super) async fn start(
             }
         }
         // If the deputy was killed too, the sweep removes what the attempt left.
-        orphans::sweep(&registry, plan, account).await?;
+        orphans::sweep(request.backends, &registry, plan, account).await?;
     }
     Err(Error::new(
         ErrorKind::ServerStart,
@@ -125,4 +198,39 @@ async fn prune_cache(state: &StateDir) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sharing::Sharing;
+    use super::*;
+    use crate::config::{self, Builder, Environment, Expect, Storage};
+
+    #[test]
+    fn plans_that_need_different_servers_have_different_keys() {
+        let environment = Environment::new([("X", "y")], "/", "/tmp", 0);
+        let key = |builder: Builder| {
+            let plan = builder.plan(&environment).expect("legal");
+            format!("{:?}", Native.key(&plan, &Sharing::Shared))
+        };
+        let new = || Builder::new().without_migrations().without_seeds();
+        let keys = [
+            key(new()),
+            key(new().postgres(17)),
+            key(new().backend(config::Native::new().bin("/pg"))),
+            key(new().storage(Storage::Disk)),
+            key(new().linger(Duration::from_secs(1))),
+            key(new().setting("a", "1").setting("b", "2")),
+            key(new().setting("a", "1\", \"b\": \"2")),
+            key(new().setting("a", "1 b 2")),
+        ];
+        let different: std::collections::BTreeSet<&String> = keys.iter().collect();
+        assert_eq!(different.len(), keys.len(), "{keys:?}");
+        assert_eq!(key(new()), keys[0]);
+        // What only concerns the contents does not change the server.
+        assert_eq!(
+            key(new().extension("pg_trgm").expect(Expect::new().table("a"))),
+            keys[0]
+        );
+    }
 }

@@ -146,7 +146,7 @@ async fn without_an_engine_and_without_binaries_both_are_reported_with_their_rem
           tried:
             /nowhere (EBBTIDE_PG_BIN): holds no `postgres`
           help: install them (Debian, Ubuntu: `apt-get install postgresql`; Fedora: `dnf install postgresql-server postgresql-contrib`; macOS: `brew install postgresql`), or set EBBTIDE_PG_BIN to the directory that holds `postgres` and `initdb`
-      help: make one of the two available, or name a server of your own with EBBTIDE_URL
+      help: make one of them available, or name a server of your own with EBBTIDE_URL
     ");
 }
 
