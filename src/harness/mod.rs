@@ -288,7 +288,8 @@ impl Harness {
 
     /// The lanes of this harness's template.
     pub(crate) async fn lanes(&self) -> Result<LanePool> {
-        Ok(self.template_and_lanes().await?.pool)
+        // Boxed for the same reason as in `LaneRequest::acquire`.
+        Ok(Box::pin(self.template_and_lanes()).await?.pool)
     }
 
     /// Drops the databases of ebbtide on the server that no process uses: templates, their copies,

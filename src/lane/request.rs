@@ -19,7 +19,9 @@ impl LaneRequest {
     /// # Errors
     /// As for [`LanePool::acquire`].
     pub(super) async fn acquire(&self, lane_use: LaneUse) -> Result<LaneInUse> {
-        let lane = self.lanes.acquire(&self.test, lane_use).await?;
+        // Boxed: rustc computes the layouts of nested futures up to a limited depth, and the futures
+        // of code that opens a lane are nested further.
+        let lane = Box::pin(self.lanes.acquire(&self.test, lane_use)).await?;
         Ok(LaneInUse {
             lanes: self.lanes.clone(),
             lane,
