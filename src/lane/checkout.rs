@@ -31,8 +31,8 @@ pub(super) trait OpenLane: Send + 'static {
 pub(crate) struct Checkout(Box<dyn OpenLane>);
 
 impl Checkout {
-    pub(super) fn new(open: Box<impl OpenLane>) -> Self {
-        Self(open)
+    pub(super) fn new(open: impl OpenLane) -> Self {
+        Self(Box::new(open))
     }
 
     /// # Errors

@@ -11,14 +11,14 @@ const OPEN_UNTIL_CONSUMED: &str = "only close, keep and drop take the lane, and 
 /// An open lane. When this is dropped, the lane becomes a [`Checkout`].
 pub(super) struct Held<O: OpenLane> {
     // None only while `close`, `keep` or `drop` takes it away.
-    open: Option<Box<O>>,
+    open: Option<O>,
     on_drop: OnDrop,
 }
 
 impl<O: OpenLane> Held<O> {
     pub(super) fn new(open: O, on_drop: OnDrop) -> Self {
         Self {
-            open: Some(Box::new(open)),
+            open: Some(open),
             on_drop,
         }
     }
@@ -26,13 +26,13 @@ impl<O: OpenLane> Held<O> {
     /// # Errors
     /// As for [`OpenLane::close`].
     pub(super) async fn close(mut self) -> Result<()> {
-        self.take().close().await
+        Box::new(self.take()).close().await
     }
 
     /// # Errors
     /// As for [`OpenLane::keep`].
     pub(super) async fn keep(mut self) -> Result<KeptDatabase> {
-        self.take().keep().await
+        Box::new(self.take()).keep().await
     }
 
     pub(super) fn get(&self) -> &O {
@@ -43,7 +43,7 @@ impl<O: OpenLane> Held<O> {
         self.open.as_mut().expect(OPEN_UNTIL_CONSUMED)
     }
 
-    fn take(&mut self) -> Box<O> {
+    fn take(&mut self) -> O {
         self.open.take().expect(OPEN_UNTIL_CONSUMED)
     }
 
@@ -54,7 +54,7 @@ impl<O: OpenLane> Held<O> {
         database_label: &str,
         f: &mut fmt::Formatter<'_>,
     ) -> fmt::Result {
-        let in_use = self.open.as_ref().map(|open| open.in_use());
+        let in_use = self.open.as_ref().map(OpenLane::in_use);
         f.debug_struct(public_type)
             .field("test", &in_use.map(|in_use| &in_use.test))
             .field(
