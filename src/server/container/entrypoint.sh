@@ -7,12 +7,8 @@
 #   restore                           unpacks the cluster that an earlier container saved, if any
 #        v
 #   serve                             docker-entrypoint.sh; `watch` polls once a second
-#        |          ^                 TERM or INT from the engine: fast shutdown, nothing is saved
-#        |          |
-#        | unused for LINGER + 2 s    /tmp/ebbtide/retiring exists
-#        v          |
-#   second look ----+ a connection    /tmp/ebbtide/retiring is removed
-#        | none
+#        |                            TERM or INT from the engine: fast shutdown, nothing is saved
+#        | unused for LINGER + 2 s
 #        v
 #   smart shutdown
 #        v
@@ -25,9 +21,8 @@
 # connection, or from the moment when the server accepts the first one. LINGER + 2 seconds, and not
 # LINGER: the supervisor on the client's machine must retire first (container/mod.rs).
 #
-# A file /tmp/ebbtide/until.SECONDS.ID keeps the server until that time. The file
-# /tmp/ebbtide/retiring shows a connected client that it is too late for a second connection. With
-# CACHE_MB greater than 0, templates move from container to container in the volume.
+# A file /tmp/ebbtide/until.SECONDS.ID keeps the server until that time. With CACHE_MB greater than 0,
+# templates move from container to container in the volume.
 set -u
 
 linger=$1 wanted=$2 cache_mb=$3
@@ -268,25 +263,17 @@ watch() {
     until has_socket 0A; do sleep 1; done
     read_counters
     idle=1
-    while :; do
+    # LINGER + 3 polls are at least LINGER + 2 seconds. After a poll with a connection, `idle` is 0,
+    # and the connection may have ended right after it. A connection between two polls sets 1, and
+    # ended at most a second before.
+    while [ $idle -lt $((linger + 3)) ]; do
         sleep 1
         poll
-        # LINGER + 3 polls are at least LINGER + 2 seconds. After a poll with a connection, `idle`
-        # is 0, and the connection may have ended right after it. A connection between two polls
-        # sets 1, and ended at most a second before.
-        [ $idle -ge $((linger + 3)) ] || continue
-        # The order prevents a race. The second poll finds a client that connected before the mark
-        # was written. A client that connects later finds the mark.
-        : > $holds/retiring
-        poll
-        [ $idle -lt $((linger + 3)) ] || break
-        rm -f $holds/retiring
     done
     kill -USR1 $$
 }
 
 mkdir -p $holds && chmod 1777 $holds
-rm -f $holds/retiring
 [ -d $cache ] || cache_mb=0
 if [ "$cache_mb" -gt 0 ] && find_saved && [ ! -e "$PGDATA" ]; then restore "$@"; fi
 
