@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::support::random::Random;
+use crate::support::random::{Random, number_in};
 
 /// The environment variable for the number of rounds. Each test has a small default.
 const ROUNDS_VARIABLE: &str = "EBBTIDE_LEAK_ROUNDS";
@@ -58,18 +58,13 @@ impl Round {
 /// `round` returns the time from the process's end until nothing was left. The median, the longest
 /// time and the seed are printed.
 pub fn run(default_count: usize, max_delay: Duration, round: impl Fn(&Round) -> Duration + Sync) {
-    let number = |name: &str| {
-        std::env::var(name)
-            .ok()
-            .map(|text| text.parse::<u64>().expect(name))
-    };
-    let seed = number(SEED_VARIABLE).unwrap_or_else(|| {
+    let seed = number_in(SEED_VARIABLE).unwrap_or_else(|| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         now.as_secs() << 30 ^ u64::from(now.subsec_nanos()) ^ u64::from(std::process::id())
     });
     println!("{SEED_VARIABLE}={seed}");
     let count =
-        number(ROUNDS_VARIABLE).map_or(default_count, |count| usize::try_from(count).unwrap());
+        number_in(ROUNDS_VARIABLE).map_or(default_count, |count| usize::try_from(count).unwrap());
     let mut random = Random(seed);
     let all: Vec<Round> = (0..count)
         .map(|number| Round {

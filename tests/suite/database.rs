@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use crate::support::Scratch;
+use crate::support::pool_sql::{number, run};
+use crate::support::sql::{DATABASE_OID, is_superuser};
 use ebbtide::{Database, Harness};
-use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 
 const MIGRATION: &str = "
@@ -32,24 +34,9 @@ fn harness(scratch: &Scratch) -> Harness {
         .unwrap()
 }
 
-async fn run(pool: &PgPool, sql: &str) {
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
-        .execute(pool)
-        .await
-        .unwrap();
-}
-
-async fn number(pool: &PgPool, sql: &'static str) -> i64 {
-    sqlx::query_scalar(sql).fetch_one(pool).await.unwrap()
-}
-
 /// The database's OID, which differs after a copy.
 async fn oid(database: &Database) -> i64 {
-    number(
-        &database.pool(),
-        "select oid::int8 from pg_database where datname = current_database()",
-    )
-    .await
+    number(&database.pool(), DATABASE_OID).await
 }
 
 async fn assert_is_new(database: &Database) {
@@ -101,11 +88,7 @@ async fn is_reset_after(harness: &Harness, sql: &str) -> bool {
 /// Whether the role is a superuser. A reset must keep triggers from firing, which only a superuser
 /// may.
 async fn can_reset(database: &Database) -> bool {
-    let is_superuser = "select rolsuper from pg_roles where rolname = current_user";
-    sqlx::query_scalar(is_superuser)
-        .fetch_one(&database.pool())
-        .await
-        .unwrap()
+    is_superuser(&mut *database.pool().acquire().await.unwrap()).await
 }
 
 #[tokio::test]

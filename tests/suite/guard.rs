@@ -2,8 +2,9 @@
 //! the database is not used again.
 
 use crate::support::Scratch;
+use crate::support::sql::{code, is_superuser, run};
 use ebbtide::{ErrorKind, Harness, Tx};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection};
 
 const MIGRATION: &str = "
     create table notes (id int primary key, text text not null);
@@ -18,26 +19,11 @@ fn harness(scratch: &Scratch) -> Harness {
     scratch.builder().build().unwrap()
 }
 
-async fn run(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
-        .execute(connection)
-        .await
-        .map(drop)
-}
-
 async fn notes(connection: &mut PgConnection) -> i64 {
     sqlx::query_scalar("select count(*) from notes")
         .fetch_one(connection)
         .await
         .unwrap()
-}
-
-fn code(error: &sqlx::Error) -> String {
-    error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code)
-        .unwrap_or_default()
-        .into_owned()
 }
 
 /// Asserts that the next test finds no rows of the previous one, and can write.
@@ -48,14 +34,6 @@ async fn assert_new(harness: &Harness, after: &str) {
         .await
         .unwrap();
     tx.close().await.unwrap();
-}
-
-/// Whether the role is a superuser, which may also keep triggers from firing.
-async fn is_superuser(tx: &mut Tx) -> bool {
-    sqlx::query_scalar("select rolsuper from pg_roles where rolname = current_user")
-        .fetch_one(&mut **tx)
-        .await
-        .unwrap()
 }
 
 /// A transaction that has written a row.

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
 
 use crate::support::child_process::{child_role, test_command_as};
+use crate::support::sql::{code, number, run};
 use crate::support::{Scratch, this_test};
 use ebbtide::config::Backend;
 use ebbtide::{ErrorKind, Harness, Tx};
@@ -31,22 +32,6 @@ async fn count(connection: &mut PgConnection, table: &'static str) -> i64 {
         .fetch_one(connection)
         .await
         .unwrap()
-}
-
-async fn run(connection: &mut PgConnection, sql: &'static str) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(sql).execute(connection).await.map(drop)
-}
-
-async fn number(connection: &mut PgConnection, sql: &'static str) -> i64 {
-    sqlx::query_scalar(sql).fetch_one(connection).await.unwrap()
-}
-
-fn code(error: &sqlx::Error) -> String {
-    error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code)
-        .unwrap_or_default()
-        .into_owned()
 }
 
 /// The name and OID of a transaction's database, which differ if the next test gets another one.

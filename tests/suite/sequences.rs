@@ -8,9 +8,11 @@
 //! the statements, and the variables that repeat only this sequence.
 
 use crate::support::Scratch;
-use crate::support::random::Random;
+use crate::support::difference::difference;
+use crate::support::random::{Random, number_in};
+use crate::support::sql::{DATABASE_OID, run};
 use ebbtide::{ErrorKind, Harness, Tx, TxOptions};
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::PgConnection;
 
 const MIGRATION: &str = "
     create type mood as enum ('calm', 'stormy');
@@ -185,28 +187,13 @@ async fn state(connection: &mut PgConnection) -> Vec<String> {
         .unwrap()
 }
 
-async fn run(connection: &mut PgConnection, sql: &'static str) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(AssertSqlSafe(sql))
-        .execute(connection)
-        .await
-        .map(drop)
-}
-
 /// The database's OID, which differs after a copy.
 async fn oid(tx: &mut Tx) -> i64 {
-    let oid = "select oid::int8 from pg_database where datname = current_database()";
-    sqlx::query_scalar(oid)
+    sqlx::query_scalar(DATABASE_OID)
         .persistent(false)
         .fetch_one(&mut **tx)
         .await
         .unwrap()
-}
-
-/// The number in an environment variable, if it is set.
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable)
-        .ok()
-        .map(|text| text.parse().unwrap())
 }
 
 /// How often the sequences ended in which way.
@@ -223,8 +210,8 @@ async fn after_any_statements_the_next_test_finds_the_contents_of_the_template()
     let scratch = Scratch::new();
     scratch.write("migrations/1_shop.sql", MIGRATION);
     let harness = scratch.builder().build().unwrap();
-    let count = number("EBBTIDE_SEQUENCES").unwrap_or(500);
-    let first = number("EBBTIDE_SEED").unwrap_or(0);
+    let count = number_in("EBBTIDE_SEQUENCES").unwrap_or(500);
+    let first = number_in("EBBTIDE_SEED").unwrap_or(0);
     // An unused template may be dropped for newer ones. Its next build would have other OIDs. This
     // transaction keeps it in use.
     let keeps_template = harness.tx().await.unwrap();
@@ -318,22 +305,4 @@ async fn run_in_a_sandbox(
     }
     drop(connection);
     sandbox.close().await
-}
-
-/// The lines that only one of the two texts has.
-fn difference(expected: &str, found: &str) -> String {
-    let only = |one: &str, other: &str, mark: &str| {
-        let lines = one
-            .lines()
-            .filter(|line| !other.lines().any(|other_line| other_line == *line));
-        lines
-            .map(|line| format!("{mark} {line}"))
-            .collect::<Vec<_>>()
-    };
-    [
-        only(expected, found, "missing:"),
-        only(found, expected, "extra:"),
-    ]
-    .concat()
-    .join("\n")
 }

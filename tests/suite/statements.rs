@@ -5,6 +5,7 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use crate::support::Scratch;
+use crate::support::sql::run;
 use ebbtide::config::IsolationLevel;
 use ebbtide::{ErrorKind, Harness, Tx, TxOptions};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -41,14 +42,6 @@ async fn add(connection: &mut PgConnection, name: &str) -> Result<i64, sqlx::Err
         .bind(name)
         .fetch_one(connection)
         .await
-}
-
-/// Runs SQL through the simple protocol.
-async fn run(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
-        .execute(connection)
-        .await
-        .map(drop)
 }
 
 async fn names(connection: &mut PgConnection) -> Vec<String> {

@@ -2,11 +2,15 @@
 
 mod backend;
 pub mod child_process;
+pub mod difference;
+pub mod pg_dump;
+pub mod pool_sql;
 pub mod random;
 #[macro_use]
 pub mod reports;
 pub mod salon;
 pub mod skip;
+pub mod sql;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -25,3 +25,13 @@ impl Random {
         values[self.below(values.len())]
     }
 }
+
+/// The number in an environment variable, such as a seed or a number of rounds, if it is set.
+///
+/// # Panics
+/// If the value is not a number.
+pub fn number_in(variable: &str) -> Option<u64> {
+    std::env::var(variable)
+        .ok()
+        .map(|text| text.parse().expect(variable))
+}

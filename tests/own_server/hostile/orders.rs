@@ -9,7 +9,7 @@ use crate::hostile::bodies;
 use crate::hostile::body::{Body, Pace};
 use crate::hostile::test_database::Kind;
 use crate::hostile::test_server::{Finding, ServerKind, TestServer, describe};
-use crate::support::random::Random;
+use crate::support::random::{Random, number_in};
 use crate::support::{runs_natively, this_test};
 
 const DEFAULT_SEQUENCES: u64 = 60;
@@ -101,20 +101,14 @@ impl Sequence {
     }
 }
 
-fn number_from_environment(variable: &str) -> Option<u64> {
-    std::env::var(variable)
-        .ok()
-        .map(|text| text.parse().unwrap())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn after_hostile_tests_in_any_order_the_next_test_finds_a_new_copy() {
     if !runs_natively(this_test!()) {
         return;
     }
     let (count, first) = (
-        number_from_environment("EBBTIDE_SEQUENCES").unwrap_or(DEFAULT_SEQUENCES),
-        number_from_environment("EBBTIDE_SEED").unwrap_or(0),
+        number_in("EBBTIDE_SEQUENCES").unwrap_or(DEFAULT_SEQUENCES),
+        number_in("EBBTIDE_SEED").unwrap_or(0),
     );
     let started_at = Instant::now();
     // One server of each kind serves all sequences: a failure can depend on an earlier sequence.

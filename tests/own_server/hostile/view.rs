@@ -11,6 +11,7 @@ use sqlx::postgres::{PgConnection, PgPoolOptions};
 use crate::hostile::body::execute;
 use crate::hostile::test_database::{Kind, TestDatabase};
 use crate::hostile::test_server::SeededNumbers;
+use crate::support::difference::difference;
 
 /// One part of a view, such as `catalog`, and its lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -215,24 +216,6 @@ pub(crate) fn differences(reference: &View, found: &View) -> Vec<(String, String
         }
     }
     differences
-}
-
-/// The lines that occur in only one of the two texts.
-fn difference(reference: &str, found: &str) -> String {
-    let only = |one: &str, other: &str, label: &str| {
-        let lines = one
-            .lines()
-            .filter(|line| !other.lines().any(|other_line| other_line == *line));
-        lines
-            .map(|line| format!("{label} {line}"))
-            .collect::<Vec<_>>()
-    };
-    [
-        only(reference, found, "missing:"),
-        only(found, reference, "extra:"),
-    ]
-    .concat()
-    .join("\n")
 }
 
 /// A pool of at most one connection, which the pool opens at the first use.

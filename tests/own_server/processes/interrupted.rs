@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
+use crate::support::sql::run;
 use crate::support::{runs_natively, this_test};
 use crate::testbed::{Testbed, wait_for_count};
 
@@ -52,9 +53,12 @@ async fn an_interrupted_drop_is_finished_by_the_next_process() {
         &mut admin,
         &format!("alter database {template} is_template false"),
     )
-    .await;
+    .await
+    .unwrap();
     let build = template.replace("_t_", "_b_") + "_0";
-    run(&mut admin, &format!("create database {build}")).await;
+    run(&mut admin, &format!("create database {build}"))
+        .await
+        .unwrap();
     for name in [&template, &build] {
         interrupt_drop(&testbed, &mut admin, name).await;
     }
@@ -95,7 +99,8 @@ async fn interrupt_drop(testbed: &Testbed, admin: &mut PgConnection, name: &str)
         admin,
         &format!("select pg_terminate_backend({dropping_pid})"),
     )
-    .await;
+    .await
+    .unwrap();
     assert!(dropped.await.unwrap().is_err());
     kill_process(stopped_pid, Signal::CONT).unwrap();
     stopped.close().await.unwrap();
@@ -111,13 +116,6 @@ async fn pid(connection: &mut PgConnection) -> i32 {
         .fetch_one(connection)
         .await
         .unwrap()
-}
-
-async fn run(connection: &mut PgConnection, sql: &str) {
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
-        .execute(connection)
-        .await
-        .unwrap();
 }
 
 /// Returns `None` if there is no such database.

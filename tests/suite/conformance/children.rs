@@ -8,9 +8,10 @@ use ebbtide::{Sandbox, Tx};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::conformance::table::{Kind, Verdict};
-use crate::conformance::world::{self, World};
+use crate::conformance::world::World;
 use crate::support::child_process::{assert_passed, child_role, test_command_as};
 use crate::support::skip::print_uncaptured;
+use crate::support::sql;
 
 tokio::task_local! {
     /// The path of the running test. A child process runs the same test.
@@ -157,7 +158,7 @@ fn fail() {
                     // A statement may fail: the parent examines the report.
                     let _ = match statement.strip_prefix(SECOND_CONNECTION) {
                         Some(statement) => run_on_second_connection(&tx.url(), statement).await,
-                        None => world::run(&mut tx, &statement).await,
+                        None => sql::run(&mut tx, &statement).await,
                     };
                 }
                 panic!("on purpose");
@@ -188,7 +189,7 @@ fn fail() {
 }
 
 async fn run_on_second_connection(url: &str, statement: &str) -> Result<(), sqlx::Error> {
-    world::run(&mut PgConnection::connect(url).await?, statement).await
+    sql::run(&mut PgConnection::connect(url).await?, statement).await
 }
 
 /// The kind of the test that fails, and its statements.

@@ -4,7 +4,8 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::conformance::next_test::{next_test_verdict, on_a_new_copy};
 use crate::conformance::table::{Kind, Verdict};
-use crate::conformance::world::{ProbeTest, World, code, number, run, text};
+use crate::conformance::world::{ProbeTest, World};
+use crate::support::sql::{code, number, run, text};
 
 /// Hole 24.
 pub(crate) async fn row_order(world: &World) -> Verdict {

@@ -6,7 +6,8 @@ use ebbtide::ErrorKind;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::conformance::table::{Kind, Verdict};
-use crate::conformance::world::{ProbeTest, World, code, lane_of, number, run, text};
+use crate::conformance::world::{ProbeTest, World, lane_of};
+use crate::support::sql::{code, number, run, text};
 
 /// The number of tests after which a lane is copied again: `MAX_USES` in `src/lane/leased.rs`.
 const MAX_USES: usize = 5_000;

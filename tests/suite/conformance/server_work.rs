@@ -5,7 +5,8 @@ use sqlx::postgres::{PgConnection, PgListener, PgPoolOptions};
 
 use crate::conformance::children;
 use crate::conformance::table::{Kind, Verdict};
-use crate::conformance::world::{World, code, number, run, text};
+use crate::conformance::world::World;
+use crate::support::sql::{code, number, run, text};
 
 /// Hole 3.
 pub(crate) async fn frozen_clock(world: &World) -> Verdict {

@@ -4,7 +4,8 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::conformance::children::{self, SECOND_CONNECTION};
 use crate::conformance::table::Verdict;
-use crate::conformance::world::{ProbeTest, World, code, number, run, text};
+use crate::conformance::world::{ProbeTest, World};
+use crate::support::sql::{code, number, run, text};
 
 /// Whether this is the error with which a `Sandbox` refuses a second connection.
 fn is_second_connection_error(error: &sqlx::Error) -> bool {

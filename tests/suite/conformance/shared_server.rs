@@ -5,7 +5,8 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::conformance::next_test::next_test_verdict;
 use crate::conformance::table::Verdict;
-use crate::conformance::world::{World, code, number, run, text};
+use crate::conformance::world::World;
+use crate::support::sql::{code, number, run, text};
 
 /// A name that no other test uses.
 fn unique_name() -> String {

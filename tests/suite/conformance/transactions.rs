@@ -6,7 +6,8 @@ use sqlx::Connection as _;
 
 use crate::conformance::children;
 use crate::conformance::table::{Kind, Verdict};
-use crate::conformance::world::{World, code, number, run, text};
+use crate::conformance::world::World;
+use crate::support::sql::{code, number, run, text};
 
 const NAMES: &str = "select coalesce(string_agg(name, ', ' order by id), '') from parents";
 

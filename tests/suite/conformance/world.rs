@@ -15,6 +15,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Postgres, Row as _, Transaction};
 use crate::conformance::children;
 use crate::conformance::table::Kind;
 use crate::support::Scratch;
+use crate::support::sql::{DATABASE_OID, number, run, text};
 
 pub(crate) const MIGRATION: &str = "
     create table parents (id bigint generated always as identity primary key, name text not null unique);
@@ -270,8 +271,7 @@ impl ProbeTest {
 
     /// The database's OID, which differs after a copy.
     pub(crate) async fn oid(&mut self) -> i64 {
-        let oid = "select oid::int8 from pg_database where datname = current_database()";
-        number(&mut *self.session().await, oid).await
+        number(&mut *self.session().await, DATABASE_OID).await
     }
 
     /// Runs SQL of the application on the test's connection.
@@ -344,28 +344,4 @@ pub(crate) fn lane_of(name: String) -> String {
         Some((lane, _)) if lane.starts_with("ebbtide_l_") => lane.to_owned(),
         _ => name,
     }
-}
-
-pub(crate) async fn run(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
-        .execute(connection)
-        .await
-        .map(drop)
-}
-
-pub(crate) async fn number(connection: &mut PgConnection, sql: &'static str) -> i64 {
-    sqlx::query_scalar(sql).fetch_one(connection).await.unwrap()
-}
-
-pub(crate) async fn text(connection: &mut PgConnection, sql: &'static str) -> String {
-    sqlx::query_scalar(sql).fetch_one(connection).await.unwrap()
-}
-
-/// The SQLSTATE of an error, or an empty string.
-pub(crate) fn code(error: &sqlx::Error) -> String {
-    error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code)
-        .unwrap_or_default()
-        .into_owned()
 }

@@ -2,13 +2,13 @@
 //! difference.
 
 use std::path::Path;
-use std::process::Command;
 
 use ebbtide::{Database, ErrorKind, Harness, Setup};
 use sqlx::migrate::Migrator;
 
 use super::changes::CHANGES;
 use super::{changed, harness};
+use crate::support::pg_dump::pg_dump;
 use crate::support::{Scratch, runs_natively, this_test};
 
 #[tokio::test]
@@ -106,32 +106,13 @@ async fn a_system_that_sqlx_migrates_equals_the_template() {
     }
 }
 
-/// The output of the server's own `pg_dump`, without what a comparison ignores.
+/// The schema as the server's own `pg_dump` prints it, without what a comparison ignores.
 async fn dump(database: &Database) -> String {
-    let find = "select setting from pg_config where name = 'BINDIR'";
-    let dir: String = sqlx::query_scalar(find)
-        .fetch_one(&database.pool())
-        .await
-        .unwrap();
-    let mut pg_dump = Command::new(Path::new(&dir).join("pg_dump"));
-    pg_dump.args([
+    let options = [
         "--schema-only",
         "--no-owner",
         "--no-privileges",
         "--exclude-schema=_ebbtide",
-        "--dbname",
-    ]);
-    let output = pg_dump.arg(database.url()).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let text = String::from_utf8(output.stdout).unwrap();
-    // The key of `\restrict` differs in each dump. It prevents a dumped name from injecting psql
-    // commands.
-    text.lines()
-        .filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    ];
+    pg_dump(database, &options).await
 }

@@ -4,10 +4,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use ebbtide::{ErrorKind, Harness};
-use sqlx::AssertSqlSafe;
-use sqlx::postgres::PgPool;
 use sqlx::{Connection as _, PgConnection};
 
+use crate::support::pool_sql::{run, text};
 use crate::support::{Scratch, runs_natively, this_test};
 
 const SUBSCRIPTION: &str = "
@@ -32,20 +31,6 @@ fn own_server(scratch: &Scratch) -> Harness {
         })
         .build()
         .unwrap()
-}
-
-async fn text(pool: &PgPool, sql: &str) -> String {
-    sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
-        .fetch_one(pool)
-        .await
-        .unwrap()
-}
-
-async fn run(pool: &PgPool, sql: &str) {
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
-        .execute(pool)
-        .await
-        .unwrap();
 }
 
 const SUBSCRIPTIONS: &str = "select string_agg(concat(to_jsonb(s) - 'oid' - 'subdbid', obj_description(s.oid, 'pg_subscription')), \

@@ -1,9 +1,8 @@
 //! Properties that the server stores about a database: a lane has those that the migrations set.
 
 use ebbtide::{Database, Harness, Setup};
-use sqlx::AssertSqlSafe;
-use sqlx::postgres::PgPool;
 
+use crate::support::pool_sql::{run, text};
 use crate::support::{Scratch, runs_natively, this_test};
 
 /// Roles belong to the server, so another test may have created them.
@@ -38,20 +37,6 @@ const PROPERTIES: &str = "select concat_ws(e'\\n', pg_get_userbyid(datdba), data
      (select string_agg(setrole::regrole || ' ' || setconfig::text, e'\\n' order by setrole) from pg_db_role_setting \
          where setdatabase = d.oid), shobj_description(d.oid, 'pg_database')) \
      from pg_database d where datname = current_database()";
-
-async fn text(pool: &PgPool, sql: &str) -> String {
-    sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
-        .fetch_one(pool)
-        .await
-        .unwrap()
-}
-
-async fn run(pool: &PgPool, sql: &str) {
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
-        .execute(pool)
-        .await
-        .unwrap();
-}
 
 fn harness(scratch: &Scratch) -> Harness {
     scratch.write("migrations/1_roles.sql", ROLES);

@@ -5,13 +5,12 @@
 //! default is fixed). A failure prints the variables that repeat only the failed round.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::process::Command;
 
 use ebbtide::{Database, Setup};
 use sqlx::AssertSqlSafe;
 
-use crate::support::random::Random;
+use crate::support::pg_dump::{pg_dump, server_program};
+use crate::support::random::{Random, number_in};
 use crate::support::{Scratch, runs_natively, this_test};
 
 /// Roles belong to the server, so another test may have created them.
@@ -333,41 +332,20 @@ fn schema(seed: u64) -> String {
     format!("{SCHEMAS}{}\n", pieces.join("\n"))
 }
 
-async fn program(database: &Database, name: &str) -> Command {
-    let find = "select setting from pg_config where name = 'BINDIR'";
-    let dir: String = sqlx::query_scalar(find)
-        .fetch_one(&database.pool())
-        .await
-        .unwrap();
-    Command::new(Path::new(&dir).join(name))
-}
-
 /// The output of `pg_dump`, without the database's name, sqlx's ledger, and ebbtide's schema.
 async fn dump(database: &Database) -> String {
-    let mut pg_dump = program(database, "pg_dump").await;
-    pg_dump.args([
+    let options = [
         "--create",
         "--exclude-schema=_ebbtide",
         "--exclude-table=public._sqlx_migrations",
-        "--dbname",
-    ]);
-    let output = pg_dump.arg(database.url()).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    ];
     let name: String = sqlx::query_scalar("select current_database()::text")
         .fetch_one(&database.pool())
         .await
         .unwrap();
-    let text = String::from_utf8(output.stdout)
-        .unwrap()
-        .replace(&name, "the_database");
-    text.lines()
-        .filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    pg_dump(database, &options)
+        .await
+        .replace(&name, "the_database")
 }
 
 /// Asserts that a lane's dump equals that of a database that `psql` migrated, and returns the dump.
@@ -385,7 +363,7 @@ async fn assert_same_dump(round: &str, migration: &str) -> String {
         .execute(&plain.pool())
         .await
         .unwrap();
-    let mut psql = program(&plain, "psql").await;
+    let mut psql = server_program(&plain, "psql").await;
     psql.args([
         "--quiet",
         "--no-psqlrc",
@@ -448,14 +426,9 @@ async fn the_dump_of_a_lane_equals_that_of_a_database_that_psql_migrated() {
     if !runs_natively(this_test!()) {
         return;
     }
-    let number = |name: &str| {
-        std::env::var(name)
-            .ok()
-            .map(|text| text.parse::<u64>().expect("a number"))
-    };
     let (rounds, first) = (
-        number("EBBTIDE_SEQUENCES").unwrap_or(30),
-        number("EBBTIDE_SEED").unwrap_or(12),
+        number_in("EBBTIDE_SEQUENCES").unwrap_or(30),
+        number_in("EBBTIDE_SEED").unwrap_or(12),
     );
     for seed in first..first + rounds {
         assert_same_dump(

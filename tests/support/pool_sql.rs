@@ -1,0 +1,24 @@
+//! SQL on a test's pool. All of it must succeed.
+
+use sqlx::{AssertSqlSafe, PgPool};
+
+/// Runs SQL through the simple protocol.
+pub async fn run(pool: &PgPool, sql: &str) {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(pool)
+        .await
+        .unwrap();
+}
+
+/// The number that a query returns, through the extended protocol.
+pub async fn number(pool: &PgPool, sql: &'static str) -> i64 {
+    sqlx::query_scalar(sql).fetch_one(pool).await.unwrap()
+}
+
+/// The text that a query returns, through the extended protocol.
+pub async fn text(pool: &PgPool, sql: &str) -> String {
+    sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
+        .fetch_one(pool)
+        .await
+        .unwrap()
+}
