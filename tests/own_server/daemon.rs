@@ -3,7 +3,9 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -20,6 +22,14 @@ pub(crate) trait Stream: Read + Write + Send {
     fn another(&self) -> Box<dyn Stream>;
     /// Closes both directions, or one of them.
     fn end(&self, how: std::net::Shutdown);
+}
+
+/// The label by which ebbtide marks the containers of a state directory.
+pub(crate) fn owner_label(state: &Path) -> String {
+    let dir = std::fs::metadata(state).unwrap();
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let boot = boot.split('-').next().unwrap();
+    format!("ebbtide.owner={boot}/{:x}-{:x}", dir.dev(), dir.ino())
 }
 
 /// A container as the engine lists it.

@@ -10,6 +10,7 @@ use std::process::Command;
 use crate::support::child_process::{
     assert_passed, child_role, native_test_command, test_command_as,
 };
+use crate::support::process::{SegmentColumn, segment_table, segments_with};
 use crate::support::reports::{assert_report_contains, start_error};
 use crate::support::{Scratch, names_in, runs_natively, this_test, wait_until};
 use ebbtide::config::{Native, Storage};
@@ -337,9 +338,9 @@ async fn a_killed_server_is_reported_and_the_next_harness_starts_another() {
     let pid = Pid::from_raw(lines[0].parse().unwrap()).unwrap();
     let segment = lines[6].split_whitespace().next_back().unwrap().to_owned();
     assert!(
-        segments().contains(&segment),
-        "{segment} is not among {:?}",
-        segments()
+        !segments_with(SegmentColumn::Id, &segment).is_empty(),
+        "{segment} is not among {}",
+        segment_table()
     );
     let first = names_in(&scratch.state_dir().join("servers"));
 
@@ -370,18 +371,6 @@ async fn a_killed_server_is_reported_and_the_next_harness_starts_another() {
     drop((harness, second));
     scratch.wait_until_servers_end();
     assert!(!Path::new(&data).exists(), "{data}");
-    assert!(
-        !segments().contains(&segment),
-        "segment {segment} is still there"
-    );
-}
-
-/// The identifiers of all System V shared memory segments.
-fn segments() -> Vec<String> {
-    let table = std::fs::read_to_string("/proc/sysvipc/shm").unwrap();
-    table
-        .lines()
-        .skip(1)
-        .filter_map(|line| line.split_whitespace().nth(1).map(str::to_owned))
-        .collect()
+    let left = segments_with(SegmentColumn::Id, &segment);
+    assert!(left.is_empty(), "still there: {left:?}");
 }

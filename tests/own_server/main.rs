@@ -14,7 +14,6 @@
 )]
 #![allow(
     dead_code,
-    unused_imports,
     clippy::allow_attributes,
     reason = "each of the two binaries uses only a part of tests/support"
 )]
@@ -37,5 +36,6 @@ mod lane_marks;
 mod processes;
 mod readme;
 mod rounds;
+mod running_server;
 mod testbed;
 mod worker;

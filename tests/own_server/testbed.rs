@@ -1,5 +1,4 @@
-//! A state directory for one test, and what the system shows of its servers: files, processes and
-//! shared memory.
+//! A state directory for one test, and what the system shows of its servers: files and processes.
 //!
 //! These tests assert what ebbtide leaves on the machine, so they read `/proc` and the file system
 //! and not ebbtide's own reports. Each test has a state directory of its own, because leftovers of
@@ -12,15 +11,14 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 
+use crate::running_server::{RunningServer, has_living_shells};
+use crate::support::process::{Process, processes};
 use crate::support::{Scratch, names_in, wait_until};
 use crate::worker::Worker;
-
-/// The unit of start times in `/proc/PID/stat`: clock ticks per second, 100 on every usual Linux.
-const USER_HZ: u64 = 100;
 
 /// A directory with a state directory, a configuration and a migration, which workers share.
 #[derive(Debug)]
@@ -339,210 +337,9 @@ pub(crate) async fn wait_for_count(admin: &mut PgConnection, query: &'static str
     panic!("{query}: expected {expected} within 30 s, found {found:?}");
 }
 
-/// Whether the supervisor and the deputy that an instance names are two living processes.
-///
-/// Both files name the same process for a moment: after a deputy has become the supervisor and
-/// before it has written its new deputy's mark.
-pub(crate) fn has_living_shells(instance: &Path) -> bool {
-    let [owner, deputy] = ["owner", "deputy"].map(|file| {
-        let mark = std::fs::read_to_string(instance.join(file)).unwrap_or_default();
-        mark.split('.').next().and_then(Process::find)
-    });
-    owner.is_some() && deputy.is_some() && owner != deputy
-}
-
 fn memory_dir() -> PathBuf {
     PathBuf::from(format!(
         "/dev/shm/ebbtide-{}",
         rustix::process::geteuid().as_raw()
     ))
-}
-
-/// A running server, and everything that must disappear with it.
-#[derive(Debug)]
-pub(crate) struct RunningServer {
-    pub(crate) instance: PathBuf,
-    pub(crate) supervisor: Process,
-    /// Becomes the supervisor when the supervisor is killed.
-    pub(crate) deputy: Process,
-    pub(crate) postmaster: Process,
-    data: PathBuf,
-    /// The identifier of the System V segment by which a postmaster detects processes of an earlier
-    /// one on the same data directory. It outlives a killed postmaster.
-    segment: String,
-}
-
-impl RunningServer {
-    fn read(instance: &Path) -> Self {
-        let shell = |file: &str| {
-            let mark = std::fs::read_to_string(instance.join(file)).unwrap();
-            Process::find(mark.split('.').next().unwrap()).unwrap()
-        };
-        let data = std::fs::read_link(instance.join("lanes"))
-            .unwrap()
-            .parent()
-            .unwrap()
-            .to_owned();
-        let pid_file = std::fs::read_to_string(data.join("postmaster.pid")).unwrap();
-        let lines: Vec<&str> = pid_file.lines().collect();
-        let segment = lines[6].split_whitespace().nth(1).unwrap().to_owned();
-        let running = Self {
-            instance: instance.to_owned(),
-            supervisor: shell("owner"),
-            deputy: shell("deputy"),
-            postmaster: Process::find(lines[0]).unwrap(),
-            data,
-            segment,
-        };
-        // Otherwise a later assertion that nothing is left would prove nothing.
-        assert_eq!(
-            running.leftovers().len(),
-            6,
-            "every part of the server must be found: {running:?}"
-        );
-        running
-    }
-
-    pub(crate) fn identity(&self) -> String {
-        self.instance
-            .file_name()
-            .unwrap()
-            .to_string_lossy()
-            .into_owned()
-    }
-
-    pub(crate) fn leftovers(&self) -> Vec<String> {
-        let paths = [&self.instance, &self.data]
-            .into_iter()
-            .filter(|path| path.symlink_metadata().is_ok());
-        let processes = [&self.supervisor, &self.deputy, &self.postmaster]
-            .into_iter()
-            .filter(|process| process.is_alive());
-        paths
-            .map(|path| path.display().to_string())
-            .chain(processes.map(|process| format!("{process:?}")))
-            .chain(segments_with(1, &self.segment))
-            .collect()
-    }
-
-    /// Kills both shells before one of them can replace the other.
-    ///
-    /// The signals are sent without a wait between them: each shell polls the other once a second.
-    pub(crate) fn kill_shells(&self) {
-        self.supervisor.signal(Signal::KILL);
-        self.deputy.signal(Signal::KILL);
-        wait_until("the killed shells have ended", || {
-            !self.supervisor.is_alive() && !self.deputy.is_alive()
-        });
-    }
-
-    /// Whether the postmaster lives and the instance accepts further processes.
-    pub(crate) fn is_running(&self) -> bool {
-        self.postmaster.is_alive() && self.instance.join("serving").exists()
-    }
-
-    #[track_caller]
-    pub(crate) fn wait_until_gone(&self) {
-        wait_until("nothing of the server is left", || {
-            self.leftovers().is_empty()
-        });
-    }
-}
-
-/// A process. Its start time distinguishes it from a later process with the same pid.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Process {
-    pid: String,
-    start_time: String,
-    pub(crate) arguments: Vec<String>,
-    working_dir: String,
-}
-
-impl Process {
-    /// Returns `None` for a process that has ended.
-    fn find(pid: &str) -> Option<Self> {
-        let dir = Path::new("/proc").join(pid);
-        let start_time = start_time(pid)?;
-        let arguments = std::fs::read(dir.join("cmdline")).ok()?;
-        let arguments = arguments
-            .split(|byte| *byte == 0)
-            .map(|argument| String::from_utf8_lossy(argument).into_owned())
-            .collect();
-        let working_dir = std::fs::read_link(dir.join("cwd")).unwrap_or_default();
-        Some(Self {
-            pid: pid.to_owned(),
-            start_time,
-            arguments,
-            working_dir: working_dir.to_string_lossy().into_owned(),
-        })
-    }
-
-    /// System V segments that this process created.
-    ///
-    /// The system's table has the creator's pid but not its start time. A segment that is older
-    /// than this process belongs to an earlier process with the same pid.
-    pub(crate) fn shared_memory(&self) -> Vec<String> {
-        let stat = std::fs::read_to_string("/proc/stat").unwrap();
-        let booted: u64 = stat
-            .lines()
-            .find_map(|line| line.strip_prefix("btime "))
-            .unwrap()
-            .parse()
-            .unwrap();
-        let began = booted + self.start_time.parse::<u64>().unwrap() / USER_HZ - 1;
-        let made = |segment: &String| {
-            let words: Vec<&str> = segment.split_whitespace().collect();
-            words[14].parse::<u64>().unwrap() >= began
-        };
-        segments_with(4, &self.pid)
-            .into_iter()
-            .filter(made)
-            .collect()
-    }
-
-    pub(crate) fn is_alive(&self) -> bool {
-        start_time(&self.pid).as_ref() == Some(&self.start_time)
-    }
-
-    /// Sends a signal, unless the process has ended and another one may have its pid.
-    pub(crate) fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.pid.parse().unwrap()).unwrap();
-        if self.is_alive() {
-            // It may have ended since the line above, which is as good.
-            let _ = kill_process(pid, signal);
-        }
-    }
-
-    /// Kills the process and waits for its end.
-    pub(crate) fn kill(&self) {
-        self.signal(Signal::KILL);
-        wait_until("the killed process has ended", || !self.is_alive());
-    }
-}
-
-/// System V segments with a value in a column of the system's table. Column 1 is the identifier,
-/// column 4 the creator's pid.
-fn segments_with(column: usize, value: &str) -> Vec<String> {
-    let segments = std::fs::read_to_string("/proc/sysvipc/shm").unwrap();
-    let wanted = segments
-        .lines()
-        .filter(|line| line.split_whitespace().nth(column) == Some(value));
-    wanted.map(|line| format!("segment {line}")).collect()
-}
-
-/// A process's start time, in clock ticks since the machine booted. `None` if it has ended.
-///
-/// <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>
-fn start_time(pid: &str) -> Option<String> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    // A zombie (Z) or dead (X) process has ended, and only its parent has not waited for it yet.
-    (!["Z", "X"].contains(&fields[0])).then(|| fields[19].to_owned())
-}
-
-fn processes() -> Vec<Process> {
-    let numbers = names_in(Path::new("/proc"))
-        .into_iter()
-        .filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
-    numbers.filter_map(|pid| Process::find(&pid)).collect()
 }

@@ -9,7 +9,6 @@
 )]
 #![allow(
     dead_code,
-    unused_imports,
     clippy::allow_attributes,
     reason = "each of the two test binaries uses only a part of tests/support"
 )]

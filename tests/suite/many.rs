@@ -1,7 +1,7 @@
 //! Two hundred tests that would disturb each other on one database. Each one draws numbers from the
 //! same sequences, writes the same unique values, and expects no rows of other tests.
 
-use crate::support::salon;
+use crate::support::salon::salon;
 use ebbtide::Tx;
 
 async fn finds_only_its_own_rows(mut tx: Tx) -> ebbtide::Result<()> {

@@ -1,6 +1,6 @@
 //! Tests of the salon's schema and seeds, which its booking assistant depends on.
 
-use crate::support::salon;
+use crate::support::salon::{assert_lacks_uuid_ossp, salon};
 use ebbtide::ErrorKind;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
@@ -15,7 +15,7 @@ async fn names(connection: &mut PgConnection, query: &'static str) -> Result<Vec
 async fn both_extensions_are_installed_with_their_versions() -> Result {
     let mut tx = match ebbtide::tx().await {
         Err(error) if error.kind() == ErrorKind::ExtensionUnavailable => {
-            return salon::assert_lacks_uuid_ossp(&format!("{error:?}")).await;
+            return assert_lacks_uuid_ossp(&format!("{error:?}")).await;
         }
         other => other?,
     };

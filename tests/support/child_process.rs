@@ -4,6 +4,7 @@
 //! the subject. The child runs the same test function. Only in the child, [`child_role`] returns a
 //! role.
 
+use std::ffi::OsStr;
 use std::process::{Command, Output};
 
 /// The environment variable with the child's role.
@@ -60,6 +61,22 @@ pub fn native_test_command(test: &str) -> Command {
         .env_remove("EBBTIDE_PG_BIN")
         .env_remove("EBBTIDE_POSTGRES");
     child
+}
+
+/// The command with its variables, started by an outer command.
+pub fn run_through(outer: &[&str], program: &OsStr, inner: &Command) -> Command {
+    let mut command = Command::new(outer[0]);
+    command
+        .args(&outer[1..])
+        .arg(program)
+        .args(inner.get_args());
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
 }
 
 /// Asserts that the child ran its test, and that the test passed. Returns the child's stdout.

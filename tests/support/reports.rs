@@ -25,9 +25,10 @@ pub fn replacements(scratch: &Scratch) -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
     let root = scratch.path("");
     if let Some(place) = child_role() {
-        settings.add_filter(&place, "[PLACE]");
+        settings.add_filter(&literal(&place), "[PLACE]");
     }
-    settings.add_filter(root.to_str().unwrap().trim_end_matches('/'), "[SCRATCH]");
+    let root = root.to_str().unwrap().trim_end_matches('/');
+    settings.add_filter(&literal(root), "[SCRATCH]");
     settings.add_filter(r"servers/[0-9a-f]{8}\.[0-9a-f]{8}", "servers/[INSTANCE]");
     settings.add_filter(
         r"PostgreSQL \d+(\.\d+|\w+\d+)( \([^)]*\))?",
@@ -49,6 +50,15 @@ pub fn replacements(scratch: &Scratch) -> insta::Settings {
         "  $1:\n    [LOG]\n",
     );
     settings
+}
+
+/// A pattern that matches exactly this text: a path or an image's name may have special characters.
+pub fn literal(text: &str) -> String {
+    // `regex` accepts a backslash before all punctuation, but `\<` and `\>` are word boundaries.
+    let is_special = |c: char| c.is_ascii_punctuation() && !['<', '>'].contains(&c);
+    text.chars()
+        .flat_map(|c| is_special(c).then_some('\\').into_iter().chain([c]))
+        .collect()
 }
 
 /// The error of a plan that is refused.

@@ -4,6 +4,7 @@
 use serde_json::json;
 
 use super::testbed::{ContainerTestbed, runs_on_containers};
+use crate::support::process::Process;
 use crate::support::{this_test, wait_until};
 
 /// Creates a container with ebbtide's labels, in the name of a client process. Returns its id.
@@ -19,17 +20,6 @@ fn create_container(testbed: &ContainerTestbed, client: &str, owner: &str, image
         .to_owned()
 }
 
-/// The label for this process: its pid and start time.
-fn own_client_label() -> String {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let (_, after_command) = stat.rsplit_once(')').unwrap();
-    format!(
-        "{}.{}",
-        std::process::id(),
-        after_command.split_whitespace().nth(19).unwrap()
-    )
-}
-
 #[test]
 fn the_next_start_removes_containers_of_dead_clients_and_no_others() {
     if !runs_on_containers(this_test!()) {
@@ -43,12 +33,12 @@ fn the_next_start_removes_containers_of_dead_clients_and_no_others() {
     testbed.wait_until_nothing_is_left();
 
     // The pid of this process with another start time: a process that has ended.
-    let dead = own_client_label() + "0";
+    let dead = Process::own().mark() + "0";
     let of_dead = [
         create_container(&testbed, &dead, &testbed.label, image),
         create_container(&testbed, "nonsense", &testbed.label, image),
     ];
-    let of_living = create_container(&testbed, &own_client_label(), &testbed.label, image);
+    let of_living = create_container(&testbed, &Process::own().mark(), &testbed.label, image);
     let of_others = create_container(&others, &dead, &others.label, image);
     let mut next = testbed.worker();
     assert_eq!(next.execute("start"), "started");

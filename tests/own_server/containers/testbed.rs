@@ -1,6 +1,6 @@
 //! A [`Testbed`] whose servers are containers, and what the engine reports about them.
 
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -8,8 +8,10 @@ use ebbtide::Harness;
 
 use ebbtide::config::{self, Backend, Builder, Cache};
 
-use crate::daemon::{Container, Daemon};
-use crate::support::{runs_on, wait_until};
+use crate::daemon::{Container, Daemon, owner_label};
+use crate::support::backend::runs_on;
+use crate::support::program::program;
+use crate::support::wait_until;
 use crate::testbed::Testbed;
 use crate::worker::Worker;
 
@@ -44,10 +46,7 @@ impl ContainerTestbed {
             .mode(0o700)
             .create(base.state())
             .unwrap();
-        let state = std::fs::metadata(base.state()).unwrap();
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
-        let boot = boot.split('-').next().unwrap();
-        let label = format!("ebbtide.owner={boot}/{:x}-{:x}", state.dev(), state.ino());
+        let label = owner_label(&base.state());
         let daemon = Daemon::of_this_machine();
         let mut variables = vec![
             ("EBBTIDE_BACKEND", "container".into()),
@@ -179,14 +178,4 @@ impl Drop for ContainerTestbed {
             self.daemon.remove(&container.id);
         }
     }
-}
-
-fn program(name: &str) -> PathBuf {
-    let dirs = std::env::var_os("PATH").unwrap();
-    let all: Vec<PathBuf> = std::env::split_paths(&dirs)
-        .map(|dir| dir.join(name))
-        .collect();
-    all.into_iter()
-        .find(|path| path.is_file())
-        .unwrap_or_else(|| panic!("{name} is not on PATH"))
 }

@@ -1,12 +1,11 @@
 //! Runs a test in a child process: with other variables, as another user, or in another network.
 
-use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::process::{getegid, geteuid};
 
-use crate::support::child_process::{assert_passed, test_command_as};
+use crate::support::child_process::{assert_passed, run_through, test_command_as};
 use crate::support::skip::{SKIPPED_PREFIX, print_uncaptured};
 
 /// Variables that describe the machine. All other variables of ebbtide choose a configuration.
@@ -88,20 +87,4 @@ pub(crate) fn without_network(command: &Command) -> Result<Command, String> {
         Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
         Err(error) => Err(format!("unshare: {error}")),
     }
-}
-
-/// The command with its variables, started by an outer command.
-pub(crate) fn run_through(outer: &[&str], program: &OsStr, inner: &Command) -> Command {
-    let mut command = Command::new(outer[0]);
-    command
-        .args(&outer[1..])
-        .arg(program)
-        .args(inner.get_args());
-    for (name, value) in inner.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    command
 }

@@ -1,6 +1,5 @@
 //! The engine of this machine, an image on it, and the containers of a state directory.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
 
 use ebbtide::Error;
@@ -8,10 +7,12 @@ use ebbtide::Error;
 use ebbtide::config::{Backend, Builder, Cache, Container};
 use serde_json::{Value, json};
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, owner_label};
 use crate::failures_container::children::child;
+use crate::support::backend::runs_on;
 use crate::support::child_process::child_role;
-use crate::support::{Scratch, runs_on, wait_until};
+use crate::support::reports::literal;
+use crate::support::{Scratch, wait_until};
 
 /// Environment variables by which a child gets this machine's engine and image, in addition to the
 /// ones that ebbtide uses in it.
@@ -94,7 +95,7 @@ impl Engine {
     /// Waits until a state directory has no instance and no container.
     pub(crate) fn wait_until_servers_end(&self, scratch: &Scratch) {
         scratch.wait_until_servers_end();
-        let label = owner_label(scratch);
+        let label = owner_label(&scratch.state_dir());
         wait_until("the containers are gone", || {
             self.daemon.containers(&label).is_empty()
         });
@@ -102,7 +103,7 @@ impl Engine {
 
     pub(crate) fn containers(&self, scratch: &Scratch) -> Vec<String> {
         self.daemon
-            .containers(&owner_label(scratch))
+            .containers(&owner_label(&scratch.state_dir()))
             .into_iter()
             .map(|container| container.state)
             .collect()
@@ -113,8 +114,8 @@ impl Engine {
     pub(crate) fn replacements(&self) -> insta::Settings {
         let mut settings = insta::Settings::clone_current();
         settings.add_filter(r"ebbtide-test-(\w+):\d+", "[IMAGE]-$1");
-        settings.add_filter(&self.image.replace('.', r"\."), "[IMAGE]");
-        settings.add_filter(&self.daemon.url.replace('.', r"\."), "[ENGINE]");
+        settings.add_filter(&literal(&self.image), "[IMAGE]");
+        settings.add_filter(&literal(&self.daemon.url), "[ENGINE]");
         settings.add_filter(r"contains PostgreSQL \d+", "contains PostgreSQL [MAJOR]");
         settings.add_filter(SOCKET_PATTERN, "unix://[PLACE]/docker.sock");
         for block in ["images on the engine", "the container's log ends"] {
@@ -176,18 +177,6 @@ impl Drop for DerivedImage<'_> {
             .daemon
             .request("DELETE", &format!("/images/{}?force=true", self.name), None);
     }
-}
-
-/// The label by which ebbtide marks the containers of a state directory.
-fn owner_label(scratch: &Scratch) -> String {
-    let dir = std::fs::metadata(scratch.state_dir()).unwrap();
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
-    format!(
-        "ebbtide.owner={}/{:x}-{:x}",
-        boot.split('-').next().unwrap(),
-        dir.dev(),
-        dir.ino()
-    )
 }
 
 fn image_of_postgres(daemon: &Daemon) -> String {

@@ -7,9 +7,10 @@ use std::process::Command;
 use rustix::process::geteuid;
 use serde_json::json;
 
-use crate::failures_container::children::{run_child, run_through, without_network};
+use crate::failures_container::children::{run_child, without_network};
 use crate::failures_container::engine::{Engine, container_builder};
 use crate::support::child_process::child_role;
+use crate::support::child_process::run_through;
 use crate::support::{Scratch, this_test};
 
 #[tokio::test]

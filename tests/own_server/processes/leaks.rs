@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::rounds;
+use crate::support::process::Process;
 use crate::support::{runs_natively, this_test};
-use crate::testbed::{Process, Testbed};
+use crate::testbed::Testbed;
 
 /// About twice the time of a first start, with three rounds at the same time. So about half of the
 /// processes end during the start, the others while they run transactions.

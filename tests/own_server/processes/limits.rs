@@ -12,8 +12,9 @@ use ebbtide::Harness;
 use ebbtide::config::{Backend, Storage};
 
 use crate::support::child_process::{child_role, native_test_command};
+use crate::support::process::Process;
 use crate::support::{Scratch, names_in, runs_natively, this_test, wait_until};
-use crate::testbed::{Process, Testbed};
+use crate::testbed::Testbed;
 
 /// The line that a child prints if its server has started in spite of the limit.
 const STARTED: &str = "STARTED";

@@ -13,8 +13,10 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::running_server::{RunningServer, has_living_shells};
+use crate::support::process::Process;
 use crate::support::{runs_natively, this_test, wait_until};
-use crate::testbed::{Process, RunningServer, Testbed, has_living_shells};
+use crate::testbed::Testbed;
 use crate::worker::Worker;
 
 /// Asserts that the next process starts another server after a failure, and that nothing of the

@@ -5,14 +5,13 @@ use std::fs::Permissions;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use ebbtide::ErrorKind;
 
 use ebbtide::config::{Builder, Storage};
 
 use crate::support::child_process::{
-    assert_passed, child_role, native_test_command, test_command_as,
+    assert_passed, child_role, native_test_command, run_through, test_command_as,
 };
 use crate::support::reports::start_error;
 use crate::support::{Scratch, names_in, runs_natively, this_test, wait_until};
@@ -37,17 +36,6 @@ async fn data_dir(builder: Builder, state: &Path) -> PathBuf {
         names_in(&state.join("servers")).is_empty()
     });
     PathBuf::from(data)
-}
-
-/// A command that is started by another one.
-fn run_through(mut starter: Command, command: &Command) -> Command {
-    starter.arg(command.get_program()).args(command.get_args());
-    starter.envs(
-        command
-            .get_envs()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
-    starter
 }
 
 /// What can prevent ebbtide from using its directory in memory: a name, and a shell script that
@@ -94,9 +82,9 @@ async fn data_is_kept_on_disk_if_the_directory_in_memory_cannot_be_used() {
                 "mount -t tmpfs -o size=3g,mode=1777 tmpfs /dev/shm && dir=/dev/shm/ebbtide-{uid} && {script} \
                  && exec {then}\"$@\""
             );
-            let mut unshare = Command::new("unshare");
-            unshare.args([first, "sh", "-c", &script, "sh"]);
-            assert_passed(&run_through(unshare, &child).output().unwrap());
+            let unshare = ["unshare", first, "sh", "-c", &script, "sh"];
+            let mut unshare = run_through(&unshare, child.get_program(), &child);
+            assert_passed(&unshare.output().unwrap());
         }
         return;
     };
@@ -251,13 +239,10 @@ async fn the_servers_user_can_read_the_instance_with_any_umask() {
             &["077"]
         };
         for umask in umasks {
-            let mut shell = Command::new("sh");
-            shell.args(["-c", &format!("umask {umask} && exec \"$@\""), "sh"]);
-            assert_passed(
-                &run_through(shell, &native_test_command(this_test!()))
-                    .output()
-                    .unwrap(),
-            );
+            let shell = ["sh", "-c", &format!("umask {umask} && exec \"$@\""), "sh"];
+            let child = native_test_command(this_test!());
+            let mut shell = run_through(&shell, child.get_program(), &child);
+            assert_passed(&shell.output().unwrap());
         }
         return;
     }

@@ -4,8 +4,10 @@
 use std::time::{Duration, Instant};
 
 use crate::rounds::{self, Round};
+use crate::running_server::has_living_shells;
+use crate::support::process::Process;
 use crate::support::{runs_natively, this_test, wait_until};
-use crate::testbed::{Process, Testbed, has_living_shells};
+use crate::testbed::Testbed;
 
 /// About twice the time of a first start, with three rounds at the same time. So the moments are
 /// during the start and after it.

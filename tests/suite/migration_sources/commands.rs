@@ -9,6 +9,7 @@ use ebbtide::config::{Backend, Builder, MigrationCommand};
 
 use crate::migration_sources::project::{fake_program, has_psql};
 use crate::support::child_process::{child_role, test_command_as};
+use crate::support::process::Process;
 use crate::support::reports::{assert_report_contains, provision_error};
 use crate::support::{Scratch, runs_natively, this_test, wait_until};
 
@@ -210,9 +211,6 @@ fn wait_until_all_end(pids: &Path, count: usize) {
     let pids: Vec<&str> = text.lines().collect();
     assert_eq!(pids.len(), count, "{text}");
     for pid in pids {
-        let stat = format!("/proc/{pid}/stat");
-        wait_until("the process ends", || {
-            !std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "))
-        });
+        wait_until("the process ends", || Process::find(pid).is_none());
     }
 }
