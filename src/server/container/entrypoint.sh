@@ -200,16 +200,13 @@ save() {
 }
 
 # Whether a socket of PostgreSQL's port (5432, hexadecimal 1538) is in this state: 0A is LISTEN, 01
-# is ESTABLISHED. A line with 1538 as the remote port is the client's end of a connection within the
-# container. https://www.kernel.org/doc/html/latest/networking/proc_net_tcp.html
+# is ESTABLISHED. Only the local port counts: a line with 1538 as the remote port is the client's end
+# of a connection within the container. https://www.kernel.org/doc/html/latest/networking/proc_net_tcp.html
 has_socket() {
     for table in /proc/net/tcp /proc/net/tcp6; do
         [ -r $table ] || continue
-        while read -r _ local_address remote_address state _; do
-            case $state,$local_address,$remote_address in
-                *:1538) ;;
-                "$1",*:1538,*) return 0 ;;
-            esac
+        while read -r _ local_address _ state _; do
+            case $state,$local_address in "$1",*:1538) return 0 ;; esac
         done < $table
     done
     return 1
