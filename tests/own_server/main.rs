@@ -37,5 +37,6 @@ mod processes;
 mod readme;
 mod rounds;
 mod running_server;
+mod scripts;
 mod testbed;
 mod worker;
