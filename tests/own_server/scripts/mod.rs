@@ -9,6 +9,10 @@
 #![cfg(target_os = "linux")]
 
 mod group;
+mod instance_dir;
+mod keeper;
 mod leases;
+mod native;
+mod retirement;
 mod shell;
 mod succession;
