@@ -8,6 +8,7 @@
 // The scripts' functions are called with marks that the tests read from `/proc`.
 #![cfg(target_os = "linux")]
 
+mod entrypoint;
 mod group;
 mod instance_dir;
 mod keeper;
