@@ -8,6 +8,8 @@
 // The scripts' functions are called with marks that the tests read from `/proc`.
 #![cfg(target_os = "linux")]
 
+mod ci_leftovers;
+mod ci_run;
 mod entrypoint;
 mod group;
 mod instance_dir;
