@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use sqlx::Connection as _;
@@ -17,6 +17,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 
 use crate::running_server::{RunningServer, has_living_shells};
 use crate::support::process::{Process, processes};
+use crate::support::wait::wait_until_none;
 use crate::support::{Scratch, names_in, wait_until};
 use crate::worker::Worker;
 
@@ -280,18 +281,7 @@ impl Testbed {
 
     #[track_caller]
     pub(crate) fn wait_until_nothing_is_left(&self) {
-        let began = Instant::now();
-        loop {
-            let left = self.leftovers();
-            if left.is_empty() {
-                return;
-            }
-            assert!(
-                began.elapsed() < Duration::from_secs(30),
-                "left after 30 s: {left:#?}"
-            );
-            std::thread::sleep(Duration::from_millis(25));
-        }
+        wait_until_none(Duration::from_secs(30), || self.leftovers());
     }
 
     /// Waits until the server answers, and returns a superuser's session.

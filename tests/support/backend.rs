@@ -8,8 +8,8 @@ use ebbtide::ErrorKind;
 use ebbtide::config::{Backend, Builder};
 
 use super::Scratch;
-use super::child_process::{assert_passed, test_command};
-use super::skip::{SKIPPED_PREFIX, print_uncaptured, skip_test};
+use super::child_process::{run_passing, test_command};
+use super::skip::skip_test;
 
 /// Variables that describe the server of one backend, and do not fit another backend.
 const SERVER_VARIABLES: [&str; 3] = ["EBBTIDE_URL", "TEST_DATABASE_URL", "EBBTIDE_POSTGRES"];
@@ -42,11 +42,7 @@ pub fn runs_on(backend: Backend, test: &str) -> bool {
     for variable in SERVER_VARIABLES {
         child.env_remove(variable);
     }
-    let stdout = assert_passed(&child.output().unwrap());
-    stdout
-        .lines()
-        .filter(|line| line.starts_with(SKIPPED_PREFIX))
-        .for_each(print_uncaptured);
+    run_passing(&mut child);
     false
 }
 

@@ -5,7 +5,9 @@
 //! role.
 
 use std::ffi::OsStr;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+
+use super::skip::{SKIPPED_PREFIX, print_uncaptured};
 
 /// The environment variable with the child's role.
 const ROLE_VARIABLE: &str = "PART_IN_A_FAILURE";
@@ -77,6 +79,17 @@ pub fn run_through(outer: &[&str], program: &OsStr, inner: &Command) -> Command 
         };
     }
     command
+}
+
+/// Runs a child, asserts that its one test passed, and repeats the lines about skipped tests.
+/// Returns the child's stdout.
+pub fn run_passing(child: &mut Command) -> String {
+    let stdout = assert_passed(&child.stdin(Stdio::null()).output().unwrap());
+    stdout
+        .lines()
+        .filter(|line| line.starts_with(SKIPPED_PREFIX))
+        .for_each(print_uncaptured);
+    stdout
 }
 
 /// Asserts that the child ran its test, and that the test passed. Returns the child's stdout.

@@ -14,7 +14,7 @@ pub mod salon;
 mod scratch;
 pub mod skip;
 pub mod sql;
-mod wait;
+pub mod wait;
 
 pub use backend::runs_natively;
 pub(crate) use child_process::this_test;

@@ -16,3 +16,20 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// Checks every 25 milliseconds what is left, and returns how long it took until nothing was.
+///
+/// # Panics
+/// If something is left after `limit`.
+#[track_caller]
+pub fn wait_until_none(limit: Duration, left: impl Fn() -> Vec<String>) -> Duration {
+    let began = Instant::now();
+    loop {
+        let left = left();
+        if left.is_empty() {
+            return began.elapsed();
+        }
+        assert!(began.elapsed() < limit, "left after {limit:?}: {left:#?}");
+        std::thread::sleep(Duration::from_millis(25));
+    }
+}

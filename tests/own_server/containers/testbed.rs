@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ebbtide::Harness;
 
@@ -11,6 +11,7 @@ use ebbtide::config::{self, Backend, Builder, Cache};
 use crate::daemon::{Container, Daemon, owner_label};
 use crate::support::backend::runs_on;
 use crate::support::program::program;
+use crate::support::wait::wait_until_none;
 use crate::support::wait_until;
 use crate::testbed::Testbed;
 use crate::worker::Worker;
@@ -155,18 +156,7 @@ impl ContainerTestbed {
     /// Waits until nothing is left, and returns how long that took.
     #[track_caller]
     pub(crate) fn wait_until_nothing_is_left(&self) -> Duration {
-        let began = Instant::now();
-        loop {
-            let left = self.leftovers();
-            if left.is_empty() {
-                return began.elapsed();
-            }
-            assert!(
-                began.elapsed() < Duration::from_secs(40),
-                "left after 40 s: {left:#?}"
-            );
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        wait_until_none(Duration::from_secs(40), || self.leftovers())
     }
 }
 

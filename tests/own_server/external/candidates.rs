@@ -4,7 +4,7 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 
-use super::external_server::{ExternalServer, PASSWORD, runs_without_overrides};
+use super::external_server::{ExternalServer, PASSWORD};
 use crate::support::this_test;
 
 /// Creates a database with the migration's table and two more tables, which another role owns.
@@ -33,10 +33,8 @@ async fn create_candidate(external: &ExternalServer) -> String {
 
 #[tokio::test]
 async fn a_role_without_privileges_compares_a_database_with_at_most_twenty_statements() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
     let Some(external) = ExternalServer::start_with(
+        this_test!(),
         "fsync = off\nlog_statement = all\nlog_line_prefix = '%u '",
         |_| (),
     )
@@ -74,10 +72,7 @@ async fn a_role_without_privileges_compares_a_database_with_at_most_twenty_state
 
 #[tokio::test]
 async fn a_wrong_password_for_a_compared_database_is_rejected_and_not_printed() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     let url = external.create_role("app", "createdb").await;

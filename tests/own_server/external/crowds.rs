@@ -4,15 +4,12 @@ use std::time::{Duration, Instant};
 
 use ebbtide::ErrorKind;
 
-use super::external_server::{ExternalServer, runs_without_overrides};
+use super::external_server::ExternalServer;
 use crate::support::{this_test, wait_until};
 
 #[tokio::test]
 async fn tests_that_exceed_the_roles_connection_limit_take_turns() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     let url = external
@@ -45,10 +42,7 @@ async fn tests_that_exceed_the_roles_connection_limit_take_turns() {
 
 #[tokio::test]
 async fn database_tests_that_exceed_the_roles_connection_limit_take_turns() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     let url = external
@@ -79,11 +73,8 @@ async fn database_tests_that_exceed_the_roles_connection_limit_take_turns() {
 
 #[tokio::test]
 async fn a_test_that_never_gets_a_connection_fails_with_the_number_that_it_needs() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
     let Some(external) =
-        ExternalServer::start_with("fsync = off\nmax_connections = 20", |_| ()).await
+        ExternalServer::start_with(this_test!(), "fsync = off\nmax_connections = 20", |_| ()).await
     else {
         return;
     };
@@ -120,10 +111,7 @@ async fn a_test_that_never_gets_a_connection_fails_with_the_number_that_it_needs
 
 #[tokio::test]
 async fn the_start_waits_while_the_server_has_no_free_connection() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     let url = external

@@ -5,15 +5,12 @@ use ebbtide::Setup;
 
 use ebbtide::config::Dedicated;
 
-use super::external_server::{ExternalServer, runs_without_overrides};
+use super::external_server::ExternalServer;
 use crate::support::this_test;
 
 #[tokio::test]
 async fn a_migration_that_creates_a_role_is_refused_unless_dedicated_is_never() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     let url = external.create_role("app", "createdb createrole").await;
@@ -50,10 +47,7 @@ async fn a_migration_that_creates_a_role_is_refused_unless_dedicated_is_never() 
 
 #[tokio::test]
 async fn a_fixture_that_alters_another_database_is_refused_and_one_for_its_own_is_not() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     let url = external.create_role("app", "createdb").await;
@@ -74,10 +68,7 @@ async fn a_fixture_that_alters_another_database_is_refused_and_one_for_its_own_i
 
 #[tokio::test]
 async fn dedicated_always_is_refused_on_an_external_server() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     let url = external.create_role("app", "createdb").await;

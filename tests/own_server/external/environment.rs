@@ -3,7 +3,7 @@
 
 use sqlx::{Connection as _, PgConnection};
 
-use super::external_server::{ExternalServer, PASSWORD, runs_without_overrides};
+use super::external_server::{ExternalServer, PASSWORD};
 use crate::support::child_process::{assert_passed, child_role, test_command_as};
 use crate::support::this_test;
 
@@ -23,10 +23,7 @@ async fn session_state(connection: &mut PgConnection) -> String {
 #[tokio::test]
 async fn a_password_from_the_environment_is_used_and_settings_are_not() {
     if child_role().is_none() {
-        if !runs_without_overrides(this_test!()) {
-            return;
-        }
-        let Some(external) = ExternalServer::start().await else {
+        let Some(external) = ExternalServer::start(this_test!()).await else {
             return;
         };
         let url = external

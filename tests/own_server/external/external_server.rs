@@ -13,8 +13,8 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection as _};
 
 use crate::support::Scratch;
-use crate::support::child_process::{assert_passed, child_role, test_command};
-use crate::support::skip::{SKIPPED_PREFIX, print_uncaptured, skip};
+use crate::support::child_process::{child_role, run_passing, test_command};
+use crate::support::skip::skip;
 
 /// Variables that override the builder's URL, or the checks of the URL.
 const OVERRIDING_VARIABLES: [&str; 5] = [
@@ -42,11 +42,7 @@ pub(crate) fn runs_without_overrides(test: &str) -> bool {
     for name in OVERRIDING_VARIABLES {
         child.env_remove(name);
     }
-    let stdout = assert_passed(&child.output().unwrap());
-    stdout
-        .lines()
-        .filter(|line| line.starts_with(SKIPPED_PREFIX))
-        .for_each(print_uncaptured);
+    run_passing(&mut child);
     false
 }
 
@@ -66,17 +62,24 @@ pub(crate) struct ExternalServer {
 }
 
 impl ExternalServer {
-    /// `None` if this machine has no PostgreSQL binaries. The test is then reported as skipped.
-    pub(crate) async fn start() -> Option<Self> {
-        Self::start_with("fsync = off", |_| ()).await
+    /// Starts a server for a test, for which `test` is [`this_test!`](crate::support::this_test).
+    ///
+    /// `None` if this process does not run the test itself (see [`runs_without_overrides`]), or if
+    /// this machine has no PostgreSQL binaries. The test is then reported as skipped.
+    pub(crate) async fn start(test: &str) -> Option<Self> {
+        Self::start_with(test, "fsync = off", |_| ()).await
     }
 
-    /// A server with further lines in its configuration. `prepare` may change the data directory
+    /// Like [`start`](Self::start), with further lines in the configuration. `prepare` may change the data directory
     /// before the start.
     pub(crate) async fn start_with(
+        test: &str,
         configuration: &str,
         prepare: impl FnOnce(&Path),
     ) -> Option<Self> {
+        if !runs_without_overrides(test) {
+            return None;
+        }
         let Some(binaries) = binaries() else {
             skip("native", "no PostgreSQL binaries to start a server from");
             return None;

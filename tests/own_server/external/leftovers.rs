@@ -3,7 +3,7 @@
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 
-use super::external_server::{ExternalServer, PASSWORD, runs_without_overrides};
+use super::external_server::{ExternalServer, PASSWORD};
 use crate::support::this_test;
 
 /// Creates databases that no process uses, and a second role that owns one of them.
@@ -52,10 +52,7 @@ const REMAINING_DATABASES: [&str; 4] = [
 
 #[tokio::test]
 async fn provisioning_drops_databases_whose_processes_have_ended() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     let url = external.create_role("app", "createdb").await;
@@ -81,10 +78,7 @@ async fn provisioning_drops_databases_whose_processes_have_ended() {
 
 #[tokio::test]
 async fn clean_up_drops_every_database_that_is_not_in_use() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     let url = external.create_role("app", "createdb").await;
@@ -144,10 +138,7 @@ async fn clean_up_drops_every_database_that_is_not_in_use() {
 
 #[tokio::test]
 async fn a_kept_database_is_dropped_after_its_expiry_unless_a_session_uses_it() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     let url = external.create_role("app", "createdb").await;
@@ -201,10 +192,7 @@ async fn a_kept_database_is_dropped_after_its_expiry_unless_a_session_uses_it() 
 /// (SQLSTATE 42501). ebbtide waits until the session ends by itself.
 #[tokio::test]
 async fn dropping_a_lane_waits_for_a_session_that_ebbtide_may_not_end() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     let url = external.create_role("app", "createdb").await;

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use ebbtide::ErrorKind;
 
-use super::external_server::{ExternalServer, runs_without_overrides};
+use super::external_server::ExternalServer;
 use crate::support::child_process::{child_role, test_command_as};
 use crate::support::this_test;
 use crate::worker::Worker;
@@ -42,13 +42,10 @@ fn worker(external: &ExternalServer, url: &str, machine: &str) -> Worker {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_machines_build_one_template_and_never_share_a_lane() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
     if child_role().is_some() {
         return run_machine().await;
     }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     let url = external.create_role("app", "createdb").await;
@@ -135,10 +132,7 @@ async fn run_machine() {
 async fn the_lane_of_a_killed_process_is_copied_again_only_if_a_test_was_using_it() {
     const QUERY_DATABASE: &str = "query select oid::text || ' ' || datname from pg_database \
                                   where datname = current_database()";
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     let url = external.create_role("app", "createdb").await;
@@ -183,10 +177,7 @@ async fn the_lane_of_a_killed_process_is_copied_again_only_if_a_test_was_using_i
 
 #[tokio::test]
 async fn the_next_machine_repeats_a_build_whose_process_was_killed() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     let url = external.create_role("app", "createdb").await;
@@ -226,10 +217,7 @@ async fn terminate_lock_session(external: &ExternalServer) {
 
 #[tokio::test]
 async fn a_process_that_lost_its_lane_locks_gets_no_lane_and_an_error_with_the_reason() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     let url = external.create_role("app", "createdb").await;
@@ -266,10 +254,7 @@ async fn a_process_that_lost_its_lane_locks_gets_no_lane_and_an_error_with_the_r
 
 #[tokio::test]
 async fn a_lane_that_another_process_has_locked_refuses_its_previous_holder() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     let url = external.create_role("app", "createdb").await;
@@ -307,10 +292,7 @@ async fn a_lane_that_another_process_has_locked_refuses_its_previous_holder() {
 
 #[tokio::test]
 async fn a_test_ends_when_another_process_copies_its_lane_again() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     let url = external.create_role("app", "createdb").await;

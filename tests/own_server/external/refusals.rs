@@ -36,10 +36,7 @@ macro_rules! assert_refused {
 
 #[tokio::test]
 async fn a_wrong_password_is_rejected_and_not_printed() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     let url = external
@@ -57,10 +54,7 @@ async fn a_wrong_password_is_rejected_and_not_printed() {
 
 #[tokio::test]
 async fn a_role_without_createdb_is_refused_with_the_statement_that_grants_it() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     let url = external.create_role("reader", "").await;
@@ -74,10 +68,8 @@ async fn a_role_without_createdb_is_refused_with_the_statement_that_grants_it() 
 /// see. It could drop databases that are in use.
 #[tokio::test]
 async fn a_server_that_ebbtide_has_started_is_refused() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
     let Some(external) = ExternalServer::start_with(
+        this_test!(),
         "fsync = off\nebbtide.identity = '00c0ffee.00c0ffee'",
         |_| (),
     )
@@ -94,10 +86,7 @@ async fn a_server_that_ebbtide_has_started_is_refused() {
 
 #[tokio::test]
 async fn logging_plans_needs_a_superuser() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     let url = external.create_role("app", "createdb").await;
@@ -118,10 +107,7 @@ async fn logging_plans_needs_a_superuser() {
 
 #[tokio::test]
 async fn a_setting_that_a_session_cannot_change_is_refused() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     let url = external.create_role("app", "createdb").await;
@@ -170,10 +156,7 @@ async fn a_setting_that_a_session_cannot_change_is_refused() {
 
 #[tokio::test]
 async fn a_server_of_another_version_is_refused() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     let url = external.create_role("app", "createdb").await;
@@ -193,11 +176,8 @@ async fn a_server_of_another_version_is_refused() {
 
 #[tokio::test]
 async fn a_standby_is_refused() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
     let standby = |data: &Path| std::fs::write(data.join("standby.signal"), "").unwrap();
-    let Some(external) = ExternalServer::start_with("", standby).await else {
+    let Some(external) = ExternalServer::start_with(this_test!(), "", standby).await else {
         return;
     };
     let socket = external.scratch.path("outside");
@@ -338,10 +318,7 @@ async fn a_malformed_url_is_reported_without_its_password() {
 
 #[tokio::test]
 async fn required_encryption_that_the_server_lacks_is_an_error() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     let url = external.create_role("app", "createdb").await + "?sslmode=require";

@@ -7,16 +7,14 @@ use ebbtide::{ErrorKind, Harness};
 use ebbtide::config::{Backend, External};
 use sqlx::{Connection as _, PgConnection};
 
-use super::external_server::{ExternalServer, runs_without_overrides};
+use super::external_server::ExternalServer;
 use crate::support::this_test;
 
 #[tokio::test]
 async fn a_role_with_only_createdb_provisions_the_salon_on_a_durable_server() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
     // With `fsync`, ebbtide copies a template with another strategy.
-    let Some(external) = ExternalServer::start_with("fsync = on", |_| ()).await else {
+    let Some(external) = ExternalServer::start_with(this_test!(), "fsync = on", |_| ()).await
+    else {
         return;
     };
     let url = external.create_role("app", "createdb").await;
@@ -75,10 +73,7 @@ async fn a_role_with_only_createdb_provisions_the_salon_on_a_durable_server() {
 
 #[tokio::test]
 async fn two_roles_have_separate_databases() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     for role in ["one", "two"] {
@@ -95,10 +90,7 @@ async fn two_roles_have_separate_databases() {
 
 #[tokio::test]
 async fn extensions_that_need_a_superuser_are_listed_in_one_error_or_copied_from_template1() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     let url = external.create_role("app", "createdb").await;
@@ -147,10 +139,7 @@ async fn extensions_that_need_a_superuser_are_listed_in_one_error_or_copied_from
 
 #[tokio::test]
 async fn ebbtide_connects_to_the_urls_database_if_the_role_may_not_connect_to_postgres() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     let url = external.create_role("app", "createdb").await;
@@ -200,11 +189,9 @@ async fn ebbtide_connects_to_the_urls_database_if_the_role_may_not_connect_to_po
 /// sessions.
 #[tokio::test]
 async fn hostile_settings_of_a_role_do_not_change_ebbtides_own_sessions() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
     let configuration = "fsync = off\ndefault_transaction_isolation = 'serializable'";
-    let Some(external) = ExternalServer::start_with(configuration, |_| ()).await else {
+    let Some(external) = ExternalServer::start_with(this_test!(), configuration, |_| ()).await
+    else {
         return;
     };
     let url = external.create_role("app", "createdb").await;
@@ -265,10 +252,7 @@ async fn hostile_settings_of_a_role_do_not_change_ebbtides_own_sessions() {
 
 #[tokio::test]
 async fn ebbtide_can_drop_a_database_whose_migrations_change_its_owner() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     let url = external.create_role("app", "createdb").await;

@@ -2,15 +2,12 @@
 
 use ebbtide::TxOptions;
 
-use super::external_server::{ExternalServer, runs_without_overrides};
+use super::external_server::ExternalServer;
 use crate::support::this_test;
 
 #[tokio::test]
 async fn password_authentication_works_through_the_relay() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    let Some(external) = ExternalServer::start().await else {
+    let Some(external) = ExternalServer::start(this_test!()).await else {
         return;
     };
     let url = external.create_role("app", "createdb").await;

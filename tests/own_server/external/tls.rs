@@ -40,10 +40,14 @@ fn make_private_to_server(path: &Path) {
     }
 }
 
-/// Starts a server with encryption, or without it if `openssl` failed.
-async fn start_encrypted() -> Option<ExternalServer> {
+/// Starts a server with encryption, or without it if `openssl` failed. `None` as for
+/// [`ExternalServer::start`], or if there is no `openssl`.
+async fn start_encrypted(test: &str) -> Option<ExternalServer> {
+    if !runs_without_overrides(test) || !has_openssl() {
+        return None;
+    }
     let mut has_certificates = false;
-    let external = ExternalServer::start_with("fsync = off\nssl = on", |data| {
+    let external = ExternalServer::start_with(test, "fsync = off\nssl = on", |data| {
         has_certificates = create_certificates(data);
         std::fs::write(data.join("pg_hba.conf"), ENCRYPTED_ONLY_HBA).unwrap();
         for file in ["server.key", "server.crt", "ca.crt"] {
@@ -73,13 +77,7 @@ fn has_openssl() -> bool {
 
 #[tokio::test]
 async fn every_sslmode_that_the_certificate_satisfies_connects() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    if !has_openssl() {
-        return;
-    }
-    let Some(external) = start_encrypted().await else {
+    let Some(external) = start_encrypted(this_test!()).await else {
         return;
     };
     let root = external.scratch.path("outside/data/ca.crt");
@@ -112,13 +110,7 @@ async fn every_sslmode_that_the_certificate_satisfies_connects() {
 
 #[tokio::test]
 async fn a_certificate_that_does_not_satisfy_the_sslmode_is_an_error() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    if !has_openssl() {
-        return;
-    }
-    let Some(external) = start_encrypted().await else {
+    let Some(external) = start_encrypted(this_test!()).await else {
         return;
     };
     let other_authority = external
@@ -168,13 +160,7 @@ async fn a_certificate_that_does_not_satisfy_the_sslmode_is_an_error() {
 
 #[tokio::test]
 async fn savepoints_are_refused_on_an_encrypted_connection() {
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
-    if !has_openssl() {
-        return;
-    }
-    let Some(external) = start_encrypted().await else {
+    let Some(external) = start_encrypted(this_test!()).await else {
         return;
     };
     for mode in ["require", "prefer"] {

@@ -5,7 +5,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::runtime::Builder;
 
-use super::external_server::{ExternalServer, runs_without_overrides};
+use super::external_server::ExternalServer;
 use crate::support::child_process::{child_role, test_command_as};
 use crate::support::this_test;
 
@@ -45,11 +45,8 @@ fn a_lock_wait_is_reported_with_the_name_of_the_test_that_holds_the_lock() {
     if child_role().as_deref() == Some("subject") {
         return subject();
     }
-    if !runs_without_overrides(this_test!()) {
-        return;
-    }
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    let Some(external) = runtime.block_on(ExternalServer::start()) else {
+    let Some(external) = runtime.block_on(ExternalServer::start(this_test!())) else {
         return;
     };
     let url = runtime.block_on(external.create_role("app", "superuser"));

@@ -1,12 +1,11 @@
 //! Runs a test in a child process: with other variables, as another user, or in another network.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use rustix::process::{getegid, geteuid};
 
-use crate::support::child_process::{assert_passed, run_through, test_command_as};
-use crate::support::skip::{SKIPPED_PREFIX, print_uncaptured};
+use crate::support::child_process::{run_passing, run_through, test_command_as};
 
 /// Variables that describe the machine. All other variables of ebbtide choose a configuration.
 const KEPT_VARIABLES: [&str; 2] = ["EBBTIDE_PG_BIN", "EBBTIDE_REQUIRE"];
@@ -32,12 +31,7 @@ pub(crate) fn child(test: &str) -> Command {
 
 /// Runs a child until its end, asserts that it passed, and prints its output.
 pub(crate) fn run_child(child: &mut Command) {
-    let output = assert_passed(&child.stdin(Stdio::null()).output().unwrap());
-    output
-        .lines()
-        .filter(|line| line.starts_with(SKIPPED_PREFIX))
-        .for_each(print_uncaptured);
-    println!("{output}");
+    println!("{}", run_passing(child));
 }
 
 /// The command as a user without any permission on the engine. For an ordinary user, the command is
