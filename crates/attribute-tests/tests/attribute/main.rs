@@ -23,6 +23,13 @@ mod outcomes;
 mod pool_option;
 mod reports;
 mod runtimes;
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "the other tests of this repository use all of it"
+)]
+#[path = "../../../../tests/support/skip.rs"]
+mod skip;
 mod slow;
 mod sqlx_forms;
 mod support;

@@ -10,6 +10,7 @@ use sqlx::postgres::{PgConnection, PgPool};
 use sqlx::{AssertSqlSafe, Connection as _};
 
 use crate::child_process::{ChildOutput, is_child, run_in_child, run_in_child_with, this_test};
+use crate::skip::skip_test;
 use crate::support::{add, session};
 
 /// Asserts a report. Filters replace what differs between runs and between servers.
@@ -246,7 +247,6 @@ impl DedicatedServer {
 
     /// Runs a test in a child process on this server. Returns `None` in the child, and also if the
     /// machine has no PostgreSQL binaries.
-    #[expect(clippy::print_stdout, reason = "a skipped test prints its reason")]
     fn run_in_child(&self, test: &str) -> Option<ChildOutput> {
         let (configuration, state) = (self.dir.join("ebbtide.toml"), self.dir.join("state"));
         let variables = [
@@ -256,7 +256,11 @@ impl DedicatedServer {
         ];
         let output = run_in_child_with(&variables, test, || ())?;
         if output.stderr().contains("no PostgreSQL server binaries") {
-            println!("SKIPPED: {test}: no PostgreSQL binaries to start a server from");
+            skip_test(
+                test,
+                "native",
+                "no PostgreSQL binaries to start a server from",
+            );
             return None;
         }
         Some(output)

@@ -3,6 +3,8 @@
 
 mod repeated;
 mod shared_lanes;
+#[path = "../../../../tests/support/skip.rs"]
+mod skip;
 mod with_axum;
 mod with_diesel;
 mod with_diesel_migrations;

@@ -1,26 +1,14 @@
 //! `psql`, a separate process, on a `Database`.
 
-use std::collections::BTreeSet;
 use std::io::{ErrorKind, Write as _};
 use std::process::{Command, Output, Stdio};
 
 use ebbtide::Database;
 
-type Outcome = Result<(), Box<dyn std::error::Error>>;
+use crate::repeated::on_five_databases_async;
+use crate::skip::skip;
 
-/// Prints that a test is skipped, on a line that `.ci/run` searches for. Panics if
-/// `EBBTIDE_REQUIRE` contains `psql`.
-fn skip(why: &str) {
-    let required = std::env::var("EBBTIDE_REQUIRE").unwrap_or_default();
-    assert!(
-        !required.split(',').any(|word| word.trim() == "psql"),
-        "EBBTIDE_REQUIRE={required} requires psql, but {why}"
-    );
-    let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    // Not `println!`: libtest captures its output and drops it if the test passes. An error is
-    // ignored, because stdout may be closed.
-    let _ = writeln!(std::io::stdout(), "\nSKIPPED: {test}: {why}");
-}
+type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn has_psql() -> bool {
     let found = Command::new("psql")
@@ -30,7 +18,7 @@ fn has_psql() -> bool {
     match found {
         Ok(status) => status.success(),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            skip("psql is not on PATH");
+            skip("psql", "psql is not on PATH");
             false
         }
         Err(error) => panic!("could not run psql: {error}"),
@@ -118,19 +106,5 @@ async fn the_next_test_does_not_see_the_orders() -> Outcome {
     if !has_psql() {
         return Ok(());
     }
-    let mut names = BTreeSet::new();
-    for _ in 0..5 {
-        let database = ebbtide::database().await?;
-        place_and_verify_order(&database)?;
-        // The part of the name that identifies the lane; the rest changes with each test.
-        names.insert(
-            database
-                .name()
-                .rsplit_once('_')
-                .map(|(lane, _)| lane.to_owned()),
-        );
-        database.close().await?;
-    }
-    assert!(names.len() < 5, "no lane was used twice: {names:?}");
-    Ok(())
+    on_five_databases_async(async |database| place_and_verify_order(database)).await
 }

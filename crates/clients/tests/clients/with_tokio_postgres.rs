@@ -1,10 +1,10 @@
 //! tokio-postgres on a `Database`, with its URL.
 
-use std::collections::BTreeSet;
-
 use ebbtide::Database;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, NoTls};
+
+use crate::repeated::on_five_databases_async;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -82,19 +82,5 @@ async fn a_connection_skips_rows_that_another_has_locked(database: Database) -> 
 
 #[ebbtide::test]
 async fn the_next_test_does_not_see_the_orders() -> Outcome {
-    let mut names = BTreeSet::new();
-    for _ in 0..5 {
-        let database = ebbtide::database().await?;
-        place_and_verify_order(&database).await?;
-        // The part of the name that identifies the lane; the rest changes with each test.
-        names.insert(
-            database
-                .name()
-                .rsplit_once('_')
-                .map(|(lane, _)| lane.to_owned()),
-        );
-        database.close().await?;
-    }
-    assert!(names.len() < 5, "no lane was used twice: {names:?}");
-    Ok(())
+    on_five_databases_async(async |database| place_and_verify_order(database).await).await
 }
