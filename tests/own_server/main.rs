@@ -1,5 +1,6 @@
 //! Tests that choose their own backend, start and kill servers, containers and processes, and count
-//! what is left. The value of `EBBTIDE_BACKEND` makes no difference to them.
+//! what is left. The functions of the shell scripts have their tests here, too. The value of
+//! `EBBTIDE_BACKEND` makes no difference to any of them.
 //!
 //! They are separate from the binary `suite` for two reasons: the processes that they start are
 //! this executable, started again, and `.ci/run` runs `suite` on every backend but these tests
