@@ -10,7 +10,6 @@ use super::kept::KeptDatabase;
 use super::open_database::OpenDatabase;
 use super::request::LaneRequest;
 use crate::error::Result;
-use crate::guard;
 
 /// A database that only this test uses, a copy of the template. Commits are real, and the test may
 /// use any number of connections and any driver.

@@ -18,13 +18,13 @@ use futures_util::future::BoxFuture;
 use sqlx::postgres::{PgConnection, PgPool};
 
 use super::checkout::OpenLane;
-use super::guard;
 use super::in_use::LaneInUse;
 use super::kept::{self, KeptDatabase};
 use super::lane_use::LaneUse;
 use super::leased::LaneConnection;
 use super::request::LaneRequest;
 use crate::error::Result;
+use crate::guard;
 
 /// How long the test's own tasks may still use the pool's connections after its end.
 const POOL_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
