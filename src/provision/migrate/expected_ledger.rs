@@ -3,6 +3,7 @@
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 
+use super::step::ledger_unreadable;
 use super::tool::recorded_as_applied;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -36,16 +37,8 @@ impl ExpectedLedger {
                     .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
                     .collect::<Result<Vec<_>, sqlx::Error>>()
             });
-        let rows: Vec<(String, Option<String>)> = rows.map_err(|error| {
-            Error::new(
-                ErrorKind::LedgerMismatch,
-                format!("the migration ledger {table} cannot be read"),
-            )
-            .with_source(error)
-            .with_help(
-                "a migration has dropped or changed it: leave this table to the migration tool",
-            )
-        })?;
+        let rows: Vec<(String, Option<String>)> =
+            rows.map_err(|error| ledger_unreadable(table, error))?;
         let differences = self.differences(&rows);
         if differences.is_empty() {
             let latest = self.latest().unwrap_or_default();

@@ -17,6 +17,7 @@ use sqlx::postgres::PgConnection;
 use super::context::MigrationContext;
 use super::step::{
     Direction, LedgerWrite, Reversal, Step, Transaction, WriteLedger, ledger_refused,
+    ledger_unreadable,
 };
 use super::tool::{DirectoryTool, Tool, duplicate_version, no_migration, recorded_as_applied};
 use crate::catalog::LedgerLayout;
@@ -228,14 +229,7 @@ async fn verify(connection: &mut PgConnection, inputs: &Inputs) -> Result<String
     let applied = connection
         .list_applied_migrations(TABLE)
         .await
-        .map_err(|error| {
-            Error::new(
-                ErrorKind::LedgerMismatch,
-                format!("the migration ledger {TABLE} cannot be read"),
-            )
-            .with_source(error)
-            .with_help("a migration has dropped or changed it: leave this table to sqlx")
-        })?;
+        .map_err(|error| ledger_unreadable(TABLE, error))?;
     let dirty = sqlx::query_scalar::<_, i64>(AssertSqlSafe(format!(
         "select version from {TABLE} where not success"
     )))

@@ -340,12 +340,23 @@ fn commit_refused(step: &Step<'_>, error: sqlx::Error) -> Error {
     .with_source(error)
 }
 
-/// The error for a ledger that does not have the columns that its tool creates.
+/// The error for a ledger that cannot be written, because it lacks the columns that its tool creates.
 pub(super) fn ledger_refused(ledger: &str, error: impl std::fmt::Display) -> Error {
-    Error::new(
-        ErrorKind::Migration,
-        format!("the migration ledger {ledger} cannot be used"),
-    )
-    .with_source(error.to_string())
-    .with_help("a migration has dropped or changed it: leave this table to the migration tool")
+    changed_ledger(ErrorKind::Migration, ledger, "cannot be written").with_source(error.to_string())
+}
+
+/// The error for a ledger that cannot be read back after the migrations.
+pub(super) fn ledger_unreadable(
+    ledger: &str,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> Error {
+    changed_ledger(ErrorKind::LedgerMismatch, ledger, "cannot be read").with_source(error)
+}
+
+fn changed_ledger(kind: ErrorKind, ledger: &str, problem: &str) -> Error {
+    let message = format!(
+        "the migration ledger {ledger} must be as its migration tool created it, but it {problem}"
+    );
+    Error::new(kind, message)
+        .with_help("a migration has dropped or changed the table: leave it to the migration tool")
 }
