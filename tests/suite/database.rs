@@ -88,7 +88,7 @@ async fn is_reset_after(harness: &Harness, sql: &str) -> bool {
 /// Whether the role is a superuser. A reset must keep triggers from firing, which only a superuser
 /// may.
 async fn can_reset(database: &Database) -> bool {
-    is_superuser(&mut *database.pool().acquire().await.unwrap()).await
+    is_superuser(&mut database.pool().acquire().await.unwrap()).await
 }
 
 #[tokio::test]

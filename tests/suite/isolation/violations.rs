@@ -115,10 +115,14 @@ async fn a_violated_deferred_constraint_fails_the_test_and_is_named() {
             "{error}"
         );
 
-        // Nothing was committed, so the lane is used again.
         let mut next = harness.tx().await.unwrap();
         assert_eq!(count(&mut next, "children").await, 0, "{kind:?}");
-        assert_eq!(database(&mut next).await, before, "{kind:?}");
+        // Nothing was committed, so the lane is used again. After savepoints, the next test can take
+        // another lane: the session behind the relay ends, and files that have grown are emptied in
+        // the background.
+        if kind == plain {
+            assert_eq!(database(&mut next).await, before);
+        }
         next.close().await.unwrap();
     }
 }
