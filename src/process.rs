@@ -69,12 +69,11 @@ impl ProcessMark {
     }
 
     /// Whether the process lives, or cannot be proved dead.
-    ///
-    /// Callers remove the server of a dead process. If our own process has no file descriptor left
-    /// to read `/proc`, a wrong "dead" would end a server that other processes use.
     pub(crate) fn is_alive(&self) -> bool {
         match start_time(self.pid) {
             Ok(found) => found.is_some_and(|found| found == self.start_time),
+            // Callers remove the server of a dead process. If this process has no file descriptor
+            // left to read `/proc`, a wrong "dead" would end a server that other processes use.
             Err(_) => true,
         }
     }
@@ -91,13 +90,12 @@ impl std::fmt::Display for ProcessMark {
 /// On Linux the value is the number of clock ticks since boot, elsewhere the letters and digits of
 /// `ps -o lstart=`. Callers only compare it.
 ///
-/// `kill(pid, 0)` would not do: it fails with `EPERM` for a living process of another user, and it
-/// cannot detect a reused number.
-///
 /// # Errors
 /// This process has reached a limit of its own, such as open files, so the answer is unknown.
 fn start_time(pid: u32) -> std::result::Result<Option<String>, Scarcity> {
-    // Any other error means that there is no such process.
+    // `kill(pid, 0)` would not do: it fails with `EPERM` for a living process of another user, and
+    // it cannot detect a reused number. Any error other than a shortage means that there is no such
+    // process.
     let refused = |error: &std::io::Error| Scarcity::of_start(error).map_or(Ok(None), Err);
     if Path::new("/proc/self/stat").exists() {
         match Running::read(pid) {
@@ -145,8 +143,7 @@ impl Running {
 
     /// Reads `/proc/PID/stat` (<https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>).
     ///
-    /// Returns `None` for a zombie, which has ended and stays in the table until its parent waits
-    /// for it.
+    /// Returns `None` for a zombie.
     fn read(pid: u32) -> std::io::Result<Option<Self>> {
         // The kernel cuts the command after 15 bytes, perhaps within a character.
         let stat = std::fs::read(format!("/proc/{pid}/stat"))?;
@@ -161,6 +158,7 @@ impl Running {
         let mut fields = after_command.split_whitespace();
         // Fields 3, 5 and 22.
         let (state, group, start_time) = (fields.next()?, fields.nth(1)?, fields.nth(16)?);
+        // A zombie has ended, and stays in the table until its parent waits for it.
         if ["Z", "X"].contains(&state) {
             return None;
         }
@@ -177,14 +175,15 @@ impl Running {
 pub(crate) fn all() -> Vec<Running> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     entries
+        // A process that ends during the listing is left out.
         .filter_map(|entry| Running::read(entry.file_name().to_str()?.parse().ok()?).ok()?)
         .collect()
 }
 
 /// A child that outlives this process.
 ///
-/// It has its own process group, so Ctrl-C in the terminal does not reach it. It holds none of our
-/// file descriptors except the pipe of its standard error, which it closes after its start-up.
+/// It holds none of our file descriptors except the pipe of its standard error, which it closes
+/// after its start-up.
 #[derive(Debug)]
 pub(crate) struct Detached {
     exited: oneshot::Receiver<std::io::Result<ExitStatus>>,
@@ -202,7 +201,8 @@ impl Detached {
     /// # Errors
     /// The thread or the child could not be started.
     pub(crate) fn spawn(mut command: Command, account: Option<Account>) -> std::io::Result<Self> {
-        // nextest reports a child that holds the test's stdout as a leak.
+        // nextest reports a child that holds the test's stdout as a leak. In a process group of its
+        // own, the child does not get the terminal's Ctrl-C.
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -228,6 +228,7 @@ impl Detached {
                 };
                 // The receiver exists, as above.
                 let _ = start_sender.send(Ok(()));
+                // The pipe is read before the wait: a child that has filled it could not end.
                 let mut stderr = child.stderr.take();
                 let mut text = Vec::new();
                 if let Some(pipe) = &mut stderr {
@@ -240,6 +241,8 @@ impl Detached {
                 let _ = output_sender.send(String::from_utf8_lossy(&text).into_owned());
                 let _ = exit_sender.send(child.wait());
             })?;
+        // Blocks until the child has executed the program, or could not: `Command::spawn` returns
+        // then.
         started.recv().map_err(std::io::Error::other)??;
         Ok(Self {
             exited,

@@ -37,8 +37,7 @@ exec 3<&-
 /// How much of the output's end is kept, in bytes.
 const MAX_OUTPUT: usize = 64 * 1024;
 
-/// How long to wait for the end of the output after the command has ended. A process that has left
-/// the group may hold the pipe open.
+/// How long to wait for the end of the output after the command has ended.
 const OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A running command in a process group of its own. Dropping the value kills the group.
@@ -68,6 +67,8 @@ impl Attached {
     /// # Errors
     /// A pipe, the shell or a thread could not be created.
     pub(crate) fn spawn(spec: &CommandSpec<'_>) -> std::io::Result<Self> {
+        // The standard library opens pipes with `O_CLOEXEC`, so no other child of this process
+        // inherits `alive` and keeps pipe A open.
         let (watched, alive) = std::io::pipe()?;
         let (reader, writer) = std::io::pipe()?;
         let mut command = Command::new("sh");
@@ -75,9 +76,11 @@ impl Attached {
             .args(["-c", GROUP_SCRIPT, "ebbtide"])
             .arg(spec.program)
             .args(spec.arguments);
+        // The watcher kills its own group, so this process must not belong to it.
         command.current_dir(spec.dir).process_group(0);
         command
             .stdin(watched)
+            // One pipe for both, so that the lines keep their order.
             .stdout(writer.try_clone()?)
             .stderr(Stdio::from(writer));
         for (name, value) in spec.variables {
@@ -90,6 +93,8 @@ impl Attached {
         // The command holds our copies of the output pipe's writing end. While one is open, the
         // reader sees no end of file.
         drop(command);
+        // If one of the threads below cannot start, `alive` is dropped and the watcher ends the
+        // command. Only a zombie stays until this process ends.
         let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let output = Arc::new(Mutex::new(Vec::new()));
         let (exit_sender, exited) = oneshot::channel();
@@ -126,6 +131,8 @@ impl Attached {
     /// It may be called again after a cancelled call.
     pub(crate) async fn ended(&mut self) -> Result<(), String> {
         let status = (&mut self.exited).await;
+        // The watcher is still in the group and waits for pipe A, so no other group has this number
+        // yet.
         self.end();
         match status {
             Ok(Ok(status)) if status.success() => Ok(()),
@@ -147,7 +154,8 @@ impl Attached {
     ///
     /// Call it once, after the command has ended.
     pub(crate) async fn output(&mut self) -> String {
-        // On a timeout, the output that has arrived is all there is to return.
+        // A process that has left the group may hold the pipe open. On a timeout, the output that
+        // has arrived is all there is to return.
         let _ = tokio::time::timeout(OUTPUT_TIMEOUT, &mut self.output_ended).await;
         let output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&output).into_owned()
@@ -166,6 +174,7 @@ fn read_output(mut reader: PipeReader, output: &Mutex<Vec<u8>>) {
     while let Ok(read @ 1..) = reader.read(&mut chunk) {
         let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
         output.extend_from_slice(&chunk[..read]);
+        // Only at twice the size: otherwise every chunk would move all bytes that are kept.
         if output.len() > 2 * MAX_OUTPUT {
             let surplus = output.len() - MAX_OUTPUT;
             output.drain(..surplus);
@@ -185,6 +194,8 @@ pub(crate) fn find_program(name: &str, dir: &Path, search_path: &OsStr) -> Optio
     }
     let name = OsString::from(name);
     std::env::split_paths(search_path)
+        // A relative entry of PATH counts from the command's directory. `join` keeps an absolute
+        // one.
         .map(|place| dir.join(place).join(&name))
         .find(is_program)
 }

@@ -9,18 +9,19 @@ use crate::process::Account;
 
 /// The effective user id of this process.
 pub(crate) fn own_uid() -> u32 {
+    // The effective one: it owns the files that this process creates.
     geteuid().as_raw()
 }
 
 /// The account for the server's processes, or `None` for the current user.
 ///
-/// PostgreSQL refuses to run as root
-/// (<https://www.postgresql.org/docs/current/creating-cluster.html>). So root runs it as the user
-/// `postgres`, or else as `nobody`.
+/// Root runs the server as the user `postgres`, or else as `nobody`.
 ///
 /// # Errors
 /// The current user is root, and neither user exists or the password file cannot be read.
 pub(crate) fn for_server() -> Result<Option<Account>> {
+    // PostgreSQL refuses to run as root.
+    // <https://www.postgresql.org/docs/current/creating-cluster.html>
     if own_uid() != 0 {
         return Ok(None);
     }
@@ -61,6 +62,7 @@ fn find(users: &str, name: &str) -> Option<Account> {
         }
         let uid = fields.nth(1)?.parse().ok()?;
         let gid = fields.next()?.parse().ok()?;
+        // An entry with the uid 0 is another name of root, which PostgreSQL refuses too.
         (uid != 0).then_some(Account { uid, gid })
     })
 }
@@ -77,9 +79,13 @@ pub(crate) fn hand_over(dir: &Path, account: Option<Account>) -> std::io::Result
 pub(crate) fn barrier(path: &Path, account: Option<Account>) -> Option<std::path::PathBuf> {
     use std::os::unix::fs::MetadataExt as _;
     let account = account?;
+    // Without `path` itself: the callers have just set its owner and its mode.
     path.ancestors().skip(1).find_map(|dir| {
         let metadata = std::fs::metadata(dir).ok()?;
         let mode = metadata.mode();
+        // POSIX checks one class only: the owner is refused if its bit is missing, although others
+        // may enter. Supplementary groups do not count, because `Command::uid` removes those of
+        // root in the child.
         let passable = if metadata.uid() == account.uid {
             mode & 0o100
         } else if metadata.gid() == account.gid {

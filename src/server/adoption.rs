@@ -42,9 +42,7 @@ pub(super) enum Adoption {
 
 /// Starts a supervisor for an orphaned server that has a valid lease.
 ///
-/// The caller holds the sweep lock: two processes at once would start two supervisors. The function
-/// returns after the new supervisor has written its mark. An earlier return would let the next
-/// sweep find the same orphan again.
+/// The caller holds the sweep lock: two processes at once would start two supervisors.
 ///
 /// # Errors
 /// The supervisor cannot be started, or writes no mark within the timeout.
@@ -57,12 +55,14 @@ pub(super) async fn adopt(
     if !instance.is_leased() {
         return Ok(Adoption::Refused);
     }
+    // Without the file, the supervisor was killed before it had finished the server's start.
     let Some(file) = ServerFile::read(instance) else {
         return Ok(Adoption::Refused);
     };
     let takeover = supervised(backends)
         .find(|backend| backend.kind().to_string() == file.backend)
         .and_then(|backend| backend.takeover(registry, instance, &file));
+    // The server has ended too, or its backend is not part of this build.
     let Some(takeover) = takeover else {
         return Ok(Adoption::Refused);
     };
@@ -73,11 +73,15 @@ pub(super) async fn adopt(
         instance = instance.name(),
         "taking over a server without a supervisor"
     );
+    // Dropping the value does not end the supervisor, which outlives this process.
     let _supervisor = supervisor::spawn(command, owner_of(instance))?;
     let mut polling = Polling::new(
         "server start: taking over a server without a supervisor",
         TAKEOVER_TIMEOUT,
     );
+    // `health` reads the marks of the killed shells until the new supervisor has replaced `owner`.
+    // An earlier return would let the next sweep find the same orphan again. If the server ends
+    // meanwhile, the supervisor removes the instance, and `Gone` ends the loop too.
     while instance.health() == Health::Orphaned {
         polling
             .pause(format!(
@@ -91,9 +95,10 @@ pub(super) async fn adopt(
 
 /// The user that owns the instance directory, if it is not the current one.
 ///
-/// The new supervisor must run as that user. Root runs a native supervisor as another user, and a
-/// container's supervisor as root, so the plan alone does not determine it.
+/// The new supervisor must run as that user.
 fn owner_of(instance: &Instance) -> Option<Account> {
+    // The plan alone does not determine the user: root runs a native supervisor as another user,
+    // and a container's supervisor as root.
     let found = std::fs::metadata(&instance.dir).ok()?;
     (found.uid() != account::own_uid()).then(|| Account {
         uid: found.uid(),

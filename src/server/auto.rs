@@ -22,6 +22,7 @@ struct Refusal {
 /// The error of the only backend, or one error when no backend is available. It lists the attempts
 /// and the remedy for each.
 pub(super) async fn start(request: StartRequest<'_>) -> Result<Server> {
+    // The registry is read first: a query to a container engine takes longer than reading files.
     if request.mode == VerifyMode::Files
         && let Some(server) = attach_running(request).await?
     {
@@ -37,8 +38,6 @@ fn candidates(request: StartRequest<'_>) -> impl Iterator<Item = &'static dyn Ba
 }
 
 /// Uses a running server of any backend that `auto` may choose, if there is one.
-///
-/// The registry is read first: a query to a container engine takes longer than reading files.
 async fn attach_running(request: StartRequest<'_>) -> Result<Option<Server>> {
     let began = Instant::now();
     // Root without a user to run PostgreSQL as cannot use the native backend, but can use a
@@ -63,17 +62,23 @@ async fn attach_running(request: StartRequest<'_>) -> Result<Option<Server>> {
 
 async fn choose(request: StartRequest<'_>) -> Result<Server> {
     let plan = request.plan;
+    // The error concerns the native backend only, which reports it when it is tried.
     let account = account::for_server().ok().flatten();
     let registry = Registry {
         state: StateDir::open(&plan.state_dir, account)?,
+        // A key of its own: while this process holds this lock, the chosen backend takes the
+        // start-up lock of its server's key. With one key for both, this process would wait for
+        // itself.
         key: ServerKey::auto_lock(plan, request.sharing),
     };
     // Many processes that start at once make one choice, and only one of them waits for a pull that
-    // the registry refuses.
+    // the registry refuses. The holder of the lock may start a server of any candidate, so the
+    // longest limit counts.
     let limit: Option<Duration> = candidates(request)
         .map(|backend| backend.start_limit(plan))
         .max();
     let _lock = registry.lock(limit.unwrap_or_default()).await?;
+    // Repeated, because the previous holder of the lock has usually started the server meanwhile.
     if request.mode == VerifyMode::Files
         && let Some(server) = attach_running(request).await?
     {
@@ -87,6 +92,8 @@ async fn choose(request: StartRequest<'_>) -> Result<Server> {
             ..request
         });
         match started.await {
+            // A failed start of an available backend is reported: another backend would hide its
+            // cause.
             Err(error) if is_unavailable(&error) => refusals.push(Refusal { backend, error }),
             other => return other,
         }
@@ -114,7 +121,7 @@ fn reason(request: StartRequest<'_>, refusals: &[Refusal]) -> String {
     format!("{}: {}", Kind::Auto, reasons.join("; "))
 }
 
-/// Whether the backend has nothing to start a server from. A start that failed is another matter.
+/// Whether the backend has nothing to start a server from.
 fn is_unavailable(error: &Error) -> bool {
     matches!(
         error.kind(),

@@ -141,6 +141,7 @@ pub(super) trait SupervisedBackend: Backend {
     /// The key of the server that a plan describes.
     fn key(&self, plan: &Plan, sharing: &Sharing) -> ServerKey {
         let mut hash = PartsHash::default();
+        // A process whose plan names one backend must not join the server of another one.
         hash.part("backend", self.kind().to_string());
         self.hash_into(plan, &mut hash);
         ServerKey::of(plan, sharing, hash)

@@ -93,6 +93,7 @@ pub(super) trait ServerHandle: fmt::Debug + Send + Sync {
             return error;
         }
         let lost = self.lost();
+        // The replaced error becomes the cause, because only it names the step that failed.
         match std::error::Error::source(&error) {
             Some(source) => lost.with_source(format!("{error}: {}", cause_message(source))),
             None => lost,

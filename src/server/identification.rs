@@ -42,6 +42,9 @@ impl Identification {
 
 /// Sends the first query to a server.
 pub(super) async fn identify(connection: &mut PgConnection) -> Result<Identification, sqlx::Error> {
+    // With `true`, a missing parameter is null and no error. Another program's server at this
+    // address has no `ebbtide.identity`, and `reserved_connections` exists since PostgreSQL 16.
+    // <https://www.postgresql.org/docs/current/runtime-config-connection.html>
     let row = sqlx::query(
         "select current_setting($1, true), \
          current_setting('server_version_num')::int4, \
@@ -58,6 +61,7 @@ pub(super) async fn identify(connection: &mut PgConnection) -> Result<Identifica
         identity: row.try_get(0)?,
         version_num: version_num.unsigned_abs(),
         version: row.try_get(2)?,
+        // Never negative: PostgreSQL does not start if all connections are reserved.
         connections: connections.try_into().unwrap_or_default(),
     })
 }

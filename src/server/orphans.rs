@@ -43,8 +43,11 @@ pub(super) async fn sweep(
     plan: &Plan,
     account: Option<Account>,
 ) -> Result<()> {
+    // Every process takes this lock after the start-up lock of its key. A holder of this lock never
+    // waits for a start-up lock, so no two processes wait for each other.
     let _lock = registry.sweep_lock(SWEEP_TIMEOUT).await?;
     for instance in registry.instances() {
+        // In every other state, a living supervisor or deputy removes the instance itself.
         if instance.health() != Health::Orphaned {
             continue;
         }
@@ -56,9 +59,12 @@ pub(super) async fn sweep(
             "removing a server without a supervisor"
         );
         registry.remove_pointer_to(&instance);
+        // Every backend looks for its part: a supervisor that was killed early has not written
+        // which backend it belongs to.
         for backend in supervised(backends) {
             backend.remove_orphan(registry, &instance, account).await?;
         }
+        // Last: if this process is killed before, the next sweep finds the rest by this directory.
         remove(&instance.dir).await?;
     }
     for backend in supervised(backends) {
@@ -77,6 +83,7 @@ pub(super) async fn remove(dir: &Path) -> Result<()> {
     loop {
         match std::fs::remove_dir_all(dir) {
             Ok(()) => return Ok(()),
+            // Another process may have removed it first: `prune_cache` runs without the sweep lock.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
                 polling.pause(format!("{}: {error}", dir.display())).await?;

@@ -27,7 +27,8 @@ pub(super) fn sweep(registry: &Registry) {
             continue;
         };
         // Without the lock, the process that starts a server of this key could write a new pointer
-        // between the check and the removal, and the removal would delete it.
+        // between the check and the removal, and the removal would delete it. The caller already
+        // holds the lock of its own key, and a second attempt to take it would fail.
         let lock = if path == registry.pointer_path() {
             None
         } else {

@@ -92,6 +92,7 @@ impl ServerKey {
     /// shared.
     pub(super) fn of(plan: &Plan, sharing: &Sharing, mut hash: PartsHash) -> Self {
         hash.part("format", FORMAT.to_string());
+        // Two releases never share a server: they may differ in their files and scripts.
         hash.part("version", env!("CARGO_PKG_VERSION"));
         hash.list(
             "postgres",
@@ -100,11 +101,13 @@ impl ServerKey {
         hash.list("settings", plan.settings.keys());
         hash.list("values", plan.settings.values());
         hash.part("storage", plan.storage.to_string());
+        // The supervisor counts one linger for all processes that use the server.
         hash.part("linger", plan.linger.as_nanos().to_string());
         hash.list(
             "contents",
             sharing.contents().map(Fingerprint::as_str).as_slice(),
         );
+        // Short, because the key is part of a socket's path, whose length the system limits.
         Self(hash.digits(8))
     }
 
@@ -250,6 +253,9 @@ impl Registry {
 
     async fn lock_named(&self, name: &str, step: &str, limit: Duration) -> Result<StartLock> {
         let path = self.state.locks().join(name);
+        // No process deletes this file: otherwise two processes could hold the locks of two files
+        // with this name. The standard library opens it with `O_CLOEXEC`, so the supervisor does
+        // not inherit the lock and keep it.
         let file = File::options()
             .create(true)
             .truncate(false)
@@ -271,6 +277,8 @@ impl Registry {
                 )
                 .with_source(error)
             })?;
+        // Polled: a blocking `lock` has no time limit, and it would block a thread of the runtime.
+        // The kernel releases the lock of a killed holder.
         let mut polling = Polling::new(step, limit);
         loop {
             match file.try_lock() {
@@ -296,6 +304,8 @@ impl Registry {
 
     /// Every instance directory of all keys, including half made and half removed ones.
     pub(crate) fn instances(&self) -> Vec<Instance> {
+        // An unreadable directory counts as empty: a sweep then removes nothing, and the next start
+        // sweeps again.
         let Ok(entries) = std::fs::read_dir(self.state.servers()) else {
             return Vec::new();
         };
@@ -341,12 +351,12 @@ pub(crate) struct Instance {
 }
 
 /// Whether the process of a mark is alive, or is not known to be dead.
-///
-/// If this process has reached a limit (open files, memory), it cannot read the mark. The owner
-/// then counts as alive: otherwise a limit of one process would end a server that others use.
 fn may_live(mark: std::io::Result<Option<ProcessMark>>) -> bool {
     match mark {
         Ok(mark) => mark.is_some_and(|owner| owner.is_alive()),
+        // If this process has reached a limit (open files, memory), it cannot read the mark. The
+        // owner then counts as alive: otherwise a limit of one process would end a server that
+        // others use.
         Err(error) => Scarcity::of_open(&error).is_some(),
     }
 }
@@ -381,6 +391,7 @@ impl Instance {
             };
         }
         let has = |name: &str| self.dir.join(name).exists();
+        // Before `serving`, which stays while the present users of a spoilt server continue.
         if has(SPOILT_FILE) {
             return Health::ServerDead;
         }
@@ -408,6 +419,7 @@ impl Instance {
     /// removed, otherwise from the file `owner`.
     fn mark(&self) -> std::io::Result<Option<ProcessMark>> {
         match self.name().split_once(OWNER_SEPARATOR) {
+            // Under this name, `owner` may not be written yet, or may be deleted already.
             Some((_, mark)) => Ok(ProcessMark::parse(mark)),
             None => self.mark_in("owner"),
         }
@@ -439,15 +451,14 @@ impl Instance {
 
     /// Registers this process as a user of the server. Returns `None` if the server cannot be used.
     ///
-    /// The order of two steps keeps a supervisor from ending a server that a process has just
-    /// joined. This process writes its lease and then looks for `serving`. The supervisor renames
-    /// `serving` to `retiring` and then looks for leases. The later of the two sees the file of the
-    /// other: either the supervisor finds the lease and renames `retiring` back, or this process
-    /// finds `retiring` and waits for the supervisor's decision.
-    ///
     /// # Errors
     /// [`ErrorKind::Timeout`] if a retiring server is not gone after 20 seconds.
     pub(crate) async fn lease(&self) -> Result<Option<ServerLease>> {
+        // This order keeps a supervisor from ending a server that a process has just joined. This
+        // process writes its lease and then looks for `serving`. The supervisor renames `serving`
+        // to `retiring` and then looks for leases. The later of the two sees the file of the other.
+        // The write fails if the supervisor has renamed the directory, which it does before it
+        // deletes it.
         let Ok(lease) = ServerLease::write(&self.dir.join("leases"), &LeaseName::process()) else {
             return Ok(None);
         };
@@ -458,11 +469,15 @@ impl Instance {
         loop {
             match self.health() {
                 Health::Serving => return Ok(Some(lease)),
+                // The supervisor decides. If it finds this lease, it renames `retiring` back.
+                // Otherwise it stops the server, and in the end the directory is gone.
                 Health::Retiring => {
                     polling
                         .pause(format!("{} is retiring", self.dir.display()))
                         .await?;
                 }
+                // Dropping the lease deletes its file. The supervisor of a dead server keeps the
+                // instance for as long as a process holds a lease.
                 Health::ServerDead | Health::Unfinished | Health::Orphaned | Health::Gone => {
                     return Ok(None);
                 }
@@ -526,6 +541,7 @@ pub(crate) struct LeaseName(String);
 impl LeaseName {
     /// `PID.START.COUNT`, valid while that process lives.
     pub(crate) fn process() -> Self {
+        // One process may hold several leases of one server, each with a file of its own.
         static COUNT: AtomicU32 = AtomicU32::new(0);
         Self(format!(
             "{}.{}",
@@ -536,6 +552,7 @@ impl LeaseName {
 
     /// `until.SECONDS.ID`, valid until that moment.
     pub(crate) fn until(term: Duration) -> Self {
+        // Wall-clock time, because the supervisor compares the end with `date +%s`.
         let end = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default()

@@ -127,6 +127,8 @@ impl Server {
     /// No further process joins it. It ends when its last user ends.
     pub(crate) fn give_up_state(&self, differences: String) -> Error {
         if let Some(instance) = self.instance() {
+            // Without this file, the next process would join the same server again: the key does
+            // not depend on the server's state.
             instance.mark_spoilt();
         }
         Error::new(
@@ -150,12 +152,11 @@ impl Server {
     }
 
     /// The clause that selects the faster strategy of `CREATE DATABASE`.
-    ///
-    /// `FILE_COPY` needs two checkpoints. They are cheap on a server with `fsync = off`. On a
-    /// durable server, `FILE_COPY` takes ten times as long as `WAL_LOG`. Before PostgreSQL 15 there
-    /// was no such clause, and `FILE_COPY` was the only strategy.
-    /// <https://www.postgresql.org/docs/current/sql-createdatabase.html>
     pub(crate) fn copy_strategy(&self) -> &'static str {
+        // `FILE_COPY` needs two checkpoints. They are cheap on a server with `fsync = off`. On a
+        // durable server, `FILE_COPY` takes ten times as long as `WAL_LOG`. Before PostgreSQL 15
+        // there was no such clause, and `FILE_COPY` was the only strategy.
+        // <https://www.postgresql.org/docs/current/sql-createdatabase.html>
         if self.handle.is_durable() || self.version_num < 150_000 {
             ""
         } else {
@@ -196,6 +197,7 @@ impl Server {
         let answer = identify(&mut connection).await;
         // The result is known already; an error while closing does not change it.
         let _ = connection.close().await;
+        // A container engine reuses published ports, so another server may answer at this address.
         answer.is_ok_and(|found| found.identity == self.identity())
     }
 }

@@ -15,11 +15,6 @@
 //!     v
 //!   Attach::Start: the caller starts a server while it holds the lock
 //! ```
-//!
-//! The first look needs no lock and no connection, so most processes of a run join by reading two
-//! files. Under the lock the server must answer, because the files can be wrong: a killed container
-//! leaves them unchanged. The check is repeated under the lock because the previous holder has
-//! usually started the server meanwhile.
 
 use std::time::Instant;
 
@@ -62,6 +57,8 @@ pub(super) async fn join(
     began: Instant,
 ) -> Result<Attach> {
     let plan = request.plan;
+    // This look needs no lock and no connection, so most processes of a run join by reading two
+    // files.
     if request.mode == VerifyMode::Files
         && let Some(server) = attach(backend, registry, plan, began).await?
     {
@@ -69,9 +66,14 @@ pub(super) async fn join(
     }
     let progress = Progress::start("waiting for the PostgreSQL server that another process starts");
     let lock = registry.lock(backend.start_limit(plan)).await?;
+    // Repeated under the lock, because the previous holder has usually started the server
+    // meanwhile. Here the server must answer, because the files can be wrong: a killed container
+    // leaves them unchanged.
     if let Some(server) = attach_answering(backend, registry, plan, began).await? {
         return Ok(Attach::Server(Box::new(server)));
     }
+    // Before a start, because an orphan of this key may be the wanted server. Only the process that
+    // would start a server sweeps.
     orphans::sweep(request.backends, registry, plan, account).await?;
     // The sweep may have taken over the server of this key, which other processes use.
     match attach_answering(backend, registry, plan, began).await? {
@@ -99,6 +101,9 @@ async fn attach_answering(
     if server.answers().await {
         return Ok(Some(server));
     }
+    // The supervisor of a container watches files only, and would keep the instance. When this
+    // function returns, the lease of this process ends too, and the supervisor can remove the
+    // instance.
     server.handle.give_up();
     Ok(None)
 }
@@ -117,6 +122,7 @@ pub(super) async fn attach(
         return Ok(None);
     };
     let instance = registry.instance(&pointer.instance);
+    // The lease comes first: from here on, the supervisor does not end the server.
     let Some(lease) = instance.lease().await? else {
         return Ok(None);
     };

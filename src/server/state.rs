@@ -11,7 +11,9 @@ use crate::conn::PORT;
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::Account;
 
-/// Bytes that a socket's path may have. `sun_path` has one more byte, for the terminating zero.
+/// Bytes that a socket's path may have.
+// `sun_path` has 108 bytes on Linux and 104 on macOS and the BSDs. The last one is the terminating
+// zero. <https://man7.org/linux/man-pages/man7/unix.7.html>
 const MAX_SOCKET_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
 /// The state directory, after its checks, with all subdirectories.
@@ -34,6 +36,7 @@ impl StateDir {
         };
         // The server's user must be able to pass through, but not to list the directory.
         let mode = if account.is_some() { 0o711 } else { 0o700 };
+        // First, because a user who can replace a parent could undo every later check.
         check_parents(root)?;
         ensure_dir(root, mode, account::own_uid())?;
         if let Some(barrier) = account::barrier(root, account) {
@@ -50,6 +53,8 @@ impl StateDir {
                  /tmp",
             ));
         }
+        // Only test processes take these locks, and the supervisor takes none. The supervisor runs
+        // as the server's user, and creates directories in the other two.
         ensure_dir(&state.locks(), 0o700, account::own_uid())?;
         ensure_server_dir(&state.servers(), account)?;
         ensure_server_dir(&state.cache(), account)?;
@@ -91,8 +96,8 @@ pub(super) fn check_for_sockets(root: &Path) -> Result<()> {
     if length > MAX_SOCKET_PATH {
         let root = root.display();
         let message = format!(
-            "a socket below {root} would have a path of {length} bytes; the system's limit is \
-             {MAX_SOCKET_PATH}"
+            "the path of a socket must have at most {MAX_SOCKET_PATH} bytes, but below {root} it \
+             has {length} bytes"
         );
         return Err(Error::new(ErrorKind::StateDir, message)
             .with_help("set EBBTIDE_STATE_DIR to a shorter path, for example /tmp/ebbtide"));
@@ -101,7 +106,7 @@ pub(super) fn check_for_sockets(root: &Path) -> Result<()> {
     let complaint = match root.to_str() {
         None => "is not valid UTF-8",
         Some(text) if text.contains(char::is_control) => {
-            "holds a line break or another control character"
+            "contains a line break or another control character"
         }
         Some(_) => return Ok(()),
     };
@@ -109,7 +114,10 @@ pub(super) fn check_for_sockets(root: &Path) -> Result<()> {
     let escaped = root.as_os_str().as_bytes().escape_ascii();
     Err(Error::new(
         ErrorKind::StateDir,
-        format!("the path of the state directory \"{escaped}\" {complaint}"),
+        format!(
+            "the path of the state directory must be valid UTF-8 without control characters, but \
+             \"{escaped}\" {complaint}"
+        ),
     )
     .with_help("set EBBTIDE_STATE_DIR to a path of printable characters, for example /tmp/ebbtide"))
 }
@@ -118,6 +126,7 @@ pub(super) fn check_for_sockets(root: &Path) -> Result<()> {
 fn check_parents(root: &Path) -> Result<()> {
     let parent = root.parent().unwrap_or(root);
     // The parent is not created: with a mistyped TMPDIR, root would create a directory that stays.
+    // Links are resolved, because a user who can replace the target's parents is a danger too.
     let real = std::fs::canonicalize(parent).map_err(|error| {
         let message = format!(
             "the parent of the state directory {} must exist: {}",
@@ -164,6 +173,8 @@ pub(super) fn belongs_to_server(dir: &Path, account: Option<Account>) -> bool {
 /// Creates the directory if needed, and checks that it is not a link and belongs to `owner`. Sets
 /// its mode.
 pub(crate) fn ensure_dir(dir: &Path, mode: u32, owner: u32) -> Result<()> {
+    // Created first and checked afterwards: another user could create a directory between a check
+    // that finds none and the creation. `symlink_metadata` does not follow a link of that user.
     make(dir, mode)?;
     let metadata = std::fs::symlink_metadata(dir).map_err(|error| unusable(dir, error))?;
     if !metadata.is_dir() || metadata.uid() != owner {
@@ -181,6 +192,7 @@ pub(crate) fn ensure_dir(dir: &Path, mode: u32, owner: u32) -> Result<()> {
              own",
         ));
     }
+    // `mkdir` subtracts the umask from the mode, and an earlier start may have had no account.
     if metadata.mode() & 0o777 != mode {
         std::fs::set_permissions(dir, Permissions::from_mode(mode))
             .map_err(|error| unusable(dir, error))?;
@@ -196,6 +208,8 @@ pub(crate) fn ensure_server_dir(dir: &Path, account: Option<Account>) -> Result<
     // this step.
     let is_own = std::fs::symlink_metadata(dir)
         .is_ok_and(|found| found.is_dir() && found.uid() == account::own_uid());
+    // Anything else stays as it is: `ensure_dir` accepts it only if it is a directory of the
+    // server's user.
     if is_own {
         account::hand_over(dir, account).map_err(|error| unusable(dir, error))?;
     }
@@ -209,6 +223,7 @@ pub(crate) fn ensure_server_dir(dir: &Path, account: Option<Account>) -> Result<
 fn make(dir: &Path, mode: u32) -> Result<()> {
     match DirBuilder::new().mode(mode).create(dir) {
         Ok(()) => Ok(()),
+        // Another process may have created it in the same moment.
         Err(error) if error.kind() == IoErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(unusable(dir, error)),
     }
@@ -248,6 +263,6 @@ mod tests {
                 .ends_with("must be a directory and not a link"),
             "{linked}"
         );
-        assert!(long.to_string().contains("the system's limit is"), "{long}");
+        assert!(long.to_string().contains("must have at most"), "{long}");
     }
 }

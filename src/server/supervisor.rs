@@ -54,6 +54,7 @@ pub(super) fn takeover_command(
         instance,
         &registry.pointer_path_of(instance),
         linger,
+        // No lease: the users of the server have written their own.
         "-",
         plan.path.as_os_str(),
     )
@@ -76,6 +77,8 @@ fn shell(
         .arg(pointer)
         .arg(linger)
         .arg(lease);
+    // The server outlives this process and serves others, so no variable of this process may reach
+    // it. `Scarcity` and `disk` recognise the messages of the C locale.
     command.env_clear().env("PATH", path).env("LC_ALL", "C");
     command
 }
@@ -99,7 +102,7 @@ pub(super) fn spawn(command: Command, account: Option<Account>) -> Result<Detach
 
 /// The plan's linger, as the scripts take it.
 pub(super) fn linger_seconds(plan: &Plan) -> u64 {
-    // The supervisor counts whole seconds.
+    // The supervisor counts whole seconds. Rounded up, so that no server ends before its linger.
     plan.linger
         .as_millis()
         .div_ceil(1000)

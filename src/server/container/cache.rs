@@ -21,21 +21,21 @@ pub(super) struct CacheVolume {
 }
 
 impl CacheVolume {
-    /// Finds or creates the volume, unless the plan excludes it.
+    /// Finds or creates the volume, unless the plan excludes it or the server is dedicated.
     ///
     /// A failure is only logged, because a server can start without the volume.
-    ///
-    /// A dedicated server has no volume. Its roles and tablespaces would get into the data that
-    /// other servers start from, and theirs would get into its data.
     pub(super) async fn get(
         engine: &Engine,
         plan: &Plan,
         sharing: &Sharing,
         image: &Image,
     ) -> Option<Self> {
+        // The roles and tablespaces of a dedicated server would get into the data that other
+        // servers start from, and theirs would get into its data.
         if *plan.cache == Cache::Never || sharing.is_dedicated() {
             return None;
         }
+        // By the image's id and not its name: a tag may name another image later.
         let name = format!(
             "ebbtide-cache-{}",
             short_hash(&format!("{} {}", labels::user(), image.id), 16)
@@ -51,9 +51,9 @@ impl CacheVolume {
 }
 
 /// Creates the volume with our labels, if it does not exist.
-///
-/// Any answer other than 404 counts as an existing volume.
 async fn ensure_volume(engine: &Engine, name: &str) -> Result<(), EngineError> {
+    // Any answer other than 404 counts as an existing volume. If the engine itself has failed, the
+    // request for the container reports it.
     if !matches!(
         engine.docker.inspect_volume(name).await,
         Err(EngineError::DockerResponseServerError {
@@ -69,5 +69,7 @@ async fn ensure_volume(engine: &Engine, name: &str) -> Result<(), EngineError> {
         labels: Some(labels),
         ..VolumeCreateRequest::default()
     };
+    // Another process may create the volume after this process has looked for it. The engine then
+    // returns the existing one.
     engine.docker.create_volume(wanted).await.map(drop)
 }

@@ -66,6 +66,7 @@ impl EngineKind {
     }
 
     pub(super) fn of(version: &SystemVersion) -> Self {
+        // Both have the same API. Podman lists itself as the component `Podman Engine`.
         let mut components = version.components.iter().flatten();
         if components.any(|component| component.name.contains("Podman")) {
             Self::Podman

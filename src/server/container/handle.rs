@@ -71,6 +71,8 @@ impl ContainerHandle {
             container: port.container,
             engine: port.engine,
             hints: plan.engine.clone(),
+            // The entrypoint counts connections, not leases. A process with a lease but without a
+            // connection would lose the container after the linger and two seconds.
             idle_connection: tokio::spawn(hold_idle_connection(conn.clone(), delay)),
             _lease: lease,
         };
@@ -89,6 +91,8 @@ impl ContainerHandle {
         let engine = Engine::find(&self.hints)
             .await
             .map_err(|error| error.to_string())?;
+        // If that engine has ended, or Docker's current context has changed since the start, the
+        // search finds another engine, which has no such container.
         if engine.endpoint.url != self.engine {
             return Err(format!(
                 "the container is on {}, but this process uses {}",
@@ -108,6 +112,7 @@ impl ContainerHandle {
             .build();
         let mut polling = Polling::new("the container's log", LOG_DELIVERY_TIMEOUT);
         loop {
+            // Without `follow`: a followed log ends only with the container.
             let mut lines = engine.docker.logs(&self.container, Some(options.clone()));
             let mut text = String::new();
             while let Some(line) = lines.next().await {
@@ -122,6 +127,9 @@ impl ContainerHandle {
 
     /// Keeps the container itself, and its instance directory.
     async fn hold_container(&self, conn: &ConnParams, term: Duration) -> Result<()> {
+        // The lease comes first. If this process is killed before the next step, the container ends
+        // after the linger, and the supervisor detects that. In the other order, the container
+        // would run for the whole term, and no process could find it.
         self.instance.hold_for(term)?;
         let file = format!("{HOLDS_DIR}/{}", LeaseName::until(term).as_str());
         let mut admin = conn.connect_own(ADMIN_DATABASE).await?;
@@ -170,13 +178,13 @@ impl ServerHandle for ContainerHandle {
     }
 
     /// Also if another program's server now listens on the port of this container.
-    ///
-    /// The engine reuses published ports. The container's password is random, so no other server
-    /// accepts it, and answers with `invalid_password` (SQLSTATE 28P01).
     fn is_lost(&self, error: &Error) -> bool {
         let refused = std::error::Error::source(error)
             .and_then(|source| source.downcast_ref::<sqlx::Error>())
             .and_then(sql_error::code);
+        // The engine reuses published ports. The container's password is random, so another server
+        // with passwords rejects it with `invalid_password`
+        // (https://www.postgresql.org/docs/current/errcodes-appendix.html).
         error.kind() == ErrorKind::ServerLost || refused == Some("28P01")
     }
 
@@ -197,6 +205,8 @@ impl Instance {
 
 impl Drop for ContainerHandle {
     fn drop(&mut self) {
+        // The task would hold its connection until the end of the process, and the entrypoint would
+        // count the container as used.
         self.idle_connection.abort();
     }
 }
@@ -211,6 +221,7 @@ async fn hold_idle_connection(conn: ConnParams, delay: Duration) {
             std::future::pending::<()>().await;
             drop(connection);
         }
+        // Only logged: a test that needs the server gets an error from its own statement.
         Err(error) => tracing::debug!(%error, "the container is gone already"),
     }
 }
@@ -222,6 +233,8 @@ async fn hold_idle_connection(conn: ConnParams, delay: Duration) {
 async fn write_log_mark(conn: &ConnParams) -> Option<String> {
     let mark = format!("ebbtide reads this log: {}", uuid::Uuid::new_v4());
     let mut admin = conn.connect_own(conn.admin()).await.ok()?;
+    // LOG is above ERROR in the order of `log_min_messages`, so the default lets this line pass
+    // (https://www.postgresql.org/docs/current/runtime-config-logging.html).
     let raise = AssertSqlSafe(format!("do $$ begin raise log '{mark}'; end $$"));
     sqlx::raw_sql(raise).execute(&mut admin).await.ok()?;
     Some(mark)

@@ -54,6 +54,7 @@ pub(crate) async fn choose(
     postgres: Option<u32>,
 ) -> Result<String> {
     let wanted = wanted(image, postgres);
+    // A request is followed exactly, even if it needs a pull.
     if image.is_some() || postgres.is_some() {
         return Ok(wanted);
     }
@@ -95,6 +96,7 @@ pub(crate) async fn require(
     const ABSENT: &str = "is not on the engine and cannot be pulled";
     let (fault, reason) = match look_up(engine, reference).await? {
         Ok(Some(image)) => return Ok(image),
+        // The second look reads the image's identifier and volumes, which no event of the pull has.
         Ok(None) => match pull(engine, reference, progress).await? {
             Ok(()) => match look_up(engine, reference).await? {
                 Ok(Some(image)) => return Ok(image),
@@ -220,9 +222,11 @@ async fn pull(engine: &Engine, reference: &str, progress: &Progress) -> Result<A
         .build();
     let mut events = engine.docker.create_image(Some(options), None, None);
     let mut layers = Layers::default();
+    // The limit applies to the silence before each event, because a large image may take long.
     while let Some(event) = within(&step, events.next(), || layers.to_string()).await? {
         match event {
             Ok(event) => layers.note(event),
+            // The engine answers with status 200 before the pull, so a failure is an event, too.
             Err(error) => return Ok(Err(error)),
         }
         progress.set_step(&format!("{step}: {layers}"));
@@ -279,6 +283,7 @@ fn newest(tags: Vec<String>) -> Option<String> {
     let version = |tag: &str| {
         let (_, version) = tag.rsplit_once(':')?;
         let (numbers, variant) = version.split_once('-').unwrap_or((version, ""));
+        // `latest` and `18beta1` are no numbers: without a request, ebbtide uses no beta version.
         let numbers: Vec<u32> = numbers
             .split('.')
             .map(str::parse)

@@ -97,6 +97,8 @@ impl<'a> Launch<'a> {
         image: &'a Image,
     ) -> Self {
         let instance = registry.instance(&registry.key.new_instance_name());
+        // The client chooses the name, because the supervisor must have it before the engine
+        // creates the container. The instance's name is unique.
         let name = format!("ebbtide-{}", instance.name());
         let cache = CacheVolume::get(engine, plan, sharing, image).await;
         // The port may be reachable from other machines, so the password is random.
@@ -124,6 +126,8 @@ impl<'a> Launch<'a> {
         let lease_name = LeaseName::process();
         let mut supervisor = self.spawn_supervisor(&lease_name)?;
         let lease = ServerLease::written_by_supervisor(&self.instance, &lease_name);
+        // The supervisor closes its standard error when the directory is complete, or by its own
+        // end. After a failure it has deleted the directory.
         let output = supervisor.start_up_output().await;
         if self.instance.health() != Health::Serving {
             return Err(Error::new(
@@ -133,6 +137,8 @@ impl<'a> Launch<'a> {
             .with_evidence("the supervisor's output", output)
             .with_help("look for a full disk, or set EBBTIDE_STATE_DIR to a directory with room"));
         }
+        // If the caller drops this future here, the lease ends with it. The supervisor then removes
+        // what exists so far, as after the end of this process.
         match self.create_and_publish(reason).await {
             Ok((pointer, port)) => {
                 let access =
@@ -150,6 +156,8 @@ impl<'a> Launch<'a> {
                 if sweep::remove(self.engine, &self.name).await.is_ok() {
                     let _ = std::fs::remove_file(self.creating_file());
                 }
+                // The last step: a supervisor that still found `creating` would try five times to
+                // remove a container that is gone.
                 self.instance.give_up();
                 Err(error)
             }
@@ -165,17 +173,17 @@ impl<'a> Launch<'a> {
         let mut command =
             supervisor::command(SCRIPT, &self.instance, self.registry, self.plan, lease);
         command.arg(&self.name).arg(&self.engine.endpoint.url);
+        // No other account, even for root: only PostgreSQL refuses to run as root, and it runs in
+        // the container. The supervisor needs this user's access to the engine.
         supervisor::spawn(command, None)
     }
 
     /// Creates the container and publishes the pointer to it.
-    ///
-    /// The order of the last two steps matters. A pointer that exists together with `creating`
-    /// would let another process use the container, and the supervisor could still remove it. In
-    /// the order here, a client killed between the steps leaves a server without a pointer, which
-    /// ends after the linger.
     async fn create_and_publish(&self, reason: String) -> Result<(Pointer, PublishedPort)> {
-        std::fs::write(self.creating_file(), "").map_err(|error| {
+        // Before the engine gets the request: if this process is killed from here on, the file
+        // makes the supervisor remove the container.
+        let creating = self.creating_file();
+        std::fs::write(&creating, "").map_err(|error| {
             Error::new(
                 ErrorKind::StateDir,
                 "the instance directory cannot be written",
@@ -192,6 +200,8 @@ impl<'a> Launch<'a> {
                         .to_string()
                         .contains("cannot assign requested address") =>
             {
+                // The engine binds the port only when it starts the container. So a container with
+                // this name exists, and the second request would be refused because of it.
                 sweep::remove(self.engine, &self.name)
                     .await
                     .map_err(|error| self.engine_error("remove", &error))?;
@@ -200,15 +210,28 @@ impl<'a> Launch<'a> {
             other => other,
         };
         started.map_err(|error| self.start_error(&error))?;
+        // Even if the container fails at once, this request is in time: the entrypoint waits a
+        // second before it exits with an error (`fail` in entrypoint.sh).
         let log = ContainerLog::follow(self.engine, &self.name);
         let (port, found) = self.await_first_answer(&log).await?;
+        // Before the pointer: a pointer that exists together with `creating` would let another
+        // process use the container, and the supervisor could still remove it. A client killed
+        // between the two steps leaves a server without a pointer, which ends after the linger.
+        //
         // If the file is missing, the supervisor has deleted the directory meanwhile.
-        std::fs::remove_file(self.creating_file()).map_err(|error| {
-            Error::new(
-                ErrorKind::ServerLost,
-                "the container's supervisor has ended",
-            )
-            .with_source(error)
+        std::fs::remove_file(&creating).map_err(|error| {
+            let message = format!(
+                "the container's supervisor must run until the server answers, but its file {} \
+                 could not be removed",
+                creating.display()
+            );
+            Error::new(ErrorKind::ServerLost, message)
+                .with_source(error)
+                .with_help(
+                    "run the tests again: the next run starts a new server; if the error returns, \
+                     look for a program that ends background processes or deletes files in the \
+                     state directory",
+                )
         })?;
         let pointer = found.pointer(&self.instance, Backend::Container, port.to_json(), reason);
         self.registry.write_pointer(&pointer)?;
@@ -218,8 +241,11 @@ impl<'a> Launch<'a> {
     async fn create_and_start(&self, publish_on: &str) -> Result<(), EngineError> {
         let mut labels = labels::of(labels::SERVER, labels::state_dir(self.registry));
         labels.insert(labels::INSTANCE.to_owned(), self.instance.name());
+        // An image that does not declare its version counts as a new one and gets every setting.
         let mut settings =
             settings::tuned(self.image.major.unwrap_or(u32::MAX), &self.plan.settings);
+        // PostgreSQL listens only on `localhost` by default, and clients come from outside the
+        // container (https://www.postgresql.org/docs/current/runtime-config-connection.html).
         settings.insert("listen_addresses".to_owned(), "*".to_owned());
         // Every client compares this setting with the instance. Another server may get the port.
         settings.insert(IDENTITY_SETTING.to_owned(), self.instance.name());
@@ -242,6 +268,8 @@ impl<'a> Launch<'a> {
         docker
             .create_container(Some(options), request.body())
             .await?;
+        // A client killed here leaves a container that never runs, so no entrypoint ends it. The
+        // supervisor removes it, or else the next start does (`sweep`).
         docker
             .start_container(&self.name, None::<StartContainerOptions>)
             .await
@@ -289,6 +317,9 @@ impl<'a> Launch<'a> {
         loop {
             // The order matters: a container that ends after this check gets one more attempt, so
             // `seen` contains the last failure before its end.
+            //
+            // A log that cannot be read proves no end. Then the engine decides, which removes a
+            // container as soon as it has ended (`auto_remove`).
             let ended = log.has_ended() || log.is_lost() && self.inspect().await?.is_none();
             if addresses.is_empty() && !ended {
                 addresses = self.addresses().await?;
@@ -365,6 +396,8 @@ impl<'a> Launch<'a> {
         let found = tokio::time::timeout(ATTEMPT_TIMEOUT, attempt)
             .await
             .map_err(|_| "no answer".to_owned())??;
+        // The password alone does not prove it: with the method `trust`, another server accepts
+        // every password (https://www.postgresql.org/docs/current/auth-trust.html).
         match found.identity.as_deref() {
             Some(identity) if identity == self.instance.name() => Ok(found),
             other => Err(format!("another server answers: {other:?}")),
@@ -399,6 +432,7 @@ impl<'a> Launch<'a> {
                 let Some(port) = binding.host_port.and_then(|port| port.parse().ok()) else {
                     continue;
                 };
+                // Not the address of the binding, which may be 0.0.0.0.
                 let host = self
                     .engine
                     .endpoint
@@ -534,6 +568,8 @@ impl ContainerLog {
         let is_lost = Arc::new(AtomicBool::new(false));
         let (kept, lost) = (Arc::clone(&text), Arc::clone(&is_lost));
         let follower = tokio::spawn(async move {
+            // The stream ends without an error when the container ends. If the engine ends or
+            // cannot read the log, an error comes before the end.
             while let Some(line) = lines.next().await {
                 match line {
                     Ok(line) => kept
@@ -557,6 +593,8 @@ impl ContainerLog {
 
     /// Whether the container has ended: its log ends at the same time.
     fn has_ended(&self) -> bool {
+        // In this order: the task stores `is_lost` before it finishes, so a finished task with a
+        // lost log is never taken for an ended container.
         self.follower.is_finished() && !self.is_lost()
     }
 
@@ -579,6 +617,7 @@ impl ContainerLog {
 
 impl Drop for ContainerLog {
     fn drop(&mut self) {
+        // Otherwise the task and its request would last as long as the container runs.
         self.follower.abort();
     }
 }

@@ -132,14 +132,18 @@ impl SupervisedBackend for Container {
         instance: Instance,
         lease: ServerLease,
     ) -> Option<ServerAccess> {
+        // A pointer in another form counts as a missing one: the lease ends, and the caller starts
+        // a server.
         let port = PublishedPort::from_json(&pointer.address)?;
         Some(ContainerHandle::access(
             plan, pointer, port, instance, lease,
         ))
     }
 
-    /// The new supervisor asks the engine whether the container still runs.
     fn takeover(&self, _: &Registry, _: &Instance, server: &ServerFile) -> Option<Takeover> {
+        // Whether the container still runs is not checked here. A client to which the server does
+        // not answer deletes `serving` (`give_up`). If the only lease is one with a term, the new
+        // supervisor asks the engine (`ended` in keeper.sh).
         let [name, engine, ..] = server.arguments.as_slice() else {
             return None;
         };
@@ -166,13 +170,18 @@ async fn start(request: StartRequest<'_>) -> Result<Server> {
     };
     let permit = match share::join(&Container, request, &registry, account, began).await? {
         Attach::Server(server) => return Ok(*server),
+        // The permit holds the start-up lock until the end of this function. A process that then
+        // gets the lock finds the pointer, or the start has failed and it makes its own attempt.
         Attach::Start(permit) => permit,
     };
+    // Only now: most processes join a running server, which needs no engine.
     permit.progress.set_step("looking for a container engine");
     let engine = Engine::find(&plan.engine).await?;
     let reference = image::choose(&engine, plan.image.as_deref(), *plan.postgres.get()).await?;
     let image = image::require(&engine, &reference, &permit.progress).await?;
     image.check_major(*plan.postgres.get())?;
+    // The lock is that of one key. A process with another key may create its container at this
+    // moment: the sweep spares a container that does not run yet while its client lives.
     sweep::sweep(&engine, &registry).await;
     permit
         .progress

@@ -90,6 +90,7 @@ impl Request<'_> {
         let port = format!("{PORT}/tcp");
         let binding = PortBinding {
             host_ip: Some(self.publish_on.to_owned()),
+            // The engine chooses a free port.
             host_port: Some(String::new()),
         };
         ContainerCreateBody {
@@ -101,6 +102,8 @@ impl Request<'_> {
                     .map(|(name, value)| format!("{name}={value}"))
                     .collect(),
             ),
+            // The script is the container's first process, so the engine's signals reach it, and
+            // the container ends with it. It runs the image's own entrypoint as a child.
             entrypoint: Some(vec!["sh".to_owned()]),
             cmd: Some(described.cmd().map(Into::into).collect()),
             // The image's health check may connect, and each connection extends the linger.
@@ -125,6 +128,7 @@ impl Request<'_> {
         let major = self
             .wanted_major
             .map_or("any".to_owned(), |major| major.to_string());
+        // With 0, the entrypoint neither restores nor saves data.
         let cache = if self.cache.is_some() {
             MAX_CACHED_MEGABYTES
         } else {

@@ -42,6 +42,7 @@ impl Engine {
     pub(crate) async fn find(hints: &EngineHints) -> Result<Self> {
         let search = Search::new(hints)?;
         let mut tried = String::new();
+        // One after the other: an engine that answers sooner must not win over a preferred one.
         for place in search.places {
             let reason = match place {
                 Ok(candidate) => match candidate.connect().await {
@@ -84,6 +85,7 @@ impl Search {
     /// # Errors
     /// [`ErrorKind::Config`] when `DOCKER_HOST` or `DOCKER_CONTEXT` is not valid.
     pub(super) fn new(hints: &EngineHints) -> Result<Self> {
+        // Docker's own tools, too, give DOCKER_HOST precedence over DOCKER_CONTEXT.
         if let Some(host) = &hints.docker_host {
             return Ok(Self {
                 places: vec![Ok(Candidate::of_docker_host(host, hints)?)],
@@ -105,6 +107,8 @@ impl Search {
                 });
             }
         } else {
+            // The user did not name this context for the tests. If it cannot be used, the search
+            // continues, and its reason is only reported when no engine answers.
             match current_context(hints) {
                 Ok(Some(name)) => places.push(
                     Candidate::of_context(&name, hints)
@@ -144,6 +148,7 @@ enum Address {
 
 impl Candidate {
     fn new(url: &str, origin: String, certificates: Option<PathBuf>) -> Result<Self, String> {
+        // The ports that are registered for Docker's API, with TLS and without.
         let address = Address::parse(url, if certificates.is_some() { 2376 } else { 2375 })?;
         Ok(Self {
             endpoint: Endpoint {
@@ -156,6 +161,8 @@ impl Candidate {
     }
 
     fn of_docker_host(host: &str, hints: &EngineHints) -> Result<Self> {
+        // Docker's own tools, too, look in the configuration directory if DOCKER_CERT_PATH is not
+        // set.
         let certificates = (hints.tls_verify || host.starts_with("https://")).then(|| {
             hints
                 .cert_path
@@ -170,14 +177,14 @@ impl Candidate {
         })
     }
 
-    /// The engine of a context. Docker stores a context in a directory named by the SHA-256 hash of
-    /// the context's name.
+    /// The engine of a context.
     fn of_context(name: &str, hints: &EngineHints) -> Result<Self, String> {
         let dir = hints
             .config_dir
             .as_ref()
             .ok_or("neither DOCKER_CONFIG nor HOME is set to find it")?
             .join("contexts");
+        // Docker names the directory of a context by the SHA-256 hash of the context's name.
         let id = hex::encode(Sha256::digest(name));
         let missing = || format!("there is no such context below {}", dir.display());
         let meta = read_json(&dir.join("meta").join(&id).join("meta.json"))?.ok_or_else(missing)?;
@@ -325,12 +332,11 @@ impl Address {
     }
 }
 
-/// Reads the engine's description.
-///
-/// Podman and later versions of Docker may send values that our client cannot parse. The
-/// description is then empty, because ebbtide can do without it.
+/// Reads the engine's description. It is empty if it cannot be parsed.
 async fn readable_info(docker: &Docker) -> Result<SystemInfo, EngineError> {
     match docker.info().await {
+        // Podman and later versions of Docker may send values that our client cannot parse. ebbtide
+        // can do without them: it reads only the memory.
         Err(EngineError::JsonDataError { .. }) => Ok(SystemInfo::default()),
         answer => answer,
     }
@@ -422,6 +428,8 @@ fn add_usual_sockets(hints: &EngineHints, places: &mut Vec<Result<Candidate, Str
         .filter_map(|(origin, path)| Some((origin, path?)))
     {
         let address = Address::Socket(path.clone());
+        // A context or CONTAINER_HOST often names one of these. A second attempt would only repeat
+        // the reason, and the wait for an engine that does not answer.
         if places
             .iter()
             .flatten()
@@ -440,6 +448,7 @@ fn add_usual_sockets(hints: &EngineHints, places: &mut Vec<Result<Candidate, Str
             missing.push(path.display().to_string());
         }
     }
+    // In one line, because most of these sockets are missing on every machine.
     if !missing.is_empty() {
         places.push(Err(format!("no socket at {}", missing.join(", "))));
     }

@@ -38,6 +38,7 @@ pub(super) async fn sweep(engine: &Engine, registry: &Registry) {
 
 async fn sweep_containers(engine: &Engine, registry: &Registry) -> Result<(), EngineError> {
     let mut filter = labels::filter(labels::SERVER);
+    // Without `running`, which the entrypoint ends, and `removing`, which the engine removes.
     filter.insert(
         "status".to_owned(),
         ["created", "exited", "dead"].map(str::to_owned).to_vec(),
@@ -54,6 +55,8 @@ async fn sweep_containers(engine: &Engine, registry: &Registry) -> Result<(), En
         else {
             continue;
         };
+        // A process with another key may sweep at the same time: a container that it has removed is
+        // no error for `remove`.
         tracing::info!(container = id, "removing an abandoned container");
         remove(engine, id).await?;
     }
@@ -62,6 +65,7 @@ async fn sweep_containers(engine: &Engine, registry: &Registry) -> Result<(), En
 
 /// Removes a container with its anonymous volumes, running or not. A missing one is no error.
 pub(super) async fn remove(engine: &Engine, container: &str) -> Result<(), EngineError> {
+    // By force, because a start that has failed may have left the container running.
     let options = RemoveContainerOptionsBuilder::new()
         .force(true)
         .v(true)
@@ -82,9 +86,8 @@ pub(super) async fn remove(engine: &Engine, container: &str) -> Result<(), Engin
 
 /// Whether a container that does not run has lost its client.
 ///
-/// For a container of our own state directory, the client's mark decides. Its process is on this
-/// machine and in this boot, because the owner label contains the boot identifier. For the
-/// container of another machine, the mark proves nothing, so only its age counts.
+/// For a container of our own state directory, the client's mark decides. For another one, only its
+/// age counts.
 fn is_abandoned(container: &ContainerSummary, registry: &Registry) -> bool {
     let label = |name: &str| {
         container
@@ -92,10 +95,14 @@ fn is_abandoned(container: &ContainerSummary, registry: &Registry) -> bool {
             .as_ref()
             .and_then(|labels| labels.get(name))
     };
+    // The owner label contains the boot identifier. If it is equal, the client runs or ran on this
+    // machine and in this boot, so no process of another boot can be taken for it.
     if label(labels::OWNER) == Some(&labels::state_dir(registry)) {
         let client = label(labels::CLIENT).and_then(|mark| ProcessMark::parse(mark));
         return !client.is_some_and(|client| client.is_alive());
     }
+    // The mark of another machine's process proves nothing here. The clocks of the two machines may
+    // differ: a container from the future counts as new.
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -117,6 +124,7 @@ async fn sweep_volumes(engine: &Engine) -> Result<(), EngineError> {
         .await?
         .volumes
         .unwrap_or_default();
+    // An engine may serve several users and machines, and each has its own limit.
     let owner = labels::user();
     volumes.retain(|volume| volume.labels.get(labels::OWNER) == Some(&owner));
     volumes.sort_by_key(|volume| std::cmp::Reverse(volume.created_at));

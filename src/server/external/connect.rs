@@ -12,9 +12,7 @@ use crate::wait::Polling;
 
 /// Connects to the database for administration: `postgres`, or else the URL's own.
 ///
-/// A role that may not connect to `postgres` can usually connect to its own database. The second
-/// attempt is made only if the first error concerns the database. After any other error, such as a
-/// wrong password, it would fail for the same reason.
+/// A role that may not connect to `postgres` can usually connect to its own database.
 ///
 /// # Errors
 /// The role can connect to neither database, or the server cannot be used at all.
@@ -28,10 +26,13 @@ pub(super) async fn admin_connection(
         Err(error) => error,
     };
     let own = conn.own_database().to_owned();
+    // After any other error, such as a wrong password, a second attempt fails for the same reason.
     if own == ADMIN_DATABASE || !is_about_the_database(&first) {
         return Err(connect_error(plan, url, &conn, first));
     }
     match connect(plan, &conn, &own).await {
+        // Advisory locks belong to a database. Processes see each other's locks only if all of them
+        // end in the same database here, which the role's privileges and pg_hba.conf decide.
         Ok(connection) => Ok((conn.with_admin_database(&own), connection)),
         Err(second) if is_about_the_database(&second) => {
             Err(no_database(url, plan, &own, &first, second))
@@ -55,6 +56,7 @@ async fn connect(
             // cannot_connect_now
             Err(error) if code(&error) == Some("57P03") => {
                 if polling.pause(&error).await.is_err() {
+                    // The server's own message explains more than the timeout.
                     return Err(error);
                 }
             }
@@ -165,6 +167,7 @@ fn encryption_error(url: &ServerUrl, conn: &ConnParams, error: &sqlx::Error) -> 
         sqlx::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => error.to_string(),
         _ => return None,
     };
+    // The driver has no error variants for these causes, so the text of its message decides.
     if reason.contains("without TLS support") {
         let message =
             format!("{url} requires encryption, which is not part of this build of ebbtide");

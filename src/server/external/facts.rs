@@ -96,6 +96,9 @@ impl Facts {
     /// Reads all properties with one query.
     pub(super) async fn read(connection: &mut PgConnection) -> Result<Self> {
         let failed = |error| sql_error::failed("reading the server's properties", error);
+        // With `true`, a missing parameter is null: `reserved_connections` exists since PostgreSQL
+        // 16, and only servers of ebbtide have `ebbtide.identity`. A role without a limit has the
+        // `rolconnlimit` -1. <https://www.postgresql.org/docs/current/view-pg-roles.html>
         let row = sqlx::query(
             "select current_setting('server_version'), \
              current_setting('server_version_num')::int4, rolname::text, \
@@ -168,7 +171,7 @@ impl Facts {
         }
         if major < MIN_MAJOR {
             let message = format!(
-                "ebbtide requires PostgreSQL {MIN_MAJOR} or later, and the server at {place} is \
+                "the external server must be PostgreSQL {MIN_MAJOR} or later, but {place} is \
                  PostgreSQL {version}"
             );
             return Err(Error::new(ErrorKind::BackendUnavailable, message)
@@ -178,8 +181,8 @@ impl Facts {
             && wanted != major
         {
             let message = format!(
-                "the server at {place} must be PostgreSQL {wanted} ({}), \
-                 and is PostgreSQL {version}",
+                "the external server must be PostgreSQL {wanted} ({}), \
+                 but {place} is PostgreSQL {version}",
                 plan.postgres.source
             );
             return Err(Error::new(ErrorKind::Config, message)
@@ -187,13 +190,14 @@ impl Facts {
         }
         if self.is_standby {
             let message =
-                format!("the server at {place} is a standby, and a standby accepts no writes");
+                format!("the external server must accept writes, but {place} is a standby");
             return Err(Error::new(ErrorKind::BackendUnavailable, message)
                 .with_help("name the primary server in the URL"));
         }
         if self.privileges == Privileges::Nothing {
             let message = format!(
-                "the role {} may not create databases on the server at {place}",
+                "the external server's role must be able to create databases, but {} has no \
+                 CREATEDB at {place}",
                 self.role
             );
             return Err(
@@ -203,10 +207,13 @@ impl Facts {
                 )),
             );
         }
+        // Only superusers may set `session_preload_libraries` and the parameters of auto_explain.
+        // <https://www.postgresql.org/docs/current/auto-explain.html>
         if plan.log_plans_slower_than.is_some() && self.privileges != Privileges::Superuser {
             let message = format!(
-                "the role {} may not log plans of slow statements on the server at {place} ({})",
-                self.role, plan.log_plans_slower_than.source
+                "the external server's role must be a superuser to log plans of slow statements \
+                 ({}), but {} is no superuser at {place}",
+                plan.log_plans_slower_than.source, self.role
             );
             return Err(Error::new(ErrorKind::AccessDenied, message).with_help(
                 "unset EBBTIDE_LOG_PLANS_SLOWER_THAN, or name a superuser in the URL: \

@@ -77,6 +77,7 @@ impl ServerHandle for ExternalHandle {
 impl ExternalHandle {
     /// Reads the server's log by SQL, which needs the privilege to read server files.
     async fn remote_log(&self, conn: &ConnParams) -> Result<String, String> {
+        // A new session, because a task owns the one that holds the locks.
         let mut admin = conn
             .connect_own(conn.admin())
             .await
@@ -92,6 +93,9 @@ impl ExternalHandle {
 }
 
 async fn read_remote(connection: &mut PgConnection) -> Result<Option<Vec<u8>>, sqlx::Error> {
+    // Binary, because the first byte may lie within a character, which `pg_read_file` refuses.
+    // Without the logging collector, `pg_current_logfile` returns null.
+    // <https://www.postgresql.org/docs/current/functions-info.html>
     let limit = i64::from(MAX_BYTES_READ);
     sqlx::query_scalar(
         "select pg_read_binary_file(name, greatest(0, (pg_stat_file(name)).size - $1), $1) \

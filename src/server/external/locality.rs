@@ -12,9 +12,12 @@ use crate::error::{Error, ErrorKind, Result};
 /// # Errors
 /// The server is on another machine, or its host name has no address.
 pub(super) async fn check(plan: &Plan, url: &ServerUrl, conn: &ConnParams) -> Result<()> {
+    // Without a host, the server listens on a Unix socket of this machine.
     let Some(host) = conn.host() else {
         return Ok(());
     };
+    // Before the lookup: RFC 6761 reserves `localhost` for the loopback address. With the
+    // permission, the driver reports a host that has no address.
     if *plan.allow_remote.get() || host.eq_ignore_ascii_case("localhost") {
         return Ok(());
     }
@@ -29,6 +32,8 @@ pub(super) async fn check(plan: &Plan, url: &ServerUrl, conn: &ConnParams) -> Re
         .with_source(error)
         .with_help("correct the URL, or start the service that resolves the host name")
     })?;
+    // The driver may connect to any of the addresses. An IPv4 address in the form
+    // `::ffff:127.0.0.1` counts as loopback only after its conversion.
     if addresses
         .iter()
         .all(|address| address.to_canonical().is_loopback())
@@ -51,6 +56,7 @@ pub(super) async fn check(plan: &Plan, url: &ServerUrl, conn: &ConnParams) -> Re
 
 /// The addresses of a host. The lookup of a name blocks, so it runs on a thread for blocking calls.
 async fn addresses(host: &str) -> std::io::Result<Vec<IpAddr>> {
+    // A URL writes an IPv6 address in brackets.
     let host = host
         .trim_start_matches('[')
         .trim_end_matches(']')

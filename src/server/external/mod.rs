@@ -58,6 +58,7 @@ impl Backend for External {
 /// rejects the role, or lacks what ebbtide needs.
 async fn connect(request: StartRequest<'_>) -> Result<Server> {
     let plan = request.plan;
+    // Before any connection, because this error needs no answer of the server.
     if let Sharing::Dedicated(dedication) = request.sharing {
         return Err(dedication::refused(dedication, plan));
     }
@@ -75,6 +76,7 @@ async fn connect(request: StartRequest<'_>) -> Result<Server> {
         .with_source(error)
         .with_help(URL_HELP)
     })?;
+    // Before the first connection, so that a server that the plan does not allow gets no password.
     locality::check(plan, url, &conn).await?;
     let (conn, mut connection) = connect::admin_connection(plan, url, conn).await?;
     let facts = Facts::read(&mut connection).await?;
@@ -99,6 +101,7 @@ async fn connect(request: StartRequest<'_>) -> Result<Server> {
         version: facts.version,
         version_num: facts.version_num,
         conn,
+        // The user has started it.
         origin: Origin::Reused,
         took: began.elapsed(),
         is_dedicated: false,

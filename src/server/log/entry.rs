@@ -39,6 +39,7 @@ pub(super) fn parse(text: &str) -> Vec<LogEntry> {
     // The entry and the field to which a continuation line, which begins with a tab, is added.
     let mut open: Option<(usize, &str)> = None;
     for line in text.lines() {
+        // PostgreSQL writes a tab after each line break within a message.
         if let Some(rest) = line.strip_prefix('\t') {
             if let Some((entry, label)) = open
                 && let Some(field) = entries[entry].field_mut(label)
@@ -48,6 +49,7 @@ pub(super) fn parse(text: &str) -> Vec<LogEntry> {
             }
             continue;
         }
+        // A continuation line belongs to the line directly before it, also if that line is skipped.
         open = None;
         let Some((prefix, label, text)) = LinePrefix::read(line) else {
             continue;
@@ -79,6 +81,8 @@ impl<'a> LinePrefix<'a> {
     fn read(line: &'a str) -> Option<(Self, &'a str, &'a str)> {
         let (before, after) = line.split_once("] ")?;
         let pid = before.rsplit_once('[')?.1.parse().ok()?;
+        // The prefix of a background process ends at `%q`, so no time follows, and the line is
+        // skipped.
         let mut words = after.splitn(4, ' ');
         let (at, code, database, rest) =
             (words.next()?, words.next()?, words.next()?, words.next()?);

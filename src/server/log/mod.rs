@@ -25,6 +25,7 @@ impl Server {
         // The log's times are rounded down to milliseconds.
         let since = since - Duration::from_millis(1);
         let mut entries = entry::parse(&text);
+        // Servers of ebbtide have the prefix, so there an empty list means that nothing was logged.
         if self.outlives_us() && entries.is_empty() {
             return Err(format!(
                 "its lines must begin with ebbtide's prefix: \

@@ -98,6 +98,8 @@ fn candidates(plan: &Plan) -> Vec<(String, PathBuf)> {
     }
     let search_path = plan.path.as_os_str();
     let mut found: Vec<(String, PathBuf)> = Vec::new();
+    // Distributions package `pg_config` with the client library, so it may print a directory
+    // without server binaries. A failure of it is no error, because the other places follow.
     if let Some(pg_config) = on_path(search_path, "pg_config")
         && let Ok(dir) = process::run(
             &pg_config,
@@ -118,6 +120,7 @@ fn candidates(plan: &Plan) -> Vec<(String, PathBuf)> {
     usual.sort_by_key(|dir| std::cmp::Reverse(version_in(dir)));
     found.extend(usual.into_iter().map(|dir| ("usual directory".into(), dir)));
     let mut seen = Vec::new();
+    // The three searches often find the same directory, which the error would then list twice.
     found.retain(|(_, dir)| {
         if seen.contains(dir) {
             false
@@ -182,6 +185,7 @@ fn inspect(dir: &Path, account: Option<Account>) -> std::result::Result<Binaries
     )
     .map_err(|error| format!("{error:?}").replace('\n', " "))?;
     let version = version.trim().to_owned();
+    // The first number, also in `postgres (PostgreSQL) 18beta1`.
     let major = version
         .split(|c: char| !c.is_ascii_digit())
         .find_map(|digits| digits.parse().ok())

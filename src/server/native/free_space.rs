@@ -13,12 +13,11 @@ const FULL_MEMORY_HELP: &str = "free some space in /dev/shm, or set EBBTIDE_STOR
 
 /// Refuses a directory whose file system has too little space to start a server.
 ///
-/// Checked before the start: an `initdb` that runs out of space aborts and leaves its System V
-/// segment behind.
-///
 /// # Errors
 /// [`ErrorKind::OutOfSpace`], with the free and the needed megabytes.
 pub(super) fn check(dir: &Path) -> Result<()> {
+    // Checked before the start: an `initdb` that runs out of space aborts and leaves its System V
+    // segment behind. If the free space is unknown, the start reports a full disk itself.
     match free_bytes(dir) {
         Some(free) if free < MIN_FREE_TO_START => Err(Error::new(
             ErrorKind::OutOfSpace,
@@ -47,7 +46,8 @@ pub(super) fn full_help(dir: &Path) -> &'static str {
 pub(super) fn free_bytes(dir: &Path) -> Option<u64> {
     let existing = dir.ancestors().find(|ancestor| ancestor.exists())?;
     let found = rustix::fs::statvfs(existing).ok()?;
-    // Less than one megabyte counts as nothing: no file of a server fits.
+    // `f_bavail` excludes the blocks that are reserved for root. Less than one megabyte counts as
+    // nothing: no file of a server fits.
     let free = found.f_bavail * found.f_frsize;
     (dir.exists() || existing != Path::new("/")).then_some(if free < 1 << 20 { 0 } else { free })
 }

@@ -73,10 +73,12 @@ impl ServerHandle for NativeHandle {
 fn read_end(log: &Path) -> Result<String, String> {
     let read = || {
         let mut file = File::open(log)?;
+        // The server appends to the log meanwhile, so `take` limits what is read.
         let length = file.metadata()?.len();
         file.seek(SeekFrom::Start(
             length.saturating_sub(MAX_BYTES_READ.into()),
         ))?;
+        // The first line may be cut. The parser skips a line without a complete prefix.
         let mut bytes = Vec::new();
         file.take(MAX_BYTES_READ.into()).read_to_end(&mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -86,10 +88,11 @@ fn read_end(log: &Path) -> Result<String, String> {
 
 /// The error for a lost native server, with the cause that its log shows.
 ///
-/// The sessions see a closed connection and no reason: a server that cannot write its WAL
-/// terminates, and a server that cannot fork a backend closes the connection and continues.
+/// The sessions see a closed connection and no reason.
 fn lost_with_log(log: &Path) -> Error {
     let end = process::tail(log, 10);
+    // A server that cannot fork a backend closes the connection and continues. Other lines may
+    // report a shortage that only one statement met.
     let of_fork: String = end
         .lines()
         .filter(|line| line.contains("could not fork"))
@@ -101,6 +104,7 @@ fn lost_with_log(log: &Path) -> Error {
         );
         Error::new(ErrorKind::OutOfConnections, message).with_help(scarcity.help())
     } else if disk::is_full(&process::tail(log, 50)) {
+        // A server that cannot write its WAL terminates.
         Error::new(
             ErrorKind::OutOfSpace,
             "the PostgreSQL server ended because there is no space left for its data",

@@ -57,10 +57,14 @@ impl<'a> Launch<'a> {
         reason: &'a str,
     ) -> Result<Self> {
         let binaries = binaries::find(plan, account)?;
+        // A new name for each attempt: the deputy may still be removing the instance of the last
+        // one.
         let instance = registry.instance(&registry.key.new_instance_name());
         let data = data_dir(plan, registry, &instance, account)?;
         let settings = settings::tuned(binaries.major, &plan.settings);
         let arguments = server_arguments(&instance, &settings);
+        // `initdb` fills the cache from the files of this installation, so another installation of
+        // the same major version gets another cache.
         let build = short_hash(
             &format!("{} {}", binaries.version, binaries.dir.display()),
             8,
@@ -69,6 +73,7 @@ impl<'a> Launch<'a> {
             .state
             .cache()
             .join(format!("initdb-{}-{build}", binaries.major));
+        // The supervisor runs `initdb` only if the cache is missing.
         if !cache.exists() {
             free_space::check(&cache)?;
         }
@@ -93,10 +98,15 @@ impl<'a> Launch<'a> {
     pub(super) async fn run(self, began: Instant) -> Result<Attempt> {
         let lease_name = LeaseName::process();
         let mut supervisor = self.spawn(&lease_name)?;
+        // The supervisor writes the lease before the directory gets its name, so the linger cannot
+        // begin before this process uses the server.
         let lease = ServerLease::written_by_supervisor(&self.instance, &lease_name);
         // The supervisor closes its standard error after the preparation, before the server
         // answers.
         let output = supervisor.start_up_output().await;
+        // A supervisor that cannot prepare the data removes the directory, and only then reports
+        // the reason and closes the pipe. The deputy of a killed supervisor removes the directory
+        // too.
         if self.instance.health() == Health::Gone {
             if supervisor.was_killed().await {
                 return Ok(Attempt::SupervisorKilled);
@@ -105,6 +115,8 @@ impl<'a> Launch<'a> {
         }
         let found = match first_row(&self.instance, Some(&mut supervisor), self.plan).await {
             Ok(found) => found,
+            // The server still runs, and only the time limit has passed. `was_killed` would wait in
+            // vain for the supervisor's end.
             Err(error) if error.kind() == ErrorKind::Timeout && self.scarcity().is_none() => {
                 return Err(error.with_evidence(
                     "the server's log ends",
@@ -114,6 +126,8 @@ impl<'a> Launch<'a> {
             Err(_) if supervisor.was_killed().await => return Ok(Attempt::SupervisorKilled),
             Err(error) => return Err(self.failure(&error.to_string(), output)),
         };
+        // After the first answer: with `VerifyMode::Files`, a process that finds the pointer does
+        // not contact the server before it uses it.
         let pointer = pointer(found, &self.instance, self.reason);
         self.registry.write_pointer(&pointer)?;
         let access = NativeHandle::access(&pointer, self.instance, lease);
@@ -176,12 +190,15 @@ pub(super) async fn attach_unpublished(
     began: Instant,
 ) -> Result<Option<Server>> {
     for instance in registry.instances() {
+        // The caller holds the start-up lock of this key, so no other process is starting this
+        // server.
         if !registry.is_of_this_key(&instance) || instance.health() != Health::Serving {
             continue;
         }
         let Some(lease) = instance.lease().await? else {
             continue;
         };
+        // The caller then starts a server of its own, so this error is not reported.
         let Ok(found) = first_row(&instance, None, plan).await else {
             continue;
         };
@@ -287,6 +304,8 @@ fn data_dir(
     }
     match memory::prepare(account) {
         Ok(()) => Ok(memory::data(registry, &instance.name())),
+        // `auto` promises no place, so the disk serves as well. With `memory` the error is
+        // reported.
         Err(error) if storage == Storage::Auto => {
             tracing::warn!(%error, "the server's data goes to disk");
             Ok(on_disk)
@@ -303,7 +322,11 @@ fn server_arguments(instance: &Instance, settings: &BTreeMap<String, String>) ->
         PORT.to_string().into(),
     ];
     let fixed = [
+        // Only a socket: `initdb` runs with `--auth=trust`, so the permissions of the socket's
+        // directory are the only access control.
+        // <https://www.postgresql.org/docs/current/auth-trust.html>
         ("listen_addresses", ""),
+        // The supervisor redirects standard error to the file `log`, which reports quote.
         ("logging_collector", "off"),
         ("log_destination", "stderr"),
         // Every client compares this value with the directory's name before it uses the server.

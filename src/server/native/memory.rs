@@ -12,6 +12,7 @@ use crate::process::Account;
 pub(super) const FILE_SYSTEM: &str = "/dev/shm";
 
 fn memory_dir() -> PathBuf {
+    // Every user can create files in the file system, so each user has a directory of its own.
     Path::new(FILE_SYSTEM).join(format!("ebbtide-{}", account::own_uid()))
 }
 
@@ -52,8 +53,7 @@ pub(super) fn all_data(registry: &Registry, account: Option<Account>) -> Vec<(St
 /// Creates the directory if needed, and checks that only the server's user can use it.
 ///
 /// # Errors
-/// The directory belongs to another user, is a link, or cannot be written or reached. The help
-/// names `EBBTIDE_STORAGE`, because another state directory would not help.
+/// The directory belongs to another user, is a link, or cannot be written or reached.
 pub(super) fn prepare(account: Option<Account>) -> Result<()> {
     let dir = memory_dir();
     let usable = || -> Result<()> {
@@ -62,7 +62,7 @@ pub(super) fn prepare(account: Option<Account>) -> Result<()> {
         access(&dir, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
             Error::new(
                 ErrorKind::StateDir,
-                format!("the directory {} cannot be written", dir.display()),
+                format!("the directory {} must be writable", dir.display()),
             )
             .with_source(std::io::Error::from(error))
         })?;
@@ -81,12 +81,16 @@ pub(super) fn prepare(account: Option<Account>) -> Result<()> {
     usable().map_err(|error| {
         let refused = Error::new(
             ErrorKind::StateDir,
-            format!("data cannot be kept in memory: {error}"),
+            format!(
+                "data in memory must be in a directory that only the server's user can use: {error}"
+            ),
         );
         let refused = match std::error::Error::source(&error) {
             Some(source) => refused.with_source(source.to_string()),
             None => refused,
         };
+        // The helps of `state` name EBBTIDE_STATE_DIR, and another state directory would not help
+        // here.
         refused.with_help(format!(
             "set EBBTIDE_STORAGE=auto or disk, or remove {} if you know whose it is",
             dir.display()

@@ -103,6 +103,8 @@ impl SupervisedBackend for Native {
         instance: &Instance,
         server: &ServerFile,
     ) -> Option<Takeover> {
+        // The supervisor wrote this mark when it started the server. A reused pid has another start
+        // time.
         let is_alive = ProcessMark::parse(&server.server)?.is_alive();
         let bin = server.arguments.first()?;
         is_alive.then(|| Takeover {
@@ -142,20 +144,28 @@ async fn start(request: StartRequest<'_>) -> Result<Server> {
     let began = Instant::now();
     let plan = request.plan;
     let account = account::for_server()?;
+    // Before `StateDir::open`, so that a refused path does not become a directory.
     state::check_for_sockets(&plan.state_dir)?;
     let registry = Registry {
         state: StateDir::open(&plan.state_dir, account)?,
         key: Native.key(plan, request.sharing),
     };
+    // The permit is held until this function returns. A server that has started has its pointer by
+    // then, so the next holder joins it.
     let permit = match share::join(&Native, request, &registry, account, began).await? {
         Attach::Server(server) => return Ok(*server),
         Attach::Start(permit) => permit,
     };
+    // Only a process that starts a server prunes, so joining a server costs no time for it.
     prune_cache(&registry.state).await?;
     permit.progress.set_step("starting PostgreSQL");
+    // A process that is killed before it writes the pointer leaves a server that would otherwise
+    // run beside the new one for the linger.
     if let Some(server) = launch::attach_unpublished(&registry, plan, began).await? {
         return Ok(server);
     }
+    // A killed supervisor is no fault of the server or its settings. Every other failure would
+    // happen again, and is returned at once.
     for _ in 0..START_ATTEMPTS {
         match Launch::prepare(plan, &registry, account, request.reason)?
             .run(began)
@@ -191,7 +201,8 @@ async fn prune_cache(state: &StateDir) -> Result<()> {
         .flatten()
         .flatten()
     {
-        // The supervisor touches the cache entry that it copies, so its age is the time of no use.
+        // The supervisor touches a cache entry before it copies it, so the age is the time of no
+        // use.
         let used = entry.metadata().and_then(|metadata| metadata.modified());
         if used.is_ok_and(|used| used.elapsed().is_ok_and(|age| age > CACHE_MAX_AGE)) {
             orphans::remove(&entry.path()).await?;

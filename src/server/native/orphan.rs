@@ -33,6 +33,7 @@ const BOOTSTRAP_GRACE: Duration = Duration::from_secs(8);
 
 /// The data directory of an existing instance: in memory if there is one, else on disk.
 pub(super) fn data_dir(registry: &Registry, instance: &Instance) -> PathBuf {
+    // Not from the plan: the process that started this server may have had another `storage`.
     let in_memory = memory::data(registry, &instance.name());
     if in_memory.exists() {
         in_memory
@@ -62,6 +63,8 @@ pub(super) async fn remove_orphan(
 /// # Errors
 /// As for [`remove_orphan`].
 pub(super) async fn remove_strays(registry: &Registry, account: Option<Account>) -> Result<()> {
+    // The list is read before each check. If a supervisor removes both directories in between,
+    // there is nothing left to remove.
     for (name, data) in memory::all_data(registry, account) {
         let instance = &registry.instance(&name);
         if !instance.dir.exists() {
@@ -97,6 +100,8 @@ enum ProcessKind {
 
 impl Orphan<'_> {
     async fn remove(&self, account: Option<Account>) -> Result<()> {
+        // First the processes, which would write into the directories. The tablespaces before the
+        // data directory, which holds the links to them.
         self.end_processes(account).await?;
         remove_tablespaces(self.data).await?;
         remove(self.data).await
@@ -104,13 +109,11 @@ impl Orphan<'_> {
 
     /// Ends all processes of the server and removes its System V segment.
     ///
-    /// The signal depends on what else still runs. While the postmaster runs, only the postmaster
-    /// gets one: `SIGQUIT`, an immediate shutdown, after which it ends its children and removes its
-    /// shared memory (<https://www.postgresql.org/docs/current/server-shutdown.html>). Children
-    /// that outlive a killed postmaster get `SIGTERM`. Whatever remains after the grace gets
-    /// `SIGKILL`. The processes are listed again in each round, because some end and others appear.
+    /// The signal depends on what else still runs. Whatever remains after the grace gets `SIGKILL`.
     async fn end_processes(&self, account: Option<Account>) -> Result<()> {
-        // Read first: an ending postmaster deletes this file.
+        // Read first: an ending postmaster deletes this file. Line 1 is the postmaster's pid, and
+        // line 7 its shared memory segment.
+        // <https://www.postgresql.org/docs/current/storage-file-layout.html>
         let pid_file =
             std::fs::read_to_string(self.data.join("postmaster.pid")).unwrap_or_default();
         let mut lines = pid_file.lines();
@@ -119,10 +122,12 @@ impl Orphan<'_> {
         let mut polling = Polling::new("ending an orphaned server", END_TIMEOUT);
         let began = Instant::now();
         loop {
+            // Listed again in each round, because some processes end and others appear.
             let processes = self.processes();
             let Some(first) = processes.first() else {
                 break;
             };
+            // The pid from the file counts only if that process works in this data directory.
             let leader = processes
                 .iter()
                 .find(|process| Some(process.pid.as_raw_nonzero().get()) == postmaster);
@@ -136,7 +141,12 @@ impl Orphan<'_> {
                     (_, ProcessKind::Bootstrap) if began.elapsed() >= BOOTSTRAP_GRACE => {
                         Signal::KILL
                     }
+                    // An immediate shutdown: the postmaster ends its children and removes its
+                    // shared memory. Without a checkpoint, because the data is deleted next.
+                    // <https://www.postgresql.org/docs/current/server-shutdown.html>
                     (Some(leader), _) if leader.pid == process.pid => Signal::QUIT,
+                    // Children that outlive a killed postmaster, and what prepares a data
+                    // directory.
                     (None, ProcessKind::Server | ProcessKind::Preparation) => Signal::TERM,
                     // These end with the postmaster or with `initdb`, and then remove their shared
                     // memory. A signal could prevent that.
@@ -153,6 +163,8 @@ impl Orphan<'_> {
             }
             polling.pause(format!("{first:?} is still running")).await?;
         }
+        // After the processes, because a postmaster that ends by the signal removes its own
+        // segment.
         if let Some(segment) = segment {
             self.remove_segment(segment);
         }
@@ -165,6 +177,8 @@ impl Orphan<'_> {
         // `/proc/PID/cwd` holds a path without symbolic links, so the compared paths must too.
         let real = |dir: &Path| std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
         let (data, draft) = (real(self.data), real(&self.instance.dir).join("initdb"));
+        // A `postgres` process changes into its data directory. `initdb` and `cp` do not, but they
+        // are in the process group of the supervisor, whose number is the supervisor's pid.
         let supervisor = self.instance.owner().map(|owner| owner.pid);
         let is_named = |argument: &String| {
             let argument = Path::new(argument);
@@ -226,6 +240,8 @@ impl Orphan<'_> {
 /// `CREATE TABLESPACE` refuses a location that holds such a directory of the same version, so the
 /// next server could not create the same tablespace.
 async fn remove_tablespaces(data: &Path) -> Result<()> {
+    // Without this file, the data directory is incomplete: no server has run in it, or `keeper.sh`
+    // was killed while it deleted the directory, after the tablespaces.
     let Ok(major) = std::fs::read_to_string(data.join("PG_VERSION")) else {
         return Ok(());
     };

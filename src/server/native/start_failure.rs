@@ -27,6 +27,7 @@ impl StartFailure {
         let scarcity = Scarcity::in_text(&output).or_else(|| Scarcity::in_text(&log));
         let failed = |message: String| Error::new(ErrorKind::ServerStart, message);
         let error = match (scarcity, full) {
+            // First, because a lack of semaphores is reported with the same ENOSPC as a full disk.
             (Some(scarcity), _) => {
                 let message = format!("{message}: {}", scarcity.description());
                 failed(message).with_help(scarcity.help())

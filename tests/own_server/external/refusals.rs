@@ -59,7 +59,7 @@ async fn a_role_without_createdb_is_refused_with_the_statement_that_grants_it() 
     };
     let url = external.create_role("reader", "").await;
     assert_refused!(external, start_error(&external, &url).await, AccessDenied, @r#"
-    the role reader may not create databases on the server at 127.0.0.1:[PORT]
+    the external server's role must be able to create databases, but reader has no CREATEDB at 127.0.0.1:[PORT]
       help: have a superuser run `ALTER ROLE "reader" CREATEDB;`
     "#);
 }
@@ -100,7 +100,7 @@ async fn logging_plans_needs_a_superuser() {
         .await
         .expect_err("the role may not use auto_explain");
     assert_refused!(external, error, AccessDenied, @"
-    the role app may not log plans of slow statements on the server at 127.0.0.1:[PORT] (builder)
+    the external server's role must be a superuser to log plans of slow statements (builder), but app is no superuser at 127.0.0.1:[PORT]
       help: unset EBBTIDE_LOG_PLANS_SLOWER_THAN, or name a superuser in the URL: only superusers may use auto_explain
     ");
 }
@@ -169,7 +169,7 @@ async fn a_server_of_another_version_is_refused() {
         .await
         .expect_err("the server is not PostgreSQL 99");
     assert_refused!(external, error, Config, @r"
-    the server at 127.0.0.1:[PORT] must be PostgreSQL 99 (builder), and is PostgreSQL [VERSION]
+    the external server must be PostgreSQL 99 (builder), but 127.0.0.1:[PORT] is PostgreSQL [VERSION]
       help: name a server of that version in the URL, or require this one's
     ");
 }
@@ -197,7 +197,7 @@ async fn a_standby_is_refused() {
     settings.add_filter(&external.port().to_string(), "[PORT]");
     settings.bind(|| {
         assert_report!(external.scratch, error, BackendUnavailable, @r"
-    the server at [SCRATCH]/outside/.s.PGSQL.[PORT] is a standby, and a standby accepts no writes
+    the external server must accept writes, but [SCRATCH]/outside/.s.PGSQL.[PORT] is a standby
       help: name the primary server in the URL
     ");
     });

@@ -113,7 +113,7 @@ async fn data_is_kept_on_disk_if_the_directory_in_memory_cannot_be_used() {
         settings.add_filter(r"ebbtide-\d+", "ebbtide-[UID]");
         settings.bind(|| {
             insta::assert_snapshot!(format!("{error:?}"), @"
-            data cannot be kept in memory: /dev/shm/ebbtide-[UID] must be a directory and not a link
+            data in memory must be in a directory that only the server's user can use: /dev/shm/ebbtide-[UID] must be a directory and not a link
               help: set EBBTIDE_STORAGE=auto or disk, or remove /dev/shm/ebbtide-[UID] if you know whose it is
             ");
         });
@@ -143,7 +143,7 @@ async fn a_state_directory_whose_path_cannot_name_a_socket_is_refused() {
     )
     .await;
     assert_report!(scratch, error, StateDir, @r#"
-    the path of the state directory "[SCRATCH]/a\nb" holds a line break or another control character
+    the path of the state directory must be valid UTF-8 without control characters, but "[SCRATCH]/a\nb" contains a line break or another control character
       help: set EBBTIDE_STATE_DIR to a path of printable characters, for example /tmp/ebbtide
     "#);
     let error = start_error(
@@ -154,7 +154,7 @@ async fn a_state_directory_whose_path_cannot_name_a_socket_is_refused() {
     )
     .await;
     assert_report!(scratch, error, StateDir, @r#"
-    the path of the state directory "[SCRATCH]/a\xff" is not valid UTF-8
+    the path of the state directory must be valid UTF-8 without control characters, but "[SCRATCH]/a\xff" is not valid UTF-8
       help: set EBBTIDE_STATE_DIR to a path of printable characters, for example /tmp/ebbtide
     "#);
     assert_eq!(names_in(&scratch.path("")), ["ebbtide.toml"]);
