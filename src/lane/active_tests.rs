@@ -11,9 +11,6 @@
 //!    v
 //!  removed, when TestPresence is dropped
 //! ```
-//!
-//! A canceller must not outlive the end of its test, because the next test may have the same
-//! database, and its statements would be cancelled. So dropping `End` aborts the task.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,6 +56,8 @@ struct End {
 
 impl Drop for End {
     fn drop(&mut self) {
+        // The canceller must not outlive the end of its test: the next test may have the same
+        // database, and its statements would be cancelled.
         if let Some(canceller) = &self.canceller {
             canceller.abort();
         }
@@ -81,11 +80,10 @@ pub(super) struct EndWatch<'a>(&'a TestPresence);
 impl ActiveTests {
     /// Registers a test. Also returns whether the caller must start the watching task, because none
     /// is running.
-    ///
-    /// One lock covers the registration and the flag. The watching task clears the flag under the
-    /// same lock when it finds no test. So there is neither a test without a watching task, nor a
-    /// second task.
     pub(super) fn add(self: &Arc<Self>, database: &DatabaseName) -> (TestPresence, bool) {
+        // One lock covers the registration and the flag. The watching task clears the flag under
+        // the same lock when it finds no test. So there is neither a test without a watching task,
+        // nor a second task.
         let mut register = self.register();
         let number = register.next_number;
         register.next_number += 1;
@@ -100,6 +98,7 @@ impl ActiveTests {
         drop(register);
         (
             TestPresence {
+                // Reports compare this with the times in the server's log.
                 since: SystemTime::now(),
                 number,
                 active_tests: Arc::clone(self),
@@ -125,6 +124,8 @@ impl ActiveTests {
 
     /// Records the report of a lock wait for the test that has this database.
     pub(super) fn record_wait(&self, database: &str, report: &str) {
+        // By database, which no two tests have at the same time. A test may change the
+        // `application_name` of its sessions.
         for test in self
             .register()
             .tests
@@ -147,6 +148,8 @@ impl ActiveTests {
                 && end.canceller.is_none()
                 && end.since.elapsed() >= time
             {
+                // The lock is held until the handle is stored. Otherwise the end could be over
+                // before, and nothing would abort the task.
                 end.canceller = Some(start(*number, test.database.clone()));
             }
         }
@@ -154,6 +157,8 @@ impl ActiveTests {
 
     /// Records that the server is about to be asked to cancel the statements of an ending test.
     pub(super) fn record_cancellation(&self, number: u64) {
+        // By number, because the next test may have the same database. The end may be over
+        // already.
         if let Some(end) = self
             .register()
             .tests
@@ -210,6 +215,7 @@ impl EndWatch<'_> {
 
 impl Drop for EndWatch<'_> {
     fn drop(&mut self) {
+        // This also runs if the future of the close is dropped.
         self.0.set_end(None);
     }
 }

@@ -23,7 +23,9 @@ pub(super) struct Admission {
 impl Admission {
     /// Records that the test has its lane.
     pub(super) fn complete(&mut self, permits: &Permits, test: &str) {
+        // A test that found an idle lane still has the turn. One that locked a lane has ended it.
         self.end_turn();
+        // From now on the test can end and release its permits.
         self.waiting = None;
         self.holding = Some(permits.holding(test));
     }
@@ -36,6 +38,7 @@ impl Admission {
     /// The size of the pool of a `Database`. If there are at least two permits, one is for the
     /// lane's own connection.
     pub(super) fn pool_connections(&self) -> u32 {
+        // A single permit is for the pool. `OpenDatabase` then closes the lane's own connection.
         let all = u32::try_from(self.permits.len()).unwrap_or(u32::MAX);
         all.saturating_sub(1).max(1)
     }
@@ -48,6 +51,7 @@ impl Admission {
     /// Returns all permits but one, which is for the lane's own connection. Called when the test
     /// has ended.
     pub(super) fn shrink(&mut self) {
+        // A test of a whole database also had permits for its pool, which is closed by now.
         self.permits.truncate(1);
     }
 

@@ -34,17 +34,19 @@ impl LanePool {
     ///
     /// First the test queues in this process, so that only one test of a process polls for the
     /// turn, which is a lock. With the turn it collects permits as they become free. Meanwhile it
-    /// makes idle lanes of this process return theirs, one at a time, because an idle lane saves
-    /// the next test a connection.
+    /// makes idle lanes of this process return theirs.
     ///
     /// # Errors
     /// The server is gone, or every test that has connections waits for more.
     pub(super) async fn admit(&self, test: &str, lane_use: LaneUse) -> Result<Admission> {
         let permits = self.permits();
+        // Listed before the first wait: `stalled_for` ends a wait if every test that holds permits
+        // is listed as waiting, too.
         let waiting = permits.waiting(test);
         let wanted = lane_use.max_connections(permits.capacity());
         let mut wait = AdmissionWait::new(self, test, wanted);
         let queue = {
+            // One future for all reports, because dropping it would lose the place in the queue.
             let mut queue = Box::pin(permits.queue());
             loop {
                 let mut pause = Box::pin(self.pause(REPORT_DELAY));
@@ -61,6 +63,8 @@ impl LanePool {
         let turn = loop {
             match permits.try_turn().await? {
                 Some(turn) => break turn,
+                // The turn may belong to another process, or to an earlier test of this one, which
+                // keeps it after its place in the queue until it has locked a lane.
                 None => wait.pause().await,
             }
         };
@@ -70,7 +74,9 @@ impl LanePool {
             if collected.len() >= wait.wanted {
                 break;
             }
+            // One at a time, because an idle lane saves the next test a connection.
             permits.reclaim_one();
+            // The time counts from the last release, which may be that of the reclaimed permit.
             if permits.stalled_for(collected.len()) >= STALL_TIMEOUT {
                 return Err(wait.stalled_error());
             }
@@ -101,16 +107,15 @@ impl LanePool {
     /// this process holds one and does not wait for another, or another process holds some.
     pub(super) async fn others_make_progress(&self) -> Result<bool> {
         let permits = self.permits();
+        // In this order, because the second check takes every free permit for a moment.
         Ok(permits.stalled_for(permits.capacity()) < STALL_TIMEOUT
             || permits.are_held_elsewhere().await?)
     }
 
     /// Starts a task that closes the connections of idle lanes while a test of another process
     /// waits for permits. The task ends when there is no idle lane.
-    ///
-    /// That another test waits is recognised by its turn. A test that need not wait holds the turn,
-    /// too, but only for a moment. So the task checks twice.
     pub(super) fn watch_idle(&self) {
+        // Weak, so that the task does not keep a pool with its connections after its last use.
         let pool = Arc::downgrade(self.inner());
         let interval = self.permits().idle_check_interval();
         self.setting().runtime.spawn(async move {
@@ -123,9 +128,12 @@ impl LanePool {
                     pool.stop_watching_idle();
                     return;
                 }
+                // That a test waits is recognised by its turn. A test that need not wait holds the
+                // turn, too, but only for a moment. So the task checks twice.
                 if pool.is_turn_taken().await {
                     tokio::time::sleep(RECHECK_DELAY).await;
                     if pool.is_turn_taken().await {
+                        // All of them, because a lock does not show how many permits are wanted.
                         while pool.close_one_idle() {}
                     }
                 }

@@ -87,8 +87,11 @@ impl OnDrop {
             },
         };
         // The result of the test is not known here. A panic in this thread means that it failed.
+        // The report is collected before the close, which gives the lane to other tests.
         let report = std::thread::panicking().then(|| checkout.report());
+        // The test's own runtime may be ending, and would drop the task.
         checkout.runtime().spawn(async move {
+            // The error can no longer make the test fail.
             if let Err(error) = checkout.close().await {
                 print_error(&error);
             }

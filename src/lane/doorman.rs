@@ -100,6 +100,7 @@ impl Doorman {
         let options = PgConnectOptions::new_without_pgpass()
             .host("127.0.0.1")
             .port(self.port);
+        // The listener has no certificate, and a refused request for TLS would cost a round trip.
         let options = options
             .ssl_mode(PgSslMode::Disable)
             .username(real.get_username());
@@ -113,6 +114,7 @@ impl Doorman {
 async fn serve(listener: TcpListener) {
     loop {
         match listener.accept().await {
+            // A task for each, because the keeper's connection stays open as long as its pool.
             Ok((stream, _)) => {
                 tokio::spawn(async move {
                     if let Err(error) = handle_connection(stream).await {
@@ -128,9 +130,6 @@ async fn serve(listener: TcpListener) {
 
 /// Accepts the login of a connection with the keeper's options, and refuses any other connection.
 ///
-/// The pool holds an accepted connection without using it. A client that sends a query over it has
-/// not connected through the pool, so it is refused then.
-///
 /// <https://www.postgresql.org/docs/current/protocol-message-formats.html>
 async fn handle_connection(mut stream: TcpStream) -> io::Result<()> {
     let startup = startup_message(&mut stream).await?;
@@ -139,12 +138,17 @@ async fn handle_connection(mut stream: TcpStream) -> io::Result<()> {
         .any(|part| part == KEEPER_APPLICATION_NAME.as_bytes())
     {
         stream.write_all(LOGIN_ACCEPTED).await?;
-        // Zero bytes: the pool has closed the connection.
+        // The pool holds an accepted connection without using it. A client that sends a query over
+        // it has not connected through the pool, so it is refused below. Zero bytes: the pool has
+        // closed the connection.
         if stream.read(&mut [0; 1024]).await? == 0 {
             return Ok(());
         }
     }
+    // Each field ends with a zero, and so does their list
+    // (https://www.postgresql.org/docs/current/protocol-error-fields.html).
     let fields = format!("SFATAL\0VFATAL\0C{REFUSED_SQLSTATE}\0M{REFUSAL_MESSAGE}\0\0");
+    // A message's length counts itself, but not the type before it.
     let length = u32::try_from(fields.len() + 4).expect("a message of a few hundred bytes");
     let mut message = vec![b'E'];
     message.extend(length.to_be_bytes());
@@ -152,17 +156,17 @@ async fn handle_connection(mut stream: TcpStream) -> io::Result<()> {
     stream.write_all(&message).await
 }
 
-/// What `after_connect` does with a connection to the listener. In the keeper's task it waits for
-/// ever, so that the keeper occupies the slot. In any other task it returns an error, because that
-/// task has read the keeper's options. sqlx then connects again with the options that the pool has
-/// by then.
+/// What `after_connect` does with a connection to the listener.
 pub(super) async fn hold_or_retry() -> sqlx::Error {
+    // Another task has read the keeper's options. After an error, sqlx connects again with the
+    // options that the pool has by then.
     let Ok(options_read) = OPTIONS_READ.try_with(Arc::clone) else {
         return sqlx::Error::Protocol(
             "this connection slot of a sandbox's pool is reserved: sqlx tries again".to_owned(),
         );
     };
     options_read.store(true, Ordering::Release);
+    // The keeper's task waits here for ever, and sqlx counts the slot as used for so long.
     std::future::pending().await
 }
 
@@ -176,6 +180,7 @@ async fn startup_message(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     const GSS_REQUEST: u32 = 80_877_104;
     loop {
         let length = usize::try_from(stream.read_u32().await?).unwrap_or(usize::MAX);
+        // The server has the same limits (`MAX_STARTUP_PACKET_LENGTH` in its `pqcomm.h`).
         if !(8..=10_000).contains(&length) {
             return Err(io::ErrorKind::InvalidData.into());
         }
@@ -185,6 +190,8 @@ async fn startup_message(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
         if code != SSL_REQUEST && code != GSS_REQUEST {
             return Ok(body);
         }
+        // No encryption. The client may then send its startup message on the same connection
+        // (https://www.postgresql.org/docs/current/protocol-flow.html).
         stream.write_all(b"N").await?;
     }
 }
@@ -199,6 +206,7 @@ pub(super) struct Occupancy {
 impl Occupancy {
     pub(super) fn begin(&self) {
         *self.since() = Some(Instant::now());
+        // If the keeper does not wait at this moment, the notification is stored for it.
         self.began.notify_one();
     }
 
@@ -213,6 +221,7 @@ impl Occupancy {
     /// Waits until the connection has been in use for `limit` without a pause.
     async fn wait_until_busy_for(&self, limit: Duration) {
         loop {
+            // Read again after each wait: the connection may have been released and acquired since.
             let since = *self.since();
             match since.map(|since| limit.saturating_sub(since.elapsed())) {
                 Some(Duration::ZERO) => return,
@@ -253,9 +262,6 @@ type Acquiring = Pin<
 impl SecondSlot {
     /// Occupies a slot of a pool that no other task uses yet. Afterwards the pool has the refusing
     /// options.
-    ///
-    /// One poll is enough: sqlx increases the pool's size and reads the options before it connects.
-    /// So a size of one means that the slot is occupied and that the options need not be set again.
     pub(super) async fn take(pool: &PgPool, refusing_options: PgConnectOptions) -> Self {
         let keeper_options = refusing_options
             .clone()
@@ -268,6 +274,9 @@ impl SecondSlot {
             acquiring,
             options_read,
         };
+        // One poll is enough: sqlx increases the pool's size and reads the options before it
+        // connects. So a size of one means that the slot is occupied and that the options need not
+        // be set again.
         std::future::poll_fn(|waker| Poll::Ready(slot.poll(waker).is_ready())).await;
         slot.options_read.store(pool.size() == 1, Ordering::Release);
         slot
@@ -276,18 +285,19 @@ impl SecondSlot {
     fn acquire(pool: &PgPool) -> (Acquiring, Arc<AtomicBool>) {
         let options_read = Arc::new(AtomicBool::new(false));
         (
+            // sqlx calls `after_connect` while it polls this future, so the callback has the value.
             Box::pin(OPTIONS_READ.scope(Arc::clone(&options_read), pool.acquire())),
             options_read,
         )
     }
 
-    /// Polls the keeper's `acquire`. Until sqlx has read the keeper's options, they are set during
-    /// each poll: `acquire` may wait for the slot, and the poll that gets the slot reads the
-    /// options.
+    /// Polls the keeper's `acquire`.
     fn poll(&mut self, waker: &mut Context<'_>) -> Poll<()> {
         if self.options_read.load(Ordering::Acquire) {
             return self.acquiring.as_mut().poll(waker).map(drop);
         }
+        // `acquire` may wait for the slot, and the poll that gets the slot reads the options. So
+        // they are set during each poll, and only then, because other tasks must be refused.
         self.pool.set_connect_options(self.keeper_options.clone());
         let polled = self.acquiring.as_mut().poll(waker);
         self.pool.set_connect_options(self.refusing_options.clone());
@@ -295,11 +305,6 @@ impl SecondSlot {
     }
 
     /// Occupies the slot until the pool is closed or the task is aborted.
-    ///
-    /// To refuse waiting calls, the keeper drops its `acquire` and calls it again. sqlx gives slots
-    /// in the order of the calls. So calls that wait already get the slot before the keeper and are
-    /// refused, and calls that arrive later wait behind the keeper. These are refused after a
-    /// shorter interval.
     pub(super) async fn keep(mut self, occupancy: Arc<Occupancy>) {
         let mut extra = Duration::ZERO;
         loop {
@@ -326,8 +331,12 @@ impl SecondSlot {
             match end {
                 KeepEnd::PoolClosed => return,
                 KeepEnd::AcquireReturned => tokio::time::sleep(RETRY_INTERVAL).await,
+                // Calls that arrive later wait behind the keeper. They are refused sooner, because
+                // the connection has been in use for the timeout already.
                 KeepEnd::FirstConnectionBusy => extra = RETRY_INTERVAL,
             }
+            // This drops the old `acquire` and so frees the slot. sqlx gives slots in the order of
+            // the calls, so a call that waits already gets it before the keeper and is refused.
             (self.acquiring, self.options_read) = Self::acquire(&self.pool);
         }
     }

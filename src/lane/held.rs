@@ -26,12 +26,14 @@ impl<O: OpenLane> Held<O> {
     /// # Errors
     /// As for [`OpenLane::close`].
     pub(super) async fn close(mut self) -> Result<()> {
+        // Taken at the first poll: if this future is dropped later, `drop` finds nothing to close.
         Box::new(self.take()).close().await
     }
 
     /// # Errors
     /// As for [`OpenLane::keep`].
     pub(super) async fn keep(mut self) -> Result<KeptDatabase> {
+        // As above.
         Box::new(self.take()).keep().await
     }
 
@@ -67,6 +69,7 @@ impl<O: OpenLane> Held<O> {
 
 impl<O: OpenLane> Drop for Held<O> {
     fn drop(&mut self) {
+        // `drop` cannot wait for the server, so a task or the end of the test closes the lane.
         if let Some(open) = self.open.take() {
             self.on_drop.apply(Checkout::new(open));
         }

@@ -44,6 +44,8 @@ pub(super) const KEEP_STEP: &str = "keeping the test's database";
 /// Commits the guarded transaction, which is otherwise rolled back.
 pub(super) async fn commit(lanes: &LanePool, connection: &mut PgConnection) -> Result<()> {
     match guard::commit(connection).await {
+        // in_failed_sql_transaction
+        // (https://www.postgresql.org/docs/current/errcodes-appendix.html).
         Err(error) if sql_error::code(&error) == Some("25P02") => Err(Error::new(
             ErrorKind::Database,
             "the test's database cannot be kept: a statement has failed, and PostgreSQL commits \
@@ -63,6 +65,8 @@ pub(super) async fn commit(lanes: &LanePool, connection: &mut PgConnection) -> R
 /// use, so its next holder makes a new copy.
 pub(super) async fn keep(in_use: LaneInUse, connection: PgConnection) -> Result<KeptDatabase> {
     let LaneInUse { lanes, lane, .. } = in_use;
+    // The renaming needs a session on another database, and no session on this one
+    // (https://www.postgresql.org/docs/current/sql-alterdatabase.html).
     connection
         .close()
         .await
@@ -84,7 +88,9 @@ pub(super) async fn keep(in_use: LaneInUse, connection: PgConnection) -> Result<
             }
         }
     };
+    // As a task, so that dropping this future does not interrupt the renaming.
     lanes.in_background(renaming).await?;
+    // After the renaming, because only a kept database is a reason to keep the server running.
     let server = &lanes.setting().server;
     server.hold_for(keep_for).await?;
     Ok(KeptDatabase {

@@ -17,6 +17,8 @@ use crate::names::DatabaseName;
 /// mark makes the next holder reset it or copy it again.
 pub(crate) struct Lane {
     pub(super) database: DatabaseName,
+    // Fields are dropped in this order: the connection before the lock and before its permit. So no
+    // other test gets either of them while the connection is open.
     pub(super) connection: Option<LaneConnection>,
     /// The session's `application_name`: the test for which it was opened.
     pub(super) session_name: String,
@@ -98,6 +100,7 @@ impl Lane {
     /// Counts a test that was rolled back, and the rows that it wrote. Returns whether the tables
     /// may have grown so much that the planner chooses other plans.
     pub(super) fn count_rollback(&mut self, rows: u32) -> bool {
+        // A check costs a message, so it follows only some of the tests.
         let before = self.uses;
         self.uses = self.uses.saturating_add(rows.max(1));
         // A lane that records its holder in its own table does not record rows, so it is checked
@@ -112,13 +115,12 @@ impl Lane {
     }
 
     /// Whether the connection can serve another test. The database can in any case.
-    ///
-    /// A connection of a sandbox or of a relay cannot. Neither can one on which sqlx does not count
-    /// the guarded transaction any more: the next test's `begin` would send a real BEGIN.
     pub(super) fn is_reusable(&self) -> bool {
         match &self.connection {
             None | Some(LaneConnection::Nested(_) | LaneConnection::Relayed(_)) => false,
             Some(LaneConnection::New(_)) => true,
+            // If sqlx does not count the guarded transaction any more, the next test's `begin`
+            // would send a real BEGIN.
             Some(LaneConnection::Used(connection)) => guard::is_transaction_counted(connection),
         }
     }

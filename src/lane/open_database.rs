@@ -50,6 +50,8 @@ impl OpenLane for OpenDatabase {
 
     fn keep(mut self: Box<Self>) -> BoxFuture<'static, Result<KeptDatabase>> {
         Box::pin(async move {
+            // PostgreSQL does not rename a database while another session is on it. So the pool is
+            // closed, and what remains is ended below.
             self.close_pool().await;
             let mut connection = match self.in_use.lane.connection.take() {
                 Some(connection) => connection.into_inner(),
@@ -69,9 +71,12 @@ impl OpenDatabase {
     pub(super) async fn open(request: &LaneRequest) -> Result<Self> {
         let mut in_use = request.acquire(LaneUse::Whole).await?;
         let (lanes, lane) = (&in_use.lanes, &mut in_use.lane);
+        // The server has a single connection for tests, and the test's pool needs it.
         if !lane.admission.has_spare_connection() {
             lane.connection = None;
         }
+        // A lane that records its state in its own table was marked as clean when it became idle. A
+        // guarded transaction marks it in its opening message, but this test has none.
         if let (Some(connection), Some(holder)) = (&mut lane.connection, lane.lock.holder()) {
             let marked = guard::mark_dirty(connection.get(), holder).await;
             marked.map_err(|error| lanes.diagnose("entering a lane", error))?;
@@ -87,9 +92,11 @@ impl OpenDatabase {
     /// Gives the lane back to the pool, reset or for a new copy. Runs on the background runtime,
     /// because the test's runtime may end at any time.
     async fn return_lane(mut self: Box<Self>) -> Result<()> {
+        // The pool first: each permit stands for a connection that may still be open.
         self.close_pool().await;
         self.in_use.lane.admission.shrink();
         let is_worn = self.in_use.lane.is_worn_by_commits();
+        // A worn lane is copied in any case, so a reset would be wasted.
         let reset = if is_worn {
             Ok(false)
         } else {
@@ -103,6 +110,7 @@ impl OpenDatabase {
                 lane.count_commit();
                 lanes.put_back(lane)
             }
+            // The next test can use another lane meanwhile.
             Ok(false) => {
                 lanes.recopy_later(lane);
                 Ok(())
@@ -140,6 +148,7 @@ impl OpenDatabase {
     #[expect(clippy::print_stderr, reason = "a failure report")]
     async fn close_pool(&self) {
         let Some(pool) = self.pool.get() else { return };
+        // Not an error: ending the other sessions, or dropping the database, ends these as well.
         if tokio::time::timeout(POOL_CLOSE_TIMEOUT, pool.close())
             .await
             .is_err()

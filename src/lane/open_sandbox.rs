@@ -137,10 +137,6 @@ impl OpenSandbox {
 
     /// Creates the pool and fills both its slots, in an order that lets no other connection in
     /// between.
-    ///
-    /// The keeper occupies the second slot first. Then the pool has the server's options until its
-    /// first connection is established, and after that the refusing options for good. No other task
-    /// has a handle of the pool yet.
     async fn connect(
         in_use: &LaneInUse,
         state: &Arc<PoolState>,
@@ -154,11 +150,16 @@ impl OpenSandbox {
             .map_err(|error| sqlx::Error::Configuration(error.into()))?;
         let pool = pool_options(in_use, state).connect_lazy_with(real.clone());
         let refusing_options = doorman.options(&real);
+        // The keeper occupies its slot first. So the pool can open only one connection with the
+        // server's options. No other task has a handle of the pool yet.
         let second_slot = SecondSlot::take(&pool, refusing_options.clone()).await;
         pool.set_connect_options(real);
         let mut first = first_connection(&pool, state).await?;
+        // From here on the pool has the refusing options for good, and `after_connect` treats every
+        // other connection as one to the listener.
         state.is_open.store(true, Ordering::Release);
         pool.set_connect_options(refusing_options);
+        // Not earlier: the keeper's task may call `acquire` again, which sets the pool's options.
         let keeper = tokio::spawn(second_slot.keep(Arc::clone(&state.occupancy)));
         // Dropping the connection would return it in a separate task, and the test would wait for
         // that task.
@@ -169,6 +170,7 @@ impl OpenSandbox {
     async fn return_lane(mut self: Box<Self>) -> Result<()> {
         match self.take_connection().await {
             Ok(connection) => open_tx::close(self.in_use, LaneConnection::Nested(connection)).await,
+            // The lane is dropped with its mark of use, so its next holder copies it.
             Err(NoConnection::Escaped) => Err(open_tx::escaped_error(&self.in_use.test)),
             Err(NoConnection::Closed) => reset_after_close(self.in_use).await,
             Err(NoConnection::StillInUse) => Err(end_session(self.in_use).await),
@@ -195,23 +197,25 @@ impl OpenSandbox {
 
     /// Takes the one connection out of the pool, and closes the pool for every handle that still
     /// exists.
-    ///
-    /// The keeper must occupy the second slot until the connection is acquired, so that `acquire`
-    /// can return no other connection. After that the keeper is aborted and awaited. Only then does
-    /// the pool's size show whether the application has closed the connection.
     async fn take_connection(&mut self) -> Result<PgConnection, NoConnection> {
+        // If the test has dropped the future of a statement, the server still executes it, and the
+        // pool gets the connection back only after that. So the test counts as ending here already.
         let watch = self.in_use.lane.presence.as_ref().map(TestPresence::end);
         let acquired = self.acquire_released().await;
         drop(watch);
+        // Not earlier: with the second slot free, `acquire` would connect in it and be refused.
         self.keeper.abort();
         // It ends by the abort or by itself. Either way the second slot is not counted any more.
         let _ = (&mut self.keeper).await;
+        // Only now does the size show whether the application has closed the connection.
         let is_gone = self.pool.size() == 0;
         // Calling `close` marks the pool as closed. The future would wait for connections, so it is
         // dropped.
         drop(self.pool.close());
         match acquired {
+            // A connection that returns to a closed pool is closed, so this one does not return.
             Ok(connection) => Ok(connection.leak()),
+            // Before `is_gone`: after an escape, the pool has closed the connection itself.
             _ if self.state.escaped.get().is_some() => Err(NoConnection::Escaped),
             Err(sqlx::Error::PoolClosed) => Err(NoConnection::Closed),
             _ if is_gone => Err(NoConnection::Closed),
@@ -220,15 +224,13 @@ impl OpenSandbox {
     }
 
     /// Acquires the one connection when the application releases it, within a timeout.
-    ///
-    /// The keeper may have lost the second slot and briefly hold the one connection. Then `acquire`
-    /// connects in that slot, and the doorman's listener refuses the connection (53400), so this
-    /// function tries again. If the application has ended the transaction, there is no connection
-    /// to wait for.
     async fn acquire_released(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
         let mut polling = Polling::new("the sandbox's connection", RELEASE_TIMEOUT);
         loop {
             match tokio::time::timeout(RELEASE_TIMEOUT, self.pool.acquire()).await {
+                // The keeper may have lost the second slot and briefly hold the one connection.
+                // Then `acquire` connects in that slot, and the doorman's listener refuses it, so
+                // this tries again. After an escape there is no connection to wait for.
                 Ok(Err(error))
                     if sql_error::code(&error) == Some(REFUSED_SQLSTATE)
                         && self.state.escaped.get().is_none() =>
@@ -303,19 +305,19 @@ async fn end_session(in_use: LaneInUse) -> Error {
 ///
 /// - `after_connect` opens the transaction on the first connection. On later ones, and on the
 ///   keeper's, it calls the doorman.
-/// - `before_acquire` records that the connection is in use. sqlx does not call it for the
-///   connection that `after_connect` has just opened, so `after_connect` records that as well.
-/// - `after_release` ends the savepoint around the statements since the last release. Before the
-///   first acquisition there are none.
+/// - `before_acquire` records that the connection is in use.
+/// - `after_release` ends the savepoint around the statements since the last release.
 fn pool_options(in_use: &LaneInUse, state: &Arc<PoolState>) -> PgPoolOptions {
     let holder = in_use.lane.lock.holder().map(str::to_owned);
     let opening_lanes = in_use.lanes.clone();
     let (opening, taking, releasing) = (Arc::clone(state), Arc::clone(state), Arc::clone(state));
     PgPoolOptions::new()
         .max_connections(2)
+        // The transaction ends with its connection, so the pool must not close it.
         .idle_timeout(None)
         .max_lifetime(None)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        // A ping would cost a round trip, and a broken connection cannot be replaced.
         .test_before_acquire(false)
         .after_connect(move |connection, _| {
             let (lanes, holder, state) =
@@ -324,6 +326,7 @@ fn pool_options(in_use: &LaneInUse, state: &Arc<PoolState>) -> PgPoolOptions {
                 if doorman::is_keeper() || state.is_open.load(Ordering::Acquire) {
                     return Err(doorman::hold_or_retry().await);
                 }
+                // sqlx does not call `before_acquire` for a connection that it has just opened.
                 state.occupancy.begin();
                 open_transaction(&lanes, connection, holder.as_deref())
                     .await
@@ -332,6 +335,7 @@ fn pool_options(in_use: &LaneInUse, state: &Arc<PoolState>) -> PgPoolOptions {
                             .opening_error
                             .lock()
                             .unwrap_or_else(PoisonError::into_inner) = Some(error);
+                        // sqlx only logs what this callback returns, and connects again.
                         state.opening_failed.notify_one();
                         sqlx::Error::WorkerCrashed
                     })
@@ -346,12 +350,14 @@ fn pool_options(in_use: &LaneInUse, state: &Arc<PoolState>) -> PgPoolOptions {
             let state = Arc::clone(&releasing);
             Box::pin(async move {
                 state.occupancy.end();
+                // `connect` releases the connection before the application has executed anything.
                 if !state.was_acquired.load(Ordering::Acquire) {
                     return Ok(true);
                 }
                 match guard::renew_savepoint(connection).await {
                     Err(error) if guard::has_left_transaction(&error) => {
-                        // Fails if it is set already.
+                        // Recorded before sqlx closes the connection, because a waiting `acquire`
+                        // is refused then. Fails if it is set already.
                         let _ = state.escaped.set(());
                         Err(error)
                     }
@@ -384,9 +390,6 @@ async fn open_transaction(
 }
 
 /// Acquires the pool's first connection, which opens the transaction.
-///
-/// sqlx retries `after_connect` after an error until the pool's timeout, and hides the error. So
-/// the callback records it, and the first error ends the wait here.
 async fn first_connection(
     pool: &PgPool,
     state: &PoolState,
@@ -394,6 +397,8 @@ async fn first_connection(
     let mut acquiring = Box::pin(tokio::time::timeout(CONNECT_TIMEOUT, pool.acquire()));
     let mut opening_failed = Box::pin(state.opening_failed.notified());
     std::future::poll_fn(|context| {
+        // After an error of `after_connect`, sqlx tries again until the pool's timeout, and hides
+        // the error. So the callback records it, and the first error ends the wait here.
         if opening_failed.as_mut().poll(context).is_ready() {
             let error = state
                 .opening_error

@@ -48,10 +48,6 @@ impl OpenLane for OpenTx {
 
 impl OpenTx {
     /// Acquires a lane and opens the transaction. An idle lane needs one round trip.
-    ///
-    /// Its session may have ended since the last test, by `idle_session_timeout` or an
-    /// administrator. Then this connects again and opens the transaction on the new session. If the
-    /// server itself is gone, connecting reports that.
     pub(super) async fn open(request: &LaneRequest, options: TxOptions) -> Result<Self> {
         let (mut in_use, connection) = if options.has_savepoints() {
             let in_use = request.acquire(LaneUse::Relayed).await?;
@@ -97,6 +93,9 @@ impl OpenTx {
         };
         let mut connection = connection.into_inner();
         let mut opened = guard::open(&mut connection, &opening).await;
+        // A used session may have ended since the last test, by `idle_session_timeout` or an
+        // administrator. Then this connects again. If the server itself is gone, connecting reports
+        // that.
         if matches!(session, Session::Used { .. })
             && opened.as_ref().is_err_and(sql_error::is_server_gone)
         {
@@ -119,13 +118,6 @@ impl OpenTx {
 }
 
 /// Ends a guarded transaction and puts its lane back.
-///
-/// While this runs, the test is marked as ending, and statements that still run are cancelled after
-/// a grace period. The mark ends before the lane is put back, because the next test must not be
-/// affected.
-///
-/// After an escape and after a loss of the connection, the lane is dropped without being put back.
-/// Its mark of use then makes the next holder copy it.
 pub(super) async fn close(in_use: LaneInUse, mut connection: LaneConnection) -> Result<()> {
     let LaneInUse {
         lanes,
@@ -133,6 +125,8 @@ pub(super) async fn close(in_use: LaneInUse, mut connection: LaneConnection) -> 
         test,
         ..
     } = in_use;
+    // From here on the test is marked as ending, and statements that still run are cancelled after
+    // a grace period.
     let watch = lane.presence.as_ref().map(TestPresence::end);
     let has_cancelled = || watch.as_ref().is_some_and(EndWatch::has_cancelled);
     let server = &lanes.setting().server;
@@ -143,12 +137,16 @@ pub(super) async fn close(in_use: LaneInUse, mut connection: LaneConnection) -> 
     };
     let CloseResult { outcome, remains } =
         guard::close(connection.get(), closing, has_cancelled).await;
+    // Before the lane is put back, because the statements of the next test must not be cancelled.
     drop(watch);
     lane.connection = Some(connection);
+    // The next test compares the count at its end with this one, and so detects a client that
+    // connects between the two tests.
     lane.session_count = remains.session_count;
     match outcome {
         Outcome::Clean => lanes.put_back_after_rollback(lane, remains).await,
         Outcome::ConstraintViolated(error) => {
+            // The server has rolled back, so the lane serves the next test.
             lanes.put_back_after_rollback(lane, remains).await?;
             let constraint = error
                 .as_database_error()
@@ -171,6 +169,8 @@ pub(super) async fn close(in_use: LaneInUse, mut connection: LaneConnection) -> 
                  code under test",
             ))
         }
+        // In both cases the lane is dropped without being put back, which closes its session. Its
+        // mark of use makes the next holder copy it.
         Outcome::Escaped => Err(escaped_error(&test)),
         Outcome::Lost(error) => Err(lanes.diagnose("closing the test's transaction", error)),
     }

@@ -145,6 +145,7 @@ impl LanePool {
             active_tests: Arc::default(),
             deferrable: DeferrableConstraints::default(),
         });
+        // Weak, because the pool holds the server, which owns the permits.
         let idle_permits = Arc::downgrade(&inner);
         inner.setting.server.permits().add_idle(idle_permits);
         Self { inner }
@@ -173,13 +174,11 @@ impl LanePool {
         self.inner.release_one()
     }
 
-    /// Called by the task that watches idle lanes, right before it ends.
-    ///
-    /// The task ends when it finds no idle lane. A test may return a lane after that check and
-    /// before the flag is cleared; then `put_back` sees the flag and starts no task. So this
-    /// function checks once more after it has cleared the flag.
+    /// Called by the task that watches idle lanes, right before it ends because no lane is idle.
     pub(super) fn stop_watching_idle(&self) {
         self.inner.is_idle_watched.store(false, Ordering::Release);
+        // A test may have returned a lane after the task's last check and before the flag was
+        // cleared. Then `put_back` saw the flag and started no task. So this checks once more.
         if self.has_idle() {
             self.start_watching_idle();
         }
@@ -218,12 +217,7 @@ impl LanePool {
     ///
     /// A test first waits for its permits (see `admit`), then for a lane. An idle lane of this
     /// process needs neither a permit nor preparation. Otherwise the loop locks any free lane and
-    /// prepares it. A failure may be transient: other programs can use up the server's connections,
-    /// and other lanes its disk. Then the loop drops the idle lanes of this process, which use
-    /// both, and tries again.
-    ///
-    /// The timeouts do not apply while other tests still return permits. The call fails only when
-    /// no test makes progress.
+    /// prepares it. The call fails only when no test makes progress.
     ///
     /// # Errors
     /// The server is gone, the lane cannot be prepared, or no lane or connection becomes free in
@@ -236,6 +230,8 @@ impl LanePool {
         if lane_use != LaneUse::Whole
             && let Some(mut lane) = self.idle_for(lane_use)
         {
+            // Before the test's first statement: if this process is killed after it, the next
+            // holder of the lane copies it.
             lane.lock
                 .mark(lane_use.state_in_use(), lane.uses, &lane.database)?;
             lane.admission.complete(self.permits(), test);
@@ -248,6 +244,7 @@ impl LanePool {
                 lane.lock
                     .mark(lane_use.state_in_use(), lane.uses, &lane.database)?;
                 admission.complete(self.permits(), test);
+                // An idle lane has a permit of its own. Replacing its admission releases that one.
                 lane.admission = admission;
                 return Ok(self.hand_out(lane));
             }
@@ -270,11 +267,14 @@ impl LanePool {
                                 return Err(error);
                             }
                             admission = returned;
+                            // Other programs may use up the server's connections, and other lanes
+                            // its disk. The idle lanes of this process use both.
                             while self.close_one_idle() {}
                             PREPARE_RETRY_INTERVAL
                         }
                     }
                 }
+                // A test that makes progress may still return its lane after the timeout.
                 None if began.elapsed() >= LANE_LOCK_TIMEOUT
                     && !self.others_make_progress().await? =>
                 {
@@ -314,18 +314,20 @@ impl LanePool {
 
     fn idle_for(&self, lane_use: LaneUse) -> Option<Lane> {
         let mut idle = self.inner.idle();
+        // All processes number the lanes alike. So a limit of the numbers is a limit of how many
+        // tests of all processes have a `Database`.
         let position = idle
             .iter()
             .rposition(|lane| lane.lock.number() < lane_use.max_lanes())?;
         Some(idle.remove(position))
     }
 
-    /// Whether an error can go away while the test waits. A connection becomes free when a test or
-    /// another program closes one. Disk space becomes free only if another lane exists that can be
-    /// returned and dropped.
+    /// Whether an error can go away while the test waits.
     async fn is_transient(&self, error: &Error) -> Result<bool> {
         Ok(match error.kind() {
+            // A connection becomes free when a test or another program closes one.
             ErrorKind::OutOfConnections => true,
+            // Disk space becomes free only if another lane exists that can be returned and dropped.
             ErrorKind::OutOfSpace => self.inner.lane_locks.existing().await?.len() > 1,
             _ => false,
         })
@@ -364,6 +366,8 @@ impl LanePool {
                 Err(error) => Ok(Err((error, admission))),
             }
         };
+        // If the caller's future is dropped here, the task still runs to its end. It then drops the
+        // lane, which unlocks it.
         match self.in_background(preparing).await {
             Ok(prepared) => prepared,
             // The background runtime has ended and dropped the admission.
@@ -392,15 +396,14 @@ impl LanePool {
 
     /// Locks a lane that no process holds: the lane of nextest's slot first, then lanes that need
     /// no copy, then any.
-    ///
-    /// Processes that nextest runs in parallel have different slots. Each process takes the lane of
-    /// its slot even if that lane needs a copy. So the processes do not compete for the same lanes.
     async fn try_lock_any(&self, lane_use: LaneUse) -> Result<Option<LaneLock>> {
         let lane_locks = &self.inner.lane_locks;
         let limit = lane_use.max_lanes();
         let slot = self.inner.setting.slot.map(|slot| slot % limit);
         let mut existing = lane_locks.existing().await?;
         existing.retain(|number| *number < limit);
+        // Processes that nextest runs in parallel have different slots. Each takes the lane of its
+        // slot even if that needs a copy, so the processes do not compete for the same lanes.
         for number in slot.into_iter().chain(existing.iter().copied()) {
             if let Some(lock) = lane_locks.try_lock(number).await?
                 && (lock.state() != Some(LaneState::Unknown) || Some(number) == slot)
@@ -408,6 +411,8 @@ impl LanePool {
                 return Ok(Some(lock));
             }
         }
+        // Now a lane that needs a copy. The existing ones come first: a copy replaces their
+        // database, and a lane with another number adds one.
         for number in existing
             .iter()
             .copied()
@@ -421,16 +426,14 @@ impl LanePool {
     }
 
     /// Makes the database of a locked lane equal to the template and marks the lane as in use.
-    ///
-    /// A sandbox and a relay open their own connection. For them, a lane that is marked `Equal` is
-    /// used without connecting first. If another client has dropped its database, their own
-    /// connection attempt finds that and calls `restore_missing`.
     async fn prepare(
         &self,
         lock: &LaneLock,
         test: &str,
         lane_use: LaneUse,
     ) -> Result<(PreparedLane, Option<LaneConnection>)> {
+        // A sandbox and a relay open their own connections. If another client has dropped the
+        // database, they find that then, and call `restore_missing`.
         let unchecked = match (lane_use, lock.state()) {
             (LaneUse::Sandbox | LaneUse::Relayed, Some(LaneState::Equal)) => {
                 lock.database(&self.inner.setting.fingerprint).await?
@@ -446,6 +449,7 @@ impl LanePool {
             },
             None => self.make_equal_to_template(lock, test).await?,
         };
+        // Before a session of the test connects, because this process may be killed after that.
         lock.mark(lane_use.state_in_use(), prepared.uses, &prepared.database)?;
         let connection = match prepared.connection.take() {
             None if lane_use == LaneUse::Transaction => {
@@ -481,13 +485,12 @@ impl LanePool {
 
     /// Takes back a lane that equals the template again. The lane becomes idle if its connection
     /// can serve another test; otherwise it is unlocked for any process.
-    ///
-    /// Two kinds of lanes keep the mark of their use and so get a new copy. One is a worn lane. The
-    /// other is a lane whose lock is void, because the server ended the session that held the
-    /// advisory lock: another process may have locked the lane since then.
     pub(super) fn put_back(&self, mut lane: Lane) -> Result<()> {
+        // Waits are recorded by database, so this test must end before another one gets the lane.
         lane.presence = None;
         lane.admission.become_idle();
+        // A worn lane keeps the mark of its use, so its next holder copies it. A lane with a void
+        // lock must not become idle: another process may have locked it since the lock was lost.
         if !lane.is_worn() && !lane.lock.is_void() {
             lane.lock
                 .mark(LaneState::Equal, lane.uses, &lane.database)?;
@@ -502,6 +505,7 @@ impl LanePool {
 
     /// Unlocks a lane and wakes a test that waits for one.
     pub(super) fn release(&self, lane: Lane) {
+        // Unlocked before the notification, so that the test that wakes up can lock it.
         drop(lane);
         self.inner.lane_returned.notify_one();
     }

@@ -60,7 +60,7 @@ impl LanePool {
     ) -> Result<()> {
         lane.lock.mark_unknown()?;
         let prepared = self.make_equal_to_template(&lane.lock, test).await?;
-        // A new copy is marked `Equal`. The test is about to use it, and this process may be killed.
+        // The copy is marked `Equal`, the test is about to use it, and this process may be killed.
         lane.lock
             .mark(lane_use.state_in_use(), prepared.uses, &prepared.database)?;
         lane.database = prepared.database;
@@ -69,11 +69,6 @@ impl LanePool {
     }
 
     /// Returns the lane's existing database if it equals the template, as it is or after a reset.
-    ///
-    /// The order of the marks matters if this process is killed. A lane that is marked `Equal`
-    /// becomes `Unknown` before the first session connects, because the session may change it. A
-    /// `UsedWhole` lane keeps its mark during the reset: an interrupted reset is repeated, or the
-    /// lane is copied if the database has its new name already.
     async fn try_reuse(&self, lock: &LaneLock, test: &str) -> Result<Option<PreparedLane>> {
         let (state, uses) = (lock.state(), lock.uses());
         if state == Some(LaneState::Unknown) {
@@ -82,6 +77,10 @@ impl LanePool {
         let Some(mut database) = lock.database(&self.setting().fingerprint).await? else {
             return Ok(None);
         };
+        // The order matters if this process is killed. A lane that is marked `Equal` becomes
+        // `Unknown` before the first session connects, because the session may change it. A
+        // `UsedWhole` lane keeps its mark during the reset: an interrupted reset is repeated, or
+        // the lane is copied if the database has its new name already.
         if state != Some(LaneState::UsedWhole) {
             lock.mark_unknown()?;
         }
@@ -116,6 +115,7 @@ impl LanePool {
     /// Copies the lane again. A lane that records its holder in its own table records this process.
     async fn copy_and_claim(&self, lock: &LaneLock, test: &str) -> Result<PreparedLane> {
         let database = self.copy(lock.number()).await?;
+        // If this process is killed now, the next holder uses the copy.
         lock.mark(LaneState::Equal, 0, &database)?;
         if lock.holder().is_none() {
             return Ok(PreparedLane {
@@ -135,6 +135,8 @@ impl LanePool {
                 session_database,
             });
         }
+        // A copy is clean, so another process has claimed it. That process could lock the lane only
+        // because the server has ended the session that held this process's lock.
         Err(Error::new(
             ErrorKind::ServerLost,
             format!("another process uses the new copy {database}"),
@@ -192,15 +194,14 @@ impl LanePool {
     }
 
     /// Replaces a lane's databases by a new copy of the template, under a new name.
-    ///
-    /// Another process may have dropped the template: it drops the oldest templates of which no
-    /// lane is locked. This process then finds or builds the template again, and tries once more.
     #[tracing::instrument(name = "lane.copy", level = "debug", skip(self))]
     pub(super) async fn copy(&self, number: usize) -> Result<DatabaseName> {
         let template = self.template(Freshness::Cached).await?;
         if let Some(database) = self.try_copy(&template, number).await? {
             return Ok(database);
         }
+        // Another process has dropped the template: it drops the oldest templates of which no lane
+        // is locked. This process finds or builds the template again, and tries once more.
         let template = self.template(Freshness::Rechecked).await?;
         self.try_copy(&template, number).await?.ok_or_else(|| {
             Error::new(
@@ -215,9 +216,6 @@ impl LanePool {
 
     /// Drops the lane's databases and copies the template. Returns `None` if the template does not
     /// exist any more.
-    ///
-    /// The copy gets a new random name. Then a client that still has a URL of an earlier test
-    /// cannot reach it.
     async fn try_copy(&self, template: &Template, number: usize) -> Result<Option<DatabaseName>> {
         let setting = self.setting();
         let (server, fingerprint) = (&setting.server, &setting.fingerprint);
@@ -225,7 +223,10 @@ impl LanePool {
         let mut admin =
             admin.map_err(|error| self.diagnose("connecting to copy the template", error))?;
         clean_up::make_room(server, &mut admin, fingerprint, MAX_LANES).await?;
+        // The old copy is dropped first, so that the disk never has to hold both. If this process
+        // is killed between the two, the lane has no database, and the next holder copies it.
         clean_up::drop_lane(server, &mut admin, fingerprint, number).await?;
+        // A new random name: a client that still has a URL of an earlier test cannot reach it.
         let database = DatabaseName::new_lane(fingerprint, number);
         // CREATE DATABASE does not copy what the server keeps about a database outside of it, such
         // as settings and privileges. Until the copy has these, it refuses connections. If this
@@ -287,12 +288,6 @@ impl LanePool {
     /// keeps reconnecting could otherwise connect between the last check of the sessions and the
     /// renaming.
     ///
-    /// On an external server the role may lack a superuser's rights, and then only ALTER DATABASE
-    /// can rename. It refuses while a session is on the database, so this session closes, renames
-    /// from another database, and connects again. The first reset runs before that: most lanes with
-    /// changed tables need a new copy there, and then the renaming is not needed. The second reset
-    /// undoes what a client did until the new name took effect.
-    ///
     /// # Errors
     /// The server is gone.
     #[tracing::instrument(name = "lane.reset", level = "debug", skip_all)]
@@ -305,19 +300,25 @@ impl LanePool {
         let renamed = DatabaseName::new_lane(&self.setting().fingerprint, lock.number());
         let step = "resetting a lane";
         let result = if self.setting().server.outlives_us() {
+            // Most lanes with changed tables need a new copy here, and then the renaming is not
+            // needed. Without the holder, because only the reset below may mark the lane as clean.
             if let Err(error) = self.end_others_and_reset(&mut connection, None).await {
                 return self.after_failed_reset(lock, connection, step, error).await;
             }
-            // Should closing fail, `rename` ends the session.
+            // Here the role may lack a superuser's rights, and then only ALTER DATABASE can rename.
+            // It refuses while a session is on the database, so this session closes. Should closing
+            // fail, `rename` ends the session.
             let _ = connection.close().await;
             self.rename(database, &renamed).await?;
             *database = renamed;
             connection = self.connect_to_lane(database, step).await?;
+            // This undoes what a client did until the new name took effect.
             self.end_others_and_reset(&mut connection, lock.holder())
                 .await
         } else {
             match reset::rename_and_reset(&mut connection, &renamed, lock.holder()).await {
                 Ok(is_reset) => {
+                    // The renaming is committed even if the reset has not begun.
                     *database = renamed;
                     if is_reset {
                         Ok(())
@@ -345,10 +346,6 @@ impl LanePool {
     }
 
     /// Returns `None`, so that the lane is copied again, unless the server is gone.
-    ///
-    /// EB002 means that the server still holds something of the database, such as a prepared
-    /// transaction or a replication slot. Tests on other databases see these, so the database is
-    /// dropped at once and not only by the next copy.
     async fn after_failed_reset(
         &self,
         lock: &LaneLock,
@@ -360,6 +357,8 @@ impl LanePool {
             return Err(self.diagnose(step, error));
         }
         tracing::debug!(%error, "a lane has to be copied again");
+        // EB002: the database has a prepared transaction or a replication slot. Tests on other
+        // databases see these, so it is dropped at once and not only by the next copy.
         if sql_error::code(&error) == Some(DROP_NEEDED) {
             drop(connection);
             self.drop_databases(lock.number()).await?;
@@ -378,9 +377,8 @@ impl LanePool {
         Ok(())
     }
 
-    /// Renames a database from a session on another one. ALTER DATABASE fails with `object_in_use`
-    /// while a session is on the database: the closed session takes a moment to end, and a client
-    /// of the test may connect again. So this ends all sessions and tries again until the timeout.
+    /// Renames a database from a session on another one. ALTER DATABASE fails while a session is on
+    /// the database, so this ends all sessions and tries again until the timeout.
     async fn rename(&self, from: &DatabaseName, to: &DatabaseName) -> Result<()> {
         let step = "renaming a lane";
         let rename = format!("alter database {from} rename to {to}");
@@ -392,8 +390,10 @@ impl LanePool {
                 .await
             {
                 Ok(_) => break,
-                // object_in_use
+                // object_in_use: the closed session still ends, or a client has connected again.
                 Err(error) if sql_error::code(&error) == Some("55006") => {
+                    // pg_terminate_backend raises an error for a session that this role may not end
+                    // (https://www.postgresql.org/docs/current/functions-admin.html).
                     let end = "select pg_terminate_backend(pid) from pg_stat_activity \
                                where datname = $1 and backend_type = 'client backend' \
                                    and pg_has_role(usesysid, 'member')";
@@ -421,10 +421,12 @@ impl LanePool {
         let mut polling = Polling::new("ending a test's sessions", SESSION_END_TIMEOUT);
         loop {
             let left = reset::end_others(connection).await?;
+            // pg_terminate_backend only sends a signal, so a session may exist for a moment longer.
             if left == "0" {
                 return Ok(());
             }
             if let Err(error) = polling.pause(format!("{left} are left")).await {
+                // An error without an SQLSTATE: `after_failed_reset` answers it with a new copy.
                 return Err(sqlx::Error::Configuration(Box::new(error)));
             }
         }

@@ -11,10 +11,6 @@ use crate::sql_error::code;
 /// one message. Returns false if another session has not ended yet: then only the renaming has
 /// happened.
 ///
-/// ALTER DATABASE cannot rename the current database, nor one with another session on it. So a
-/// superuser's UPDATE changes the name in `pg_database`. That is safe because a session refers to
-/// its database by identifier, and the name is only a column of one row.
-///
 /// # Errors
 /// EB001: the lane needs a new copy.
 pub(super) async fn rename_and_reset(
@@ -22,6 +18,9 @@ pub(super) async fn rename_and_reset(
     name: &DatabaseName,
     holder: Option<&str>,
 ) -> Result<bool, sqlx::Error> {
+    // ALTER DATABASE cannot rename the current database
+    // (https://www.postgresql.org/docs/current/sql-alterdatabase.html). A superuser's UPDATE can.
+    // That is safe, because sessions refer to their database by identifier.
     let message = format!(
         "begin read write; set local synchronous_commit = off; \
          update pg_database set datname = {} where datname = current_database(); commit; \

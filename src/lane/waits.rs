@@ -36,6 +36,8 @@ const STATEMENT_GRACE: Duration = Duration::from_secs(1);
 /// in this order: the waiting session's database, process, application name, seconds since its
 /// statement began, and statement; then the blocking session's process, application name, state and
 /// last statement.
+// A prepared transaction blocks as process 0, of which there is no row, hence the LEFT JOIN
+// (https://www.postgresql.org/docs/current/functions-info.html).
 const LOCK_WAITS_QUERY: &str = "
     select w.datname::text, w.pid, w.application_name,
         extract(epoch from clock_timestamp() - w.query_start)::float8,
@@ -62,10 +64,6 @@ type LockWait = (
 );
 
 /// Runs while any test has a lane.
-///
-/// The task holds only a weak reference to the server while it sleeps, so that it does not keep the
-/// server in use. It opens a connection for each query and closes it at once: on a server with few
-/// connections, a test may wait for it.
 pub(super) async fn watch(server: Weak<Server>, active_tests: Arc<ActiveTests>) {
     let mut reported = BTreeSet::new();
     loop {
@@ -73,6 +71,7 @@ pub(super) async fn watch(server: Weak<Server>, active_tests: Arc<ActiveTests>) 
         let Some(databases) = active_tests.databases_in_use_longer_than(MIN_REPORTED_WAIT) else {
             return;
         };
+        // The reference is weak while the task sleeps, so that it does not keep the server in use.
         let Some(server) = server.upgrade() else {
             return;
         };
@@ -99,16 +98,13 @@ pub(super) async fn watch(server: Weak<Server>, active_tests: Arc<ActiveTests>) 
 
 /// Cancels the statements on the database of an ending test. Dropping a statement's future does not
 /// stop it: the server continues to execute it, and the close would wait for it.
-///
-/// The cancellation is recorded before it is sent. Otherwise the close could receive
-/// `query_canceled` before it was recorded, and would take it for an error of the connection.
-/// Statements of the close itself contain `_ebbtide` and are spared.
 async fn cancel(
     server: Arc<Server>,
     active_tests: Arc<ActiveTests>,
     number: u64,
     database: DatabaseName,
 ) {
+    // Statements of the close itself contain `_ebbtide` and are spared.
     let cancel = concat!(
         "select pg_cancel_backend(pid) from pg_stat_activity \
          where datname = $1 and state = 'active' and query !~ '",
@@ -117,6 +113,8 @@ async fn cancel(
     );
     // If the server does not answer, the close fails as well and reports that.
     if let Ok(mut admin) = server.admin().await {
+        // Before it is sent: otherwise the close could receive `query_canceled` before it was
+        // recorded, and would take it for an error of the connection.
         active_tests.record_cancellation(number);
         let _ = sqlx::query(cancel)
             .bind(database.as_str())
@@ -131,6 +129,8 @@ async fn connect_and_query(
     databases: &[String],
 ) -> Result<Vec<LockWait>, sqlx::Error> {
     let conn = &server.conn;
+    // Opened for each query and closed at once: on a server with few connections, a test may wait
+    // for it.
     let mut connection = PgConnection::connect_with(&conn.own_options(conn.admin())).await?;
     let waits = query_lock_waits(&mut connection, databases).await;
     // Should closing fail, the rows are valid all the same.
@@ -156,6 +156,7 @@ fn report(
     reported: &mut BTreeSet<(i32, Option<i32>, String)>,
 ) {
     for (database, waiter, test, seconds, statement, holder, holder_name, state, last) in waits {
+        // A wait that lasts is found in every round, and is reported once.
         if !reported.insert((*waiter, *holder, statement.clone())) {
             continue;
         }

@@ -32,12 +32,16 @@ impl ClientSql {
         let mut nesting = Nesting::default();
         let mut head = Vec::new();
         for token in Tokens::new(text) {
+            // The body of a function (`BEGIN ATOMIC`) and the actions of a rule contain semicolons
+            // that do not end the statement.
             if token == Token::Symbol(';') && nesting.is_top_level() {
                 sql.end_statement(&mut head);
                 nesting = Nesting::default();
                 continue;
             }
             nesting.follow(&token);
+            // Anywhere in the text, so also for a column of that name. That only costs a round
+            // trip.
             sql.may_copy |= token.is_word("copy");
             if head.len() <= MAX_COMMAND_TOKENS {
                 head.push(token);
@@ -94,6 +98,8 @@ impl StatementKind {
                     savepoint_at(to + 1).map(Self::RollBackTo)
                 }
             }
+            // PREPARE TRANSACTION ends the transaction, too. Without the second word, the command
+            // prepares a statement.
             "commit" | "end" | "abort" => Some(Self::EndTransaction),
             "prepare" if skip(1, &["transaction"]) == 2 => Some(Self::EndTransaction),
             _ => None,
@@ -105,6 +111,8 @@ impl StatementKind {
 /// The name of a savepoint, unless it is one of ebbtide's.
 fn name(token: Option<&Token<'_>>) -> Option<String> {
     let name = match token? {
+        // The server folds a name without quotes to lower case.
+        // https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS
         Token::Word(word) => word.to_ascii_lowercase(),
         Token::Quoted(name) => name.clone(),
         Token::Symbol(_) | Token::Literal(_) => return None,

@@ -124,6 +124,8 @@ impl Conversation {
                 to: ReplyTo::Client,
                 remaining: None,
             }]),
+            // During the login the client sends passwords, which the server asks for, before the
+            // first `ReadyForQuery`. They are forwarded like the data of an open batch.
             batch: ClientBatch {
                 state: BatchState::Open,
                 ..ClientBatch::default()
@@ -147,6 +149,8 @@ impl Conversation {
         let kind = message.kind();
         if !self.pending.is_empty() {
             self.inspect_client_message(message);
+            // `Sync` after a flush, and the end of the data of a COPY in a simple query: the server
+            // sends `ReadyForQuery` next.
             if matches!(kind, b'S' | b'c' | b'f') {
                 self.batch.state = BatchState::Complete;
             }
@@ -183,7 +187,8 @@ impl Conversation {
             }
             (ReplyTo::Client, _) => true,
             // Without a `Sync` of its own, the relay's failed `SAVEPOINT` makes the server skip the
-            // client's messages. So the client must receive the error.
+            // client's messages. So the client must receive the error. With a `Sync`, the client's
+            // query fails with an error of its own, because the transaction has failed.
             (ReplyTo::SetSavepoint, b'E') => reply.remaining.is_some(),
             // Notices, parameter values and notifications are not part of a reply.
             (
@@ -209,6 +214,7 @@ impl Conversation {
     /// Tracks what the server has done with the batch's statements.
     fn track_client_reply(&mut self, kind: u8) {
         match kind {
+            // After an error no statement of the rest completes, and none is applied.
             b'C' | b's' | b'I' => {
                 if let Some(statement) = self.batch.statements.pop_front() {
                     // The end of the transaction destroys the relay's savepoint, even if
@@ -217,6 +223,7 @@ impl Conversation {
                     self.savepoints.apply(statement);
                 }
             }
+            // `CopyInResponse`: the server waits for data of the client.
             b'G' => self.batch.state = BatchState::Open,
             _ => {}
         }
@@ -243,6 +250,7 @@ impl Conversation {
                     self.prepared.insert(name, sql);
                 }
             }
+            // sqlx binds and executes only the unnamed portal, so its name need not be kept.
             b'B' => {
                 let (_portal, rest) = c_string(message.body());
                 batch.bound = self.prepared.get(&c_string(rest).0).cloned();
@@ -270,6 +278,9 @@ impl Conversation {
     /// application, if nothing in it can fail, and if it ends the transaction.
     fn forward_batch(&mut self, last: u8, out: &mut Outbox) {
         let batch = &mut self.batch;
+        // After a COMMIT or ROLLBACK there is no savepoint to release. In a failed transaction
+        // (`E`) the server rejects SAVEPOINT, and only the application's own ROLLBACK may end the
+        // failure.
         let ends_transaction = batch.statements.contains(&StatementKind::EndTransaction);
         let needs_savepoint = self.status == b'T'
             && self.savepoints.is_empty()
@@ -295,6 +306,8 @@ impl Conversation {
             b'S' if is_plain => {
                 push_statements(&[BATCH_SAVEPOINT.set], server);
                 expect_reply(ReplyTo::SetSavepoint, Some(ANSWERS_PER_STATEMENT));
+                // One `Sync` for all: if the client's statement fails, the server skips the
+                // release, and the savepoint stays for the rollback.
                 server.extend(&batch.unsent[..batch.unsent.len() - SYNC_LENGTH]);
                 expect_reply(ReplyTo::Client, Some(batch.answered_messages));
                 push_statements(&[BATCH_SAVEPOINT.release], server);
@@ -337,6 +350,7 @@ impl Conversation {
             && reply.remaining.is_some()
         {}
         match first {
+            // Either the savepoint had a `Sync` of its own, or it has failed.
             Some(ReplyTo::SetSavepoint) => self.is_savepoint_set = self.status == b'T',
             // In a failed transaction the server has rejected the release.
             Some(ReplyTo::ReleaseSavepoint) => self.is_savepoint_set &= self.status == b'E',
@@ -361,6 +375,7 @@ impl Conversation {
                 ReplyTo::RollBackToSavepoint,
                 &[BATCH_SAVEPOINT.roll_back, BATCH_SAVEPOINT.release],
             ),
+            // After a rollback by the relay this is `T`, as if the transaction had not failed.
             status => {
                 push_message(&mut out.to_client, b'Z', &[&[status]]);
                 return;
@@ -379,6 +394,8 @@ impl PendingReply {
     /// Counts a message from the server. Returns whether it is the last one of this reply.
     fn is_completed_by(&mut self, kind: u8) -> bool {
         match &mut self.remaining {
+            // Not `ErrorResponse`: the replies up to `ReadyForQuery` do not come. Not `t`: in the
+            // answer to one `Describe`, `T` or `n` follows.
             Some(remaining)
                 if matches!(kind, b'1' | b'2' | b'3' | b'T' | b'n' | b'C' | b's' | b'I') =>
             {
@@ -406,6 +423,8 @@ fn push_statements(statements: &[&str], out: &mut Vec<u8>) {
         );
         push_message(out, b'B', &[RELAY_STATEMENT, RELAY_STATEMENT, &[0; 6]]);
         push_message(out, b'E', &[RELAY_STATEMENT, &[0; 4]]);
+        // A named portal lasts until the end of the transaction, and the next `Bind` of its name
+        // would fail.
         push_message(out, b'C', &[b"P", RELAY_STATEMENT]);
         push_message(out, b'C', &[b"S", RELAY_STATEMENT]);
     }

@@ -44,14 +44,16 @@ use wire::Wire;
 impl LaneInUse {
     /// Replaces the lane's connection by one that goes through a relay.
     ///
-    /// A lane that was marked `Equal` has not been connected to yet. If another client has dropped
-    /// its database, the lane is copied and the connection tried once more.
+    /// If the lane's database is missing, the lane is copied and the connection tried once more.
     pub(super) async fn relayed(mut self) -> Result<(Self, PgConnection)> {
         let lanes = self.lanes.clone();
         // The relay and the connection must outlive the test's runtime.
         let connecting = async move {
+            // The test has one permit, so the lane's own connection makes room for the relay's.
             self.lane.connection = None;
             let connection = match self.connect_through_relay().await {
+                // A lane marked `Equal` may not have been connected to before. Another client may
+                // have dropped its database.
                 Err(ConnectError::Server(error)) if prepare::is_database_missing(&error) => {
                     self.restore_missing().await?;
                     self.connect_through_relay().await
@@ -62,6 +64,7 @@ impl LaneInUse {
                 ConnectError::Server(error) => self.lanes.diagnose("connecting to a lane", error),
                 ConnectError::Unsupported(error) => error,
             })?;
+            // The new session began with these names, so the opening message need not set them.
             self.test.clone_into(&mut self.lane.session_name);
             self.lane.session_database = self.lane.database.clone();
             Ok((self, connection))
@@ -111,11 +114,8 @@ fn encryption_error() -> Error {
 }
 
 /// Connects through a new relay. The relay ends when the connection is closed.
-///
-/// The relay connects to the server first, so that the caller receives the error if the server
-/// cannot be reached. If the driver's login fails, the relay is aborted: it may still wait for the
-/// driver to connect.
 async fn connect(real: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    // The server comes first, so that the caller receives its error if it cannot be reached.
     let server = connect_to_server(real).await?;
     let socket = RelaySocket::open()?;
     let options = socket.options(real);
@@ -125,6 +125,8 @@ async fn connect(real: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
         }
     });
     let connected = PgConnection::connect_with(&options).await;
+    // A driver that fails before it connects would leave the relay waiting for ever. `relayed` runs
+    // this in a background task, so it is not cancelled here.
     if connected.is_err() {
         relay.abort();
     }
@@ -149,14 +151,13 @@ async fn connect_to_server(real: &PgConnectOptions) -> io::Result<Box<dyn Stream
         ));
     }
     let stream = TcpStream::connect((host, port)).await?;
+    // Otherwise Nagle's algorithm may hold back a small message until the server has acknowledged
+    // the one before it.
     stream.set_nodelay(true)?;
     Ok(Box::new(stream))
 }
 
 /// Forwards messages until one of the two sides closes its connection.
-///
-/// Messages of the server are processed first: they may complete the pending replies, and only then
-/// may the client's next batch be processed.
 async fn relay_messages(socket: RelaySocket, server: Box<dyn Stream>) -> io::Result<()> {
     let mut client = Wire::new(socket.accept().await?);
     let mut server = Wire::new(server);
@@ -166,6 +167,8 @@ async fn relay_messages(socket: RelaySocket, server: Box<dyn Stream>) -> io::Res
     };
     let mut conversation = Conversation::new();
     loop {
+        // Messages of the server are processed first: they may complete the pending replies, and
+        // only then may the client's next batch be processed.
         while let Some(message) = server.next()? {
             conversation.on_server_message(message, &mut out);
         }
@@ -203,6 +206,8 @@ async fn receive(
     accepts_client_message: bool,
 ) -> io::Result<Received> {
     std::future::poll_fn(|waker| {
+        // While replies are pending, the end of the client is not noticed. The server finishes the
+        // statement, and then sending the reply fails.
         let from_client = if accepts_client_message {
             client.poll_receive(waker)?
         } else {

@@ -30,6 +30,8 @@ impl Savepoints {
     pub(super) fn apply(&mut self, statement: StatementKind) {
         match statement {
             StatementKind::Savepoint(name) => self.0.push(name),
+            // It releases the savepoints set after it, too.
+            // https://www.postgresql.org/docs/current/sql-release-savepoint.html
             StatementKind::Release(name) => {
                 if let Some(index) = self.innermost(&name) {
                     self.0.truncate(index);
@@ -49,6 +51,7 @@ impl Savepoints {
     }
 
     fn innermost(&self, name: &str) -> Option<usize> {
+        // Several savepoints may have one name. Commands refer to the latest of them.
         self.0.iter().rposition(|known| known == name)
     }
 }

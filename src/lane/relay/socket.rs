@@ -39,6 +39,8 @@ impl RelaySocket {
     }
 
     fn open_abstract() -> io::Result<Self> {
+        // tokio takes a path with a leading zero byte as an abstract name, for the listener and for
+        // the driver's connection.
         Self::listen(SocketDir::Abstract(PathBuf::from(format!(
             "\0{}",
             unique_name()
@@ -65,13 +67,12 @@ impl RelaySocket {
         real.clone()
             .socket(self.dir.path())
             .port(PORT)
+            // Otherwise the driver may begin with a request for encryption, and the relay expects
+            // the start-up message. The connection does not leave this process.
             .ssl_mode(PgSslMode::Disable)
     }
 
     /// Accepts the connection of this process, and closes the listener.
-    ///
-    /// An abstract socket has no permissions, so another process could connect first. Its process
-    /// identifier shows that, and its connection is dropped.
     pub(super) async fn accept(self) -> io::Result<UnixStream> {
         loop {
             let (stream, _) = self.listener.accept().await?;
@@ -79,6 +80,9 @@ impl RelaySocket {
                 .peer_cred()?
                 .pid()
                 .and_then(|pid| u32::try_from(pid).ok());
+            // An abstract socket has no permissions, so another process could connect first. Its
+            // process identifier shows that, and its connection is dropped. Linux always reports
+            // the identifier. On systems that may not, the directory keeps other users out.
             if peer.is_none_or(|pid| pid == std::process::id()) {
                 return Ok(stream);
             }

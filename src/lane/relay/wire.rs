@@ -58,12 +58,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         let Some(whole) = waiting.get(..=length) else {
             return Ok(None);
         };
+        // The caller still borrows the bytes, so the next `poll_receive` removes them.
         self.consumed += whole.len();
         Ok(Some(Message { whole }))
     }
 
     /// Receives the start-up message of a client, which has no kind.
     pub(super) async fn startup_message(&mut self) -> io::Result<Vec<u8>> {
+        // It is the first message: the options of the driver disable encryption, so it sends no
+        // `SSLRequest`, which would have the same form.
+        // https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP
         loop {
             if let Some(head) = self.received.first_chunk::<4>()
                 && let Some(whole) = self.received.get(..length(*head)?)
@@ -83,6 +87,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub(super) fn poll_receive(&mut self, waker: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut chunk = ReadBuf::new(&mut self.chunk[..]);
         ready!(Pin::new(&mut self.stream).poll_read(waker, &mut chunk))?;
+        // The caller has forwarded these. The rest is the beginning of a message, or belongs to a
+        // batch that must wait.
         self.received.drain(..self.consumed);
         self.consumed = 0;
         self.received.extend_from_slice(chunk.filled());
