@@ -144,8 +144,7 @@ async fn drop_forced(admin: &mut PgConnection, name: &DatabaseName) -> Result<()
 /// Drops what earlier builders of this fingerprint left, and the rest of a template whose drop was
 /// interrupted: its name is taken until then, and the new template could not be published.
 ///
-/// The caller holds the fingerprint's build lock and has found no template. So no living process
-/// builds the fingerprint, and no database with the template's name is a template.
+/// The caller holds the fingerprint's build lock and has found no template.
 pub(crate) async fn drop_builds(
     server: &Server,
     admin: &mut PgConnection,
@@ -156,6 +155,9 @@ pub(crate) async fn drop_builds(
         format!("{DATABASE_PREFIX}b_{fingerprint}_"),
         template.as_str().to_owned(),
     ] {
+        // Under the build lock no living process builds the fingerprint, and no database with the
+        // template's name is a template. The owner is not considered, because a migration may have
+        // given its database to another role.
         for name in databases(OwnerFilter::Any, admin, &prefix).await? {
             tracing::info!(database = name.as_str(), "dropping a half-built database");
             drop_database(server, admin, &name).await?;
@@ -177,6 +179,7 @@ pub(crate) async fn drop_old_templates(server: &Server, admin: &mut PgConnection
         let Some(fingerprint) = template.fingerprint() else {
             continue;
         };
+        // A process uses or builds the fingerprint, or drops it already.
         let Some(lock) = FingerprintLock::try_lock(server, admin, &fingerprint).await? else {
             continue;
         };
@@ -196,6 +199,8 @@ pub(crate) async fn drop_abandoned(server: &Server, admin: &mut PgConnection) ->
         .filter_map(DatabaseName::fingerprint)
         .collect();
     let all: BTreeSet<_> = names.iter().filter_map(DatabaseName::fingerprint).collect();
+    // The list may be outdated by now: a build may have become a template. The lock is the proof
+    // that no process uses or builds the fingerprint, and `drop_all` lists its databases again.
     for fingerprint in all.difference(&templates) {
         if let Some(lock) = FingerprintLock::try_lock(server, admin, fingerprint).await? {
             lock.drop_all(server, admin).await?;
@@ -220,6 +225,8 @@ pub(crate) async fn drop_all_unused(
             dropped.extend(lock.drop_all(server, admin).await?);
         }
     }
+    // What exists now, and not what could not be locked: databases that another process has made
+    // meanwhile are listed, and those that another process has dropped are not.
     let held = databases(OwnerFilter::of(server), admin, DATABASE_PREFIX).await?;
     let to_strings =
         |names: Vec<DatabaseName>| names.iter().map(|name| name.as_str().to_owned()).collect();
@@ -252,18 +259,14 @@ impl FingerprintLock {
             .fetch_one(admin)
             .await
             .map_err(|error| sql_error::failed("looking for builders", error))?;
+        // If a builder has the build lock, `lanes` is dropped, which releases the lane locks.
         Ok(free.then(|| Self {
             fingerprint: fingerprint.clone(),
             lanes,
         }))
     }
 
-    /// Drops the databases of the fingerprint, the template last. If this process is killed in
-    /// between, the template shows the next process that there is something left to drop.
-    ///
-    /// On this machine's servers another process may have made a lane after [`Self::try_lock`]
-    /// listed them. That lane is in use and not locked here, so it stays, and the template stays
-    /// with it.
+    /// Drops the databases of the fingerprint, the template last.
     async fn drop_all(
         self,
         server: &Server,
@@ -271,6 +274,8 @@ impl FingerprintLock {
     ) -> Result<Vec<DatabaseName>> {
         let mut names = databases(OwnerFilter::of(server), admin, DATABASE_PREFIX).await?;
         names.retain(|name| name.fingerprint().as_ref() == Some(&self.fingerprint));
+        // On this machine's servers another process may have made a lane after `try_lock` listed
+        // them. That lane is in use and not locked here, so it stays, and the template with it.
         let is_locked = |name: &DatabaseName| {
             name.lane_number()
                 .is_none_or(|number| self.lanes.has(number))
@@ -283,6 +288,8 @@ impl FingerprintLock {
                 is_locked(name)
             }
         });
+        // The template is the last. If this process is killed in between, the template shows the
+        // next process that there is something left to drop.
         names.sort_by_key(DatabaseName::is_template);
         let mut dropped = Vec::new();
         for name in names {
@@ -295,6 +302,8 @@ impl FingerprintLock {
             }
         }
         self.lanes.remove();
+        // Callers that return an error before this line also drop `admin`, whose end frees the
+        // lock.
         sqlx::query("select pg_advisory_unlock($1)")
             .bind(self.fingerprint.build_key())
             .execute(admin)
@@ -320,9 +329,6 @@ pub(crate) async fn drop_lane(
 
 /// Drops unused lanes of other fingerprints, oldest first, until the server has fewer lanes than
 /// the limit. Lanes in use count, but are not dropped, so more may remain.
-///
-/// The state of the lane is erased before the drop: if this process is killed in between, the next
-/// holder of the lane does not use the rest of a database.
 pub(crate) async fn make_room(
     server: &Server,
     admin: &mut PgConnection,
@@ -347,6 +353,8 @@ pub(crate) async fn make_room(
             continue;
         }
         if let Some(lane_lock) = server.lanes(&fingerprint).try_lock(number).await? {
+            // A lane file's state is erased before the drop: if this process is killed in between,
+            // the next holder of the lane does not use the rest of a database.
             lane_lock.mark_unknown()?;
             drop_database(server, admin, &name).await?;
             surplus -= 1;
@@ -362,6 +370,7 @@ pub(crate) async fn keep(
     kept: &DatabaseName,
     keep_for: Duration,
 ) -> Result<(), sqlx::Error> {
+    // The server's clock: another machine, with another clock, may drop the database.
     let now: i64 = sqlx::query_scalar("select extract(epoch from now())::bigint")
         .fetch_one(&mut *admin)
         .await?;
@@ -407,10 +416,12 @@ async fn drop_expired(server: &Server, admin: &mut PgConnection) -> Result<Vec<D
         .map_err(failed)?;
     let mut dropped = Vec::new();
     for (name, comment) in kept {
+        // A comment that is no mark was not written by `keep`, so the database stays.
         let is_over = serde_json::from_str(&comment)
             .is_ok_and(|mark: KeptMark| mark.owner == OWNER_MARK && mark.kept_until <= now);
         let name = DatabaseName::parse(&name)?;
-        // Without FORCE, the drop fails while a session is on the database.
+        // Without FORCE, the drop fails while a session is on the database. Any other failure is
+        // not reported either: a later clean-up tries again.
         let drop = format!("drop database if exists {name}");
         if is_over
             && sqlx::raw_sql(AssertSqlSafe(drop))

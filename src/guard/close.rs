@@ -49,14 +49,17 @@ pub(crate) struct Closing<'a> {
 ///
 /// A failed statement aborts the transaction, and the server then rejects all statements but a
 /// rollback. A test may also have changed what the close reads. `rollback to savepoint _ebbtide`
-/// undoes both. Constraints are not checked after that, because what the test wrote is gone.
+/// undoes both.
 pub(crate) async fn close(
     connection: &mut PgConnection,
     closing: Closing<'_>,
     has_cancelled: impl Fn() -> bool,
 ) -> CloseResult {
     let result = match close_inside(connection, closing).await {
+        // Without a cancellation by ebbtide, 57014 comes from the test's own `statement_timeout` or
+        // from another session. The author of the test has to see it.
         Err(error) if is_refusal(&error) && (code(&error) != Some("57014") || has_cancelled()) => {
+            // No constraints are checked, because what the test wrote is gone then.
             inspect_and_close(connection, Before::UndoTest, closing.version_num, None).await
         }
         other => other,
@@ -93,6 +96,8 @@ async fn close_inside(
     let before = if closing.deferrable.are_absent() {
         match close_at_once(connection, closing.version_num).await {
             Ok(result) => return Ok(result),
+            // The failed condition has aborted the transaction after `_ebbtide_end`, so what the
+            // test wrote can still be checked.
             Err(error) if code(&error) == Some(CONDITION_FAILED) => Before::UndoEnd,
             Err(error) => return Err(error),
         }
@@ -159,6 +164,7 @@ async fn inspect(
     deferrable: Option<&DeferrableConstraints>,
 ) -> Result<Option<BeforeRollback>, sqlx::Error> {
     let row = last_row(connection, message::inspect(before, version_num)).await?;
+    // Column 0 is the result of `pg_stat_clear_snapshot()`.
     let (other_client, is_marked) = (flag(&row, 1)?, flag(&row, 2)?);
     // The row is read only if the setting is gone, because reading a table costs more.
     if !is_marked && !flag(&last_row(connection, mark::has_row()).await?, 0)? {
@@ -236,6 +242,7 @@ pub(crate) async fn estimates_are_unchanged(
     match last_row(connection, message::estimates_seen()).await {
         Ok(row) => Ok(!flag(&row, 0)?),
         Err(error) if sql_error::is_server_gone(&error) => Err(error),
+        // Inputs that cannot be read count as changed: a new copy of the lane is always correct.
         Err(error) => {
             tracing::debug!(%error, "a lane has to be copied again");
             Ok(false)

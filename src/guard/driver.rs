@@ -13,11 +13,8 @@ pub(crate) fn is_transaction_counted(connection: &PgConnection) -> bool {
 
 /// Empties sqlx's cache of prepared statements, which `deallocate all` has deleted on the server.
 ///
-/// For that sqlx sends a message and waits for the answer. On a server that ebbtide has started,
-/// the end of a test does not wait: it polls the future once, which sends the message, and sqlx
-/// reads the answer before its next message. If the process ends before, the server logs the broken
-/// connection. On an external server (`owns_log` is false) that line would appear in its owner's
-/// log, so there the answer is awaited.
+/// For that sqlx sends a message and waits for the answer. On a server that ebbtide has started
+/// (`owns_log`), the end of a test does not wait for it.
 pub(super) async fn clear_statement_cache(
     connection: &mut PgConnection,
     owns_log: bool,
@@ -26,9 +23,12 @@ pub(super) async fn clear_statement_cache(
     if connection.cached_statements_size() == 0 {
         return Ok(());
     }
+    // If the process ends before it has read the answer, the server logs the broken connection. On
+    // an external server that line would appear in its owner's log.
     if !owns_log {
         return connection.clear_cached_statements().await;
     }
+    // One poll sends the message. sqlx reads the answer before its next message.
     let mut clearing = std::pin::pin!(connection.clear_cached_statements());
     match std::future::poll_fn(|context| Poll::Ready(clearing.as_mut().poll(context))).await {
         Poll::Ready(cleared) => cleared,

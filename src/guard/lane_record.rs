@@ -16,6 +16,7 @@ pub(crate) async fn try_claim(
     let claim = message::claim(holder, max_uses);
     // The count is that of the whole message, in which only the UPDATE counts rows.
     let claimed = sqlx::raw_sql(AssertSqlSafe(claim)).execute(connection);
+    // No row: another process holds the lane or left it unclean, or it has had all its uses.
     Ok(claimed.await?.rows_affected() == 1)
 }
 

@@ -96,6 +96,7 @@ impl Setups {
             .applied
             .iter()
             .find(|(applied, _)| **applied == *setup)?;
+        // `None` while another test is filling the cell. The caller then waits for it.
         cell.get().cloned()
     }
 
@@ -342,6 +343,8 @@ impl Harness {
         let Some(setup) = &self.setup else {
             return Ok(template_and_lanes);
         };
+        // The mutex is not held while this applies or opens a setup. Two tests may both apply it,
+        // but its fingerprint leads both to one cell, so one of them opens it.
         let opened = self.setups().template_and_lanes(setup);
         if let Some(template_and_lanes) = opened {
             return template_and_lanes;
@@ -349,6 +352,7 @@ impl Harness {
         let of_setup = setup.apply(&template_and_lanes.template)?;
         let cell = self.setups().cell(setup, &of_setup.fingerprint);
         let open = || async {
+            // The same server: nothing has to be connected, so this needs no background task.
             if of_setup.sharing == template_and_lanes.template.sharing {
                 return Ok(TemplateAndLanes::of(of_setup, template_and_lanes.runtime));
             }
@@ -361,6 +365,8 @@ impl Harness {
     }
 
     async fn open(&self) -> Result<TemplateAndLanes> {
+        // Only the first test's setup is opened with the plan. Other tests wait in the same cell,
+        // and open their setups afterwards.
         let (plan, setup) = (Arc::clone(&self.shared.plan), self.setup.clone());
         let opening = background()?
             .spawn(async move { TemplateAndLanes::open(&plan, setup.as_deref()).await });

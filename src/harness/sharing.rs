@@ -26,6 +26,7 @@ pub(super) fn of_layer(plan: &Plan, inputs: &Inputs, base: (&Plan, &Inputs, &Sha
     let (base_plan, base_inputs, of_base) = base;
     let cause = match plan.dedicated.get() {
         Dedicated::Never => None,
+        // With `Always`, the base has a dedicated server already.
         Dedicated::Always | Dedicated::Auto => server_wide_statement(inputs),
     };
     cause.map_or_else(
@@ -48,5 +49,6 @@ fn server_wide_statement(inputs: &Inputs) -> Option<Cause> {
 /// A fingerprint without the server's version. It is a part of the server's key, so it is needed
 /// before the server is found.
 fn versionless(plan: &Plan, inputs: &Inputs) -> Fingerprint {
+    // The role is left out, too: only an external server has one, and it is never dedicated.
     inputs.fingerprint(plan, 0, None)
 }

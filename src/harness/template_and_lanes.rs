@@ -39,14 +39,15 @@ impl TemplateAndLanes {
     /// Starts or finds the plan's server, and prepares the plan's template and lanes, and those of
     /// the setup if they are on the same server.
     ///
-    /// The first attempt trusts the registry's files, which saves a process that finds a running
-    /// server one connection. The files may name a server that died a moment ago. Then the
-    /// connection of the first lane fails with `ServerLost`, and the second attempt requires an
-    /// answer from the server.
+    /// There are two attempts, which differ in how they verify the server.
     pub(super) async fn open(
         plan: &Arc<Plan>,
         setup: Option<&Setup>,
     ) -> Result<(Self, Option<Self>)> {
+        // The first attempt trusts the registry's files, which saves a process that finds a running
+        // server one connection. The files may name a server that died a moment ago. Then the
+        // connection of the first lane fails with `ServerLost`, and the second attempt requires an
+        // answer from the server.
         match Self::open_verifying(plan, setup, VerifyMode::Files).await {
             Err(error) if error.kind() == ErrorKind::ServerLost => {
                 Self::open_verifying(plan, setup, VerifyMode::Answer).await
@@ -62,6 +63,7 @@ impl TemplateAndLanes {
         mode: VerifyMode,
     ) -> Result<(Self, Option<Self>)> {
         let inputs = Inputs::read(plan)?;
+        // The sharing decides which server is found or started, so it comes before the server.
         let sharing = sharing::of_contents(plan, &inputs);
         let server = Arc::new(Server::start(plan, &sharing, mode).await?);
         tracing::info!(
@@ -122,6 +124,8 @@ impl TemplateAndLanes {
     /// # Errors
     /// [`ErrorKind::ServerLost`]: the server is gone. Other errors are not reported here.
     async fn check_reused_server(&self, mode: VerifyMode) -> Result<()> {
+        // A server that this process started has answered, and so has an external one: its lock
+        // session is connected.
         if mode == VerifyMode::Files
             && self.server.origin == Origin::Reused
             && !self.server.outlives_us()

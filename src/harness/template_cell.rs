@@ -59,6 +59,8 @@ impl TemplateCell {
     /// Whether the build itself may touch the whole server, and so needs the state that the server
     /// started with. Fixtures that share the base's dedicated server touch only their own database.
     fn required_server(&self) -> RequiredServer {
+        // Fixtures have a dedicated server of their own if they contain server-wide statements.
+        // Their base is built on that server as well.
         let touches = match &self.base {
             _ if !self.sharing.is_dedicated() => false,
             Some(base) => base.sharing != self.sharing,
@@ -73,6 +75,9 @@ impl TemplateCell {
 
     /// Builds or finds the template once for this process.
     pub(super) async fn ensure(self: &Arc<Self>) -> Result<Template> {
+        // A task of its own: a test that is cancelled must not abandon a half-built template. Then
+        // the cell stays empty, and the next test starts a second task. That one waits for the
+        // build lock of the first, and finds its template.
         let build = || async {
             let this = Arc::clone(self);
             runtime::background()?
@@ -104,6 +109,7 @@ impl TemplateSource for TemplateCell {
         Box::pin(async move {
             match freshness {
                 Freshness::Cached => self.ensure().await,
+                // Not stored in the cell: a template that was built again has the same name.
                 Freshness::Rechecked => self.build().await,
             }
         })

@@ -42,10 +42,6 @@ impl LaneFiles {
 
     /// Takes the lane lock, or returns `None` if another holder has it.
     ///
-    /// The lock belongs to the open file and not to the process. So a second holder is refused even
-    /// within one process, and a child process does not inherit the lock: the standard library
-    /// opens files with `O_CLOEXEC`.
-    ///
     /// # Errors
     /// The file cannot be opened or locked, usually because the server's directory is gone.
     pub(crate) fn try_lock(&self, number: usize) -> Result<Option<LaneFile>> {
@@ -57,6 +53,8 @@ impl LaneFiles {
             )
             .with_source(error)
         };
+        // Not truncated: this process does not have the lock yet. The content describes the
+        // database of the present or the last holder.
         let file = File::options()
             .create(true)
             .truncate(false)
@@ -64,6 +62,9 @@ impl LaneFiles {
             .write(true)
             .open(&path)
             .map_err(lost)?;
+        // The lock belongs to the open file and not to the process. So a second holder is refused
+        // even within one process, and a child process does not inherit the lock: the standard
+        // library opens files with `O_CLOEXEC`.
         match file.try_lock() {
             Ok(()) => Ok(Some(LaneFile { file, number })),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -74,6 +75,7 @@ impl LaneFiles {
     /// Numbers of the lanes that exist, lowest first.
     pub(crate) fn existing(&self) -> Vec<usize> {
         let prefix = format!("{}.", self.fingerprint);
+        // A directory that cannot be read counts as empty: the next `try_lock` reports the error.
         let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
         let mut numbers: Vec<usize> = entries
             .filter_map(|entry| {
@@ -125,12 +127,15 @@ impl LaneFile {
     pub(crate) fn mark(&self, state: LaneState, uses: u32, token: &str) -> Result<()> {
         match STATE_WORDS.iter().find(|(_, known)| *known == state) {
             Some((word, _)) => self.replace_content(&format!("{word} {uses} {token}")),
+            // The next holder copies an unknown lane, and the copy drops every database of this
+            // number. So it needs neither the uses nor the token.
             None => self.replace_content(""),
         }
     }
 
     /// The file's content, or an empty string if it cannot be read.
     fn content(&self) -> String {
+        // Two words and a number below 2^32 are far shorter. Only the holder of the lock writes.
         let mut found = [0; 64];
         let length = self.file.read_at(&mut found, 0).unwrap_or_default();
         String::from_utf8_lossy(&found[..length]).into_owned()
@@ -138,7 +143,7 @@ impl LaneFile {
 
     fn replace_content(&self, content: &str) -> Result<()> {
         // Truncating first is safe: if the process is killed between the two calls, the file is
-        // empty, which means `Unknown`.
+        // empty, which means `Unknown`. The other order could leave the end of a longer content.
         let written = self
             .file
             .set_len(0)

@@ -116,12 +116,15 @@ impl Locks {
         tokio::spawn(session.serve(queue, Arc::clone(&lost)));
         Self {
             requests,
+            // Random, because processes of several machines may have the same process identifier.
             holder: uuid::Uuid::new_v4().simple().to_string().into(),
             lost,
         }
     }
 
     fn is_lost(&self) -> bool {
+        // A task that panicked, or ended with its runtime, has stored no cause. But its end closes
+        // the queue.
         self.lost.get().is_some() || self.requests.is_closed()
     }
 
@@ -153,6 +156,8 @@ impl Locks {
     /// The task still serves the request. A lock that arrives too late is dropped, which releases
     /// it.
     async fn request<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T> {
+        // A closed queue means that the task has ended. While this `Locks` exists, the task ends
+        // only with a loss.
         let (answer, answered) = oneshot::channel();
         self.requests
             .send(request(answer))
@@ -189,6 +194,7 @@ impl LockSession {
         lost: Arc<OnceLock<String>>,
     ) {
         let why = loop {
+            // `recv` is cancel safe, so the timeout loses no request.
             let request = match tokio::time::timeout(KEEP_ALIVE_INTERVAL, queue.recv()).await {
                 Ok(Some(request)) => Some(request),
                 Ok(None) => {
@@ -198,6 +204,9 @@ impl LockSession {
                 }
                 Err(_) => None,
             };
+            // The server answers each request at once, because a *try* waits for no other session.
+            // A late answer means that the connection or the server does not work. After the
+            // timeout it is not known which locks the server granted, so the session must end.
             match tokio::time::timeout(REQUEST_TIMEOUT, self.handle(request)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => break cause_message(&error),
@@ -213,7 +222,8 @@ impl LockSession {
             why,
             "lost the connection that holds this process's lane locks"
         );
-        // Only this task sets it.
+        // Before the queue closes at the end of this function, which `Locks::request` waits for.
+        // Only this task sets the cause, so setting it does not fail.
         let _ = lost.set(why);
     }
 
@@ -222,6 +232,8 @@ impl LockSession {
         match request {
             None => self.connection.ping().await?,
             Some(Request::Use { key, answer }) => {
+                // An exclusive use lock of this process means that it is dropping the fingerprint's
+                // databases. The server would grant its own session the shared lock as well.
                 let granted = match self.held.get(&key) {
                     Some(mode) => *mode == Mode::Shared,
                     None => self.take(key, Mode::Shared).await?,
@@ -233,6 +245,9 @@ impl LockSession {
                 let granted =
                     !self.held.contains_key(&key) && self.take(key, Mode::Exclusive).await?;
                 let requests = self.requests.upgrade();
+                // Without a sender, every `Locks` is dropped: no caller waits, and the task is
+                // about to close the session, which releases the lock.
+                //
                 // If the caller was cancelled, dropping the unsent `Lock` releases it.
                 let _ = answer.send(
                     requests
@@ -241,6 +256,7 @@ impl LockSession {
                 );
             }
             Some(Request::Unlock { key }) => {
+                // No request comes between the two lines. If the statement fails, the session ends.
                 self.held.remove(&key);
                 sqlx::query("select pg_advisory_unlock($1)")
                     .bind(key)
@@ -254,7 +270,9 @@ impl LockSession {
             }) => {
                 keys.retain(|key| !self.held.contains_key(key));
                 // PostgreSQL evaluates the function row by row, and stops when the limit is
-                // reached.
+                // reached. A sort would lock the keys beyond the limit, too, and nothing would
+                // unlock them.
+                // https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
                 let sql = "select key from unnest($1::int8[]) key \
                            where pg_try_advisory_lock(key) limit $2";
                 let limit = i64::try_from(wanted).unwrap_or(i64::MAX);
@@ -355,10 +373,9 @@ impl SessionLaneLocks {
     }
 
     /// Takes the lane lock, or returns `None` if another holder has it.
-    ///
-    /// The use lock comes first. In the other order, a clean-up could take the use lock exclusively
-    /// in between and drop the lane.
     pub(crate) async fn try_lock(&self, number: usize) -> Result<Option<SessionLaneLock>> {
+        // The use lock comes first. In the other order, a clean-up could take the use lock
+        // exclusively in between and drop the lane.
         self.take_use_lock().await?;
         let key = key("lane", &self.fingerprint, number);
         let lock = self
@@ -385,6 +402,8 @@ impl SessionLaneLocks {
         let number = |name: &String| name.strip_prefix(&prefix)?.split('_').next()?.parse().ok();
         let mut numbers: Vec<usize> = names.iter().filter_map(number).collect();
         numbers.sort_unstable();
+        // A lane has two databases if its old holder lost the lock session during a copy, and the
+        // next holder made another copy.
         numbers.dedup();
         Ok(numbers)
     }
@@ -413,6 +432,7 @@ impl SessionLaneLock {
             .locks
             .request(|answer| Request::Databases { prefix, answer })
             .await?;
+        // Of several databases, none is known to be the holder's. Copying the lane drops all.
         match &names[..] {
             [name] => DatabaseName::parse(name).map(Some),
             _ => Ok(None),

@@ -75,6 +75,8 @@ impl LaneLocks {
     /// locks of a process that uses the template.
     pub(crate) async fn take_use_lock(&self) -> Result<()> {
         match self {
+            // A clean-up may drop a template that this process has found, while none of its lanes
+            // is locked. Then the copy of a lane fails, and this process builds the template again.
             Self::Files(_) => Ok(()),
             Self::Locks(locks) => locks.take_use_lock().await,
         }
@@ -111,6 +113,8 @@ impl LaneLocks {
         for number in self.existing().await? {
             match self.try_lock(number).await? {
                 Some(lock) => held.push(lock),
+                // Dropping `held` releases the locks taken so far. Two clean-ups that each have
+                // some of the locks both give up, and neither waits.
                 None => return Ok(None),
             }
         }
@@ -131,6 +135,7 @@ impl HeldLanes {
     pub(crate) fn has(&self, number: usize) -> bool {
         match self {
             Self::Each(lanes) => lanes.iter().any(|lane| lane.number() == number),
+            // Before a process makes a lane, it takes the use lock, shared. So no lane was added.
             Self::Lock(_) => true,
         }
     }
@@ -138,6 +143,9 @@ impl HeldLanes {
     /// Records that the lanes' databases have been dropped, and releases the locks.
     pub(crate) fn remove(self) {
         match self {
+            // If this process is killed before a mark, the file still names the dropped database.
+            // The next holder cannot connect to it (3D000), and copies the lane. So a mark that
+            // fails is no error either.
             Self::Each(lanes) => {
                 for lane in &lanes {
                     if lane.mark_unknown().is_err() {
@@ -182,6 +190,7 @@ impl LaneLock {
     /// A file lock cannot be lost. An advisory lock is lost with its connection.
     pub(crate) fn is_void(&self) -> bool {
         match self {
+            // The kernel keeps the lock for as long as the file is open.
             Self::File(_) => false,
             Self::Lock(lock) => lock.is_void(),
         }
@@ -230,6 +239,7 @@ impl LaneLock {
     pub(crate) fn mark_unknown(&self) -> Result<()> {
         match self {
             Self::File(file) => file.mark(LaneState::Unknown, 0, ""),
+            // Only a session on the lane can write its table, and the claim in that session does.
             Self::Lock(lock) => lock.check(),
         }
     }

@@ -116,6 +116,8 @@ enum PermitLock {
 
 impl Permit {
     fn new(lock: PermitLock, usage: &Arc<Usage>) -> Self {
+        // Counted after the lock was taken, and uncounted before it is released. In between, this
+        // process seems to hold too few permits, which can only delay the detection of a stall.
         usage.held.fetch_add(1, Ordering::Relaxed);
         Self {
             _lock: lock,
@@ -126,6 +128,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        // The fields are dropped after this function, and with them the lock.
         self.usage.held.fetch_sub(1, Ordering::Relaxed);
         self.usage.tests().last_release = Instant::now();
     }
@@ -165,6 +168,7 @@ impl Drop for UsageEntry {
     fn drop(&mut self) {
         let mut tests = self.usage.tests();
         let names = tests.of(self.role);
+        // A test has one entry for each lane that it holds or waits for.
         if let Some(count) = names.get_mut(&self.test) {
             *count -= 1;
             if *count == 0 {
@@ -242,6 +246,8 @@ impl Permits {
                 // Processes begin at different numbers, so that each soon finds a free one.
                 let first = usize::try_from(std::process::id()).unwrap_or_default();
                 let numbers = (0..self.capacity).map(|number| (first + number) % self.capacity);
+                // The lock of a permit belongs to its open file. So the permits of other tests of
+                // this process are refused, too, and so are those that this test has collected.
                 for number in numbers {
                     if permits.len() >= wanted {
                         break;
@@ -272,9 +278,12 @@ impl Permits {
     /// # Errors
     /// The server, or its directory, is gone.
     pub(crate) async fn are_held_elsewhere(&self) -> Result<bool> {
+        // Two processes that probe at the same moment each see the other's probe as held. Then a
+        // test waits for one more poll.
         let last_release = self.usage.tests().last_release;
         let mut probe = Vec::new();
         self.collect(&mut probe, self.capacity).await?;
+        // Before the drop, because the probe's permits count as held.
         let held = self.usage.held.load(Ordering::Relaxed);
         drop(probe);
         // Dropping the probe is not progress: without this, no stall would ever be detected.
@@ -302,11 +311,14 @@ impl Permits {
 
     /// Releases one idle permit of this process, if there is one.
     pub(crate) fn reclaim_one(&self) {
+        // Only one: an open idle connection saves the next test the time to connect. The caller
+        // polls, and comes back if it needs more.
         let mut is_released = false;
         self.idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|holder| {
+                // The pool is dropped, and its idle connections with it.
                 let Some(holder) = holder.upgrade() else {
                     return false;
                 };
@@ -352,6 +364,8 @@ impl Permits {
         // The holder of the turn has just found every other permit taken, so the rest of the
         // capacity belongs to other processes.
         let of_others = self.capacity.saturating_sub(held.max(collected));
+        // A test that holds and does not wait will end and release its permits. The permits of idle
+        // lanes belong to no test: the test with the turn reclaims them, and each release counts.
         let tests = self.usage.tests();
         let is_stalled = of_others == 0
             && tests
@@ -379,6 +393,8 @@ fn try_file(path: &Path) -> Result<Option<File>> {
         )
         .with_source(error)
     };
+    // The file has no content and is never deleted while the instance exists. If it were, two
+    // processes could lock two files of the same name.
     let file = File::options()
         .create(true)
         .truncate(false)

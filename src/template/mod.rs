@@ -100,13 +100,6 @@ pub(crate) trait TemplateSource: Send + Sync {
 /// Finds the template of a fingerprint, or builds it while every other process that needs it waits.
 /// `base` is the template that this one is a copy of, if it is one.
 ///
-/// On an external server the use lock comes before the first search. A clean-up needs this lock
-/// exclusively, so a template that was found cannot be dropped before the first copy. Other servers
-/// have no such lock: there, a lane that finds no template to copy calls this function again.
-///
-/// The second search follows the lock: the process that held the lock has usually published the
-/// template in the meantime.
-///
 /// # Errors
 /// Any error of provisioning; the half-built database is dropped.
 /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) when another process builds for longer than
@@ -121,6 +114,9 @@ pub(crate) async fn ensure(
 ) -> Result<Template> {
     let began = Instant::now();
     let name = DatabaseName::template(fingerprint);
+    // On an external server a clean-up needs the use lock exclusively, so a template that is found
+    // below cannot be dropped before the first copy. On other servers, a lane that finds no
+    // template to copy calls this function again.
     server
         .lanes(fingerprint)
         .take_use_lock()
@@ -142,12 +138,15 @@ pub(crate) async fn ensure(
     }
     let progress = Progress::start("waiting for the template that another process builds");
     lock(&mut admin, fingerprint, *plan.provision_timeout.get()).await?;
+    // The process that held the lock has usually published the template in the meantime. Dropping
+    // `admin` ends the session, which frees the lock.
     if let Some(seal) = find(&mut admin, &name).await? {
         return Ok(found(seal));
     }
     progress.set_step("building the template");
     clean_up::drop_old_templates(server, &mut admin).await?;
     clean_up::drop_builds(server, &mut admin, fingerprint).await?;
+    // Before the base is found or built, because restoring the server drops every unused database.
     if required_server == RequiredServer::Pristine {
         pristine::restore(server, &mut admin).await?;
     }
@@ -191,7 +190,6 @@ pub(crate) async fn ensure(
 ///
 /// A clean-up may drop the base between the moment when it was found and the moment when the lock
 /// is granted. So the base is searched for once more under the lock, and built again if it is gone.
-/// The lock is freed before that, because the builder needs it exclusively.
 async fn lock_base(
     admin: &mut PgConnection,
     base: &Arc<dyn TemplateSource>,
@@ -202,21 +200,26 @@ async fn lock_base(
             .fingerprint()
             .expect("a template's name holds its fingerprint");
         let failed = |error| sql_error::failed("locking a template", error);
+        // This session waits while it holds a build lock. No other session waits in the opposite
+        // order: the builder of the base needs no further lock, and a clean-up only tries.
         let lock = sqlx::query("select pg_advisory_lock_shared($1)").bind(fingerprint.build_key());
         lock.execute(&mut *admin).await.map_err(failed)?;
         if let Some(seal) = find(admin, &name).await? {
             return Ok((name, seal.properties));
         }
-        // A clean-up dropped the base before this session had the lock.
+        // A clean-up dropped the base before this session had the lock. The lock is freed, because
+        // the builder needs it exclusively.
         let unlock =
             sqlx::query("select pg_advisory_unlock_shared($1)").bind(fingerprint.build_key());
         unlock.execute(&mut *admin).await.map_err(failed)?;
     }
 }
 
-/// Searches for a sealed template. Publishing is one transaction, so a database with this name that
-/// is not marked as a template can only be the rest of an interrupted drop. It counts as absent.
+/// Searches for a sealed template.
 async fn find(admin: &mut PgConnection, name: &DatabaseName) -> Result<Option<Seal>> {
+    // Publishing is one transaction, so a database with this name that is not marked as a template
+    // can only be the rest of an interrupted drop. It counts as absent, and so does a template
+    // whose comment is no seal. `drop_builds` drops both before the next build.
     let comment: Option<Option<String>> = sqlx::query_scalar(
         "select shobj_description(oid, 'pg_database') from pg_database where datname = $1 and datistemplate",
     )
@@ -230,13 +233,12 @@ async fn find(admin: &mut PgConnection, name: &DatabaseName) -> Result<Option<Se
 }
 
 /// Takes the build lock of a fingerprint.
-///
-/// Polls with `pg_try_advisory_lock`: a waiting `pg_advisory_lock` could not report, at the
-/// timeout, which session holds the lock.
 async fn lock(admin: &mut PgConnection, fingerprint: &Fingerprint, limit: Duration) -> Result<()> {
     let key = fingerprint.build_key();
     let mut polling = Polling::new("template build: no lock", limit);
     loop {
+        // A waiting `pg_advisory_lock` could not report, at the timeout, which session holds the
+        // lock.
         let taken: bool = sqlx::query_scalar("select pg_try_advisory_lock($1)")
             .bind(key)
             .fetch_one(&mut *admin)
@@ -316,6 +318,7 @@ async fn create(
     if let Some((_, properties)) = base.filter(|(_, properties)| !properties.is_empty()) {
         complete(server, admin, &properties, build).await?;
     }
+    // The server or the role may make sessions read-only by default.
     server.conn.read_write().connect(build.as_str()).await
 }
 

@@ -53,6 +53,8 @@ pub(super) async fn restore(server: &Server, admin: &mut PgConnection) -> Result
     let Some(first) = server.first_state(&now.join("\n"))? else {
         return Ok(());
     };
+    // The session that holds the build lock may take it a second time. So old lanes of the template
+    // that is about to be built are dropped, too.
     let held = clean_up::drop_all_unused(server, admin).await?.held;
     if !held.is_empty() {
         return Err(server.give_up_state(format!("databases in use: {}", held.join(", "))));
@@ -112,10 +114,9 @@ async fn server_objects(server: &Server, admin: &mut PgConnection) -> Result<Vec
 }
 
 /// Undoes what earlier builds did to the server. The statements are generated from its catalogs.
-///
-/// Databases go first: roles that own objects in them, and tablespaces that they lie in, cannot be
-/// dropped before. Objects that `initdb` has made have identifiers below 16384.
 async fn undo(server: &Server, admin: &mut PgConnection) -> Result<()> {
+    // Databases go first: roles that own objects in them, and tablespaces that they lie in, cannot
+    // be dropped before. Objects that `initdb` has made have identifiers below 16384.
     for query in [
         // Only templates are altered: ALTER DATABASE ends the session if an earlier drop of the
         // database was interrupted (`AlterDatabase` in PostgreSQL's `dbcommands.c`).
@@ -161,14 +162,13 @@ async fn drop_roles(admin: &mut PgConnection) -> Result<()> {
         .map(|name| Ident(name).to_string())
         .collect::<Vec<_>>()
         .join(", ");
+    // DROP OWNED also revokes privileges on databases, tablespaces and parameters, for which DROP
+    // ROLE would fail. https://www.postgresql.org/docs/current/sql-drop-owned.html
     run(admin, &format!("drop owned by {names} cascade")).await?;
     run(admin, &format!("drop role {names}")).await
 }
 
 /// Undoes `ALTER SYSTEM`, and waits until the server has reloaded its configuration.
-///
-/// The postmaster reloads before it signals the sessions. So when `pg_conf_load_time()` of this
-/// session changes, every later session begins with the new configuration.
 async fn reset_configuration(admin: &mut PgConnection) -> Result<()> {
     let failed = |error| sql_error::failed("resetting the server's configuration", error);
     let configured: bool = sqlx::query_scalar(
@@ -187,6 +187,8 @@ async fn reset_configuration(admin: &mut PgConnection) -> Result<()> {
         .map_err(failed)?;
     run(admin, "alter system reset all").await?;
     run(admin, "select pg_reload_conf()").await?;
+    // The postmaster reloads before it signals the sessions. So when `pg_conf_load_time()` of this
+    // session changes, every later session begins with the new configuration.
     let mut polling = Polling::new("resetting the server's configuration", RELOAD_TIMEOUT);
     loop {
         let now: String = sqlx::query_scalar(loaded)

@@ -28,6 +28,7 @@ pub(crate) async fn check_reversible(
     let mut admin = server.admin().await?;
     lock(&mut admin, &own, *plan.provision_timeout.get()).await?;
     clean_up::drop_builds(server, &mut admin, &own).await?;
+    // The migrations may create roles, and fail if an earlier process left the same ones.
     if server.is_dedicated() {
         pristine::restore(server, &mut admin).await?;
     }
@@ -42,6 +43,8 @@ pub(crate) async fn check_reversible(
         provision::check_reversible(&mut connection, target, plan, inputs, &progress).await
     };
     let checked = check.await;
+    // Dropped in either case, under the lock, which lasts until `admin` is dropped. The error of
+    // the check is the one to report.
     let dropped = clean_up::drop_database(server, &mut admin, &build).await;
     let report = checked.map_err(|error| server.diagnose(error))?;
     dropped.map(|()| report)

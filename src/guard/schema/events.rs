@@ -20,8 +20,7 @@ pub(super) struct SuspendedTriggers {
 /// superuser may create an event trigger, so this does nothing for an ordinary role.
 ///
 /// `session_replication_role = replica` stops ordinary event triggers. Those that fire there too
-/// (`ENABLE ALWAYS`, `ENABLE REPLICA`) are disabled one by one. Commands about event triggers fire
-/// none (<https://www.postgresql.org/docs/current/event-trigger-definition.html>).
+/// (`ENABLE ALWAYS`, `ENABLE REPLICA`) are disabled one by one.
 pub(super) async fn suspend(
     connection: &mut PgConnection,
 ) -> Result<SuspendedTriggers, sqlx::Error> {
@@ -37,6 +36,8 @@ pub(super) async fn suspend(
     let mut suspended = SuspendedTriggers::default();
     for row in &rows {
         let (name, enabled): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        // Commands about event triggers fire none.
+        // https://www.postgresql.org/docs/current/event-trigger-definition.html
         let sql = format!("alter event trigger {} disable", Ident(&name));
         sqlx::raw_sql(AssertSqlSafe(sql))
             .execute(&mut *connection)

@@ -40,12 +40,11 @@ const LOCAL_SETTINGS: &str =
 
 /// Installs the guard after every other object of a template, because it records the values of the
 /// sequences and the contents of the tables.
-///
-/// A template that was copied from another one has that one's guard already. It lacks what was
-/// added since, so it is dropped first.
 pub(crate) async fn install(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     // The user's event triggers must not see these commands: one of them may refuse the schema.
     let suspended = events::suspend(connection).await?;
+    // A template that was copied from another one has that one's guard already. It lacks what was
+    // added since.
     execute(
         connection,
         format!("drop schema if exists {SCHEMA} cascade"),
@@ -104,6 +103,7 @@ async fn rewound_query(connection: &mut PgConnection) -> Result<String, sqlx::Er
 /// A statement that records the value of each sequence. Empty if there are none.
 async fn insert_sequences(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     let mut now = Vec::new();
+    // Read from the sequences themselves: the view `pg_sequences` does not show `is_called`.
     for sequence in catalog::sequences(connection).await? {
         let name = sequence.quoted();
         now.push(format!(

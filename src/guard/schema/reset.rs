@@ -86,6 +86,7 @@ pub(super) async fn install(
     let holders = catalog::row_holders(connection).await?;
     let rows: i64 = holders.iter().map(|holder| holder.rows).sum();
     let mut contents = Vec::new();
+    // The first branch gives the union its types, and is the only one if no table has seeded rows.
     let mut current_counts = vec!["select null::regclass, null::bigint where false".to_owned()];
     for (number, holder) in holders.iter().enumerate() {
         let restored = match holder.rows {
@@ -107,6 +108,7 @@ pub(super) async fn install(
                     count_unless_written(OLDEST_VARIABLE)
                 ));
             }
+            // ONLY: tables that inherit from this one, and partitions, are holders of their own.
             format!("only {name}")
         } else {
             let size = "select pg_relation_size($1::regclass), current_setting('block_size')::int8";
@@ -240,6 +242,7 @@ async fn store_rows(
     let row = sqlx::raw_sql(AssertSqlSafe(equal))
         .fetch_one(&mut *connection)
         .await?;
+    // A message of several statements uses the simple protocol, in which values arrive as text.
     let is_same: &str = row.try_get_unchecked(0)?;
     let is_same = is_same == "t";
     // The reset counts the objects, so what it does not need must not stay.
