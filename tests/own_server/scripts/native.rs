@@ -99,10 +99,9 @@ fn everything_of_a_server_is_deleted_in_an_order_that_lets_no_client_join() {
             "remove",
             "remove_instance",
         ];
-        let recorded: String = steps
-            .iter()
+        let recorded = steps
             .map(|step| format!("{step}() {{ echo \"{step}\" ${{1:+\"${{1##*/}}\"}}; }}\n"))
-            .collect();
+            .concat();
         let expected = "forget_pointer\nkill_backends\nfree_segment data\nremove_tablespaces\nremove data\n\
                         remove_instance";
         assert_eq!(run(shell, &format!("{recorded}clean_up")), expected);

@@ -5,14 +5,15 @@ use super::{ENTRYPOINT, run};
 
 /// A table of `/proc/net/tcp` with these rows of local address, remote address and state.
 fn write_table(shell: &Shell, name: &str, rows: &[(&str, &str, &str)]) {
-    let mut table =
-        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt\n".to_owned();
-    for (number, (local, remote, state)) in rows.iter().enumerate() {
-        table += &format!(
+    let head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt\n";
+    let rows = rows.iter().enumerate();
+    let rows = rows.map(|(number, (local, remote, state))| {
+        format!(
             "   {number}: {local} {remote} {state} 00000000:00000000 00:00000000 00000000     0\n"
-        );
-    }
-    shell.scratch.write(&format!("net/{name}"), &table);
+        )
+    });
+    let table: Vec<String> = std::iter::once(head.to_owned()).chain(rows).collect();
+    shell.scratch.write(&format!("net/{name}"), &table.concat());
 }
 
 /// Counters of `/proc/net/snmp`.
@@ -64,8 +65,8 @@ fn a_socket_is_found_by_the_local_port_and_the_state() {
 fn the_counters_are_those_that_the_kernel_names() {
     in_each_shell(|shell| {
         write_counters(shell, 20, 3);
-        let read = "read_counters; echo $accepted $connections";
-        assert_eq!(run(shell, read), "20 3");
+        let counters = "read_counters; echo $accepted $connections";
+        assert_eq!(run(shell, counters), "20 3");
         // The kernel of this machine, which may add columns.
         let real = || {
             let table = std::fs::read_to_string("/proc/net/snmp").unwrap();
