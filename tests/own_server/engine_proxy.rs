@@ -16,7 +16,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+
+use crate::support::wait::HANG_LIMIT;
 
 use crate::daemon::{Daemon, Stream};
 
@@ -109,8 +110,8 @@ impl EngineProxy {
     #[track_caller]
     pub(crate) fn wait_until_seen(&self) {
         self.seen
-            .recv_timeout(Duration::from_secs(30))
-            .expect("the watched request must arrive within 30 s");
+            .recv_timeout(HANG_LIMIT)
+            .expect("the watched request must arrive");
     }
 
     /// Closes all connections, and accepts no further ones.

@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use sqlx::Connection as _;
@@ -17,7 +17,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 
 use crate::running_server::{RunningServer, has_living_shells};
 use crate::support::process::{Process, processes};
-use crate::support::wait::wait_until_none;
+use crate::support::wait::{HANG_LIMIT, wait_until_none};
 use crate::support::{Scratch, names_in, wait_until};
 use crate::worker::Worker;
 
@@ -281,7 +281,7 @@ impl Testbed {
 
     #[track_caller]
     pub(crate) fn wait_until_nothing_is_left(&self) {
-        wait_until_none(Duration::from_secs(30), || self.leftovers());
+        wait_until_none(HANG_LIMIT, || self.leftovers());
     }
 
     /// Waits until the server answers, and returns a superuser's session.
@@ -313,7 +313,8 @@ impl Testbed {
 /// Waits until a query for a number returns the expected one.
 pub(crate) async fn wait_for_count(admin: &mut PgConnection, query: &'static str, expected: i64) {
     let mut found = None;
-    for _ in 0..1500 {
+    let deadline = Instant::now() + HANG_LIMIT;
+    while Instant::now() < deadline {
         let count: i64 = sqlx::query_scalar(query)
             .fetch_one(&mut *admin)
             .await
@@ -324,7 +325,7 @@ pub(crate) async fn wait_for_count(admin: &mut PgConnection, query: &'static str
         found = Some(count);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("{query}: expected {expected} within 30 s, found {found:?}");
+    panic!("{query}: expected {expected} within {HANG_LIMIT:?}, found {found:?}");
 }
 
 fn memory_dir() -> PathBuf {

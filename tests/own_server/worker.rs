@@ -32,13 +32,13 @@ use rustix::process::{Pid, Signal, getpid, kill_process};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::runtime::Runtime;
 
+use crate::support::wait::HANG_LIMIT;
 use crate::support::wait_until;
 
 /// The environment variable that makes the test below a worker. The test does nothing without it.
 const WORKER_VARIABLE: &str = "WORKER_OF_EBBTIDE";
 /// Distinguishes an answer from the lines that the test runner prints.
 const ANSWER_PREFIX: &str = "worker: ";
-const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 /// The exit code of a worker whose transactions fail before the moment at which it should end.
 const EARLY_FAILURE_EXIT_CODE: i32 = 70;
 
@@ -107,10 +107,10 @@ impl Worker {
         let stderr = || std::fs::read_to_string(&self.stderr_file).unwrap_or_default();
         let line = self
             .answers
-            .recv_timeout(ANSWER_TIMEOUT)
+            .recv_timeout(HANG_LIMIT)
             .map_err(|error| match error {
                 RecvTimeoutError::Timeout => {
-                    format!("no answer after {ANSWER_TIMEOUT:?}: {}", stderr())
+                    format!("no answer after {HANG_LIMIT:?}: {}", stderr())
                 }
                 RecvTimeoutError::Disconnected => format!("the worker has ended: {}", stderr()),
             })?;
@@ -274,7 +274,7 @@ fn end_after(runtime: &Runtime, arguments: &str) {
         "abort" => Some(|| std::process::abort()),
         _ => None,
     };
-    let limit = if end.is_some() { ANSWER_TIMEOUT } else { delay };
+    let limit = if end.is_some() { HANG_LIMIT } else { delay };
     std::thread::spawn(move || {
         std::thread::sleep(delay);
         if let Some(end) = end {

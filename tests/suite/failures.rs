@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::support::child_process::{assert_passed, child_role, test_command_as};
 use crate::support::reports::{assert_report_contains, plan_error, provision_error};
+use crate::support::wait::HANG_LIMIT;
 use crate::support::{Scratch, this_test};
 use ebbtide::{ErrorKind, Harness};
 
@@ -399,7 +400,7 @@ async fn a_seed_that_hangs_is_reported_and_cancelled_on_the_server() {
 async fn wait_until_no_statement_contains(text: &str) {
     let scratch = Scratch::new();
     let mut tx = scratch.builder().build().unwrap().tx().await.unwrap();
-    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    let deadline = std::time::Instant::now() + HANG_LIMIT;
     loop {
         // Within a transaction, pg_stat_activity returns the same snapshot until it is cleared.
         sqlx::query("select pg_stat_clear_snapshot()")

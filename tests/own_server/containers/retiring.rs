@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::testbed::{ContainerTestbed, runs_on_containers};
+use crate::support::wait::HANG_LIMIT;
 use crate::support::{this_test, wait_until};
 use crate::worker::Worker;
 
@@ -56,11 +57,11 @@ fn join_at_retirement(first: RetiresFirst, steps: [u64; 3]) {
         holder.kill();
         match first {
             RetiresFirst::Supervisor => {
-                let deadline = Instant::now() + Duration::from_secs(30);
+                let deadline = Instant::now() + HANG_LIMIT;
                 while serving.exists() {
                     assert!(
                         Instant::now() < deadline,
-                        "the supervisor must retire within 30 s"
+                        "the supervisor must retire within {HANG_LIMIT:?}"
                     );
                     std::thread::yield_now();
                 }

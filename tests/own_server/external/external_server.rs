@@ -15,6 +15,7 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use crate::support::Scratch;
 use crate::support::child_process::{child_role, run_passing, test_command};
 use crate::support::skip::skip;
+use crate::support::wait::HANG_LIMIT;
 
 /// Variables that override the builder's URL, or the checks of the URL.
 const OVERRIDING_VARIABLES: [&str; 5] = [
@@ -213,14 +214,14 @@ impl ExternalServer {
     /// Repeats the query of [`list`](Self::list) until `holds` accepts its result.
     ///
     /// # Panics
-    /// The condition does not hold within 30 seconds.
+    /// The condition does not hold within [`HANG_LIMIT`].
     pub(crate) async fn wait_until(
         &self,
         what: &str,
         sql: &str,
         holds: impl Fn(&[String]) -> bool,
     ) {
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        let deadline = std::time::Instant::now() + HANG_LIMIT;
         loop {
             let found = self.list(sql).await;
             if holds(&found) {
@@ -228,7 +229,7 @@ impl ExternalServer {
             }
             assert!(
                 std::time::Instant::now() < deadline,
-                "not within 30 s: {what}: {found:?}"
+                "not within {HANG_LIMIT:?}: {what}: {found:?}"
             );
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::support::wait::HANG_LIMIT;
+
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener};
 
@@ -63,11 +65,11 @@ impl ReconnectingThread {
     /// because the round that is running now may have started before.
     pub(crate) fn wait_for_round(&self) {
         let rounds = self.shared.rounds.load(Ordering::Acquire);
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + HANG_LIMIT;
         while self.shared.rounds.load(Ordering::Acquire) < rounds + 2 {
             assert!(
                 Instant::now() < deadline,
-                "the thread has completed no round within 30 s"
+                "the thread has completed no round within {HANG_LIMIT:?}"
             );
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -175,7 +175,10 @@ impl Sleeper {
     /// A copy of `sleep` with another path, in a working directory.
     pub(super) fn start_copy(path: &Path, working_dir: &Path) -> Self {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::copy(program("sleep"), path).unwrap();
+        // Another process copies. A process that another thread forks would inherit a descriptor that
+        // writes to the copy, and the copy could not be executed (ETXTBSY).
+        let copied = Command::new("cp").arg(program("sleep")).arg(path).status();
+        assert!(copied.unwrap().success());
         Self::start_as(path, working_dir)
     }
 

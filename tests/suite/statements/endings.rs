@@ -1,10 +1,11 @@
 //! How a test with savepoints ends, and what the next test finds.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{add, assert_refused, harness, names, with_savepoints};
 use crate::support::Scratch;
 use crate::support::sql::run;
+use crate::support::wait::HANG_LIMIT;
 use ebbtide::ErrorKind;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
@@ -124,7 +125,7 @@ async fn the_session_ends_with_the_test() {
     };
     assert!(is_running().await);
     tx.close().await.unwrap();
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + HANG_LIMIT;
     while is_running().await {
         assert!(
             Instant::now() < deadline,
