@@ -156,9 +156,10 @@ fn a_killed_deputy_is_replaced() {
     let mut first = testbed.worker();
     first.execute("open");
     let server = testbed.server();
-    server.deputy.kill();
     let deputy = || std::fs::read_to_string(server.instance.join("deputy")).unwrap_or_default();
+    // Read before the kill: the supervisor can write the next deputy's mark at once.
     let killed = deputy();
+    server.deputy.kill();
     wait_until("there is another deputy", || deputy() != killed);
     assert!(server.supervisor.is_alive() && server.is_running());
     first.end();
