@@ -5,46 +5,11 @@ use std::path::PathBuf;
 use super::backend_options::BackendOptions;
 use super::env::Environment;
 use super::expect::Expect;
-use super::keys::{Layer, Plan};
+use super::keys::{Builder, Plan};
 use super::migrations::Migrations;
 use super::source::{Source, Sourced};
 use super::value::without_repeats;
 use crate::error::Result;
-
-/// Configures a [`Harness`](crate::Harness) in code: its server and the contents of its database.
-///
-/// Every value can also be set by a key in `ebbtide.toml` or by an environment variable. A variable
-/// such as `EBBTIDE_BACKEND` overrides the builder, so a person can change one run without editing
-/// code. The builder overrides `ebbtide.toml`.
-///
-/// Single values and the list of extensions replace those of the file. Settings and expectations of
-/// both are merged by name.
-///
-/// The methods only store values. [`build`](Self::build) checks them, together with those of the
-/// environment and the file.
-///
-/// # Examples
-///
-/// ```
-/// use std::time::Duration;
-/// use ebbtide::config::{Backend, Builder, Expect};
-///
-/// let builder = Builder::new()
-///     .backend(Backend::Native)
-///     .postgres(17)
-///     .extension("pg_trgm")
-///     .setting("timezone", "Europe/Madrid")
-///     .expect(Expect::new().rows("services", 15))
-///     .linger(Duration::from_mins(1));
-/// # drop(builder);
-/// ```
-#[derive(Debug, Clone, Default)]
-#[must_use = "a builder does nothing until it is built"]
-pub struct Builder {
-    pub(super) layer: Layer,
-    backend: BackendOptions,
-    config_file: Option<PathBuf>,
-}
 
 impl Builder {
     /// Creates a builder without any value.
@@ -80,7 +45,7 @@ impl Builder {
     /// # drop((any_image, alpine));
     /// ```
     pub fn backend(mut self, backend: impl Into<BackendOptions>) -> Self {
-        self.backend = backend.into();
+        self.backend = backend.into().layer;
         self
     }
 
@@ -177,7 +142,7 @@ impl Builder {
     /// [`Seed`](crate::ErrorKind::Seed) for a directory that does not exist.
     pub(crate) fn plan(&self, environment: &Environment) -> Result<Plan> {
         // No key is in both layers.
-        let layer = self.backend.layer.clone().over(self.layer.clone());
+        let layer = self.backend.clone().over(self.layer.clone());
         layer.check()?;
         Plan::resolve(layer, self.config_file.as_deref(), environment)
     }

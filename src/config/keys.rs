@@ -6,7 +6,6 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::builder::Builder;
 use super::contents::{self, Seeds};
 use super::declare::{declare_keys, first, key_method, key_methods};
 use super::document::Entry;
@@ -271,6 +270,42 @@ declare_keys! {
     legal: "a table with the keys tables, rows, enums",
     default: Expect::default() => "nothing",
     about: "`tables`, `rows`, `enums`: what the finished template must contain";
+}
+
+/// Configures a [`Harness`](crate::Harness) in code: its server and the contents of its database.
+///
+/// Every value can also be set by a key in `ebbtide.toml` or by an environment variable. A variable
+/// such as `EBBTIDE_BACKEND` overrides the builder, so a person can change one run without editing
+/// code. The builder overrides `ebbtide.toml`.
+///
+/// Single values and the list of extensions replace those of the file. Settings and expectations of
+/// both are merged by name.
+///
+/// The methods only store values. [`build`](Self::build) checks them, together with those of the
+/// environment and the file.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use ebbtide::config::{Backend, Builder, Expect};
+///
+/// let builder = Builder::new()
+///     .backend(Backend::Native)
+///     .postgres(17)
+///     .extension("pg_trgm")
+///     .setting("timezone", "Europe/Madrid")
+///     .expect(Expect::new().rows("services", 15))
+///     .linger(Duration::from_mins(1));
+/// # drop(builder);
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct Builder {
+    pub(super) layer: Layer,
+    /// The backend and its options.
+    pub(super) backend: Layer,
+    pub(super) config_file: Option<PathBuf>,
 }
 
 /// The backend [`Container`](Backend::Container), and the options that only a container has.

@@ -64,14 +64,13 @@ mod variables;
 mod tests;
 
 pub use backend_options::BackendOptions;
-pub use builder::Builder;
 #[cfg(feature = "container")]
 pub(crate) use engine_hints::EngineHints;
 pub(crate) use env::Environment;
 pub use expect::Expect;
 pub(crate) use expect::RustEnum;
 pub use isolation_level::IsolationLevel;
-pub use keys::{Auto, Container, External, Native, Plan};
+pub use keys::{Auto, Builder, Container, External, Native, Plan};
 pub(crate) use migrations::{Layout, MigrationFunction, SchemaSource};
 pub use migrations::{MigrationCommand, Migrations};
 pub(crate) use raw_value::format_duration;

@@ -52,23 +52,6 @@ const FORBIDDEN: [(&str, &str); 9] = [
     ("config", "conn"),
 ];
 
-/// Imports that close a circle between files today, as pairs of importer and imported file, each
-/// with the reason why it stays. The list must shrink: an entry that closes no circle fails the
-/// test.
-const KNOWN_CIRCLES: [(&str, &str, &str); 4] = [
-    (
-        "config/keys.rs",
-        "config/builder.rs",
-        "the declaration of a key generates its method of the builder, which holds a layer of keys",
-    ),
-    ("provision/inputs.rs", "provision/layout.rs", INPUTS),
-    ("provision/inputs.rs", "provision/migrate/tool.rs", INPUTS),
-    ("provision/inputs.rs", "provision/migrate/tools.rs", INPUTS),
-];
-
-const INPUTS: &str = "reading the inputs asks the tools which files are migrations, and a tool \
-                      receives the inputs to apply them";
-
 /// Files that have conditions on a feature below their module's door. The list must shrink: a file
 /// without such a condition fails the test.
 const KNOWN_CONDITIONS: [(&str, &str); 1] = [(
@@ -162,23 +145,11 @@ fn every_module_imports_only_from_its_own_and_lower_layers() {
 
 #[test]
 fn no_two_files_import_from_each_other() {
-    let graph = library().graph();
-    let pairs = || KNOWN_CIRCLES.iter().map(|(from, to, _)| (*from, *to));
-    let circles = graph.without(pairs()).circles();
+    let circles = library().graph().circles();
     assert!(
         circles.is_empty(),
         "imports between files must not lead in a circle: move an item to a file of its own:\n{}",
         circles.join("\n")
-    );
-    let broken: Vec<_> = pairs()
-        .filter(|pair| {
-            let others = pairs().filter(|other| other != pair);
-            !graph.without(others).is_in_circle(pair.0, pair.1)
-        })
-        .collect();
-    assert!(
-        broken.is_empty(),
-        "these imports close no circle any more, so KNOWN_CIRCLES must not list them: {broken:?}"
     );
 }
 

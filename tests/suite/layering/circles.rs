@@ -29,7 +29,7 @@ pub(super) struct SourceFile {
 }
 
 /// For each file the files from which it imports, each with the first mention as `line: item`.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Graph(BTreeMap<String, BTreeMap<String, String>>);
 
 impl Files {
@@ -111,17 +111,6 @@ fn module_of(path: &str) -> Module {
 }
 
 impl Graph {
-    /// The graph without these imports, each a pair of importer and imported file.
-    pub(super) fn without<'a>(&self, known: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let mut graph = self.clone();
-        for (from, to) in known {
-            if let Some(targets) = graph.0.get_mut(from) {
-                targets.remove(to);
-            }
-        }
-        graph
-    }
-
     /// The shortest chain of imports from one file to another.
     fn chain(&self, from: &str, to: &str) -> Option<Vec<&str>> {
         let (start, _) = self.0.get_key_value(from)?;
@@ -139,14 +128,6 @@ impl Graph {
             }
         }
         None
-    }
-
-    /// Whether the first file imports from the second one, and the second one leads back to it.
-    pub(super) fn is_in_circle(&self, from: &str, to: &str) -> bool {
-        self.0
-            .get(from)
-            .is_some_and(|targets| targets.contains_key(to))
-            && self.chain(to, from).is_some()
     }
 
     /// The shortest circle through each import, with the line and the item of every import.
@@ -230,15 +211,5 @@ mod tests {
             ),
         ]);
         assert_eq!(found, [""; 0]);
-    }
-
-    #[test]
-    fn an_import_that_is_left_out_closes_no_circle() {
-        let texts = [("a.rs", "use crate::b::B;"), ("b.rs", "use crate::a::A;")];
-        let graph = Files::new(texts).graph();
-        assert!(graph.is_in_circle("a.rs", "b.rs"));
-        let rest = graph.without([("a.rs", "b.rs")]);
-        assert!(!rest.is_in_circle("a.rs", "b.rs"));
-        assert_eq!(rest.circles(), [""; 0]);
     }
 }
