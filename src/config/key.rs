@@ -74,7 +74,7 @@ impl Key {
     pub(super) fn is_used_by(&self, backend: Backend) -> bool {
         let candidates: &[Backend] = match backend {
             Backend::Auto => &[Backend::Container, Backend::Native],
-            Backend::Container | Backend::Native | Backend::External => &[backend],
+            one => &[one],
         };
         self.backends.is_empty() || candidates.iter().any(|one| self.backends.contains(one))
     }
