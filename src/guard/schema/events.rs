@@ -3,9 +3,10 @@
 //! An event trigger that logs every command would write into the user's tables and advance their
 //! sequences. One that refuses commands would refuse the schema `_ebbtide`.
 
+use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Row as _};
 
+use crate::guard::exchange::execute;
 use crate::names::Ident;
 
 /// Event triggers that were disabled, because they fire for `session_replication_role = replica`
@@ -39,9 +40,7 @@ pub(super) async fn suspend(
         // Commands about event triggers fire none.
         // https://www.postgresql.org/docs/current/event-trigger-definition.html
         let sql = format!("alter event trigger {} disable", Ident(&name));
-        sqlx::raw_sql(AssertSqlSafe(sql))
-            .execute(&mut *connection)
-            .await?;
+        execute(connection, sql).await?;
         suspended.disabled.push((
             name,
             if enabled == "A" {
@@ -62,9 +61,7 @@ impl SuspendedTriggers {
         // drops the build, and its disabled triggers with it.
         for (name, enable) in self.disabled {
             let sql = format!("alter event trigger {} {enable}", Ident(&name));
-            sqlx::raw_sql(AssertSqlSafe(sql))
-                .execute(&mut *connection)
-                .await?;
+            execute(connection, sql).await?;
         }
         Ok(())
     }

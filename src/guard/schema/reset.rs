@@ -23,9 +23,9 @@
 //! estimates.
 
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Row as _};
 
 use crate::catalog::{self, RowHolder};
+use crate::guard::exchange::{execute, flag, last_row};
 use crate::guard_names::{COPY_NEEDED, SCHEMA};
 use crate::names::{Ident, Literal};
 
@@ -145,10 +145,7 @@ pub(super) async fn install(
             "{database_state}",
             &catalog::database_state(&mut *connection).await?,
         );
-    sqlx::raw_sql(AssertSqlSafe(reset))
-        .execute(connection)
-        .await
-        .map(drop)
+    execute(connection, reset).await
 }
 
 /// A statement that ends the reset: the lane must be copied again.
@@ -223,9 +220,7 @@ async fn store_rows(
         catalog::every_row(&name, &columns),
         refill(&trial)
     );
-    sqlx::raw_sql(AssertSqlSafe(fill_both))
-        .execute(&mut *connection)
-        .await?;
+    execute(connection, fill_both).await?;
     let pages = |table: &str| {
         let rows = catalog::every_row(table, "ctid");
         format!(
@@ -239,20 +234,13 @@ async fn store_rows(
         pages(&name),
         pages(&trial)
     );
-    let row = sqlx::raw_sql(AssertSqlSafe(equal))
-        .fetch_one(&mut *connection)
-        .await?;
-    // A message of several statements uses the simple protocol, in which values arrive as text.
-    let is_same: &str = row.try_get_unchecked(0)?;
-    let is_same = is_same == "t";
+    let is_same = flag(&last_row(connection, equal).await?, 0)?;
     // The reset counts the objects, so what it does not need must not stay.
     let drop = if is_same {
         format!("drop table {trial}")
     } else {
         format!("drop table {trial}, {copy}")
     };
-    sqlx::raw_sql(AssertSqlSafe(drop))
-        .execute(connection)
-        .await?;
+    execute(connection, drop).await?;
     Ok(is_same.then(|| refill(&name)))
 }
