@@ -1,6 +1,6 @@
 //! What a test does in its transaction is undone.
 
-use super::{count, harness};
+use super::{count, harness, insert_parent};
 use crate::support::Scratch;
 use crate::support::sql::{code, number, run};
 use sqlx::Connection as _;
@@ -11,22 +11,8 @@ async fn rows_and_sequences_are_reset_for_the_next_test() {
     let harness = harness(&scratch);
     for _ in 0..5 {
         let mut tx = harness.tx().await.unwrap();
-        assert_eq!(
-            number(
-                &mut tx,
-                "insert into parents (name) values ('a') returning id"
-            )
-            .await,
-            1
-        );
-        assert_eq!(
-            number(
-                &mut tx,
-                "insert into parents (name) values ('b') returning id"
-            )
-            .await,
-            2
-        );
+        assert_eq!(insert_parent(&mut tx, "a").await, 1);
+        assert_eq!(insert_parent(&mut tx, "b").await, 2);
         assert_eq!(number(&mut tx, "select nextval('tickets')").await, 101);
         tx.close().await.unwrap();
     }
@@ -38,14 +24,7 @@ async fn a_tx_is_rolled_back_also_when_it_is_dropped() {
     let harness = harness(&scratch);
     for _ in 0..20 {
         let mut tx = harness.tx().await.unwrap();
-        assert_eq!(
-            number(
-                &mut tx,
-                "insert into parents (name) values ('a') returning id"
-            )
-            .await,
-            1
-        );
+        assert_eq!(insert_parent(&mut tx, "a").await, 1);
         assert_eq!(number(&mut tx, "select nextval('tickets')").await, 101);
     }
 }
@@ -62,24 +41,10 @@ async fn setval_is_undone_also_for_an_unused_sequence() {
         )
         .await
         .unwrap();
-        assert_eq!(
-            number(
-                &mut tx,
-                "insert into parents (name) values ('a') returning id"
-            )
-            .await,
-            7
-        );
+        assert_eq!(insert_parent(&mut tx, "a").await, 7);
         tx.close().await.unwrap();
         let mut tx = harness.tx().await.unwrap();
-        assert_eq!(
-            number(
-                &mut tx,
-                "insert into parents (name) values ('a') returning id"
-            )
-            .await,
-            1
-        );
+        assert_eq!(insert_parent(&mut tx, "a").await, 1);
         assert_eq!(number(&mut tx, "select nextval('tickets')").await, 101);
         tx.close().await.unwrap();
     }

@@ -3,9 +3,9 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
 
-use super::{count, database, harness};
+use super::{count, database, harness, insert_parent};
 use crate::support::child_process::{child_role, test_command_as};
-use crate::support::sql::{number, run};
+use crate::support::sql::run;
 use crate::support::{Scratch, this_test};
 use ebbtide::config::Backend;
 use sqlx::{Connection as _, PgConnection};
@@ -19,14 +19,7 @@ async fn tests_at_the_same_time_neither_see_nor_block_each_other() {
         let mut tx = harness.tx().await.unwrap();
         // The same unique value in each: on one database, the second insert would wait for the
         // first.
-        assert_eq!(
-            number(
-                &mut tx,
-                "insert into parents (name) values ('same') returning id"
-            )
-            .await,
-            1
-        );
+        assert_eq!(insert_parent(&mut tx, "same").await, 1);
         run(&mut tx, "select pg_advisory_lock(1)").await.unwrap();
         transactions.push(tx);
     }
@@ -49,14 +42,7 @@ fn a_test_that_panics_leaves_a_usable_lane() {
                 .unwrap();
             runtime.block_on(async {
                 let mut tx = harness.tx().await.unwrap();
-                assert_eq!(
-                    number(
-                        &mut tx,
-                        "insert into parents (name) values ('a') returning id"
-                    )
-                    .await,
-                    1
-                );
+                assert_eq!(insert_parent(&mut tx, "a").await, 1);
                 panic!("on purpose");
             });
         });
@@ -102,14 +88,7 @@ async fn a_cancelled_opening_does_not_affect_the_next_test() {
         }
         drop(opening);
         let mut tx = harness.tx().await.unwrap();
-        assert_eq!(
-            number(
-                &mut tx,
-                "insert into parents (name) values ('a') returning id"
-            )
-            .await,
-            1
-        );
+        assert_eq!(insert_parent(&mut tx, "a").await, 1);
         tx.close().await.unwrap();
     }
 }

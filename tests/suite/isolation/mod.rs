@@ -32,6 +32,15 @@ async fn count(connection: &mut PgConnection, table: &'static str) -> i64 {
         .unwrap()
 }
 
+/// Inserts a row and returns its id, which the sequence of the table assigns.
+async fn insert_parent(connection: &mut PgConnection, name: &str) -> i64 {
+    let sql = format!("insert into parents (name) values ('{name}') returning id");
+    sqlx::query_scalar(AssertSqlSafe(sql))
+        .fetch_one(connection)
+        .await
+        .unwrap()
+}
+
 /// The name and OID of a transaction's database, which differ if the next test gets another one.
 async fn database(tx: &mut Tx) -> String {
     sqlx::query_scalar("select current_database() || (select oid from pg_database where datname = current_database())")

@@ -6,8 +6,15 @@ use super::{add, assert_refused, harness, names, with_savepoints};
 use crate::support::Scratch;
 use crate::support::sql::run;
 use crate::support::wait::HANG_LIMIT;
-use ebbtide::ErrorKind;
+use ebbtide::{ErrorKind, Tx};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+async fn backend_pid(tx: &mut Tx) -> i32 {
+    sqlx::query_scalar("select pg_backend_pid()")
+        .fetch_one(&mut **tx)
+        .await
+        .unwrap()
+}
 
 #[tokio::test]
 async fn nothing_of_a_test_reaches_the_next_one() {
@@ -82,10 +89,7 @@ async fn a_terminated_session_fails_the_test() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
     let mut tx = with_savepoints(&harness).await;
-    let pid: i32 = sqlx::query_scalar("select pg_backend_pid()")
-        .fetch_one(&mut *tx)
-        .await
-        .unwrap();
+    let pid = backend_pid(&mut tx).await;
     let mut other = PgConnection::connect(&tx.url()).await.unwrap();
     sqlx::query("select pg_terminate_backend($1)")
         .bind(pid)
@@ -105,10 +109,7 @@ async fn the_session_ends_with_the_test() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
     let mut tx = with_savepoints(&harness).await;
-    let pid: i32 = sqlx::query_scalar("select pg_backend_pid()")
-        .fetch_one(&mut *tx)
-        .await
-        .unwrap();
+    let pid = backend_pid(&mut tx).await;
     // Outside a transaction, in which pg_stat_activity would return the same snapshot each time. On
     // another database, because the sessions of this one are terminated with the test.
     let options: sqlx::postgres::PgConnectOptions = tx.url().parse().unwrap();
