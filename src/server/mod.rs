@@ -9,7 +9,7 @@
 //! | `running`, `identification` | a server in use, and its first query |
 //! | `share`, `registry`, `state` | one server for all processes with the same settings |
 //! | `sharing` | whether a server is shared or dedicated to one fingerprint |
-//! | `supervisor`, `instance.sh`, `*/keeper.sh` | what outlives the client |
+//! | `supervisor`, `instance.sh`, `*/supervise.sh` | what outlives the client |
 //! | `account`, `settings`, `disk` | the user and the settings of a server, and its full disk |
 //! | `log` | the server's log entries about the sessions of one database |
 //! | `orphans`, `pointers` | removal of servers without a supervisor |

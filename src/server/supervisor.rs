@@ -1,6 +1,6 @@
 //! Starts the shell script that makes an instance directory and outlives the client.
 //!
-//! The script is `instance.sh`, followed by the backend's part, its `keeper.sh`. It is a shell
+//! The script is `instance.sh`, followed by the backend's part, its `supervise.sh`. It is a shell
 //! script because a child process must outlive the test binary, and a library has no executable of
 //! its own to start. The fourth argument, the lease, selects what the script does:
 //!

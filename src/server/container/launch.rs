@@ -52,7 +52,8 @@ use crate::process::{Detached, last_lines};
 use crate::wait::Polling;
 
 /// The supervisor of a container.
-pub(super) const SCRIPT: &str = concat!(include_str!("../instance.sh"), include_str!("keeper.sh"));
+pub(super) const SCRIPT: &str =
+    concat!(include_str!("../instance.sh"), include_str!("supervise.sh"));
 
 const LOOPBACK: &str = "127.0.0.1";
 /// How long one attempt to connect may take. A forwarded port may accept a connection and then send

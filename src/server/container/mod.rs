@@ -5,7 +5,7 @@
 //! | program | runs | duty |
 //! |---|---|---|
 //! | the client (`launch`, `handle`) | in a test process | creates the container; has a lease |
-//! | the supervisor (`keeper.sh`) | on this machine | owns the instance directory |
+//! | the supervisor (`supervise.sh`) | on this machine | owns the instance directory |
 //! | the entrypoint (`entrypoint.sh`) | in the container | starts PostgreSQL; ends the container |
 //!
 //! The container may run on another machine, where the supervisor cannot watch it. So the container
@@ -143,7 +143,7 @@ impl SupervisedBackend for Container {
     fn takeover(&self, _: &Registry, _: &Instance, server: &ServerFile) -> Option<Takeover> {
         // Whether the container still runs is not checked here. A client to which the server does
         // not answer deletes `serving` (`give_up`). If the only lease is one with a term, the new
-        // supervisor asks the engine (`ended` in keeper.sh).
+        // supervisor asks the engine (`ended` in supervise.sh).
         let [name, engine, ..] = server.arguments.as_slice() else {
             return None;
         };

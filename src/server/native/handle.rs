@@ -20,7 +20,8 @@ use crate::scarcity::Scarcity;
 use crate::{process, sql_error};
 
 /// The supervisor of a native server.
-pub(super) const SCRIPT: &str = concat!(include_str!("../instance.sh"), include_str!("keeper.sh"));
+pub(super) const SCRIPT: &str =
+    concat!(include_str!("../instance.sh"), include_str!("supervise.sh"));
 
 /// This process's use of a native server. It ends when the value is dropped or the process ends.
 #[derive(Debug)]

@@ -235,13 +235,13 @@ impl Orphan<'_> {
     }
 }
 
-/// Removes what a dead server's tablespaces hold outside its data directory, as `keeper.sh` does.
+/// Removes what a dead server's tablespaces hold outside its data directory, as `supervise.sh` does.
 ///
 /// `CREATE TABLESPACE` refuses a location that holds such a directory of the same version, so the
 /// next server could not create the same tablespace.
 async fn remove_tablespaces(data: &Path) -> Result<()> {
-    // Without this file, the data directory is incomplete: no server has run in it, or `keeper.sh`
-    // was killed while it deleted the directory, after the tablespaces.
+    // Without this file, the data directory is incomplete: no server has run in it, or
+    // `supervise.sh` was killed while it deleted the directory, after the tablespaces.
     let Ok(major) = std::fs::read_to_string(data.join("PG_VERSION")) else {
         return Ok(());
     };

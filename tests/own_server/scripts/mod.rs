@@ -10,10 +10,10 @@
 
 mod ci_leftovers;
 mod ci_run;
+mod container;
 mod entrypoint;
 mod group;
 mod instance_dir;
-mod keeper;
 mod leases;
 mod native;
 mod retirement;

@@ -1,4 +1,4 @@
-//! `native/keeper.sh`: how the supervisor ends a native server and deletes what it leaves.
+//! `native/supervise.sh`: how the supervisor ends a native server and deletes what it leaves.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use super::shell::{Shell, Sleeper, functions, in_each_shell};
 use crate::support::names_in;
 
-const NATIVE: &str = "src/server/native/keeper.sh";
+const NATIVE: &str = "src/server/native/supervise.sh";
 
 /// Runs lines with the functions of a native server, whose data is in `data` and whose programs are
 /// in `bin`.

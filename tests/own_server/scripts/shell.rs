@@ -225,8 +225,8 @@ pub(super) fn with_another_start(mark: &str) -> String {
 #[test]
 fn every_function_of_the_scripts_is_found() {
     for path in [
-        "src/server/native/keeper.sh",
-        "src/server/container/keeper.sh",
+        "src/server/native/supervise.sh",
+        "src/server/container/supervise.sh",
         "src/server/container/entrypoint.sh",
         ".ci/run",
         ".ci/leftovers",

@@ -1,17 +1,17 @@
-//! `keeper.sh`: when the supervisor of a container ends, and how it removes a container that has no
-//! entrypoint to end it.
+//! `container/supervise.sh`: when the supervisor of a container ends, and how it removes a container
+//! that has no entrypoint to end it.
 
 use super::shell::{Shell, functions, in_each_shell};
 use crate::support::process::Process;
 
-const KEEPER: &str = "src/server/container/keeper.sh";
+const CONTAINER: &str = "src/server/container/supervise.sh";
 
 /// Runs lines with the functions of the supervisor of the container `c1`, on this engine.
 #[track_caller]
 fn run_on(shell: &Shell, engine: &str, lines: &str) -> String {
     shell.run_on_instance(&format!(
         "{}\ncontainer=c1 engine={engine} polls=0\n{lines}",
-        functions(KEEPER)
+        functions(CONTAINER)
     ))
 }
 
