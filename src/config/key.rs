@@ -70,10 +70,10 @@ impl Key {
         }
     }
 
-    /// Whether the backend uses the value. `auto` may become a container or native.
+    /// Whether the backend uses the value. `auto` may become any of its candidates.
     pub(super) fn is_used_by(&self, backend: Backend) -> bool {
         let candidates: &[Backend] = match backend {
-            Backend::Auto => &[Backend::Container, Backend::Native],
+            Backend::Auto => &Backend::AUTO_CANDIDATES,
             one => &[one],
         };
         self.backends.is_empty() || candidates.iter().any(|one| self.backends.contains(one))

@@ -167,11 +167,8 @@ impl Choice for Backend {
 }
 
 impl Backend {
-    /// All backends that get a server, without the choice between them.
-    pub(crate) fn all() -> impl Iterator<Item = Self> {
-        let all = Self::WORDS.iter().map(|(_, backend)| *backend);
-        all.filter(|backend| *backend != Self::Auto)
-    }
+    /// The backends that [`Auto`](Self::Auto) chooses from.
+    pub(crate) const AUTO_CANDIDATES: [Self; 2] = [Self::Container, Self::Native];
 }
 
 impl Choice for Storage {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::backend::{Backend, StartRequest, VerifyMode, supervised};
+use super::backend::{Backend, StartRequest, VerifyMode};
 use super::registry::{Registry, ServerKey};
 use super::running::Server;
 use super::state::StateDir;
@@ -31,10 +31,10 @@ pub(super) async fn start(request: StartRequest<'_>) -> Result<Server> {
     choose(request).await
 }
 
-/// The backends that `auto` may choose.
+/// The backends of this build that `auto` may choose.
 fn candidates(request: StartRequest<'_>) -> impl Iterator<Item = &'static dyn Backend> + Send {
     let all = request.backends.iter().copied();
-    all.filter(|backend| backend.auto_source().is_some())
+    all.filter(|backend| Kind::AUTO_CANDIDATES.contains(&backend.kind()))
 }
 
 /// Uses a running server of any backend that `auto` may choose, if there is one.
@@ -48,7 +48,7 @@ async fn attach_running(request: StartRequest<'_>) -> Result<Option<Server>> {
     };
     let plan = request.plan;
     let state = StateDir::open(&plan.state_dir, account)?;
-    for backend in supervised(request.backends).filter(|backend| backend.auto_source().is_some()) {
+    for backend in candidates(request).filter_map(Backend::supervised) {
         let registry = Registry {
             state: state.clone(),
             key: backend.key(plan, request.sharing),
@@ -107,7 +107,8 @@ fn reason(request: StartRequest<'_>, refusals: &[Refusal]) -> String {
         let mut all = request.backends.iter();
         !all.any(|backend| backend.kind() == *kind)
     };
-    let absent = Kind::all()
+    let absent = Kind::AUTO_CANDIDATES
+        .into_iter()
         .filter(is_absent)
         .map(|kind| format!("this build of ebbtide has no {kind} backend"));
     let refused = refusals.iter().map(|refusal| {
@@ -136,7 +137,7 @@ fn no_backend(refusals: &[Refusal]) -> Error {
     }
     let sources: Vec<&str> = refusals
         .iter()
-        .filter_map(|refusal| refusal.backend.auto_source())
+        .map(|refusal| refusal.backend.source())
         .collect();
     let error = Error::new(
         ErrorKind::BackendUnavailable,

@@ -3,7 +3,7 @@
 //! ```text
 //!   Server::start
 //!     |  the plan names a backend  -->  the entry of `BACKENDS` with this `kind`
-//!     |  the plan has `auto`       -->  `auto` tries the entries with an `auto_source`, in order
+//!     |  the plan has `auto`       -->  `auto` tries the entries that it may choose, in order
 //!     v
 //!   Backend::start
 //!     |  SupervisedBackend: `share::join` looks for a server with the same `key`
@@ -68,11 +68,8 @@ pub(super) trait Backend: fmt::Debug + Sync {
     /// this machine has nothing to start a server from, and others if the server does not start.
     fn start<'a>(&'a self, request: StartRequest<'a>) -> BoxFuture<'a, Result<Server>>;
 
-    /// What `auto` needs in order to choose this backend, as part of an error's text. `None` if
-    /// `auto` never chooses it.
-    fn auto_source(&self) -> Option<&'static str> {
-        None
-    }
+    /// What this backend gets a server from, as part of an error's text.
+    fn source(&self) -> &'static str;
 
     /// How long another process may take to start a server of this backend.
     fn start_limit(&self, plan: &Plan) -> Duration {

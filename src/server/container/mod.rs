@@ -103,8 +103,8 @@ impl Backend for Container {
         Box::pin(start(request))
     }
 
-    fn auto_source(&self) -> Option<&'static str> {
-        Some("a container engine")
+    fn source(&self) -> &'static str {
+        "a container engine"
     }
 
     fn start_limit(&self, plan: &Plan) -> Duration {

@@ -49,6 +49,10 @@ impl Backend for External {
     fn start<'a>(&'a self, request: StartRequest<'a>) -> BoxFuture<'a, Result<Server>> {
         Box::pin(connect(request))
     }
+
+    fn source(&self) -> &'static str {
+        "a server at a URL"
+    }
 }
 
 /// Connects to the server of the plan's URL, and checks that ebbtide can use it.

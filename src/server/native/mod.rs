@@ -69,8 +69,8 @@ impl Backend for Native {
         Box::pin(start(request))
     }
 
-    fn auto_source(&self) -> Option<&'static str> {
-        Some("PostgreSQL's binaries")
+    fn source(&self) -> &'static str {
+        "PostgreSQL's binaries"
     }
 
     fn supervised(&self) -> Option<&dyn SupervisedBackend> {
