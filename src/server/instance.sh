@@ -7,7 +7,7 @@
 # client that is killed at any moment leaves nothing that this script does not remove. Standard
 # error is a pipe that the client reads until the start-up work is done.
 #
-# The life of an instance (registry.rs draws the states that clients see):
+# The life of an instance (registry/mod.rs draws the states that clients see):
 #
 #   make_instance   INSTANCE.of.PID.START is filled, then renamed to INSTANCE, with `serving` in it
 #        v
