@@ -22,8 +22,10 @@ use super::state::LaneState;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The first word of a lane's file. Any other content means [`LaneState::Unknown`].
-const STATE_WORDS: [(&str, LaneState); 2] =
-    [("equal", LaneState::Equal), ("lent", LaneState::UsedWhole)];
+const STATE_WORDS: [(&str, LaneState); 2] = [
+    ("equal", LaneState::Equal),
+    ("used_whole", LaneState::UsedWhole),
+];
 
 /// The files of one fingerprint's lanes.
 #[derive(Debug, Clone)]
@@ -210,5 +212,26 @@ mod tests {
             (LaneState::Unknown, 0, None)
         );
         assert_eq!(files.existing(), [3]);
+    }
+
+    #[test]
+    fn a_word_that_is_not_exactly_a_known_one_means_unknown() {
+        let dir = tempfile::tempdir().expect("the temporary directory is writable");
+        std::fs::create_dir(dir.path().join("lanes")).expect("the directory is writable");
+        let files = LaneFiles::of(dir.path(), "00ff");
+        let lane = files
+            .try_lock(3)
+            .expect("the file opens")
+            .expect("no process holds it");
+        let state = |content: &str| {
+            lane.replace_content(content).expect("the file is writable");
+            lane.state()
+        };
+        assert_eq!(state("equal 12 00ff"), LaneState::Equal);
+        assert_eq!(state("used_whole 12 00ff"), LaneState::UsedWhole);
+        // `lent` is the word of an older format for `used_whole`.
+        for content in ["lent 12 00ff", "used 12 00ff", "equally 12 00ff", " equal"] {
+            assert_eq!(state(content), LaneState::Unknown, "{content:?}");
+        }
     }
 }

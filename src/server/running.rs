@@ -129,7 +129,7 @@ impl Server {
         if let Some(instance) = self.instance() {
             // Without this file, the next process would join the same server again: the key does
             // not depend on the server's state.
-            instance.mark_spoilt();
+            instance.mark_not_joinable();
         }
         Error::new(
             ErrorKind::ServerLost,

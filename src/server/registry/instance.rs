@@ -14,7 +14,7 @@ const OWNER_SEPARATOR: &str = ".of.";
 
 /// A file in the directory of a server whose present users may continue, and that no process may
 /// join.
-const SPOILT_FILE: &str = "spoilt";
+const NOT_JOINABLE_FILE: &str = "not_joinable";
 
 /// The state of an instance, according to its files. The head of `registry` draws the transitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +23,8 @@ pub(crate) enum Health {
     Serving,
     /// The supervisor checks the leases a last time. It then serves again, or removes everything.
     Retiring,
-    /// The server ended by itself, or is spoilt. The supervisor keeps the log while a process holds
-    /// a lease.
+    /// The server ended by itself, or is not joinable. The supervisor keeps the log while a process
+    /// holds a lease.
     ServerDead,
     /// The supervisor is making or removing the directory.
     Unfinished,
@@ -70,8 +70,8 @@ impl Instance {
             };
         }
         let has = |name: &str| self.dir.join(name).exists();
-        // Before `serving`, which stays while the present users of a spoilt server continue.
-        if has(SPOILT_FILE) {
+        // Before `serving`, which stays while the present users of the server continue.
+        if has(NOT_JOINABLE_FILE) {
             return Health::ServerDead;
         }
         // `serving` is read twice: when a supervisor renames `retiring` back to `serving` between
@@ -138,9 +138,12 @@ impl Instance {
     }
 
     /// Keeps further processes from joining this server. Its present users continue.
-    pub(in crate::server) fn mark_spoilt(&self) {
-        if let Err(error) = File::create(self.dir.join(SPOILT_FILE)) {
-            tracing::warn!(%error, "could not mark a spoilt server; other processes may join it");
+    pub(in crate::server) fn mark_not_joinable(&self) {
+        if let Err(error) = File::create(self.dir.join(NOT_JOINABLE_FILE)) {
+            tracing::warn!(
+                %error,
+                "could not mark a server as not joinable; other processes may join it"
+            );
         }
     }
 }

@@ -7,8 +7,9 @@ use super::super::state::StateDir;
 use crate::config::{Backend, Plan};
 use crate::names::{Fingerprint, PartsHash, short_id};
 
-/// Part of every server key. Incremented when files in the state directory change their meaning.
-const FORMAT: u32 = 5;
+/// Part of every server key. Incremented when files in the state directory change their meaning, so
+/// that no process joins a server whose files it would misread.
+const FORMAT: u32 = 6;
 
 /// A hash of everything on which two plans must agree to share a server.
 #[derive(Debug, Clone)]

@@ -11,7 +11,7 @@
 //! | `leases/` | one file for each use of the server |
 //! | `serving` | the server may be used |
 //! | `retiring` | `serving` under another name, while the supervisor ends the server |
-//! | `spoilt` | present users may continue, further processes must not join |
+//! | `not_joinable` | present users may continue, further processes must not join |
 //! | `log` | the server's output |
 //!
 //! The life of an instance, as [`Health`] reads it from these files:
@@ -24,7 +24,7 @@
 //!       |    <---------------------------------------------     |
 //!       |         a lease was written meanwhile                 |
 //!       |  the server ended by itself,                          |  no lease:
-//!       |  or an earlier build spoilt it                        |  the server is stopped
+//!       |  or `not_joinable` was written                        |  the server is stopped
 //!       v                                                       |
 //!   ServerDead                                                  |
 //!       |  no process holds a lease                             |

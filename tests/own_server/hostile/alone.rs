@@ -118,7 +118,7 @@ async fn every_hostile_body_alone_leaves_nothing_for_the_next_test() {
 /// Runs the selected bodies of one kind of server, one after another on the same server.
 ///
 /// A leak ends with a new copy of every lane, so that the next body does not find it again. A leak
-/// into the server itself, or a lane that cannot be spoilt, ends with a new server.
+/// into the server itself, or a lane that cannot be invalidated, ends with a new server.
 async fn run_all(server_kind: ServerKind, selection: &Selection, totals: &mut Totals) {
     let mut server = None;
     for (number, body) in bodies::all()
@@ -166,7 +166,7 @@ async fn run_all(server_kind: ServerKind, selection: &Selection, totals: &mut To
                 .any(|finding| affects_server(&finding.part));
             totals.leaks.push(leak);
             if let Some(leaking) = &server
-                && (affects_server || !leaking.spoil_lanes().await)
+                && (affects_server || !leaking.invalidate_lanes().await)
             {
                 server = None;
             }

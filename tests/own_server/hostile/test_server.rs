@@ -97,7 +97,7 @@ impl TestServer {
             scratch,
         };
         assert!(
-            server.spoil_lanes().await,
+            server.invalidate_lanes().await,
             "closing a test that ended its transaction must fail"
         );
         // The three tests stay open together, so each has a lane of its own: a new copy.
@@ -135,25 +135,25 @@ impl TestServer {
     }
 
     /// Makes ebbtide copy every lane again before its next use: a test that ends its own
-    /// transaction spoils its lane. Returns whether all lanes are spoilt.
+    /// transaction invalidates its lane. Returns whether all lanes are invalid.
     ///
-    /// The tests stay open until each has spoilt its lane. Otherwise the second test could receive
-    /// the lane of the first.
-    pub(crate) async fn spoil_lanes(&self) -> bool {
-        let (mut spoilt, mut are_all_spoilt) = (Vec::new(), true);
+    /// The tests stay open until each has invalidated its lane. Otherwise the second test could
+    /// receive the lane of the first.
+    pub(crate) async fn invalidate_lanes(&self) -> bool {
+        let (mut open_tests, mut are_all_invalid) = (Vec::new(), true);
         for _ in 0..MAX_OTHER_TESTS {
             let Ok(TestDatabase::Tx(mut tx)) = self.open(Kind::Tx).await else {
-                are_all_spoilt = false;
+                are_all_invalid = false;
                 continue;
             };
-            // It fails if the session is gone. Then the lane is spoilt as well.
+            // It fails if the session is gone. Then the lane is invalid as well.
             let _ = execute(&mut tx, "rollback").await;
-            spoilt.push(tx);
+            open_tests.push(tx);
         }
-        for tx in spoilt {
-            are_all_spoilt &= tx.close().await.is_err();
+        for tx in open_tests {
+            are_all_invalid &= tx.close().await.is_err();
         }
-        are_all_spoilt
+        are_all_invalid
     }
 
     /// Opens a test, notes its database, and runs the body, which ends the test.
