@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `pool`, `leased` | the lanes that this process has locked, and one of them |
 //! | `request`, `in_use` | a test's request for a lane, and the lane that the test then uses |
+//! | `acquire` | the search for a lane that the test can have |
 //! | `lane_use`, `wear` | how a test uses a lane, and when a lane is worn |
 //! | `admit`, `admission` | a test's wait for the permits of its connections, and the permits |
 //! | `prepare`, `returned` | making a lane equal to its template, before a test and after one |
@@ -19,6 +20,7 @@
 //! | `active_tests`, `waits` | which tests have lanes, and reports of their lock waits |
 //! | `report` | the report on a failed test |
 
+mod acquire;
 mod active_tests;
 mod admin_connection;
 mod admission;

@@ -6,7 +6,7 @@
 //! file uses its name. Unit tests do not count.
 //!
 //! A method call is no import, because it names no file: `lane/pool.rs` calls methods of `LanePool`
-//! that `lane/prepare.rs` adds.
+//! that `lane/acquire.rs` adds.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
