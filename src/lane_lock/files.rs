@@ -169,15 +169,24 @@ fn write_error(error: &std::io::Error) -> Error {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_lane_file_has_one_holder_and_keeps_the_state_of_the_database() {
+    /// The lane files in a new directory, which lasts as long as the first value.
+    fn lane_files() -> (tempfile::TempDir, LaneFiles) {
         let dir = tempfile::tempdir().expect("the temporary directory is writable");
         std::fs::create_dir(dir.path().join("lanes")).expect("the directory is writable");
         let files = LaneFiles::of(dir.path(), "00ff");
-        let lane = files
-            .try_lock(3)
-            .expect("the file opens")
-            .expect("no process holds it");
+        (dir, files)
+    }
+
+    /// Locks a lane that no process holds.
+    fn lock(files: &LaneFiles) -> LaneFile {
+        let locked = files.try_lock(3).expect("the file opens");
+        locked.expect("no process holds it")
+    }
+
+    #[test]
+    fn a_lane_file_has_one_holder_and_keeps_the_state_of_the_database() {
+        let (_dir, files) = lane_files();
+        let lane = lock(&files);
         assert!(
             files.try_lock(3).expect("the file opens").is_none(),
             "a second holder is refused"
@@ -190,10 +199,7 @@ mod tests {
         lane.mark(LaneState::Equal, 0, "00ff")
             .expect("the file is writable");
         drop(lane);
-        let again = files
-            .try_lock(3)
-            .expect("the file opens")
-            .expect("it was released");
+        let again = lock(&files);
         assert_eq!(again.state(), LaneState::Equal);
         for state in [LaneState::UsedWhole, LaneState::Equal] {
             again
@@ -216,13 +222,8 @@ mod tests {
 
     #[test]
     fn a_word_that_is_not_exactly_a_known_one_means_unknown() {
-        let dir = tempfile::tempdir().expect("the temporary directory is writable");
-        std::fs::create_dir(dir.path().join("lanes")).expect("the directory is writable");
-        let files = LaneFiles::of(dir.path(), "00ff");
-        let lane = files
-            .try_lock(3)
-            .expect("the file opens")
-            .expect("no process holds it");
+        let (_dir, files) = lane_files();
+        let lane = lock(&files);
         let state = |content: &str| {
             lane.replace_content(content).expect("the file is writable");
             lane.state()

@@ -2,7 +2,6 @@
 //!
 //! A supervisor removes the pointer of its own instance. A supervisor that was killed did not.
 
-use std::fs::File;
 use std::path::Path;
 
 use super::registry::{Pointer, Registry};
@@ -29,24 +28,14 @@ pub(super) fn sweep(registry: &Registry) {
         // Without the lock, the process that starts a server of this key could write a new pointer
         // between the check and the removal, and the removal would delete it. The caller already
         // holds the lock of its own key, and a second attempt to take it would fail.
-        let lock = if path == registry.pointer_path() {
+        let is_own = path == registry.pointer_path();
+        let lock = if is_own {
             None
         } else {
-            Some(registry.state.locks().join(key))
+            registry.try_lock_of(key)
         };
-        let lock = lock.map(|path| {
-            File::options()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .open(path)
-        });
-        let is_free = match &lock {
-            Some(Ok(file)) => file.try_lock().is_ok(),
-            Some(Err(_)) => false,
-            None => true,
-        };
-        if is_free && !names_instance(registry, &path) {
+        let is_locked = is_own || lock.is_some();
+        if is_locked && !names_instance(registry, &path) {
             // The sweep of another process may have removed it already.
             let _ = std::fs::remove_file(&path);
         }

@@ -23,9 +23,9 @@ pub(crate) enum Health {
     Serving,
     /// The supervisor checks the leases a last time. It then serves again, or removes everything.
     Retiring,
-    /// The server ended by itself, or is not joinable. The supervisor keeps the log while a process
-    /// holds a lease.
-    ServerDead,
+    /// The server ended by itself, or must not be joined for another reason. The supervisor keeps
+    /// the log while a process holds a lease.
+    NotJoinable,
     /// The supervisor is making or removing the directory.
     Unfinished,
     /// Supervisor and deputy are both dead.
@@ -72,7 +72,7 @@ impl Instance {
         let has = |name: &str| self.dir.join(name).exists();
         // Before `serving`, which stays while the present users of the server continue.
         if has(NOT_JOINABLE_FILE) {
-            return Health::ServerDead;
+            return Health::NotJoinable;
         }
         // `serving` is read twice: when a supervisor renames `retiring` back to `serving` between
         // the first two reads, neither of them finds its file.
@@ -85,7 +85,7 @@ impl Instance {
             (true, ..) => Health::Unfinished,
             (false, true, ..) | (false, false, false, true) => Health::Serving,
             (false, false, true, _) => Health::Retiring,
-            (false, false, false, false) => Health::ServerDead,
+            (false, false, false, false) => Health::NotJoinable,
         }
     }
 

@@ -59,7 +59,7 @@ impl Instance {
                 }
                 // Dropping the lease deletes its file. The supervisor of a dead server keeps the
                 // instance for as long as a process holds a lease.
-                Health::ServerDead | Health::Unfinished | Health::Orphaned | Health::Gone => {
+                Health::NotJoinable | Health::Unfinished | Health::Orphaned | Health::Gone => {
                     return Ok(None);
                 }
             }

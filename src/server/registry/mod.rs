@@ -26,7 +26,7 @@
 //!       |  the server ended by itself,                          |  no lease:
 //!       |  or `not_joinable` was written                        |  the server is stopped
 //!       v                                                       |
-//!   ServerDead                                                  |
+//!   NotJoinable                                                 |
 //!       |  no process holds a lease                             |
 //!       v                                                       |
 //!   Unfinished   half removed: renamed again, then deleted  <---+
@@ -169,6 +169,11 @@ impl Registry {
             limit,
         )
         .await
+    }
+
+    /// Takes the start-up lock of any key, if no process holds it.
+    pub(crate) fn try_lock_of(&self, key: &str) -> Option<StartLock> {
+        StartLock::try_take(&self.state.locks().join(key))
     }
 
     async fn lock_named(&self, name: &str, step: &str, limit: Duration) -> Result<StartLock> {

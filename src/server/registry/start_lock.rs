@@ -18,30 +18,7 @@ impl StartLock {
     /// Takes the lock of the file at `path`, which is created if needed. `step` is what a timeout's
     /// error states.
     pub(super) async fn take(path: &Path, step: &str, limit: Duration) -> Result<Self> {
-        // No process deletes this file: otherwise two processes could hold the locks of two files
-        // with this name. The standard library opens it with `O_CLOEXEC`, so the supervisor does
-        // not inherit the lock and keep it.
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path)
-            .map_err(|error| {
-                Error::new(
-                    ErrorKind::StateDir,
-                    format!("{} could not be opened", path.display()),
-                )
-                .with_source(error)
-            })?;
-        // Independent of the umask: later processes of this user must be able to open the file.
-        file.set_permissions(Permissions::from_mode(0o600))
-            .map_err(|error| {
-                Error::new(
-                    ErrorKind::StateDir,
-                    format!("{} must belong to the current user", path.display()),
-                )
-                .with_source(error)
-            })?;
+        let file = open(path)?;
         // Polled: a blocking `lock` has no time limit, and it would block a thread of the runtime.
         // The kernel releases the lock of a killed holder.
         let mut polling = Polling::new(step, limit);
@@ -60,4 +37,41 @@ impl StartLock {
             }
         }
     }
+
+    /// Takes the lock if no process holds it. `None` also if the file cannot be used.
+    pub(super) fn try_take(path: &Path) -> Option<Self> {
+        let file = open(path).ok()?;
+        file.try_lock().ok()?;
+        Some(Self { _file: file })
+    }
+}
+
+/// Opens the lock file, and creates it if needed.
+///
+/// No process deletes this file: otherwise two processes could hold the locks of two files with
+/// this name. The standard library opens it with `O_CLOEXEC`, so the supervisor does not inherit
+/// the lock and keep it.
+fn open(path: &Path) -> Result<File> {
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(|error| {
+            Error::new(
+                ErrorKind::StateDir,
+                format!("{} could not be opened", path.display()),
+            )
+            .with_source(error)
+        })?;
+    // Independent of the umask: later processes of this user must be able to open the file.
+    file.set_permissions(Permissions::from_mode(0o600))
+        .map_err(|error| {
+            Error::new(
+                ErrorKind::StateDir,
+                format!("{} must belong to the current user", path.display()),
+            )
+            .with_source(error)
+        })?;
+    Ok(file)
 }
