@@ -26,8 +26,10 @@ impl Address {
         match scheme {
             "unix" if rest.starts_with('/') => Ok(Self::Socket(PathBuf::from(rest))),
             "tcp" | "http" | "https" if !authority(rest).is_empty() => {
+                // Without the path: bollard requests every resource from the root.
                 let host = authority(rest);
-                // The schemes of HTTP imply their own ports.
+                // The schemes of HTTP imply their own ports. In `[::1]:2375`, only the colon after
+                // the bracket separates a port.
                 let complete =
                     scheme != "tcp" || host.rsplit(']').next().is_some_and(|end| end.contains(':'));
                 Ok(Self::Tcp(if complete {

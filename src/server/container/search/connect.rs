@@ -13,6 +13,9 @@ use super::candidate::Candidate;
 use super::tls;
 
 /// How long a candidate may take to answer the first two requests.
+///
+/// Podman's service may have to start first, because systemd starts it at the first connection
+/// (<https://github.com/containers/podman/blob/main/docs/tutorials/socket_activation.md>).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How many seconds the answer to a later request may take to begin.
@@ -41,6 +44,7 @@ impl Candidate {
             endpoint: self.endpoint.clone(),
             kind: EngineKind::of(&version),
             version: version.version.unwrap_or_default(),
+            // Docker reports 0 if it cannot read its machine's memory.
             memory: info
                 .mem_total
                 .and_then(|bytes| u64::try_from(bytes).ok())
@@ -52,7 +56,8 @@ impl Candidate {
     fn client(&self, api: &ClientVersion) -> Result<Docker, String> {
         let made = match (&self.address, &self.certificates) {
             (Address::Socket(path), _) => {
-                // The client reports a socket without permission as a missing one.
+                // bollard calls `Path::exists`, which is also false if a directory of the path
+                // cannot be searched. It would report such a socket as a missing one.
                 std::fs::metadata(path)
                     .map_err(|error| self.io_reason(error.kind(), &error.to_string()))?;
                 Docker::connect_with_unix(&path.to_string_lossy(), REQUEST_TIMEOUT_SECONDS, api)
@@ -60,6 +65,7 @@ impl Candidate {
             (Address::Tcp(host), Some(certificates)) => {
                 return tls::client(host, certificates, REQUEST_TIMEOUT_SECONDS, api);
             }
+            // `connect_with_http` would send an unencrypted request to this port.
             (Address::Tcp(_), None) if self.endpoint.url.starts_with("https://") => {
                 let reason = "an https address needs certificates, and none are configured";
                 return Err(reason.to_owned());
@@ -76,7 +82,8 @@ impl Candidate {
 /// Reads the engine's description. It is empty if it cannot be parsed.
 async fn readable_info(docker: &Docker) -> Result<SystemInfo, EngineError> {
     match docker.info().await {
-        // Podman and later versions of Docker may send values that our client cannot parse. ebbtide
+        // bollard 0.20 sends no version of the API, so an engine answers in its own latest one.
+        // Podman and later versions of Docker may send values that bollard cannot parse. ebbtide
         // can do without them: it reads only the memory.
         Err(EngineError::JsonDataError { .. }) => Ok(SystemInfo::default()),
         answer => answer,
@@ -93,6 +100,8 @@ fn common_version(engine: Option<&str>) -> ClientVersion {
         major_version,
         minor_version,
     });
+    // Docker rejects a version later than its own with status 400. This matters once bollard sends
+    // the version: the URLs of 0.20 lack it (https://github.com/fussybeaver/bollard/issues/736).
     engine.filter(|engine| *engine < client).unwrap_or(client)
 }
 

@@ -1,4 +1,12 @@
 //! The contexts in the directory of Docker's configuration.
+//!
+//! ```text
+//! config.json                   currentContext: the name of the context in use
+//! contexts/meta/ID/meta.json    Endpoints.docker: Host, SkipTLSVerify
+//! contexts/tls/ID/docker/       ca.pem, cert.pem, key.pem
+//! ```
+//!
+//! ebbtide reads these files itself, because a machine may have an engine and no program `docker`.
 
 use std::io;
 use std::path::Path;
@@ -28,8 +36,11 @@ impl Candidate {
             .get("Host")
             .and_then(Value::as_str)
             .ok_or("its endpoint has no Host")?;
+        // `docker context create` makes this directory only for a context with certificates.
         let certificates =
             Some(dir.join("tls").join(&id).join("docker")).filter(|dir| dir.is_dir());
+        // bollard always verifies the engine's certificate. Without this check, the handshake would
+        // fail, and its reason would not name the setting.
         if docker.get("SkipTLSVerify").and_then(Value::as_bool) == Some(true) {
             return Err(format!(
                 "it sets SkipTLSVerify for {host}, which ebbtide does not support"
@@ -50,6 +61,7 @@ pub(super) fn current(hints: &EngineHints) -> Result<Option<String>, String> {
         .as_ref()
         .and_then(|config| config.get("currentContext"))
         .and_then(Value::as_str);
+    // `docker context use default` removes the key, but an edited file may contain either name.
     Ok(name
         .filter(|name| !matches!(*name, "" | "default"))
         .map(str::to_owned))

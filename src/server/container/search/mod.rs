@@ -7,6 +7,17 @@
 //! CONTAINER_HOST       Podman's variable
 //! usual sockets        those of Docker, its desktop variants, and Podman
 //! ```
+//!
+//! Tests should use the engine that `docker` uses in the same shell. So the search reads Docker's
+//! variables and files in Docker's order. testcontainers' own search would not do, because it
+//! supports neither contexts nor Podman's sockets.
+//!
+//! | module | content |
+//! |---|---|
+//! | `context`, `sockets` | the places to look at: Docker's configuration, and the usual sockets |
+//! | `candidate`, `address` | an engine to try, and how it is reached |
+//! | `connect`, `tls` | the first requests, and the client of an encrypted connection |
+//! | `reason` | why a candidate cannot be used, with the remedy |
 
 mod address;
 mod candidate;
@@ -81,7 +92,8 @@ impl Search {
     /// # Errors
     /// [`ErrorKind::Config`] when `DOCKER_HOST` or `DOCKER_CONTEXT` is not valid.
     fn new(hints: &EngineHints) -> Result<Self> {
-        // Docker's own tools, too, give DOCKER_HOST precedence over DOCKER_CONTEXT.
+        // Docker's own tools, too, give DOCKER_HOST precedence over DOCKER_CONTEXT. They never try
+        // a second engine, which would have other images and another network.
         if let Some(host) = &hints.docker_host {
             return Ok(Self {
                 places: vec![Ok(Candidate::of_docker_host(host, hints)?)],
@@ -90,6 +102,7 @@ impl Search {
         }
         let mut places = Vec::new();
         if let Some(name) = &hints.context {
+            // Docker reserves this name for its default engine, and stores no context for it.
             if name != "default" {
                 let found = Candidate::of_context(name, hints).map_err(|reason| {
                     let message = format!("DOCKER_CONTEXT={name:?} cannot be used: {reason}");

@@ -10,6 +10,7 @@ use super::candidate::Candidate;
 
 impl Candidate {
     pub(super) fn diagnose(&self, error: &EngineError) -> String {
+        // bollard and hyper wrap the error of the system call, and their own texts hide its kind.
         let io = causes(error)
             .filter_map(|cause| cause.downcast_ref::<io::Error>())
             .last();
@@ -22,8 +23,10 @@ impl Candidate {
     /// A reason with a remedy, or `text` if the kind of error has no known remedy.
     pub(super) fn io_reason(&self, kind: io::ErrorKind, text: &str) -> String {
         let local = matches!(self.address, Address::Socket(_));
+        // By the path: an engine that does not answer does not report its product either.
         let podman = self.endpoint.url.contains("podman");
         let reason = match kind {
+            // Podman's system socket belongs to root and root's group. There is no group to join.
             io::ErrorKind::PermissionDenied if local && podman => {
                 "permission denied: use an engine of your own, `systemctl --user start \
                  podman.socket`"
@@ -32,6 +35,7 @@ impl Candidate {
                 "permission denied: add yourself to the engine's group, `sudo usermod -aG docker \
                  $USER`, and log in again; or use a rootless engine"
             }
+            // A socket file may outlive its engine. The kernel then refuses the connection.
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused if podman => {
                 "nothing answers: start Podman's service, `systemctl --user start podman.socket`"
             }

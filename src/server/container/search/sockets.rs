@@ -8,9 +8,13 @@ use crate::config::EngineHints;
 
 /// Adds a candidate for each socket that exists, and one reason for all others.
 pub(super) fn add_usual(hints: &EngineHints, places: &mut Vec<Result<Candidate, String>>) {
+    // Only root can create a socket in /run. Rootless engines use XDG_RUNTIME_DIR, desktop variants
+    // the home directory.
     let runtime = |path: &str| hints.runtime_dir.as_ref().map(|dir| dir.join(path));
     let home = |path: &str| hints.home.as_ref().map(|dir| dir.join(path));
     let usual = [
+        // With Docker Desktop, this is a link, which the user may forbid
+        // (https://docs.docker.com/desktop/setup/install/mac-permission-requirements/).
         (
             "the default socket",
             Some(PathBuf::from("/var/run/docker.sock")),
@@ -21,6 +25,7 @@ pub(super) fn add_usual(hints: &EngineHints, places: &mut Vec<Result<Candidate, 
         ("Colima", home(".colima/default/docker.sock")),
         ("OrbStack", home(".orbstack/run/docker.sock")),
         ("Rancher Desktop", home(".rd/docker.sock")),
+        // The user's own Podman comes before the system's, whose socket only root can use.
         ("rootless Podman", runtime("podman/podman.sock")),
         ("Podman", Some(PathBuf::from("/run/podman/podman.sock"))),
     ];

@@ -16,6 +16,8 @@ pub(super) fn client(
     timeout_seconds: u64,
     api: &ClientVersion,
 ) -> Result<Docker, String> {
+    // testcontainers always compiles bollard's TLS client, but only the feature `tls` adds a
+    // provider of cryptography. Without a provider, the client panics.
     if !cfg!(feature = "tls") {
         return Err(
             "an encrypted connection needs ebbtide's feature `tls`: enable it in Cargo.toml"
@@ -24,6 +26,8 @@ pub(super) fn client(
     }
     let [authority, certificate, key] =
         ["ca.pem", "cert.pem", "key.pem"].map(|name| certificates.join(name));
+    // bollard reads the certificate and the key during the handshake, and ignores an error. The
+    // engine would then reject a client without a certificate, and its reason would name no file.
     for file in [&authority, &certificate, &key] {
         std::fs::metadata(file).map_err(|error| format!("{}: {error}", file.display()))?;
     }
