@@ -19,6 +19,8 @@ pub(super) async fn within<T>(
     work: impl Future<Output = T>,
     seen: impl Fn() -> String,
 ) -> Result<T> {
+    // bollard's own timeout would not do: it ends when the answer begins, and a pull has one answer
+    // with many events.
     tokio::time::timeout(ENGINE_SILENCE_TIMEOUT, work)
         .await
         .map_err(|_| {

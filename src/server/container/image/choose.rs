@@ -47,6 +47,7 @@ pub(crate) async fn choose(
         .with_source(engine::reason(&error))
         .with_help(help(engine, &wanted))
     })?;
+    // Only the end of the name: Podman lists `docker.io/library/postgres:17`.
     if tags
         .iter()
         .any(|tag| is_official(tag) && tag.rsplit('/').next() == Some(&wanted))

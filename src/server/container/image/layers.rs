@@ -28,6 +28,7 @@ impl Layers {
             return;
         }
         let layer = self.by_id.entry(id).or_default();
+        // The API specifies no list of these texts, so an unknown one changes no number.
         match status.as_str() {
             "Downloading" => {
                 let detail = event.progress_detail.unwrap_or_default();
@@ -38,6 +39,8 @@ impl Layers {
                 layer.complete = true;
                 layer.current = layer.total;
             }
+            // The extraction counts the same bytes again from 0, and its detail would undo the
+            // progress of the download.
             "Download complete" | "Extracting" => layer.current = layer.total,
             _ => {}
         }

@@ -1,4 +1,20 @@
 //! An image of PostgreSQL: which one is used, and its pull if the engine does not have it.
+//!
+//! ```text
+//! plan: image or version? --- yes ---> that one
+//!         | no
+//!         v
+//! the default is on the engine? --- yes ---> the default
+//!         | no
+//!         v
+//! the newest official image on the engine, or else the default        (`choose`, `tags`)
+//!
+//! on the engine? --- no ---> pull ---> on the engine?                 (`require`, `pull`)
+//! ```
+//!
+//! A pull may take minutes and needs a network, so the choice avoids one where the user has not
+//! requested an image. Its progress is shown (`layers`), and each answer of the engine has a time
+//! limit (`answer`).
 
 mod answer;
 mod choose;
@@ -75,6 +91,7 @@ impl Image {
 
     fn new(reference: &str, inspected: ImageInspect) -> Self {
         let config = inspected.config.unwrap_or_default();
+        // An image that is built on the official one inherits this variable.
         let major = config
             .env
             .iter()
@@ -82,6 +99,7 @@ impl Image {
             .find_map(|variable| variable.strip_prefix("PG_MAJOR="));
         // Before PostgreSQL 10, a major version had two numbers, such as 9.6.
         let major = major.and_then(|major| major.split('.').next()?.parse().ok());
+        // bollard reads the paths from a HashMap, whose order changes from one process to another.
         let mut volumes = config.volumes.unwrap_or_default();
         volumes.sort();
         Self {
@@ -93,6 +111,7 @@ impl Image {
     }
 }
 
+/// The remedies for an image that is not available.
 fn help(engine: &Engine, reference: &str) -> String {
     format!(
         "run `{} pull {reference}` where there is a network, which also uses your credentials; set \

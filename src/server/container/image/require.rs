@@ -25,12 +25,15 @@ pub(crate) async fn require(
     progress: &Progress,
 ) -> Result<Image> {
     const ABSENT: &str = "is not on the engine and cannot be pulled";
+    // The lookup comes first: a pull contacts the registry even for an image that the engine has.
     let (fault, reason) = match look_up(engine, reference).await? {
         Ok(Some(image)) => return Ok(image),
         // The second look reads the image's identifier and volumes, which no event of the pull has.
         Ok(None) => match pull(engine, reference, progress).await? {
             Ok(()) => match look_up(engine, reference).await? {
                 Ok(Some(image)) => return Ok(image),
+                // Older versions of Podman report a failed pull only in an event's field `error`.
+                // bollard does not parse this field, so the pull seems to succeed.
                 Ok(None) => (ABSENT, "the pull ended without an image".to_owned()),
                 Err(error) => ("cannot be looked up", engine::reason(&error)),
             },
@@ -64,6 +67,8 @@ pub(super) async fn look_up(engine: &Engine, reference: &str) -> Result<Answer<O
     })
     .await?;
     Ok(match answer {
+        // Only 404 means a missing image. After another error, a pull would probably fail too, and
+        // its error would replace the first one.
         Ok(inspected) => Ok(Some(Image::new(reference, inspected))),
         Err(EngineError::DockerResponseServerError {
             status_code: 404, ..

@@ -10,6 +10,7 @@ use super::answer::Answer;
 /// The names of images, of one repository or of all.
 pub(super) async fn list(engine: &Engine, repository: &str) -> Answer<Vec<String>> {
     let mut options = ListImagesOptionsBuilder::default();
+    // The filter also excludes untagged images, which Docker may list as `<none>:<none>`.
     if !repository.is_empty() {
         options = options.filters(&HashMap::from([("reference", vec![repository])]));
     }
@@ -25,6 +26,7 @@ pub(super) async fn list(engine: &Engine, repository: &str) -> Answer<Vec<String
 /// Whether a tag belongs to PostgreSQL's official image. Podman reports the image's full name,
 /// Docker omits its own registry.
 pub(super) fn is_official(tag: &str) -> bool {
+    // The last colon: the name of a registry may contain a port.
     let name = tag.rsplit_once(':').map_or(tag, |(name, _)| name);
     name == "postgres" || name.ends_with("/library/postgres")
 }
@@ -59,6 +61,7 @@ pub(super) fn newest(tags: Vec<String>) -> Option<String> {
 
 /// The reference with a tag or a digest.
 pub(super) fn tagged(reference: &str) -> String {
+    // A colon before the last slash separates the port of a registry.
     let name = reference.rsplit('/').next().unwrap_or(reference);
     if name.contains([':', '@']) {
         reference.to_owned()
