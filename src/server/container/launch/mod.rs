@@ -17,6 +17,14 @@
 //! While the file `creating` exists, no other process can find the container. If the client is
 //! killed then, the supervisor removes the container at once. Afterwards the container may have
 //! users, and only its own entrypoint ends it.
+//!
+//! | module | content |
+//! |---|---|
+//! | `container` | the requests that create, start and inspect the container |
+//! | `addresses` | where the port is published, and where the server may be reached |
+//! | `first_answer` | the wait for the server, at all of these addresses |
+//! | `log` | the container's log, which shows its end |
+//! | `failure` | the errors of a start, from the engine's answer or the log |
 
 mod addresses;
 mod container;
