@@ -81,9 +81,7 @@ async fn a_wrong_password_for_a_compared_database_is_rejected_and_not_printed() 
         .diff(&url.replace(PASSWORD, "wr0ng"))
         .await
         .expect_err("the password is wrong");
-    let mut settings = insta::Settings::clone_current();
-    settings.add_filter(&format!(":{}", external.port()), ":[PORT]");
-    settings.bind(|| {
+    external.replacements().bind(|| {
         assert_report!(external.scratch, error, AccessDenied, @r#"
         the server rejects the login with postgres://app:***@127.0.0.1:[PORT]/postgres
           caused by: password authentication failed for user "app"

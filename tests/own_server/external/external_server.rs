@@ -267,6 +267,13 @@ impl ExternalServer {
         self.scratch.builder().backend(External::new().url(url))
     }
 
+    /// A filter for snapshots that replaces this server's port, which differs between runs.
+    pub(crate) fn replacements(&self) -> insta::Settings {
+        let mut settings = insta::Settings::clone_current();
+        settings.add_filter(&format!(":{}", self.port), ":[PORT]");
+        settings
+    }
+
     /// Sets the environment of a process that plays another machine. It has a state directory of
     /// its own, so the processes share only the server.
     pub(crate) fn set_environment(&self, command: &mut Command, url: &str, machine: &str) {

@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ebbtide::ErrorKind;
+use ebbtide::{ErrorKind, Harness};
 
 use super::external_server::ExternalServer;
 use crate::support::child_process::{child_role, test_command_as};
@@ -215,6 +215,12 @@ async fn terminate_lock_session(external: &ExternalServer) {
     assert_eq!(ended, ["true"]);
 }
 
+/// Two harnesses that lock their lanes in separate sessions, as two processes do.
+fn two_harnesses(external: &ExternalServer, url: &str) -> (Harness, Harness) {
+    let harness = || external.builder(url).build().unwrap();
+    (harness(), harness())
+}
+
 #[tokio::test]
 async fn a_process_that_lost_its_lane_locks_gets_no_lane_and_an_error_with_the_reason() {
     let Some(external) = ExternalServer::start(this_test!()).await else {
@@ -229,9 +235,7 @@ async fn a_process_that_lost_its_lane_locks_gets_no_lane_and_an_error_with_the_r
         .await
         .expect_err("no session can lock another lane");
     assert_eq!(error.kind(), ErrorKind::ServerLost);
-    let mut settings = insta::Settings::clone_current();
-    settings.add_filter(&format!(":{}", external.port()), ":[PORT]");
-    settings.bind(|| {
+    external.replacements().bind(|| {
         assert_report!(external.scratch, error, ServerLost, @r"
     the connection that holds this process's lane locks is gone
       caused by: terminating connection due to administrator command
@@ -258,10 +262,7 @@ async fn a_lane_that_another_process_has_locked_refuses_its_previous_holder() {
         return;
     };
     let url = external.create_role("app", "createdb").await;
-    let (old, new) = (
-        external.builder(&url).build().unwrap(),
-        external.builder(&url).build().unwrap(),
-    );
+    let (old, new) = two_harnesses(&external, &url);
     old.tx().await.unwrap().close().await.unwrap();
     terminate_lock_session(&external).await;
     let mut tx = new.tx().await.unwrap();
@@ -296,10 +297,7 @@ async fn a_test_ends_when_another_process_copies_its_lane_again() {
         return;
     };
     let url = external.create_role("app", "createdb").await;
-    let (old, new) = (
-        external.builder(&url).build().unwrap(),
-        external.builder(&url).build().unwrap(),
-    );
+    let (old, new) = two_harnesses(&external, &url);
     let mut overtaken = old.tx().await.unwrap();
     terminate_lock_session(&external).await;
     let mut tx = new.tx().await.unwrap();

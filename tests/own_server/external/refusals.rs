@@ -4,33 +4,30 @@ use std::path::Path;
 use std::time::Duration;
 
 use ebbtide::Error;
-use ebbtide::config::External;
+use ebbtide::config::{Builder, External};
 
 use super::external_server::{ExternalServer, PASSWORD, runs_without_overrides};
 use crate::support::Scratch;
 use crate::support::this_test;
 
-/// Starts with the URL, and returns the error. The error must not contain the password.
-async fn start_error(external: &ExternalServer, url: &str) -> Error {
-    let error = external
-        .builder(url)
-        .build()
-        .unwrap()
-        .start()
-        .await
-        .expect_err("the start is refused");
+/// Starts, which must be refused for this reason, and returns the error. The error must not contain
+/// the password.
+async fn start_error(builder: Builder, reason: &str) -> Error {
+    let error = builder.build().unwrap().start().await.expect_err(reason);
     assert!(!format!("{error:?}").contains(PASSWORD), "{error:?}");
     error
 }
 
-/// Asserts an error's kind, remedy and report. The port differs between runs, so a filter replaces
-/// it.
+/// A builder for a URL that leads to no [`ExternalServer`].
+fn builder_for(scratch: &Scratch, url: &str) -> Builder {
+    scratch.builder().backend(External::new().url(url))
+}
+
+/// Asserts an error's kind, remedy and report. A filter replaces the server's port.
 macro_rules! assert_refused {
     ($external:expr, $error:expr, $kind:ident, @$report:literal) => {{
-        let mut settings = insta::Settings::clone_current();
-        settings.add_filter(&format!(":{}", $external.port()), ":[PORT]");
         let error = $error;
-        settings.bind(|| { assert_report!($external.scratch, error, $kind, @$report); });
+        $external.replacements().bind(|| { assert_report!($external.scratch, error, $kind, @$report); });
     }};
 }
 
@@ -43,7 +40,7 @@ async fn a_wrong_password_is_rejected_and_not_printed() {
         .create_role("app", "createdb")
         .await
         .replace(PASSWORD, "wr0ng");
-    let error = start_error(&external, &url).await;
+    let error = start_error(external.builder(&url), "the password is wrong").await;
     assert!(!format!("{error:?}").contains("wr0ng"), "{error:?}");
     assert_refused!(external, error, AccessDenied, @r#"
     the server rejects the login with postgres://app:***@127.0.0.1:[PORT]/postgres (builder)
@@ -58,7 +55,8 @@ async fn a_role_without_createdb_is_refused_with_the_statement_that_grants_it() 
         return;
     };
     let url = external.create_role("reader", "").await;
-    assert_refused!(external, start_error(&external, &url).await, AccessDenied, @r#"
+    let error = start_error(external.builder(&url), "the role has no CREATEDB").await;
+    assert_refused!(external, error, AccessDenied, @r#"
     the external server's role must be able to create databases, but reader has no CREATEDB at 127.0.0.1:[PORT]
       help: have a superuser run `ALTER ROLE "reader" CREATEDB;`
     "#);
@@ -78,7 +76,8 @@ async fn a_server_that_ebbtide_has_started_is_refused() {
         return;
     };
     let url = external.create_role("app", "createdb").await;
-    assert_refused!(external, start_error(&external, &url).await, BackendUnavailable, @"
+    let error = start_error(external.builder(&url), "ebbtide has started the server").await;
+    assert_refused!(external, error, BackendUnavailable, @"
     an external server must not be one that ebbtide has started: 127.0.0.1:[PORT] may be in use by other tests
       help: remove the URL, because tests with the same settings find that server and share it; or name a server of your own
     ");
@@ -90,15 +89,10 @@ async fn logging_plans_needs_a_superuser() {
         return;
     };
     let url = external.create_role("app", "createdb").await;
-    let harness = external
+    let builder = external
         .builder(&url)
-        .log_plans_slower_than(Duration::from_millis(50))
-        .build()
-        .unwrap();
-    let error = harness
-        .start()
-        .await
-        .expect_err("the role may not use auto_explain");
+        .log_plans_slower_than(Duration::from_millis(50));
+    let error = start_error(builder, "the role may not use auto_explain").await;
     assert_refused!(external, error, AccessDenied, @"
     the external server's role must be a superuser to log plans of slow statements (builder), but app is no superuser at 127.0.0.1:[PORT]
       help: unset EBBTIDE_LOG_PLANS_SLOWER_THAN, or name a superuser in the URL: only superusers may use auto_explain
@@ -111,30 +105,18 @@ async fn a_setting_that_a_session_cannot_change_is_refused() {
         return;
     };
     let url = external.create_role("app", "createdb").await;
-    let harness = external
+    let builder = external
         .builder(&url)
         .setting("work_mem", "5MB")
-        .setting("shared_buffers", "1GB")
-        .build()
-        .unwrap();
-    let error = harness
-        .start()
-        .await
-        .expect_err("shared_buffers needs a restart");
+        .setting("shared_buffers", "1GB");
+    let error = start_error(builder, "shared_buffers needs a restart").await;
     assert_refused!(external, error, Config, @r#"
     the server at 127.0.0.1:[PORT] does not let a session set shared_buffers (builder)
       caused by: parameter "shared_buffers" cannot be changed without restarting the server
       help: an external server has its own configuration, where settings of this kind belong: remove it from `settings`, correct its value, or have the server's administrator set it
     "#);
-    let harness = external
-        .builder(&url)
-        .setting("log_statement", "all")
-        .build()
-        .unwrap();
-    let error = harness
-        .start()
-        .await
-        .expect_err("log_statement needs a superuser");
+    let builder = external.builder(&url).setting("log_statement", "all");
+    let error = start_error(builder, "log_statement needs a superuser").await;
     assert_refused!(external, error, Config, @r#"
     the server at 127.0.0.1:[PORT] does not let a session set log_statement (builder)
       caused by: permission denied to set parameter "log_statement"
@@ -160,14 +142,8 @@ async fn a_server_of_another_version_is_refused() {
         return;
     };
     let url = external.create_role("app", "createdb").await;
-    let error = external
-        .builder(&url)
-        .postgres(99)
-        .build()
-        .unwrap()
-        .start()
-        .await
-        .expect_err("the server is not PostgreSQL 99");
+    let builder = external.builder(&url).postgres(99);
+    let error = start_error(builder, "the server is not PostgreSQL 99").await;
     assert_refused!(external, error, Config, @r"
     the external server must be PostgreSQL 99 (builder), but 127.0.0.1:[PORT] is PostgreSQL [VERSION]
       help: name a server of that version in the URL, or require this one's
@@ -186,13 +162,7 @@ async fn a_standby_is_refused() {
         socket.display(),
         external.port()
     );
-    let error = external
-        .builder(&url)
-        .build()
-        .unwrap()
-        .start()
-        .await
-        .expect_err("a standby accepts no writes");
+    let error = start_error(external.builder(&url), "a standby accepts no writes").await;
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(&external.port().to_string(), "[PORT]");
     settings.bind(|| {
@@ -211,15 +181,7 @@ async fn a_url_without_a_server_is_refused_with_the_advice_to_remove_it() {
     let scratch = Scratch::new();
     // No process listens on port 1 (tcpmux).
     let url = format!("postgres://app:{PASSWORD}@127.0.0.1:1/postgres");
-    let error = scratch
-        .builder()
-        .backend(External::new().url(url))
-        .build()
-        .unwrap()
-        .start()
-        .await
-        .expect_err("no server listens on port 1");
-    assert!(!format!("{error:?}").contains(PASSWORD), "{error:?}");
+    let error = start_error(builder_for(&scratch, &url), "no server listens on port 1").await;
     assert_report!(scratch, error, BackendUnavailable, @r"
     no server answers at 127.0.0.1:1 (builder)
       caused by: [THE DRIVER'S WORDS]
@@ -235,14 +197,7 @@ async fn a_server_on_another_machine_must_be_allowed() {
     let scratch = Scratch::new();
     // An address for documentation (RFC 5737), which no host has.
     let url = format!("postgres://app:{PASSWORD}@192.0.2.1/postgres");
-    let error = scratch
-        .builder()
-        .backend(External::new().url(url))
-        .build()
-        .unwrap()
-        .start()
-        .await
-        .expect_err("allow_remote is not set");
+    let error = start_error(builder_for(&scratch, &url), "allow_remote is not set").await;
     assert_report!(scratch, error, Config, @r"
     the server at 192.0.2.1 is not on this machine, and ebbtide creates and drops databases there
       caused by: the URL is postgres://app:***@192.0.2.1/postgres (builder)
@@ -257,14 +212,7 @@ async fn a_host_name_without_an_address_is_an_error() {
     }
     let scratch = Scratch::new();
     let url = format!("postgres://app:{PASSWORD}@no-such-host.invalid/postgres");
-    let error = scratch
-        .builder()
-        .backend(External::new().url(url))
-        .build()
-        .unwrap()
-        .start()
-        .await
-        .expect_err("the host name has no address");
+    let error = start_error(builder_for(&scratch, &url), "the host name has no address").await;
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(
         "failed to lookup address information: .*",
@@ -286,29 +234,14 @@ async fn a_malformed_url_is_reported_without_its_password() {
     }
     let scratch = Scratch::new();
     let url = format!("postgres://app:{PASSWORD}@127.0.0.1:port/postgres");
-    let error = scratch
-        .builder()
-        .backend(External::new().url(url))
-        .build()
-        .unwrap()
-        .start()
-        .await
-        .expect_err("the port is not a number");
-    assert!(!format!("{error:?}").contains(PASSWORD), "{error:?}");
+    let error = start_error(builder_for(&scratch, &url), "the port is not a number").await;
     assert_report!(scratch, error, Config, @r"
     the URL postgres://app:***@127.0.0.1:port/postgres (builder) cannot be read
       caused by: error with configuration: invalid port number
       help: write the URL as postgres://user:password@host:5432/database?sslmode=require; percent-encode special characters of the password (%XX)
     ");
     let url = "postgres://app@127.0.0.1/postgres?sslmode=perhaps";
-    let error = scratch
-        .builder()
-        .backend(External::new().url(url))
-        .build()
-        .unwrap()
-        .start()
-        .await
-        .expect_err("the sslmode does not exist");
+    let error = start_error(builder_for(&scratch, url), "the sslmode does not exist").await;
     assert_report!(scratch, error, Config, @r#"
     the URL postgres://app@127.0.0.1/postgres?sslmode=perhaps (builder) cannot be read
       caused by: error with configuration: error with configuration: unknown value "perhaps" for `ssl_mode`
@@ -322,14 +255,15 @@ async fn required_encryption_that_the_server_lacks_is_an_error() {
         return;
     };
     let url = external.create_role("app", "createdb").await + "?sslmode=require";
+    let error = start_error(external.builder(&url), "the server has no encryption").await;
     #[cfg(feature = "tls")]
-    assert_refused!(external, start_error(&external, &url).await, BackendUnavailable, @r"
+    assert_refused!(external, error, BackendUnavailable, @r"
     postgres://app:***@127.0.0.1:[PORT]/postgres?sslmode=require requires encryption, which the server at 127.0.0.1:[PORT] does not support
       caused by: error occurred while attempting to establish a TLS connection: server does not support TLS
       help: enable `ssl` on the server, or use sslmode=prefer
     ");
     #[cfg(not(feature = "tls"))]
-    assert_refused!(external, start_error(&external, &url).await, Config, @r"
+    assert_refused!(external, error, Config, @r"
     postgres://app:***@127.0.0.1:[PORT]/postgres?sslmode=require requires encryption, which is not part of this build of ebbtide
       caused by: error occurred while attempting to establish a TLS connection: TLS upgrade required by connect options but SQLx was built without TLS support enabled
       help: enable ebbtide's feature `tls`

@@ -172,9 +172,7 @@ async fn ebbtide_connects_to_the_urls_database_if_the_role_may_not_connect_to_po
         .start()
         .await
         .expect_err("both databases are closed to the role");
-    let mut settings = insta::Settings::clone_current();
-    settings.add_filter(&format!(":{}", external.port()), ":[PORT]");
-    settings.bind(|| {
+    external.replacements().bind(|| {
     assert_report!(external.scratch, error, AccessDenied, @r#"
     the role of postgres://app:***@127.0.0.1:[PORT]/door (builder) can connect to neither the database postgres nor door
       caused by: permission denied for database "door"

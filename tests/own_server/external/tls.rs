@@ -120,8 +120,6 @@ async fn a_certificate_that_does_not_satisfy_the_sslmode_is_an_error() {
         .unwrap()
         .to_owned();
     assert!(create_certificates(&other_authority));
-    let mut settings = insta::Settings::clone_current();
-    settings.add_filter(&format!(":{}", external.port()), ":[PORT]");
     let url = |host: &str, root: &Path| {
         let root = root.display();
         format!(
@@ -137,7 +135,7 @@ async fn a_certificate_that_does_not_satisfy_the_sslmode_is_an_error() {
         .start()
         .await
         .expect_err("another authority signed the certificate");
-    settings.bind(|| {
+    external.replacements().bind(|| {
         assert_report!(external.scratch, error, AccessDenied, @r"
     the certificate of the server at localhost:[PORT] does not meet the requirements of postgres://app:***@localhost:[PORT]/postgres?sslmode=verify-full&sslrootcert=[SCRATCH]/elsewhere/ca.crt
       caused by: [THE DRIVER'S WORDS]
