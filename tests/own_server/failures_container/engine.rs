@@ -8,7 +8,7 @@ use ebbtide::config::{Backend, Builder, Cache, Container};
 use serde_json::{Value, json};
 
 use crate::daemon::{Daemon, owner_label};
-use crate::failures_container::children::child;
+use crate::failures_container::children::{child, run_child};
 use crate::support::backend::runs_on;
 use crate::support::child_process::child_role;
 use crate::support::reports::literal;
@@ -47,6 +47,39 @@ impl Engine {
         let daemon = Daemon::of_this_machine();
         let image = std::env::var("EBBTIDE_IMAGE").unwrap_or_else(|_| image_of_postgres(&daemon));
         Some(Self { daemon, image })
+    }
+
+    /// The engine, in a child that runs the test with these variables.
+    ///
+    /// Returns `None` in the parent, after the child has run, and if the test was skipped.
+    pub(crate) fn in_child(test: &str, variables: &[(&str, &str)]) -> Option<Self> {
+        let engine = Self::of_this_machine(test)?;
+        if child_role().is_some() {
+            return Some(engine);
+        }
+        run_child(engine.child(test).envs(variables.iter().copied()));
+        None
+    }
+
+    /// Like [`in_child`](Self::in_child). The child's image is a [`DerivedImage`] with this name and
+    /// this variable.
+    pub(crate) fn in_child_with_image(
+        test: &str,
+        (name, variable): (&str, &str),
+        variables: &[(&str, &str)],
+    ) -> Option<Self> {
+        let engine = Self::of_this_machine(test)?;
+        if child_role().is_some() {
+            return Some(engine);
+        }
+        let image = DerivedImage::new(&engine, name, variable);
+        run_child(
+            engine
+                .child(test)
+                .env("EBBTIDE_IMAGE", &image.name)
+                .envs(variables.iter().copied()),
+        );
+        None
     }
 
     /// A command that runs a test in a child, with this engine and this image.
@@ -142,13 +175,13 @@ pub(crate) fn container_builder(scratch: &Scratch) -> Builder {
 
 /// An image that differs from the engine's image in one environment variable. Dropping it removes
 /// it.
-pub(crate) struct DerivedImage<'a> {
+struct DerivedImage<'a> {
     engine: &'a Engine,
-    pub(crate) name: String,
+    name: String,
 }
 
 impl<'a> DerivedImage<'a> {
-    pub(crate) fn new(engine: &'a Engine, name: &str, variable: &str) -> Self {
+    fn new(engine: &'a Engine, name: &str, variable: &str) -> Self {
         let Engine { daemon, image } = engine;
         let (repository, tag) = (format!("ebbtide-test-{name}"), std::process::id());
         let container = daemon.request_ok(

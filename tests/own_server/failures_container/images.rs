@@ -7,7 +7,7 @@ use ebbtide::config::Backend;
 use ebbtide::report::ServerReport;
 
 use crate::failures_container::children::run_child;
-use crate::failures_container::engine::{DerivedImage, Engine};
+use crate::failures_container::engine::Engine;
 use crate::support::child_process::child_role;
 use crate::support::{Scratch, runs_natively, this_test};
 
@@ -16,16 +16,10 @@ const UNREACHABLE_IMAGE: &str = "localhost:1/postgres:17";
 
 #[tokio::test]
 async fn a_refused_pull_is_reported_with_the_images_on_the_engine() {
-    let Some(engine) = Engine::of_this_machine(this_test!()) else {
+    let variables = [("EBBTIDE_IMAGE", UNREACHABLE_IMAGE)];
+    let Some(engine) = Engine::in_child(this_test!(), &variables) else {
         return;
     };
-    if child_role().is_none() {
-        return run_child(
-            engine
-                .child(this_test!())
-                .env("EBBTIDE_IMAGE", UNREACHABLE_IMAGE),
-        );
-    }
     let scratch = Scratch::new();
     let error = engine.start_error(&scratch).await;
     assert!(
@@ -45,16 +39,10 @@ async fn a_refused_pull_is_reported_with_the_images_on_the_engine() {
 
 #[tokio::test]
 async fn auto_starts_a_native_server_if_the_image_cannot_be_pulled() {
-    let Some(engine) = Engine::of_this_machine(this_test!()) else {
+    let variables = [("EBBTIDE_IMAGE", UNREACHABLE_IMAGE)];
+    let Some(engine) = Engine::in_child(this_test!(), &variables) else {
         return;
     };
-    if child_role().is_none() {
-        return run_child(
-            engine
-                .child(this_test!())
-                .env("EBBTIDE_IMAGE", UNREACHABLE_IMAGE),
-        );
-    }
     if !runs_natively(this_test!()) {
         return;
     }
@@ -111,18 +99,11 @@ async fn an_image_of_another_major_version_is_refused() {
 
 #[tokio::test]
 async fn an_image_without_a_version_variable_is_refused_for_the_version_of_its_binaries() {
-    let Some(engine) = Engine::of_this_machine(this_test!()) else {
+    let image = ("silent", "PG_MAJOR=");
+    let variables = [("EBBTIDE_POSTGRES", "99")];
+    let Some(engine) = Engine::in_child_with_image(this_test!(), image, &variables) else {
         return;
     };
-    if child_role().is_none() {
-        let image = DerivedImage::new(&engine, "silent", "PG_MAJOR=");
-        return run_child(
-            engine
-                .child(this_test!())
-                .env("EBBTIDE_IMAGE", &image.name)
-                .env("EBBTIDE_POSTGRES", "99"),
-        );
-    }
     let scratch = Scratch::new();
     let error = engine.start_error(&scratch).await;
     engine.replacements().bind(|| {
@@ -135,14 +116,11 @@ async fn an_image_without_a_version_variable_is_refused_for_the_version_of_its_b
 
 #[tokio::test]
 async fn an_image_without_the_official_entrypoint_is_refused() {
-    let Some(engine) = Engine::of_this_machine(this_test!()) else {
+    // docker-entrypoint.sh is in a directory that this PATH does not contain.
+    let image = ("other", "PATH=/usr/bin:/bin");
+    let Some(engine) = Engine::in_child_with_image(this_test!(), image, &[]) else {
         return;
     };
-    if child_role().is_none() {
-        // docker-entrypoint.sh is in a directory that this PATH does not contain.
-        let image = DerivedImage::new(&engine, "other", "PATH=/usr/bin:/bin");
-        return run_child(engine.child(this_test!()).env("EBBTIDE_IMAGE", &image.name));
-    }
     let scratch = Scratch::new();
     let error = engine.start_error(&scratch).await;
     engine.replacements().bind(|| {
@@ -155,13 +133,10 @@ async fn an_image_without_the_official_entrypoint_is_refused() {
 
 #[tokio::test]
 async fn an_image_without_a_shell_is_refused() {
-    let Some(engine) = Engine::of_this_machine(this_test!()) else {
+    let image = ("bare", "PATH=/nowhere");
+    let Some(engine) = Engine::in_child_with_image(this_test!(), image, &[]) else {
         return;
     };
-    if child_role().is_none() {
-        let image = DerivedImage::new(&engine, "bare", "PATH=/nowhere");
-        return run_child(engine.child(this_test!()).env("EBBTIDE_IMAGE", &image.name));
-    }
     let scratch = Scratch::new();
     let error = engine.start_error(&scratch).await;
     engine.replacements().bind(|| {

@@ -6,7 +6,6 @@ use std::process::Stdio;
 use ebbtide::ErrorKind;
 
 use crate::engine_proxy::{EngineProxy, Watch};
-use crate::failures_container::children::run_child;
 use crate::failures_container::engine::{Engine, container_builder};
 use crate::support::child_process::{assert_passed, child_role};
 use crate::support::reports::assert_report_contains;
@@ -17,12 +16,9 @@ const DONE_FILE_VARIABLE: &str = "CHILD_DONE_FILE";
 
 #[tokio::test]
 async fn a_setting_that_the_server_rejects_is_reported_with_the_containers_log() {
-    let Some(engine) = Engine::of_this_machine(this_test!()) else {
+    let Some(engine) = Engine::in_child(this_test!(), &[]) else {
         return;
     };
-    if child_role().is_none() {
-        return run_child(&mut engine.child(this_test!()));
-    }
     let scratch = Scratch::new();
     scratch.write(
         "ebbtide.toml",
@@ -46,16 +42,10 @@ async fn a_setting_that_the_server_rejects_is_reported_with_the_containers_log()
 
 #[tokio::test]
 async fn a_server_that_starts_too_slowly_is_a_timeout_that_names_its_setting() {
-    let Some(engine) = Engine::of_this_machine(this_test!()) else {
+    let variables = [("EBBTIDE_START_TIMEOUT", "100ms")];
+    let Some(engine) = Engine::in_child(this_test!(), &variables) else {
         return;
     };
-    if child_role().is_none() {
-        return run_child(
-            engine
-                .child(this_test!())
-                .env("EBBTIDE_START_TIMEOUT", "100ms"),
-        );
-    }
     let scratch = Scratch::new();
     let error = engine.start_error(&scratch).await;
     let beginning = "server start: no answer: not done after 100ms (127.0.0.1:";
@@ -102,13 +92,7 @@ async fn an_engine_lost_while_the_container_starts_is_reported_and_the_container
         return without_the_engine(&engine, this_test!(), Watch::Forward("/start"));
     }
     let scratch = Scratch::new();
-    let error = container_builder(&scratch)
-        .build()
-        .unwrap()
-        .start()
-        .await
-        .expect_err("the connection to the engine is lost");
-    engine.wait_until_servers_end(&scratch);
+    let error = engine.start_error(&scratch).await;
     // The engine's response arrives or is lost, so two different reports are possible.
     assert_report_contains(
         &error,
