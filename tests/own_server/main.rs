@@ -33,6 +33,7 @@ mod external;
 mod failures_container;
 mod failures_server;
 mod hostile;
+mod joiners;
 mod lane_marks;
 mod processes;
 mod readme;

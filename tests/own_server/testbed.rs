@@ -187,6 +187,14 @@ impl Testbed {
         RunningServer::read(&self.instances()[0])
     }
 
+    /// A worker with an open `Tx`, and the one server, which the worker uses.
+    #[track_caller]
+    pub(crate) fn server_in_use(&self) -> (Worker, RunningServer) {
+        let mut worker = self.worker();
+        worker.execute("open");
+        (worker, self.server())
+    }
+
     /// Processes that belong to this testbed's servers.
     ///
     /// They name a path of the state directory as an argument, or their working directory is there

@@ -90,6 +90,13 @@ impl Process {
     }
 }
 
+/// Asserts that none of these processes has left a System V segment. `context` is for the message.
+#[track_caller]
+pub fn assert_no_shared_memory(processes: &[Process], context: &str) {
+    let segments: Vec<String> = processes.iter().flat_map(Process::shared_memory).collect();
+    assert!(segments.is_empty(), "{context}: {segments:?}");
+}
+
 /// A column of `/proc/sysvipc/shm`.
 ///
 /// <https://man7.org/linux/man-pages/man5/proc_sysvipc.5.html>

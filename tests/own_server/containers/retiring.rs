@@ -3,12 +3,11 @@
 //! The supervisor on this machine and the entrypoint in the container decide independently: one
 //! counts leases, the other counts connections. So a process can join between the two decisions.
 
-use std::time::{Duration, Instant};
-
 use super::testbed::{ContainerTestbed, runs_on_containers};
-use crate::support::wait::HANG_LIMIT;
+use crate::joiners::{
+    join_and_leave_repeatedly, join_one_after_another, start_joiners, wait_until_supervisor_retires,
+};
 use crate::support::{this_test, wait_until};
-use crate::worker::Worker;
 
 /// Which of the two retires before the processes join.
 #[derive(Debug, Clone, Copy)]
@@ -42,46 +41,19 @@ fn join_at_retirement(first: RetiresFirst, steps: [u64; 3]) {
     let mut holder = testbed.worker();
     holder.execute("start");
     for step in steps {
-        // The processes already run, so that a join takes about a millisecond and no process start.
-        let mut joiners: Vec<Worker> = std::iter::repeat_with(|| testbed.worker())
-            .take(4)
-            .collect();
-        for joiner in &mut joiners {
-            joiner.execute("wait");
-        }
+        let mut joiners = start_joiners(|| testbed.worker());
         wait_until("there is one instance", || {
             testbed.base.instances().len() == 1
         });
-        let serving = testbed.base.instances()[0].join("serving");
+        let instance = testbed.base.instances().remove(0);
         let container = testbed.container();
         holder.kill();
         match first {
-            RetiresFirst::Supervisor => {
-                let deadline = Instant::now() + HANG_LIMIT;
-                while serving.exists() {
-                    assert!(
-                        Instant::now() < deadline,
-                        "the supervisor must retire within {HANG_LIMIT:?}"
-                    );
-                    std::thread::yield_now();
-                }
-            }
+            RetiresFirst::Supervisor => wait_until_supervisor_retires(&instance),
             // The entrypoint sends itself this signal when the container is unused for long enough.
             RetiresFirst::Container => testbed.daemon.kill(&container, "USR1"),
         }
-        for joiner in &mut joiners {
-            joiner.send("open");
-            // Not a wait for a condition: the delay itself is what the test varies.
-            std::thread::sleep(Duration::from_millis(step));
-        }
-        for joiner in &mut joiners {
-            joiner.answer().unwrap();
-            assert_eq!(
-                joiner.execute("query select count(*)::text from things"),
-                "0",
-                "{first:?} {step}"
-            );
-        }
+        join_one_after_another(&mut joiners, step);
         holder = joiners.swap_remove(0);
     }
     drop(holder);
@@ -94,17 +66,7 @@ fn processes_that_join_and_leave_repeatedly_never_lose_their_container() {
         return;
     }
     let testbed = ContainerTestbed::new();
-    let mut workers: Vec<Worker> = std::iter::repeat_with(|| testbed.worker())
-        .take(3)
-        .collect();
-    for worker in &mut workers {
-        worker.send("joins 40");
-    }
-    let started: Vec<String> = workers
-        .iter()
-        .map(|worker| worker.answer().unwrap())
-        .collect();
+    let started = join_and_leave_repeatedly(|| testbed.worker(), 40);
     println!("containers started: {started:?}");
-    drop(workers);
     testbed.wait_until_nothing_is_left();
 }

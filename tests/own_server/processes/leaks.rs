@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::rounds;
-use crate::support::process::Process;
+use crate::support::process::{Process, assert_no_shared_memory};
 use crate::support::{runs_natively, this_test};
 use crate::testbed::Testbed;
 
@@ -31,11 +31,7 @@ fn nothing_is_left_however_and_whenever_a_process_ends() {
         server_processes.extend(testbed.processes());
         testbed.wait_until_nothing_is_left();
         let took = ended.elapsed();
-        let segments: Vec<String> = server_processes
-            .iter()
-            .flat_map(Process::shared_memory)
-            .collect();
-        assert!(segments.is_empty(), "{round:?}: {segments:?}");
+        assert_no_shared_memory(&server_processes, &format!("{round:?}"));
         took
     });
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::running_server::{RunningServer, has_living_shells};
-use crate::support::process::Process;
+use crate::support::process::{Process, assert_no_shared_memory};
 use crate::support::{runs_natively, this_test, wait_until};
 use crate::testbed::Testbed;
 use crate::worker::Worker;
@@ -26,9 +26,7 @@ fn assert_next_process_starts_another_server(
     disaster: impl FnOnce(&RunningServer, Worker, &Testbed) -> Option<Worker>,
 ) {
     let testbed = Testbed::new().storage(storage);
-    let mut first = testbed.worker();
-    first.execute("open");
-    let lost = testbed.server();
+    let (first, lost) = testbed.server_in_use();
     let first = disaster(&lost, first, &testbed);
 
     let mut next = testbed.worker();
@@ -48,10 +46,8 @@ fn assert_next_process_starts_another_server(
 /// of that server, and that two shells watch the server again.
 fn assert_next_process_joins(storage: &'static str, disaster: impl FnOnce(&RunningServer)) {
     let testbed = Testbed::new().storage(storage);
-    let mut first = testbed.worker();
-    first.execute("open");
+    let (mut first, server) = testbed.server_in_use();
     first.execute("run insert into things (name) values ('one')");
-    let server = testbed.server();
     disaster(&server);
 
     let mut next = testbed.worker();
@@ -119,9 +115,7 @@ fn a_process_with_other_settings_gives_an_orphaned_server_a_supervisor_and_start
         return;
     }
     let testbed = Testbed::new();
-    let mut first = testbed.worker();
-    first.execute("open");
-    let server = testbed.server();
+    let (mut first, server) = testbed.server_in_use();
     server.kill_shells();
     let config = testbed.write("other.toml", "[server]\nsettings = { work_mem = \"5MB\" }");
     let mut others = [
@@ -153,9 +147,7 @@ fn a_killed_deputy_is_replaced() {
         return;
     }
     let testbed = Testbed::new();
-    let mut first = testbed.worker();
-    first.execute("open");
-    let server = testbed.server();
+    let (first, server) = testbed.server_in_use();
     let deputy = || std::fs::read_to_string(server.instance.join("deputy")).unwrap_or_default();
     // Read before the kill: the supervisor can write the next deputy's mark at once.
     let killed = deputy();
@@ -174,9 +166,7 @@ fn a_server_without_a_test_ends_after_the_linger_although_its_supervisor_was_kil
     }
     for storage in ["memory", "disk"] {
         let testbed = Testbed::new().storage(storage);
-        let mut first = testbed.worker();
-        first.execute("open");
-        let server = testbed.server();
+        let (first, server) = testbed.server_in_use();
         first.kill();
         server.supervisor.kill();
         server.wait_until_gone();
@@ -279,13 +269,7 @@ fn a_process_gets_a_server_although_the_supervisor_is_killed_while_it_prepares_o
         for delay in [0, 60, 250, 500] {
             scope.spawn(move || {
                 let testbed = Testbed::without_cache();
-                let mut first = testbed.worker();
-                first.send("open");
-                wait_until("there is a supervisor", || {
-                    !testbed.supervisors().is_empty()
-                });
-                // Not a wait for a condition: the delay itself is what the test varies.
-                std::thread::sleep(Duration::from_millis(delay));
+                let mut first = worker_whose_server_is_prepared(&testbed, delay);
                 testbed.supervisors().iter().for_each(Process::kill);
                 first.answer().unwrap();
                 assert_eq!(
@@ -300,16 +284,22 @@ fn a_process_gets_a_server_although_the_supervisor_is_killed_while_it_prepares_o
     });
 }
 
-/// Kills all shells a while after the start began, so that only the next process can clean up.
-fn supervisor_killed_after(delay: u64) {
-    let testbed = Testbed::without_cache();
-    let mut first = testbed.worker();
-    first.send("open");
+/// A worker that opens a `Tx`, after its server's supervisor has run for a number of milliseconds.
+fn worker_whose_server_is_prepared(testbed: &Testbed, delay: u64) -> Worker {
+    let mut worker = testbed.worker();
+    worker.send("open");
     wait_until("there is a supervisor", || {
         !testbed.supervisors().is_empty()
     });
     // Not a wait for a condition: the delay itself is what the test varies.
     std::thread::sleep(Duration::from_millis(delay));
+    worker
+}
+
+/// Kills all shells a while after the start began, so that only the next process can clean up.
+fn supervisor_killed_after(delay: u64) {
+    let testbed = Testbed::without_cache();
+    let first = worker_whose_server_is_prepared(&testbed, delay);
     let server_processes = testbed.processes();
     let shells = testbed.shells();
     for shell in &shells {
@@ -328,9 +318,5 @@ fn supervisor_killed_after(delay: u64) {
     );
     drop((first, next));
     testbed.wait_until_nothing_is_left();
-    let segments: Vec<String> = server_processes
-        .iter()
-        .flat_map(Process::shared_memory)
-        .collect();
-    assert!(segments.is_empty(), "after {delay} ms: {segments:?}");
+    assert_no_shared_memory(&server_processes, &format!("after {delay} ms"));
 }

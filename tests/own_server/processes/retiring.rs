@@ -4,12 +4,11 @@
 //! `serving` to `retiring` and then looks for leases. So one of the two detects the other: either
 //! the supervisor continues to serve, or the client starts another server.
 
-use std::time::{Duration, Instant};
-
-use crate::support::wait::HANG_LIMIT;
+use crate::joiners::{
+    join_and_leave_repeatedly, join_one_after_another, start_joiners, wait_until_supervisor_retires,
+};
 use crate::support::{runs_natively, this_test};
 use crate::testbed::Testbed;
-use crate::worker::Worker;
 
 #[test]
 fn a_process_that_joins_a_retiring_server_gets_one_that_stays() {
@@ -32,35 +31,11 @@ fn join_at_retirement(steps: [u64; 4]) {
     let mut holder = testbed.worker();
     holder.execute("start");
     for step in steps {
-        // The processes already run, so that a join takes about a millisecond and no process start.
-        let mut joiners: Vec<Worker> = std::iter::repeat_with(|| testbed.worker())
-            .take(4)
-            .collect();
-        for joiner in &mut joiners {
-            joiner.execute("wait");
-        }
+        let mut joiners = start_joiners(|| testbed.worker());
         let server = testbed.server();
         holder.kill();
-        let deadline = Instant::now() + HANG_LIMIT;
-        while server.instance.join("serving").exists() {
-            assert!(
-                Instant::now() < deadline,
-                "the server must retire within {HANG_LIMIT:?}"
-            );
-            std::thread::yield_now();
-        }
-        for joiner in &mut joiners {
-            joiner.send("open");
-            // Not a wait for a condition: the delay itself is what the test varies.
-            std::thread::sleep(Duration::from_millis(step));
-        }
-        for joiner in &mut joiners {
-            joiner.answer().unwrap();
-            assert_eq!(
-                joiner.execute("query select count(*)::text from things"),
-                "0"
-            );
-        }
+        wait_until_supervisor_retires(&server.instance);
+        join_one_after_another(&mut joiners, step);
         // It may be the same server: the supervisor continues if a lease was written in time.
         assert!(testbed.server().is_running());
         holder = joiners.swap_remove(0);
@@ -75,17 +50,7 @@ fn processes_that_join_and_leave_repeatedly_never_lose_their_server() {
         return;
     }
     let testbed = Testbed::new();
-    let mut workers: Vec<Worker> = std::iter::repeat_with(|| testbed.worker())
-        .take(3)
-        .collect();
-    for worker in &mut workers {
-        worker.send("joins 100");
-    }
-    let started: Vec<String> = workers
-        .iter()
-        .map(|worker| worker.answer().unwrap())
-        .collect();
+    let started = join_and_leave_repeatedly(|| testbed.worker(), 100);
     println!("servers started: {started:?}");
-    drop(workers);
     testbed.wait_until_nothing_is_left();
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::rounds::{self, Round};
 use crate::running_server::has_living_shells;
-use crate::support::process::Process;
+use crate::support::process::{Process, assert_no_shared_memory};
 use crate::support::{runs_natively, this_test, wait_until};
 use crate::testbed::Testbed;
 
@@ -30,11 +30,7 @@ fn nothing_is_left_and_no_test_fails_whenever_supervisors_are_killed() {
         };
         testbed.wait_until_nothing_is_left();
         let took = ended.elapsed();
-        let segments: Vec<String> = server_processes
-            .iter()
-            .flat_map(Process::shared_memory)
-            .collect();
-        assert!(segments.is_empty(), "{round:?}: {segments:?}");
+        assert_no_shared_memory(&server_processes, &format!("{round:?}"));
         took
     });
 }
