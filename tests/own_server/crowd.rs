@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::support::child_process::{assert_passed, child_role, test_command_as};
 use crate::support::{Scratch, runs_natively, this_test};
 use ebbtide::Harness;
-use ebbtide::config::Backend;
+use ebbtide::config::{Backend, Builder};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 
@@ -19,7 +19,8 @@ const MAX_DATABASES: usize = 32;
 /// The environment variable for the directory that all child processes share.
 const DIR_VARIABLE: &str = "DIR_OF_THE_CROWD";
 
-fn harness(dir: &Path) -> Harness {
+/// A builder for the server that all processes with this directory share.
+fn builder(dir: &Path) -> Builder {
     let builder = Harness::builder()
         .config_file(dir.join("ebbtide.toml"))
         .migrations(dir.join("migrations"));
@@ -27,7 +28,7 @@ fn harness(dir: &Path) -> Harness {
         .without_seeds()
         .backend(Backend::Native)
         .state_dir(dir.join("state"));
-    builder.linger(Duration::from_secs(1)).build().unwrap()
+    builder.linger(Duration::from_secs(1))
 }
 
 /// Uses a database as each of the tests does: all connections that its pool allows, at the same
@@ -72,17 +73,8 @@ async fn lanes(connection: &mut PgConnection, fingerprint: &str) -> BTreeSet<Str
 /// A harness whose server allows few connections. PostgreSQL reserves three of them for superusers
 /// (`superuser_reserved_connections`).
 fn harness_with_connections(dir: &Path, connections: usize) -> Harness {
-    let builder = Harness::builder()
-        .config_file(dir.join("ebbtide.toml"))
-        .migrations(dir.join("migrations"));
-    let builder = builder
-        .without_seeds()
-        .backend(Backend::Native)
-        .state_dir(dir.join("state"));
-    let connections = connections.to_string();
-    builder
-        .setting("max_connections", &connections)
-        .linger(Duration::from_secs(1))
+    builder(dir)
+        .setting("max_connections", connections.to_string())
         .build()
         .unwrap()
 }
@@ -91,6 +83,21 @@ fn project() -> Scratch {
     let scratch = Scratch::new();
     scratch.write("migrations/1_t.sql", "create table t (id int);");
     scratch
+}
+
+/// Starts a child process that runs the test in this role and on the server of this directory.
+fn spawn_child(role: &str, test: &str, scratch: &Scratch) -> Child {
+    test_command_as(role, test)
+        .env(DIR_VARIABLE, scratch.path(""))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// The directory that a child process shares with its parent.
+fn dir_of_parent() -> PathBuf {
+    PathBuf::from(std::env::var_os(DIR_VARIABLE).unwrap())
 }
 
 /// Runs tests as a test runner does: each in a thread with the test's name and a runtime of its
@@ -228,8 +235,7 @@ async fn a_test_that_holds_all_connections_gets_an_error_when_it_opens_another_d
 #[test]
 fn more_databases_than_the_server_has_connections_for_take_turns_in_many_processes() {
     if let Some(role) = child_role() {
-        let harness =
-            harness_with_connections(&PathBuf::from(std::env::var_os(DIR_VARIABLE).unwrap()), 16);
+        let harness = harness_with_connections(&dir_of_parent(), 16);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -249,14 +255,7 @@ fn more_databases_than_the_server_has_connections_for_take_turns_in_many_process
     for count in counts {
         let scratch = project();
         let children: Vec<Child> = (0..count)
-            .map(|number: usize| {
-                let mut child = test_command_as(&number.to_string(), test);
-                child
-                    .env(DIR_VARIABLE, scratch.path(""))
-                    .stdout(Stdio::piped())
-                    .stderr(Stdio::piped());
-                child.spawn().unwrap()
-            })
+            .map(|number: usize| spawn_child(&number.to_string(), test, &scratch))
             .collect();
         for child in children {
             assert_passed(&child.wait_with_output().unwrap());
@@ -267,7 +266,7 @@ fn more_databases_than_the_server_has_connections_for_take_turns_in_many_process
 #[tokio::test]
 async fn five_hundred_databases_in_sixteen_processes_stay_within_the_documented_limit() {
     if child_role().is_some() {
-        let harness = harness(&PathBuf::from(std::env::var_os(DIR_VARIABLE).unwrap()));
+        let harness = builder(&dir_of_parent()).build().unwrap();
         for number in 0..TESTS_PER_PROCESS {
             use_a_database(&harness, number).await;
         }
@@ -277,9 +276,10 @@ async fn five_hundred_databases_in_sixteen_processes_stay_within_the_documented_
     if !runs_natively(test) {
         return;
     }
-    let scratch = Scratch::new();
-    scratch.write("migrations/1_t.sql", "create table t (id int);");
-    let fingerprint = harness(&scratch.path(""))
+    let scratch = project();
+    let fingerprint = builder(&scratch.path(""))
+        .build()
+        .unwrap()
         .provision()
         .await
         .unwrap()
@@ -294,14 +294,7 @@ async fn five_hundred_databases_in_sixteen_processes_stay_within_the_documented_
     let database = watcher.database().await.unwrap();
     let mut connection = PgConnection::connect(database.url()).await.unwrap();
     let mut children: Vec<Child> = (0..PROCESSES)
-        .map(|_| {
-            let mut child = test_command_as("child", test);
-            child
-                .env(DIR_VARIABLE, scratch.path(""))
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped());
-            child.spawn().unwrap()
-        })
+        .map(|_| spawn_child("child", test, &scratch))
         .collect();
     let mut max_count = 0;
     while children

@@ -17,6 +17,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 
 use crate::running_server::{RunningServer, has_living_shells};
 use crate::support::process::{Process, processes};
+use crate::support::sql::run;
 use crate::support::wait::{HANG_LIMIT, wait_until_none};
 use crate::support::{Scratch, names_in, wait_until};
 use crate::worker::Worker;
@@ -90,6 +91,20 @@ impl Testbed {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.scratch.path(name)
+    }
+
+    /// Writes a migration that sleeps while the returned file exists.
+    ///
+    /// The file is no part of the migration. So a process that migrates after the file was deleted
+    /// needs the same template as one that sleeps.
+    pub(crate) fn write_sleeping_migration(&self, name: &str) -> PathBuf {
+        let slow = self.write("slow", "");
+        let sleep = format!(
+            "select pg_sleep(600) from pg_stat_file('{}', true) as slow where slow.size is not null;",
+            slow.display()
+        );
+        self.write(&format!("migrations/{name}"), &sleep);
+        slow
     }
 
     pub(crate) fn worker(&self) -> Worker {
@@ -316,6 +331,26 @@ impl Testbed {
         }
         self.wait_until_nothing_is_left();
     }
+}
+
+/// Drops all databases that ebbtide has created on a server, templates too. `admin_url` is the URL
+/// of another database there.
+pub(crate) async fn drop_all_databases(admin_url: &str) {
+    let mut admin = PgConnection::connect(admin_url).await.unwrap();
+    let names = "select datname::text from pg_database where datname ~ '^ebbtide_'";
+    let names: Vec<String> = sqlx::query_scalar(names)
+        .fetch_all(&mut admin)
+        .await
+        .unwrap();
+    for name in names {
+        for statement in [
+            format!("alter database {name} is_template false"),
+            format!("drop database {name} with (force)"),
+        ] {
+            run(&mut admin, &statement).await.unwrap();
+        }
+    }
+    admin.close().await.unwrap();
 }
 
 /// Waits until a query for a number returns the expected one.

@@ -15,7 +15,12 @@ struct Image<'a> {
 }
 
 impl<'a> Image<'a> {
-    fn derived(testbed: &'a ContainerTestbed, from: &str) -> Self {
+    /// An image derived from the one of which the testbed starts containers.
+    fn derived(testbed: &'a ContainerTestbed) -> Self {
+        let mut any = testbed.worker();
+        any.execute("start");
+        let from = testbed.daemon.image_of(&testbed.container());
+        end(testbed, any);
         let label = uuid::Uuid::new_v4().simple().to_string();
         let source = testbed.daemon.request_ok(
             "POST",
@@ -100,10 +105,6 @@ fn the_next_container_restores_the_templates_of_the_one_before() {
         return;
     }
     let testbed = ContainerTestbed::new();
-    let mut any = testbed.worker();
-    any.execute("start");
-    let from = testbed.daemon.image_of(&testbed.container());
-    end(&testbed, any);
     testbed.base.write(
         "one/things.sql",
         "insert into things (name) values ('one');",
@@ -112,7 +113,7 @@ fn the_next_container_restores_the_templates_of_the_one_before() {
         "two/things.sql",
         "insert into things (name) values ('one'), ('two');",
     );
-    let mut image = Image::derived(&testbed, &from);
+    let mut image = Image::derived(&testbed);
     let assert_provisions = |worker: &mut Worker, how: &str, count: &str| {
         assert_eq!(worker.execute("provision"), how);
         worker.execute("open");
@@ -172,10 +173,6 @@ fn a_dedicated_container_neither_saves_templates_nor_restores_them() {
         return;
     }
     let testbed = ContainerTestbed::new();
-    let mut any = testbed.worker();
-    any.execute("start");
-    let from = testbed.daemon.image_of(&testbed.container());
-    end(&testbed, any);
     testbed.base.write(
         "one/things.sql",
         "insert into things (name) values ('one');",
@@ -183,7 +180,7 @@ fn a_dedicated_container_neither_saves_templates_nor_restores_them() {
     let roles =
         "create role app; alter role all set work_mem = '5MB'; create table things (name text);";
     testbed.base.write("roles/1_roles.sql", roles);
-    let mut image = Image::derived(&testbed, &from);
+    let mut image = Image::derived(&testbed);
     let plain = |image: &mut Image<'_>, how: &str| {
         let mut worker = image.worker("one");
         assert_eq!(worker.execute("provision"), how);

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use ebbtide::Harness;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::testbed::{ContainerTestbed, runs_on_containers};
 use crate::support::this_test;
+use crate::testbed::drop_all_databases;
 
 async fn roles(harness: &Harness) -> String {
     let mut tx = harness.tx().await.unwrap();
@@ -52,26 +52,7 @@ async fn a_template_with_a_role_is_built_again_in_the_same_dedicated_container()
         .to_owned();
     database.close().await.unwrap();
     drop(first);
-    let mut admin = PgConnection::connect(&format!("{server}/postgres"))
-        .await
-        .unwrap();
-    let names = "select datname::text from pg_database where datname ~ '^ebbtide_'";
-    let names: Vec<String> = sqlx::query_scalar(names)
-        .fetch_all(&mut admin)
-        .await
-        .unwrap();
-    for name in names {
-        for statement in [
-            format!("alter database {name} is_template false"),
-            format!("drop database {name} with (force)"),
-        ] {
-            sqlx::raw_sql(AssertSqlSafe(statement))
-                .execute(&mut admin)
-                .await
-                .unwrap();
-        }
-    }
-    admin.close().await.unwrap();
+    drop_all_databases(&format!("{server}/postgres")).await;
     let next = builder().build().unwrap();
     assert!(next.start().await.unwrap().reused);
     assert!(!next.provision().await.unwrap().reused);

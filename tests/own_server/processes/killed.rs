@@ -49,14 +49,7 @@ async fn a_build_whose_process_was_killed_is_repeated_by_the_next_process() {
         return;
     }
     let testbed = Testbed::new().linger(Duration::from_secs(20));
-    // The last migration sleeps while this file exists. Both processes have the same migrations, so
-    // they need the same template.
-    let slow = testbed.write("slow", "");
-    let sleep = format!(
-        "select pg_sleep(600) from pg_stat_file('{}', true) as slow where slow.size is not null;",
-        slow.display()
-    );
-    testbed.write("migrations/2_slow.sql", &sleep);
+    let slow = testbed.write_sleeping_migration("2_slow.sql");
     let mut killed = testbed.worker();
     killed.send("open");
     wait_until("there is a server", || {

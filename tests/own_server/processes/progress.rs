@@ -1,8 +1,10 @@
 //! The progress that a long start reports if standard error is not a terminal.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+
+use ebbtide::config::Builder;
 
 use crate::support::child_process::{child_role, native_test_command};
 use crate::support::{Scratch, runs_natively, this_test};
@@ -12,6 +14,12 @@ fn root_of_child() -> Option<PathBuf> {
     child_role()
         .and(std::env::var_os("SCRATCH_OF_TEST"))
         .map(PathBuf::from)
+}
+
+/// Opens a `Tx` on a database with the migrations of the parent's scratch directory.
+async fn migrate(builder: Builder, root: &Path) {
+    let harness = builder.migrations(root.join("migrations")).build().unwrap();
+    harness.tx().await.unwrap().close().await.unwrap();
 }
 
 /// A migration that runs until a file exists. The server reads the file's status, so the server's
@@ -32,13 +40,7 @@ async fn stderr_in_a_pipe_gets_one_line_for_each_slow_step() {
     }
     if let Some(root) = root_of_child() {
         let scratch = Scratch::new();
-        let harness = scratch
-            .own_server()
-            .migrations(root.join("migrations"))
-            .build()
-            .unwrap();
-        harness.tx().await.unwrap().close().await.unwrap();
-        return;
+        return migrate(scratch.own_server(), &root).await;
     }
     let scratch = Scratch::new();
     for (number, name) in ["first", "second"].into_iter().enumerate() {
@@ -93,13 +95,7 @@ async fn stored_names_of_the_migrations_database_are_reported() {
     }
     if let Some(root) = root_of_child() {
         let scratch = Scratch::new();
-        let harness = scratch
-            .builder()
-            .migrations(root.join("migrations"))
-            .build()
-            .unwrap();
-        harness.tx().await.unwrap().close().await.unwrap();
-        return;
+        return migrate(scratch.builder(), &root).await;
     }
     let scratch = Scratch::new();
     let migration = "create table jobs (id int, \"the database\" text[], size int); create table quiet (name text);

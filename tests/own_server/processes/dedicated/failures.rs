@@ -1,11 +1,33 @@
 //! Builds that fail or are killed, and servers that cannot be restored.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use ebbtide::ErrorKind;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use ebbtide::config::Builder;
 
 use super::{end_servers_of, roles};
 use crate::support::{Scratch, runs_natively, this_test, wait_until};
-use crate::testbed::Testbed;
+use crate::testbed::{Testbed, drop_all_databases};
+
+/// Writes a migration that fails while the returned file exists.
+///
+/// Changing the migration instead would change the fingerprint, and the second build would get
+/// another server.
+fn write_failing_migration(scratch: &Scratch, name: &str) -> PathBuf {
+    let broken = scratch.write("broken", "");
+    let fail = format!(
+        "select 1 / (case when f.size is null then 1 else 0 end) from pg_stat_file('{}', true) f;",
+        broken.display()
+    );
+    scratch.write(&format!("migrations/{name}"), &fail);
+    broken
+}
+
+/// A server whose linger keeps it between two builds.
+fn lingering_server(scratch: &Scratch) -> Builder {
+    scratch.own_server().linger(Duration::from_secs(20))
+}
 
 #[tokio::test]
 async fn a_failed_build_leaves_no_role_that_blocks_the_next_build() {
@@ -13,9 +35,6 @@ async fn a_failed_build_leaves_no_role_that_blocks_the_next_build() {
         return;
     }
     let scratch = Scratch::new();
-    // The last migration fails while this file exists. Changing the migration instead would change
-    // the fingerprint, and the second build would get another server.
-    let broken = scratch.write("broken", "");
     scratch.write(
         "migrations/1_roles.sql",
         "create role app; create role owner in role app; grant set on parameter log_statement to public; \
@@ -29,17 +48,8 @@ async fn a_failed_build_leaves_no_role_that_blocks_the_next_build() {
         "migrations/3_other.sql",
         "-- no-transaction\ncreate database other owner owner",
     );
-    let fail = format!(
-        "select 1 / (case when f.size is null then 1 else 0 end) from pg_stat_file('{}', true) f;",
-        broken.display()
-    );
-    scratch.write("migrations/4_fails.sql", &fail);
-    // The linger keeps the server between the builds.
-    let builder = || {
-        scratch
-            .own_server()
-            .linger(std::time::Duration::from_secs(20))
-    };
+    let broken = write_failing_migration(&scratch, "4_fails.sql");
+    let builder = || lingering_server(&scratch);
     let error = builder()
         .build()
         .unwrap()
@@ -66,23 +76,7 @@ async fn a_failed_build_leaves_no_role_that_blocks_the_next_build() {
     let admin = format!("{}/postgres", database.url().rsplit_once('/').unwrap().0);
     database.close().await.unwrap();
     drop(next);
-    let mut admin = PgConnection::connect(&admin).await.unwrap();
-    let names = "select datname::text from pg_database where datname ~ '^ebbtide_'";
-    let names: Vec<String> = sqlx::query_scalar(names)
-        .fetch_all(&mut admin)
-        .await
-        .unwrap();
-    for name in names {
-        let drop =
-            format!("alter database {name} is_template false; drop database {name} with (force)");
-        for statement in drop.split("; ") {
-            sqlx::raw_sql(AssertSqlSafe(statement))
-                .execute(&mut admin)
-                .await
-                .unwrap();
-        }
-    }
-    admin.close().await.unwrap();
+    drop_all_databases(&admin).await;
     let last = builder().build().unwrap();
     assert!(last.start().await.unwrap().reused);
     assert!(!last.provision().await.unwrap().reused);
@@ -97,22 +91,13 @@ async fn a_dedicated_server_that_cannot_be_restored_is_replaced() {
         return;
     }
     let scratch = Scratch::new();
-    let broken = scratch.write("broken", "");
-    let fail = format!(
-        "select 1 / (case when f.size is null then 1 else 0 end) from pg_stat_file('{}', true) f;",
-        broken.display()
-    );
     // ebbtide cannot undo a change of the superuser's own attributes.
     scratch.write(
         "migrations/1_roles.sql",
         "alter role postgres connection limit 77; create table things (id int);",
     );
-    scratch.write("migrations/2_fails.sql", &fail);
-    let builder = || {
-        scratch
-            .own_server()
-            .linger(std::time::Duration::from_secs(20))
-    };
+    let broken = write_failing_migration(&scratch, "2_fails.sql");
+    let builder = || lingering_server(&scratch);
     let first = builder().build().unwrap();
     first.provision().await.expect_err("the file exists");
     std::fs::remove_file(broken).unwrap();
@@ -128,19 +113,12 @@ fn a_killed_build_leaves_no_role_that_blocks_the_next_build() {
     if !runs_natively(this_test!()) {
         return;
     }
-    let testbed = Testbed::new().linger(std::time::Duration::from_secs(20));
-    // The last migration sleeps while this file exists. Both processes have the same migrations, so
-    // they need the same template.
-    let slow = testbed.write("slow", "");
+    let testbed = Testbed::new().linger(Duration::from_secs(20));
     testbed.write(
         "migrations/2_roles.sql",
         "create role app; alter role current_user set work_mem = '5MB';",
     );
-    let sleep = format!(
-        "select pg_sleep(600) from pg_stat_file('{}', true) as f where f.size is not null;",
-        slow.display()
-    );
-    testbed.write("migrations/3_slow.sql", &sleep);
+    let slow = testbed.write_sleeping_migration("3_slow.sql");
     let mut killed = testbed.worker();
     killed.send("open");
     wait_until("the last migration runs", || {
