@@ -6,7 +6,7 @@ use std::process::{Child, Output, Stdio};
 use std::time::Duration;
 
 use crate::support::child_process::{assert_passed, child_role, test_command_as};
-use crate::support::{Scratch, runs_natively, this_test};
+use crate::support::{Scratch, current_thread_runtime, runs_natively, this_test};
 use ebbtide::Harness;
 use ebbtide::config::{Backend, Builder};
 use sqlx::postgres::PgConnection;
@@ -108,10 +108,7 @@ fn at_once(count: usize, test: impl Fn(&tokio::runtime::Runtime, usize) + Sync) 
             let test = &test;
             let thread = std::thread::Builder::new().name(format!("test {number}"));
             let run = move || {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .unwrap();
+                let runtime = current_thread_runtime();
                 test(&runtime, number);
             };
             thread.spawn_scoped(scope, run).unwrap();
@@ -236,10 +233,7 @@ async fn a_test_that_holds_all_connections_gets_an_error_when_it_opens_another_d
 fn more_databases_than_the_server_has_connections_for_take_turns_in_many_processes() {
     if let Some(role) = child_role() {
         let harness = harness_with_connections(&dir_of_parent(), 16);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = current_thread_runtime();
         return runtime.block_on(async {
             // The idle lane of this Tx keeps a connection, which another process may need.
             harness.tx().await.unwrap().close().await.unwrap();

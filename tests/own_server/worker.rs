@@ -33,7 +33,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::runtime::Runtime;
 
 use crate::support::wait::HANG_LIMIT;
-use crate::support::wait_until;
+use crate::support::{current_thread_runtime, wait_until};
 
 /// The environment variable that makes the test below a worker. The test does nothing without it.
 const WORKER_VARIABLE: &str = "WORKER_OF_EBBTIDE";
@@ -228,10 +228,7 @@ fn a_worker_executes_the_commands_on_its_standard_input() {
     if std::env::var_os(WORKER_VARIABLE).is_none() {
         return;
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = current_thread_runtime();
     let mut tx = None;
     for command in std::io::stdin().lines() {
         let command = command.unwrap();

@@ -1,7 +1,7 @@
 //! Mistakes in seeds and expectations, and their reports.
 
-use crate::support::Scratch;
 use crate::support::reports::{assert_report_contains, provision_error};
+use crate::support::{Scratch, current_thread_runtime};
 use ebbtide::ErrorKind;
 
 const USERS: &str = "create table users (id int primary key, name text not null);\n";
@@ -318,10 +318,7 @@ fn assert_needs_little_memory(test: &str, seed: &str, write: fn(&mut dyn std::io
         } else {
             builder.without_seeds()
         };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = current_thread_runtime();
         runtime
             .block_on(builder.build().unwrap().provision())
             .unwrap()

@@ -9,6 +9,7 @@ use ebbtide::config::{Backend, Builder};
 
 use super::Scratch;
 use super::child_process::{run_passing, test_command};
+use super::runtime::current_thread_runtime;
 use super::skip::skip_test;
 
 /// Variables that describe the server of one backend, and do not fit another backend.
@@ -69,10 +70,7 @@ fn unavailable_reason(backend: Backend) -> Option<String> {
     // A new thread, because the test's thread may already be inside a runtime.
     let started = std::thread::spawn(move || {
         let harness = on(&Scratch::new(), backend).build()?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = current_thread_runtime();
         runtime.block_on(harness.start()).map(drop)
     });
     let error = started.join().unwrap().err()?;

@@ -10,6 +10,7 @@ pub mod program;
 pub mod random;
 #[macro_use]
 pub mod reports;
+pub mod runtime;
 pub mod salon;
 mod scratch;
 pub mod skip;
@@ -18,5 +19,6 @@ pub mod wait;
 
 pub use backend::runs_natively;
 pub(crate) use child_process::this_test;
+pub use runtime::current_thread_runtime;
 pub use scratch::{Scratch, names_in};
 pub use wait::wait_until;

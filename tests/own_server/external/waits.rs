@@ -3,11 +3,10 @@
 use ebbtide::Database;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
-use tokio::runtime::Builder;
 
 use super::external_server::ExternalServer;
 use crate::support::child_process::{child_role, test_command_as};
-use crate::support::this_test;
+use crate::support::{current_thread_runtime, this_test};
 
 /// Connects and executes `sql`. The session stays open with the returned connection.
 async fn open_session(
@@ -45,7 +44,7 @@ fn a_lock_wait_is_reported_with_the_name_of_the_test_that_holds_the_lock() {
     if child_role().as_deref() == Some("subject") {
         return subject();
     }
-    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = current_thread_runtime();
     let Some(external) = runtime.block_on(ExternalServer::start(this_test!())) else {
         return;
     };

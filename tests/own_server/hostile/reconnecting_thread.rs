@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::support::current_thread_runtime;
 use crate::support::wait::HANG_LIMIT;
 
 use sqlx::Connection as _;
@@ -42,10 +43,7 @@ impl ReconnectingThread {
         let shared = Arc::<Shared>::default();
         let thread_shared = Arc::clone(&shared);
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
+            let runtime = current_thread_runtime();
             runtime.block_on(async {
                 while !thread_shared.is_stopped.load(Ordering::Acquire) {
                     run_round(&thread_shared, &options).await;

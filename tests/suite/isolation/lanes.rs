@@ -6,7 +6,7 @@ use std::process::Stdio;
 use super::{count, database, harness, insert_parent};
 use crate::support::child_process::{child_role, test_command_as};
 use crate::support::sql::run;
-use crate::support::{Scratch, this_test};
+use crate::support::{Scratch, current_thread_runtime, this_test};
 use ebbtide::config::Backend;
 use sqlx::{Connection as _, PgConnection};
 
@@ -36,10 +36,7 @@ fn a_test_that_panics_leaves_a_usable_lane() {
     for _ in 0..3 {
         let harness = harness.clone();
         let panicked = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
+            let runtime = current_thread_runtime();
             runtime.block_on(async {
                 let mut tx = harness.tx().await.unwrap();
                 assert_eq!(insert_parent(&mut tx, "a").await, 1);
@@ -166,10 +163,7 @@ fn a_panic_is_also_reported_without_the_attribute() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
     let panicked = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = current_thread_runtime();
         runtime.block_on(async {
             let mut tx = harness.tx().await.unwrap();
             run(&mut tx, "select 1 / 0").await.unwrap();

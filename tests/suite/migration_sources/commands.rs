@@ -11,7 +11,7 @@ use crate::migration_sources::project::{fake_program, has_psql};
 use crate::support::child_process::{child_role, test_command_as};
 use crate::support::process::Process;
 use crate::support::reports::{assert_report_contains, provision_error};
-use crate::support::{Scratch, runs_natively, this_test, wait_until};
+use crate::support::{Scratch, current_thread_runtime, runs_natively, this_test, wait_until};
 
 /// A builder whose migration command is this shell script, which runs in its own directory.
 fn script(scratch: &Scratch, text: &str) -> Builder {
@@ -196,10 +196,7 @@ fn hang(dir: &Path) {
         .backend(Backend::Native)
         .state_dir(dir.join("state"))
         .linger(Duration::ZERO);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = current_thread_runtime();
     let result = runtime.block_on(async { builder.build().unwrap().tx().await });
     panic!("the command must not end: {result:?}");
 }
