@@ -1,11 +1,9 @@
 //! What a `Database` guarantees: the test has a database to itself, and the next test finds it
 //! unchanged.
 
-use std::time::Duration;
-
 use crate::support::Scratch;
 use crate::support::pool_sql::{number, run};
-use crate::support::sql::{DATABASE_OID, is_superuser};
+use crate::support::sql::{DATABASE_OID, is_superuser, text_at};
 use ebbtide::{Database, Harness};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
@@ -25,13 +23,7 @@ const MIGRATION: &str = "
 ";
 
 fn harness(scratch: &Scratch) -> Harness {
-    scratch.write("migrations/1_shop.sql", MIGRATION);
-    // A test examines a kept database immediately, so a short time is enough.
-    scratch
-        .builder()
-        .keep_for(Duration::from_secs(30))
-        .build()
-        .unwrap()
+    scratch.harness("1_shop.sql", MIGRATION)
 }
 
 /// The database's OID, which differs after a copy.
@@ -288,13 +280,8 @@ async fn a_kept_database_has_the_tests_rows() {
     )
     .await;
     let kept = database.keep().await.unwrap();
-    let mut connection = PgConnection::connect(&kept.url).await.unwrap();
-    let name: String = sqlx::query_scalar("select name from customers")
-        .fetch_one(&mut connection)
-        .await
-        .unwrap();
+    let name = text_at(&kept.url, "select name from customers").await;
     assert_eq!(name, "Laura");
-    connection.close().await.unwrap();
 }
 
 #[tokio::test]

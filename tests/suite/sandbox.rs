@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::Scratch;
+use crate::support::sql::text_at;
+use crate::support::{Scratch, current_thread_runtime};
 use ebbtide::{ErrorKind, Harness, Sandbox};
 use sqlx::postgres::{PgConnection, PgPool};
-use sqlx::{Acquire as _, Connection as _};
+use sqlx::{Acquire as _, Connection as _, PgExecutor};
 
 const MIGRATION: &str = "
     create table customers (id bigint generated always as identity primary key, name text not null unique);
@@ -16,35 +17,31 @@ const MIGRATION: &str = "
 ";
 
 fn harness(scratch: &Scratch) -> Harness {
-    scratch.write("migrations/1_shop.sql", MIGRATION);
-    // A test examines a kept database immediately, so a short time is enough.
-    scratch
-        .builder()
-        .keep_for(Duration::from_secs(30))
-        .build()
-        .unwrap()
+    scratch.harness("1_shop.sql", MIGRATION)
 }
 
-async fn customers(pool: &PgPool) -> i64 {
+/// The number of customers that the pool or the transaction sees.
+async fn customers<'c>(executor: impl PgExecutor<'c>) -> i64 {
     sqlx::query_scalar("select count(*) from customers")
-        .fetch_one(pool)
+        .fetch_one(executor)
         .await
         .unwrap()
 }
 
-async fn add(pool: &PgPool, name: &str) -> Result<i64, sqlx::Error> {
+/// Inserts a customer through the pool or in the transaction, and returns the id.
+async fn add<'c>(executor: impl PgExecutor<'c>, name: &str) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar("insert into customers (name) values ($1) returning id")
         .bind(name)
-        .fetch_one(pool)
+        .fetch_one(executor)
         .await
 }
 
 /// Asserts that the next test sees no rows of the previous one.
 async fn assert_nothing_is_left(harness: &Harness) {
     let next = harness.sandbox().await.unwrap();
-    assert_eq!(customers(&next).await, 0);
+    assert_eq!(customers(&*next).await, 0);
     assert_eq!(
-        add(&next, "first").await.unwrap(),
+        add(&*next, "first").await.unwrap(),
         1,
         "the identity column must start at 1 again"
     );
@@ -58,15 +55,9 @@ async fn a_commit_is_visible_in_the_same_test_and_undone_after_it() {
     let sandbox = harness.sandbox().await.unwrap();
     let pool = sandbox.clone();
     let mut transaction = pool.begin().await.unwrap();
-    sqlx::query("insert into customers (name) values ('Laura')")
-        .execute(&mut *transaction)
-        .await
-        .unwrap();
+    add(&mut *transaction, "Laura").await.unwrap();
     let mut nested = transaction.begin().await.unwrap();
-    sqlx::query("insert into customers (name) values ('Marta')")
-        .execute(&mut *nested)
-        .await
-        .unwrap();
+    add(&mut *nested, "Marta").await.unwrap();
     nested.commit().await.unwrap();
     transaction.commit().await.unwrap();
     assert_eq!(customers(&pool).await, 2);
@@ -78,25 +69,15 @@ async fn a_commit_is_visible_in_the_same_test_and_undone_after_it() {
 async fn a_transaction_that_is_rolled_back_or_dropped_is_undone() {
     let scratch = Scratch::new();
     let sandbox = harness(&scratch).sandbox().await.unwrap();
-    add(&sandbox, "stays").await.unwrap();
+    add(&*sandbox, "stays").await.unwrap();
     let mut transaction = sandbox.begin().await.unwrap();
-    sqlx::query("insert into customers (name) values ('Laura')")
-        .execute(&mut *transaction)
-        .await
-        .unwrap();
+    add(&mut *transaction, "Laura").await.unwrap();
     let mut nested = transaction.begin().await.unwrap();
-    sqlx::query("insert into customers (name) values ('Marta')")
-        .execute(&mut *nested)
-        .await
-        .unwrap();
+    add(&mut *nested, "Marta").await.unwrap();
     nested.rollback().await.unwrap();
-    let inside: i64 = sqlx::query_scalar("select count(*) from customers")
-        .fetch_one(&mut *transaction)
-        .await
-        .unwrap();
-    assert_eq!(inside, 2);
+    assert_eq!(customers(&mut *transaction).await, 2);
     drop(transaction);
-    assert_eq!(customers(&sandbox).await, 1);
+    assert_eq!(customers(&*sandbox).await, 1);
     sandbox.close().await.unwrap();
 }
 
@@ -104,16 +85,12 @@ async fn a_transaction_that_is_rolled_back_or_dropped_is_undone() {
 async fn a_failed_statement_undoes_only_itself() {
     let scratch = Scratch::new();
     let sandbox = harness(&scratch).sandbox().await.unwrap();
-    add(&sandbox, "Laura").await.unwrap();
-    add(&sandbox, "Laura").await.unwrap_err();
-    assert_eq!(customers(&sandbox).await, 1, "outside a transaction");
+    add(&*sandbox, "Laura").await.unwrap();
+    add(&*sandbox, "Laura").await.unwrap_err();
+    assert_eq!(customers(&*sandbox).await, 1, "outside a transaction");
 
     let mut transaction = sandbox.begin().await.unwrap();
-    let again = "insert into customers (name) values ('Laura')";
-    sqlx::query(again)
-        .execute(&mut *transaction)
-        .await
-        .unwrap_err();
+    add(&mut *transaction, "Laura").await.unwrap_err();
     let poisoned = sqlx::query("select 1")
         .execute(&mut *transaction)
         .await
@@ -124,8 +101,8 @@ async fn a_failed_statement_undoes_only_itself() {
         "inside, as in every transaction"
     );
     transaction.rollback().await.unwrap();
-    add(&sandbox, "Marta").await.unwrap();
-    assert_eq!(customers(&sandbox).await, 2);
+    add(&*sandbox, "Marta").await.unwrap();
+    assert_eq!(customers(&*sandbox).await, 2);
     sandbox.close().await.unwrap();
 }
 
@@ -140,11 +117,7 @@ async fn clones_of_the_pool_work_in_spawned_tasks() {
             tokio::spawn(async move {
                 let mut transaction = pool.begin().await.unwrap();
                 let name = format!("customer {number}");
-                sqlx::query("insert into customers (name) values ($1)")
-                    .bind(name)
-                    .execute(&mut *transaction)
-                    .await
-                    .unwrap();
+                add(&mut *transaction, &name).await.unwrap();
                 transaction.commit().await.unwrap();
             })
         })
@@ -152,7 +125,7 @@ async fn clones_of_the_pool_work_in_spawned_tasks() {
     for task in tasks {
         task.await.unwrap();
     }
-    assert_eq!(customers(&sandbox).await, 20);
+    assert_eq!(customers(&*sandbox).await, 20);
     sandbox.close().await.unwrap();
     assert_nothing_is_left(&harness).await;
 }
@@ -163,7 +136,7 @@ async fn a_sandbox_is_rolled_back_also_when_it_is_dropped() {
     let harness = harness(&scratch);
     for _ in 0..5 {
         let sandbox = harness.sandbox().await.unwrap();
-        assert_eq!(add(&sandbox, "Laura").await.unwrap(), 1);
+        assert_eq!(add(&*sandbox, "Laura").await.unwrap(), 1);
     }
     assert_nothing_is_left(&harness).await;
 }
@@ -176,12 +149,9 @@ async fn a_second_connection_is_refused_with_the_remedy() {
     // use.
     let start = Instant::now();
     let mut transaction = sandbox.begin().await.unwrap();
-    sqlx::query("insert into customers (name) values ('Laura')")
-        .execute(&mut *transaction)
-        .await
-        .unwrap();
+    add(&mut *transaction, "Laura").await.unwrap();
     // The application's mistake: the pool instead of the transaction.
-    let error = add(&sandbox, "Marta").await.unwrap_err();
+    let error = add(&*sandbox, "Marta").await.unwrap_err();
     assert!(
         start.elapsed() >= Duration::from_secs(5),
         "the second caller must wait for five seconds, but waited only {:?}",
@@ -196,9 +166,9 @@ async fn a_second_connection_is_refused_with_the_remedy() {
          the test take an `ebbtide::Database`, which allows several connections"
     );
     transaction.commit().await.unwrap();
-    add(&sandbox, "Marta").await.unwrap();
+    add(&*sandbox, "Marta").await.unwrap();
     assert_eq!(
-        customers(&sandbox).await,
+        customers(&*sandbox).await,
         2,
         "the first transaction must continue to work"
     );
@@ -215,7 +185,7 @@ async fn a_waiting_task_gets_the_connection_when_it_is_released() {
     tokio::task::yield_now().await;
     transaction.commit().await.unwrap();
     waiting.await.unwrap().unwrap();
-    assert_eq!(customers(&sandbox).await, 1);
+    assert_eq!(customers(&*sandbox).await, 1);
     sandbox.close().await.unwrap();
 }
 
@@ -258,10 +228,10 @@ async fn the_application_may_close_the_pool() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
     let sandbox = harness.sandbox().await.unwrap();
-    add(&sandbox, "Laura").await.unwrap();
+    add(&*sandbox, "Laura").await.unwrap();
     sandbox.clone().close().await;
     assert!(matches!(
-        add(&sandbox, "Marta").await,
+        add(&*sandbox, "Marta").await,
         Err(sqlx::Error::PoolClosed)
     ));
     sandbox.close().await.unwrap();
@@ -273,9 +243,9 @@ async fn an_application_that_closes_the_connection_loses_its_rows() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
     let sandbox = harness.sandbox().await.unwrap();
-    add(&sandbox, "Laura").await.unwrap();
+    add(&*sandbox, "Laura").await.unwrap();
     sandbox.acquire().await.unwrap().close().await.unwrap();
-    let error = add(&sandbox, "Marta").await.unwrap_err();
+    let error = add(&*sandbox, "Marta").await.unwrap_err();
     assert!(error.to_string().contains("was closed"), "{error}");
     sandbox.close().await.unwrap();
     assert_nothing_is_left(&harness).await;
@@ -309,10 +279,7 @@ async fn a_connection_that_is_held_beyond_the_end_is_closed_and_reported() {
             .contains("still uses the sandbox's connection"),
         "{error}"
     );
-    sqlx::query("insert into customers (name) values ('late')")
-        .execute(&mut *held)
-        .await
-        .unwrap_err();
+    add(&mut *held, "late").await.unwrap_err();
     assert_nothing_is_left(&harness).await;
 }
 
@@ -339,13 +306,13 @@ async fn a_commit_in_sql_changes_nothing_and_fails_the_test() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
     let sandbox = harness.sandbox().await.unwrap();
-    add(&sandbox, "Laura").await.unwrap();
+    add(&*sandbox, "Laura").await.unwrap();
     let refused = sqlx::raw_sql("commit")
         .execute(&*sandbox)
         .await
         .unwrap_err();
     assert!(refused.to_string().contains("COMMIT refused"), "{refused}");
-    let later = add(&sandbox, "Marta").await.unwrap_err();
+    let later = add(&*sandbox, "Marta").await.unwrap_err();
     assert!(
         later
             .to_string()
@@ -361,7 +328,7 @@ async fn a_commit_in_sql_changes_nothing_and_fails_the_test() {
 async fn an_isolation_level_inside_the_transaction_is_refused() {
     let scratch = Scratch::new();
     let sandbox = harness(&scratch).sandbox().await.unwrap();
-    add(&sandbox, "Laura").await.unwrap();
+    add(&*sandbox, "Laura").await.unwrap();
     let error = sandbox
         .begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE")
         .await
@@ -370,14 +337,11 @@ async fn an_isolation_level_inside_the_transaction_is_refused() {
         matches!(error, sqlx::Error::InvalidSavePointStatement),
         "{error:?}"
     );
-    assert_eq!(customers(&sandbox).await, 1, "earlier rows must remain");
+    assert_eq!(customers(&*sandbox).await, 1, "earlier rows must remain");
     let mut transaction = sandbox.begin().await.unwrap();
-    sqlx::query("insert into customers (name) values ('Marta')")
-        .execute(&mut *transaction)
-        .await
-        .unwrap();
+    add(&mut *transaction, "Marta").await.unwrap();
     transaction.rollback().await.unwrap();
-    assert_eq!(customers(&sandbox).await, 1);
+    assert_eq!(customers(&*sandbox).await, 1);
     sandbox.close().await.unwrap();
 }
 
@@ -386,15 +350,10 @@ async fn a_kept_sandbox_has_the_tests_rows() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
     let sandbox = harness.sandbox().await.unwrap();
-    add(&sandbox, "Laura").await.unwrap();
+    add(&*sandbox, "Laura").await.unwrap();
     let kept = sandbox.keep().await.unwrap();
-    let mut connection = PgConnection::connect(&kept.url).await.unwrap();
-    let name: String = sqlx::query_scalar("select name from customers")
-        .fetch_one(&mut connection)
-        .await
-        .unwrap();
+    let name = text_at(&kept.url, "select name from customers").await;
     assert_eq!(name, "Laura");
-    connection.close().await.unwrap();
     assert_nothing_is_left(&harness).await;
 }
 
@@ -402,22 +361,15 @@ async fn a_kept_sandbox_has_the_tests_rows() {
 fn a_sandbox_is_rolled_back_also_after_its_runtime_has_ended() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
-    let runtime = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-    };
-    let first = runtime();
+    let first = current_thread_runtime();
     let sandbox: Sandbox = first.block_on(async {
         let sandbox = harness.sandbox().await.unwrap();
-        add(&sandbox, "Laura").await.unwrap();
+        add(&*sandbox, "Laura").await.unwrap();
         sandbox
     });
     drop(first);
     drop(sandbox);
-    let next = runtime();
-    next.block_on(assert_nothing_is_left(&harness));
+    current_thread_runtime().block_on(assert_nothing_is_left(&harness));
 }
 
 /// The settings of the pool's next statement: its role, a timeout and a custom setting.

@@ -56,6 +56,16 @@ impl Scratch {
         }
     }
 
+    /// A harness with one migration, on the server that all tests share.
+    pub fn harness(&self, file: &str, migration: &str) -> Harness {
+        self.write(&format!("migrations/{file}"), migration);
+        // A test examines a kept database immediately, so a short time is enough.
+        self.builder()
+            .keep_for(Duration::from_secs(30))
+            .build()
+            .unwrap()
+    }
+
     /// Like [`builder`](Self::builder), on a native server of its own, which ends immediately after
     /// its last use.
     pub fn own_server(&self) -> Builder {

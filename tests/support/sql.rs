@@ -1,6 +1,6 @@
 //! SQL on a test's connection, and what a database reports about itself.
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 /// The database's OID, which differs after a copy.
 pub const DATABASE_OID: &str =
@@ -25,6 +25,14 @@ pub async fn number(connection: &mut PgConnection, sql: &'static str) -> i64 {
 /// The text that a query returns, through the extended protocol.
 pub async fn text(connection: &mut PgConnection, sql: &'static str) -> String {
     sqlx::query_scalar(sql).fetch_one(connection).await.unwrap()
+}
+
+/// The text that a query returns in a session of its own at this URL.
+pub async fn text_at(url: &str, sql: &'static str) -> String {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let text = text(&mut connection, sql).await;
+    connection.close().await.unwrap();
+    text
 }
 
 /// Whether the session's role is a superuser.

@@ -5,10 +5,9 @@ use std::process::Stdio;
 
 use super::{count, database, harness, insert_parent};
 use crate::support::child_process::{child_role, test_command_as};
-use crate::support::sql::run;
+use crate::support::sql::{run, text, text_at};
 use crate::support::{Scratch, current_thread_runtime, this_test};
 use ebbtide::config::Backend;
-use sqlx::{Connection as _, PgConnection};
 
 #[tokio::test]
 async fn tests_at_the_same_time_neither_see_nor_block_each_other() {
@@ -95,10 +94,7 @@ async fn the_application_name_is_the_tests_name() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
     let mut tx = harness.tx().await.unwrap();
-    let name: String = sqlx::query_scalar("show application_name")
-        .fetch_one(&mut *tx)
-        .await
-        .unwrap();
+    let name = text(&mut tx, "show application_name").await;
     assert_eq!(name, std::thread::current().name().unwrap());
     tx.close().await.unwrap();
 }
@@ -108,17 +104,8 @@ async fn a_client_that_uses_the_url_reaches_the_same_database() {
     let scratch = Scratch::new();
     let harness = harness(&scratch);
     let mut tx = harness.tx().await.unwrap();
-    let mut other = PgConnection::connect(&tx.url()).await.unwrap();
-    let other_name: String = sqlx::query_scalar("select current_database()")
-        .fetch_one(&mut other)
-        .await
-        .unwrap();
-    let tx_name: String = sqlx::query_scalar("select current_database()")
-        .fetch_one(&mut *tx)
-        .await
-        .unwrap();
-    assert_eq!(other_name, tx_name);
-    other.close().await.unwrap();
+    let query = "select current_database()";
+    assert_eq!(text_at(&tx.url(), query).await, text(&mut tx, query).await);
     tx.close().await.unwrap();
 }
 

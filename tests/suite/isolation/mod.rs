@@ -21,8 +21,7 @@ const MIGRATION: &str = "
 
 /// A harness of the test's own. All of them use the same server and the same template.
 fn harness(scratch: &Scratch) -> Harness {
-    scratch.write("migrations/1_family.sql", MIGRATION);
-    scratch.builder().build().unwrap()
+    scratch.harness("1_family.sql", MIGRATION)
 }
 
 async fn count(connection: &mut PgConnection, table: &'static str) -> i64 {

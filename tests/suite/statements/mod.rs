@@ -5,8 +5,6 @@ mod endings;
 mod errors;
 mod isolation_levels;
 
-use std::time::Duration;
-
 use crate::support::Scratch;
 use ebbtide::{Harness, Tx, TxOptions};
 use sqlx::PgConnection;
@@ -21,13 +19,7 @@ const MIGRATION: &str = "
 ";
 
 fn harness(scratch: &Scratch) -> Harness {
-    scratch.write("migrations/1_guests.sql", MIGRATION);
-    // A test examines a kept database immediately, so a short time is enough.
-    scratch
-        .builder()
-        .keep_for(Duration::from_secs(30))
-        .build()
-        .unwrap()
+    scratch.harness("1_guests.sql", MIGRATION)
 }
 
 async fn with_savepoints(harness: &Harness) -> Tx {
