@@ -1,6 +1,6 @@
 //! Mistakes in seeds and expectations, and their reports.
 
-use crate::support::reports::{assert_report_contains, provision_error};
+use crate::support::reports::{assert_report_contains, provision_error, provision_report};
 use crate::support::{Scratch, current_thread_runtime};
 use ebbtide::ErrorKind;
 
@@ -319,10 +319,7 @@ fn assert_needs_little_memory(test: &str, seed: &str, write: fn(&mut dyn std::io
             builder.without_seeds()
         };
         let runtime = current_thread_runtime();
-        runtime
-            .block_on(builder.build().unwrap().provision())
-            .unwrap()
-            .provisioned
+        runtime.block_on(provision_report(builder))
     };
     // In a child process, because the peak is measured for the whole process.
     if let Some(dir) = crate::support::child_process::child_role() {
@@ -373,14 +370,7 @@ async fn a_seed_that_is_loaded_twice_inserts_its_rows_once() {
     for (name, text) in [("users.csv", csv), ("users.sql", sql), ("users.json", json)] {
         let scratch = seeded(&format!("010_{name}"), text);
         scratch.write(&format!("seeds/020_{name}"), text);
-        let report = scratch
-            .builder()
-            .build()
-            .unwrap()
-            .provision()
-            .await
-            .unwrap()
-            .provisioned;
+        let report = provision_report(scratch.builder()).await;
         let outcomes: Vec<String> = report
             .seeds
             .iter()

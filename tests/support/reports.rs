@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use ebbtide::{Error, ErrorKind, Tx};
 
 use ebbtide::config::Builder;
+use ebbtide::report::ProvisionReport;
 
 use super::Scratch;
 use super::child_process::child_role;
@@ -64,6 +65,12 @@ pub fn literal(text: &str) -> String {
 /// The error of a plan that is refused.
 pub fn plan_error(builder: Builder) -> Error {
     builder.build().expect_err("the plan is refused")
+}
+
+/// Provisions, and returns the report of the template's build.
+pub async fn provision_report(builder: Builder) -> ProvisionReport {
+    let template = builder.build().unwrap().provision().await.unwrap();
+    template.provisioned
 }
 
 /// The error of provisioning on the server that all tests share. Also asserts that no half-built

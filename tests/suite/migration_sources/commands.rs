@@ -10,7 +10,7 @@ use ebbtide::config::{Backend, Builder, MigrationCommand};
 use crate::migration_sources::project::{fake_program, has_psql};
 use crate::support::child_process::{child_role, test_command_as};
 use crate::support::process::Process;
-use crate::support::reports::{assert_report_contains, provision_error};
+use crate::support::reports::{assert_report_contains, provision_error, provision_report};
 use crate::support::{Scratch, current_thread_runtime, runs_natively, this_test, wait_until};
 
 /// A builder whose migration command is this shell script, which runs in its own directory.
@@ -37,15 +37,7 @@ async fn psql_needs_no_url_and_a_tool_gets_it_in_the_configured_variable() {
     let command = command
         .input(scratch.path("db"))
         .directory(scratch.path("db"));
-    let report = scratch
-        .builder()
-        .migrations(command)
-        .build()
-        .unwrap()
-        .provision()
-        .await
-        .unwrap()
-        .provisioned;
+    let report = provision_report(scratch.builder().migrations(command)).await;
     assert_eq!(report.rows.keys().collect::<Vec<_>>(), ["owners", "pets"]);
     assert_eq!(
         (

@@ -9,7 +9,7 @@ use ebbtide::ErrorKind;
 use ebbtide::config::Migrations;
 
 use crate::support::Scratch;
-use crate::support::reports::{assert_report_contains, provision_error};
+use crate::support::reports::{assert_report_contains, provision_error, provision_report};
 
 const USERS: &str = "create table users (id int primary key, name text not null);\n";
 
@@ -26,14 +26,7 @@ async fn plain_files_run_in_the_order_of_their_names_with_or_without_a_transacti
         "-- no-transaction\ncreate index concurrently users_id on users (id, name);\n",
     );
     scratch.write("migrations/README.md", "no SQL\n");
-    let report = scratch
-        .builder()
-        .build()
-        .unwrap()
-        .provision()
-        .await
-        .unwrap()
-        .provisioned;
+    let report = provision_report(scratch.builder()).await;
     let versions: Vec<&str> = report
         .migrations
         .iter()
@@ -55,30 +48,13 @@ async fn a_chosen_layout_ignores_the_files_of_other_tools() {
     let builder = ebbtide::Harness::builder()
         .config_file(toml)
         .without_seeds();
-    let report = builder
-        .build()
-        .unwrap()
-        .provision()
-        .await
-        .unwrap()
-        .provisioned;
+    let report = provision_report(builder).await;
     assert_eq!(report.rows.keys().collect::<Vec<_>>(), ["users"]);
     let plain_sql = scratch
         .builder()
         .migrations(Migrations::sql(scratch.path("db")));
-    assert_eq!(
-        plain_sql
-            .build()
-            .unwrap()
-            .provision()
-            .await
-            .unwrap()
-            .provisioned
-            .rows
-            .keys()
-            .collect::<Vec<_>>(),
-        ["pets", "users"]
-    );
+    let report = provision_report(plain_sql).await;
+    assert_eq!(report.rows.keys().collect::<Vec<_>>(), ["pets", "users"]);
 }
 
 #[tokio::test]
