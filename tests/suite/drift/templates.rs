@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use ebbtide::{Database, Setup};
 use sqlx::AssertSqlSafe;
 
+use crate::support::difference::difference;
 use crate::support::pg_dump::{pg_dump, server_program};
 use crate::support::random::{Random, number_in};
 use crate::support::{Scratch, runs_natively, this_test};
@@ -388,22 +389,11 @@ async fn assert_same_dump(round: &str, migration: &str) -> String {
         .await
         .unwrap_or_else(|error| panic!("{round}: {error:?}"));
     let (expected, found) = (dump(&plain).await, dump(&lane).await);
-    if expected != found {
-        let only = |one: &str, other: &str, mark: &str| {
-            let lines = one
-                .lines()
-                .filter(|line| !other.lines().any(|other_line| other_line == *line));
-            lines
-                .map(|line| format!("{mark} {line}"))
-                .collect::<Vec<_>>()
-        };
-        let lines = [
-            only(&expected, &found, "missing:"),
-            only(&found, &expected, "extra:"),
-        ]
-        .concat();
-        panic!("{round}\n{}", lines.join("\n"));
-    }
+    assert!(
+        expected == found,
+        "{round}\n{}",
+        difference(&expected, &found)
+    );
     let report = harness.diff(plain.url()).await.unwrap();
     let missing: Vec<String> = report
         .diff
