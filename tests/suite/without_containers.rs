@@ -1,21 +1,19 @@
 //! The container backend in a build without the feature `container`.
 
-use crate::support::child_process::{assert_passed, child_role, test_command_as};
+use crate::support::child_process::{child_role, run_passing, test_command_as};
 use crate::support::reports::start_error;
 use crate::support::{Scratch, this_test};
 use ebbtide::config::Backend;
 
+/// Runs the test in a child without `EBBTIDE_BACKEND`, which would override the builder.
+fn run_without_backend_variable(test: &str) {
+    run_passing(test_command_as("child", test).env_remove("EBBTIDE_BACKEND"));
+}
+
 #[tokio::test]
 async fn the_container_backend_is_refused_and_the_error_names_the_feature() {
     if child_role().is_none() {
-        // The variable would override the builder.
-        assert_passed(
-            &test_command_as("child", this_test!())
-                .env_remove("EBBTIDE_BACKEND")
-                .output()
-                .unwrap(),
-        );
-        return;
+        return run_without_backend_variable(this_test!());
     }
     let scratch = Scratch::new();
     let error = start_error(&scratch, scratch.own_server().backend(Backend::Container)).await;
@@ -30,12 +28,7 @@ async fn auto_selects_native_and_reports_the_reason() {
     let scratch = Scratch::new();
     if child_role().is_none() {
         if crate::support::runs_natively(this_test!()) {
-            assert_passed(
-                &test_command_as("child", this_test!())
-                    .env_remove("EBBTIDE_BACKEND")
-                    .output()
-                    .unwrap(),
-            );
+            run_without_backend_variable(this_test!());
         }
         return;
     }
