@@ -2,15 +2,25 @@
 
 use crate::support::Scratch;
 use crate::support::reports::{assert_no_build_remains, assert_report_contains, replacements};
+use ebbtide::report::ReversibleReport;
 use ebbtide::schema::Schema;
 use ebbtide::{ErrorKind, Harness};
 
-const USERS: (&str, &str) = (
+/// A migration: its file's name, and the statements of up and down.
+type Migration = (&'static str, &'static str, &'static str);
+
+const USERS: Migration = (
+    "1_users",
     "create table users (id int primary key, name text not null);",
     "drop table users;",
 );
+const NOTES: Migration = (
+    "3_notes",
+    "create table notes (id int);",
+    "drop table notes;",
+);
 
-fn harness(scratch: &Scratch, migrations: &[(&str, &str, &str)]) -> Harness {
+fn harness(scratch: &Scratch, migrations: &[Migration]) -> Harness {
     for (name, up, down) in migrations {
         scratch.write(&format!("migrations/{name}.up.sql"), up);
         scratch.write(&format!("migrations/{name}.down.sql"), down);
@@ -18,11 +28,15 @@ fn harness(scratch: &Scratch, migrations: &[(&str, &str, &str)]) -> Harness {
     scratch.builder().build().unwrap()
 }
 
+async fn check(scratch: &Scratch, migrations: &[Migration]) -> ebbtide::Result<ReversibleReport> {
+    harness(scratch, migrations).check_reversible().await
+}
+
 #[tokio::test]
 async fn a_down_migration_that_restores_the_schema_is_clean() {
     let scratch = Scratch::new();
     let migrations = [
-        ("1_users", USERS.0, USERS.1),
+        USERS,
         (
             "2_names",
             "create index users_name_idx on users (name); set quote_all_identifiers = on;",
@@ -35,8 +49,7 @@ async fn a_down_migration_that_restores_the_schema_is_clean() {
         ),
     ];
     scratch.write("migrations/4_one_way.sql", "create table notes (id int);");
-    let harness = harness(&scratch, &migrations);
-    let report = harness.check_reversible().await.unwrap();
+    let report = check(&scratch, &migrations).await.unwrap();
     assert!(report.is_clean(), "{report}");
     let steps: Vec<_> = report
         .migrations
@@ -71,23 +84,16 @@ async fn a_down_migration_that_restores_the_schema_is_clean() {
 async fn what_a_down_migration_leaves_or_removes_is_listed() {
     let scratch = Scratch::new();
     let migrations = [
-        ("1_users", USERS.0, USERS.1),
+        USERS,
         (
             "2_moods",
             "create type mood as enum ('calm'); alter table users add mood mood, add age int default 1;",
             // Leaves the type behind, and drops the column `name` by mistake.
             "alter table users drop mood, drop age, drop name;",
         ),
-        (
-            "3_notes",
-            "create table notes (id int);",
-            "drop table notes;",
-        ),
+        NOTES,
     ];
-    let report = harness(&scratch, &migrations)
-        .check_reversible()
-        .await
-        .unwrap();
+    let report = check(&scratch, &migrations).await.unwrap();
     assert!(!report.is_clean());
     replacements(&scratch).bind(|| {
         insta::assert_snapshot!(report, @r#"
@@ -109,22 +115,15 @@ async fn what_a_down_migration_leaves_or_removes_is_listed() {
 async fn a_second_up_with_a_different_result_is_reported_and_the_rest_is_checked() {
     let scratch = Scratch::new();
     let migrations = [
-        ("1_users", USERS.0, USERS.1),
+        USERS,
         (
             "2_ages",
             "alter table users add column if not exists age int default 1;",
             "alter table users alter age drop default;",
         ),
-        (
-            "3_notes",
-            "create table notes (id int);",
-            "drop table notes;",
-        ),
+        NOTES,
     ];
-    let report = harness(&scratch, &migrations)
-        .check_reversible()
-        .await
-        .unwrap();
+    let report = check(&scratch, &migrations).await.unwrap();
     insta::assert_snapshot!(report, @r"
     3 of 3 migrations have a down migration, 1 of them broken
     migration 2 (ages): down does not restore the schema from before up
@@ -144,17 +143,14 @@ async fn a_second_up_with_a_different_result_is_reported_and_the_rest_is_checked
 async fn a_refused_down_migration_is_reported_with_its_place() {
     let scratch = Scratch::new();
     let migrations = [
-        ("1_users", USERS.0, USERS.1),
+        USERS,
         (
             "2_notes",
             "create table notes (id int);",
             "select 1;\ndrop table note;",
         ),
     ];
-    let error = harness(&scratch, &migrations)
-        .check_reversible()
-        .await
-        .unwrap_err();
+    let error = check(&scratch, &migrations).await.unwrap_err();
     assert_report_contains(
         &error,
         ErrorKind::Migration,
@@ -191,7 +187,7 @@ async fn a_check_without_migrations_is_refused() {
 async fn a_check_ignores_fixtures_and_seeds_and_does_not_change_the_template() {
     let scratch = Scratch::new();
     scratch.write("seeds/1.sql", "insert into users values (1, 'Laura');");
-    let harness = harness(&scratch, &[("1_users", USERS.0, USERS.1)]);
+    let harness = harness(&scratch, &[USERS]);
     let before = schema(&harness).await;
     let fixture =
         ebbtide::Setup::new().fixture("marta.sql", "insert into users values (2, 'Marta')");
@@ -208,7 +204,7 @@ async fn a_check_ignores_fixtures_and_seeds_and_does_not_change_the_template() {
 async fn concurrent_checks_do_not_disturb_each_other() {
     let scratch = Scratch::new();
     let migrations = [
-        ("1_users", USERS.0, USERS.1),
+        USERS,
         (
             "2_notes",
             "create table notes (id int);",
@@ -232,7 +228,7 @@ async fn a_dropped_check_leaves_no_database() {
     let scratch = Scratch::new();
     let harness = harness(
         &scratch,
-        &[("1_users", USERS.0, "drop table users; select pg_sleep(2);")],
+        &[(USERS.0, USERS.1, "drop table users; select pg_sleep(2);")],
     );
     harness.provision().await.unwrap();
     {
