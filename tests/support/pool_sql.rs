@@ -10,6 +10,14 @@ pub async fn run(pool: &PgPool, sql: &str) {
         .unwrap();
 }
 
+/// Executes a statement in a read-write transaction, and commits. It also works where settings make
+/// sessions read-only.
+pub async fn run_read_write(pool: &PgPool, sql: &'static str) {
+    let mut transaction = pool.begin_with("begin read write").await.unwrap();
+    sqlx::query(sql).execute(&mut *transaction).await.unwrap();
+    transaction.commit().await.unwrap();
+}
+
 /// The number that a query returns, through the extended protocol.
 pub async fn number(pool: &PgPool, sql: &'static str) -> i64 {
     sqlx::query_scalar(sql).fetch_one(pool).await.unwrap()

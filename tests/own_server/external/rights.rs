@@ -8,6 +8,7 @@ use ebbtide::config::{Backend, External};
 use sqlx::{Connection as _, PgConnection};
 
 use super::external_server::ExternalServer;
+use crate::support::pool_sql::run_read_write;
 use crate::support::this_test;
 
 #[tokio::test]
@@ -230,16 +231,8 @@ async fn hostile_settings_of_a_role_do_not_change_ebbtides_own_sessions() {
         .await;
     tx.close().await.unwrap();
     let database = harness.database().await.unwrap();
-    let mut writing = database
-        .pool()
-        .begin_with("begin read write")
-        .await
-        .unwrap();
-    sqlx::query("insert into things (name) values ('one')")
-        .execute(&mut *writing)
-        .await
-        .unwrap();
-    writing.commit().await.unwrap();
+    let insert = "insert into things (name) values ('one')";
+    run_read_write(&database.pool(), insert).await;
     let drift = harness
         .diff(&url.replace("/postgres", &format!("/{}", database.name())))
         .await

@@ -4,6 +4,8 @@
 use ebbtide::{Harness, Setup};
 use sqlx::Row as _;
 
+use crate::support::pool_sql::{number, run_read_write};
+use crate::support::sql::text;
 use crate::support::{Scratch, runs_natively, this_test};
 
 /// Uses every feature of a harness.
@@ -25,21 +27,9 @@ async fn everything_works(harness: &Harness) {
         sandbox.close().await.unwrap();
         let database = harness.database().await.unwrap();
         // The settings make sessions of the user read-only.
-        let mut writing = database
-            .pool()
-            .begin_with("begin read write")
-            .await
-            .unwrap();
-        sqlx::query("insert into things (name) values ('two')")
-            .execute(&mut *writing)
-            .await
-            .unwrap();
-        writing.commit().await.unwrap();
-        let count = sqlx::query("select count(*) from things")
-            .fetch_one(&database.pool())
-            .await
-            .unwrap();
-        assert_eq!(count.get::<i64, _>(0), 2);
+        let pool = database.pool();
+        run_read_write(&pool, "insert into things (name) values ('two')").await;
+        assert_eq!(number(&pool, "select count(*) from things").await, 2);
         let drift = harness.diff(database.url()).await.unwrap();
         assert!(drift.is_clean(), "{drift}");
         database.close().await.unwrap();
@@ -110,16 +100,8 @@ async fn hostile_settings_of_the_server_do_not_affect_sessions_of_ebbtide() {
     everything_works(&harness).await;
     // A test's own session has these settings.
     let mut tx = harness.tx().await.unwrap();
-    let value: String = sqlx::query_scalar("show search_path")
-        .fetch_one(&mut *tx)
-        .await
-        .unwrap();
-    assert_eq!(value, "app, public");
-    let value: String = sqlx::query_scalar("show lock_timeout")
-        .fetch_one(&mut *tx)
-        .await
-        .unwrap();
-    assert_eq!(value, "20ms");
+    assert_eq!(text(&mut tx, "show search_path").await, "app, public");
+    assert_eq!(text(&mut tx, "show lock_timeout").await, "20ms");
     tx.close().await.unwrap();
     drop(harness);
 }
