@@ -10,14 +10,12 @@
 //! The content outlives a killed holder, while the kernel releases its lock. The holder changes the
 //! state before its first statement, and writes `equal` only after the lane was closed properly. So
 //! no other process has to observe the holder's end.
-//!
-//! The file is never deleted while the instance exists. If it were, two processes could hold the
-//! locks of two files with the same name.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use super::lock_file;
 use super::state::LaneState;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -48,30 +46,8 @@ impl LaneFiles {
     /// The file cannot be opened or locked, usually because the server's directory is gone.
     pub(crate) fn try_lock(&self, number: usize) -> Result<Option<LaneFile>> {
         let path = self.dir.join(format!("{}.{number}", self.fingerprint));
-        let lost = |error: std::io::Error| {
-            Error::new(
-                ErrorKind::ServerLost,
-                format!("{} cannot be used", path.display()),
-            )
-            .with_source(error)
-        };
-        // Not truncated: this process does not have the lock yet. The content describes the
-        // database of the present or the last holder.
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(lost)?;
-        // The lock belongs to the open file and not to the process. So a second holder is refused
-        // even within one process, and a child process does not inherit the lock: the standard
-        // library opens files with `O_CLOEXEC`.
-        match file.try_lock() {
-            Ok(()) => Ok(Some(LaneFile { file, number })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(lost(error)),
-        }
+        let locked = lock_file::try_lock(&path)?;
+        Ok(locked.map(|file| LaneFile { file, number }))
     }
 
     /// Numbers of the lanes that exist, lowest first.

@@ -36,6 +36,7 @@
 //! state and its holder.
 
 mod files;
+mod lock_file;
 mod locks;
 mod permits;
 mod state;

@@ -26,14 +26,15 @@
 //! more. If all tests do that, no permit ever comes back. [`Permits::stalled_for`] detects this.
 
 use std::collections::HashMap;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use super::lock_file;
 use super::locks::{Lock, Locks, permit_key, turn_key};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
 /// How often the holder of the turn polls for free permits.
 pub(crate) const PERMIT_POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -218,7 +219,7 @@ impl Permits {
     pub(crate) async fn try_turn(&self) -> Result<Option<CollectingTurn>> {
         let lock = match &self.place {
             Place::Files(dir) => {
-                try_file(&dir.join("turn"))?.map(|file| PermitLock::File { _file: file })
+                lock_file::try_lock(&dir.join("turn"))?.map(|file| PermitLock::File { _file: file })
             }
             Place::Locks(locks) => locks
                 .try_any(vec![turn_key()], 1)
@@ -252,7 +253,8 @@ impl Permits {
                     if permits.len() >= wanted {
                         break;
                     }
-                    if let Some(file) = try_file(&dir.join(format!("permit.{number}")))? {
+                    if let Some(file) = lock_file::try_lock(&dir.join(format!("permit.{number}")))?
+                    {
                         permits.push(Permit::new(PermitLock::File { _file: file }, &self.usage));
                     }
                 }
@@ -382,29 +384,5 @@ impl Permits {
     /// Whether this is the first call in this process. One line about waiting tests is enough.
     pub(crate) fn is_first_report(&self) -> bool {
         !self.has_reported.swap(true, Ordering::Relaxed)
-    }
-}
-
-fn try_file(path: &Path) -> Result<Option<File>> {
-    let lost = |error: std::io::Error| {
-        Error::new(
-            ErrorKind::ServerLost,
-            format!("{} cannot be used", path.display()),
-        )
-        .with_source(error)
-    };
-    // The file has no content and is never deleted while the instance exists. If it were, two
-    // processes could lock two files of the same name.
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(path)
-        .map_err(lost)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(lost(error)),
     }
 }
