@@ -1,10 +1,10 @@
 //! Databases for tests that are not asynchronous, and for drivers such as `diesel` or `postgres`.
 //!
 //! These functions block the calling thread. Call them from functions that are not `async`: in an
-//! async test they would block its runtime.
+//! `async` test they would block the runtime.
 //!
-//! A [`Database`] that is dropped is reset in the background. [`close`] does the same, waits for
-//! it, and returns its error.
+//! When a [`Database`] is dropped, ebbtide resets it in the background. [`close`] waits for the
+//! reset, and returns its error.
 //!
 //! # Examples
 //! ```no_run

@@ -11,8 +11,9 @@
 //! 30 seconds.
 //!
 //! **Unix only (Linux and macOS).** ebbtide needs Rust 1.94 or later, sqlx 0.9, and PostgreSQL 10
-//! or later. PostgreSQL comes from a container engine (Docker, Podman), from this machine's server
-//! binaries, or from a running server that you name.
+//! or later. An external server needs PostgreSQL 13 or later. PostgreSQL comes from a container
+//! engine (Docker, Podman), from this machine's server binaries, or from a running server that you
+//! name.
 //!
 //! # A first test
 //! With `create table customers (phone text primary key, name text not null)` in
@@ -55,14 +56,14 @@
 //!   failed, where in which file, what the server answered, and a remedy. [`Error::kind`] and
 //!   [`Error::help`] return the parts. ebbtide drops the half-built database.
 //! - **A test fails.** A report on stderr shows the errors of its sessions, from the server's log.
-//!   It also shows the locks that the test waited for, and which test held them.
+//!   It also shows the locks that the test waited for, and the tests that held the locks.
 //! - **A test passes but does not end properly.** The test fails if a deferred constraint is
 //!   violated, if the test itself ended the transaction, or if its database is still in use.
 //!   Without the attribute, call `close().await` to get this error: `drop` can only print it.
 //! - **You want to inspect the database.** `EBBTIDE_KEEP=failed cargo test` keeps the databases
 //!   of failed tests for an hour, and prints a `psql` command for each.
-//! - **A test process is killed.** Its database is copied again before its next use, and the server
-//!   ends as always. Nothing has to be removed by hand.
+//! - **A test process is killed.** Before another test uses its database, ebbtide copies or resets
+//!   the database. The server ends as always. Nothing has to be removed by hand.
 //!
 //! # Configuration
 //! Values come from `EBBTIDE_*` variables, from [`Harness::builder`], and from the nearest
@@ -99,7 +100,7 @@
 //! | `server.dedicated` | `EBBTIDE_DEDICATED` | all | `always`, `never`, or `auto`: see [Roles and other objects of the server](#roles-and-other-objects-of-the-server) | `auto` |
 //! | `server.settings` | | all | a table of PostgreSQL settings, which override ebbtide's own | none |
 //! | `server.bin` | `EBBTIDE_PG_BIN` | `native` | the directory of `postgres` and `initdb` | searched for |
-//! | `server.state_dir` | `EBBTIDE_STATE_DIR` | `container`, `native` | a directory with a short path, whose parent exists | `$XDG_RUNTIME_DIR/ebbtide`, else `ebbtide-UID` in the temporary directory |
+//! | `server.state_dir` | `EBBTIDE_STATE_DIR` | `container`, `native` | a directory with a short path, whose parent exists | `$XDG_RUNTIME_DIR/ebbtide` (not for root), else `ebbtide-UID` in the temporary directory |
 //! | `server.start_timeout` | `EBBTIDE_START_TIMEOUT` | all | limit for the server's start | `1m` |
 //! | `provision.extensions` | `EBBTIDE_EXTENSIONS` | all | a list of names; in the variable separated by commas | none |
 //! | `provision.migrations` | `EBBTIDE_MIGRATIONS` | all | a directory, or a command: see [Migrations](#migrations); `false`, in the variable `none` | `migrations` if it exists |
@@ -121,25 +122,26 @@
 //!   ebbtide runs the server as another user.
 //! - **`external`**: the server of a URL. Several machines may use it at once. Templates and copies
 //!   are databases called `ebbtide_...`, and advisory locks protect them. A role with `CREATEDB`
-//!   suffices if all extensions are trusted ones. The URLs of all machines must name the same role.
-//!   They must also lead to the same database for administration: `postgres`, or the URL's own if
-//!   the role may not connect to `postgres`. A process needs the connections of its running tests
-//!   (one for a `Tx` or a `Sandbox`, six for a `Database`), and up to three more. A pooler in
-//!   transaction mode does not work. ebbtide rejects the URL of a server that it has started
+//!   suffices if all extensions are trusted ones. The server must be PostgreSQL 13 or later. The
+//!   URLs of all machines must name the same role. They must also lead to the same database for
+//!   administration: `postgres`, or the URL's own if the role may not connect to `postgres`. A
+//!   process needs the connections of its running tests (one for a `Tx` or a `Sandbox`, six for a
+//!   `Database`), and up to three more. A pooler in transaction mode does not work, because a
+//!   session holds locks and settings. ebbtide rejects the URL of a server that it has started
 //!   itself.
 //! - **`auto`**: a container if an engine answers and has the image or can pull it, else `native`.
-//!   [`ServerReport::reason`](report::ServerReport::reason) states the choice, and so does one line of `tracing` at the level
-//!   `info`.
+//!   [`ServerReport::reason`](report::ServerReport::reason) states the choice, and so does one line
+//!   of `tracing` at the level `info`.
 //!
 //! # Roles and other objects of the server
 //! A role, a tablespace, another database, `ALTER SYSTEM`: these belong to the whole server. On a
-//! shared server, other projects would see them, and a second build would find them. So
-//! migrations, seeds and fixtures that touch them get a *dedicated* server. Only tests with the
-//! same migrations, seeds, extensions, settings and expectations use it. ebbtide scans migrations,
-//! seeds and fixtures for such statements, also in the bodies of `DO` blocks and functions. When a
-//! dedicated server starts because of such a statement, a message on stderr states the file, the
-//! line and the statement, and so does
-//! [`ServerReport::reason`](report::ServerReport::reason).
+//! shared server, other projects would see these objects, and a second build would find the objects
+//! of the first. So migrations, seeds and fixtures that touch them get a *dedicated* server. Only
+//! tests with the same migrations, seeds, extensions, settings and expectations use it. ebbtide
+//! scans migrations, seeds and fixtures for such statements, also in the bodies of `DO` blocks and
+//! functions. When a dedicated server starts because of such a statement, a message on stderr
+//! states the file, the line and the statement.
+//! [`ServerReport::reason`](report::ServerReport::reason) states the same.
 //!
 //! - A build that failed, or a template that was dropped, leaves nothing behind: the next build
 //!   begins with the state that the server started with. If statements cannot restore that state,
@@ -227,7 +229,8 @@
 //! On request, ebbtide checks more:
 //!
 //! - [`Harness::diff`] compares any database, also on another server, with the result of the
-//!   migrations. It only reads. [`Schema::read`](schema::Schema::read) and [`Schema::compare`](schema::Schema::compare) compare any two databases.
+//!   migrations. It only reads. [`Schema::read`](schema::Schema::read) and
+//!   [`Schema::compare`](schema::Schema::compare) compare any two databases.
 //! - [`Harness::check_reversible`] applies, reverts and re-applies every migration, and lists what
 //!   each down migration left behind or removed by mistake.
 //! - [`Expect::enum_of`](config::Expect::enum_of) compares the labels of a Rust enum, a [`PgEnum`],

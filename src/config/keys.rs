@@ -201,7 +201,7 @@ declare_keys! {
     ///
     /// Keep the path short, because the path of a Unix socket is limited: 107 bytes on Linux, 103
     /// on other systems. A relative path is relative to the package's directory. Default:
-    /// `$XDG_RUNTIME_DIR/ebbtide`, else `ebbtide-UID` in the temporary directory.
+    /// `$XDG_RUNTIME_DIR/ebbtide` (not for root), else `ebbtide-UID` in the temporary directory.
     state_dir(path: impl Into<PathBuf>) => path.into();
     path: "server.state_dir",
     variable: "EBBTIDE_STATE_DIR",
@@ -209,7 +209,7 @@ declare_keys! {
     type: PathBuf,
     legal: r#"a directory with a short path, such as "/tmp/ebb""#,
     default_of: Environment::state_dir
-        => "`$XDG_RUNTIME_DIR/ebbtide`, else `ebbtide-UID` in the temporary directory",
+        => "`$XDG_RUNTIME_DIR/ebbtide` (not for root), else `ebbtide-UID` in the temporary directory",
     about: "a directory with a short path, whose parent exists";
 
     /// Limits the time from a server's start to its first connection. Default: 60 seconds. Zero is
@@ -274,9 +274,9 @@ declare_keys! {
 
 /// Configures a [`Harness`](crate::Harness) in code: its server and the contents of its database.
 ///
-/// Every value can also be set by a key in `ebbtide.toml` or by an environment variable. A variable
-/// such as `EBBTIDE_BACKEND` overrides the builder, so a person can change one run without editing
-/// code. The builder overrides `ebbtide.toml`.
+/// A key in `ebbtide.toml` can also set each value, and so can an environment variable, except for
+/// settings and expectations. A variable such as `EBBTIDE_BACKEND` overrides the builder, so a
+/// person can change one run without editing code. The builder overrides `ebbtide.toml`.
 ///
 /// Single values and the list of extensions replace those of the file. Settings and expectations of
 /// both are merged by name.
