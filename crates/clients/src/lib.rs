@@ -4,3 +4,8 @@
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/migrating.md")]
 pub mod migrating {}
+
+/// A doctest compiles the page's code.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/isolation.md")]
+pub mod isolation {}
