@@ -21,7 +21,7 @@
 //! ```
 //!
 //! Age alone never decides. The databases of a fingerprint are dropped when no process holds a lock
-//! on them, a kept database when the time in its comment is over.
+//! on them. A kept database is dropped when the time in its comment is over.
 
 mod leftovers;
 
@@ -142,7 +142,7 @@ async fn drop_forced(admin: &mut PgConnection, name: &DatabaseName) -> Result<()
 }
 
 /// Drops what earlier builders of this fingerprint left, and the rest of a template whose drop was
-/// interrupted: its name is taken until then, and the new template could not be published.
+/// interrupted. That rest has the template's name, so the new template could not be published.
 ///
 /// The caller holds the fingerprint's build lock and has found no template.
 pub(crate) async fn drop_builds(
@@ -225,8 +225,8 @@ pub(crate) async fn drop_all_unused(
             dropped.extend(lock.drop_all(server, admin).await?);
         }
     }
-    // What exists now, and not what could not be locked: databases that another process has made
-    // meanwhile are listed, and those that another process has dropped are not.
+    // Read again, because other processes create and drop databases meanwhile: the failed locks
+    // alone would give an outdated list.
     let held = databases(OwnerFilter::of(server), admin, DATABASE_PREFIX).await?;
     let to_strings =
         |names: Vec<DatabaseName>| names.iter().map(|name| name.as_str().to_owned()).collect();
@@ -236,16 +236,17 @@ pub(crate) async fn drop_all_unused(
     })
 }
 
-/// The right to drop the databases of a fingerprint: this process holds every lane lock and the
-/// build lock, so no process uses or builds one.
+/// The right to drop the databases of a fingerprint. This process holds every lane lock and the
+/// build lock, so no process uses or builds such a database.
 struct FingerprintLock {
     fingerprint: Fingerprint,
     lanes: HeldLanes,
 }
 
 impl FingerprintLock {
-    /// Takes the locks, or none of them if another process holds one. Never waits: a fingerprint in
-    /// use is none to drop, and two processes that clean up at once must not wait for each other.
+    /// Takes the locks, or none of them if another process holds one. Never waits: the databases of
+    /// a fingerprint in use stay, and two processes that clean up at once must not wait for each
+    /// other.
     async fn try_lock(
         server: &Server,
         admin: &mut PgConnection,
@@ -353,8 +354,8 @@ pub(crate) async fn make_room(
             continue;
         }
         if let Some(lane_lock) = server.lanes(&fingerprint).try_lock(number).await? {
-            // A lane file's state is erased before the drop: if this process is killed in between,
-            // the next holder of the lane does not use the rest of a database.
+            // The state in the lane file is erased before the drop. If this process is killed in
+            // between, the next holder does not use the rest of a database.
             lane_lock.mark_unknown()?;
             drop_database(server, admin, &name).await?;
             surplus -= 1;
@@ -440,8 +441,8 @@ async fn drop_expired(server: &Server, admin: &mut PgConnection) -> Result<Vec<D
 enum OwnerFilter {
     /// Every role: on ebbtide's own servers no other program uses the prefix.
     Any,
-    /// This session's role. Lanes of its templates are included whatever their owner: a migration
-    /// or a test may give its database to another role.
+    /// This session's role. Lanes of this role's templates are included whatever the lane's owner:
+    /// a migration or a test may give a lane to another role.
     OwnRole,
 }
 

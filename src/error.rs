@@ -1,8 +1,8 @@
 //! One opaque error for the whole crate.
 //!
 //! `Display` prints one layer only, so that error chains read well. `Debug` is the report for a
-//! person, because a test that returns `Err` or unwraps prints `Debug`: the message, the causes,
-//! the evidence (the end of a log, an excerpt of SQL) and the remedy.
+//! person, because a test that returns `Err` or unwraps prints `Debug`. The report has the message,
+//! the causes, the evidence (the end of a log, an excerpt of SQL) and the remedy.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -219,8 +219,9 @@ impl fmt::Debug for Error {
     }
 }
 
-/// The message of a cause. For an error of the server it is the server's message alone: the
-/// driver's text adds a line number, which is one of the server's source code.
+/// The message of a cause. For an error of the server it is the server's message alone. The
+/// driver's text adds a line number of the server's source code, which a reader would take for one
+/// of the migration.
 pub(crate) fn cause_message(cause: &(dyn StdError + 'static)) -> String {
     match cause.downcast_ref() {
         Some(sqlx::Error::Database(refused)) => refused.message().to_owned(),

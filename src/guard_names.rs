@@ -1,9 +1,9 @@
 //! The names of ebbtide's own objects in a lane, its settings, savepoints and error codes.
 //!
 //! The SQL in `guard/schema` creates what this file names, and the messages in `guard` use it. The
-//! names are in a file of their own, below every other layer, because `server` sets the identity,
-//! `sql_error` recognises the codes, and `catalog` leaves the schema out. A test compares this file
-//! with the SQL. The file is part of each fingerprint.
+//! names are in a file of their own, below every other layer, because three other modules use them.
+//! `server` sets the identity, `sql_error` recognises the codes, and `catalog` leaves the schema
+//! out. A test compares this file with the SQL. The file is part of each fingerprint.
 
 /// The text with which all of ebbtide's own names in a database begin.
 ///
@@ -79,9 +79,9 @@ pub(crate) const END_SAVEPOINT: Savepoint = savepoint!("_ebbtide_end");
 pub(crate) const BATCH_SAVEPOINT: Savepoint = savepoint!("_ebbtide_statement");
 /// The relay's prepared statements and portals. The name ends with the zero byte of the protocol.
 pub(crate) const RELAY_STATEMENT: &[u8] = b"_ebbtide_statement\0";
-/// sqlx's savepoint of its second level. A sandbox uses the same name, because sqlx rolls back to
-/// it after a `begin_with` inside a transaction, which it rejects. With another name, sqlx would
-/// end the guarded transaction.
+/// sqlx's savepoint of its second level. A sandbox uses the same name. sqlx rejects a `begin_with`
+/// inside a transaction, and then rolls back to this savepoint. With another name, sqlx would end
+/// the guarded transaction.
 pub(crate) const SANDBOX_SAVEPOINT: Savepoint = savepoint!("_sqlx_savepoint_1");
 
 /// The constraint of `open_test` that fails on another server than the expected one.

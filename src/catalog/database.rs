@@ -1,9 +1,9 @@
 //! The properties of a database that the server stores outside that database.
 //!
-//! `CREATE DATABASE ... TEMPLATE` copies files. It does not copy what is stored in shared catalogs:
-//! settings of the database and of roles in it (`pg_db_role_setting`), owner, privileges,
-//! connection limit and `IS_TEMPLATE` (`pg_database`), the comment (`pg_shdescription`), and
-//! security labels (`pg_shseclabel`). Encoding, locale, collation version and tablespace are
+//! `CREATE DATABASE ... TEMPLATE` copies files. It does not copy what the shared catalogs store.
+//! `pg_db_role_setting` has the settings of the database and of roles in it. `pg_database` has
+//! owner, privileges, connection limit and `IS_TEMPLATE`. `pg_shdescription` has the comment, and
+//! `pg_shseclabel` has security labels. Encoding, locale, collation version and tablespace are
 //! inherited. <https://www.postgresql.org/docs/current/manage-ag-templatedbs.html>
 
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ use crate::names::DatabaseName;
 #[serde(default)]
 pub(crate) struct DatabaseProperties {
     /// The database that was read. Its name has random digits, so every occurrence of the name in a
-    /// statement means this database, and is replaced by the name of the copy.
+    /// statement means this database. The statement gets the copy's name instead.
     name: String,
     /// Statements for an administrative session on any database.
     statements: Vec<String>,
@@ -32,10 +32,10 @@ pub(crate) struct DatabaseProperties {
 
 /// The query that returns the statements for the shared catalogs, in order. `$1` is the database.
 ///
-/// Privileges keep their order, because `pg_dump` prints them in it, and each is granted by the
-/// role that granted it. The value of a setting that is a list of names is stored with quoted
-/// names. `ALTER DATABASE` needs such names as separate strings, as `pg_dump` writes them
-/// (`makeAlterConfigCommand`).
+/// Privileges keep their order, because `pg_dump` prints them in this order. Each is granted by the
+/// role that granted it on the template. The value of a setting that is a list of names is stored
+/// with quoted names. `ALTER DATABASE` needs such names as separate strings, as `pg_dump` writes
+/// them (`makeAlterConfigCommand`).
 const PROPERTY_STATEMENTS: &str = r#"
 with d as (select * from pg_database where datname = $1),
 settings as (

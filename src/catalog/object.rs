@@ -125,9 +125,9 @@ impl Serialize for ObjectKind {
 pub struct SchemaObject {
     /// The kind of the object.
     pub kind: ObjectKind,
-    /// The name, without the schema if that is `public`: `customers`, `app.log`, `customers.phone`
-    /// for a column, `customers_pkey on customers` for a constraint, trigger, policy or rule,
-    /// `total(integer)` for a function.
+    /// The name, without the schema if that is `public`: `customers`, or `app.log`. A column is
+    /// `customers.phone`, and a function `total(integer)`. A constraint, trigger, policy or rule is
+    /// `customers_pkey on customers`.
     pub name: String,
 }
 
@@ -173,7 +173,7 @@ impl SchemaObject {
 /// A name, in quotes if it contains other characters than lower-case letters, digits and
 /// underscores.
 ///
-/// `quote_ident` is not used: it also quotes keywords, which differ from version to version, and a
+/// Not by `quote_ident`, which also quotes keywords. Keywords differ from version to version, and a
 /// name must be equal on both servers that are compared.
 fn quoted_if_needed(name: &str) -> String {
     let is_plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')

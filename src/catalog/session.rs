@@ -65,8 +65,8 @@ pub(crate) async fn custom_setting(
 }
 
 /// Whether an extension or a language of the database keeps state in a session that no command
-/// resets: connections to other servers (`dblink`, `postgres_fdw` and other wrappers), or the
-/// variables of an interpreter (PL/Perl, PL/Python, PL/Tcl).
+/// resets. Such state is connections to other servers (`dblink`, `postgres_fdw` and other
+/// wrappers), and variables of an interpreter (PL/Perl, PL/Python, PL/Tcl).
 pub(crate) async fn keeps_session_state(
     connection: &mut PgConnection,
 ) -> Result<bool, sqlx::Error> {

@@ -22,8 +22,8 @@ pub(super) struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Reads the file that `EBBTIDE_CONFIG` or the builder names, else the nearest `ebbtide.toml`
-    /// from the package's directory up to the root of its workspace or repository.
+    /// Reads the file that `EBBTIDE_CONFIG` or the builder names. Otherwise reads the nearest
+    /// `ebbtide.toml`, from the package's directory up to the root of the workspace or repository.
     ///
     /// # Errors
     ///

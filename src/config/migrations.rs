@@ -67,9 +67,9 @@ pub(crate) enum Layout {
 /// The program runs in its own process group, with an empty standard input. When the process that
 /// started it ends, the whole group ends too.
 ///
-/// The program gets the address in two forms: as a URL in `DATABASE_URL`, and in libpq's variables
-/// `PGHOST`, `PGPORT`, `PGUSER`, `PGDATABASE` and, if there is a password, `PGPASSWORD`. With these
-/// variables `psql` needs no URL.
+/// The program gets the address in two forms. `DATABASE_URL` has the URL. libpq's variables
+/// `PGHOST`, `PGPORT`, `PGUSER`, `PGDATABASE` and `PGPASSWORD` have its parts; without a password,
+/// the last one is not set. With these variables `psql` needs no URL.
 ///
 /// The URL has the form that libpq documents, with a socket's directory as a parameter:
 /// `postgresql://user@/database?host=/directory&port=5432`. psql, psycopg and SQLAlchemy accept
@@ -77,9 +77,9 @@ pub(crate) enum Layout {
 /// <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS>
 ///
 /// `PGOPTIONS` contains the settings that the plan and the URL specify for every session. Ebbtide
-/// removes other variables of libpq: those that change a session (`PGAPPNAME`, `PGTZ`, ..) always,
-/// and those about authentication and encryption (`PGPASSFILE`, `PGREQUIREAUTH`, ..) if ebbtide has
-/// started the server.
+/// removes libpq's variables that change a session (`PGAPPNAME`, `PGTZ`, ..). If ebbtide has
+/// started the server, it also removes those about authentication and encryption (`PGPASSFILE`,
+/// `PGREQUIREAUTH`, ..).
 #[derive(Clone, PartialEq, Eq)]
 pub struct MigrationCommand {
     pub(crate) command: Vec<String>,

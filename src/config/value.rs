@@ -62,7 +62,8 @@ pub enum Cache {
 /// same migrations, seeds, extensions, settings and expectations.
 ///
 /// Roles, tablespaces and the effects of `ALTER SYSTEM` belong to the whole server. On a shared
-/// server another project would see them, and a second build would find them already there.
+/// server another project would see these objects, and a second build would find those of the
+/// first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Dedicated {

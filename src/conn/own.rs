@@ -1,8 +1,9 @@
 //! The parameters of ebbtide's administrative sessions.
 //!
 //! The plan's `settings`, `ALTER ROLE`, `ALTER DATABASE` and `ALTER SYSTEM` determine the
-//! parameters that a session begins with. A session that runs the user's SQL keeps them. An
-//! administrative session sets what it needs in its start-up packet, which overrides all of them
+//! parameters that a session begins with. A session that runs the user's SQL keeps them. The
+//! start-up packet of an administrative session sets what the session needs. These settings
+//! override all others
 //! (<https://www.postgresql.org/docs/current/config-setting.html#CONFIG-SETTING-OTHER-INTERFACES>).
 //!
 //! The server refuses a connection that names a parameter it does not have, or one that the role

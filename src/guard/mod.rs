@@ -1,7 +1,7 @@
 //! The guard: keeps a test inside one transaction, and proves at the end that it has stayed there.
 //!
-//! It has two sides. The schema `_ebbtide`, which every copy of a template inherits, refuses a
-//! COMMIT and records what the end of a test has to restore or to compare. The messages use it:
+//! It has two sides. Every copy of a template inherits the schema `_ebbtide`. The schema refuses a
+//! COMMIT, and records what the end of a test has to restore or to compare. The messages use it:
 //!
 //! ```text
 //!  session of the test                          schema _ebbtide in the lane
@@ -28,8 +28,8 @@
 //!
 //! The name of the savepoint proves nothing, since a test can create one with the same name. What
 //! proves that the transaction is still the one that [`open()`] began is the local setting, which
-//! every end of the transaction resets. If `RESET ALL` has removed the setting, the row proves it:
-//! `xmin` shows that this transaction wrote it.
+//! every end of the transaction resets. If `RESET ALL` has removed the setting, the row is the
+//! proof: its `xmin` is this transaction.
 //!
 //! | file | noun |
 //! |---|---|

@@ -25,8 +25,8 @@ pub(crate) async fn open(
             std::mem::forget(transaction);
             Ok(())
         }
-        // sqlx still counts the transaction of the first test, since it has seen no end of it: each
-        // close sends its ROLLBACK as plain SQL.
+        // sqlx still counts the transaction of the first test: each close sends ROLLBACK as plain
+        // SQL, so sqlx has seen no end of it.
         Session::Used { .. } => execute(connection, message).await,
     }
 }

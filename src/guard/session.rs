@@ -3,10 +3,10 @@
 /// Whether a session has had a guarded transaction before.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Session<'a> {
-    /// It has not. The message checks that the server has the expected identity, where it has one:
-    /// another server may listen at the address by now. sqlx begins the transaction, so it counts
-    /// the user's `begin` as a savepoint from then on. `settings` are `SET` statements, which
-    /// outlive the transaction.
+    /// It has not. The message checks the server's identity, where the server has one: another
+    /// server may listen at the address by now. sqlx begins the transaction, so it counts the
+    /// user's `begin` as a savepoint from then on. `settings` are `SET` statements, which outlive
+    /// the transaction.
     New {
         server: Option<&'a str>,
         settings: &'a str,

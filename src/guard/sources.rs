@@ -10,9 +10,9 @@ macro_rules! sources {
 /// Every file of this directory, the names, and the files of `catalog` whose SQL the schema
 /// contains.
 ///
-/// A message relies on the objects that the same version has installed. So the messages belong to
-/// the list like the SQL: a version with other messages builds its own templates, and two versions
-/// that share a server never use each other's lanes.
+/// A message relies on the objects that the same version has installed. So the list has the
+/// messages, too. A version with other messages builds its own templates, and two versions that
+/// share a server never use each other's lanes.
 const SOURCES: &[(&str, &str)] = &sources![
     "../catalog/database.rs",
     "../catalog/inside.rs",
@@ -55,9 +55,8 @@ const SOURCES: &[(&str, &str)] = &sources![
 /// each of its processes would hash them.
 pub(crate) const SOURCES_HASH: u64 = hash(SOURCES);
 
-/// FNV-1a over the paths and texts. No attacker chooses them, so 64 bits suffice, and the function
-/// is simple enough to be a `const fn`, which those of the hashing crates are not
-/// (<https://datatracker.ietf.org/doc/draft-eastlake-fnv/>).
+/// FNV-1a (<https://datatracker.ietf.org/doc/draft-eastlake-fnv/>) over the paths and texts. No
+/// attacker chooses them, so 64 bits suffice. The hashing crates have no `const fn` for it.
 const fn hash(sources: &[(&str, &str)]) -> u64 {
     let mut state = 0xcbf2_9ce4_8422_2325;
     let mut index = 0;

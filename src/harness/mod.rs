@@ -11,7 +11,7 @@
 //!
 //! One `TemplateAndLanes` exists for the plan and one for each distinct setup. Each is in a
 //! `OnceCell`, so tests that run at the same time open it once and share the outcome, errors
-//! included. The opening runs as a task of the background runtime: its connections must outlive the
+//! included. The opening runs as a task of the background runtime. Its connections must outlive the
 //! first test, and a dropped future must not abandon a half-started server.
 
 mod drift;
@@ -149,11 +149,11 @@ impl Harness {
         Builder::new()
     }
 
-    /// The same harness with other migrations, or with fixtures on top.
+    /// The same harness with other migrations, with fixtures on top, or with further expectations.
     ///
-    /// A setup has a template of its own, which is built once for each content. Its template is on
-    /// the same server, unless the setup contains statements that touch the whole server, such as
-    /// `CREATE ROLE`: then it is on a dedicated one.
+    /// A setup has a template of its own, which is built once for each content. The template is on
+    /// the same server. If the setup contains statements that touch the whole server, such as
+    /// `CREATE ROLE`, the template is on a dedicated server.
     ///
     /// # Examples
     /// ```no_run
@@ -343,8 +343,8 @@ impl Harness {
         let Some(setup) = &self.setup else {
             return Ok(template_and_lanes);
         };
-        // The mutex is not held while this applies or opens a setup. Two tests may both apply it,
-        // but its fingerprint leads both to one cell, so one of them opens it.
+        // The mutex is not held while this applies or opens a setup. Two tests may both apply the
+        // setup, but its fingerprint leads both to one cell, so only one test opens the cell.
         let opened = self.setups().template_and_lanes(setup);
         if let Some(template_and_lanes) = opened {
             return template_and_lanes;

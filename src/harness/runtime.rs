@@ -1,7 +1,7 @@
 //! The background runtime, on which ebbtide opens its connections.
 //!
 //! A socket of tokio's belongs to the runtime that opened it, and fails once that runtime is
-//! dropped. Every `#[tokio::test]` has a runtime of its own, so a connection that stays for the
+//! dropped. Every `#[tokio::test]` has a runtime of its own. So a connection that stays for the
 //! next test must come from a runtime that lives as long as the process.
 
 use std::io;
@@ -18,9 +18,9 @@ static BACKGROUND: OnceCell<Handle> = OnceCell::new();
 pub(super) fn background() -> Result<&'static Handle> {
     BACKGROUND.get_or_try_init(|| {
         let (sender, made) = std::sync::mpsc::channel();
-        // The new thread builds the runtime, not the caller. If the thread cannot be started, no
-        // runtime has to be dropped here: tokio panics when a runtime is dropped inside another
-        // one, such as the test's own.
+        // The new thread builds the runtime, not the caller. If the thread cannot be started, there
+        // is no runtime to drop here. tokio panics when a runtime is dropped inside another one,
+        // such as the test's own.
         let run = move || match Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => {
                 // The receiver below waits for the handle, so it is alive.

@@ -153,9 +153,8 @@ impl LanePool {
     }
 
     /// Prepares a locked lane on the background runtime. The test's own runtime may end before the
-    /// lane's connection is closed, and a connection cannot be used after the runtime that opened
-    /// it has ended. An error returns the admission, so that the caller can try again with the
-    /// permits that it has.
+    /// lane's connection is closed, and a connection fails once its runtime has ended. An error
+    /// returns the admission, so that the caller can try again with the permits that it has.
     async fn prepare_in_background(
         &self,
         lock: LaneLock,

@@ -13,8 +13,8 @@ pub(super) struct Admission {
     pub(super) permits: Vec<Permit>,
     /// Held until a lane is locked, so that tests also get lanes in the order of their arrival.
     pub(super) turn: Option<CollectingTurn>,
-    /// Held until the test has its lane. The server may reject a connection in spite of the permit,
-    /// if other programs use its connections, so a test with permits still counts as waiting.
+    /// Held until the test has its lane. If other programs use connections, the server may reject
+    /// one in spite of the permit. So a test with permits still counts as waiting.
     pub(super) waiting: Option<UsageEntry>,
     /// Held while the test has its lane.
     pub(super) holding: Option<UsageEntry>,

@@ -8,9 +8,9 @@
 //! ```
 //!
 //! A test takes all its permits before it opens a connection. If tests opened some connections and
-//! then waited for more, each could wait for those of the others for ever. The turn makes a test
-//! that needs six permits get them, although tests that need one permit keep arriving: while it
-//! collects, no other test of any process does.
+//! then waited for more, each could wait for those of the others for ever. Tests that need one
+//! permit keep arriving, and a test that needs six would never get them. So only the test with the
+//! turn collects, of all tests of all processes.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -63,8 +63,8 @@ impl LanePool {
         let turn = loop {
             match permits.try_turn().await? {
                 Some(turn) => break turn,
-                // The turn may belong to another process, or to an earlier test of this one, which
-                // keeps it after its place in the queue until it has locked a lane.
+                // The turn may belong to another process. It may also belong to an earlier test of
+                // this process, which keeps the turn until it has locked a lane.
                 None => wait.pause().await,
             }
         };
@@ -103,8 +103,9 @@ impl LanePool {
         let _ = pause.await;
     }
 
-    /// Whether a permit can still become free, so that a test should continue to wait: a test of
-    /// this process holds one and does not wait for another, or another process holds some.
+    /// Whether a permit can still become free, so that a test should continue to wait. That is so
+    /// if a test of this process holds one and does not wait for more, or if another process holds
+    /// some.
     pub(super) async fn others_make_progress(&self) -> Result<bool> {
         let permits = self.permits();
         // In this order, because the second check takes every free permit for a moment.

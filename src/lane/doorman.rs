@@ -336,7 +336,8 @@ impl SecondSlot {
                 KeepEnd::FirstConnectionBusy => extra = RETRY_INTERVAL,
             }
             // This drops the old `acquire` and so frees the slot. sqlx gives slots in the order of
-            // the calls, so a call that waits already gets it before the keeper and is refused.
+            // the calls. So a call that waits already gets the slot before the keeper, and is
+            // refused.
             (self.acquiring, self.options_read) = Self::acquire(&self.pool);
         }
     }

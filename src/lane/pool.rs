@@ -20,9 +20,8 @@
 //! ```
 //!
 //! The lane lock is held in every state but *unlocked*. `acquire` and `prepare` mark the lane as in
-//! use before the test's first statement; `put_back` and a new copy mark it `Equal`. So a process
-//! that is killed leaves a mark from which the next process infers what the lane needs: nothing, a
-//! reset or a new copy.
+//! use before the test's first statement; `put_back` and a new copy mark it `Equal`. So a killed
+//! process leaves a mark, and the mark states what the lane needs: nothing, a reset or a new copy.
 
 use std::fmt;
 use std::path::PathBuf;

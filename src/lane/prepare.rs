@@ -10,9 +10,9 @@
 //!  none: recorded in the lane   connect, try_claim finds it clean           copy_and_claim
 //! ```
 //!
-//! On an external server the lane's own table `_ebbtide.lane` records whether the lane is clean and
-//! who holds it, because several machines share the lanes and no file is visible to all of them. On
-//! other servers the lane file records it.
+//! On an external server the lane's own table `_ebbtide.lane` records whether the lane is clean,
+//! and which process holds it. Several machines share these lanes, and no file is visible to all
+//! machines. On other servers the lane file records it.
 
 use std::time::Duration;
 
@@ -79,8 +79,8 @@ impl LanePool {
         };
         // The order matters if this process is killed. A lane that is marked `Equal` becomes
         // `Unknown` before the first session connects, because the session may change it. A
-        // `UsedWhole` lane keeps its mark during the reset: an interrupted reset is repeated, or
-        // the lane is copied if the database has its new name already.
+        // `UsedWhole` lane keeps its mark during the reset, so an interrupted reset is repeated. If
+        // the database has its new name already, the lane is copied instead.
         if state != Some(LaneState::UsedWhole) {
             lock.mark_unknown()?;
         }

@@ -39,9 +39,9 @@ pub(super) async fn rename_and_reset(
 
 /// An expression that ends the other sessions on the database and counts those that still exist.
 ///
-/// A session that is starting is not listed yet, but holds a lock on the database (`InitPostgres`
-/// in PostgreSQL's `postinit.c`), so these locks are counted, too. The functions are those below
-/// the views `pg_stat_activity` and `pg_locks`; the first view joins further tables.
+/// A starting session is not listed yet, but holds a lock on the database (`InitPostgres` in
+/// PostgreSQL's `postinit.c`). So these locks are counted, too. The functions are those below the
+/// views `pg_stat_activity` and `pg_locks`; the first view joins further tables.
 const END_AND_COUNT_OTHERS: &str = "(select \
          (select count(pg_terminate_backend(a.pid)) from pg_stat_get_activity(null) a \
              where a.datid = d.oid and a.pid <> pg_backend_pid() \

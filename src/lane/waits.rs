@@ -32,10 +32,10 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 /// How long a statement may still run when its test is ending.
 const STATEMENT_GRACE: Duration = Duration::from_secs(1);
 
-/// Returns a row for each pair of a waiting session and a session that blocks it. The columns are,
-/// in this order: the waiting session's database, process, application name, seconds since its
-/// statement began, and statement; then the blocking session's process, application name, state and
-/// last statement.
+/// Returns a row for each pair of a waiting session and a session that blocks it. The first columns
+/// are about the waiting session: database, process, application name, seconds since the statement
+/// began, and statement. The others are about the blocking session: process, application name,
+/// state and last statement.
 // A prepared transaction blocks as process 0, of which there is no row, hence the LEFT JOIN
 // (https://www.postgresql.org/docs/current/functions-info.html).
 const LOCK_WAITS_QUERY: &str = "

@@ -1,8 +1,8 @@
 //! How many tests use a lane before it is copied again.
 
 /// The number of uses after which a lane is worn and copied again. A test that was rolled back
-/// counts as one use for each row that it wrote, and at least as one, because its rows stay in the
-/// tables as dead rows.
+/// counts as one use for each row that it wrote, and at least as one. The rows stay in the tables
+/// as dead rows.
 pub(super) const MAX_USES: u32 = 5_000;
 /// The number of uses that a test that committed counts for. Each reset leaves dead rows in the
 /// catalogs, and empty files that the server removes only when the lane is dropped.

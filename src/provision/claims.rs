@@ -1,9 +1,9 @@
 //! The tables that must exist after a series of scripts has run, read from the text alone.
 //!
 //! Each such table is a claim. `verify` fails the build if a claimed table is missing, so a wrong
-//! claim is worse than a missing one: every text that might drop or rename a table removes its
-//! claim. A `ROLLBACK` does not remove claims: tables lost to a rollback are what the claims exist
-//! to find.
+//! claim is worse than a missing one. Every text that might drop or rename a table removes the
+//! table's claim. A `ROLLBACK` does not remove claims: tables lost to a rollback are what the
+//! claims exist to find.
 //!
 //! ```text
 //! CREATE TABLE ---> claim ---> RENAME, SET SCHEMA: the claim moves to the new name

@@ -90,7 +90,7 @@ pub(super) async fn check(connection: &mut PgConnection, expect: &Expect) -> Res
 /// The difference between a Rust enum and the enum of the database; none if both have the same
 /// labels.
 ///
-/// Labels that differ only in case or punctuation (`HAPPY`, `happy`) are reported as pairs: the
+/// Labels that differ only in case or punctuation (`HAPPY`, `happy`) are reported as pairs. The
 /// usual cause is a missing `rename_all`, and not a missing label.
 fn compare_rust_enum(wanted: &RustEnum, enums: &BTreeMap<String, Vec<String>>) -> Option<String> {
     let (path, labels) = (&wanted.path, wanted.labels.join(", "));

@@ -23,8 +23,8 @@ impl Inputs {
             Some(SchemaSource::Command(command)) => MigrationSource::Command(command.clone()),
             Some(SchemaSource::Function(function)) => MigrationSource::Function(function.clone()),
         };
-        // A plan whose source has no files gets the fingerprint of a plan without migrations, so an
-        // empty directory must be an error here, before any template is looked up by fingerprint.
+        // A plan whose source has no files gets the fingerprint of a plan without migrations. So an
+        // empty directory must be an error here, before the search for a template by fingerprint.
         let migrations = match &source {
             MigrationSource::Files(layout, dir) => {
                 layout::list(tools::of(*layout), dir, &plan.package_root)?

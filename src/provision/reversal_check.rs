@@ -1,5 +1,5 @@
-//! Checks whether the migrations can be reverted: it applies each, reverts it and applies it again,
-//! and compares the catalog after each step.
+//! Checks whether the migrations can be reverted. It applies, reverts and re-applies each
+//! migration, and compares the catalog after each step.
 //!
 //! ```text
 //! before --up--> after_first_up --down--> must equal before --up--> must equal after_first_up

@@ -2,8 +2,8 @@
 //!
 //! All databases of a server share its roles, tablespaces and other databases
 //! (<https://www.postgresql.org/docs/current/manage-ag-overview.html>). A second build on the same
-//! server would find the roles of the first, and other projects would see them. So contents with
-//! such a statement get a dedicated server.
+//! server would find the roles of the first build, and other projects would see these roles. So
+//! contents with such a statement get a dedicated server.
 //!
 //! A statement that is reported by mistake costs one more server. A statement that is missed costs
 //! isolation. So the scan reports a statement if in doubt. It cannot find SQL that a program builds

@@ -20,9 +20,9 @@ pub(crate) struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// Replaces a session by a new one, which begins with the settings that the migrations gave to
-    /// the database and to the role in this database. The old session ends first: the server may
-    /// have no second connection for this role.
+    /// Replaces a session by a new one. It begins with the settings that the migrations gave to the
+    /// database, and to the role in this database. The old session ends first: the server may have
+    /// no second connection for this role.
     pub(crate) async fn new_session(&self, mut old: PgConnection) -> Result<PgConnection> {
         if old
             .server_version_num()

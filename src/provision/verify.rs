@@ -71,8 +71,8 @@ pub(super) async fn verify(
     claims_against_catalog(&tables, scripts, &ledger_state)
 }
 
-/// The first part of an error, for a source whose ledger is not compared: plain SQL has none, and
-/// the migrations of a command or a function are unknown.
+/// The first part of an error, for a source whose ledger is not compared. Plain SQL has no ledger,
+/// and the migrations of a command or a function are unknown.
 async fn unverified_ledger_state(connection: &mut PgConnection) -> Result<String> {
     let claim = LedgerClaim::read(connection, &ledgers()).await;
     let claim = claim.map_err(|error| sql_error::failed("reading the migration ledger", error))?;

@@ -108,7 +108,7 @@ start_deputy() {
 # Polls the supervisor, and replaces it when it is dead.
 run_as_deputy() {
     # By `exec`: for a function call with a redirection, the shell keeps a copy of the client's pipe
-    # to restore it later, and the client would wait for that copy to close.
+    # to restore it later. The client would wait for that copy to close.
     exec 2> /dev/null
     supervisor=$me supervisor_started=$me_started
     while is_living "$supervisor" "$supervisor_started"; do nap; done
@@ -125,7 +125,7 @@ take_over() {
     identify
     start_deputy
     if [ -d "$instance" ]; then
-        # First the owner. Until then the file `deputy` names this shell, so at every moment one of
+        # First the owner. Until then the file `deputy` names this shell. So at every moment one of
         # the two files names a living process, and no client takes the instance for an orphan.
         write_mark owner "$me.$me_started"
         write_mark deputy "$deputy.$deputy_started"
@@ -199,9 +199,9 @@ free_segment() {
     fi
 }
 
-# Whether this shell is still the supervisor. Two shells can both believe it: a deputy whose mark
-# was not written yet takes over, while a start that finds both marks dead starts another
-# supervisor. The one that wrote `owner` last is the supervisor, and the other one ends.
+# Whether this shell is still the supervisor. There can be two: a deputy whose mark was not written
+# yet takes over, while a start that finds both marks dead starts another supervisor. The one that
+# wrote `owner` last is the supervisor, and the other one ends.
 is_owner() {
     { read -r owner < "$instance/owner"; } 2> /dev/null || return 0
     [ "$owner" = "$me.$me_started" ] || ! is_living "${owner%%.*}" "${owner#*.}"
@@ -249,8 +249,8 @@ make_instance() {
         || { rm -rf "$unfinished"; dismiss_deputy; exit 1; }
 }
 
-# Writes the file `server`, by which `resume` or a later start takes the server over: the backend,
-# the server's mark, the linger, the backend's arguments, one a line.
+# Writes the file `server`, with which `resume` or a later start takes the server over. Its lines:
+# the backend, the server's mark, the linger, and each argument of the backend.
 describe() {
     printf '%s\n' "$@" > "$instance/server.new" && mv "$instance/server.new" "$instance/server"
 }

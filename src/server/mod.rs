@@ -18,7 +18,7 @@
 //! A new backend is one directory here, its `mod` line, and its entry in [`BACKENDS`]; besides its
 //! public name in `config/value.rs`.
 //!
-//! A test process is a client here. It creates nothing but its lease: every directory and every
+//! A test process is a client here. It creates nothing but its lease. Every directory and every
 //! process of a server belongs to the supervisor, so a client can be killed at any moment. The
 //! states of an instance are drawn at the head of `registry`.
 

@@ -9,7 +9,7 @@ use super::registry::{Pointer, Registry};
 /// Removes every pointer in the state directory that names no existing instance.
 ///
 /// The caller holds the start-up lock of its own key. For every other key this function takes that
-/// key's lock, without waiting: a pointer whose lock another process holds is about to be replaced,
+/// key's lock, without waiting. A pointer whose lock another process holds is about to be replaced,
 /// and stays.
 pub(super) fn sweep(registry: &Registry) {
     for entry in std::fs::read_dir(registry.state.servers())
@@ -25,9 +25,9 @@ pub(super) fn sweep(registry: &Registry) {
         }) else {
             continue;
         };
-        // Without the lock, the process that starts a server of this key could write a new pointer
-        // between the check and the removal, and the removal would delete it. The caller already
-        // holds the lock of its own key, and a second attempt to take it would fail.
+        // Without the lock, a process could start a server of this key and write a new pointer
+        // between the check and the removal. The removal would delete the new pointer. The caller
+        // already holds the lock of its own key, and a second attempt to take it would fail.
         let is_own = path == registry.pointer_path();
         let lock = if is_own {
             None

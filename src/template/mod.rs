@@ -217,7 +217,7 @@ async fn lock_base(
 
 /// Searches for a sealed template.
 async fn find(admin: &mut PgConnection, name: &DatabaseName) -> Result<Option<Seal>> {
-    // Publishing is one transaction, so a database with this name that is not marked as a template
+    // Publishing is one transaction. So a database with this name that is not marked as a template
     // can only be the rest of an interrupted drop. It counts as absent, and so does a template
     // whose comment is no seal. `drop_builds` drops both before the next build.
     let comment: Option<Option<String>> = sqlx::query_scalar(

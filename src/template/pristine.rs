@@ -41,9 +41,9 @@ const RELOAD_TIMEOUT: Duration = Duration::from_secs(20);
 /// Restores a dedicated server to its state before the first build. The caller holds the build lock
 /// of its template.
 ///
-/// The first call on a server only records the state. A later call gives the server up, before it
-/// undoes anything, if a process still uses a database: its test may need the roles of an earlier
-/// build.
+/// The first call on a server only records the state. If a process still uses a database, a later
+/// call gives the server up before it undoes anything. That process's test may need the roles of an
+/// earlier build.
 ///
 /// # Errors
 /// [`ErrorKind::ServerLost`](crate::ErrorKind::ServerLost): a process still uses a database, or

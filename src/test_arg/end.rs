@@ -63,8 +63,8 @@ pub(crate) async fn end(
 ///
 /// Each `Tx`, `Sandbox` and `Database` of the test holds a sender, so the end of the channel proves
 /// that the test holds none of them. The report of a checkout is prepared before the checkout is
-/// closed: it fixes the interval of the server's log that belongs to the test, and copies the
-/// waits, which are forgotten with the lane's presence.
+/// closed. It fixes the interval of the server's log that belongs to the test. It also copies the
+/// waits, which end with the lane's presence.
 async fn collect(
     mut collected: UnboundedReceiver<Checkout>,
     keeps: bool,

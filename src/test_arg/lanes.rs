@@ -1,5 +1,5 @@
-//! The ways in which a test uses a lane: each as an argument of the test, as a method of its context,
-//! and as a function such as `ebbtide::tx()`.
+//! The ways in which a test uses a lane. Each is an argument of the test, a method of the context,
+//! and a function such as `ebbtide::tx()`.
 
 use super::TestArg;
 use super::context::TestContext;

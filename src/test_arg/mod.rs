@@ -14,7 +14,7 @@
 //!
 //! A test with the attribute gives its context a channel. A `Tx`, `Sandbox` or `Database` that is
 //! dropped sends its [`Checkout`](crate::lane::Checkout) there. `end` receives until the last
-//! sender is gone, which proves that the test holds nothing any more, and fails the test for a
+//! sender is gone, which proves that the test holds nothing any more. It fails the test for a
 //! checkout that cannot be closed well. Without the attribute there is no channel, and a dropped
 //! checkout closes in the background.
 

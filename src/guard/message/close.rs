@@ -16,9 +16,9 @@ const CONSTRAINTS_WRITTEN: &str = "pg_catalog.pg_stat_get_xact_tuples_inserted(2
 /// Inspects and rolls back in one message. The first row has the text `1`, and the mark; the last
 /// row is that of [`rewind`].
 ///
-/// The message fails with [`CONDITION_FAILED`](crate::guard::CONDITION_FAILED) before the rollback,
-/// if the mark is gone, the test has changed a constraint, or the server does not count what it
-/// writes.
+/// The message fails with [`CONDITION_FAILED`](crate::guard::CONDITION_FAILED) before the rollback
+/// in three cases. The mark is gone, the test has changed a constraint, or the server does not
+/// count what the test writes.
 pub(in crate::guard) fn at_once(rewind: &str) -> String {
     // The savepoint lets the failed condition be undone without the test's own savepoints. Rolling
     // back to `_ebbtide` instead would undo what the test wrote, before constraints are checked.
@@ -53,15 +53,15 @@ impl Before {
     }
 }
 
-/// Reads the state of the transaction. The columns of its row, from the second: whether another
+/// Reads the state of the transaction. The columns of the row, from the second: whether another
 /// client was connected, whether the mark is set, the role, and whether the constraints are
-/// certainly those of the template.
+/// certainly the template's.
 pub(in crate::guard) fn inspect(before: Before, version_num: u32) -> String {
     // Within a transaction the server may answer from a snapshot of its statistics, so the message
     // discards the snapshot
     // (https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-STATS-VIEWS).
     //
-    // The last column is named, because a report and a cancellation recognise ebbtide's own
+    // The last column has the schema's name. A report and a cancellation recognise ebbtide's own
     // statements by that text, and the rest of the message may lack it.
     let value = mark::value();
     format!(
@@ -83,7 +83,7 @@ pub(in crate::guard) fn deferrable() -> String {
 pub(in crate::guard) fn check_constraints(names: &str) -> String {
     // SET CONSTRAINTS .. IMMEDIATE acts on the changes since the transaction began
     // (https://www.postgresql.org/docs/current/sql-set-constraints.html). It also fires the guard's
-    // own trigger, which has to accept it.
+    // own trigger, which the setting makes accept the statement.
     format!("set local {CLOSING_SETTING} = 'on'; set constraints {names} immediate; ")
 }
 
@@ -102,15 +102,15 @@ pub(in crate::guard) fn rewind(seed: f64, version_num: u32) -> String {
     } else {
         ""
     };
-    // The view is read in the same message as the rollback, because a session passes its counts on
-    // and starts from zero at the end of a message. The columns that are read come before the
+    // The view is read in the same message as the rollback. At the end of a message, the session
+    // passes its counts on and starts from zero. The columns that are read come before the
     // functions that only act.
     //
     // Session-level advisory locks survive a rollback
     // (https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS).
     //
-    // The last two statements follow the view: it reads the prepared statements of the session, and
-    // its `setval` adds to the values that `currval` returns and DISCARD SEQUENCES forgets
+    // DEALLOCATE follows the view, because the view reads the session's prepared statements.
+    // DISCARD SEQUENCES follows it, because the view's `setval` changes what `currval` returns
     // (https://www.postgresql.org/docs/current/sql-discard.html).
     format!(
         "rollback; begin read write; \
@@ -129,9 +129,9 @@ pub(in crate::guard) fn estimates_seen() -> String {
 
 /// Commits the guarded transaction, so that a person can inspect what the test wrote.
 pub(in crate::guard) fn commit() -> String {
-    // The trigger accepts the commit because of the setting. Its row is deleted, because a person
-    // who inspects the database should not find it. The release proves that this is the test's own
-    // transaction: in any other it fails with 25P01 or 3B001.
+    // The trigger accepts the commit because of the setting. The trigger's row is deleted, so that
+    // a person who inspects the database does not find it. The release proves that this is the
+    // test's own transaction: in any other it fails with 25P01 or 3B001.
     //
     // In a failed transaction the first statement fails with 25P02. A COMMIT alone would roll back
     // and report success (https://www.postgresql.org/docs/current/sql-commit.html).

@@ -74,8 +74,8 @@ pub(super) fn is_set() -> String {
 /// The query for whether the current transaction wrote a row of the guard's table.
 ///
 /// `RESET ALL` removes the setting, but not this row. Its `xmin` is the transaction that wrote it
-/// (<https://www.postgresql.org/docs/current/ddl-system-columns.html>), and another transaction can
-/// have no committed row there, because the trigger refuses the commit.
+/// (<https://www.postgresql.org/docs/current/ddl-system-columns.html>), and no other transaction
+/// has a committed row there, because the trigger refuses the commit.
 pub(in crate::guard) fn has_row() -> String {
     format!("select exists (select from {OPEN_TEST} where xmin = pg_current_xact_id()::xid)")
 }

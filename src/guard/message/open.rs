@@ -45,7 +45,7 @@ impl Opening<'_> {
         };
         // Before `begin`, because this has to stay when the test is rolled back. In the same
         // message, because a lane that another process has claimed must not see the test's first
-        // statement: the error ends the message before it.
+        // statement. The error ends the message before that statement.
         let enter = self.holder.map(lane_record::enter).unwrap_or_default();
         let level = self
             .level

@@ -6,8 +6,8 @@ use crate::guard_names::RESET;
 /// The message that makes the lane equal to the template and, with a `holder`, marks it as clean in
 /// its own table. EB001: the lane needs a new copy. EB002: the database must be dropped at once.
 pub(crate) fn reset_message(holder: Option<&str>) -> String {
-    // In the transaction of the reset: a reset that fails, or that a crash of the server undoes,
-    // must not leave a lane that is marked as clean.
+    // In the transaction of the reset. If the reset fails, or a crash of the server undoes it, the
+    // lane must not be marked as clean.
     let leave = holder.map(lane_record::call_leave).unwrap_or_default();
     // The check comes first: the test may have replaced the procedure, which checks everything
     // else.

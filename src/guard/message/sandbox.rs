@@ -12,7 +12,8 @@ const LOCALS_MAY_EXIST: &str = "pg_catalog.current_setting('role') <> 'none' \
 /// Ends the savepoint and sets the next. Its row states whether [`LOCALS_MAY_EXIST`].
 pub(in crate::guard) fn renew() -> String {
     // The release comes first. It fails with 25P02 if a statement has failed, and with 25P01 or
-    // 3B001 if the application has left the transaction; then the server executes nothing after it.
+    // 3B001 if the application has left the transaction. In these cases the server does not execute
+    // the rest of the message.
     let Savepoint { release, set, .. } = SANDBOX_SAVEPOINT;
     format!("{release}; select {LOCALS_MAY_EXIST} as {SCHEMA}; {set}")
 }
@@ -29,9 +30,9 @@ pub(in crate::guard) fn locals() -> String {
 
 /// Executes what ends a role, cursors and local settings.
 pub(in crate::guard) fn end_locals(statements: &str) -> String {
-    // Between the two savepoints: SET and RESET are undone with the savepoint in which they are
-    // executed (https://www.postgresql.org/docs/current/sql-set.html), so a failed statement of the
-    // application would bring the role back.
+    // Between the two savepoints. A rollback to a savepoint undoes the SET and RESET within it
+    // (https://www.postgresql.org/docs/current/sql-set.html), so a failed statement of the
+    // application would restore the role.
     let Savepoint { release, set, .. } = SANDBOX_SAVEPOINT;
     format!("{release}; {statements}; {set}")
 }

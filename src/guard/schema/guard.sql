@@ -29,8 +29,8 @@ begin
     -- a client has begun from within a function (2D000), so this is SET CONSTRAINTS in a function.
     -- Otherwise the text of the client's message decides. A message with SET CONSTRAINTS and none
     -- of the words that commit cannot be a commit. A message with both is refused. Arming again
-    -- takes both statements: SET CONSTRAINTS has made the constraint immediate for this
-    -- transaction, and the row whose event has just fired fires no second time.
+    -- takes both statements. SET CONSTRAINTS has made the constraint immediate for this
+    -- transaction. The row whose event has just fired fires no second time.
     if stack ~ '\n' or (current_query() ~* '\mset\s+constraints\M'
         and current_query() !~* '\m(commit|end|prepare)\M')
     then
@@ -76,8 +76,8 @@ from pg_constraint c join pg_namespace n on n.oid = c.connamespace
 where c.condeferrable and c.conparentid = 0 and n.nspname <> '_ebbtide';
 
 -- In a sandbox, the application's COMMIT only releases a savepoint. When the connection goes back
--- to the pool, the statements of this view end what a real COMMIT would have ended: the role,
--- cursors without HOLD, and settings that a prepared statement has set with LOCAL.
+-- to the pool, the statements of this view end what a real COMMIT would have ended. That is the
+-- role, cursors without HOLD, and settings that a prepared statement has set with LOCAL.
 create view _ebbtide.locals as
 select string_agg(statement, '; ') as statements
 from (

@@ -9,7 +9,8 @@
 //! | `events.rs` | the user's event triggers, suspended meanwhile |
 //!
 //! The SQL files are complete but for placeholders in braces, which stand for what depends on the
-//! template. They spell the names of `guard_names` out, so that they can be read and tried as SQL.
+//! template. The names of `guard_names` are spelt out in the files, so that a person can read and
+//! run them as SQL.
 
 mod events;
 mod reset;
@@ -55,7 +56,8 @@ pub(crate) async fn install(connection: &mut PgConnection) -> Result<(), sqlx::E
         .replace("{local_settings}", &Literal(LOCAL_SETTINGS).to_string());
     execute(connection, guard).await?;
     let rewound_query = rewound_query(connection).await?;
-    // Last, because it records how many objects each catalog holds, and these belong to them.
+    // Last, because the reset records how many objects each catalog holds, and the objects above
+    // count.
     reset::install(connection, &rewound_query).await?;
     suspended.resume(connection).await
 }

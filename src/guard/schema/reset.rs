@@ -39,8 +39,8 @@ const MAX_SEED_ROWS_STORED: i64 = 10_000;
 /// The largest table that a reset reads to prove that it is unchanged. For a larger one, its counts
 /// and its size must suffice.
 const MAX_ROWS_READ: i64 = 200_000;
-/// The first version that keeps statistics in shared memory. Older ones send them to a collector
-/// process, and they arrive late.
+/// The first version that keeps statistics in shared memory. Older servers send the counts to a
+/// collector process, so the counts arrive late.
 const FIRST_VERSION_WITH_EXACT_COUNTS: i32 = 150_000;
 
 /// Catalogs in which nearly every change of a schema leaves a trace. Each has the condition for
@@ -61,8 +61,8 @@ const CATALOGS: [(&str, &str); 9] = [
 /// Installs the procedure, and the copies of the seeded rows, after every other object.
 /// `rewound_query` is the query of the view `_ebbtide.rewound`.
 ///
-/// The procedure refuses every lane where its proof would not hold: the counts may be late (before
-/// PostgreSQL 15), or a trigger fires even in the session of the reset.
+/// The procedure refuses every lane where its proof would not hold. Before PostgreSQL 15 the counts
+/// may be late, and a trigger may fire even in the session of the reset.
 pub(super) async fn install(
     connection: &mut PgConnection,
     rewound_query: &str,

@@ -1,6 +1,6 @@
 -- Restores the sequences, and returns what a test may have left although it was rolled back. The
--- end of a test reads it in the same message as the ROLLBACK: at the end of a message a session
--- passes its counts on and starts from zero.
+-- end of a test reads this view in the same message as the ROLLBACK. At the end of a message a
+-- session passes its counts on and starts from zero.
 --
 --   rows       how many rows the test wrote. They stay in the files as dead rows.
 --   estimates  whether the planner's statistics may have changed. ANALYZE and CREATE INDEX write

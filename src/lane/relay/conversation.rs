@@ -274,8 +274,8 @@ impl Conversation {
     /// Forwards the client's messages, with the relay's statements around them. `last` is the kind
     /// of the client's last message.
     ///
-    /// A batch needs no savepoint in four cases: outside a transaction, inside a transaction of the
-    /// application, if nothing in it can fail, and if it ends the transaction.
+    /// A batch needs no savepoint outside a transaction, or inside a transaction of the
+    /// application. It also needs none if nothing in it can fail, or if it ends the transaction.
     fn forward_batch(&mut self, last: u8, out: &mut Outbox) {
         let batch = &mut self.batch;
         // After a COMMIT or ROLLBACK there is no savepoint to release. In a failed transaction

@@ -198,8 +198,8 @@ enum Received {
     EndOfStream,
 }
 
-/// Waits for bytes from either side. While the conversation accepts no message from the client, its
-/// bytes stay in the socket, so a client that sends more than it may has to wait.
+/// Waits for bytes from either side. While the conversation accepts no message from the client, the
+/// client's bytes stay in the socket. So a client that sends too much has to wait.
 async fn receive(
     client: &mut Wire<UnixStream>,
     server: &mut Wire<Box<dyn Stream>>,

@@ -7,8 +7,8 @@
 //!  COMMIT, ROLLBACK         [..]        --> []
 //! ```
 //!
-//! The relay adds its own savepoint only while this list is empty: otherwise a transaction of the
-//! application is open, and there a failed statement must fail the transaction.
+//! The relay adds its own savepoint only while this list is empty. Otherwise a transaction of the
+//! application is open, and a failed statement must fail that transaction.
 
 use super::client_sql::StatementKind;
 

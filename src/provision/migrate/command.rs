@@ -19,8 +19,8 @@ const MAX_OUTPUT_LINES: usize = 40;
 
 /// Runs the command, and waits until it ends or `provision.timeout` is over.
 ///
-/// The server's activity is read before the command is ended: afterwards the command's sessions are
-/// gone, and the error could not name the statement that the server was executing.
+/// The server's activity is read before the command is ended. Afterwards the command's sessions are
+/// gone, and the error could not name the statement that hung.
 pub(super) async fn migrate(
     context: &mut MigrationContext<'_>,
     plan: &Plan,
@@ -72,8 +72,8 @@ pub(super) async fn migrate(
     report_from_ledger(context, &command_line, began.elapsed()).await
 }
 
-/// The report for a command or a function: their migrations are unknown, so it takes the latest
-/// version from the ledger that they wrote.
+/// The report for a command or a function. The migrations are unknown, so the latest version comes
+/// from the ledger.
 pub(super) async fn report_from_ledger(
     context: &mut MigrationContext<'_>,
     description: &str,

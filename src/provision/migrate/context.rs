@@ -10,8 +10,8 @@ use crate::provision::sql_script::Script;
 use crate::provision::target::Target;
 use crate::sql_error;
 
-/// What every source of migrations needs: the session, the database, the SQL as far as it is known,
-/// the timeout of each migration, and the progress report.
+/// What every source of migrations needs. That is the session, the database, the SQL if it is
+/// known, the timeout of each migration, and the progress report.
 #[derive(Debug)]
 pub(in crate::provision) struct MigrationContext<'a> {
     pub(in crate::provision) connection: &'a mut PgConnection,

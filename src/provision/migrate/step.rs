@@ -1,4 +1,4 @@
-//! One migration file: applies it, writes it into the ledger, and locates the statement that
+//! Applies one migration file, writes the migration into the ledger, and locates the statement that
 //! failed.
 //!
 //! ```text
@@ -163,8 +163,8 @@ impl Step<'_> {
 impl MigrationContext<'_> {
     /// Applies the steps in order, and measures each.
     ///
-    /// It asks for the session's process id first: a session that executes a statement cannot be
-    /// asked, and a timeout has to cancel exactly this session.
+    /// It reads the session's process id first, because a timeout has to cancel exactly this
+    /// session. A session that executes a statement cannot answer a query.
     pub(super) async fn apply_all(&mut self, steps: &[Step<'_>]) -> Result<Vec<MigrationReport>> {
         let pid: i32 = sqlx::query_scalar("select pg_backend_pid()")
             .fetch_one(&mut *self.connection)
@@ -232,7 +232,7 @@ impl MigrationContext<'_> {
     /// Sends the whole file in one message, as the tools do, and counts the completed statements.
     ///
     /// One message matters: outside of a transaction, the server runs the statements of a simple
-    /// query in one implicit transaction, and statement by statement they would be committed one by
+    /// query in one implicit transaction. Sent one by one, the statements would be committed one by
     /// one.
     /// <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT>
     ///

@@ -156,9 +156,9 @@ trim_wal() {
     done
 }
 
-# Writes the cluster to $new. Fails if its templates are those that `restore` found, because then
-# the volume has them already, or if the cluster is larger than CACHE_MB. All other databases of
-# ebbtide are dropped first: lanes, half-built templates and kept databases.
+# Writes the cluster to $new. Fails if the volume has the templates already (those that `restore`
+# found), or if the cluster is larger than CACHE_MB. All other databases of ebbtide are dropped
+# first: lanes, half-built templates and kept databases.
 archive() {
     templates='' drops=''
     for name in $(run_single_user 'select datname from pg_database order by datname' "$@" \

@@ -117,8 +117,8 @@ impl Backend for Container {
 }
 
 impl SupervisedBackend for Container {
-    /// Facts outside the plan, such as which of several engines answers, are not part of the key:
-    /// they are the same for all processes of a user.
+    /// Facts outside the plan, such as which of several engines answers, are not part of the key.
+    /// They are the same for all processes of a user.
     fn hash_into(&self, plan: &Plan, hash: &mut PartsHash) {
         hash.list("image", plan.image.as_slice());
         plan.engine.hash_into(hash);
@@ -180,8 +180,8 @@ async fn start(request: StartRequest<'_>) -> Result<Server> {
     let reference = image::choose(&engine, plan.image.as_deref(), *plan.postgres.get()).await?;
     let image = image::require(&engine, &reference, &permit.progress).await?;
     image.check_major(*plan.postgres.get())?;
-    // The lock is that of one key. A process with another key may create its container at this
-    // moment: the sweep spares a container that does not run yet while its client lives.
+    // The lock is that of one key. A process with another key may create a container at this
+    // moment. The sweep spares a container that does not run yet while its client lives.
     sweep::sweep(&engine, &registry).await;
     permit
         .progress

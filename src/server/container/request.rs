@@ -1,8 +1,8 @@
 //! The request that creates the container.
 //!
-//! testcontainers describes the container, and its client sends the request. Its own runner is not
-//! used: it reads the engine's address from the environment alone, pulls without progress, and
-//! stops the container when a handle is dropped.
+//! testcontainers describes the container, and its client sends the request. The runner of
+//! testcontainers is not used. It reads the engine's address from the environment alone, pulls
+//! without progress, and stops the container when a handle is dropped.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -148,8 +148,8 @@ impl Request<'_> {
     }
 }
 
-/// Splits a reference into name and tag. testcontainers joins the two with a colon again, so for a
-/// digest the split at its colon serves as well.
+/// Splits a reference into name and tag. testcontainers joins the two with a colon again, so a
+/// digest may be split at its colon.
 fn split(reference: &str) -> (&str, &str) {
     match reference.rsplit_once(':') {
         Some((name, tag)) if !tag.contains('/') => (name, tag),

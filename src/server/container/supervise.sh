@@ -11,7 +11,7 @@
 # While `creating` exists, only the client can find the container. If the client is killed then, no
 # other process can use the container. It may even be one that was created and never started, which
 # has no entrypoint to end it. Later, the container may have users on other leases, so the
-# supervisor never ends it: the entrypoint sees connections and ends the container after the last
+# supervisor never ends it. The entrypoint sees connections, and ends the container after the last
 # one.
 container=$1 engine=$2 polls=0
 
@@ -57,9 +57,9 @@ discard() {
 is_removed() {
     if has_command; then
         output=$(command_of_engine rm --force --volumes "$container" 2>&1)
-        # The exit code would not do: newer clients report success for a container that does not
-        # exist, and the engine may be about to create it. Only the container's name in the output
-        # means that it was removed.
+        # The exit code does not suffice: newer clients report success for a container that does not
+        # exist. The engine may be about to create the container. Only the container's name in the
+        # output means that it was removed.
         case $output in "$container" | *'already in progress'*) return 0 ;; esac
     else
         case $(status_of DELETE "$container?force=true&v=true") in 204 | 409) return 0 ;; esac

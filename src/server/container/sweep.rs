@@ -95,8 +95,8 @@ fn is_abandoned(container: &ContainerSummary, registry: &Registry) -> bool {
             .as_ref()
             .and_then(|labels| labels.get(name))
     };
-    // The owner label contains the boot identifier. If it is equal, the client runs or ran on this
-    // machine and in this boot, so no process of another boot can be taken for it.
+    // The owner label contains the boot identifier. If the label is equal, the client runs or ran
+    // on this machine and in this boot. So no process of another boot can be taken for the client.
     if label(labels::OWNER) == Some(&labels::state_dir(registry)) {
         let client = label(labels::CLIENT).and_then(|mark| ProcessMark::parse(mark));
         return !client.is_some_and(|client| client.is_alive());

@@ -152,13 +152,13 @@ impl Facts {
     /// Checks that ebbtide can use this server with this role.
     ///
     /// # Errors
-    /// The server was started by ebbtide, is a standby, or has another version than the plan
-    /// requires; or the role may not create databases, or not log plans although the plan asks for
-    /// it.
+    /// Ebbtide has started the server, the server is a standby, or its version is not the required
+    /// one. Or the role may not create databases, or may not log the plans that the plan requests.
     pub(super) fn check(&self, plan: &Plan, conn: &ConnParams) -> Result<()> {
         let (place, version, major) = (conn.place(), &self.version, self.version_num / 10_000);
         // The processes that share such a server lock lanes by files. An external handle does not
-        // see those files, so it would take all of their databases for abandoned and drop them.
+        // see those files. It would take all databases of the other processes for abandoned, and
+        // drop them.
         if self.is_started_by_ebbtide {
             let message = format!(
                 "an external server must not be one that ebbtide has started: \

@@ -1,9 +1,9 @@
 //! A server that the user runs, on this machine or another.
 //!
-//! Ebbtide keeps no files about it, because several machines may share it. Advisory locks in one of
-//! its databases decide which process builds a template, and which process holds a lane. An
-//! advisory lock belongs to a database, so all machines must use the same one: `postgres`, or the
-//! URL's own database if the role cannot connect to `postgres`.
+//! Ebbtide keeps no files about the server, because several machines may share it. Advisory locks
+//! in one of its databases decide which process builds a template, and which process holds a lane.
+//! An advisory lock belongs to a database, so all machines must use the same database. That is
+//! `postgres`, or the URL's own database if the role cannot connect to `postgres`.
 //!
 //! ```text
 //!   URL  ->  locality   is the server on this machine, or is a remote one allowed?
@@ -12,7 +12,7 @@
 //!        ->  Locks      the session stays open and holds this process's advisory locks
 //! ```
 //!
-//! A pooler between this process and the server must run in session mode: a session holds locks and
+//! A pooler between this process and the server must run in session mode. A session holds locks and
 //! settings, so it must keep its server connection.
 
 mod connect;

@@ -7,9 +7,9 @@
 //!   data directory   in memory or on disk
 //! ```
 //!
-//! A process is ended only if it works in this instance's data directory, or belongs to the
-//! supervisor's process group and has a path of this instance among its arguments. A pid alone is
-//! not enough: the system reuses it.
+//! Two kinds of processes are ended: those that work in this instance's data directory, and those
+//! of the supervisor's process group that have a path of this instance among their arguments. A pid
+//! alone is not enough: the system reuses it.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -208,8 +208,8 @@ impl Orphan<'_> {
 
     /// Removes the System V segment that a killed postmaster leaves.
     ///
-    /// `line` is the seventh line of `postmaster.pid`: the segment's key, which is the inode of the
-    /// data directory or one of the next numbers, and its identifier.
+    /// `line` is the seventh line of `postmaster.pid`: the segment's key and identifier. The key is
+    /// the inode of the data directory, or one of the next numbers.
     fn remove_segment(&self, line: &str) {
         let mut words = line.split_whitespace();
         let (Some(key), Some(identifier), None) = (words.next(), words.next(), words.next()) else {
@@ -240,8 +240,9 @@ impl Orphan<'_> {
 /// `CREATE TABLESPACE` refuses a location that holds such a directory of the same version, so the
 /// next server could not create the same tablespace.
 async fn remove_tablespaces(data: &Path) -> Result<()> {
-    // Without this file, the data directory is incomplete: no server has run in it, or
-    // `supervise.sh` was killed while it deleted the directory, after the tablespaces.
+    // Without this file, the data directory is incomplete. No server has run in it, or
+    // `supervise.sh` was killed while it deleted the directory, which it does after the
+    // tablespaces.
     let Ok(major) = std::fs::read_to_string(data.join("PG_VERSION")) else {
         return Ok(());
     };
