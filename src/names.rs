@@ -140,7 +140,10 @@ impl DatabaseName {
         } else {
             Err(Error::new(
                 ErrorKind::Database,
-                format!("database {name:?} was not created by ebbtide"),
+                format!(
+                    "the name of a database of ebbtide must begin with {DATABASE_PREFIX}, but is \
+                     {name:?}"
+                ),
             ))
         }
     }

@@ -41,13 +41,13 @@ pub struct ComparedDatabase {
 impl Harness {
     /// Compares the database of a URL with a new copy of the template, the reference.
     ///
-    /// The database is only read, in one read-only transaction of at most twenty queries that every
-    /// role may send. It may be on another server, also on another machine. A pooler on the way
-    /// must pass the start-up parameter `options` on.
+    /// ebbtide only reads the database, in one read-only transaction of at most twenty queries that
+    /// every role may send. The database may be on another server, also on another machine. A
+    /// pooler in between must forward the start-up parameter `options`.
     ///
     /// An object is *missing* when only the reference has it, and *extra* when only the database
-    /// has it. What the server keeps about a database is compared as well: owner, privileges,
-    /// connection limit, comment and settings. The owner is compared if the plan's migrations name
+    /// has it. The report also compares what the server stores about a database: owner, privileges,
+    /// connection limit, comment and settings. It compares the owner if the plan's migrations name
     /// one, or if both sessions have the same role.
     ///
     /// PostgreSQL itself writes the definitions, and major versions differ in how they write some.
@@ -156,7 +156,7 @@ impl Candidate {
         let conn = ConnParams::external(url, &BTreeMap::new()).map_err(|error| {
             Error::new(
                 ErrorKind::Config,
-                format!("the URL {redacted} cannot be read"),
+                format!("the URL {redacted} cannot be parsed"),
             )
             .with_source(error)
             .with_help(URL_HELP)

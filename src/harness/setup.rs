@@ -16,11 +16,11 @@ use crate::provision::{InputFile, Inputs};
 /// plan has.
 ///
 /// A setup with migrations of its own keeps the plan's extensions, and drops the plan's seeds and
-/// expectations. Fixtures are applied in the order in which they were added, each in one
+/// expectations. ebbtide applies fixtures in the order in which they were added, each in one
 /// transaction.
 ///
-/// Methods that take a path or SQL only record it. An error in it is reported by the first test
-/// that uses the setup.
+/// Methods that take a path or SQL only record it. The first test that uses the setup reports an
+/// error in it.
 ///
 /// # Examples
 /// ```
@@ -133,13 +133,13 @@ impl Setup {
                     return Err(Error::new(
                         ErrorKind::MigrationSource,
                         format!(
-                            "the migrations of a test's setup must be a directory: {} is no \
-                             directory",
+                            "the migrations of a test's setup must be a directory, but {} is none",
                             dir.display()
                         ),
                     )
                     .with_help(
-                        "the directory is relative to the package's root, where its Cargo.toml is",
+                        "create the directory, or correct its path, which is relative to the package's root \
+                         (where its Cargo.toml is)",
                     ));
                 }
                 Some(with_schema(plans, migrations.clone(), None)?)

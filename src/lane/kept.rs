@@ -49,10 +49,10 @@ pub(super) async fn commit(lanes: &LanePool, connection: &mut PgConnection) -> R
         Err(error) if sql_error::code(&error) == Some("25P02") => Err(Error::new(
             ErrorKind::Database,
             "the test's database cannot be kept: a statement has failed, and PostgreSQL commits \
-             nothing of a transaction in which a statement has failed",
+             nothing of a failed transaction",
         )
         .with_help(
-            "to see what the test wrote until then, let it take an `ebbtide::Sandbox` or an \
+            "to see what the test wrote before the failure, let it take an `ebbtide::Sandbox` or an \
              `ebbtide::Database`, or set the option `savepoints`",
         )),
         other => other.map_err(|error| lanes.diagnose(KEEP_STEP, error)),

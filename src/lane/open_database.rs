@@ -75,8 +75,9 @@ impl OpenDatabase {
         if !lane.admission.has_spare_connection() {
             lane.connection = None;
         }
-        // A lane that records its state in its own table was marked as clean when it became idle. A
-        // guarded transaction marks it in its opening message, but this test has none.
+        // A lane that records its state in its own table was marked as clean when it became idle.
+        // The opening message of a guarded transaction would mark the lane as in use, but this test
+        // has no such transaction.
         if let (Some(connection), Some(holder)) = (&mut lane.connection, lane.lock.holder()) {
             let marked = guard::mark_dirty(connection.get(), holder).await;
             marked.map_err(|error| lanes.diagnose("entering a lane", error))?;
@@ -155,7 +156,7 @@ impl OpenDatabase {
         {
             eprintln!(
                 "ebbtide: test {} is over, and something that it started still uses its pool: \
-                 these sessions are ended now (end or await the task that holds them)",
+                 ebbtide ends these sessions now (end or await the task that holds them)",
                 self.in_use.test
             );
         }

@@ -296,7 +296,7 @@ async fn end_session(in_use: LaneInUse) -> Error {
         ),
     )
     .with_help(
-        "end or await the task, server or transaction that holds it; its session is ended now",
+        "end or await the task, server or transaction that holds it; ebbtide ends its session now",
     )
 }
 
@@ -313,7 +313,7 @@ fn pool_options(in_use: &LaneInUse, state: &Arc<PoolState>) -> PgPoolOptions {
     let (opening, taking, releasing) = (Arc::clone(state), Arc::clone(state), Arc::clone(state));
     PgPoolOptions::new()
         .max_connections(2)
-        // The transaction ends with its connection, so the pool must not close it.
+        // The transaction ends with its connection, so the pool must not close the connection.
         .idle_timeout(None)
         .max_lifetime(None)
         .acquire_timeout(ACQUIRE_TIMEOUT)

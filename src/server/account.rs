@@ -33,10 +33,11 @@ pub(crate) fn for_server() -> Result<Option<Account>> {
         .ok_or_else(|| {
             Error::new(
                 ErrorKind::BackendUnavailable,
-                "PostgreSQL refuses to run as root, and there is no user to run it as",
+                "root must run PostgreSQL as another user, but there is neither a user `postgres` nor a \
+                 user `nobody`",
             )
             .with_help(
-                "create one with `useradd --system postgres`, or run the tests as an ordinary user",
+                "create the user with `useradd --system postgres`, or run the tests as an ordinary user",
             )
         })
 }
@@ -46,11 +47,10 @@ fn users(file: &Path) -> Result<String> {
     match std::fs::read(file) {
         Ok(users) => Ok(String::from_utf8_lossy(&users).into_owned()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
-        Err(error) => Err(Error::new(
-            ErrorKind::Io,
-            format!("{} could not be read", file.display()),
-        )
-        .with_source(error)),
+        Err(error) => Err(
+            Error::new(ErrorKind::Io, format!("{} cannot be read", file.display()))
+                .with_source(error),
+        ),
     }
 }
 

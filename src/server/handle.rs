@@ -128,7 +128,7 @@ pub(super) trait ServerHandle: fmt::Debug + Send + Sync {
 pub(super) fn lost() -> Error {
     Error::new(
         ErrorKind::ServerLost,
-        "the PostgreSQL server went away while it was in use",
+        "the PostgreSQL server was lost while it was in use",
     )
     .with_help("run the tests again: the next run starts a new server")
 }

@@ -89,8 +89,8 @@ fn shell(
 /// There is no `sh`, or the system has no process left.
 pub(super) fn spawn(command: Command, account: Option<Account>) -> Result<Detached> {
     Detached::spawn(command, account).map_err(|error| {
-        let help =
-            Scarcity::of_start(&error).map_or("ebbtide needs a POSIX `sh` on PATH", Scarcity::help);
+        let help = Scarcity::of_start(&error)
+            .map_or("make a POSIX shell `sh` available on PATH", Scarcity::help);
         Error::new(
             ErrorKind::ServerStart,
             "the server's supervisor could not be started",

@@ -148,7 +148,7 @@ async fn too_little_space_for_any_server_is_detected_before_the_start() {
         return;
     }
     assert_report!(scratch, start_error_on_disk(&scratch).await, OutOfSpace, @r"
-    no space left to start PostgreSQL: [SOME] MB are free for [PLACE]/state/cache/initdb-[VERSION], and 48 MB are needed
+    PostgreSQL needs 48 MB of free space to start, but only [SOME] MB are free for [PLACE]/state/cache/initdb-[VERSION]
       help: free some space, or set EBBTIDE_STATE_DIR to a directory on a file system with free space; EBBTIDE_STORAGE=memory moves the data, but not the cache of initdb
     ");
 }
@@ -352,7 +352,7 @@ async fn a_killed_server_is_reported_and_the_next_harness_starts_another() {
     assert_eq!(Error::from(statement).kind(), ErrorKind::ServerLost);
     let error = tx.close().await.expect_err("the server is gone");
     assert_report!(scratch, error, ServerLost, @r"
-    the PostgreSQL server went away while it was in use
+    the PostgreSQL server was lost while it was in use
       caused by: closing the test's transaction failed: [THE DRIVER'S WORDS]
       the server's log ends:
         [LOG]

@@ -201,9 +201,7 @@ async fn a_missing_directory_is_reported_with_its_path() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::MigrationSource);
     assert!(
-        error
-            .to_string()
-            .contains("no/such/directory is no directory"),
+        error.to_string().contains("no/such/directory is none"),
         "{error}"
     );
     assert!(

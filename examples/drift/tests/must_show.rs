@@ -303,7 +303,7 @@ fn a_failed_comparison_exits_with_2() {
             ["postgres://me:s3cret@127.0.0.1:1/app?sslmode=disable"].as_slice(),
             "no server answers at 127.0.0.1:1",
         ),
-        (&["postgres://me:s3cret@[::1/app"], "cannot be read"),
+        (&["postgres://me:s3cret@[::1/app"], "cannot be parsed"),
         (&["--fast"], "usage: "),
         (&["--replay", "postgres://127.0.0.1/app"], "usage: "),
     ] {

@@ -117,8 +117,8 @@ fn start(
         variables: &variables,
     };
     Attached::spawn(&spec).map_err(|error| {
-        let help =
-            Scarcity::of_start(&error).map_or("a shell (sh) must be in PATH", Scarcity::help);
+        let help = Scarcity::of_start(&error)
+            .map_or("make a POSIX shell `sh` available on PATH", Scarcity::help);
         Error::new(
             ErrorKind::Io,
             format!("the command {} could not be started", command.redacted()),

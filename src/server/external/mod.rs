@@ -75,7 +75,7 @@ async fn connect(request: StartRequest<'_>) -> Result<Server> {
     let conn = ConnParams::external(url.expose(), &plan.settings).map_err(|error| {
         Error::new(
             ErrorKind::Config,
-            format!("the URL {url} ({}) cannot be read", plan.url.source),
+            format!("the URL {url} ({}) cannot be parsed", plan.url.source),
         )
         .with_source(error)
         .with_help(URL_HELP)

@@ -22,10 +22,10 @@ pub(super) fn check(dir: &Path) -> Result<()> {
         Some(free) if free < MIN_FREE_TO_START => Err(Error::new(
             ErrorKind::OutOfSpace,
             format!(
-                "no space left to start PostgreSQL: {} MB are free for {}, and {} MB are needed",
+                "PostgreSQL needs {} MB of free space to start, but only {} MB are free for {}",
+                MIN_FREE_TO_START >> 20,
                 free >> 20,
-                dir.display(),
-                MIN_FREE_TO_START >> 20
+                dir.display()
             ),
         )
         .with_help(full_help(dir))),

@@ -27,7 +27,7 @@ async fn a_test_whose_container_is_killed_gets_an_error_and_the_next_harness_sta
     ] {
         let report = format!("{error:?}");
         assert_eq!(error.kind(), ErrorKind::ServerLost, "{report}");
-        let beginning = "the PostgreSQL server went away while it was in use\n  caused by: ";
+        let beginning = "the PostgreSQL server was lost while it was in use\n  caused by: ";
         assert!(report.starts_with(beginning), "{report}");
         for text in [
             "\n  the container:\n    ebbtide-",

@@ -83,6 +83,6 @@ async fn dedicated_always_is_refused_on_an_external_server() {
         .expect_err("an external server cannot be dedicated");
     insta::assert_snapshot!(format!("{error:?}"), @r#"
     dedicated = "always" (builder), and an external server is shared (builder)
-      help: set EBBTIDE_DEDICATED=never to use it nevertheless, or use the native or container backend
+      help: set EBBTIDE_DEDICATED=never to use the shared server nevertheless, or use the native or container backend
     "#);
 }

@@ -236,14 +236,14 @@ async fn a_malformed_url_is_reported_without_its_password() {
     let url = format!("postgres://app:{PASSWORD}@127.0.0.1:port/postgres");
     let error = start_error(builder_for(&scratch, &url), "the port is not a number").await;
     assert_report!(scratch, error, Config, @r"
-    the URL postgres://app:***@127.0.0.1:port/postgres (builder) cannot be read
+    the URL postgres://app:***@127.0.0.1:port/postgres (builder) cannot be parsed
       caused by: error with configuration: invalid port number
       help: write the URL as postgres://user:password@host:5432/database?sslmode=require; percent-encode special characters of the password (%XX)
     ");
     let url = "postgres://app@127.0.0.1/postgres?sslmode=perhaps";
     let error = start_error(builder_for(&scratch, url), "the sslmode does not exist").await;
     assert_report!(scratch, error, Config, @r#"
-    the URL postgres://app@127.0.0.1/postgres?sslmode=perhaps (builder) cannot be read
+    the URL postgres://app@127.0.0.1/postgres?sslmode=perhaps (builder) cannot be parsed
       caused by: error with configuration: error with configuration: unknown value "perhaps" for `ssl_mode`
       help: write the URL as postgres://user:password@host:5432/database?sslmode=require; percent-encode special characters of the password (%XX)
     "#);

@@ -222,7 +222,7 @@ async fn an_unusable_url_is_reported_with_a_remedy_and_without_the_password() {
     writeln!(errors, "{:?}: {}", error.kind(), error.help().unwrap()).unwrap();
     database.close().await.unwrap();
     insta::assert_snapshot!(errors, @r#"
-    Config: the URL postgres://me:***@[::1/app cannot be read
+    Config: the URL postgres://me:***@[::1/app cannot be parsed
     BackendUnavailable: no server answers at 127.0.0.1:1 (postgres://me:***@127.0.0.1:1/app?sslmode=disable)
     Config: correct the database's name in the URL
     "#);

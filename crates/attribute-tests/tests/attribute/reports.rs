@@ -316,7 +316,7 @@ fn a_killed_server_is_explained() {
       the server refused:
         57P01 terminating connection due to unexpected postmaster exit
           help: the server's main process has ended: it was killed, perhaps by the system when memory ran out
-    ebbtide: at the end of the test: the PostgreSQL server went away while it was in use
+    ebbtide: at the end of the test: the PostgreSQL server was lost while it was in use
       caused by: closing the test's transaction failed: [THE DRIVER'S WORDS]
       the server's log ends:
         [LOG]
