@@ -1,5 +1,6 @@
-//! Runs many transactions on one server. Compares their time with that of bare ones, the last ones
-//! with the first ones, and the memory of the test process and the server before and after.
+//! Runs many transactions on one server. Compares their time with that of bare transactions, and
+//! the last transactions with the first. Also compares the memory of the test process and of the
+//! server before and after.
 //!
 //! `cargo run --release --example endurance`, with `-- TRANSACTIONS` for another number than
 //! 100000.

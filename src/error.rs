@@ -19,12 +19,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum ErrorKind {
     /// A value from the builder, an environment variable or `ebbtide.toml` is not usable.
     Config,
-    /// The requested backend cannot be used on this machine or in this build.
+    /// The requested backend cannot be used on this machine or in this build, or the external
+    /// server cannot be used.
     BackendUnavailable,
     /// The container engine does not have the image and cannot pull it, or the image does not
     /// contain PostgreSQL.
     ImageUnavailable,
-    /// The role may not connect to the server, or may not create databases.
+    /// The server rejects the login, its certificate fails verification, or the role lacks a
+    /// required privilege.
     AccessDenied,
     /// The server has no connection left.
     OutOfConnections,
@@ -44,13 +46,13 @@ pub enum ErrorKind {
     ExtensionInstall,
     /// The migrations cannot be found or read.
     MigrationSource,
-    /// A migration failed.
+    /// A migration failed, or it created an object that no copy can have.
     Migration,
     /// The migrations succeeded and created no table.
     NothingMigrated,
     /// The migration ledger and the database disagree.
     LedgerMismatch,
-    /// A seed file cannot be read, or the database refused it.
+    /// A seed file or a fixture cannot be read, or the database refused it.
     Seed,
     /// The provisioned database is not what `expect` declares.
     Expectation,
@@ -64,7 +66,7 @@ pub enum ErrorKind {
     ConstraintViolated,
     /// The database refused a statement.
     Database,
-    /// Reading or writing a file failed.
+    /// Reading or writing a file failed, or the system could not start a program or a thread.
     Io,
     /// Code outside ebbtide failed, for example an argument that a test creates itself.
     Other,

@@ -191,16 +191,16 @@
 //! [`Migrations::function`](config::Migrations::function).
 //!
 //! # Seeds
-//! Seed files are applied in the order of their names, each in one transaction.
-//! - `.sql`: statements. Rows that `ON CONFLICT` leaves out are counted as skipped.
+//! ebbtide applies seed files in the order of their names, each in one transaction.
+//! - `.sql`: statements. Rows that `ON CONFLICT` leaves out count as skipped.
 //! - `.csv`: a header row with column names, then rows. The file's name contains the table's name
 //!   (`010_services.csv`). This is the fastest form for large seeds.
 //! - `.json`: an array of objects for the table in the file's name, or an object with one such
 //!   array for each table.
 //!
-//! Rows of CSV and JSON files that conflict with an existing row are skipped and counted. ebbtide
-//! streams SQL and CSV files. It reads a JSON file, or a single statement of SQL, into memory as a
-//! whole.
+//! ebbtide skips rows of CSV and JSON files that conflict with an existing row, and counts them.
+//! ebbtide streams SQL and CSV files. It reads a JSON file, or a single statement of SQL, into
+//! memory as a whole.
 //!
 //! # Cleanup
 //! No cleanup depends on a `Drop` that may never run. A supervisor, a small shell script, ends the
@@ -231,8 +231,8 @@
 //! - [`Harness::diff`] compares any database, also on another server, with the result of the
 //!   migrations. It only reads. [`Schema::read`](schema::Schema::read) and
 //!   [`Schema::compare`](schema::Schema::compare) compare any two databases.
-//! - [`Harness::check_reversible`] applies, reverts and re-applies every migration, and lists what
-//!   each down migration left behind or removed by mistake.
+//! - [`Harness::check_reversible`] applies, reverts and re-applies the migrations of sqlx that have
+//!   a down migration. It lists what each down migration left behind or removed by mistake.
 //! - [`Expect::enum_of`](config::Expect::enum_of) compares the labels of a Rust enum, a [`PgEnum`],
 //!   with those in the database before any test runs.
 //! - [`Harness::health`] returns the state of server, extensions and ledger, and the first problem.

@@ -176,7 +176,7 @@ macro_rules! declare_keys {
             }
         }
 
-        /// Everything the user asked for, each value with its source.
+        /// The resolved configuration: every value with its source.
         ///
         /// A plan is made once, from the [`Builder`](crate::config::Builder), the environment and
         /// `ebbtide.toml`. It does not change afterwards. `Display` prints it as a table, with

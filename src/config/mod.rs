@@ -1,4 +1,4 @@
-//! What you ask for: the [`Builder`], the types of its values, and the resolved [`Plan`].
+//! The configuration: the [`Builder`], the types of its values, and the resolved [`Plan`].
 //!
 //! Three sources have values: variables (the process environment, then `.env`), the [`Builder`] and
 //! `ebbtide.toml`. The values of a stronger source replace those of a weaker one, and defaults fill

@@ -1,4 +1,4 @@
-//! A plan: how the sources become one, and what is asked of it.
+//! A plan: merges the sources into one, and returns its values.
 
 use std::path::{Path, PathBuf};
 

@@ -27,8 +27,8 @@ impl Settings {
         self.sources.insert(name, source);
     }
 
-    /// The settings with a common source: the builder and one line of the file. The builder is
-    /// first, because it is the stronger one. Settings have no variables.
+    /// The settings with one source for all, which the plan prints: the builder and one line of the
+    /// file. The builder is first, because it overrides the file. No variable sets a setting.
     pub(super) fn with_common_source(self) -> Sourced<Self> {
         let mut sources = self.sources.values();
         let of_builder = sources.clone().find(|source| **source == Source::Builder);

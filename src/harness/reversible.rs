@@ -12,15 +12,15 @@ use crate::server::{Server, VerifyMode};
 use crate::template;
 
 impl Harness {
-    /// Applies, reverts and re-applies every migration, and reports what each down migration left
-    /// behind or removed by mistake.
+    /// Applies, reverts and re-applies the migrations of sqlx that have a down migration. Reports
+    /// what each down migration left behind or removed by mistake.
     ///
     /// The check runs in an empty database of its own and compares the catalogs. A down migration
     /// must restore what was there before, and the second up migration must have the result of the
     /// first. Rows are not compared.
     ///
     /// A migration is reversible when it is a pair of files, `VERSION_description.up.sql` and
-    /// `.down.sql`. Others are applied and not checked.
+    /// `.down.sql`. ebbtide applies other migrations without the check.
     ///
     /// # Errors
     /// - [`Migration`](crate::ErrorKind::Migration): the server refuses an up or a down migration.

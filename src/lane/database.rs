@@ -18,11 +18,11 @@ use crate::error::Result;
 /// the server, five of them for the test's pool. Further tests wait.
 ///
 /// # Cleanup
-/// When the value is closed or dropped, the sessions on the database are ended, and the database is
-/// made equal to the template again. If the test provably did nothing but write rows, these are
-/// deleted and seeded rows are restored. Otherwise the database is copied again in the background.
-/// Only a superuser may delete without firing triggers, so on an external server another role's
-/// database is copied again whenever rows were written
+/// When the value is closed or dropped, ebbtide ends the sessions on the database, and makes the
+/// database equal to the template again. If the test provably did nothing but write rows, ebbtide
+/// deletes these rows and restores seeded rows. Otherwise ebbtide copies the database again in the
+/// background. Only a superuser may delete without firing triggers. So on an external server, with
+/// another role, ebbtide copies the database again whenever rows were written
 /// (<https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-SESSION-REPLICATION-ROLE>).
 /// If the process is killed, the next process that uses the database does this.
 ///
@@ -122,7 +122,7 @@ impl Database {
     }
 
     /// Keeps the database, so that a person can inspect it. It exists for an hour, or for as long
-    /// as `keep_for` specifies. The sessions on it are ended.
+    /// as `keep_for` specifies. Ebbtide ends the sessions on it.
     ///
     /// # Errors
     /// The server is gone, or the test has dropped the database.

@@ -16,8 +16,8 @@ use crate::error::Result;
 ///
 /// It dereferences to [`PgPool`], so `sandbox.clone()` is a pool for the application. The
 /// application's transactions are savepoints. A statement that fails outside of them undoes only
-/// itself, as it would without a transaction. What was written is rolled back when the value is
-/// closed or dropped.
+/// itself, as it would without a transaction. When the value is closed or dropped, ebbtide rolls
+/// back what the test wrote.
 ///
 /// A second `acquire` waits until the connection is released. If the connection stays in use for
 /// five seconds without a pause, waiting calls fail with SQLSTATE 53400 and a message that names
@@ -31,7 +31,7 @@ use crate::error::Result;
 /// [`Tx`](crate::Tx) there.
 ///
 /// # Cleanup
-/// As for [`Tx`](crate::Tx). Handles of the pool that still exist are closed.
+/// As for [`Tx`](crate::Tx). Ebbtide closes the handles of the pool that still exist.
 ///
 /// # Examples
 /// ```no_run
@@ -68,9 +68,9 @@ impl Sandbox {
     /// Checks deferred constraints as a commit would, rolls back, and closes the pool.
     ///
     /// # Errors
-    /// As for [`Tx::close`](crate::Tx::close). Also
-    /// [`StillInUse`](crate::ErrorKind::StillInUse) if a task that the test started does not
-    /// release the connection within five seconds. Its session is ended then.
+    /// As for [`Tx::close`](crate::Tx::close). Also [`StillInUse`](crate::ErrorKind::StillInUse) if
+    /// a task that the test started does not release the connection within five seconds. Ebbtide
+    /// then ends the connection's session.
     ///
     /// # Cancel safety
     /// If the future is dropped, the close continues in the background.

@@ -17,8 +17,8 @@ use crate::error::Result;
 /// the same time.
 ///
 /// It dereferences to [`PgConnection`], so `&mut *tx` is an executor, and [`begin`](Tx::begin)
-/// opens a savepoint that code under test may commit. When the value is closed or dropped, what the
-/// test wrote is rolled back and sequences are restored. A stray `COMMIT` fails and changes
+/// opens a savepoint that code under test may commit. When the value is closed or dropped, ebbtide
+/// rolls back what the test wrote, and restores sequences. A stray `COMMIT` fails and changes
 /// nothing. Outside the transaction the connection is read only.
 ///
 /// After a failed statement, PostgreSQL rejects all others until the end of the transaction. Code
@@ -30,9 +30,9 @@ use crate::error::Result;
 /// (<https://www.postgresql.org/docs/current/functions-datetime.html#FUNCTIONS-DATETIME-CURRENT>).
 ///
 /// # Cleanup
-/// Dropping it rolls back in the background. [`close`](Tx::close) rolls back, waits for it, and
-/// reports deferred constraints that do not hold and a transaction that the test ended by itself.
-/// If the process is killed, the server rolls back, and the database is copied again before its
+/// Dropping it rolls back in the background. [`close`](Tx::close) waits for the rollback. It
+/// reports deferred constraints that do not hold, and a transaction that the test itself ended. If
+/// the process is killed, the server rolls back, and ebbtide copies the database again before its
 /// next use.
 ///
 /// # Examples
@@ -81,7 +81,7 @@ impl Tx {
     /// - [`ServerLost`](crate::ErrorKind::ServerLost): the server is gone.
     ///
     /// # Cancel safety
-    /// If the future is dropped, the database is copied again before its next use.
+    /// If the future is dropped, ebbtide copies the database again before its next use.
     pub async fn close(self) -> Result<()> {
         self.held.close().await
     }

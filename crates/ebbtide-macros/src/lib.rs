@@ -1,6 +1,6 @@
 //! The attribute `#[ebbtide::test]` and the derive macro `PgEnum`.
 //!
-//! Use them through the crate `ebbtide`: the generated code calls it.
+//! Use both through the crate `ebbtide`, which the generated code calls.
 
 mod args;
 mod errors;
@@ -16,8 +16,8 @@ use function::Function;
 
 /// A test with a PostgreSQL database of its own.
 ///
-/// The function can be `async` or not. It has any number of arguments, each of a type that
-/// implements `ebbtide::TestArg`, and it can return whatever a test can return. Attributes such as
+/// The function can be `async` or not. The function has any number of arguments, each of a type
+/// that implements `ebbtide::TestArg`. It can return whatever a test can return. Attributes such as
 /// `#[should_panic]` and `#[ignore]` work.
 ///
 /// ```ignore
@@ -112,10 +112,10 @@ pub fn test(
 
 /// Derives `ebbtide::PgEnum`: the labels that an enum has in PostgreSQL.
 ///
-/// The labels are those that the code sends. The macro reads them from the attributes of sqlx
+/// The labels are those that the code sends. The macro reads sqlx's attributes
 /// (`#[sqlx(type_name = "userrole", rename_all = "lowercase")]`, `#[sqlx(rename = "...")]` at a
-/// variant), of strum (`serialize_all`, `to_string`, `serialize`), and from its own, which override
-/// the others:
+/// variant) and strum's (`serialize_all`, `to_string`, `serialize`). The macro's own attributes
+/// override both:
 ///
 /// | option | at | meaning |
 /// |---|---|---|
