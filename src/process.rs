@@ -93,9 +93,9 @@ impl std::fmt::Display for ProcessMark {
 /// # Errors
 /// This process has reached a limit of its own, such as open files, so the answer is unknown.
 fn start_time(pid: u32) -> std::result::Result<Option<String>, Scarcity> {
-    // `kill(pid, 0)` would not do: it fails with `EPERM` for a living process of another user, and
-    // it cannot detect a reused number. Any error other than a shortage means that there is no such
-    // process.
+    // `kill(pid, 0)` does not suffice. It fails with `EPERM` for a living process of another user,
+    // and cannot detect a reused number. Any error other than a shortage means that there is no
+    // such process.
     let refused = |error: &std::io::Error| Scarcity::of_start(error).map_or(Ok(None), Err);
     if Path::new("/proc/self/stat").exists() {
         match Running::read(pid) {
@@ -151,8 +151,8 @@ impl Running {
     }
 
     fn parse(pid: u32, stat: &str) -> Option<Self> {
-        // Field 2 is the command in parentheses. It may contain spaces and parentheses, so the
-        // fields are counted from its last one.
+        // Field 2 is the command in parentheses. The command may contain spaces and parentheses, so
+        // the fields are counted from the last parenthesis.
         let (before, after_command) = stat.rsplit_once(')')?;
         let (_, command) = before.split_once('(')?;
         let mut fields = after_command.split_whitespace();
@@ -182,8 +182,8 @@ pub(crate) fn all() -> Vec<Running> {
 
 /// A child that outlives this process.
 ///
-/// It holds none of our file descriptors except the pipe of its standard error, which it closes
-/// after its start-up.
+/// The child holds none of our file descriptors except the pipe of its standard error. The child
+/// closes the pipe after its start-up.
 #[derive(Debug)]
 pub(crate) struct Detached {
     exited: oneshot::Receiver<std::io::Result<ExitStatus>>,

@@ -1,5 +1,5 @@
-//! Help for SQL errors of a test. PostgreSQL cannot explain them itself: their cause is how the
-//! test is isolated, or what its migrations lack.
+//! Help for SQL errors of a test. PostgreSQL cannot explain these errors: the cause is how the test
+//! is isolated, or what the migrations lack.
 //!
 //! The codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 

@@ -48,7 +48,7 @@ pub(super) async fn remove(
         .options(database.as_str())
         .options([("default_transaction_read_only", "off")]);
     let mut connection = PgConnection::connect_with(&options).await?;
-    let removed = end_inside(&mut connection).await;
+    let removed = remove_from_inside(&mut connection).await;
     // If closing fails, the drop ends the session.
     let _ = connection.close().await;
     removed
@@ -83,10 +83,10 @@ async fn end_replication(
             .await;
         // object_in_use: a client has connected to the slot again. undefined_object: another
         // session has dropped it. The next attempt to drop the database decides.
-        let may_pass =
+        let is_expected =
             |error: &sqlx::Error| matches!(sql_error::code(error), Some("55006" | "42704"));
         if let Err(error) = dropped
-            && !may_pass(&error)
+            && !is_expected(&error)
         {
             return Err(error);
         }
@@ -94,9 +94,9 @@ async fn end_replication(
     Ok(())
 }
 
-/// Rolls back the prepared transactions and drops the subscriptions of the database that a session
-/// is on. No other session can.
-async fn end_inside(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+/// Rolls back the prepared transactions and drops the subscriptions of the session's database. Only
+/// a session on the database can.
+async fn remove_from_inside(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let prepared: Vec<String> =
         sqlx::query_scalar("select gid from pg_prepared_xacts where database = current_database()")
             .fetch_all(&mut *connection)

@@ -42,10 +42,10 @@ pub(crate) struct Closing<'a> {
 
 /// Checks deferred constraints, rolls back, and undoes what rollback does not undo.
 ///
-/// `has_cancelled` returns whether ebbtide has asked the server to cancel a statement whose future
-/// the test had dropped. The driver reports that statement's `query_canceled` (57014) as the result
-/// of the close. The close then starts again from the savepoint. Without such a cancellation, 57014
-/// is an error.
+/// `has_cancelled` returns whether ebbtide has requested the cancellation of a statement whose
+/// future the test had dropped. The driver reports that statement's `query_canceled` (57014) as the
+/// result of the close. The close then starts again from the savepoint. Without such a
+/// cancellation, 57014 is an error.
 ///
 /// A failed statement aborts the transaction, and the server then rejects all statements but a
 /// rollback. A test may also have changed what the close reads. `rollback to savepoint _ebbtide`

@@ -19,8 +19,8 @@ use super::exchange::{execute, flag, last_row};
 use super::message::sandbox as message;
 use crate::sql_error::code;
 
-/// Opens the savepoint in which the statements outside the application's transactions run. sqlx
-/// counts it as a level, so that the application's `begin` opens a savepoint within it.
+/// Opens the savepoint in which the statements outside the application's transactions run. It is a
+/// level for sqlx, so the application's `begin` opens a savepoint within it.
 pub(crate) async fn begin_statement_savepoint(
     connection: &mut PgConnection,
 ) -> Result<(), sqlx::Error> {

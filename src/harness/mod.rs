@@ -278,7 +278,8 @@ impl Harness {
         Database::open(self.lane_request().await?).await
     }
 
-    /// A request of the current test. Its lane is closed in the background when it is dropped.
+    /// A request of the current test. When what it opens is dropped, the lane is closed in the
+    /// background.
     async fn lane_request(&self) -> Result<LaneRequest> {
         Ok(LaneRequest {
             lanes: self.lanes().await?,

@@ -86,8 +86,8 @@ impl TemplateAndLanes {
             },
             runtime::background()?,
         );
-        // A setup that cannot be applied fails the tests that use it, when they apply it, and no
-        // others.
+        // If a setup cannot be applied, only the tests that use this setup fail, when they apply
+        // it.
         let of_setup = setup.and_then(|setup| setup.apply(&template_and_lanes.template).ok());
         let of_setup =
             of_setup.filter(|of_setup| of_setup.sharing == template_and_lanes.template.sharing);
@@ -132,7 +132,7 @@ impl TemplateAndLanes {
         {
             match self.pool.warm_up().await {
                 Err(error) if error.kind() == ErrorKind::ServerLost => return Err(error),
-                // A template that cannot be built fails the tests that use it, when they use it.
+                // If the template cannot be built, the tests that use it report the error.
                 Ok(()) | Err(_) => {}
             }
         }

@@ -48,14 +48,14 @@ impl LanePool {
     /// time.
     #[tracing::instrument(name = "lane.lease", level = "debug", skip(self))]
     pub(super) async fn acquire(&self, test: &str, lane_use: LaneUse) -> Result<Lane> {
-        // An idle lane already holds its one permit. A whole database needs several. It waits for
-        // all of them without holding any, because two tests that each hold some could wait for
-        // each other for ever.
+        // An idle lane already holds its one permit. A whole database needs several permits. The
+        // test waits without holding any, because two tests that each hold some could wait for each
+        // other for ever.
         if lane_use != LaneUse::Whole
             && let Some(mut lane) = self.idle_for(lane_use)
         {
-            // Before the test's first statement: if this process is killed after it, the next
-            // holder of the lane copies it.
+            // Before the test's first statement: if this process is killed later, the next holder
+            // copies the lane.
             lane.lock
                 .mark(lane_use.state_in_use(), lane.uses, &lane.database)?;
             lane.admission.complete(self.permits(), test);
@@ -184,8 +184,8 @@ impl LanePool {
                 Err(error) => Ok(Err((error, admission))),
             }
         };
-        // If the caller's future is dropped here, the task still runs to its end. It then drops the
-        // lane, which unlocks it.
+        // If the caller's future is dropped here, the task still runs to its end. The task then
+        // drops the lane, which unlocks the lane.
         match self.in_background(preparing).await {
             Ok(prepared) => prepared,
             // The background runtime has ended and dropped the admission.

@@ -56,8 +56,8 @@ struct End {
 
 impl Drop for End {
     fn drop(&mut self) {
-        // The canceller must not outlive the end of its test: the next test may have the same
-        // database, and its statements would be cancelled.
+        // The canceller must not outlive the end of its test. The next test may have the same
+        // database, and the canceller would cancel the statements of that test.
         if let Some(canceller) = &self.canceller {
             canceller.abort();
         }
@@ -155,7 +155,7 @@ impl ActiveTests {
         }
     }
 
-    /// Records that the server is about to be asked to cancel the statements of an ending test.
+    /// Records that ebbtide is about to request the cancellation of an ending test's statements.
     pub(super) fn record_cancellation(&self, number: u64) {
         // By number, because the next test may have the same database. The end may be over
         // already.
@@ -202,7 +202,7 @@ impl TestPresence {
 }
 
 impl EndWatch<'_> {
-    /// Whether the server was asked to cancel the test's statements.
+    /// Whether ebbtide has requested the cancellation of the test's statements.
     pub(super) fn has_cancelled(&self) -> bool {
         let register = self.0.active_tests.register();
         let end = register

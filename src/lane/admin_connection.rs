@@ -17,8 +17,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 /// background runtime.
 ///
 /// Each return starts a task that closes the connection after the timeout. The time of the return
-/// identifies it: if the connection was taken and returned meanwhile, the task leaves it to the
-/// later one.
+/// identifies the task: if the connection was taken and returned meanwhile, the task leaves the
+/// connection to the later task.
 #[derive(Default)]
 pub(super) struct AdminConnection {
     idle: Arc<Mutex<Option<(Instant, PgConnection)>>>,

@@ -142,7 +142,7 @@ impl LanePool {
         });
     }
 
-    /// Whether a test holds the turn. If no test does, this takes it and returns it at once.
+    /// Whether a test holds the turn. The check takes a free turn for a moment.
     async fn is_turn_taken(&self) -> bool {
         // If the server is gone, the next use of a lane reports it.
         matches!(self.permits().try_turn().await, Ok(None))

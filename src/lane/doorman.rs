@@ -22,10 +22,10 @@
 //! those of code that opens a connection with the pool's options.
 //!
 //! A pool has one set of connect options for all its connections. The keeper sets its own options
-//! only while it polls its own `acquire`, but another task may read them during that poll. So the
-//! listener accepts every connection that uses them. `after_connect` then recognises the keeper by
-//! a task-local value, and makes sqlx retry any other connection with the options that the pool has
-//! by then.
+//! only while it polls its own `acquire`, but another task may read these options during that poll.
+//! So the listener accepts every connection with these options. `after_connect` then recognises the
+//! keeper by a task-local value, and makes sqlx retry any other connection with the options that
+//! the pool has by then.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -71,8 +71,8 @@ pub(super) struct Doorman {
 static DOORMAN: OnceCell<Doorman> = OnceCell::const_new();
 
 tokio::task_local! {
-    /// Set only in the keeper's `acquire`. The value becomes true when its connection is
-    /// established, because sqlx does not read the pool's options for it again.
+    /// Set only in the keeper's `acquire`. The value becomes true when the keeper's connection is
+    /// established. From then on, sqlx does not read the pool's options for that `acquire`.
     static OPTIONS_READ: Arc<AtomicBool>;
 }
 
@@ -139,8 +139,8 @@ async fn handle_connection(mut stream: TcpStream) -> io::Result<()> {
     {
         stream.write_all(LOGIN_ACCEPTED).await?;
         // The pool holds an accepted connection without using it. A client that sends a query over
-        // it has not connected through the pool, so it is refused below. Zero bytes: the pool has
-        // closed the connection.
+        // such a connection has not connected through the pool, and is refused below. Zero bytes:
+        // the pool has closed the connection.
         if stream.read(&mut [0; 1024]).await? == 0 {
             return Ok(());
         }

@@ -13,8 +13,8 @@ use crate::guard;
 use crate::lane_lock::LaneLock;
 use crate::names::DatabaseName;
 
-/// A private copy of the template, with its lane lock. If it is dropped without being put back, its
-/// mark makes the next holder reset it or copy it again.
+/// A private copy of the template, with its lane lock. If a lane is dropped without being put back,
+/// its mark makes the next holder reset or copy the database.
 pub(crate) struct Lane {
     pub(super) database: DatabaseName,
     // Fields are dropped in this order: the connection before the lock and before its permit. So no
@@ -103,7 +103,7 @@ impl Lane {
         // A check costs a message, so it follows only some of the tests.
         let before = self.uses;
         self.uses = self.uses.saturating_add(rows.max(1));
-        // A lane that records its holder in its own table does not record rows, so it is checked
+        // On an external server the lane's own table does not count rows, so the sizes are checked
         // after every write.
         before / USES_BETWEEN_SIZE_CHECKS != self.uses / USES_BETWEEN_SIZE_CHECKS
             || (self.lock.holder().is_some() && rows > 0)

@@ -57,8 +57,8 @@ pub(crate) struct LaneSetting {
     /// How tests connect to the server.
     pub(crate) conn: ConnParams,
     pub(crate) fingerprint: Fingerprint,
-    /// The background runtime. Connections belong to it, because they must outlive the runtime of
-    /// the test that uses them.
+    /// The background runtime. The connections belong to this runtime, because they must outlive
+    /// the runtime of the test.
     pub(crate) runtime: Handle,
     /// The number of the lane to try first, where the test runner numbers its slots.
     pub(crate) slot: Option<usize>,

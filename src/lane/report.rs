@@ -90,7 +90,7 @@ impl TestReport {
         text
     }
 
-    /// The report on slow statements. Empty if there were none, or if the plan does not ask for it.
+    /// The report on slow statements. Empty if there were none, or if the plan does not request it.
     pub(crate) fn of_slow_statements(&self, log: &Result<Vec<LogEntry>, String>) -> String {
         let Some(limit) = self.lanes.setting().log_plans_slower_than else {
             return String::new();

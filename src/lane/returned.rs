@@ -96,8 +96,8 @@ impl LanePool {
             .spawn(async move { pool.recopy_or_leave(lane).await });
     }
 
-    /// Copies the lane again. If that fails, the lane keeps its mark, and the next test that locks
-    /// it copies it.
+    /// Copies the lane again. If the copy fails, the lane keeps its mark, and the next test that
+    /// locks the lane copies it.
     async fn recopy_or_leave(&self, lane: Lane) {
         if let Err(error) = self.recopy(lane).await {
             tracing::debug!(?error, "a lane is left for the next test to copy");

@@ -76,7 +76,7 @@ pub(super) async fn watch(server: Weak<Server>, active_tests: Arc<ActiveTests>) 
             return;
         };
         // One task for each test: a task that waits for the server delays neither the others nor
-        // this loop. It is aborted when its test's end is over.
+        // this loop. The task is aborted when the end of its test is over.
         active_tests.start_cancellers(STATEMENT_GRACE, |number, database| {
             tokio::spawn(cancel(
                 Arc::clone(&server),
@@ -97,7 +97,7 @@ pub(super) async fn watch(server: Weak<Server>, active_tests: Arc<ActiveTests>) 
 }
 
 /// Cancels the statements on the database of an ending test. Dropping a statement's future does not
-/// stop it: the server continues to execute it, and the close would wait for it.
+/// stop the statement: the server continues to execute it, and the close would wait.
 async fn cancel(
     server: Arc<Server>,
     active_tests: Arc<ActiveTests>,
@@ -113,8 +113,8 @@ async fn cancel(
     );
     // If the server does not answer, the close fails as well and reports that.
     if let Ok(mut admin) = server.admin().await {
-        // Before it is sent: otherwise the close could receive `query_canceled` before it was
-        // recorded, and would take it for an error of the connection.
+        // Recorded before the cancellation is sent. Otherwise the close could receive
+        // `query_canceled` first, and would take that code for an error of the connection.
         active_tests.record_cancellation(number);
         let _ = sqlx::query(cancel)
             .bind(database.as_str())

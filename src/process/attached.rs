@@ -76,7 +76,7 @@ impl Attached {
             .args(["-c", GROUP_SCRIPT, "ebbtide"])
             .arg(spec.program)
             .args(spec.arguments);
-        // The watcher kills its own group, so this process must not belong to it.
+        // The watcher kills its own group, so this process must not belong to that group.
         command.current_dir(spec.dir).process_group(0);
         command
             .stdin(watched)

@@ -9,7 +9,8 @@ use crate::guard;
 use crate::names::{Fingerprint, PartsHash};
 
 impl MigrationSource {
-    /// The tool as which ebbtide applies the migrations; none if it does not apply them itself.
+    /// The tool whose format ebbtide follows when it applies the migrations. `None` if there are no
+    /// migrations, or if a command or a function applies them.
     pub(super) fn tool(&self) -> Option<&'static DirectoryTool> {
         match self {
             Self::Files(layout, _) => Some(tools::of(*layout)),
@@ -33,8 +34,8 @@ impl Inputs {
     /// The fingerprint of the database that these inputs make. Equal fingerprints mean equal
     /// databases.
     ///
-    /// `role` is given on a server with several roles: a database belongs to the role that created
-    /// it, so each role has its own template.
+    /// `role` is given on a server with several roles. A database belongs to the role that created
+    /// it, so each role has a template of its own.
     pub(crate) fn fingerprint(
         &self,
         plan: &Plan,

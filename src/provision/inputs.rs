@@ -55,8 +55,8 @@ impl Inputs {
         }
     }
 
-    /// Fixtures of tests. They are applied to a copy of a template that has its migrations and
-    /// seeds.
+    /// Fixtures of tests. They are applied to a copy of a template, which already has migrations
+    /// and seeds.
     pub(crate) fn of_fixtures(fixtures: Vec<InputFile>) -> Self {
         Self {
             source: MigrationSource::None,

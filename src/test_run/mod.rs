@@ -8,8 +8,9 @@
 //!         +------------------+-------------------+   every way leads through the end
 //! ```
 //!
-//! A panic of the body is caught, because the checkouts must be closed before the test's runtime is
-//! dropped. It is resumed afterwards, so `#[should_panic]` and the test runner see it unchanged.
+//! The run catches a panic of the body, because the checkouts must be closed before the test's
+//! runtime is dropped. It resumes the panic afterwards, so `#[should_panic]` and the test runner
+//! receive the panic unchanged.
 //!
 //! | file | noun |
 //! |---|---|

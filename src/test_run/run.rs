@@ -125,8 +125,8 @@ async fn caught(context: &TestContext, mut work: Work<'_>) -> Result<Verdict, En
         }
     });
     let outcome = poll_during(context, pin!(polled)).await;
-    // The future may still hold checkouts. They are dropped as a part of the test, so they are
-    // collected.
+    // The future may still hold checkouts. They are dropped as a part of the test, so `end`
+    // collects them.
     during(context, || drop(work));
     outcome
 }

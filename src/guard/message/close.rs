@@ -53,9 +53,9 @@ impl Before {
     }
 }
 
-/// Reads the state of the transaction. The columns of the row, from the second: whether another
-/// client was connected, whether the mark is set, the role, and whether the constraints are
-/// certainly the template's.
+/// Reads the state of the transaction. The second column is whether another client was connected,
+/// and the third whether the mark is set. The fourth is the role, and the last whether the
+/// constraints are certainly the template's.
 pub(in crate::guard) fn inspect(before: Before, version_num: u32) -> String {
     // Within a transaction the server may answer from a snapshot of its statistics, so the message
     // discards the snapshot

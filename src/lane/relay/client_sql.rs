@@ -11,7 +11,7 @@ const MAX_COMMAND_TOKENS: usize = 5;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct ClientSql {
     pub(super) statements: Vec<StatementKind>,
-    /// Whether the server may ask the client for data while it executes the text.
+    /// Whether the server may request data from the client while it executes the text.
     pub(super) may_copy: bool,
 }
 
@@ -59,7 +59,7 @@ impl ClientSql {
         }
     }
 
-    /// Whether no statement is a transaction command and the server does not ask for data.
+    /// Whether no statement is a transaction command, and the server requests no data.
     pub(super) fn is_plain(&self) -> bool {
         !self.may_copy
             && self

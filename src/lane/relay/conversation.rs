@@ -19,8 +19,8 @@
 //!    +-- otherwise: ReadyForQuery goes to the client --> idle
 //! ```
 //!
-//! The relay usually needs no round trip of its own. It sends the batch together with its own
-//! statements:
+//! The relay usually needs no round trip of its own. It sends the client's batch together with the
+//! relay's statements:
 //!
 //! ```text
 //!  simple query, plain           [savepoint] Sync  Query  [release] Sync
@@ -29,8 +29,8 @@
 //!  extended query, other         [savepoint]  Parse Bind Execute ..  Sync
 //! ```
 //!
-//! "Other" means that the batch may copy, changes the application's savepoints, or is flushed. Only
-//! after its replies does the relay know whether its savepoint must be released.
+//! "Other" means that the batch may copy, changes the application's savepoints, or is flushed. Then
+//! only the replies to the batch show whether the relay must release its savepoint.
 //!
 //! The relay's own statements use the extended protocol, with a named statement that is closed at
 //! once. A simple query would destroy the client's unnamed statement.
@@ -102,7 +102,7 @@ struct ClientBatch {
     state: BatchState,
     /// Whether there is a message that can fail.
     may_fail: bool,
-    /// Whether the server may ask the client for data.
+    /// Whether the server may request data from the client.
     may_copy: bool,
 }
 
@@ -124,7 +124,7 @@ impl Conversation {
                 to: ReplyTo::Client,
                 remaining: None,
             }]),
-            // During the login the client sends passwords, which the server asks for, before the
+            // During the login the client sends passwords, which the server requests, before the
             // first `ReadyForQuery`. They are forwarded like the data of an open batch.
             batch: ClientBatch {
                 state: BatchState::Open,
@@ -350,7 +350,7 @@ impl Conversation {
             && reply.remaining.is_some()
         {}
         match first {
-            // Either the savepoint had a `Sync` of its own, or it has failed.
+            // Either the savepoint had a `Sync` of its own, or setting it has failed.
             Some(ReplyTo::SetSavepoint) => self.is_savepoint_set = self.status == b'T',
             // In a failed transaction the server has rejected the release.
             Some(ReplyTo::ReleaseSavepoint) => self.is_savepoint_set &= self.status == b'E',

@@ -115,7 +115,8 @@ fn encryption_error() -> Error {
 
 /// Connects through a new relay. The relay ends when the connection is closed.
 async fn connect(real: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
-    // The server comes first, so that the caller receives its error if it cannot be reached.
+    // The server comes first: if it cannot be reached, the caller receives the server's error, and
+    // not the relay's.
     let server = connect_to_server(real).await?;
     let socket = RelaySocket::open()?;
     let options = socket.options(real);

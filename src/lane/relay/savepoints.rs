@@ -39,8 +39,8 @@ impl Savepoints {
             }
             StatementKind::RollBackTo(name) => {
                 if let Some(index) = self.innermost(&name) {
-                    // PostgreSQL keeps the savepoint. But sqlx rolls back to it only at the end of
-                    // its transaction, which is then over.
+                    // PostgreSQL keeps the savepoint. But sqlx rolls back to a savepoint only at
+                    // the end of sqlx's transaction, which is then over.
                     let remains = !name.starts_with("_sqlx_savepoint_");
                     self.0.truncate(index + usize::from(remains));
                 }

@@ -18,7 +18,7 @@ pub(super) struct RelaySocket {
     dir: SocketDir,
 }
 
-/// The directory that the driver is given for its Unix socket.
+/// The directory of the Unix socket to which the driver connects.
 #[derive(Debug)]
 enum SocketDir {
     /// A path that does not exist. Linux has abstract sockets, which are in no file system and end
@@ -80,9 +80,10 @@ impl RelaySocket {
                 .peer_cred()?
                 .pid()
                 .and_then(|pid| u32::try_from(pid).ok());
-            // An abstract socket has no permissions, so another process could connect first. Its
-            // process identifier shows that, and its connection is dropped. Linux always reports
-            // the identifier. On systems that may not, the directory keeps other users out.
+            // An abstract socket has no permissions, so another process could connect first. The
+            // peer's process identifier shows that, and this loop drops the connection. Linux
+            // always reports the identifier. On systems that may not, the directory keeps other
+            // users out.
             if peer.is_none_or(|pid| pid == std::process::id()) {
                 return Ok(stream);
             }

@@ -143,7 +143,7 @@ impl SupervisedBackend for Container {
     fn takeover(&self, _: &Registry, _: &Instance, server: &ServerFile) -> Option<Takeover> {
         // Whether the container still runs is not checked here. A client to which the server does
         // not answer deletes `serving` (`give_up`). If the only lease is one with a term, the new
-        // supervisor asks the engine (`ended` in supervise.sh).
+        // supervisor queries the engine (`ended` in supervise.sh).
         let [name, engine, ..] = server.arguments.as_slice() else {
             return None;
         };

@@ -7,8 +7,8 @@
 //!   data directory   in memory or on disk
 //! ```
 //!
-//! Two kinds of processes are ended: those that work in this instance's data directory, and those
-//! of the supervisor's process group that have a path of this instance among their arguments. A pid
+//! A process is ended only in two cases. It works in this instance's data directory. Or it belongs
+//! to the supervisor's process group, and has a path of this instance among its arguments. A pid
 //! alone is not enough: the system reuses it.
 
 use std::path::{Path, PathBuf};
