@@ -4,8 +4,8 @@
 //! `initdb`.
 //!
 //! In containers, if an engine has an image of PostgreSQL: `docker run` of `true`, which is the
-//! lower bound, and `docker run` of the image until the server responds on the host. The image runs
-//! as documented, and with tuned options. Then ebbtide without a cache, and with prepared data.
+//! lower bound. Then `docker run` of the image, as documented and with tuned options, until the
+//! server responds on the host. Then ebbtide without a cache, and with prepared data.
 //!
 //! `cargo run --release --example cold_start`, with `-- --json` for a JSON object, and
 //! `-- --rounds 9` for more rounds.
