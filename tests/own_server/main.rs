@@ -2,8 +2,8 @@
 //! what is left. The functions of the shell scripts have their tests here, too. The value of
 //! `EBBTIDE_BACKEND` makes no difference to any of them.
 //!
-//! They are separate from the binary `suite` for two reasons: the processes that they start are
-//! this executable, started again, and `.ci/run` runs `suite` on every backend but these tests
+//! They are separate from the binary `suite` for two reasons. The processes that they start are
+//! this executable, started again. And `.ci/run` runs `suite` on every backend, but these tests
 //! once.
 
 #![expect(

@@ -12,8 +12,8 @@
 //!  read its view and compare it with the reference: every difference is a finding
 //! ```
 //!
-//! `alone` runs every body by itself, `orders` runs random sequences of bodies, `killed` ends the
-//! process in the middle of a test, and `server_wide` runs bodies whose effects outlive the test.
+//! `alone` runs every body by itself, and `orders` runs random sequences of bodies. `killed` ends
+//! the process in the middle of a test. `server_wide` runs bodies whose effects outlive the test.
 //!
 //! `EBBTIDE_SEQUENCES` is the number of random orders (default 60), and `EBBTIDE_SEED` the seed of
 //! the first order (default 0). A failure prints the seed, the bodies and the difference.

@@ -42,8 +42,8 @@ fn assert_next_process_starts_another_server(
     testbed.wait_until_nothing_is_left();
 }
 
-/// Asserts that a test and the next process use the same server after `disaster` has killed shells
-/// of that server, and that two shells watch the server again.
+/// Asserts that a test and the next process use the same server after `disaster` has killed the
+/// server's shells. Asserts also that two shells watch the server again.
 fn assert_next_process_joins(storage: &'static str, disaster: impl FnOnce(&RunningServer)) {
     let testbed = Testbed::new().storage(storage);
     let (mut first, server) = testbed.server_in_use();

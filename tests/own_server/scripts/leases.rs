@@ -7,8 +7,8 @@ use super::shell::{Shell, Sleeper, in_each_shell, with_another_start};
 use crate::support::names_in;
 use crate::support::process::Process;
 
-/// What `leased` decides about an instance with these leases: whether one of them is valid, the
-/// variable `kept`, and the leases that it has not deleted.
+/// What `leased` decides about an instance with these leases: whether a lease is valid, and the
+/// variable `kept`. Also returns the leases that it has not deleted.
 #[track_caller]
 fn leased(shell: &Shell, leases: &[&str]) -> (String, Vec<String>) {
     let dir = shell.instance().join("leases");

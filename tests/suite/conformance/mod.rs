@@ -94,10 +94,10 @@ async fn assert_expected_verdict(hole: u8, kind: Kind, test: &'static str) {
 
 /// The name of the world in which a probe runs.
 ///
-/// A probe that looks for its lane again needs lanes of its own if the harness releases the lane
-/// after the first test: otherwise another probe could take it. The lane of a `Sandbox` is always
-/// released. The lane of another test is released if the test ended its transaction, changed the
-/// schema, or reached the limit of uses.
+/// If the harness releases the lane after the first test, a probe that looks for its lane again
+/// needs lanes of its own. Otherwise another probe could take the lane. The lane of a `Sandbox` is
+/// always released. The lane of another test is released if the test ended its transaction, changed
+/// the schema, or reached the limit of uses.
 fn world_name(hole: u8, kind: Kind) -> String {
     let is_released = match hole {
         6 | 8 | 11 | 18 | 20 | 24..=28 | 30 => true,
