@@ -1,6 +1,6 @@
 //! Takes over a server whose supervisor and deputy were both killed while tests use it.
 //!
-//! Ending the server would fail those tests, so it gets a new supervisor.
+//! The end of the server would fail those tests, so the server gets a new supervisor.
 //!
 //! ```text
 //!   Orphaned --- no valid lease, no file `server`, or the server is dead --->  Adoption::Refused
@@ -36,7 +36,7 @@ const TAKEOVER_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) enum Adoption {
     /// It has a living supervisor again.
     Adopted,
-    /// No process uses it, or its server does not run any more.
+    /// No process uses the instance, or its server does not run any more.
     Refused,
 }
 

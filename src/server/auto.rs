@@ -62,7 +62,7 @@ async fn attach_running(request: StartRequest<'_>) -> Result<Option<Server>> {
 
 async fn choose(request: StartRequest<'_>) -> Result<Server> {
     let plan = request.plan;
-    // The error concerns the native backend only, which reports it when it is tried.
+    // An error concerns the native backend only, and that backend reports it when `auto` tries it.
     let account = account::for_server().ok().flatten();
     let registry = Registry {
         state: StateDir::open(&plan.state_dir, account)?,

@@ -67,7 +67,8 @@ pub(super) trait ServerHandle: fmt::Debug + Send + Sync {
     /// The server has ended.
     fn hold_for<'a>(&'a self, conn: &'a ConnParams, term: Duration) -> BoxFuture<'a, Result<()>>;
 
-    /// The server's log since a moment. It may begin earlier, and its beginning may be missing.
+    /// The server's log since a moment. The text may begin earlier than the moment. If the log is
+    /// long, the first part after the moment may be missing.
     ///
     /// # Errors
     /// The reason why the log cannot be read.

@@ -173,7 +173,7 @@ add_member() {
 
 # Ends the processes of `find_group`: with TERM for three seconds, then with KILL. The bootstrap
 # server of `initdb` gets no signal for ten seconds: it ends with `initdb`, and then removes its
-# shared memory. A killed one would leave it.
+# shared memory. If it were killed, the shared memory would stay.
 end_group() {
     for attempt in 1 2 3 4 5 6 7 8 9 10 11 12; do
         find_group

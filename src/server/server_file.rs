@@ -2,8 +2,8 @@
 
 use super::registry::Instance;
 
-/// The content of the file, one item a line. The supervisor's `describe` writes it when it has
-/// started the server (`instance.sh`).
+/// The content of the file, one item a line. After the server's start, the supervisor's function
+/// `describe` writes the file (`instance.sh`).
 #[derive(Debug)]
 pub(super) struct ServerFile {
     /// The backend's name.

@@ -27,8 +27,8 @@ pub(crate) enum Sharing {
 /// The fingerprint to which a server is dedicated, and the cause.
 #[derive(Debug, Clone)]
 pub(crate) struct Dedication {
-    /// The hash of the template's contents. It excludes the server's version, because it is needed
-    /// to find the server.
+    /// The hash of the template's contents. The hash excludes the server's version, because ebbtide
+    /// needs the hash to find the server.
     pub(crate) contents: Fingerprint,
     pub(crate) cause: Cause,
 }

@@ -208,8 +208,7 @@ pub(crate) fn ensure_server_dir(dir: &Path, account: Option<Account>) -> Result<
     // this step.
     let is_own = std::fs::symlink_metadata(dir)
         .is_ok_and(|found| found.is_dir() && found.uid() == account::own_uid());
-    // Anything else stays as it is: `ensure_dir` accepts it only if it is a directory of the
-    // server's user.
+    // Anything else stays as it is: `ensure_dir` accepts only a directory of the server's user.
     if is_own {
         account::hand_over(dir, account).map_err(|error| unusable(dir, error))?;
     }

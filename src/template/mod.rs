@@ -17,11 +17,11 @@
 //!  absent
 //! ```
 //!
-//! The builder drops a build that failed. Where it could not, or was killed, the next builder of
-//! the same fingerprint drops the rest, or a clean-up does.
+//! The builder drops a build that failed. If the builder could not, or was killed, the next builder
+//! of the same fingerprint or a clean-up drops the rest.
 //!
 //! The build lock is a session advisory lock with the key [`Fingerprint::build_key`], taken in the
-//! admin database. A builder holds it exclusively until its session ends, so a killed builder
+//! admin database. A builder holds the lock exclusively until the session ends, so a killed builder
 //! leaves no lock behind. The builder of a template with fixtures shares the lock of the template
 //! below, which it copies. A clean-up holds the lock exclusively while it drops.
 
@@ -97,8 +97,8 @@ pub(crate) trait TemplateSource: Send + Sync {
     fn template(self: Arc<Self>, freshness: Freshness) -> BoxFuture<'static, Result<Template>>;
 }
 
-/// Finds the template of a fingerprint, or builds it while every other process that needs it waits.
-/// `base` is the template that this one is a copy of, if it is one.
+/// Finds the template of a fingerprint, or builds the template while other processes wait for it.
+/// `base` is the template that the new template begins as a copy of, if any.
 ///
 /// # Errors
 /// Any error of provisioning; the half-built database is dropped.
@@ -185,8 +185,8 @@ pub(crate) async fn ensure(
     })
 }
 
-/// Builds or finds the base template and shares its build lock, so that no clean-up drops it until
-/// this session ends.
+/// Builds or finds the base template and shares its build lock, so that no clean-up drops the base
+/// until this session ends.
 ///
 /// A clean-up may drop the base between the moment when it was found and the moment when the lock
 /// is granted. So the base is searched for once more under the lock, and built again if it is gone.
@@ -345,8 +345,8 @@ async fn fill(
     };
     let report = provision::provision(connection, target, plan, inputs, progress).await?;
     progress.set_step("sealing the template");
-    // From here on only ebbtide's own sessions connect. They name their settings themselves, so
-    // settings that the migrations gave to the database cannot change what these sessions do.
+    // From here on only ebbtide's own sessions connect. These sessions specify all settings that
+    // matter, so settings that the migrations gave to the database have no effect.
     let mut connection = server.conn.connect_own(build.as_str()).await?;
     guard::install(&mut connection)
         .await

@@ -11,8 +11,9 @@ use crate::server::Server;
 
 /// Applies, reverts and re-applies every migration in a database of its own.
 ///
-/// The database is named like a build, with a fingerprint derived from the template's. So it has
-/// its own build lock, and what a killed process leaves is dropped like a half-built template.
+/// The database is named like a build, with a fingerprint derived from the template's. So the
+/// database has a build lock of its own. If a process is killed, the rest is dropped like a
+/// half-built template.
 ///
 /// # Errors
 /// Any error of the migrations. [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) when another

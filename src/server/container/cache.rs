@@ -1,8 +1,8 @@
 //! The volume that keeps prepared data for the next container.
 //!
-//! A container writes its data directory there when it ends with other templates than it began with
-//! (`entrypoint.sh`). A user has one volume for each image. It holds the templates of all plans,
-//! which are found by their fingerprints.
+//! If a container ends with other templates than it began with, it writes its data directory to the
+//! volume (`entrypoint.sh`). A user has one volume for each image. The volume holds the templates
+//! of all plans, which ebbtide finds by the fingerprints.
 
 use testcontainers::bollard::errors::Error as EngineError;
 use testcontainers::bollard::models::VolumeCreateRequest;

@@ -17,9 +17,9 @@
 #   exit 0                            the engine removes the container
 #
 # The client may run on another machine and may be killed at any moment. So the container decides
-# alone, and only by what it can see: connections to its PostgreSQL. The time counts from the last
-# connection, or from the moment when the server accepts the first one. LINGER + 2 seconds, and not
-# LINGER: the supervisor on the client's machine must retire first (container/mod.rs).
+# alone, by the connections to its PostgreSQL. The time counts from the last connection, or from the
+# moment when the server accepts the first one. LINGER + 2 seconds, and not LINGER: the supervisor
+# on the client's machine must retire first (container/mod.rs).
 #
 # A file /tmp/ebbtide/until.SECONDS.ID keeps the server until that time. With CACHE_MB greater than 0,
 # templates move from container to container in the volume.
@@ -104,7 +104,7 @@ run_single_user() {
 
 # Sets `saved` to the newest saved cluster that this container may use. A file's name is
 # KEY-SUM.tar. KEY is the checksum of everything that determines a cluster, SUM that of the file. A
-# file is written under another name and renamed, so it never changes under its own name.
+# file is written under another name and then renamed, so a file with such a name never changes.
 find_saved() {
     key=$({
         printf '%s\n' "$version" "$(uname -m)" "${POSTGRES_USER-}" "${POSTGRES_DB-}" \

@@ -171,7 +171,8 @@ async fn start(request: StartRequest<'_>) -> Result<Server> {
     let permit = match share::join(&Container, request, &registry, account, began).await? {
         Attach::Server(server) => return Ok(*server),
         // The permit holds the start-up lock until the end of this function. A process that then
-        // gets the lock finds the pointer, or the start has failed and it makes its own attempt.
+        // gets the lock finds the pointer. If the start has failed, that process makes an attempt
+        // of its own.
         Attach::Start(permit) => permit,
     };
     // Only now: most processes join a running server, which needs no engine.

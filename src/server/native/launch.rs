@@ -126,8 +126,8 @@ impl<'a> Launch<'a> {
             Err(_) if supervisor.was_killed().await => return Ok(Attempt::SupervisorKilled),
             Err(error) => return Err(self.failure(&error.to_string(), output)),
         };
-        // After the first answer: with `VerifyMode::Files`, a process that finds the pointer does
-        // not contact the server before it uses it.
+        // After the first answer: with `VerifyMode::Files`, a process that finds the pointer uses
+        // the server without a check.
         let pointer = pointer(found, &self.instance, self.reason);
         self.registry.write_pointer(&pointer)?;
         let access = NativeHandle::access(&pointer, self.instance, lease);

@@ -26,8 +26,8 @@ pub(super) fn data(registry: &Registry, instance: &str) -> PathBuf {
 
 /// Every data directory in memory of this state directory, with the name of its instance.
 pub(super) fn all_data(registry: &Registry, account: Option<Account>) -> Vec<(String, PathBuf)> {
-    // Every user can create a directory of this name and fill it with matching names, and the
-    // caller deletes what it finds here.
+    // Every user can create a directory of this name with matching names in it, and the caller
+    // deletes what this function finds.
     if !state::belongs_to_server(&memory_dir(), account) {
         return Vec::new();
     }

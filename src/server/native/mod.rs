@@ -21,8 +21,9 @@
 //! | `handle` | what keeps the server running for this process |
 //! | `orphan` | the removal of what killed supervisors left |
 //!
-//! The client never creates a file of the server, except the pointer. It starts the supervisor,
-//! reads its standard error until the preparation is done, and then polls the server.
+//! The client never creates a file of the server, except the pointer. The client starts the
+//! supervisor, reads the supervisor's standard error until the preparation is done, and then polls
+//! the server.
 
 mod binaries;
 mod free_space;
@@ -150,13 +151,13 @@ async fn start(request: StartRequest<'_>) -> Result<Server> {
         state: StateDir::open(&plan.state_dir, account)?,
         key: Native.key(plan, request.sharing),
     };
-    // The permit is held until this function returns. A server that has started has its pointer by
-    // then, so the next holder joins it.
+    // The permit is held until this function returns. By then a started server has its pointer, so
+    // the next holder joins the server.
     let permit = match share::join(&Native, request, &registry, account, began).await? {
         Attach::Server(server) => return Ok(*server),
         Attach::Start(permit) => permit,
     };
-    // Only a process that starts a server prunes, so joining a server costs no time for it.
+    // Only a process that starts a server prunes, so a process that joins one loses no time.
     prune_cache(&registry.state).await?;
     permit.progress.set_step("starting PostgreSQL");
     // A process that is killed before it writes the pointer leaves a server that would otherwise
@@ -201,8 +202,8 @@ async fn prune_cache(state: &StateDir) -> Result<()> {
         .flatten()
         .flatten()
     {
-        // The supervisor touches a cache entry before it copies it, so the age is the time of no
-        // use.
+        // The supervisor touches a cache entry before the copy, so the age is the time since the
+        // last use.
         let used = entry.metadata().and_then(|metadata| metadata.modified());
         if used.is_ok_and(|used| used.elapsed().is_ok_and(|age| age > CACHE_MAX_AGE)) {
             orphans::remove(&entry.path()).await?;

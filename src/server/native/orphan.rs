@@ -27,8 +27,8 @@ use crate::wait::Polling;
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a process may take to end after a signal that it can handle, before it is killed.
 const TERMINATE_GRACE: Duration = Duration::from_secs(3);
-/// The same for the bootstrap server of `initdb`. It gets longer, because a killed one leaves its
-/// shared memory segment.
+/// The same for the bootstrap server of `initdb`. The time is longer, because a killed bootstrap
+/// server leaves its shared memory segment.
 const BOOTSTRAP_GRACE: Duration = Duration::from_secs(8);
 
 /// The data directory of an existing instance: in memory if there is one, else on disk.
@@ -57,8 +57,8 @@ pub(super) async fn remove_orphan(
 
 /// Removes data in memory without an instance directory.
 ///
-/// It is an orphan's too: a supervisor makes the directory before the data and removes it
-/// afterwards, so a living server has both.
+/// Such data is an orphan's, too. A supervisor makes the instance directory before the data, and
+/// removes the directory after the data, so a living server has both.
 ///
 /// # Errors
 /// As for [`remove_orphan`].
