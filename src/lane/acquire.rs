@@ -6,7 +6,7 @@
 //!     v
 //!  admit: wait for the permits
 //!     v
-//!  idle_for <------------------------------------------+
+//!  take_idle <-----------------------------------------+
 //!     |  an idle lane of this process ---------------- | ------------------------->  hand_out
 //!     v                                                |
 //!  try_lock_any                                        |
@@ -52,25 +52,17 @@ impl LanePool {
         // test waits without holding any, because two tests that each hold some could wait for each
         // other for ever.
         if lane_use != LaneUse::Whole
-            && let Some(mut lane) = self.idle_for(lane_use)
+            && let Some(lane) = self.take_idle(lane_use)?
         {
-            // Before the test's first statement: if this process is killed later, the next holder
-            // copies the lane.
-            lane.lock
-                .mark(lane_use.state_in_use(), lane.uses, &lane.database)?;
-            lane.admission.complete(self.permits(), test);
-            return Ok(self.hand_out(lane));
+            return Ok(self.hand_out(lane, test));
         }
         let mut admission = self.admit(test, lane_use).await?;
         let began = Instant::now();
         loop {
-            if let Some(mut lane) = self.idle_for(lane_use) {
-                lane.lock
-                    .mark(lane_use.state_in_use(), lane.uses, &lane.database)?;
-                admission.complete(self.permits(), test);
+            if let Some(mut lane) = self.take_idle(lane_use)? {
                 // An idle lane has a permit of its own. Replacing its admission releases that one.
                 lane.admission = admission;
-                return Ok(self.hand_out(lane));
+                return Ok(self.hand_out(lane, test));
             }
             let pause = match self.try_lock_any(lane_use).await? {
                 Some(lock) => {
@@ -80,10 +72,7 @@ impl LanePool {
                         .prepare_in_background(lock, test, lane_use, admission)
                         .await
                     {
-                        Ok(mut lane) => {
-                            lane.admission.complete(self.permits(), test);
-                            return Ok(self.hand_out(lane));
-                        }
+                        Ok(lane) => return Ok(self.hand_out(lane, test)),
                         Err((error, returned)) => {
                             let may_wait = began.elapsed() < STALL_TIMEOUT
                                 || self.others_make_progress().await?;
@@ -119,6 +108,18 @@ impl LanePool {
             // The same holds if the background runtime has ended.
             let _ = wait.await;
         }
+    }
+
+    /// Takes an idle lane whose number permits this use, if there is one, and marks it as in use.
+    fn take_idle(&self, lane_use: LaneUse) -> Result<Option<Lane>> {
+        let Some(lane) = self.idle_for(lane_use) else {
+            return Ok(None);
+        };
+        // Before the test's first statement: if this process is killed later, the next holder
+        // copies the lane.
+        lane.lock
+            .mark(lane_use.state_in_use(), lane.uses, &lane.database)?;
+        Ok(Some(lane))
     }
 
     /// Locks a lane that no process holds: the lane of nextest's slot first, then lanes that need

@@ -219,9 +219,11 @@ impl LanePool {
         self.put_back(lane)
     }
 
-    /// Registers the test as active until it returns the lane. The first active test starts the
-    /// task that reports lock waits; the task ends when no test is active.
-    pub(super) fn hand_out(&self, mut lane: Lane) -> Lane {
+    /// Ends the test's admission, and registers the test as active until it returns the lane. The
+    /// first active test starts the task that reports lock waits; the task ends when no test is
+    /// active.
+    pub(super) fn hand_out(&self, mut lane: Lane, test: &str) -> Lane {
+        lane.admission.complete(self.permits(), test);
         let (presence, needs_watcher) = self.inner.active_tests.add(&lane.database);
         lane.presence = Some(presence);
         if needs_watcher {
@@ -234,7 +236,7 @@ impl LanePool {
         lane
     }
 
-    /// Takes an idle lane whose number permits this use, if there is one.
+    /// Removes an idle lane whose number permits this use from the pool, if there is one.
     pub(super) fn idle_for(&self, lane_use: LaneUse) -> Option<Lane> {
         let mut idle = self.inner.idle();
         // All processes number the lanes alike. So a limit of the numbers is a limit of how many
