@@ -27,11 +27,6 @@ impl Launch<'_> {
     /// The error for a request that the engine did not serve. `action` is the verb of the request.
     pub(super) fn engine_error(&self, action: &str, error: &EngineError) -> Error {
         let reason = engine::reason(error);
-        let kind = if disk::is_full(&reason) {
-            ErrorKind::OutOfSpace
-        } else {
-            ErrorKind::ServerStart
-        };
         let message = format!(
             "the engine at {} did not {action} the container",
             self.engine.endpoint.url
@@ -49,7 +44,7 @@ impl Launch<'_> {
                  tests again; or set EBBTIDE_BACKEND=native"
             )
         };
-        Error::new(kind, message)
+        Error::new(kind_of(&reason), message)
             .with_source(reason)
             .with_help(help)
     }
@@ -96,13 +91,8 @@ impl Launch<'_> {
                 .with_evidence("the container's log ends", last_lines(log, MAX_LOG_LINES))
                 .with_help(UNREACHABLE_HELP);
         }
-        let kind = if disk::is_full(log) {
-            ErrorKind::OutOfSpace
-        } else {
-            ErrorKind::ServerStart
-        };
         let message = format!("the container from image {image} ended before PostgreSQL answered");
-        Error::new(kind, message)
+        Error::new(kind_of(log), message)
             .with_evidence("the container's log ends", last_lines(log, MAX_LOG_LINES))
             .with_help(
                 "see the log for the reason; settings that the server rejects come from `settings` \
@@ -121,6 +111,15 @@ pub(super) fn unanswered_error(timeout: Error, log: &str) -> Error {
     timeout
         .with_evidence("the container's log ends", last_lines(log, MAX_LOG_LINES))
         .with_help(help)
+}
+
+/// The kind of a failed start, by the engine's reason or the container's log.
+fn kind_of(text: &str) -> ErrorKind {
+    if disk::is_full(text) {
+        ErrorKind::OutOfSpace
+    } else {
+        ErrorKind::ServerStart
+    }
 }
 
 fn was_ready(log: &str) -> bool {
