@@ -107,6 +107,21 @@ impl Testbed {
         slow
     }
 
+    /// Kills a worker whose build sleeps while the file `slow` exists, and deletes the file. Asserts
+    /// that the next worker uses the same server and repeats the build.
+    #[track_caller]
+    pub(crate) fn repeat_killed_build(&self, killed: Worker, slow: &Path) -> Worker {
+        killed.kill();
+        std::fs::remove_file(slow).unwrap();
+        let mut next = self.worker();
+        assert_eq!(
+            [next.execute("start"), next.execute("provision")],
+            ["reused", "built"]
+        );
+        next.execute("open");
+        next
+    }
+
     pub(crate) fn worker(&self) -> Worker {
         self.worker_with(&[])
     }

@@ -61,15 +61,7 @@ async fn a_build_whose_process_was_killed_is_repeated_by_the_next_process() {
     let mut admin = testbed.admin().await;
     let count = "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and datname like 'ebbtide\\_b\\_%'";
     wait_for_count(&mut admin, count, 1).await;
-    killed.kill();
-    std::fs::remove_file(slow).unwrap();
-
-    let mut next = testbed.worker();
-    assert_eq!(
-        [next.execute("start"), next.execute("provision")],
-        ["reused", "built"]
-    );
-    next.execute("open");
+    let mut next = testbed.repeat_killed_build(killed, &slow);
     assert_eq!(next.execute("query select count(*)::text from things"), "0");
     wait_for_count(&mut admin, count, 0).await;
     wait_for_count(

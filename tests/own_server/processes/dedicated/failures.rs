@@ -126,14 +126,7 @@ fn a_killed_build_leaves_no_role_that_blocks_the_next_build() {
             process.arguments[0].contains("ebbtide_b_") && process.arguments[0].contains("SELECT")
         })
     });
-    killed.kill();
-    std::fs::remove_file(slow).unwrap();
-    let mut next = testbed.worker();
-    assert_eq!(
-        [next.execute("start"), next.execute("provision")],
-        ["reused", "built"]
-    );
-    next.execute("open");
+    let mut next = testbed.repeat_killed_build(killed, &slow);
     assert_eq!(
         next.execute("query select string_agg(rolname, ' ') from pg_roles where oid >= 16384"),
         "app"
