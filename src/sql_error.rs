@@ -17,8 +17,9 @@ const ACCESS_DENIED: [&str; 3] = ["28P01", "28000", "42501"];
 pub(crate) const DISK_FULL_HELP: &str =
     "free some space where the server keeps its data, or set EBBTIDE_STORAGE=memory or disk";
 
-const OUT_OF_CONNECTIONS_HELP: &str = "a running test needs one connection, or six for a `Database`, and each test process up to three more: \
-     raise max_connections or the role's CONNECTION LIMIT, close other connections, or run fewer tests at once";
+const OUT_OF_CONNECTIONS_HELP: &str = "a running test needs one connection, or six for a \
+     `Database`, and each test process up to three more: raise max_connections or the role's \
+     CONNECTION LIMIT, close other connections, or run fewer tests at once";
 
 /// The error of a step of ebbtide that the server refused or could not answer. `step` begins the
 /// message.

@@ -24,7 +24,8 @@ macro_rules! key_methods {
 macro_rules! key_method {
     ($owner:ident $backends:tt { $field:ident; $path:literal, $($variable:literal)? }) => {};
     // A key of one backend belongs to its options, and to those of `Auto` if the backend is one of
-    // `Backend::AUTO_CANDIDATES`, which a macro cannot read. Every other key belongs to the builder.
+    // `Backend::AUTO_CANDIDATES`, which a macro cannot read. Every other key belongs to the
+    // builder.
     (Container [Container] $method:tt) => { key_method! { $method } };
     (Native [Native] $method:tt) => { key_method! { $method } };
     (External [External] $method:tt) => { key_method! { $method } };

@@ -138,8 +138,8 @@ impl Setup {
                         ),
                     )
                     .with_help(
-                        "create the directory, or correct its path, which is relative to the package's root \
-                         (where its Cargo.toml is)",
+                        "create the directory, or correct its path, which is relative to the \
+                         package's root (where its Cargo.toml is)",
                     ));
                 }
                 Some(with_schema(plans, migrations.clone(), None)?)

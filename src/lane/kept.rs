@@ -52,8 +52,8 @@ pub(super) async fn commit(lanes: &LanePool, connection: &mut PgConnection) -> R
              nothing of a failed transaction",
         )
         .with_help(
-            "to see what the test wrote before the failure, let it take an `ebbtide::Sandbox` or an \
-             `ebbtide::Database`, or set the option `savepoints`",
+            "to see what the test wrote before the failure, let it take an `ebbtide::Sandbox` or \
+             an `ebbtide::Database`, or set the option `savepoints`",
         )),
         other => other.map_err(|error| lanes.diagnose(KEEP_STEP, error)),
     }

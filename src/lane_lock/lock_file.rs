@@ -21,8 +21,8 @@ pub(super) fn try_lock(path: &Path) -> Result<Option<File>> {
         )
         .with_source(error)
     };
-    // Not truncated: this process does not have the lock yet. The content of a lane's file describes
-    // the database of the present or the last holder.
+    // Not truncated: this process does not have the lock yet. The content of a lane's file
+    // describes the database of the present or the last holder.
     let file = File::options()
         .create(true)
         .truncate(false)

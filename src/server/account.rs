@@ -33,11 +33,12 @@ pub(crate) fn for_server() -> Result<Option<Account>> {
         .ok_or_else(|| {
             Error::new(
                 ErrorKind::BackendUnavailable,
-                "root must run PostgreSQL as another user, but there is neither a user `postgres` nor a \
-                 user `nobody`",
+                "root must run PostgreSQL as another user, but there is neither a user `postgres` \
+                 nor a user `nobody`",
             )
             .with_help(
-                "create the user with `useradd --system postgres`, or run the tests as an ordinary user",
+                "create the user with `useradd --system postgres`, or run the tests as an \
+                 ordinary user",
             )
         })
 }

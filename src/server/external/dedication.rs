@@ -32,8 +32,8 @@ pub(super) fn refused(dedication: &Dedication, plan: &Plan) -> Error {
                 plan.dedicated.source
             ),
             format!(
-                "set EBBTIDE_DEDICATED=never to use the shared server nevertheless, or use the {} or {} \
-                 backend",
+                "set EBBTIDE_DEDICATED=never to use the shared server nevertheless, or use the {} \
+                 or {} backend",
                 Backend::Native,
                 Backend::Container
             ),

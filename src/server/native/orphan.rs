@@ -235,7 +235,8 @@ impl Orphan<'_> {
     }
 }
 
-/// Removes what a dead server's tablespaces hold outside its data directory, as `supervise.sh` does.
+/// Removes what a dead server's tablespaces hold outside its data directory, as `supervise.sh`
+/// does.
 ///
 /// `CREATE TABLESPACE` refuses a location that holds such a directory of the same version, so the
 /// next server could not create the same tablespace.

@@ -42,8 +42,8 @@ fn a_session_that_a_task_still_holds_is_reported_and_ended() {
         return;
     };
     output.assert_passed().assert_contains(
-        "ebbtide: test leaks::subject is over, and something that it started still uses its pool: ebbtide \
-         ends these sessions now (end or await the task that holds them)",
+        "ebbtide: test leaks::subject is over, and something that it started still uses \
+         its pool: ebbtide ends these sessions now (end or await the task that holds them)",
     );
 }
 

@@ -19,7 +19,8 @@ use crate::server::{settings, supervisor};
 const MIN_ENGINE_MEMORY: u64 = 4 << 30;
 
 impl Launch<'_> {
-    /// Creates and starts the container, with its port published at an address of the engine's host.
+    /// Creates and starts the container, with its port published at an address of the engine's
+    /// host.
     pub(super) async fn create_and_start(&self) -> Result<()> {
         let publish_on = self.publish_on();
         let started = match self.create_and_start_at(&publish_on).await {
