@@ -103,7 +103,8 @@
 //! | `server.state_dir` | `EBBTIDE_STATE_DIR` | `container`, `native` | a directory with a short path, whose parent exists | `$XDG_RUNTIME_DIR/ebbtide` (not for root), else `ebbtide-UID` in the temporary directory |
 //! | `server.start_timeout` | `EBBTIDE_START_TIMEOUT` | all | limit for the server's start | `1m` |
 //! | `provision.extensions` | `EBBTIDE_EXTENSIONS` | all | a list of names; in the variable separated by commas | none |
-//! | `provision.migrations` | `EBBTIDE_MIGRATIONS` | all | a directory, or a command: see [Migrations](#migrations); `false`, in the variable `none` | `migrations` if it exists |
+//! | `provision.bootstrap` | `EBBTIDE_BOOTSTRAP` | all | a directory of SQL files that run after the extensions and before the first migration; `false`, in the variable `none` | none |
+//! | `provision.migrations` | `EBBTIDE_MIGRATIONS` | all | a directory, a command, or an array of them: see [Migrations](#migrations); `false`, in the variable `none` | `migrations` if it exists |
 //! | `provision.seeds` | `EBBTIDE_SEEDS` | all | a directory; `false`, in the variable `none` | `seeds` if it exists |
 //! | `provision.timeout` | `EBBTIDE_PROVISION_TIMEOUT` | all | limit for one migration, for one seed file, and for the wait while another process builds the template | `2m` |
 //! | `provision.expect` | | all | `tables`, `rows`, `enums`: what the finished template must contain | nothing |
@@ -189,6 +190,16 @@
 //!
 //! To use a migration tool that is embedded in the test's binary, specify a function:
 //! [`Migrations::function`](config::Migrations::function).
+//!
+//! An array has several sources. Each is complete before the next begins, in a session of its own
+//! and with the ledger of its tool. What must exist before the first migration, such as roles or a
+//! schema that a platform provides, belongs into the bootstrap, a directory of SQL files:
+//!
+//! ```toml
+//! [provision]
+//! bootstrap = "bootstrap"
+//! migrations = ["platform/migrations", { diesel = "app/migrations" }]
+//! ```
 //!
 //! # Seeds
 //! ebbtide applies seed files in the order of their names, each in one transaction.

@@ -63,8 +63,9 @@ impl KeyType for Migrations {
         let migrations = match entry.value() {
             DeValue::Boolean(false) => None,
             DeValue::String(_) => Some(entry.path_below(key, dir)?.value.into()),
-            DeValue::Table(_) => Some(Migrations(layout_or_command(key, entry, dir)?)),
-            _ => return Err(entry.type_error("a directory, false or a table", key.legal)),
+            DeValue::Table(_) => Some(layout_or_command(key, entry, dir)?.into()),
+            DeValue::Array(_) => Some(several(key, entry, dir)?),
+            _ => return Err(entry.type_error("a directory, false, a table or an array", key.legal)),
         };
         Ok(Sourced::new(migrations, entry.source()))
     }
@@ -75,9 +76,18 @@ impl KeyType for Migrations {
         root: &Path,
     ) -> Result<Sourced<Self::Value>> {
         let Sourced { value, source } = value;
-        let Some(Migrations(value)) = value else {
+        let Some(Migrations(sources)) = value else {
             return Ok(Sourced::new(None, source));
         };
+        if sources.is_empty() {
+            return Err(Error::new(
+                ErrorKind::MigrationSource,
+                format!(
+                    "a list of migrations must have at least one source, but has none ({source})"
+                ),
+            )
+            .with_help("add a directory, or go without migrations: `without_migrations()`"));
+        }
         let existing = |path| {
             existing_dir(
                 key,
@@ -86,37 +96,39 @@ impl KeyType for Migrations {
                 ErrorKind::MigrationSource,
             )
         };
-        let value = match value {
-            SchemaSource::Directory(path) => SchemaSource::Directory(existing(path)?),
-            SchemaSource::Files(layout, path) => SchemaSource::Files(layout, existing(path)?),
-            SchemaSource::Command(unchecked) => {
-                SchemaSource::Command(command(unchecked, root, &source)?)
-            }
-            SchemaSource::Function(function) => SchemaSource::Function(function),
+        let resolved = |one| {
+            Ok(match one {
+                SchemaSource::Directory(path) => SchemaSource::Directory(existing(path)?),
+                SchemaSource::Files(layout, path) => SchemaSource::Files(layout, existing(path)?),
+                SchemaSource::Command(unchecked) => {
+                    SchemaSource::Command(command(unchecked, root, &source)?)
+                }
+                SchemaSource::Function(function) => SchemaSource::Function(function),
+            })
         };
-        Ok(Sourced::new(Some(Migrations(value)), source))
+        let sources = sources.into_iter().map(resolved).collect::<Result<_>>()?;
+        Ok(Sourced::new(Some(Migrations(sources)), source))
     }
 
     fn print(value: &Self::Value, _absent: &str) -> String {
-        match value {
-            None => "none".to_owned(),
-            Some(Migrations(SchemaSource::Directory(path))) => path.display().to_string(),
-            Some(Migrations(SchemaSource::Files(layout, path))) => {
-                format!("{} ({layout})", path.display())
-            }
-            Some(Migrations(SchemaSource::Command(command))) => command.redacted(),
-            Some(Migrations(SchemaSource::Function(function))) => {
-                format!("the function {:?}", function.name())
-            }
-        }
+        let print = |source: &SchemaSource| match source {
+            SchemaSource::Directory(path) => path.display().to_string(),
+            SchemaSource::Files(layout, path) => format!("{} ({layout})", path.display()),
+            SchemaSource::Command(command) => command.redacted(),
+            SchemaSource::Function(function) => format!("the function {:?}", function.name()),
+        };
+        value.as_ref().map_or("none".to_owned(), |sources| {
+            sources.0.iter().map(print).collect::<Vec<_>>().join(", ")
+        })
     }
 }
 
-/// The directory of seeds. `None`: apply no seeds. In the plan it is absolute and exists.
+/// The directory of the seeds, or of the bootstrap. `None`: go without. In the plan it is absolute
+/// and exists.
 #[derive(Debug)]
-pub(crate) enum Seeds {}
+pub(crate) enum ContentsDir {}
 
-impl KeyType for Seeds {
+impl KeyType for ContentsDir {
     type Value = Option<PathBuf>;
 
     fn from_variable(variable: Variable) -> Result<Sourced<Self::Value>> {
@@ -140,8 +152,12 @@ impl KeyType for Seeds {
         root: &Path,
     ) -> Result<Sourced<Self::Value>> {
         let Sourced { value, source } = value;
+        let kind = match key.name() {
+            "seeds" => ErrorKind::Seed,
+            _ => ErrorKind::MigrationSource,
+        };
         let value = value
-            .map(|path| existing_dir(key, root.join(path), &source, ErrorKind::Seed))
+            .map(|path| existing_dir(key, root.join(path), &source, kind))
             .transpose()?;
         Ok(Sourced::new(value, source))
     }
@@ -151,6 +167,17 @@ impl KeyType for Seeds {
             .as_ref()
             .map_or("none".to_owned(), |path| path.display().to_string())
     }
+}
+
+/// The array's migrations: each item is a directory or a table.
+fn several(key: &'static Key, entry: &Entry<'_>, dir: &Path) -> Result<Migrations> {
+    let items = entry.items(key.legal)?;
+    let source = |item: &Entry<'_>| match item.value() {
+        DeValue::String(_) => Ok(item.path_below(key, dir)?.value.into()),
+        DeValue::Table(_) => Ok(layout_or_command(key, item, dir)?.into()),
+        _ => Err(item.type_error("a directory or a table", key.legal)),
+    };
+    items.iter().map(source).collect()
 }
 
 /// The table's migrations: a directory with its layout, or a command.

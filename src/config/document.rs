@@ -139,25 +139,27 @@ impl<'a> Entry<'a> {
             .ok_or_else(|| self.type_error("a boolean", key.legal))
     }
 
-    pub(super) fn list(&self, key: &'static Key) -> Result<Vec<String>> {
+    /// The items of this array. If it is none, the error prints `legal`, the legal values.
+    pub(super) fn items(&self, legal: &str) -> Result<Vec<Entry<'a>>> {
         let DeValue::Array(items) = self.value else {
-            return Err(self.type_error("an array", key.legal));
+            return Err(self.type_error("an array", legal));
         };
-        let item = |(index, item): (usize, &'a Spanned<DeValue<'a>>)| {
-            let path = format!("{}[{index}]", self.path);
-            let item = Entry {
-                document: self.document,
-                path,
-                name: self.name,
-                value: item.get_ref(),
-                at: item.span().start,
-            };
-            item.value
-                .as_str()
-                .map(str::to_owned)
-                .ok_or_else(|| item.type_error("a string", key.legal))
+        let item = |(index, item): (usize, &'a Spanned<DeValue<'a>>)| Entry {
+            document: self.document,
+            path: format!("{}[{index}]", self.path),
+            name: self.name,
+            value: item.get_ref(),
+            at: item.span().start,
         };
-        items.iter().enumerate().map(item).collect()
+        Ok(items.iter().enumerate().map(item).collect())
+    }
+
+    pub(super) fn list(&self, key: &'static Key) -> Result<Vec<String>> {
+        let text = |item: Entry<'a>| {
+            let text = item.value.as_str().map(str::to_owned);
+            text.ok_or_else(|| item.type_error("a string", key.legal))
+        };
+        self.items(key.legal)?.into_iter().map(text).collect()
     }
 
     pub(super) fn count(&self, key: &'static Key) -> Result<u64> {

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::contents::{self, Seeds};
+use super::contents::{self, ContentsDir};
 use super::declare::{declare_keys, first, key_method, key_methods};
 use super::document::Entry;
 use super::engine_hints::EngineHints;
@@ -231,23 +231,37 @@ declare_keys! {
     default: Vec::new() => "none",
     about: "a list of names; in the variable separated by commas";
 
+    /// Sets the directory of the SQL files that run before the first migration, in the order of
+    /// their names. Default: none.
+    ///
+    /// They create what the migrations expect, such as roles, or a schema that a platform provides.
+    /// Tests with other migrations keep them.
+    bootstrap(path: impl Into<PathBuf>) => Some(path.into());
+    path: "provision.bootstrap",
+    variable: "EBBTIDE_BOOTSTRAP",
+    type: ContentsDir,
+    legal: r#""a directory", false"#,
+    default: None => "none",
+    about: "a directory of SQL files that run after the extensions and before the first migration; \
+            `false`, in the variable `none`";
+
     migrations;
     path: "provision.migrations",
     variable: "EBBTIDE_MIGRATIONS",
     method: "migrations",
     type: Migrations,
     legal: "\"a directory\", false, { LAYOUT = \"a directory\" } with the layout sqlx, sql, \
-            refinery or diesel, or { command = [\"program\", \"argument\"], \
-            inputs = [\"a directory\"] }",
+            refinery or diesel, { command = [\"program\", \"argument\"], \
+            inputs = [\"a directory\"] }, or an array of them",
     default_of: contents::default_migrations => "`migrations` if it exists",
-    about: "a directory, or a command: see [Migrations](#migrations); `false`, in the variable \
-            `none`";
+    about: "a directory, a command, or an array of them: see [Migrations](#migrations); `false`, in \
+            the variable `none`";
 
     seeds;
     path: "provision.seeds",
     variable: "EBBTIDE_SEEDS",
     method: "seeds",
-    type: Seeds,
+    type: ContentsDir,
     legal: r#""a directory", false"#,
     default_of: contents::default_seeds => "`seeds` if it exists",
     about: "a directory; `false`, in the variable `none`";

@@ -15,6 +15,9 @@ use super::value::Choice;
 /// constructors name the layout. In a directory with a named layout, ebbtide ignores files that do
 /// not belong to it.
 ///
+/// A list has several sources. Each is complete before the next begins, in a session of its own,
+/// and with the ledger of its tool.
+///
 /// # Examples
 /// ```
 /// use ebbtide::config::{MigrationCommand, Migrations};
@@ -24,13 +27,14 @@ use super::value::Choice;
 /// let alembic = MigrationCommand::new(["alembic", "upgrade", "head"])
 ///     .input("alembic.ini")
 ///     .input("alembic");
-/// let builder = ebbtide::config::Builder::new().migrations(alembic);
-/// # drop((recognised, named, builder));
+/// let several = Migrations::from([Migrations::sqlx("platform/migrations"), named, alembic.into()]);
+/// let builder = ebbtide::config::Builder::new().migrations(several);
+/// # drop((recognised, builder));
 /// ```
 #[derive(Clone, PartialEq, Eq)]
-pub struct Migrations(pub(crate) SchemaSource);
+pub struct Migrations(pub(crate) Vec<SchemaSource>);
 
-/// What a [`Migrations`] contains.
+/// One source of a [`Migrations`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SchemaSource {
     /// A directory whose layout ebbtide recognises. In a plan the path is absolute and the
@@ -203,14 +207,17 @@ impl fmt::Debug for MigrationFunction {
 
 impl fmt::Debug for Migrations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        match &self.0[..] {
+            [source] => source.fmt(f),
+            sources => sources.fmt(f),
+        }
     }
 }
 
 impl Migrations {
     /// A directory with sqlx's layout.
     pub fn sqlx(dir: impl Into<PathBuf>) -> Self {
-        Self(SchemaSource::Files(Layout::Sqlx, dir.into()))
+        Self::files(Layout::Sqlx, dir)
     }
 
     /// A directory of plain SQL files, applied in the order of their names.
@@ -219,7 +226,7 @@ impl Migrations {
     /// (`create index concurrently`, `alter system`). Put such a statement alone into a file whose
     /// first line is `-- no-transaction`, as in sqlx.
     pub fn sql(dir: impl Into<PathBuf>) -> Self {
-        Self(SchemaSource::Files(Layout::Sql, dir.into()))
+        Self::files(Layout::Sql, dir)
     }
 
     /// A directory with refinery's layout.
@@ -228,7 +235,7 @@ impl Migrations {
     /// With its feature `int8-versions` refinery computes other checksums. In that case, and for
     /// migrations in Rust, use refinery's own runner in a [`function`](Self::function).
     pub fn refinery(dir: impl Into<PathBuf>) -> Self {
-        Self(SchemaSource::Files(Layout::Refinery, dir.into()))
+        Self::files(Layout::Refinery, dir)
     }
 
     /// A directory with diesel's layout.
@@ -236,7 +243,11 @@ impl Migrations {
     /// Ebbtide writes the ledger as diesel does, so diesel finds nothing pending afterwards. It
     /// respects `metadata.toml`.
     pub fn diesel(dir: impl Into<PathBuf>) -> Self {
-        Self(SchemaSource::Files(Layout::Diesel, dir.into()))
+        Self::files(Layout::Diesel, dir)
+    }
+
+    fn files(layout: Layout, dir: impl Into<PathBuf>) -> Self {
+        Self::from(SchemaSource::Files(layout, dir.into()))
     }
 
     /// A function that migrates the database at a URL, for migrations that are embedded in the
@@ -268,26 +279,31 @@ impl Migrations {
             Box::pin(async move { future.await.map_err(Into::into) })
                 as Pin<Box<dyn Future<Output = _> + Send>>
         };
-        Self(SchemaSource::Function(MigrationFunction {
+        Self::from(SchemaSource::Function(MigrationFunction {
             name: name.into(),
             run: Arc::new(run),
         }))
     }
 
-    /// Parses a variable: a directory, or a layout and its directory, as in `diesel:migrations`.
-    /// `None` for the text `none`.
+    /// Parses a variable: directories separated by commas, each perhaps with its layout, as in
+    /// `platform,diesel:migrations`. `None` for the text `none`.
     pub(super) fn from_variable(text: PathBuf) -> Option<Self> {
-        let with_layout = text
-            .to_str()
-            .and_then(|text| text.split_once(':'))
-            .and_then(|(word, dir)| {
-                let (_, layout) = Layout::WORDS.iter().find(|(known, _)| *known == word)?;
-                Some(Self(SchemaSource::Files(*layout, PathBuf::from(dir))))
-            });
         if text == Path::new("none") {
             return None;
         }
-        Some(with_layout.unwrap_or_else(|| Self::from(text)))
+        // A path that is not UTF-8 is one directory.
+        Some(match text.to_str() {
+            Some(list) => list.split(',').map(Self::directory_of_variable).collect(),
+            None => Self::from(text),
+        })
+    }
+
+    fn directory_of_variable(text: &str) -> Self {
+        let with_layout = text.split_once(':').and_then(|(word, dir)| {
+            let (_, layout) = Layout::WORDS.iter().find(|(known, _)| *known == word)?;
+            Some(Self::files(*layout, dir))
+        });
+        with_layout.unwrap_or_else(|| Self::from(text))
     }
 }
 
@@ -314,15 +330,39 @@ impl fmt::Display for Layout {
     }
 }
 
+impl From<SchemaSource> for Migrations {
+    fn from(source: SchemaSource) -> Self {
+        Self(vec![source])
+    }
+}
+
+impl FromIterator<Migrations> for Migrations {
+    fn from_iter<I: IntoIterator<Item = Migrations>>(sources: I) -> Self {
+        Self(sources.into_iter().flat_map(|source| source.0).collect())
+    }
+}
+
+impl<M: Into<Migrations>, const N: usize> From<[M; N]> for Migrations {
+    fn from(sources: [M; N]) -> Self {
+        sources.into_iter().map(Into::into).collect()
+    }
+}
+
+impl<M: Into<Migrations>> From<Vec<M>> for Migrations {
+    fn from(sources: Vec<M>) -> Self {
+        sources.into_iter().map(Into::into).collect()
+    }
+}
+
 impl From<MigrationCommand> for Migrations {
     fn from(command: MigrationCommand) -> Self {
-        Self(SchemaSource::Command(command))
+        Self::from(SchemaSource::Command(command))
     }
 }
 
 impl From<PathBuf> for Migrations {
     fn from(dir: PathBuf) -> Self {
-        Self(SchemaSource::Directory(dir))
+        Self::from(SchemaSource::Directory(dir))
     }
 }
 
@@ -365,6 +405,13 @@ mod tests {
         assert_eq!(
             read("odd:directory"),
             Some(Migrations::from("odd:directory"))
+        );
+        assert_eq!(
+            read("platform,diesel:app"),
+            Some(Migrations::from([
+                Migrations::from("platform"),
+                Migrations::diesel("app")
+            ]))
         );
     }
 }

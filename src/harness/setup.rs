@@ -125,11 +125,17 @@ impl Setup {
             Schema::OfThePlan => None,
             Schema::Embedded(migrator) => Some(with_schema(plans, None, Some(migrator))?),
             Schema::Other(migrations) => {
-                if let Some(Migrations(SchemaSource::Directory(dir) | SchemaSource::Files(_, dir))) =
-                    migrations
-                    && let dir = plans.plan.package_root.get().join(dir)
-                    && !dir.is_dir()
-                {
+                let missing = migrations
+                    .iter()
+                    .flat_map(|sources| &sources.0)
+                    .find_map(|source| match source {
+                        SchemaSource::Directory(dir) | SchemaSource::Files(_, dir) => {
+                            Some(plans.plan.package_root.get().join(dir))
+                                .filter(|dir| !dir.is_dir())
+                        }
+                        SchemaSource::Command(_) | SchemaSource::Function(_) => None,
+                    });
+                if let Some(dir) = missing {
                     return Err(Error::new(
                         ErrorKind::MigrationSource,
                         format!(
@@ -178,7 +184,7 @@ fn with_schema(
 ) -> Result<TemplateCell> {
     let plan = plans.plan.with_contents(migrations)?;
     let inputs = match migrator {
-        Some(migrator) => Inputs::of_migrator(migrator),
+        Some(migrator) => Inputs::with_migrator(&plan, migrator)?,
         None => Inputs::read(&plan)?,
     };
     let server = Arc::clone(&plans.server);

@@ -1,7 +1,8 @@
 //! The fingerprint over the inputs of a database.
 
 use super::format::FORMAT;
-use super::inputs::{Inputs, MigrationSource};
+use super::input_file::InputFile;
+use super::inputs::{Inputs, MigrationInputs, MigrationSource};
 use super::migrate::tool::DirectoryTool;
 use super::migrate::tools;
 use crate::config::{Layout, Plan};
@@ -9,13 +10,13 @@ use crate::guard;
 use crate::names::{Fingerprint, PartsHash};
 
 impl MigrationSource {
-    /// The tool whose format ebbtide follows when it applies the migrations. `None` if there are no
-    /// migrations, or if a command or a function applies them.
+    /// The tool whose format ebbtide follows when it applies the migrations. `None` if a command or a
+    /// function applies them.
     pub(super) fn tool(&self) -> Option<&'static DirectoryTool> {
         match self {
             Self::Files(layout, _) => Some(tools::of(*layout)),
             Self::Embedded(_) => Some(tools::of(Layout::Sqlx)),
-            Self::None | Self::Command(_) | Self::Function(_) => None,
+            Self::Command(_) | Self::Function(_) => None,
         }
     }
 }
@@ -52,9 +53,25 @@ impl Inputs {
         hash.list("values", plan.settings.values());
         plan.expect.hash_into(&mut hash);
         hash.list("role", role.as_slice());
+        for (kind, sources) in [
+            ("bootstrap", self.bootstrap.as_slice()),
+            ("migration", &self.migrations),
+        ] {
+            hash.part("sources", sources.len().to_string());
+            for source in sources {
+                source.hash_into(&mut hash, kind);
+            }
+        }
+        hash_files(&mut hash, "seed", &self.seeds);
+        Fingerprint::from_hash(&hash.finish())
+    }
+}
+
+impl MigrationInputs {
+    fn hash_into(&self, hash: &mut PartsHash, kind: &'static str) {
         match &self.source {
             // The names and contents of the files are hashed below.
-            MigrationSource::None | MigrationSource::Embedded(_) | MigrationSource::Files(..) => {
+            MigrationSource::Embedded(_) | MigrationSource::Files(..) => {
                 if let Some(text) = self.source.tool().and_then(|tool| tool.fingerprint_part) {
                     hash.part("tool", text);
                 }
@@ -65,13 +82,14 @@ impl Inputs {
             }
             MigrationSource::Function(function) => hash.part("function", function.name()),
         }
-        for (kind, files) in [("migration", &self.migrations), ("seed", &self.seeds)] {
-            hash.part("files", files.len().to_string());
-            for file in files {
-                hash.part(kind, &file.id);
-                hash.part("hash", file.hash);
-            }
-        }
-        Fingerprint::from_hash(&hash.finish())
+        hash_files(hash, kind, &self.files);
+    }
+}
+
+fn hash_files(hash: &mut PartsHash, kind: &'static str, files: &[InputFile]) {
+    hash.part("files", files.len().to_string());
+    for file in files {
+        hash.part(kind, &file.id);
+        hash.part("hash", file.hash);
     }
 }

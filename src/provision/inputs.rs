@@ -9,14 +9,12 @@ use sqlx::migrate::{Migration, Migrator};
 use super::input_file::InputFile;
 use super::server_wide::{self, ServerWide};
 use super::sql_script::Script;
-use crate::config::{Layout, MigrationCommand, MigrationFunction};
+use crate::config::{Layout, MigrationCommand, MigrationFunction, Plan};
 use crate::error::{ErrorKind, Result};
 
-/// The source of the migrations.
-#[derive(Debug, Clone, Default)]
+/// Where one source's migrations come from.
+#[derive(Debug, Clone)]
 pub(crate) enum MigrationSource {
-    #[default]
-    None,
     Files(Layout, PathBuf),
     /// sqlx's migrator, embedded in the test's binary.
     Embedded(&'static Migrator),
@@ -24,17 +22,35 @@ pub(crate) enum MigrationSource {
     Function(MigrationFunction),
 }
 
+/// One source of migrations, and its files in the order in which they are applied.
+#[derive(Debug, Clone)]
+pub(crate) struct MigrationInputs {
+    pub(super) source: MigrationSource,
+    /// The migration files, or the declared inputs of a migration command.
+    pub(super) files: Vec<InputFile>,
+    pub(super) role: SourceRole,
+}
+
+/// What a source of SQL is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SourceRole {
+    /// What must exist before the first migration.
+    Bootstrap,
+    Migrations,
+}
+
 /// All input files of one plan, in the order in which they are applied.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Inputs {
-    pub(super) source: MigrationSource,
-    /// The migration files, or the declared inputs of a migration command.
-    pub(crate) migrations: Vec<InputFile>,
+    /// Plain SQL that runs before the migrations.
+    pub(super) bootstrap: Option<MigrationInputs>,
+    /// The sources of the migrations. Each is complete before the next begins.
+    pub(super) migrations: Vec<MigrationInputs>,
     pub(crate) seeds: Vec<InputFile>,
 }
 
-impl Inputs {
-    /// The embedded migrations of a migrator, without seeds.
+impl MigrationInputs {
+    /// The embedded migrations of a migrator.
     pub(crate) fn of_migrator(migrator: &'static Migrator) -> Self {
         // The file name that sqlx would have read, without its directory.
         let name = |migration: &Migration| {
@@ -45,31 +61,25 @@ impl Inputs {
                 migration.description.replace(' ', "_")
             )
         };
-        let migrations = migrator.iter().map(|migration| {
+        let files = migrator.iter().map(|migration| {
             InputFile::embedded("migration", &name(migration), migration.sql.as_str())
         });
         Self {
             source: MigrationSource::Embedded(migrator),
-            migrations: migrations.collect(),
-            seeds: Vec::new(),
+            files: files.collect(),
+            role: SourceRole::Migrations,
         }
     }
 
-    /// Fixtures of tests. They are applied to a copy of a template, which already has migrations
-    /// and seeds.
-    pub(crate) fn of_fixtures(fixtures: Vec<InputFile>) -> Self {
-        Self {
-            source: MigrationSource::None,
-            migrations: Vec::new(),
-            seeds: fixtures,
-        }
+    pub(super) fn is_bootstrap(&self) -> bool {
+        self.role == SourceRole::Bootstrap
     }
 
     /// The SQL of the migrations; empty for a command or a function, whose SQL is not known.
-    pub(super) fn migration_scripts(&self) -> Result<Vec<Script>> {
+    pub(super) fn scripts(&self) -> Result<Vec<Script>> {
         let is_sql = |file: &&InputFile| file.path.extension().is_none_or(|ending| ending == "sql");
         let is_known = !matches!(self.source, MigrationSource::Command(_));
-        self.migrations
+        self.files
             .iter()
             .filter(|file| is_known && is_sql(file))
             .map(|file| {
@@ -80,9 +90,33 @@ impl Inputs {
             })
             .collect()
     }
+}
 
-    /// The first statement that affects the whole server. It searches migrations, seeds and the
-    /// `.sql` files among a command's inputs.
+impl Inputs {
+    /// The files of a plan, with the embedded migrations of a migrator.
+    pub(crate) fn with_migrator(plan: &Plan, migrator: &'static Migrator) -> Result<Self> {
+        Ok(Self {
+            migrations: vec![MigrationInputs::of_migrator(migrator)],
+            ..Self::read(plan)?
+        })
+    }
+
+    /// Fixtures of tests. They are applied to a copy of a template, which already has migrations
+    /// and seeds.
+    pub(crate) fn of_fixtures(fixtures: Vec<InputFile>) -> Self {
+        Self {
+            seeds: fixtures,
+            ..Self::default()
+        }
+    }
+
+    /// The bootstrap, then every source of migrations.
+    pub(super) fn sources(&self) -> impl Iterator<Item = &MigrationInputs> {
+        self.bootstrap.iter().chain(&self.migrations)
+    }
+
+    /// The first statement that affects the whole server. It searches the bootstrap, the
+    /// migrations, the seeds, and the `.sql` files among a command's inputs.
     ///
     /// A file that cannot be read is skipped: the build reads it again and reports the error.
     pub(crate) fn server_wide(&self) -> Option<ServerWide> {
@@ -90,8 +124,10 @@ impl Inputs {
             let ending = file.path.extension();
             file.embedded.is_some() || ending.is_some_and(|ending| ending == "sql")
         };
-        let files = self.migrations.iter().chain(&self.seeds).filter(is_sql);
-        files
+        let of_sources = self.sources().flat_map(|source| &source.files);
+        of_sources
+            .chain(&self.seeds)
+            .filter(is_sql)
             .filter(|file| {
                 file.open()
                     .is_ok_and(|text| server_wide::may_be_server_wide(text).unwrap_or_default())

@@ -3,12 +3,12 @@
 //! It needs an open connection only, and does not depend on the backend.
 //!
 //! ```text
-//! extensions -> migrations -> verification -> seeds -> expectations
+//! extensions -> bootstrap -> migrations -> verification -> seeds -> expectations
 //! ```
 //!
 //! Each arrow is passed only if the phase before it succeeded. A failed phase undoes nothing: the
-//! caller drops the whole database. A new session begins after the migrations and again after the
-//! seeds, because a session keeps the settings with which it began.
+//! caller drops the whole database. A new session begins after each source of migrations and again
+//! after the seeds, because a session keeps the settings with which it began.
 
 mod claims;
 mod creators;
@@ -27,6 +27,7 @@ mod reading;
 mod refused_statement;
 mod relation;
 mod reversal_check;
+mod scripts;
 mod seed;
 mod server_wide;
 mod sql_script;
@@ -34,6 +35,7 @@ mod statement_help;
 mod target;
 mod verify;
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use sqlx::Connection as _;
@@ -53,6 +55,7 @@ pub(crate) use migrate::{latest_version, ledgers};
 pub use provision_report::{MigrationReport, PhaseReport, ProvisionReport, SeedReport};
 pub(crate) use reversal_check::check_reversible;
 pub use reversal_check::{ReversibleReport, ReversibleStep};
+use scripts::Scripts;
 pub(crate) use target::Target;
 
 /// Runs every phase in order. A phase starts only after the one before it has succeeded.
@@ -76,24 +79,39 @@ pub(crate) async fn provision(
     extensions::install(&mut connection, &plan.extensions).await?;
     clock.finish("extensions");
 
-    progress.set_step("migrating");
-    let scripts = inputs.migration_scripts()?;
+    let scripts = Scripts::read(inputs)?;
     let timeout = *plan.provision_timeout.get();
-    let context = migrate::MigrationContext {
-        connection: &mut connection,
-        target,
-        scripts: &scripts,
-        timeout,
-        progress,
-    };
-    let applied = migrate::migrate(context, plan, inputs).await?;
-    clock.finish("migrations").migrations = applied;
+    let mut tables_before = BTreeSet::new();
+    for (source, scripts_of_source) in scripts.by_source(inputs) {
+        let is_bootstrap = source.is_bootstrap();
+        progress.set_step(if is_bootstrap {
+            "bootstrapping"
+        } else {
+            "migrating"
+        });
+        let context = migrate::MigrationContext {
+            connection: &mut connection,
+            target,
+            scripts: scripts_of_source,
+            all_scripts: scripts.all(),
+            timeout,
+            progress,
+        };
+        let applied = migrate::migrate(context, plan, source).await?;
+        // Each source has a session of its own, as if its tool had run. `ALTER DATABASE .. SET` and
+        // `ALTER ROLE .. SET` apply to new sessions only.
+        connection = target.new_session(connection).await?;
+        if is_bootstrap {
+            tables_before = verify::table_names(&mut connection).await?;
+            clock.finish("bootstrap");
+        } else {
+            clock.report.migrations.extend(applied);
+        }
+    }
+    clock.finish("migrations");
 
-    // `ALTER DATABASE .. SET` and `ALTER ROLE .. SET` in a migration apply to new sessions only, so
-    // verification and seeds use a new one.
-    connection = target.new_session(connection).await?;
     progress.set_step("verifying");
-    verify::verify(&mut connection, inputs, &scripts).await?;
+    verify::verify(&mut connection, inputs, &scripts, &tables_before).await?;
     clock.finish("verification");
 
     let seeded = seed::seed(&mut connection, inputs, timeout, progress).await?;

@@ -4,38 +4,23 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::input_file::{InputFile, unreadable};
-use super::inputs::{Inputs, MigrationSource};
+use super::inputs::{Inputs, MigrationInputs, MigrationSource, SourceRole};
 use super::layout;
 use super::migrate::tools;
-use crate::config::{Migrations, Plan, SchemaSource};
-use crate::error::{ErrorKind, Result};
+use crate::config::{Layout, Plan, SchemaSource};
+use crate::error::{Error, ErrorKind, Result};
 
 impl Inputs {
     /// Lists the files of a plan and hashes them.
     pub(crate) fn read(plan: &Plan) -> Result<Self> {
-        let migrations = plan.migrations.as_ref();
-        let source = match migrations.map(|Migrations(source)| source) {
-            Some(SchemaSource::Directory(dir)) => {
-                MigrationSource::Files(layout::recognise(dir)?, dir.clone())
-            }
-            Some(SchemaSource::Files(layout, dir)) => MigrationSource::Files(*layout, dir.clone()),
-            None => MigrationSource::None,
-            Some(SchemaSource::Command(command)) => MigrationSource::Command(command.clone()),
-            Some(SchemaSource::Function(function)) => MigrationSource::Function(function.clone()),
-        };
-        // A plan whose source has no files gets the fingerprint of a plan without migrations. So an
-        // empty directory must be an error here, before the search for a template by fingerprint.
-        let migrations = match &source {
-            MigrationSource::Files(layout, dir) => {
-                layout::list(tools::of(*layout), dir, &plan.package_root)?
-            }
-            MigrationSource::Command(command) => {
-                layout::command_inputs(&command.inputs, &plan.package_root)?
-            }
-            MigrationSource::None | MigrationSource::Embedded(_) | MigrationSource::Function(_) => {
-                Vec::new()
-            }
-        };
+        let migrations = plan.migrations.iter().flat_map(|sources| &sources.0);
+        let migrations = migrations
+            .map(|source| MigrationInputs::read(source, plan))
+            .collect::<Result<_>>()?;
+        let bootstrap = plan.bootstrap.get().as_ref();
+        let bootstrap = bootstrap
+            .map(|dir| bootstrap_inputs(dir, &plan.package_root))
+            .transpose()?;
         let seeds = match plan.seeds.get() {
             Some(dir) => list_dir(
                 dir,
@@ -47,11 +32,61 @@ impl Inputs {
             None => Vec::new(),
         };
         Ok(Self {
-            source,
+            bootstrap,
             migrations,
             seeds,
         })
     }
+}
+
+impl MigrationInputs {
+    /// Lists the files of one source and hashes them.
+    ///
+    /// An empty directory is an error here, before the search for a template by fingerprint: a
+    /// source without files would have the fingerprint of a plan without migrations.
+    fn read(source: &SchemaSource, plan: &Plan) -> Result<Self> {
+        let source = match source {
+            SchemaSource::Directory(dir) => {
+                MigrationSource::Files(layout::recognise(dir)?, dir.clone())
+            }
+            SchemaSource::Files(layout, dir) => MigrationSource::Files(*layout, dir.clone()),
+            SchemaSource::Command(command) => MigrationSource::Command(command.clone()),
+            SchemaSource::Function(function) => MigrationSource::Function(function.clone()),
+        };
+        let files = match &source {
+            MigrationSource::Files(layout, dir) => {
+                layout::list(tools::of(*layout), dir, &plan.package_root)?
+            }
+            MigrationSource::Command(command) => {
+                layout::command_inputs(&command.inputs, &plan.package_root)?
+            }
+            MigrationSource::Embedded(_) | MigrationSource::Function(_) => Vec::new(),
+        };
+        Ok(Self {
+            source,
+            files,
+            role: SourceRole::Migrations,
+        })
+    }
+}
+
+/// The files of the bootstrap: plain SQL, in the order of the names.
+fn bootstrap_inputs(dir: &Path, package_root: &Path) -> Result<MigrationInputs> {
+    let kind = ErrorKind::MigrationSource;
+    let files = list_dir(dir, package_root, &["sql"], kind, "bootstrap file")?;
+    if files.is_empty() {
+        let message = format!(
+            "the bootstrap directory must contain a file that ends in .sql, but {} has none",
+            dir.display()
+        );
+        return Err(Error::new(kind, message)
+            .with_help("add a file, or remove the key provision.bootstrap"));
+    }
+    Ok(MigrationInputs {
+        source: MigrationSource::Files(Layout::Sql, dir.to_owned()),
+        files,
+        role: SourceRole::Bootstrap,
+    })
 }
 
 /// The files of a directory with one of these extensions, sorted by name.

@@ -14,8 +14,9 @@ use serde::Serialize;
 use sqlx::postgres::PgConnection;
 
 use super::extensions;
-use super::inputs::Inputs;
-use super::migrate::{MigrationContext, tools};
+use super::inputs::{Inputs, MigrationInputs};
+use super::migrate::{self, MigrationContext, Reversal, tools};
+use super::scripts::Scripts;
 use super::target::Target;
 use crate::catalog::{Schema, SchemaDiff};
 use crate::config::Plan;
@@ -152,42 +153,68 @@ fn indented(diff: &SchemaDiff) -> String {
 /// The tool's migrations cannot be reverted, an extension is missing, or a migration is refused. A
 /// refused second up is an entry of the report instead, if the down before it left objects behind.
 pub(crate) async fn check_reversible(
-    connection: &mut PgConnection,
+    mut connection: PgConnection,
     target: Target<'_>,
     plan: &Plan,
     inputs: &Inputs,
     progress: &Progress,
 ) -> Result<ReversibleReport> {
-    let scripts = inputs.migration_scripts()?;
-    let Some(reversals) = inputs.source.tool().and_then(|tool| tool.reversals) else {
+    let scripts = Scripts::read(inputs)?;
+    let can_revert = |source: &MigrationInputs| {
+        source
+            .source
+            .tool()
+            .is_some_and(|it| it.reversals.is_some())
+    };
+    if !inputs.migrations.iter().any(can_revert) {
         return Err(not_reversible());
-    };
-    let mut context = MigrationContext {
-        connection,
-        target,
-        scripts: &scripts,
-        timeout: *plan.provision_timeout.get(),
-        progress,
-    };
-    let migrations = reversals(&mut context, inputs).await?;
+    }
     progress.set_step("installing extensions");
-    extensions::install(context.connection, &plan.extensions).await?;
+    extensions::install(&mut connection, &plan.extensions).await?;
     let mut report = ReversibleReport::default();
+    for (source, scripts_of_source) in scripts.by_source(inputs) {
+        let mut context = MigrationContext {
+            connection: &mut connection,
+            target,
+            scripts: scripts_of_source,
+            all_scripts: scripts.all(),
+            timeout: *plan.provision_timeout.get(),
+            progress,
+        };
+        match source.source.tool().and_then(|tool| tool.reversals) {
+            Some(reversals) => {
+                let migrations = reversals(&mut context, source).await?;
+                check_source(&mut context, &migrations, &mut report).await?;
+            }
+            // The later sources build on this one.
+            None => migrate::migrate(context, plan, source).await.map(drop)?,
+        }
+        connection = target.new_session(connection).await?;
+    }
+    Ok(report)
+}
+
+/// Checks the migrations of one source, in the order of the versions.
+async fn check_source(
+    context: &mut MigrationContext<'_>,
+    migrations: &[Reversal<'_>],
+    report: &mut ReversibleReport,
+) -> Result<()> {
     let mut before = read_schema(context.connection).await?;
-    for migration in &migrations {
-        migration.up(&mut context).await?;
+    for migration in migrations {
+        migration.up(context).await?;
         let mut now = read_schema(context.connection).await?;
         let mut step = ReversibleStep {
             version: migration.version().to_owned(),
             description: migration.description().to_owned(),
-            reversible: migration.down(&mut context).await?,
+            reversible: migration.down(context).await?,
             after_down: SchemaDiff::default(),
             after_up: SchemaDiff::default(),
             up_refused: None,
         };
         if step.reversible {
             step.after_down = before.compare(&read_schema(context.connection).await?);
-            match migration.up(&mut context).await {
+            match migration.up(context).await {
                 Ok(()) => {
                     let again = read_schema(context.connection).await?;
                     step.after_up = now.compare(&again);
@@ -207,7 +234,7 @@ pub(crate) async fn check_reversible(
         }
         before = now;
     }
-    Ok(report)
+    Ok(())
 }
 
 fn not_reversible() -> Error {

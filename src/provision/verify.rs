@@ -12,23 +12,25 @@ use super::claims;
 use super::inputs::{Inputs, MigrationSource};
 use super::migrate::ledgers;
 use super::migrate::tools::{is_ledger, recorded_as_applied};
+use super::scripts::Scripts;
 use super::sql_script::Script;
 use crate::catalog::{self, LedgerClaim};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql_error;
 
-/// Compares the ledger with the files, and the files with the catalog.
+/// Compares the ledgers with the files, and the files with the catalog. `before` are the tables
+/// that existed before the first migration.
 ///
 /// # Errors
-/// - `LedgerMismatch`: the ledger differs from the files, or a table that a file creates is
-///   missing.
-/// - `NothingMigrated`: there are migrations, and the database has no table.
+/// - `LedgerMismatch`: a ledger differs from its files, or a table that a file creates is missing.
+/// - `NothingMigrated`: there are migrations, and they have created no table.
 pub(super) async fn verify(
     connection: &mut PgConnection,
     inputs: &Inputs,
-    scripts: &[Script],
+    scripts: &Scripts,
+    before: &BTreeSet<String>,
 ) -> Result<()> {
-    if matches!(inputs.source, MigrationSource::None) {
+    if inputs.sources().next().is_none() {
         return Ok(());
     }
     // A migration may have changed the settings of the session that ran it, such as the search
@@ -37,20 +39,37 @@ pub(super) async fn verify(
         .execute(&mut *connection)
         .await
         .map_err(|error| sql_error::failed("resetting the session", error))?;
-    let ledger_state = match inputs.source.tool().and_then(|tool| tool.verify) {
-        Some(verify) => verify(connection, inputs, scripts).await?,
-        None => unverified_ledger_state(connection).await?,
+    let mut ledger_states = Vec::new();
+    for (source, scripts) in scripts
+        .by_source(inputs)
+        .filter(|(it, _)| !it.is_bootstrap())
+    {
+        ledger_states.push(match source.source.tool().and_then(|tool| tool.verify) {
+            Some(verify) => verify(connection, source, scripts).await?,
+            None => unverified_ledger_state(connection).await?,
+        });
+    }
+    ledger_states.dedup();
+    let ledger_state = if ledger_states.is_empty() {
+        "the bootstrap ran".to_owned()
+    } else {
+        ledger_states.join(", ")
     };
-    let tables = catalog::tables(connection)
-        .await
-        .map_err(|error| sql_error::failed("reading the tables", error))?;
-    let tables: BTreeSet<String> = tables.iter().map(ToString::to_string).collect();
-    if tables.iter().all(|table| is_ledger(table)) {
+    let tables = table_names(connection).await?;
+    let is_new = |table: &&String| !is_ledger(table) && !before.contains(*table);
+    if let Some(last) = inputs.migrations.last()
+        && !tables.iter().any(|table| is_new(&table))
+    {
+        let problem = if before.is_empty() {
+            "but the database has no table"
+        } else {
+            "but the database has only the tables of the bootstrap"
+        };
         return Err(Error::new(
             ErrorKind::NothingMigrated,
-            format!("{ledger_state}, but the database has no table"),
+            format!("{ledger_state}, {problem}"),
         )
-        .with_help(match &inputs.source {
+        .with_help(match &last.source {
             MigrationSource::Command(command) => format!(
                 "the command must connect with the URL in {}, or with PGHOST, PGDATABASE and the \
                  other PG* variables, and commit; check that it does not use another database, or \
@@ -68,7 +87,16 @@ pub(super) async fn verify(
         }));
     }
     // The ledgers stay in the list of tables: a migration may create another tool's ledger itself.
-    claims_against_catalog(&tables, scripts, &ledger_state)
+    claims_against_catalog(&tables, scripts.all(), &ledger_state)
+}
+
+/// The names of all tables, written like the `Display` of
+/// [`RelationName`](crate::catalog::RelationName).
+pub(super) async fn table_names(connection: &mut PgConnection) -> Result<BTreeSet<String>> {
+    let tables = catalog::tables(connection)
+        .await
+        .map_err(|error| sql_error::failed("reading the tables", error))?;
+    Ok(tables.iter().map(ToString::to_string).collect())
 }
 
 /// The first part of an error, for a source whose ledger is not compared. Plain SQL has no ledger,

@@ -35,13 +35,13 @@ pub(crate) async fn check_reversible(
     }
     let build = DatabaseName::build(&own);
     let check = async {
-        let mut connection = create(server, plan, &mut admin, None, &build).await?;
+        let connection = create(server, plan, &mut admin, None, &build).await?;
         let conn = server.conn.read_write();
         let target = provision::Target {
             conn: &conn,
             database: build.as_str(),
         };
-        provision::check_reversible(&mut connection, target, plan, inputs, &progress).await
+        provision::check_reversible(connection, target, plan, inputs, &progress).await
     };
     let checked = check.await;
     // Dropped in either case, under the lock, which lasts until `admin` is dropped. The error of

@@ -106,7 +106,8 @@ fn the_error_of_an_unknown_key_proposes_the_closest_and_lists_all_legal_ones() {
         (
             "[provision]\nmigration = 'x'",
             "ebbtide.toml:2: unknown key provision.migration",
-            "did you mean migrations? legal keys: extensions, migrations, seeds, timeout, expect",
+            "did you mean migrations? legal keys: extensions, bootstrap, migrations, seeds, timeout, \
+             expect",
         ),
         (
             "[provision.expect]\ntable = []",
@@ -187,11 +188,11 @@ fn the_error_of_a_wrong_type_names_both_types_and_the_legal_values() {
         ),
         (
             "[provision]\nmigrations = true",
-            "ebbtide.toml:2: provision.migrations must be a directory, false or a table, \
-             but is true",
+            "ebbtide.toml:2: provision.migrations must be a directory, false, a table \
+             or an array, but is true",
             "legal values: \"a directory\", false, { LAYOUT = \"a directory\" } with the layout \
-             sqlx, sql, refinery or diesel, or { command = [\"program\", \"argument\"], \
-             inputs = [\"a directory\"] }",
+             sqlx, sql, refinery or diesel, { command = [\"program\", \"argument\"], \
+             inputs = [\"a directory\"] }, or an array of them",
         ),
         (
             "[provision]\nseeds = {}",

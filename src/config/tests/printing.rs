@@ -49,6 +49,7 @@ fn a_plan_prints_as_an_aligned_table_without_passwords() {
         ["state_dir", "/tmp/ebbtide-1000", "default"],
         ["start_timeout", "1m", "default"],
         ["extensions", "pg_trgm, uuid-ossp", "ebbtide.toml:4"],
+        ["bootstrap", "none", "default"],
         ["migrations", "ROOT/migrations", "default"],
         ["seeds", "none", "default"],
         ["provision_timeout", "2m", "default"],

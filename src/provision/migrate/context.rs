@@ -16,7 +16,10 @@ use crate::sql_error;
 pub(in crate::provision) struct MigrationContext<'a> {
     pub(in crate::provision) connection: &'a mut PgConnection,
     pub(in crate::provision) target: Target<'a>,
+    /// The SQL of this source.
     pub(in crate::provision) scripts: &'a [Script],
+    /// The SQL of all sources, for help that names another file.
+    pub(in crate::provision) all_scripts: &'a [Script],
     /// `provision.timeout`, for each migration.
     pub(in crate::provision) timeout: Duration,
     pub(in crate::provision) progress: &'a Progress,
@@ -24,7 +27,7 @@ pub(in crate::provision) struct MigrationContext<'a> {
 
 impl MigrationContext<'_> {
     /// Runs one of ebbtide's own statements.
-    pub(super) async fn run(&mut self, statement: &'static str) -> Result<()> {
+    pub(in crate::provision) async fn run(&mut self, statement: &'static str) -> Result<()> {
         let run = sqlx::raw_sql(statement)
             .execute(&mut *self.connection)
             .await;

@@ -24,36 +24,37 @@ pub(super) mod tool;
 pub(super) mod tools;
 mod user_function;
 
-use super::inputs::{Inputs, MigrationSource};
+use super::inputs::{Inputs, MigrationInputs, MigrationSource};
 use super::provision_report::MigrationReport;
 use crate::config::Plan;
 use crate::error::Result;
 
 pub(super) use context::MigrationContext;
+pub(super) use step::Reversal;
 pub(crate) use tools::ledgers;
 
-/// Applies every migration, in the order of its source.
+/// Applies every migration of a source, in the source's order.
 pub(super) async fn migrate(
     mut context: MigrationContext<'_>,
     plan: &Plan,
-    inputs: &Inputs,
+    inputs: &MigrationInputs,
 ) -> Result<Vec<MigrationReport>> {
     match &inputs.source {
         MigrationSource::Command(command) => command::migrate(&mut context, plan, command).await,
         MigrationSource::Function(function) => user_function::migrate(&mut context, function).await,
-        MigrationSource::None | MigrationSource::Files(..) | MigrationSource::Embedded(_) => {
-            match inputs.source.tool() {
-                Some(tool) => (tool.migrate)(&mut context, inputs).await,
-                None => Ok(Vec::new()),
-            }
-        }
+        MigrationSource::Files(..) | MigrationSource::Embedded(_) => match inputs.source.tool() {
+            Some(tool) => (tool.migrate)(&mut context, inputs).await,
+            None => Ok(Vec::new()),
+        },
     }
 }
 
-/// The latest version of the migrations; none if the tool of the source does not provide it.
+/// The latest version of the last source whose tool provides one.
 pub(crate) async fn latest_version(inputs: &Inputs) -> Result<Option<String>> {
-    match inputs.source.tool().and_then(|tool| tool.latest) {
-        Some(latest) => latest(inputs).await,
-        None => Ok(None),
+    for source in inputs.migrations.iter().rev() {
+        if let Some(latest) = source.source.tool().and_then(|tool| tool.latest) {
+            return latest(source).await;
+        }
     }
+    Ok(None)
 }

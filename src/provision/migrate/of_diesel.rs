@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::names::Literal;
 use crate::provision::dir_entries::entries;
 use crate::provision::input_file::InputFile;
-use crate::provision::inputs::Inputs;
+use crate::provision::inputs::MigrationInputs;
 use crate::provision::provision_report::MigrationReport;
 use crate::provision::sql_script::Script;
 
@@ -42,9 +42,7 @@ pub(super) static TOOL: Tool = Tool {
         verify: Some(|connection, inputs, scripts| {
             Box::pin(async move { ledger(inputs, scripts)?.verify(connection).await })
         }),
-        latest: Some(|inputs| {
-            Box::pin(async { Ok(ledger(inputs, &inputs.migration_scripts()?)?.latest()) })
-        }),
+        latest: Some(|inputs| Box::pin(async { Ok(ledger(inputs, &inputs.scripts()?)?.latest()) })),
         reversals: None,
     }),
 };
@@ -82,7 +80,7 @@ fn list(dir: &Path) -> Result<Vec<PathBuf>> {
 /// Applies every migration in the order of the versions. diesel compares them as text.
 async fn migrate(
     context: &mut MigrationContext<'_>,
-    inputs: &Inputs,
+    inputs: &MigrationInputs,
 ) -> Result<Vec<MigrationReport>> {
     context
         .run(
@@ -97,7 +95,7 @@ async fn migrate(
 }
 
 /// The rows that diesel's table must hold.
-fn ledger(inputs: &Inputs, scripts: &[Script]) -> Result<ExpectedLedger> {
+fn ledger(inputs: &MigrationInputs, scripts: &[Script]) -> Result<ExpectedLedger> {
     let row = |migration: DieselMigration<'_>| LedgerRow {
         version: migration.version,
         checksum: None,
@@ -134,12 +132,15 @@ fn step<'a>(migration: &DieselMigration<'a>) -> Step<'a> {
 ///
 /// # Errors
 /// Two migrations have the same version, or a `metadata.toml` cannot be parsed.
-fn find<'a>(inputs: &'a Inputs, scripts: &'a [Script]) -> Result<Vec<DieselMigration<'a>>> {
+fn find<'a>(
+    inputs: &'a MigrationInputs,
+    scripts: &'a [Script],
+) -> Result<Vec<DieselMigration<'a>>> {
     let mut found = Vec::new();
     for script in scripts {
         let is_file_of_script = |file: &&InputFile| file.display_path == script.name();
         let Some(dir) = inputs
-            .migrations
+            .files
             .iter()
             .find(is_file_of_script)
             .and_then(|file| file.path.parent())
@@ -154,7 +155,7 @@ fn find<'a>(inputs: &'a Inputs, scripts: &'a [Script]) -> Result<Vec<DieselMigra
         // <https://docs.rs/diesel_migrations/latest/diesel_migrations/>.
         let version = name.split('_').next().unwrap_or_default().replace('-', "");
         let metadata = inputs
-            .migrations
+            .files
             .iter()
             .find(|file| *file.path == dir.join("metadata.toml"));
         found.push(DieselMigration {

@@ -16,7 +16,7 @@ use crate::config::Layout;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::Literal;
 use crate::provision::dir_entries::{files_below, name_of};
-use crate::provision::inputs::Inputs;
+use crate::provision::inputs::MigrationInputs;
 use crate::provision::provision_report::MigrationReport;
 use crate::provision::sql_script::Script;
 
@@ -42,9 +42,7 @@ pub(super) static TOOL: Tool = Tool {
         verify: Some(|connection, inputs, scripts| {
             Box::pin(async move { ledger(inputs, scripts)?.verify(connection).await })
         }),
-        latest: Some(|inputs| {
-            Box::pin(async { Ok(ledger(inputs, &inputs.migration_scripts()?)?.latest()) })
-        }),
+        latest: Some(|inputs| Box::pin(async { Ok(ledger(inputs, &inputs.scripts()?)?.latest()) })),
         reversals: None,
     }),
 };
@@ -90,7 +88,7 @@ fn is_refinery(name: &str) -> bool {
 /// ledger row.
 async fn migrate(
     context: &mut MigrationContext<'_>,
-    inputs: &Inputs,
+    inputs: &MigrationInputs,
 ) -> Result<Vec<MigrationReport>> {
     let migrations = find(inputs, context.scripts)?;
     let column = if needs_int8(&migrations) {
@@ -111,7 +109,7 @@ async fn migrate(
 }
 
 /// The rows that refinery's table must hold.
-fn ledger(inputs: &Inputs, scripts: &[Script]) -> Result<ExpectedLedger> {
+fn ledger(inputs: &MigrationInputs, scripts: &[Script]) -> Result<ExpectedLedger> {
     let row = |migration: RefineryMigration<'_>| LedgerRow {
         version: migration.version.to_string(),
         checksum: Some(migration.checksum.to_string()),
@@ -148,9 +146,9 @@ fn step<'a>(migration: &RefineryMigration<'a>) -> Step<'a> {
 ///
 /// # Errors
 /// Two migrations have the same version, or one is written in Rust.
-fn find<'a>(inputs: &Inputs, scripts: &'a [Script]) -> Result<Vec<RefineryMigration<'a>>> {
+fn find<'a>(inputs: &MigrationInputs, scripts: &'a [Script]) -> Result<Vec<RefineryMigration<'a>>> {
     if let Some(file) = inputs
-        .migrations
+        .files
         .iter()
         .find(|file| file.path.extension().is_some_and(|ending| ending == "rs"))
     {

@@ -24,7 +24,7 @@ use crate::catalog::LedgerLayout;
 use crate::config::Layout;
 use crate::error::{Error, ErrorKind, Result};
 use crate::provision::dir_entries::{is_sql_file, name_of, sql_files};
-use crate::provision::inputs::{Inputs, MigrationSource};
+use crate::provision::inputs::{MigrationInputs, MigrationSource};
 use crate::provision::provision_report::MigrationReport;
 use crate::provision::sql_script::Script;
 use crate::sql_error;
@@ -72,7 +72,7 @@ fn sqlx_version(name: &str) -> Option<(i64, &str)> {
 /// Applies every migration, in the order of the versions.
 async fn migrate(
     context: &mut MigrationContext<'_>,
-    inputs: &Inputs,
+    inputs: &MigrationInputs,
 ) -> Result<Vec<MigrationReport>> {
     let migrator = resolve(inputs).await?;
     let ups = migrator
@@ -91,7 +91,7 @@ async fn migrate(
 /// ledger.
 async fn reversals<'a>(
     context: &mut MigrationContext<'a>,
-    inputs: &Inputs,
+    inputs: &MigrationInputs,
 ) -> Result<Vec<Reversal<'a>>> {
     let migrator = resolve(inputs).await?;
     create_ledger(context).await?;
@@ -118,7 +118,7 @@ async fn create_ledger(context: &mut MigrationContext<'_>) -> Result<()> {
 }
 
 /// The latest version of the migrations.
-async fn latest(inputs: &Inputs) -> Result<Option<String>> {
+async fn latest(inputs: &MigrationInputs) -> Result<Option<String>> {
     let migrator = resolve(inputs).await?;
     let ups = migrator
         .iter()
@@ -133,7 +133,7 @@ async fn latest(inputs: &Inputs) -> Result<Option<String>> {
 /// none.
 ///
 /// Each call reads the directory again, so a later call detects a file that has changed.
-async fn resolve(inputs: &Inputs) -> Result<Migrator> {
+async fn resolve(inputs: &MigrationInputs) -> Result<Migrator> {
     refuse_duplicates(inputs)?;
     let dir = match &inputs.source {
         MigrationSource::Files(_, dir) => dir,
@@ -142,7 +142,7 @@ async fn resolve(inputs: &Inputs) -> Result<Migrator> {
                 migrator.iter().cloned().collect(),
             ));
         }
-        MigrationSource::None | MigrationSource::Command(_) | MigrationSource::Function(_) => {
+        MigrationSource::Command(_) | MigrationSource::Function(_) => {
             return Ok(Migrator::with_migrations(Vec::new()));
         }
     };
@@ -222,7 +222,7 @@ fn step<'a>(migration: &Migration, scripts: &'a [Script]) -> Step<'a> {
 
 /// Checks that the ledger has exactly the versions of the files, with their checksums, and that
 /// none is dirty. Returns what [`recorded_as_applied`] makes of the latest version.
-async fn verify(connection: &mut PgConnection, inputs: &Inputs) -> Result<String> {
+async fn verify(connection: &mut PgConnection, inputs: &MigrationInputs) -> Result<String> {
     // The files are read again on purpose: a file that changed while the migrations ran now differs
     // from the ledger.
     let migrator = resolve(inputs).await?;
@@ -288,7 +288,7 @@ async fn verify(connection: &mut PgConnection, inputs: &Inputs) -> Result<String
 }
 
 /// What an error calls the source of the migrations.
-fn source_name(inputs: &Inputs) -> String {
+fn source_name(inputs: &MigrationInputs) -> String {
     match &inputs.source {
         MigrationSource::Files(_, dir) => dir.display().to_string(),
         _ => "the migrator".to_owned(),
@@ -297,9 +297,9 @@ fn source_name(inputs: &Inputs) -> String {
 
 /// Rejects two files with one version and one direction: sqlx would apply one of them and silently
 /// ignore the other.
-fn refuse_duplicates(inputs: &Inputs) -> Result<()> {
+fn refuse_duplicates(inputs: &MigrationInputs) -> Result<()> {
     let mut files: BTreeMap<(i64, bool), &str> = BTreeMap::new();
-    for file in &inputs.migrations {
+    for file in &inputs.files {
         let Some((version, is_down)) = version_of(&file.display_path) else {
             continue;
         };

@@ -285,7 +285,7 @@ impl MigrationContext<'_> {
             script,
             sent_offset,
             prefix_chars: 0,
-            migrations: self.scripts,
+            migrations: self.all_scripts,
         }
         .report(error)
     }

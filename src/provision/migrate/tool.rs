@@ -11,7 +11,7 @@ use super::step::Reversal;
 use crate::catalog::LedgerLayout;
 use crate::config::Layout;
 use crate::error::{Error, ErrorKind, Result};
-use crate::provision::inputs::Inputs;
+use crate::provision::inputs::MigrationInputs;
 use crate::provision::provision_report::MigrationReport;
 use crate::provision::sql_script::Script;
 
@@ -30,20 +30,23 @@ pub(super) struct Tool {
 /// Applies a context's migrations.
 type Migrate = for<'c, 'a> fn(
     &'c mut MigrationContext<'a>,
-    &'c Inputs,
+    &'c MigrationInputs,
 ) -> BoxFuture<'c, Result<Vec<MigrationReport>>>;
 
 /// Compares the ledger with the files. See [`recorded_as_applied`] for the result.
-type Verify =
-    for<'c> fn(&'c mut PgConnection, &'c Inputs, &'c [Script]) -> BoxFuture<'c, Result<String>>;
+type Verify = for<'c> fn(
+    &'c mut PgConnection,
+    &'c MigrationInputs,
+    &'c [Script],
+) -> BoxFuture<'c, Result<String>>;
 
 /// Returns the latest version of the files; `None` if they have none.
-type Latest = for<'c> fn(&'c Inputs) -> BoxFuture<'c, Result<Option<String>>>;
+type Latest = for<'c> fn(&'c MigrationInputs) -> BoxFuture<'c, Result<Option<String>>>;
 
 /// Returns all migrations in the order of the versions, and creates the ledger.
 type Reversals = for<'c, 'a> fn(
     &'c mut MigrationContext<'a>,
-    &'c Inputs,
+    &'c MigrationInputs,
 ) -> BoxFuture<'c, Result<Vec<Reversal<'a>>>>;
 
 /// How ebbtide finds and applies the migrations in a tool's directory.

@@ -1,8 +1,9 @@
 //! Migrations other than a directory of sqlx migrations: a program such as Alembic, directories of
-//! other tools, plain SQL, or a function.
+//! other tools, plain SQL, a function, or several of them.
 
 mod alembic;
 mod commands;
 mod directories;
 mod environment;
 mod project;
+mod several;
