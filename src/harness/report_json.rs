@@ -170,6 +170,7 @@ fn the_json_of_a_check_holds_the_differences_of_each_migration() {
             version: "7".into(),
             description: "names".into(),
             reversible: true,
+            down_refused: None,
             after_down: diff,
             after_up: SchemaDiff::default(),
             up_refused: None,
@@ -181,6 +182,7 @@ fn the_json_of_a_check_holds_the_differences_of_each_migration() {
         &json!({
             "migrations": [{
                 "version": "7", "description": "names", "reversible": true,
+                "down_refused": null,
                 "after_down": diff_json,
                 "after_up": { "missing": [], "extra": [], "different": [] },
                 "up_refused": null,

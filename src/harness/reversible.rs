@@ -12,21 +12,23 @@ use crate::server::{Server, VerifyMode};
 use crate::template;
 
 impl Harness {
-    /// Applies, reverts and re-applies the migrations of sqlx that have a down migration. Reports
-    /// what each down migration left behind or removed by mistake.
+    /// Applies, reverts and re-applies the migrations of sqlx and diesel that have a down migration.
+    /// Reports what each down migration left behind or removed by mistake, and which ones the server
+    /// refuses.
     ///
     /// The check runs in an empty database of its own and compares the catalogs. A down migration
     /// must restore what was there before, and the second up migration must have the result of the
     /// first. Rows are not compared.
     ///
     /// A migration is reversible when it is a pair of files, `VERSION_description.up.sql` and
-    /// `.down.sql`. ebbtide applies other migrations without the check.
+    /// `.down.sql`, or a directory with `up.sql` and `down.sql`. ebbtide applies other migrations
+    /// without the check.
     ///
     /// # Errors
-    /// - [`Migration`](crate::ErrorKind::Migration): the server refuses an up or a down migration.
-    ///   If a down migration left something behind, a second up migration that fails is part of the
-    ///   report instead.
-    /// - [`Config`](crate::ErrorKind::Config): the plan has no migrations of sqlx.
+    /// - [`Migration`](crate::ErrorKind::Migration): the server refuses an up migration. A down
+    ///   migration that fails, or the second up migration, is part of the report instead.
+    /// - [`Config`](crate::ErrorKind::Config): the plan has no migrations of sqlx or diesel, or none
+    ///   has a down migration.
     /// - [`Timeout`](crate::ErrorKind::Timeout): a migration takes longer than the plan's
     ///   `provision.timeout`.
     /// - The server cannot be started, or an extension is not available.

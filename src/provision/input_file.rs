@@ -69,6 +69,12 @@ impl InputFile {
         })
     }
 
+    /// Whether the file is named like a down migration: `down.sql`, or `NAME.down.sql`.
+    pub(super) fn is_down(&self) -> bool {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        name == "down.sql" || name.ends_with(".down.sql")
+    }
+
     /// A reader of the content, for files that may not fit into memory.
     pub(super) fn open(&self) -> std::io::Result<Box<dyn std::io::Read + Send>> {
         Ok(match &self.embedded {

@@ -75,6 +75,11 @@ impl MigrationInputs {
         self.role == SourceRole::Bootstrap
     }
 
+    /// Whether one of the files is a down migration.
+    pub(super) fn has_down(&self) -> bool {
+        self.files.iter().any(InputFile::is_down)
+    }
+
     /// The SQL of the migrations; empty for a command or a function, whose SQL is not known.
     pub(super) fn scripts(&self) -> Result<Vec<Script>> {
         let is_sql = |file: &&InputFile| file.path.extension().is_none_or(|ending| ending == "sql");

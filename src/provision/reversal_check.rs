@@ -5,8 +5,10 @@
 //! before --up--> after_first_up --down--> must equal before --up--> must equal after_first_up
 //! ```
 //!
-//! The next migration starts from the result of the second up. If the second up is refused because
-//! the down left objects behind, the check ends there: the later migrations build on this one.
+//! The next migration starts from the result of the second up. A refused down is a finding, and the
+//! next migration starts from the result of the first up. If the second up is refused, or a refused
+//! down has changed a part of the schema, the check ends there: the later migrations build on this
+//! one.
 
 use std::fmt;
 
@@ -32,8 +34,8 @@ use crate::sql_error;
 pub struct ReversibleReport {
     /// The migrations that were applied, in the order of the versions.
     pub migrations: Vec<ReversibleStep>,
-    /// The number of migrations that were not applied, because one before them cannot be applied a second
-    /// time.
+    /// The number of migrations that were not applied, because the schema before them could not be
+    /// restored.
     pub unchecked: u64,
 }
 
@@ -47,12 +49,14 @@ pub struct ReversibleStep {
     pub description: String,
     /// Whether there is a down migration. A migration without one is applied once, and not checked.
     pub reversible: bool,
+    /// The error of the down migration. `None` if it succeeded, or if there is none.
+    pub down_refused: Option<String>,
     /// The schema after down, compared with the schema before up. `extra` is what the down
     /// migration left behind, and `missing` is what it removed by mistake.
     pub after_down: SchemaDiff,
     /// The schema after the second up, compared with the schema after the first.
     pub after_up: SchemaDiff,
-    /// The error of the second up. `None` if it succeeded, or if there is no down migration.
+    /// The error of the second up. `None` if it succeeded, or if there was none.
     pub up_refused: Option<String>,
 }
 
@@ -70,7 +74,10 @@ impl ReversibleStep {
     /// migration without a down migration is clean.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.after_down.is_clean() && self.after_up.is_clean() && self.up_refused.is_none()
+        self.down_refused.is_none()
+            && self.after_down.is_clean()
+            && self.after_up.is_clean()
+            && self.up_refused.is_none()
     }
 }
 
@@ -97,7 +104,7 @@ impl fmt::Display for ReversibleReport {
         if self.unchecked > 0 {
             write!(
                 f,
-                "\n{} not checked, because an earlier migration cannot be applied again",
+                "\n{} not checked, because the schema before them could not be restored",
                 self.unchecked
             )?;
         }
@@ -116,10 +123,14 @@ impl fmt::Display for ReversibleStep {
             });
         }
         let mut between = "";
+        if let Some(refused) = &self.down_refused {
+            write!(f, "down is refused: {refused}")?;
+            between = "\n  ";
+        }
         if !self.after_down.is_clean() {
             write!(
                 f,
-                "down does not restore the schema from before up\n{}",
+                "{between}down does not restore the schema from before up\n{}",
                 indented(&self.after_down)
             )?;
             between = "\n  ";
@@ -150,8 +161,8 @@ fn indented(diff: &SchemaDiff) -> String {
 /// Applies, reverts and re-applies each migration in an empty database.
 ///
 /// # Errors
-/// The tool's migrations cannot be reverted, an extension is missing, or a migration is refused. A
-/// refused second up is an entry of the report instead, if the down before it left objects behind.
+/// The migrations cannot be reverted, an extension is missing, or a first up is refused. A refused
+/// down or second up is an entry of the report instead.
 pub(crate) async fn check_reversible(
     mut connection: PgConnection,
     target: Target<'_>,
@@ -169,6 +180,10 @@ pub(crate) async fn check_reversible(
     if !inputs.migrations.iter().any(can_revert) {
         return Err(not_reversible());
     }
+    // Without a down migration the report would be clean after a check of nothing.
+    if !inputs.migrations.iter().any(MigrationInputs::has_down) {
+        return Err(no_down(inputs));
+    }
     progress.set_step("installing extensions");
     extensions::install(&mut connection, &plan.extensions).await?;
     let mut report = ReversibleReport::default();
@@ -184,7 +199,13 @@ pub(crate) async fn check_reversible(
         match source.source.tool().and_then(|tool| tool.reversals) {
             Some(reversals) => {
                 let migrations = reversals(&mut context, source).await?;
-                check_source(&mut context, &migrations, &mut report).await?;
+                let checked = report.migrations.len();
+                let progressed = check_source(&mut context, &migrations, &mut report).await?;
+                if progressed == Progressed::Stuck {
+                    let done = report.migrations.len() - checked;
+                    report.unchecked = (migrations.len() - done) as u64;
+                    return Ok(report);
+                }
             }
             // The later sources build on this one.
             None => migrate::migrate(context, plan, source).await.map(drop)?,
@@ -199,7 +220,7 @@ async fn check_source(
     context: &mut MigrationContext<'_>,
     migrations: &[Reversal<'_>],
     report: &mut ReversibleReport,
-) -> Result<()> {
+) -> Result<Progressed> {
     let mut before = read_schema(context.connection).await?;
     for migration in migrations {
         migration.up(context).await?;
@@ -207,34 +228,77 @@ async fn check_source(
         let mut step = ReversibleStep {
             version: migration.version().to_owned(),
             description: migration.description().to_owned(),
-            reversible: migration.down(context).await?,
+            reversible: migration.has_down(),
+            down_refused: None,
             after_down: SchemaDiff::default(),
             after_up: SchemaDiff::default(),
             up_refused: None,
         };
+        let mut is_stuck = false;
         if step.reversible {
-            step.after_down = before.compare(&read_schema(context.connection).await?);
-            match migration.up(context).await {
-                Ok(()) => {
+            step.down_refused = refusal(migration.down(context).await, context).await?;
+            let reverted = read_schema(context.connection).await?;
+            if step.down_refused.is_none() {
+                step.after_down = before.compare(&reverted);
+                step.up_refused = refusal(migration.up(context).await, context).await?;
+                if step.up_refused.is_none() {
                     let again = read_schema(context.connection).await?;
                     step.after_up = now.compare(&again);
                     now = again;
                 }
-                Err(refused) if !step.after_down.is_clean() => {
-                    step.up_refused = Some(refused.to_string());
-                }
-                Err(error) => return Err(error),
+            } else if reverted != now {
+                // It ran outside of a transaction and changed a part. The ledger still lists the
+                // migration, so a second up is not possible.
+                step.after_down = before.compare(&reverted);
+                is_stuck = true;
             }
+            is_stuck |= step.up_refused.is_some();
         }
-        let is_stuck = step.up_refused.is_some();
         report.migrations.push(step);
         if is_stuck {
-            report.unchecked = (migrations.len() - report.migrations.len()) as u64;
-            break;
+            return Ok(Progressed::Stuck);
         }
         before = now;
     }
-    Ok(())
+    Ok(Progressed::ToTheEnd)
+}
+
+/// Whether every migration of a source could be applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progressed {
+    ToTheEnd,
+    /// The schema that the later migrations build on could not be restored.
+    Stuck,
+}
+
+/// The text of a refusal, which is a finding. Any other error ends the check.
+///
+/// The failed statement's transaction may still be open.
+async fn refusal(result: Result<()>, context: &mut MigrationContext<'_>) -> Result<Option<String>> {
+    match result {
+        Ok(()) => Ok(None),
+        Err(error) if error.kind() == ErrorKind::Migration => {
+            context.run("rollback").await?;
+            Ok(Some(error.to_string()))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn no_down(inputs: &Inputs) -> Error {
+    let count: usize = inputs
+        .migrations
+        .iter()
+        .map(|source| source.files.len())
+        .sum();
+    Error::new(
+        ErrorKind::Config,
+        format!("at least one migration must have a down migration, but none of {count} has one"),
+    )
+    .with_help(
+        "write the down migrations: VERSION_description.down.sql beside .up.sql for sqlx, down.sql \
+         beside up.sql for diesel",
+    )
 }
 
 fn not_reversible() -> Error {

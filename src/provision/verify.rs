@@ -121,9 +121,9 @@ fn claims_against_catalog(
     scripts: &[Script],
     ledger_state: &str,
 ) -> Result<()> {
-    let ups = scripts
-        .iter()
-        .filter(|script| !script.name().ends_with(".down.sql"));
+    let ups = scripts.iter().filter(|script| {
+        !script.name().ends_with(".down.sql") && !script.name().ends_with("/down.sql")
+    });
     let missing: Vec<String> = claims::claimed_tables(ups)
         .into_iter()
         .filter(|(table, claim)| !exists(tables, table, claim.any_schema))

@@ -104,7 +104,7 @@ async fn what_a_down_migration_leaves_or_removes_is_listed() {
       extra (1):
         enum mood
       the second up is refused: migration 2 (moods) failed at [SCRATCH]/migrations/2_moods.up.sql:1:1: type "mood" already exists
-    1 not checked, because an earlier migration cannot be applied again
+    1 not checked, because the schema before them could not be restored
     "#);
     });
     assert!(report.migrations[1].up_refused.is_some());
@@ -140,7 +140,7 @@ async fn a_second_up_with_a_different_result_is_reported_and_the_rest_is_checked
 }
 
 #[tokio::test]
-async fn a_refused_down_migration_is_reported_with_its_place() {
+async fn a_refused_down_migration_is_a_finding_and_the_rest_is_checked() {
     let scratch = Scratch::new();
     let migrations = [
         USERS,
@@ -149,17 +149,111 @@ async fn a_refused_down_migration_is_reported_with_its_place() {
             "create table notes (id int);",
             "select 1;\ndrop table note;",
         ),
+        (
+            "3_views",
+            "create view names as select name from users;",
+            "do $$ begin raise exception 'views cannot be reverted'; end $$;",
+        ),
+        ("4_pets", "create table pets (id int);", "drop table pets;"),
     ];
-    let error = check(&scratch, &migrations).await.unwrap_err();
-    assert_report_contains(
-        &error,
-        ErrorKind::Migration,
-        &[
-            "reverting migration 2 (notes) failed at ",
-            "2_notes.down.sql:2",
-            "table \"note\" does not exist",
-        ],
+    let report = check(&scratch, &migrations).await.unwrap();
+    replacements(&scratch).bind(|| {
+        insta::assert_snapshot!(report, @r#"
+    4 of 4 migrations have a down migration, 2 of them broken
+    migration 2 (notes): down is refused: reverting migration 2 (notes) failed at [SCRATCH]/migrations/2_notes.down.sql:2:1: table "note" does not exist
+    migration 3 (views): down is refused: reverting migration 3 (views) failed at [SCRATCH]/migrations/3_views.down.sql:1:1: views cannot be reverted
+    "#);
+    });
+    assert!(report.migrations[3].is_clean());
+    assert_no_build_remains().await;
+}
+
+#[tokio::test]
+async fn a_half_done_down_migration_is_compared_and_ends_the_check() {
+    let scratch = Scratch::new();
+    let migrations = [
+        (
+            "1_users",
+            "create table users (id int); create table notes (id int);",
+            "-- no-transaction\ndrop table notes; commit; drop table note;",
+        ),
+        NOTES,
+    ];
+    let report = check(&scratch, &migrations).await.unwrap();
+    let step = &report.migrations[0];
+    assert!(
+        step.down_refused.is_some() && step.up_refused.is_none(),
+        "{report}"
     );
+    assert!(
+        !step.after_down.is_clean() && step.after_up.is_clean(),
+        "{report}"
+    );
+    assert_eq!(report.unchecked, 1);
+}
+
+#[tokio::test]
+async fn diesels_down_migrations_are_checked_as_well() {
+    let scratch = Scratch::new();
+    for (directory, up, down) in [
+        ("2026-01-01-000000_users", USERS.1, Some(USERS.2)),
+        (
+            "2026-01-02-000000_ages",
+            "alter table users add age int;",
+            None,
+        ),
+        (
+            "2026-01-03-000000_notes",
+            "create table notes (id int);",
+            Some("drop table note;"),
+        ),
+        (
+            "2026-01-04-000000_index",
+            "create index concurrently on users (name);",
+            Some("select 1;"),
+        ),
+    ] {
+        scratch.write(&format!("migrations/{directory}/up.sql"), up);
+        if let Some(down) = down {
+            scratch.write(&format!("migrations/{directory}/down.sql"), down);
+        }
+    }
+    scratch.write(
+        "migrations/2026-01-04-000000_index/metadata.toml",
+        "run_in_transaction = false",
+    );
+    let report = check(&scratch, &[]).await.unwrap();
+    replacements(&scratch).bind(|| {
+        insta::assert_snapshot!(report, @r#"
+    3 of 4 migrations have a down migration, 2 of them broken
+    migration 20260103000000 (notes): down is refused: reverting migration 20260103000000 (notes) failed at [SCRATCH]/migrations/2026-01-03-000000_notes/down.sql:1:1: table "note" does not exist
+    migration 20260104000000 (index): down does not restore the schema from before up
+      extra (1):
+        index users_name_idx
+      the second up makes a different schema
+      extra (1):
+        index users_name_idx1
+    "#);
+    });
+
+    scratch.write("migrations/2026-01-04-000000_index/down.sql", "");
+    let error = check(&scratch, &[]).await.unwrap_err();
+    let texts = [
+        "diesel refuses an empty file",
+        "000000_index/down.sql is empty",
+    ];
+    assert_report_contains(&error, ErrorKind::MigrationSource, &texts);
+    assert_no_build_remains().await;
+}
+
+#[tokio::test]
+async fn a_check_without_a_down_migration_is_refused_before_anything_is_applied() {
+    let scratch = Scratch::new();
+    // Applying it would fail.
+    scratch.write("migrations/1_users.sql", "select 1 / 0;");
+    let error = check(&scratch, &[]).await.unwrap_err();
+    let texts = ["at least one migration must have a down migration, but none of 1 has one"];
+    assert_report_contains(&error, ErrorKind::Config, &texts);
     assert_no_build_remains().await;
 }
 
@@ -177,8 +271,8 @@ async fn a_check_without_migrations_is_refused() {
         &error,
         ErrorKind::Config,
         &[
-            "only sqlx migrations can be reverted",
-            "to a directory of sqlx migrations",
+            "only sqlx or diesel migrations can be reverted",
+            "to a directory of sqlx or diesel migrations",
         ],
     );
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::context::MigrationContext;
 use super::expected_ledger::{ExpectedLedger, LedgerRow};
-use super::step::{Direction, LedgerWrite, Step, Transaction};
+use super::step::{Direction, LedgerWrite, Reversal, Step, Transaction};
 use super::tool::{DirectoryTool, Tool, duplicate_version};
 use crate::catalog::LedgerLayout;
 use crate::config::Layout;
@@ -43,15 +43,17 @@ pub(super) static TOOL: Tool = Tool {
             Box::pin(async move { ledger(inputs, scripts)?.verify(connection).await })
         }),
         latest: Some(|inputs| Box::pin(async { Ok(ledger(inputs, &inputs.scripts()?)?.latest()) })),
-        reversals: None,
+        reversals: Some(|context, inputs| Box::pin(reversals(context, inputs))),
     }),
 };
 
 /// A migration of diesel: a directory.
 struct DieselMigration<'a> {
     version: String,
-    name: &'a str,
+    name: String,
     script: &'a Script,
+    /// `down.sql`.
+    down: Option<&'a Script>,
     transaction: Transaction,
 }
 
@@ -67,12 +69,14 @@ fn is_migration(path: &Path) -> bool {
     path.join("up.sql").is_file()
 }
 
-/// The file `up.sql` of every migration, each followed by its `metadata.toml` if there is one.
+/// The file `up.sql` of every migration, each followed by its `down.sql` and its `metadata.toml` if
+/// they exist.
 fn list(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for migration in entries(dir)?.into_iter().filter(|path| is_migration(path)) {
         paths.push(migration.join("up.sql"));
-        paths.extend(Some(migration.join("metadata.toml")).filter(|path| path.is_file()));
+        let others = ["down.sql", "metadata.toml"].map(|name| migration.join(name));
+        paths.extend(others.into_iter().filter(|path| path.is_file()));
     }
     Ok(paths)
 }
@@ -82,16 +86,46 @@ async fn migrate(
     context: &mut MigrationContext<'_>,
     inputs: &MigrationInputs,
 ) -> Result<Vec<MigrationReport>> {
+    create_ledger(context).await?;
+    let migrations = find(inputs, context.scripts)?;
+    let steps: Vec<Step<'_>> = migrations.iter().map(step).collect();
+    context.apply_all(&steps).await
+}
+
+/// All migrations in the order of the versions, to be applied and reverted one by one. Creates the
+/// ledger.
+async fn reversals<'a>(
+    context: &mut MigrationContext<'a>,
+    inputs: &MigrationInputs,
+) -> Result<Vec<Reversal<'a>>> {
+    let migrations = find(inputs, context.scripts)?;
+    let is_empty = |script: &&Script| script.text().is_empty();
+    if let Some(empty) = migrations.iter().filter_map(|it| it.down).find(is_empty) {
+        return Err(Error::new(
+            ErrorKind::MigrationSource,
+            format!(
+                "diesel refuses an empty file, but {} is empty",
+                empty.name()
+            ),
+        )
+        .with_help("write a statement or a comment into the file, or delete it"));
+    }
+    create_ledger(context).await?;
+    let reversal = |migration: &DieselMigration<'a>| Reversal {
+        up: step(migration),
+        down: migration.down.map(|script| down_step(migration, script)),
+    };
+    Ok(migrations.iter().map(reversal).collect())
+}
+
+async fn create_ledger(context: &mut MigrationContext<'_>) -> Result<()> {
     context
         .run(
             "create table if not exists __diesel_schema_migrations \
              (version varchar(50) primary key not null, \
              run_on timestamp not null default current_timestamp)",
         )
-        .await?;
-    let migrations = find(inputs, context.scripts)?;
-    let steps: Vec<Step<'_>> = migrations.iter().map(step).collect();
-    context.apply_all(&steps).await
+        .await
 }
 
 /// The rows that diesel's table must hold.
@@ -119,7 +153,7 @@ fn step<'a>(migration: &DieselMigration<'a>) -> Step<'a> {
         description: migration
             .name
             .split_once('_')
-            .map_or(migration.name, |(_, name)| name)
+            .map_or(&*migration.name, |(_, name)| name)
             .replace('_', " "),
         script: Some(migration.script),
         text: Cow::Borrowed(migration.script.text()),
@@ -128,16 +162,32 @@ fn step<'a>(migration: &DieselMigration<'a>) -> Step<'a> {
     }
 }
 
+/// As `up`, with `down.sql`, which deletes the ledger's row.
+fn down_step<'a>(migration: &DieselMigration<'a>, script: &'a Script) -> Step<'a> {
+    let sql = format!(
+        "delete from {TABLE} where version = {}",
+        Literal(&migration.version)
+    );
+    Step {
+        direction: Direction::Down,
+        script: Some(script),
+        text: Cow::Borrowed(script.text()),
+        ledger_write: LedgerWrite::Statement { ledger: TABLE, sql },
+        ..step(migration)
+    }
+}
+
 /// The migrations, sorted by version.
 ///
 /// # Errors
 /// Two migrations have the same version, or a `metadata.toml` cannot be parsed.
-fn find<'a>(
-    inputs: &'a MigrationInputs,
-    scripts: &'a [Script],
-) -> Result<Vec<DieselMigration<'a>>> {
+fn find<'a>(inputs: &MigrationInputs, scripts: &'a [Script]) -> Result<Vec<DieselMigration<'a>>> {
     let mut found = Vec::new();
     for script in scripts {
+        let Some(dir_name) = script.name().strip_suffix("up.sql") else {
+            continue;
+        };
+        let down_name = format!("{dir_name}down.sql");
         let is_file_of_script = |file: &&InputFile| file.display_path == script.name();
         let Some(dir) = inputs
             .files
@@ -160,8 +210,9 @@ fn find<'a>(
             .find(|file| *file.path == dir.join("metadata.toml"));
         found.push(DieselMigration {
             version,
-            name,
+            name: name.to_owned(),
             script,
+            down: scripts.iter().find(|down| down.name() == down_name),
             transaction: transaction(metadata)?,
         });
     }

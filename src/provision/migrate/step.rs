@@ -107,17 +107,21 @@ impl Reversal<'_> {
             .map(drop)
     }
 
-    /// Runs the down migration. Returns whether there is one.
+    pub(in crate::provision) fn has_down(&self) -> bool {
+        self.down.is_some()
+    }
+
+    /// Runs the down migration, if there is one.
     pub(in crate::provision) async fn down(
         &self,
         context: &mut MigrationContext<'_>,
-    ) -> Result<bool> {
+    ) -> Result<()> {
         match &self.down {
             Some(down) => context
                 .apply_all(std::slice::from_ref(down))
                 .await
-                .map(|_| true),
-            None => Ok(false),
+                .map(drop),
+            None => Ok(()),
         }
     }
 }
