@@ -73,6 +73,12 @@
 //! that root. ebbtide never reads `DATABASE_URL`. Without any configuration, ebbtide uses the
 //! directories `migrations` and `seeds` of the package.
 //!
+//! cargo and nextest name the package's directory in `CARGO_MANIFEST_DIR`. A debugger, or a shell
+//! that starts a copied executable, does not. Then a test with `#[ebbtide::test]` uses the directory
+//! in which it was compiled. Without the attribute, or if that directory does not exist on the
+//! machine, the error asks for `CARGO_MANIFEST_DIR` or
+//! [`Builder::package_root`](config::Builder::package_root). The current directory never counts.
+//!
 //! In code, a key of one backend is a method of that backend's options:
 //! `.backend(Container::new().image("postgres:17-alpine"))`, see
 //! [`Builder::backend`](config::Builder::backend). Every other key is a method of the builder. A

@@ -1,6 +1,6 @@
 //! The values that a program sets in code.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::backend_options::BackendOptions;
 use super::env::Environment;
@@ -24,6 +24,22 @@ impl Builder {
     /// overrides it.
     pub fn config_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.config_file = Some(path.into());
+        self
+    }
+
+    /// Sets the directory of the package under test, for a program that cargo does not start.
+    ///
+    /// There `ebbtide.toml`, `migrations` and `seeds` are searched for. A relative path is relative
+    /// to the current directory. Default: `CARGO_MANIFEST_DIR`, which cargo and nextest set, else
+    /// the directory in which a test with `#[ebbtide::test]` was compiled.
+    ///
+    /// # Examples
+    /// ```
+    /// let builder = ebbtide::Harness::builder().package_root(env!("CARGO_MANIFEST_DIR"));
+    /// # drop(builder);
+    /// ```
+    pub fn package_root(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.package_root = Some(dir.into());
         self
     }
 
@@ -131,6 +147,10 @@ impl Builder {
         let earlier = earlier.map(|sourced| sourced.value).unwrap_or_default();
         self.layer.expect = from_builder(expect.over(earlier));
         self
+    }
+
+    pub(crate) fn own_package_root(&self) -> Option<&Path> {
+        self.package_root.as_deref()
     }
 
     /// Merges the values of the environment, the builder and the file.

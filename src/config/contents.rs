@@ -346,7 +346,7 @@ fn existing_dir(key: &Key, path: PathBuf, source: &Source, kind: ErrorKind) -> R
     let without = match source {
         Source::Variable(name) | Source::DotEnv(name) => format!("set {name}=none to go without"),
         Source::File { .. } => format!("write {noun} = false to go without"),
-        Source::Builder | Source::Several(_) | Source::Default => {
+        Source::Builder | Source::Attribute | Source::Several(_) | Source::Default => {
             format!("call without_{noun}() to go without")
         }
     };

@@ -9,13 +9,13 @@ use super::dot_env;
 use super::engine_hints::{self, EngineHints};
 use super::key::Key;
 use super::key_type::{KeyType, Variable};
+use super::package_root::{self, MANIFEST_DIR};
 use super::project::Project;
 use super::source::{Source, Sourced};
 use crate::error::{Error, ErrorKind, Result};
 
 const DOT_ENV: &str = ".env";
 const HOME: &str = "HOME";
-const MANIFEST_DIR: &str = "CARGO_MANIFEST_DIR";
 const PACKAGE_NAME: &str = "CARGO_PKG_NAME";
 const PATH: &str = "PATH";
 const RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
@@ -33,19 +33,22 @@ pub(crate) struct Environment {
     variables: BTreeMap<String, OsString>,
     dot_env: BTreeMap<String, String>,
     working_dir: PathBuf,
+    /// The directory of the package under test, if it was searched for.
+    package_root: Option<Sourced<PathBuf>>,
     temp_dir: PathBuf,
     uid: u32,
 }
 
 impl Environment {
     /// Reads the environment of this process, and the `.env` in the directory of the package or of
-    /// the workspace. `uid` is the user of this process.
+    /// the workspace. `uid` is the user of this process, and `package_root` the directory that the
+    /// builder sets.
     ///
     /// # Errors
     ///
-    /// The current directory cannot be determined, or a line of `.env` with an `EBBTIDE_*` variable
+    /// The current directory or that of the package cannot be determined, or a line of `.env` with an `EBBTIDE_*` variable
     /// or `TEST_DATABASE_URL` cannot be parsed.
-    pub(crate) fn capture(uid: u32) -> Result<Self> {
+    pub(crate) fn capture(uid: u32, package_root: Option<&Path>) -> Result<Self> {
         let working_dir = std::env::current_dir().map_err(|error| {
             Error::new(
                 ErrorKind::Config,
@@ -54,8 +57,13 @@ impl Environment {
             .with_source(error)
             .with_help("change to a directory that exists")
         })?;
-        Self::new(std::env::vars_os(), working_dir, std::env::temp_dir(), uid)
-            .with_project_dot_env()
+        let mut environment =
+            Self::new(std::env::vars_os(), working_dir, std::env::temp_dir(), uid);
+        let absolute = |dir: &Path| environment.working_dir.join(dir);
+        let variable = environment.process_variable(MANIFEST_DIR).map(Path::new);
+        let found = package_root::find(package_root.map(absolute), variable.map(absolute))?;
+        environment.package_root = Some(found);
+        environment.with_project_dot_env()
     }
 
     /// An environment from plain values. It does no I/O.
@@ -76,6 +84,7 @@ impl Environment {
             variables: named.filter(|(name, _)| is_relevant(name)).collect(),
             dot_env: BTreeMap::new(),
             working_dir: working_dir.into(),
+            package_root: None,
             temp_dir: temp_dir.into(),
             uid,
         }
@@ -109,8 +118,12 @@ impl Environment {
         Ok(Self { dot_env, ..self })
     }
 
-    /// The directory of the package under test: `CARGO_MANIFEST_DIR`, else the current directory.
+    /// The directory of the package under test. An environment from plain values has the variable,
+    /// else the current directory.
     pub(super) fn package_root(&self) -> Sourced<PathBuf> {
+        if let Some(root) = &self.package_root {
+            return root.clone();
+        }
         match self.process_variable(MANIFEST_DIR) {
             Some(dir) => Sourced::new(self.working_dir.join(dir), Source::Variable(MANIFEST_DIR)),
             None => Sourced::by_default(self.working_dir.clone()),

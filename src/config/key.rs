@@ -49,7 +49,7 @@ impl Key {
             Source::Variable(name) => (*name).to_owned(),
             Source::DotEnv(name) => format!(".env: {name}"),
             Source::File { .. } => format!("{source}: {}", self.path),
-            Source::Builder | Source::Several(_) | Source::Default => {
+            Source::Builder | Source::Attribute | Source::Several(_) | Source::Default => {
                 match self.backends {
                     // `Auto` may have the method, too.
                     [_] => format!("the argument of {}()", self.method),
@@ -64,7 +64,7 @@ impl Key {
         match source {
             Source::Variable(name) | Source::DotEnv(name) => format!("for example {name}={value}"),
             Source::File { .. } => format!("for example {} = {value:?}", self.name()),
-            Source::Builder | Source::Several(_) | Source::Default => {
+            Source::Builder | Source::Attribute | Source::Several(_) | Source::Default => {
                 format!("for example {value}")
             }
         }

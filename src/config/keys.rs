@@ -320,6 +320,7 @@ pub struct Builder {
     /// The backend and its options.
     pub(super) backend: Layer,
     pub(super) config_file: Option<PathBuf>,
+    pub(super) package_root: Option<PathBuf>,
 }
 
 /// The backend [`Container`](Backend::Container), and the options that only a container has.

@@ -26,6 +26,7 @@
 // | `env`, `dot_env`, `variables`, `builder`, `file` | the sources |
 // | `document` | `ebbtide.toml` as entries with line numbers |
 // | `engine_hints`, `engine_key` | the variables that choose a container engine |
+// | `package_root` | the directory of the package under test |
 // | `project` | the directories from the package up to the workspace root |
 // | `nearest` | the legal word that a misspelt one is closest to |
 // | `url` | a server's URL, and text without passwords |
@@ -49,6 +50,7 @@ mod key_type;
 mod keys;
 mod migrations;
 mod nearest;
+pub(crate) mod package_root;
 mod plan;
 mod project;
 mod raw_value;

@@ -22,6 +22,8 @@ pub enum Source {
         /// The line, counted from 1.
         line: usize,
     },
+    /// The attribute `#[ebbtide::test]`, when the test was compiled.
+    Attribute,
     /// Several places, strongest first. Their values were merged.
     Several(Vec<Source>),
     /// No source has a value, so the default counts.
@@ -47,6 +49,7 @@ impl fmt::Display for Source {
         match self {
             Source::Builder => f.write_str("builder"),
             Source::Variable(name) => f.write_str(name),
+            Source::Attribute => f.write_str("#[ebbtide::test]"),
             Source::DotEnv(name) => write!(f, "{name} in .env"),
             Source::File { path, line } => write!(f, "{}:{line}", path.display()),
             Source::Several(sources) => {

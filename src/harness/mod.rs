@@ -118,7 +118,7 @@ impl Builder {
     /// or [`Seed`](crate::ErrorKind::Seed): a value cannot be used. The error names the place of
     /// the value.
     pub fn build(self) -> Result<Harness> {
-        let environment = Environment::capture(server::own_uid())?;
+        let environment = Environment::capture(server::own_uid(), self.own_package_root())?;
         let plan = Arc::new(self.plan(&environment)?);
         tracing::debug!(%plan, "plan");
         let shared = Shared {

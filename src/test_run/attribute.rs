@@ -2,7 +2,7 @@
 
 use sqlx::migrate::Migrator;
 
-use crate::config::{Expect, IsolationLevel, Keep};
+use crate::config::{Expect, IsolationLevel, Keep, package_root};
 use crate::harness::Setup;
 use crate::test_arg::{PoolKind, TestSpec};
 
@@ -13,9 +13,11 @@ pub struct Test {
 }
 
 impl Test {
-    /// `path` is the test's path, beginning with the name of its crate.
+    /// `path` is the test's path, beginning with the name of its crate. `package_root` is the
+    /// directory of the package in which the test was compiled, if Cargo compiled it.
     #[must_use]
-    pub fn new(path: &str) -> Self {
+    pub fn new(path: &str, package_root: Option<&'static str>) -> Self {
+        package_root::record_compiled_in(package_root);
         // The test runner's names have no crate.
         let name = path
             .split_once("::")

@@ -42,7 +42,8 @@ pub(crate) fn test(function: &Function, args: &Args, krate: &Path) -> TokenStrea
         #vis fn #name() #output {
             #inner #body
             let test = #krate::macro_support::Test::new(
-                ::core::concat!(::core::module_path!(), "::", ::core::stringify!(#name))
+                ::core::concat!(::core::module_path!(), "::", ::core::stringify!(#name)),
+                ::core::option_env!("CARGO_MANIFEST_DIR"),
             ) #calls;
             #runtime
             #krate::macro_support::#run(

@@ -271,7 +271,7 @@ fn package_slot_and_path_come_from_the_variables_of_cargo_and_nextest() {
 
 #[test]
 fn capture_reads_the_environment_of_this_process() {
-    let environment = Environment::capture(7).expect("this process has an environment");
+    let environment = Environment::capture(7, None).expect("this process has an environment");
     assert!(environment.package_root().join("Cargo.toml").is_file());
 }
 

@@ -4,6 +4,7 @@
 //! outer test starts this executable again for itself alone. In that child process, the outer test
 //! only calls the inner one. In the parent, it asserts the child's exit code and output.
 
+use std::path::Path;
 use std::process::{Command, Output};
 
 /// The environment variable that marks a child process.
@@ -62,6 +63,24 @@ pub(crate) fn run_test(test: &str) -> ChildOutput {
 }
 
 fn run_test_with(variables: &[(&str, &str)], test: &str) -> ChildOutput {
+    let mut command = child_command(test);
+    command.envs(variables.iter().copied());
+    ChildOutput(command.output().unwrap())
+}
+
+/// Runs one test of this executable as a debugger does: in another directory, and without the
+/// variables of cargo.
+pub(crate) fn run_without_cargo(dir: &Path, test: &str) -> ChildOutput {
+    let mut command = child_command(test);
+    command
+        .current_dir(dir)
+        .env_remove("CARGO_MANIFEST_DIR")
+        .env_remove("CARGO_PKG_NAME");
+    ChildOutput(command.output().unwrap())
+}
+
+/// The command for one test of this executable as a child process.
+fn child_command(test: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
@@ -69,8 +88,7 @@ fn run_test_with(variables: &[(&str, &str)], test: &str) -> ChildOutput {
         .env_remove("RUST_BACKTRACE");
     // The tests examine kept databases immediately, so a short time is enough.
     command.env("EBBTIDE_KEEP_FOR", "30s");
-    command.envs(variables.iter().copied());
-    ChildOutput(command.output().unwrap())
+    command
 }
 
 /// The output and the exit code of a child process.

@@ -35,3 +35,4 @@ mod sqlx_forms;
 mod support;
 mod timeouts;
 mod transactions;
+mod without_cargo;
