@@ -1,5 +1,6 @@
 //! How to reach a server: connection parameters, URL, redaction.
 
+mod accepted_url;
 mod inherited;
 mod own;
 mod program;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{ConnectOptions as _, Connection as _};
-use url::{Position, Url};
+use url::Position;
 
 use crate::error::Result;
 use crate::sql_error;
@@ -93,7 +94,7 @@ impl ConnParams {
         }
     }
 
-    /// A server that ebbtide does not run, at a URL that the driver parses by its own rules.
+    /// A server that ebbtide does not run, at a URL in any form that [`accepted_url`] lists.
     ///
     /// `settings` become parameters of every session.
     ///
@@ -103,10 +104,8 @@ impl ConnParams {
         url: &str,
         settings: &BTreeMap<String, String>,
     ) -> Result<Self, sqlx::Error> {
-        let parsed: Url = url
-            .parse()
-            .map_err(|error| sqlx::Error::Configuration(Box::new(error)))?;
-        let given: PgConnectOptions = url.parse()?;
+        let parsed = accepted_url::parse(url)?;
+        let given: PgConnectOptions = parsed.as_str().parse()?;
         let session = inherited::settings_of_url(&given.options(settings));
         let replaced = |pair: &&str| is_setting(pair) || pair.split('=').next() == Some("dbname");
         let kept = pairs(&parsed)

@@ -62,10 +62,10 @@ impl RawValue {
     }
 
     pub(super) fn url(self) -> Result<Sourced<ServerUrl>> {
-        if ["postgres://", "postgresql://"]
-            .iter()
-            .any(|scheme| self.text.starts_with(scheme))
-        {
+        // SQLAlchemy's URLs name a driver: `postgresql+psycopg://`.
+        let scheme = self.text.split_once("://").map(|(scheme, _)| scheme);
+        let scheme = scheme.and_then(|scheme| scheme.split('+').next());
+        if scheme.is_some_and(|scheme| ["postgres", "postgresql"].contains(&scheme)) {
             return Ok(Sourced::new(ServerUrl::new(self.text), self.source));
         }
         Err(self.violates(

@@ -13,4 +13,5 @@ mod rights;
 mod statements;
 #[cfg(feature = "tls")]
 mod tls;
+mod url_forms;
 mod waits;
