@@ -6,7 +6,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::scarcity::Scarcity;
 
@@ -75,13 +75,18 @@ pub enum ErrorKind {
 /// The error of this crate.
 ///
 /// Cloning is cheap: when the shared set-up of a process fails, every test of that process returns
-/// the error.
+/// the error. The first test prints the full report, and each further one a line that names the
+/// first.
 #[derive(Clone)]
 pub struct Error {
     inner: Arc<Inner>,
+    /// Whether another test of this process has the full report.
+    is_repeated: bool,
 }
 
 struct Inner {
+    /// The first test that got this error.
+    first_test: OnceLock<String>,
     kind: ErrorKind,
     message: String,
     help: Option<String>,
@@ -137,6 +142,7 @@ impl Error {
 
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let inner = Inner {
+            first_test: OnceLock::new(),
             kind,
             message: message.into(),
             help: None,
@@ -145,6 +151,18 @@ impl Error {
         };
         Self {
             inner: Arc::new(inner),
+            is_repeated: false,
+        }
+    }
+
+    /// The error as this test gets it. If another test has got the same error before, `Debug`
+    /// prints one line that names that test.
+    pub(crate) fn for_test(self, test: &str) -> Self {
+        let first = self.inner.first_test.get_or_init(|| test.to_owned());
+        let is_repeated = first != test;
+        Self {
+            is_repeated,
+            ..self
         }
     }
 
@@ -192,6 +210,9 @@ impl fmt::Display for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.inner.message)?;
+        if let (true, Some(first)) = (self.is_repeated, self.inner.first_test.get()) {
+            return write!(f, "\n  the full report is in the output of test {first}");
+        }
         let mut cause = self.source();
         let mut previous = self.inner.message.clone();
         while let Some(error) = cause {
@@ -255,6 +276,26 @@ mod tests {
             let error = Error::new(ErrorKind::BinariesNotFound, "no PostgreSQL").with_source(cause);
             assert_eq!(error.with_help("install it").help(), help);
         }
+    }
+
+    #[test]
+    fn a_shared_error_is_reported_in_full_by_the_first_test_only() {
+        let shared = Error::new(ErrorKind::Migration, "migration 3 failed").with_help("mend it");
+        let full = "migration 3 failed\n  help: mend it";
+        let first = shared.clone().for_test("one");
+        assert_eq!(format!("{first:?}"), full);
+        let other = shared.clone().for_test("two");
+        assert_eq!(
+            format!("{other:?}"),
+            "migration 3 failed\n  the full report is in the output of test one"
+        );
+        assert_eq!(
+            (other.to_string(), other.help()),
+            (shared.to_string(), Some("mend it"))
+        );
+        // The first test again, and code that is no test.
+        assert_eq!(format!("{:?}", other.for_test("one")), full);
+        assert_eq!(format!("{shared:?}"), full);
     }
 
     #[test]

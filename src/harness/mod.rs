@@ -281,9 +281,11 @@ impl Harness {
     /// A request of the current test. When what it opens is dropped, the lane is closed in the
     /// background.
     async fn lane_request(&self) -> Result<LaneRequest> {
+        let test = current_test();
+        let lanes = self.lanes().await;
         Ok(LaneRequest {
-            lanes: self.lanes().await?,
-            test: current_test(),
+            lanes: lanes.map_err(|error| error.for_test(&test))?,
+            test,
             on_drop: OnDrop::CloseInBackground,
         })
     }

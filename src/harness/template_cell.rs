@@ -107,10 +107,11 @@ impl TemplateCell {
 impl TemplateSource for TemplateCell {
     fn template(self: Arc<Self>, freshness: Freshness) -> BoxFuture<'static, Result<Template>> {
         Box::pin(async move {
-            match freshness {
-                Freshness::Cached => self.ensure().await,
+            match (freshness, self.cell.get()) {
                 // Not stored in the cell: a template that was built again has the same name.
-                Freshness::Rechecked => self.build().await,
+                (Freshness::Rechecked, Some(Ok(_))) => self.build().await,
+                // A build that failed is not repeated: all tests report one error.
+                (Freshness::Rechecked | Freshness::Cached, _) => self.ensure().await,
             }
         })
     }

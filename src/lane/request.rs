@@ -21,7 +21,9 @@ impl LaneRequest {
     pub(super) async fn acquire(&self, lane_use: LaneUse) -> Result<LaneInUse> {
         // Boxed: rustc computes the layouts of nested futures up to a limited depth, and the futures
         // of code that opens a lane are nested further.
-        let lane = Box::pin(self.lanes.acquire(&self.test, lane_use)).await?;
+        let acquired = Box::pin(self.lanes.acquire(&self.test, lane_use)).await;
+        // The template's failure is the same error for every test.
+        let lane = acquired.map_err(|error| error.for_test(&self.test))?;
         Ok(LaneInUse {
             lanes: self.lanes.clone(),
             lane,

@@ -171,8 +171,12 @@ impl TestContext {
     }
 
     pub(super) async fn lane_request(&self) -> Result<LaneRequest> {
+        let lanes = async { self.harness()?.lanes().await };
+        let lanes = lanes
+            .await
+            .map_err(|error| error.for_test(self.test_name()))?;
         Ok(LaneRequest {
-            lanes: self.harness()?.lanes().await?,
+            lanes,
             test: self.test_name().to_owned(),
             on_drop: self.on_drop(),
         })

@@ -17,6 +17,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod broken_template;
 mod conformance;
 mod database;
 mod drift;
