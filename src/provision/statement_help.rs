@@ -36,6 +36,47 @@ pub(super) fn help_for(code: &str, message: &str, migrations: &[Script]) -> Opti
         .nth(1)
         .or_else(|| message.strip_prefix("function ")?.split('(').next());
     match code {
+        // undefined_object
+        "42704" if message.starts_with("role ") => Some(format!(
+            "create the role {} in a file of the bootstrap (key provision.bootstrap), or in an \
+             earlier migration; a dump needs no role with `pg_dump --no-owner --no-privileges`",
+            object?
+        )),
+        // invalid_catalog_name
+        "3D000" => Some(
+            "a test's database has a name of its own: use current_database(), as in do $$ begin \
+             execute format('grant connect on database %I to app', current_database()); end $$"
+                .to_owned(),
+        ),
+        // feature_not_supported
+        "0A000" if message.starts_with("cross-database references") => Some(
+            "a test's database has a name of its own: write schema.table, without a database"
+                .to_owned(),
+        ),
+        // invalid_schema_name
+        "3F000" if message.starts_with("no schema has been selected") => Some(
+            "a statement before this one has emptied search_path: write schema.table, or set \
+             search_path again"
+                .to_owned(),
+        ),
+        "3F000" => Some(format!(
+            "create the schema {} in an earlier migration, or in a file of the bootstrap (key \
+             provision.bootstrap)",
+            object?
+        )),
+        // unsafe_new_enum_value_usage
+        "55P04" => Some(
+            "PostgreSQL allows a new enum value only after a commit: move ALTER TYPE .. ADD VALUE \
+             into an earlier migration of its own"
+                .to_owned(),
+        ),
+        // active_sql_transaction
+        "25001" => Some(
+            "put this statement alone into a file that runs outside of a transaction: first line \
+             `-- no-transaction` (layouts sqlx and sql), or `run_in_transaction = false` in \
+             metadata.toml (diesel)"
+                .to_owned(),
+        ),
         // undefined_object, undefined_function
         "42704" | "42883" => help_for_missing_extension(message),
         // undefined_table: PostgreSQL also reports it for an alias that is in no FROM clause, with

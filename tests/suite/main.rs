@@ -22,6 +22,7 @@ mod conformance;
 mod database;
 mod drift;
 mod failures;
+mod failures_help;
 mod failures_seeds;
 mod guard;
 mod health;
