@@ -75,6 +75,7 @@ pub use isolation_level::IsolationLevel;
 pub use keys::{Auto, Builder, Container, External, Native, Plan};
 pub(crate) use migrations::{Layout, MigrationFunction, SchemaSource};
 pub use migrations::{MigrationCommand, Migrations};
+pub(crate) use nearest::nearest;
 pub(crate) use raw_value::format_duration;
 pub use source::{Source, Sourced};
 pub(crate) use url::ServerUrl;

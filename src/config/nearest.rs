@@ -6,7 +6,7 @@ use strsim::osa_distance;
 /// three letters (one for a shorter word). A more distant candidate would be a guess.
 ///
 /// An edit inserts, deletes or replaces a letter, or swaps two neighbours.
-pub(super) fn nearest<'a>(
+pub(crate) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {

@@ -75,6 +75,15 @@ impl InputFile {
         name == "down.sql" || name.ends_with(".down.sql")
     }
 
+    /// The ending of the file's name in lower case: `csv` for `010_users.CSV`. Empty if it has none.
+    pub(super) fn ending(&self) -> String {
+        self.path
+            .extension()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .to_ascii_lowercase()
+    }
+
     /// A reader of the content, for files that may not fit into memory.
     pub(super) fn open(&self) -> std::io::Result<Box<dyn std::io::Read + Send>> {
         Ok(match &self.embedded {

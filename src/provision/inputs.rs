@@ -126,8 +126,8 @@ impl Inputs {
     /// A file that cannot be read is skipped: the build reads it again and reports the error.
     pub(crate) fn server_wide(&self) -> Option<ServerWide> {
         let is_sql = |file: &&InputFile| {
-            let ending = file.path.extension();
-            file.embedded.is_some() || ending.is_some_and(|ending| ending == "sql")
+            let is_data = ["csv", "tsv", "json", "jsonl", "ndjson"].contains(&&*file.ending());
+            file.ending() == "sql" || (file.embedded.is_some() && !is_data)
         };
         let of_sources = self.sources().flat_map(|source| &source.files);
         of_sources

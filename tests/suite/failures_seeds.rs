@@ -95,10 +95,8 @@ async fn an_invalid_value_of_a_csv_seed_is_reported_with_line_and_column() {
 async fn a_csv_seed_for_an_unknown_table_is_reported_with_the_naming_rule() {
     let scratch = seeded("010_guests.csv", "id,name\n1,Laura\n");
     assert_report!(scratch, provision_error(scratch.builder()).await, Seed, @r#"
-    seed [SCRATCH]/seeds/010_guests.csv failed for table guests: relation "public.guests" does not exist
-      server error:
-        SQLSTATE 42P01: relation "public.guests" does not exist
-      help: name the file after its table, with a number in front for the order; a migration must create the table
+    seed [SCRATCH]/seeds/010_guests.csv is for the table guests, which does not exist
+      help: name the file after its table, with a number and _ in front for the order: 010_services.csv; a migration must create the table
     "#);
 }
 
@@ -245,11 +243,8 @@ async fn a_csv_seed_that_is_not_utf8_is_refused() {
     .unwrap();
     let error = provision_error(scratch.builder()).await;
     assert_report!(scratch, error, Seed, @r#"
-    seed [SCRATCH]/seeds/010_users.csv failed while COPY read it: invalid byte sequence for encoding "UTF8": 0xed 0x61 0x0a
-      server error:
-        SQLSTATE 22021: invalid byte sequence for encoding "UTF8": 0xed 0x61 0x0a
-        where: COPY ebbtide_stage, line 2
-      help: correct the data; nothing of this file was kept
+    seed [SCRATCH]/seeds/010_users.csv:2:7 is not UTF-8
+      help: save the file with UTF-8 encoding
     "#);
 }
 

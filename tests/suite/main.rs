@@ -35,6 +35,7 @@ mod reversible;
 mod rstest_fixture;
 mod salon;
 mod sandbox;
+mod seeds;
 mod sequences;
 mod setups;
 mod statements;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::catalog::RelationName;
-use crate::error::{Error, ErrorKind, Result};
+use super::characters::{description, first_invisible};
+use crate::error::{Error, ErrorKind};
 use crate::names::Ident;
 use crate::provision::input_file::InputFile;
 use crate::sql_error;
@@ -15,31 +15,6 @@ pub(super) type Skipped = BTreeMap<String, u64>;
 pub(super) type OnMegabyte<'a> = &'a (dyn Fn(u64) + Sync);
 
 pub(super) const MEGABYTE: u64 = 1_000_000;
-
-/// The table that a CSV or JSON file is for: `010_sales.orders.csv` is for `sales.orders`.
-pub(super) fn table_of(file: &InputFile) -> Result<RelationName> {
-    let stem = file.path.file_stem().unwrap_or_default().to_string_lossy();
-    let name = stem
-        .trim_start_matches(|c: char| c.is_ascii_digit())
-        .trim_start_matches(['_', '-']);
-    if name.is_empty() {
-        return Err(Error::new(
-            ErrorKind::Seed,
-            format!(
-                "the name of a CSV or JSON file must contain its table, but {} does not",
-                file.display_path
-            ),
-        )
-        .with_help(
-            "name the file after its table, with a number in front for the order: 010_services.csv",
-        ));
-    }
-    let (schema, name) = name.split_once('.').unwrap_or(("public", name));
-    Ok(RelationName {
-        schema: schema.to_owned(),
-        name: name.to_owned(),
-    })
-}
 
 /// The columns for SQL, quoted and separated by commas.
 pub(super) fn column_list(columns: &[String]) -> String {
@@ -58,11 +33,19 @@ pub(super) fn data_refused(file: &InputFile, place: &str, error: sqlx::Error) ->
         return sql_error::failed(&step, error);
     };
     let kind = sql_error::kind_of(&error, ErrorKind::Seed);
+    let invisible = first_invisible(refused.message());
+    let of_value = invisible.map(|c| {
+        let name = description(c);
+        format!("the value has an invisible character, {name}: remove it")
+    });
+    let is_empty_line = |text: &str| text.ends_with(": \"\"");
     let help = match refused.code() {
-        "42P01" => {
-            "name the file after its table, with a number in front for the order; a migration must \
-             create the table"
+        // bad_copy_file_format
+        "22P04" if refused.r#where().is_some_and(is_empty_line) => {
+            "remove the empty line: a row must have a value for every column of the header"
         }
+        // cannot insert into a generated column
+        "428C9" => "leave out the generated column, which the server computes",
         "42703" => "every name in the header and every key must be a column of the table",
         "53100" => sql_error::DISK_FULL_HELP,
         _ => "correct the data; nothing of this file was kept",
@@ -72,6 +55,6 @@ pub(super) fn data_refused(file: &InputFile, place: &str, error: sqlx::Error) ->
         format!("{step} failed {place}: {}", refused.message()),
     )
     .with_evidence("server error", sql_error::server_report(refused))
-    .with_help(help)
+    .with_help(of_value.as_deref().unwrap_or(help))
     .with_source(error)
 }

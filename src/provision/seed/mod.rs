@@ -1,16 +1,19 @@
 //! Seeds from SQL, CSV and JSON files: one transaction for each file, with counts for each table.
 //!
 //! ```text
-//! begin -> apply the file -> commit
 //! ```
 //!
 //! Fixtures use the same code. A failure is not rolled back: the caller drops the database.
 
+mod characters;
 mod csv;
+mod csv_text;
 mod json;
+mod json_text;
 mod loading;
 mod pieces;
 mod sql;
+mod table;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -66,9 +69,10 @@ async fn apply(
     on_megabyte: OnMegabyte<'_>,
 ) -> Result<Vec<SeedReport>> {
     let before = inserts_so_far(connection).await?;
-    let skipped = match file.path.extension().and_then(|ending| ending.to_str()) {
-        Some("csv") => csv::load(connection, file, on_megabyte).await?,
-        Some("json") => json::load(connection, file).await?,
+    let skipped = match &*file.ending() {
+        "csv" => csv::load(connection, file, b',', on_megabyte).await?,
+        "tsv" => csv::load(connection, file, b'\t', on_megabyte).await?,
+        "json" | "jsonl" | "ndjson" => json::load(connection, file).await?,
         _ => sql::run(connection, file, on_megabyte).await?,
     };
     let mut inserted = inserts_so_far(connection).await?;
