@@ -1,6 +1,7 @@
 //! Seeds from SQL, CSV and JSON files: one transaction for each file, with counts for each table.
 //!
 //! ```text
+//! begin -> apply the file -> move the sequences behind its rows -> commit
 //! ```
 //!
 //! Fixtures use the same code. A failure is not rolled back: the caller drops the database.
@@ -12,6 +13,7 @@ mod json;
 mod json_text;
 mod loading;
 mod pieces;
+mod sequences;
 mod sql;
 mod table;
 
@@ -30,6 +32,7 @@ use crate::guard_names::SCHEMA;
 use crate::progress::Progress;
 use crate::sql_error;
 use loading::{OnMegabyte, data_refused};
+use sequences::Sequences;
 
 /// Applies every seed file, in the order of the names. Each must finish within `timeout`.
 pub(super) async fn seed(
@@ -69,6 +72,7 @@ async fn apply(
     on_megabyte: OnMegabyte<'_>,
 ) -> Result<Vec<SeedReport>> {
     let before = inserts_so_far(connection).await?;
+    let sequences = Sequences::before(connection, file).await?;
     let skipped = match &*file.ending() {
         "csv" => csv::load(connection, file, b',', on_megabyte).await?,
         "tsv" => csv::load(connection, file, b'\t', on_megabyte).await?,
@@ -80,6 +84,8 @@ async fn apply(
         *count -= before.get(table).copied().unwrap_or_default().min(*count);
         *count > 0
     });
+    let filled: Vec<&str> = inserted.keys().map(String::as_str).collect();
+    sequences.move_behind(connection, file, &filled).await?;
     let name = file
         .path
         .file_name()
