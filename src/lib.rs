@@ -212,10 +212,33 @@
 //! - `.sql`: statements. Rows that `ON CONFLICT` leaves out count as skipped.
 //! - `.csv`: a header row with column names, then rows. The file's name contains the table's name
 //!   (`010_services.csv`). This is the fastest form for large seeds.
+//! - `.tsv`: CSV with tabs instead of commas.
 //! - `.json`: an array of objects for the table in the file's name, or an object with one such
-//!   array for each table.
+//!   array for each table. ebbtide fills the tables in the order of the file.
+//! - `.jsonl`, `.ndjson`: one object in each line, for the table in the file's name.
 //!
-//! ebbtide skips rows of CSV and JSON files that conflict with an existing row, and counts them.
+//! The directory may have other files, such as `README.md` or a script. Data in another format
+//! (`.csv.gz`, `.yaml`) and data in a subdirectory are an error.
+//!
+//! **Tables.** The whole name of a file wins over the name without its number, so
+//! `2fa_tokens.csv` is for the table `2fa_tokens`. `sales.orders.csv` has a schema. Without one,
+//! the search path decides, and a table elsewhere must be the only one of its name. Double quotes
+//! have SQL's meaning: `"Order.Lines".csv`.
+//!
+//! **Values.** CSV follows the manual of the newest version of PostgreSQL on every server: an empty
+//! field is null, `""` is an empty text, and a line `\.` is a row. The server parses the values of
+//! JSON as they stand in the file, so a `numeric` and a `jsonb` keep every digit.
+//!
+//! **Ids.** After each file, the sequences of the tables that it has filled continue behind its
+//! rows, so that the first insert of a test finds no row with its id. This includes SQL seeds and
+//! fixtures, unlike `psql`. A sequence that the file sets itself (`setval`, `RESTART WITH`) stays
+//! as it is, and no sequence moves back. A default that calls a function of your own is not
+//! recognised.
+//!
+//! ebbtide skips rows of CSV and JSON files that conflict with an existing row, and counts them. A
+//! table with a deferrable unique constraint, or with rules for `INSERT`, does not permit this:
+//! there a conflict is an error.
+//!
 //! ebbtide streams SQL and CSV files. It reads a JSON file, or a single statement of SQL, into
 //! memory as a whole.
 //!

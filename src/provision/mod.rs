@@ -29,6 +29,7 @@ mod relation;
 mod reversal_check;
 mod scripts;
 mod seed;
+mod seed_files;
 mod server_wide;
 mod sql_script;
 mod statement_help;

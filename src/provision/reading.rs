@@ -1,12 +1,13 @@
 //! Reads the inputs of a plan: lists the files and hashes them.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::input_file::{InputFile, unreadable};
+use super::dir_entries::sql_files;
+use super::input_file::InputFile;
 use super::inputs::{Inputs, MigrationInputs, MigrationSource, SourceRole};
 use super::layout;
 use super::migrate::tools;
+use super::seed_files;
 use crate::config::{Layout, Plan, SchemaSource};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -22,13 +23,7 @@ impl Inputs {
             .map(|dir| bootstrap_inputs(dir, &plan.package_root))
             .transpose()?;
         let seeds = match plan.seeds.get() {
-            Some(dir) => list_dir(
-                dir,
-                &plan.package_root,
-                &["sql", "csv", "json"],
-                ErrorKind::Seed,
-                "seed",
-            )?,
+            Some(dir) => seed_files::list(dir, &plan.package_root)?,
             None => Vec::new(),
         };
         Ok(Self {
@@ -73,7 +68,11 @@ impl MigrationInputs {
 /// The files of the bootstrap: plain SQL, in the order of the names.
 fn bootstrap_inputs(dir: &Path, package_root: &Path) -> Result<MigrationInputs> {
     let kind = ErrorKind::MigrationSource;
-    let files = list_dir(dir, package_root, &["sql"], kind, "bootstrap file")?;
+    let read = |path| InputFile::read(path, dir, package_root, kind, "bootstrap file");
+    let files: Vec<_> = sql_files(dir)?
+        .into_iter()
+        .map(read)
+        .collect::<Result<_>>()?;
     if files.is_empty() {
         let message = format!(
             "the bootstrap directory must contain a file that ends in .sql, but {} has none",
@@ -87,26 +86,4 @@ fn bootstrap_inputs(dir: &Path, package_root: &Path) -> Result<MigrationInputs> 
         files,
         role: SourceRole::Bootstrap,
     })
-}
-
-/// The files of a directory with one of these extensions, sorted by name.
-fn list_dir(
-    dir: &Path,
-    package_root: &Path,
-    endings: &[&str],
-    kind: ErrorKind,
-    noun: &'static str,
-) -> Result<Vec<InputFile>> {
-    let mut found = BTreeMap::new();
-    for entry in std::fs::read_dir(dir).map_err(|error| unreadable(kind, dir, error))? {
-        let path = entry.map_err(|error| unreadable(kind, dir, error))?.path();
-        let wanted = path
-            .extension()
-            .is_some_and(|ending| endings.iter().any(|wanted| ending == *wanted));
-        if wanted && path.is_file() {
-            let name = path.file_name().unwrap_or_default().to_owned();
-            found.insert(name, InputFile::read(path, dir, package_root, kind, noun)?);
-        }
-    }
-    Ok(found.into_values().collect())
 }

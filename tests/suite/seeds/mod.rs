@@ -1,6 +1,7 @@
 //! Seeds from CSV and JSON files: what they load, and what they leave behind.
 
 mod csv;
+mod files;
 mod ids;
 mod json;
 mod tables;
