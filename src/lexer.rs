@@ -1,6 +1,6 @@
 //! Splits SQL into PostgreSQL's tokens, and finds where a statement ends.
 //!
-//! It assumes that `standard_conforming_strings` is on.
+//! Unless [`Strings`] states otherwise, it assumes that `standard_conforming_strings` is on.
 //! <https://www.postgresql.org/docs/current/sql-syntax-lexical.html>
 
 /// A token of SQL.
@@ -26,10 +26,22 @@ impl Token<'_> {
     }
 }
 
+/// What a backslash means in a string without a prefix: the setting `standard_conforming_strings`.
+/// <https://www.postgresql.org/docs/current/runtime-config-compatible.html>
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Strings {
+    /// A character like any other.
+    #[default]
+    Standard,
+    /// The start of an escape, as in `E'...'`.
+    Escaped,
+}
+
 /// Iterates over the tokens of some SQL.
 #[derive(Debug, Clone)]
 pub(crate) struct Tokens<'a> {
     source: &'a str,
+    strings: Strings,
     /// The byte range of the last token.
     pub(crate) start: usize,
     pub(crate) end: usize,
@@ -37,10 +49,16 @@ pub(crate) struct Tokens<'a> {
 
 impl<'a> Tokens<'a> {
     pub(crate) fn new(source: &'a str) -> Self {
+        Self::from(source, 0, Strings::Standard)
+    }
+
+    /// The tokens from a byte on, which must not be within a token.
+    pub(crate) fn from(source: &'a str, at: usize, strings: Strings) -> Self {
         Self {
             source,
-            start: 0,
-            end: 0,
+            strings,
+            start: at,
+            end: at,
         }
     }
 }
@@ -50,7 +68,7 @@ impl<'a> Iterator for Tokens<'a> {
 
     fn next(&mut self) -> Option<Token<'a>> {
         self.start = self.end + blank_len(&self.source[self.end..]);
-        let (token, len) = first_token(&self.source[self.start..])?;
+        let (token, len) = first_token(&self.source[self.start..], self.strings)?;
         self.end = self.start + len;
         Some(token)
     }
@@ -60,29 +78,41 @@ impl<'a> Iterator for Tokens<'a> {
 ///
 /// This is psql's rule (`psqlscan.l`): parentheses, and `BEGIN ... END` in the body of a `CREATE
 /// FUNCTION` or `CREATE PROCEDURE`, where a `CASE` has its own `END`.
-#[derive(Debug, Default)]
-pub(crate) struct Nesting<'a> {
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Nesting {
     parentheses: usize,
     /// Open `BEGIN` and `CASE` in the body of a routine in standard SQL.
     blocks: usize,
-    /// The statement's first words, up to four.
-    head: Vec<&'a str>,
+    head: Head,
 }
 
-impl<'a> Nesting<'a> {
+/// What the first words of a statement define.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Head {
+    #[default]
+    Empty,
+    /// `CREATE`
+    Create,
+    /// `CREATE OR`
+    CreateOr,
+    /// `CREATE OR REPLACE`
+    CreateOrReplace,
+    Routine,
+    Other,
+}
+
+impl Nesting {
     pub(crate) fn is_top_level(&self) -> bool {
         self.parentheses == 0 && self.blocks == 0
     }
 
-    pub(crate) fn follow(&mut self, token: &Token<'a>) {
+    pub(crate) fn follow(&mut self, token: &Token<'_>) {
         match token {
             Token::Symbol('(') => self.parentheses += 1,
             Token::Symbol(')') => self.parentheses = self.parentheses.saturating_sub(1),
             Token::Word(word) => {
-                if self.head.len() < 4 {
-                    self.head.push(word);
-                }
-                let counts = self.parentheses == 0 && self.defines_routine();
+                self.head = self.head.followed_by(word);
+                let counts = self.parentheses == 0 && self.head == Head::Routine;
                 if counts && (token.is_word("begin") || (token.is_word("case") && self.blocks > 0))
                 {
                     self.blocks += 1;
@@ -93,31 +123,38 @@ impl<'a> Nesting<'a> {
             Token::Symbol(_) | Token::Quoted(_) | Token::Literal(_) => {}
         }
     }
+}
 
-    fn defines_routine(&self) -> bool {
-        let is = |at: usize, keyword: &str| {
-            self.head
-                .get(at)
-                .is_some_and(|word| word.eq_ignore_ascii_case(keyword))
-        };
-        let kind = if is(1, "or") && is(2, "replace") {
-            3
-        } else {
-            1
-        };
-        is(0, "create") && (is(kind, "function") || is(kind, "procedure"))
+impl Head {
+    fn followed_by(self, word: &str) -> Self {
+        let is = |keyword: &str| word.eq_ignore_ascii_case(keyword);
+        match self {
+            Self::Empty if is("create") => Self::Create,
+            Self::Create if is("or") => Self::CreateOr,
+            Self::CreateOr if is("replace") => Self::CreateOrReplace,
+            Self::Create | Self::CreateOrReplace if is("function") || is("procedure") => {
+                Self::Routine
+            }
+            Self::Routine => Self::Routine,
+            _ => Self::Other,
+        }
     }
 }
 
 /// The token that `text` starts with, and its length. A quote without an end takes the rest.
-fn first_token(text: &str) -> Option<(Token<'_>, usize)> {
+fn first_token(text: &str, strings: Strings) -> Option<(Token<'_>, usize)> {
     let first = text.chars().next()?;
     let literal = |len: usize| Some((Token::Literal(&text[..len]), len));
+    let string_len = |open: usize| match strings {
+        Strings::Standard => quote_len(text, open),
+        Strings::Escaped => escape_string_len(text, open),
+    };
     match *text.as_bytes() {
-        [b'\'', ..] => literal(quote_len(text, 0)),
-        [b'b' | b'B' | b'x' | b'X' | b'n' | b'N', b'\'', ..] => literal(quote_len(text, 1)),
+        [b'\'', ..] => literal(string_len(0)),
+        [b'n' | b'N', b'\'', ..] => literal(string_len(1)),
+        [b'b' | b'B' | b'x' | b'X', b'\'', ..] => literal(quote_len(text, 1)),
         [b'u' | b'U', b'&', b'\'' | b'"', ..] => literal(quote_len(text, 2)),
-        [b'e' | b'E', b'\'', ..] => literal(escape_string_len(text)),
+        [b'e' | b'E', b'\'', ..] => literal(escape_string_len(text, 1)),
         [b'"', ..] => {
             let len = quote_len(text, 0);
             let inner = &text[1..len];
@@ -203,11 +240,11 @@ fn quote_len(text: &str, open: usize) -> usize {
     text.len()
 }
 
-/// The length of `E'...'` with its continuations.
+/// The length of `E'...'` with its continuations. The first quote is at `open`.
 ///
 /// The server reads `E'a'`, a line break and `'b\''` as one escape string.
-fn escape_string_len(text: &str) -> usize {
-    let (bytes, mut at) = (text.as_bytes(), 2);
+fn escape_string_len(text: &str, open: usize) -> usize {
+    let (bytes, mut at) = (text.as_bytes(), open + 1);
     while let Some(byte) = bytes.get(at) {
         at += match (byte, bytes.get(at + 1)) {
             (b'\\', _) | (b'\'', Some(b'\'')) => 2,
