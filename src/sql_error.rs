@@ -65,16 +65,41 @@ fn is_out_of_files(error: &sqlx::Error) -> bool {
 pub(crate) fn is_server_gone(error: &sqlx::Error) -> bool {
     match error {
         _ if is_out_of_files(error) => false,
-        sqlx::Error::Io(_)
-        | sqlx::Error::Protocol(_)
-        | sqlx::Error::WorkerCrashed
-        | sqlx::Error::PoolClosed => true,
+        sqlx::Error::Protocol(_) => unexpected_message(error).is_none(),
+        sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::PoolClosed => true,
         // 57P01 to 57P03: shutting down, crashed, starting up; 57P0E: the lane is leased to another
         // process (guard.sql). The constraint: another server answers at this address.
         error => refusal(error).is_some_and(|refused| {
             refused.code().starts_with("57P0") || refused.constraint() == Some(ANOTHER_SERVER)
         }),
     }
+}
+
+/// A message of a server that lives, which the driver does not expect as an answer to a query.
+/// <https://www.postgresql.org/docs/current/protocol-message-formats.html>
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UnexpectedMessage {
+    /// The server waits for the data of `COPY .. FROM STDIN`.
+    CopyIn,
+    /// The server returns the data of `COPY .. TO STDOUT`.
+    CopyOut,
+    /// The session executed `LISTEN`, and a notification came.
+    Notification,
+}
+
+/// The message that the driver did not expect. The driver has no other sign of it than its error's
+/// text.
+pub(crate) fn unexpected_message(error: &sqlx::Error) -> Option<UnexpectedMessage> {
+    let sqlx::Error::Protocol(text) = error else {
+        return None;
+    };
+    let messages = [
+        ("CopyInResponse", UnexpectedMessage::CopyIn),
+        ("CopyOutResponse", UnexpectedMessage::CopyOut),
+        ("NotificationResponse", UnexpectedMessage::Notification),
+    ];
+    let named = messages.iter().find(|(name, _)| text.contains(name));
+    named.map(|(_, message)| *message)
 }
 
 /// The SQLSTATE, if the server reported the error.

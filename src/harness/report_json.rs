@@ -94,6 +94,7 @@ fn the_json_of_a_template_holds_its_build() {
             skipped: 1,
         }],
         rows: BTreeMap::from([("users".into(), 2)]),
+        notes: vec!["seeds/2_dump.sql:7: skipped \\echo".into()],
         phases: vec![PhaseReport {
             name: "seeds".into(),
             took: TOOK,
@@ -110,6 +111,7 @@ fn the_json_of_a_template_holds_its_build() {
         "migrations": [{ "version": "7", "description": "names", "took_ms": 12.3 }],
         "seeds": [{ "file": "1_users.csv", "table": "users", "inserted": 2, "skipped": 1 }],
         "rows": { "users": 2 },
+        "notes": ["seeds/2_dump.sql:7: skipped \\echo"],
         "phases": [{ "name": "seeds", "took_ms": 12.3 }],
     });
     assert_json(

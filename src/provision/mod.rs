@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Each arrow is passed only if the phase before it succeeded. A failed phase undoes nothing: the
-//! caller drops the whole database. A new session begins after each source of migrations and again
-//! after the seeds, because a session keeps the settings with which it began.
+//! caller drops the whole database. A new session begins after each source of migrations and after
+//! each seed, because a session keeps the settings with which it began.
 
 mod claims;
 mod creators;
@@ -20,9 +20,11 @@ mod fingerprint;
 mod format;
 mod input_file;
 mod inputs;
+mod inserted_rows;
 mod layout;
 mod migrate;
 mod provision_report;
+mod psql;
 mod reading;
 mod refused_statement;
 mod relation;
@@ -34,6 +36,7 @@ mod server_wide;
 mod sql_script;
 mod statement_help;
 mod target;
+mod timed_out;
 mod verify;
 
 use std::collections::BTreeSet;
@@ -61,8 +64,8 @@ pub(crate) use target::Target;
 
 /// Runs every phase in order. A phase starts only after the one before it has succeeded.
 ///
-/// It replaces the given session twice (see [`Target::new_session`]). On success the last session
-/// is closed; on failure the caller drops the database, which also ends the session.
+/// It replaces the given session (see [`Target::new_session`]). On success the last session is
+/// closed; on failure the caller drops the database, which also ends the session.
 pub(crate) async fn provision(
     mut connection: PgConnection,
     target: Target<'_>,
@@ -83,6 +86,7 @@ pub(crate) async fn provision(
     let scripts = Scripts::read(inputs)?;
     let timeout = *plan.provision_timeout.get();
     let mut tables_before = BTreeSet::new();
+    let mut notes = Vec::new();
     for (source, scripts_of_source) in scripts.by_source(inputs) {
         let is_bootstrap = source.is_bootstrap();
         progress.set_step(if is_bootstrap {
@@ -97,6 +101,7 @@ pub(crate) async fn provision(
             all_scripts: scripts.all(),
             timeout,
             progress,
+            notes: &mut notes,
         };
         let applied = migrate::migrate(context, plan, source).await?;
         // Each source has a session of its own, as if its tool had run. `ALTER DATABASE .. SET` and
@@ -115,11 +120,13 @@ pub(crate) async fn provision(
     verify::verify(&mut connection, inputs, &scripts, &tables_before).await?;
     clock.finish("verification");
 
-    let seeded = seed::seed(&mut connection, inputs, timeout, progress).await?;
-    clock.finish("seeds").seeds = seeded;
+    let seeded = seed::seed(connection, target, inputs, timeout, progress).await?;
+    notes.extend(seeded.notes);
+    let report = clock.finish("seeds");
+    report.seeds = seeded.reports;
+    report.notes = notes;
 
-    // Seeds may set session or database settings too.
-    connection = target.new_session(connection).await?;
+    connection = seeded.connection;
     progress.set_step("checking the expectations");
     expectation_check::check(&mut connection, &plan.expect).await?;
     let tables = catalog::tables(&mut connection)

@@ -20,6 +20,10 @@ pub struct ProvisionReport {
     /// The tables of the finished database, without migration ledgers, with their exact row counts.
     /// Tables outside of `public` are written as `schema.table`.
     pub rows: BTreeMap<String, u64>,
+    /// What was skipped in SQL files, one line each: the file, the line and the reason. See
+    /// [the formats of seeds](crate#seeds).
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// The phases in order, each with its duration.
     pub phases: Vec<PhaseReport>,
 }

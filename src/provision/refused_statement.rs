@@ -20,6 +20,8 @@ pub(super) struct RefusedStatement<'a> {
     pub(super) prefix_chars: usize,
     /// The scripts of all migrations, for help that names another migration. Empty for seeds.
     pub(super) migrations: &'a [Script],
+    /// Help for what only this kind of file can contain.
+    pub(super) own_help: Option<String>,
 }
 
 impl RefusedStatement<'_> {
@@ -43,7 +45,9 @@ impl RefusedStatement<'_> {
         )
         .with_evidence("the statement", self.script.excerpt(offset))
         .with_evidence("server error", sql_error::server_report(refused));
-        let help = statement_help::help_for(refused.code(), refused.message(), self.migrations);
+        let help = self.own_help.or_else(|| {
+            statement_help::help_for(refused.code(), refused.message(), self.migrations)
+        });
         let help = help.unwrap_or_else(|| {
             "correct the file and run the tests again; nothing of this database was kept".into()
         });

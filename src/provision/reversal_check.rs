@@ -195,6 +195,7 @@ pub(crate) async fn check_reversible(
             all_scripts: scripts.all(),
             timeout: *plan.provision_timeout.get(),
             progress,
+            notes: &mut Vec::new(),
         };
         match source.source.tool().and_then(|tool| tool.reversals) {
             Some(reversals) => {

@@ -1,10 +1,12 @@
 //! A SQL script, split into its top-level statements, each with its position in the file.
 //!
-//! The rules for the end of a statement are those of psql (`psqlscan.l`). psql's backslash commands
-//! and the data of `COPY ... FROM stdin` are not SQL, and not recognised here.
+//! The rules for the end of a statement are those of psql. Its backslash commands and the data of
+//! `COPY .. FROM stdin` are not statements, and are left out.
 
+use super::psql::scan::{Found, Scan};
+use super::psql::statement::is_copy_in;
 use crate::excerpt::{Position, excerpt};
-use crate::lexer::{Nesting, Token, Tokens};
+use crate::lexer::Tokens;
 
 /// A script and its name for reports. Offsets are bytes of [`Script::text`].
 #[derive(Debug, Clone)]
@@ -47,48 +49,36 @@ impl Script {
 
     /// The top-level statements in order. Text of blanks and comments alone is not a statement.
     pub(crate) fn statements(&self) -> Vec<Statement<'_>> {
-        let Split {
-            mut terminated,
-            unterminated,
-            ..
-        } = self.split();
-        terminated.extend(unterminated);
-        terminated
-    }
-
-    /// The length of the text up to and including the semicolon that ends the last terminated
-    /// statement.
-    ///
-    /// These bytes contain whole statements even if more text follows. An open quote, comment or
-    /// body includes every semicolon after it, so such a semicolon is not counted as an end.
-    pub(crate) fn terminated_len(&self) -> usize {
-        self.split().terminated_len
-    }
-
-    fn split(&self) -> Split<'_> {
-        let (mut terminated, mut terminated_len) = (Vec::new(), 0);
-        let mut tokens = Tokens::new(&self.text);
-        let mut nesting = Nesting::default();
-        let mut span: Option<(usize, usize)> = None;
-        let statement = |(start, end)| Statement {
-            text: &self.text[start..end],
-            offset: start,
-        };
-        while let Some(token) = tokens.next() {
-            if token == Token::Symbol(';') && nesting.is_top_level() {
-                terminated.extend(span.take().map(statement));
-                terminated_len = tokens.end;
-                nesting = Nesting::default();
-            } else {
-                nesting.follow(&token);
-                span = Some((span.map_or(tokens.start, |(start, _)| start), tokens.end));
+        let (mut statements, mut scan) = (Vec::new(), Scan::default());
+        while let Some(found) = scan.find(&self.text, true) {
+            let span = match found {
+                Found::Statement(span)
+                | Found::Command {
+                    open: Some(span), ..
+                } => span,
+                Found::Command { open: None, .. } | Found::Variable(_) => continue,
+            };
+            let text = &self.text[span.start..span.end];
+            let offset = span.start;
+            statements.push(Statement { text, offset });
+            if is_copy_in(text) {
+                scan.restart_at(self.data_end(span.next));
             }
         }
-        Split {
-            terminated,
-            terminated_len,
-            unterminated: span.map(statement),
+        statements
+    }
+
+    /// The byte after the line `\.` that ends the data of a COPY, whose semicolon is before `at`.
+    fn data_end(&self, at: usize) -> usize {
+        let rest = &self.text[at..];
+        let mut end = at + rest.find('\n').map_or(rest.len(), |line_end| line_end + 1);
+        for line in self.text[end..].split_inclusive('\n') {
+            end += line.len();
+            if line.trim_end() == "\\." {
+                break;
+            }
         }
+        end
     }
 
     /// The line and column of a byte. An offset past the end means the end.
@@ -113,15 +103,6 @@ impl Script {
     pub(crate) fn excerpt(&self, offset: usize) -> String {
         excerpt(&self.name, &self.text, offset)
     }
-}
-
-/// The statements of a script.
-struct Split<'a> {
-    /// The statements that end with a semicolon.
-    terminated: Vec<Statement<'a>>,
-    terminated_len: usize,
-    /// The last statement, without a semicolon.
-    unterminated: Option<Statement<'a>>,
 }
 
 /// One statement, from its first token to its last, without surrounding comments and the final
@@ -213,26 +194,13 @@ mod tests {
     }
 
     #[test]
-    fn a_text_split_after_its_terminated_statements_keeps_every_statement_whole() {
-        let texts = [
-            "select 1; -- a; b\n select 'a;''b', E'\\';' ; select $t$ ; $t$; /* ; */ select \
-             \"a;b\"; select 2",
-            "create rule r as on insert to t do (delete from a; delete from b); select 1",
-            "create function f() returns int begin atomic select case when true then 1 end; end; \
-             select U&'a;' 'b';\n",
-        ];
-        for text in texts {
-            let whole: Vec<String> = statements(text);
-            for (at, _) in text.char_indices() {
-                let (terminated, rest) =
-                    text.split_at(Script::new("x.sql", &text[..at]).terminated_len());
-                assert_eq!(
-                    [statements(terminated), statements(rest)].concat(),
-                    whole,
-                    "{at}: {terminated}|{rest}"
-                );
-            }
-        }
+    fn commands_of_psql_and_the_data_of_a_copy_are_no_statements() {
+        let text =
+            "\\restrict it's\nselect 1;\ncopy t from stdin;\nit's; 1\n\\.\nselect 2 \\g\nselect 3";
+        let expected = ["select 1", "copy t from stdin", "select 2", "select 3"];
+        assert_eq!(statements(text), expected);
+        assert_eq!(statements("copy t from stdin;\n1;2").len(), 1);
+        assert_eq!(statements("copy t from stdin").len(), 1);
     }
 
     #[test]

@@ -24,23 +24,21 @@ impl Target<'_> {
     /// database, and to the role in this database. The old session ends first: the server may have
     /// no second connection for this role.
     pub(crate) async fn new_session(&self, mut old: PgConnection) -> Result<PgConnection> {
-        if old
-            .server_version_num()
-            .is_some_and(|version| version >= 150_000)
-        {
-            // `catalog::rows` scans a large table only if the server has counted no updated or
-            // deleted row in it. A session reports these counts with a delay, unless this function
-            // (from PostgreSQL 15 on) demands it. If the call fails, the session reports them when
-            // it ends.
-            // <https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-STATS-FUNCTIONS>
-            let _ = sqlx::raw_sql("select pg_catalog.pg_stat_force_next_flush()")
-                .execute(&mut old)
-                .await;
-        }
+        report_counts(&mut old).await;
         // The server ends a session whose connection is lost, so an error here does not affect the
         // new one.
         let _ = old.close().await;
         self.conn.connect(self.database).await
+    }
+
+    /// Like [`new_session`](Self::new_session), for a borrowed connection. The new session begins
+    /// before the old one ends, because a borrowed connection cannot be closed.
+    pub(super) async fn replace_session(&self, connection: &mut PgConnection) -> Result<()> {
+        report_counts(connection).await;
+        let new = self.conn.connect(self.database).await?;
+        // As above, an error here does not affect the new session.
+        let _ = std::mem::replace(connection, new).close().await;
+        Ok(())
     }
 
     /// Cancels the statement of a session, and returns what that session was waiting for.
@@ -75,6 +73,23 @@ impl Target<'_> {
             .await
             .ok()
             .flatten()
+    }
+}
+
+/// Makes a session report how many rows it has changed.
+///
+/// `catalog::rows` scans a large table only if the server has counted no updated or deleted row in
+/// it. A session reports these counts with a delay, unless this function (from PostgreSQL 15 on)
+/// demands it. If the call fails, the session reports them when it ends.
+/// <https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-STATS-FUNCTIONS>
+async fn report_counts(session: &mut PgConnection) {
+    if session
+        .server_version_num()
+        .is_some_and(|version| version >= 150_000)
+    {
+        let _ = sqlx::raw_sql("select pg_catalog.pg_stat_force_next_flush()")
+            .execute(session)
+            .await;
     }
 }
 

@@ -23,6 +23,8 @@ pub(in crate::provision) struct MigrationContext<'a> {
     /// `provision.timeout`, for each migration.
     pub(in crate::provision) timeout: Duration,
     pub(in crate::provision) progress: &'a Progress,
+    /// What was skipped and why, one line each.
+    pub(in crate::provision) notes: &'a mut Vec<String>,
 }
 
 impl MigrationContext<'_> {

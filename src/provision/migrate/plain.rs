@@ -1,14 +1,15 @@
-//! Plain SQL files. They have no ledger.
+//! Plain SQL files, which run as under psql. They have no ledger.
 
-use std::borrow::Cow;
+use std::time::Instant;
 
 use super::context::MigrationContext;
-use super::step::{Direction, LedgerWrite, Step, Transaction};
 use super::tool::{DirectoryTool, Tool};
 use crate::config::Layout;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::provision::dir_entries::{is_sql_file, sql_files};
+use crate::provision::inputs::MigrationInputs;
 use crate::provision::provision_report::MigrationReport;
+use crate::provision::psql::PsqlFile;
 
 pub(super) static TOOL: Tool = Tool {
     ledger: None,
@@ -21,39 +22,49 @@ pub(super) static TOOL: Tool = Tool {
         fingerprint_part: Some("layout sql"),
         is_migration: is_sql_file,
         list: sql_files,
-        migrate: |context, _| Box::pin(migrate(context)),
+        migrate: |context, inputs| Box::pin(migrate(context, inputs)),
         verify: None,
         latest: None,
         reversals: None,
     }),
 };
 
-/// A file that begins with this comment runs outside of a transaction, as in sqlx.
-const NO_TRANSACTION_PREFIX: &str = "-- no-transaction";
-
-/// Applies every file, in the order of the names.
-async fn migrate(context: &mut MigrationContext<'_>) -> Result<Vec<MigrationReport>> {
-    let scripts = context.scripts;
-    let steps: Vec<Step<'_>> = scripts
-        .iter()
-        .map(|script| Step {
-            direction: Direction::Up,
-            version: script
-                .name()
-                .rsplit('/')
-                .next()
-                .unwrap_or_default()
-                .to_owned(),
+/// Applies every file, in the order of the names, each in a session of its own, as psql would.
+async fn migrate(
+    context: &mut MigrationContext<'_>,
+    inputs: &MigrationInputs,
+) -> Result<Vec<MigrationReport>> {
+    let mut applied = Vec::new();
+    let count = inputs.files.len();
+    for (number, file) in inputs.files.iter().enumerate() {
+        let name = file.path.file_name().unwrap_or_default().to_string_lossy();
+        let verb = if inputs.is_bootstrap() {
+            "bootstrapping"
+        } else {
+            "migrating"
+        };
+        let shown = format!("{verb} {} of {count}: {name}", number + 1);
+        context.progress.set_step(&shown);
+        if number > 0 {
+            context.target.replace_session(context.connection).await?;
+        }
+        let (began, progress) = (Instant::now(), context.progress);
+        let psql_file = PsqlFile {
+            file,
+            kind: ErrorKind::Migration,
+            step: &format!("{} {name}", file.noun),
+            migrations: context.all_scripts,
+            target: context.target,
+            timeout: context.timeout,
+            on_megabyte: &|megabytes| progress.set_step(&format!("{shown}, {megabytes} MB")),
+        };
+        let executed = psql_file.execute(context.connection).await?;
+        context.notes.extend(executed.notes);
+        applied.push(MigrationReport {
+            version: Some(name.into_owned()),
             description: String::new(),
-            script: Some(script),
-            text: Cow::Borrowed(script.text()),
-            transaction: if script.text().starts_with(NO_TRANSACTION_PREFIX) {
-                Transaction::None
-            } else {
-                Transaction::Own
-            },
-            ledger_write: LedgerWrite::Nothing,
-        })
-        .collect();
-    context.apply_all(&steps).await
+            took: began.elapsed(),
+        });
+    }
+    Ok(applied)
 }

@@ -25,16 +25,15 @@ use sqlx::{AssertSqlSafe, Either};
 use super::context::MigrationContext;
 use crate::error::{Error, ErrorKind, Result};
 use crate::provision::provision_report::MigrationReport;
+use crate::provision::psql::in_migration;
 use crate::provision::refused_statement::{self, RefusedStatement};
 use crate::provision::sql_script::Script;
+use crate::provision::timed_out::{self, CancelledStatement};
 use crate::sql_error;
 
 /// How long each further result may take after the file's message was cancelled. The results count
 /// the statements that were completed before.
 const CANCEL_RESULTS_TIMEOUT: Duration = Duration::from_secs(5);
-
-const TIMEOUT_HELP: &str = "raise provision.timeout or EBBTIDE_PROVISION_TIMEOUT, or look for a \
-     lock that the migration waits for";
 
 /// One migration file, applied as its tool would apply it.
 #[derive(Debug)]
@@ -65,7 +64,6 @@ pub(super) enum Transaction {
 /// What a step writes into the tool's ledger.
 #[derive(Debug)]
 pub(super) enum LedgerWrite {
-    Nothing,
     Statement { ledger: &'static str, sql: String },
     Custom(Box<dyn WriteLedger>),
 }
@@ -211,7 +209,6 @@ impl MigrationContext<'_> {
             }
         }
         match &step.ledger_write {
-            LedgerWrite::Nothing => {}
             LedgerWrite::Statement { ledger, sql } => {
                 let written = sqlx::raw_sql(AssertSqlSafe(sql.clone()))
                     .execute(&mut *self.connection)
@@ -283,6 +280,23 @@ impl MigrationContext<'_> {
             step.offset(done)
         };
         let kind = ErrorKind::Migration;
+        if let Some(message) = sql_error::unexpected_message(&error) {
+            let offset = step.offset(done);
+            let place = script.position_of_byte(offset);
+            let (reason, remedy) = in_migration::unexpected(message);
+            let message = format!(
+                "{} failed at {}:{}:{}: {reason}",
+                step.label(),
+                script.name(),
+                place.line,
+                place.column
+            );
+            return Error::new(kind, message)
+                .with_evidence("the statement", script.excerpt(offset))
+                .with_help(remedy)
+                .with_source(error);
+        }
+        let own_help = in_migration::help(&error, script);
         RefusedStatement {
             kind,
             step: step.label(),
@@ -290,36 +304,33 @@ impl MigrationContext<'_> {
             sent_offset,
             prefix_chars: 0,
             migrations: self.all_scripts,
+            own_help,
         }
         .report(error)
     }
 }
 
 fn timed_out(step: &Step<'_>, timeout: Duration, progress: Option<(usize, String)>) -> Error {
-    let not_done = format!("{} did not finish within {timeout:?}", step.label());
-    let error = match (step.script, progress) {
-        (Some(script), Some((done, waited_for))) => {
-            let offset = step.offset(done);
-            let place = script.position_of_byte(offset);
-            let message = format!(
-                "{not_done}: {}:{}:{}",
-                script.name(),
-                place.line,
-                place.column
-            );
-            Error::new(ErrorKind::Timeout, message)
-                .with_evidence("the statement", script.excerpt(offset))
-                .with_evidence("it waited for", waited_for)
-        }
-        (script, _) => {
-            let name = script.map_or("its file", Script::name);
-            Error::new(ErrorKind::Timeout, format!("{not_done} ({name})"))
-        }
-    };
-    error.with_help(TIMEOUT_HELP)
+    let statement = step
+        .script
+        .zip(progress)
+        .map(|(script, (done, waited_for))| CancelledStatement {
+            script,
+            offset: step.offset(done),
+            waited_for,
+        });
+    let file = step.script.map_or("its file", Script::name);
+    timed_out::timed_out(&step.label(), file, timeout, statement)
 }
 
 fn commit_refused(step: &Step<'_>, error: sqlx::Error) -> Error {
+    if let Some(message) = sql_error::unexpected_message(&error) {
+        let (reason, remedy) = in_migration::unexpected(message);
+        let message = format!("{} failed at its commit: {reason}", step.label());
+        return Error::new(ErrorKind::Migration, message)
+            .with_help(remedy)
+            .with_source(error);
+    }
     let Some(refused) = sql_error::refusal(&error) else {
         return sql_error::failed(&step.label(), error);
     };

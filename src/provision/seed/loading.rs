@@ -1,18 +1,27 @@
 //! What the loaders of SQL, CSV and JSON files share.
 
-use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::characters::{description, first_invisible};
 use crate::error::{Error, ErrorKind};
 use crate::names::Ident;
 use crate::provision::input_file::InputFile;
+use crate::provision::inserted_rows::RowCounts;
+use crate::provision::target::Target;
 use crate::sql_error;
 
 /// The number of rows that existed already, by table.
-pub(super) type Skipped = BTreeMap<String, u64>;
+pub(super) type Skipped = RowCounts;
 
 /// Called after each full megabyte that was sent, with their number.
 pub(super) type OnMegabyte<'a> = &'a (dyn Fn(u64) + Sync);
+
+/// What loading a file needs beside the session.
+pub(super) struct Loader<'a> {
+    pub(super) target: Target<'a>,
+    pub(super) timeout: Duration,
+    pub(super) on_megabyte: OnMegabyte<'a>,
+}
 
 pub(super) const MEGABYTE: u64 = 1_000_000;
 

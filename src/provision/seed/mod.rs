@@ -1,10 +1,11 @@
-//! Seeds from SQL, CSV and JSON files: one transaction for each file, with counts for each table.
+//! Seeds from SQL, CSV and JSON files, with counts for each table.
 //!
 //! ```text
-//! begin -> apply the file -> move the sequences behind its rows -> commit
+//! begin -> apply the file -> commit -> new session -> move the sequences behind its rows
 //! ```
 //!
-//! Fixtures use the same code. A failure is not rolled back: the caller drops the database.
+//! Each file begins in a new session, as under `psql -f`: what a file sets ends with it. Fixtures
+//! use the same code. A failure is not rolled back: the caller drops the database.
 
 mod characters;
 mod csv;
@@ -12,36 +13,48 @@ mod csv_text;
 mod json;
 mod json_text;
 mod loading;
-mod pieces;
 mod sequences;
 mod sql;
 mod table;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Row as _};
 
 use super::input_file::InputFile;
 use super::inputs::Inputs;
+use super::inserted_rows;
 use super::provision_report::SeedReport;
-use crate::catalog::RelationName;
+use super::psql::Executed;
+use super::target::Target;
 use crate::error::{Error, ErrorKind, Result};
-use crate::guard_names::SCHEMA;
 use crate::progress::Progress;
 use crate::sql_error;
-use loading::{OnMegabyte, data_refused};
+use loading::{Loader, OnMegabyte, data_refused};
 use sequences::Sequences;
+
+/// What the seeds have done.
+pub(super) struct Seeded {
+    /// A session that no file has used.
+    pub(super) connection: PgConnection,
+    pub(super) reports: Vec<SeedReport>,
+    /// What was skipped and why, one line each.
+    pub(super) notes: Vec<String>,
+}
 
 /// Applies every seed file, in the order of the names. Each must finish within `timeout`.
 pub(super) async fn seed(
-    connection: &mut PgConnection,
+    connection: PgConnection,
+    target: Target<'_>,
     inputs: &Inputs,
     timeout: Duration,
     progress: &Progress,
-) -> Result<Vec<SeedReport>> {
-    let mut reports = Vec::new();
+) -> Result<Seeded> {
+    let mut seeded = Seeded {
+        connection,
+        reports: Vec::new(),
+        notes: Vec::new(),
+    };
     for (number, file) in inputs.seeds.iter().enumerate() {
         let step = format!(
             "{} {} of {}: {}",
@@ -51,90 +64,90 @@ pub(super) async fn seed(
             file.display_path
         );
         progress.set_step(&step);
-        let on_megabyte = |megabytes: u64| progress.set_step(&format!("{step}, {megabytes} MB"));
-        run(connection, "begin").await?;
-        let applied = tokio::time::timeout(timeout, apply(connection, file, &on_megabyte)).await;
-        // Nothing is rolled back after a failure: the caller drops the database.
-        reports.extend(applied.unwrap_or_else(|_| Err(timed_out(file, timeout)))?);
-        // The server checks deferred constraints here.
-        sqlx::raw_sql("commit")
-            .execute(&mut *connection)
-            .await
-            .map_err(|error| commit_refused(file, error))?;
+        let loader = Loader {
+            target,
+            timeout,
+            on_megabyte: &|megabytes| progress.set_step(&format!("{step}, {megabytes} MB")),
+        };
+        let sequences = Sequences::before(&mut seeded.connection, file).await?;
+        let executed = apply(&mut seeded.connection, file, &loader).await?;
+        // What the file has set must hold neither for our statements nor for the next file.
+        seeded.connection = target.new_session(seeded.connection).await?;
+        let filled: Vec<&str> = executed.inserted.keys().map(String::as_str).collect();
+        let moved = sequences.move_behind(&mut seeded.connection, file, &filled);
+        moved.await?;
+        seeded.reports.extend(reports(file, &executed));
+        seeded.notes.extend(executed.notes);
     }
-    Ok(reports)
+    Ok(seeded)
 }
 
 /// Applies one file, and counts the rows that it inserted and skipped in each table.
 async fn apply(
     connection: &mut PgConnection,
     file: &InputFile,
-    on_megabyte: OnMegabyte<'_>,
-) -> Result<Vec<SeedReport>> {
-    let before = inserts_so_far(connection).await?;
-    let sequences = Sequences::before(connection, file).await?;
-    let skipped = match &*file.ending() {
-        "csv" => csv::load(connection, file, b',', on_megabyte).await?,
-        "tsv" => csv::load(connection, file, b'\t', on_megabyte).await?,
-        "json" | "jsonl" | "ndjson" => json::load(connection, file).await?,
-        _ => sql::run(connection, file, on_megabyte).await?,
+    loader: &Loader<'_>,
+) -> Result<Executed> {
+    let loaded = match &*file.ending() {
+        "csv" => load(connection, file, DataFormat::Csv(b',', loader.on_megabyte)),
+        "tsv" => load(connection, file, DataFormat::Csv(b'\t', loader.on_megabyte)),
+        "json" | "jsonl" | "ndjson" => load(connection, file, DataFormat::Json),
+        _ => return sql::run(connection, file, loader).await,
     };
-    let mut inserted = inserts_so_far(connection).await?;
-    inserted.retain(|table, count| {
-        *count -= before.get(table).copied().unwrap_or_default().min(*count);
-        *count > 0
-    });
-    let filled: Vec<&str> = inserted.keys().map(String::as_str).collect();
-    sequences.move_behind(connection, file, &filled).await?;
-    let name = file
-        .path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    for table in skipped.keys() {
-        inserted.entry(table.clone()).or_default();
-    }
-    Ok(inserted
-        .into_iter()
-        .map(|(table, inserted)| {
-            let skipped = skipped.get(&table).copied().unwrap_or_default();
-            SeedReport {
-                file: name.clone(),
-                table,
-                inserted,
-                skipped,
-            }
-        })
-        .collect())
+    let loaded = tokio::time::timeout(loader.timeout, loaded).await;
+    let executed = loaded.unwrap_or_else(|_| Err(timed_out(file, loader.timeout)))?;
+    // The server checks deferred constraints here.
+    sqlx::raw_sql("commit")
+        .execute(connection)
+        .await
+        .map_err(|error| data_refused(file, "at its commit", error))?;
+    Ok(executed)
 }
 
-/// The rows that this session inserted, by table, as far as the server's statistics of the session
-/// still hold them. They include the inserts of triggers and functions. They also include earlier
-/// transactions whose counts the session has not reported yet, so the caller subtracts the counts
-/// from before.
-/// <https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-STATS-VIEWS>
-async fn inserts_so_far(connection: &mut PgConnection) -> Result<BTreeMap<String, u64>> {
-    let query = format!(
-        "select schemaname::text, relname::text, n_tup_ins from pg_stat_xact_user_tables \
-         where n_tup_ins > 0 and schemaname <> '{SCHEMA}' and schemaname not like 'pg\\_temp%'"
-    );
-    let rows = sqlx::query(AssertSqlSafe(query))
-        .fetch_all(connection)
-        .await;
-    rows.and_then(|rows| {
-        rows.iter()
-            .map(|row| {
-                let table = RelationName {
-                    schema: row.try_get(0)?,
-                    name: row.try_get(1)?,
-                };
-                let count: i64 = row.try_get(2)?;
-                Ok((table.to_string(), count.unsigned_abs()))
-            })
-            .collect()
+/// A format of data without statements.
+enum DataFormat<'a> {
+    /// With the separator of the columns.
+    Csv(u8, OnMegabyte<'a>),
+    Json,
+}
+
+/// Loads a file in a transaction, which the caller commits.
+async fn load(
+    connection: &mut PgConnection,
+    file: &InputFile,
+    format: DataFormat<'_>,
+) -> Result<Executed> {
+    run(connection, "begin").await?;
+    let before = inserted_rows::in_transaction(connection).await?;
+    let skipped = match format {
+        DataFormat::Csv(separator, on_megabyte) => {
+            csv::load(connection, file, separator, on_megabyte).await?
+        }
+        DataFormat::Json => json::load(connection, file).await?,
+    };
+    let after = inserted_rows::in_transaction(connection).await?;
+    Ok(Executed {
+        inserted: inserted_rows::difference(after, &before),
+        skipped,
+        notes: Vec::new(),
     })
-    .map_err(|error| sql_error::failed("counting seeded rows", error))
+}
+
+/// The reports of a file, one for each table that it inserted rows into or skipped rows of.
+fn reports(file: &InputFile, executed: &Executed) -> Vec<SeedReport> {
+    let name = file.path.file_name().unwrap_or_default();
+    let name = name.to_string_lossy();
+    let mut inserted = executed.inserted.clone();
+    for table in executed.skipped.keys() {
+        inserted.entry(table.clone()).or_default();
+    }
+    let report = |(table, inserted): (String, u64)| SeedReport {
+        file: name.clone().into_owned(),
+        skipped: executed.skipped.get(&table).copied().unwrap_or_default(),
+        table,
+        inserted,
+    };
+    inserted.into_iter().map(report).collect()
 }
 
 /// Runs one of ebbtide's own statements.
@@ -155,8 +168,4 @@ fn timed_out(file: &InputFile, timeout: Duration) -> Error {
         ),
     )
     .with_help("raise provision.timeout or EBBTIDE_PROVISION_TIMEOUT, or make the file smaller")
-}
-
-fn commit_refused(file: &InputFile, error: sqlx::Error) -> Error {
-    data_refused(file, "at its commit", error)
 }
