@@ -375,7 +375,7 @@ async fn a_migration_that_hangs_is_reported_and_cancelled_on_the_server() {
            | ^
       it waited for:
         Timeout: PgSleep
-      help: raise provision.timeout or EBBTIDE_PROVISION_TIMEOUT, or look for a lock that the migration waits for
+      help: raise provision.timeout or EBBTIDE_PROVISION_TIMEOUT, or look for a lock that the statement waits for
     ");
     wait_until_no_statement_contains("the sleep of failures.rs").await;
 }
@@ -390,8 +390,14 @@ async fn a_seed_that_hangs_is_reported_and_cancelled_on_the_server() {
     );
     let error = provision_error(scratch.builder().provision_timeout(Duration::from_secs(1))).await;
     assert_report!(scratch, error, Timeout, @r"
-    seed [SCRATCH]/seeds/010_sleepy.sql did not finish within 1s
-      help: raise provision.timeout or EBBTIDE_PROVISION_TIMEOUT, or make the file smaller
+    a seed did not finish within 1s: [SCRATCH]/seeds/010_sleepy.sql:1:1
+      the statement:
+        [SCRATCH]/seeds/010_sleepy.sql:1:1
+         1 | select pg_sleep(60) /* the seed of failures.rs */;
+           | ^
+      it waited for:
+        Timeout: PgSleep
+      help: raise provision.timeout or EBBTIDE_PROVISION_TIMEOUT, or look for a lock that the statement waits for
     ");
     wait_until_no_statement_contains("the seed of failures.rs").await;
 }

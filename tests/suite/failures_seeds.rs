@@ -189,23 +189,6 @@ async fn a_json_seed_of_another_form_is_reported_with_the_legal_forms() {
 }
 
 #[tokio::test]
-async fn a_seed_that_commits_is_refused() {
-    let scratch = seeded(
-        "010_people.sql",
-        "insert into users values (1, 'Laura');\ncommit;\n",
-    );
-    assert_report!(scratch, provision_error(scratch.builder()).await, Seed, @r"
-    a seed must not control transactions, but [SCRATCH]/seeds/010_people.sql does
-      the statement:
-        [SCRATCH]/seeds/010_people.sql:2:1
-         1 | insert into users values (1, 'Laura');
-         2 | commit;
-           | ^
-      help: remove the statement: every such file runs in a transaction of its own
-    ");
-}
-
-#[tokio::test]
 async fn a_deferred_constraint_is_checked_at_the_end_of_the_seed() {
     let scratch = seeded("010_people.sql", "insert into visits values (1, 2);\n");
     let visits = "create table visits (id int, user_id int references users deferrable initially deferred);\n";
@@ -216,7 +199,7 @@ async fn a_deferred_constraint_is_checked_at_the_end_of_the_seed() {
         SQLSTATE 23503: insert or update on table "visits" violates foreign key constraint "visits_user_id_fkey"
         detail: Key (user_id)=(2) is not present in table "users".
         constraint: visits_user_id_fkey
-      help: correct the data; nothing of this file was kept
+      help: a deferred constraint does not hold when the file's transaction commits: correct the rows or the constraint
     "#);
 }
 

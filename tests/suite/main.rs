@@ -30,6 +30,7 @@ mod isolation;
 mod layering;
 mod many;
 mod migration_sources;
+mod psql_files;
 mod reversible;
 #[cfg(feature = "rstest")]
 mod rstest_fixture;

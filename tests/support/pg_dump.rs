@@ -19,6 +19,8 @@ pub async fn server_program(database: &Database, name: &str) -> Command {
 pub async fn pg_dump(database: &Database, options: &[&str]) -> String {
     let mut command = server_program(database, "pg_dump").await;
     command.args(options).arg("--dbname").arg(database.url());
+    // Two servers may have different time zones.
+    command.env("PGTZ", "UTC");
     let output = command.output().unwrap();
     assert!(
         output.status.success(),
