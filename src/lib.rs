@@ -110,9 +110,10 @@
 //! | `server.start_timeout` | `EBBTIDE_START_TIMEOUT` | all | limit for the server's start | `1m` |
 //! | `provision.extensions` | `EBBTIDE_EXTENSIONS` | all | a list of names; in the variable separated by commas | none |
 //! | `provision.bootstrap` | `EBBTIDE_BOOTSTRAP` | all | a directory of SQL files that run after the extensions and before the first migration; `false`, in the variable `none` | none |
-//! | `provision.migrations` | `EBBTIDE_MIGRATIONS` | all | a directory, a command, or an array of them: see [Migrations](#migrations); `false`, in the variable `none` | `migrations` if it exists |
+//! | `provision.migrations` | `EBBTIDE_MIGRATIONS` | all | a directory, a command, or an array of them: see [Migrations](#migrations); `false`, in the variable `none` | `migrations-dir` in `sqlx.toml`, else `migrations` if it exists |
 //! | `provision.seeds` | `EBBTIDE_SEEDS` | all | a directory; `false`, in the variable `none` | `seeds` if it exists |
 //! | `provision.timeout` | `EBBTIDE_PROVISION_TIMEOUT` | all | limit for one migration, for one seed file, and for the wait while another process builds the template | `2m` |
+//! | `provision.ignore_missing_tables` | `EBBTIDE_IGNORE_MISSING_TABLES` | all | `true`, or a list of tables: migrations create them, and they may be missing afterwards; in the variable separated by commas | none |
 //! | `provision.expect` | | all | `tables`, `rows`, `enums`: what the finished template must contain | nothing |
 //! | | `EBBTIDE_CONFIG` | all | the path of the file itself | the nearest |
 //! <!-- /keys -->

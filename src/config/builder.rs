@@ -7,6 +7,7 @@ use super::env::Environment;
 use super::expect::Expect;
 use super::keys::{Builder, Plan};
 use super::migrations::Migrations;
+use super::missing_tables::MissingTables;
 use super::source::{Source, Sourced};
 use super::value::without_repeats;
 use crate::error::Result;
@@ -135,6 +136,38 @@ impl Builder {
     /// Key `provision.seeds = false`, variable `EBBTIDE_SEEDS=none`.
     pub fn without_seeds(mut self) -> Self {
         self.layer.seeds = from_builder(None);
+        self
+    }
+
+    /// Adds tables that may be missing although a migration creates them, such as a table that a
+    /// later migration drops in a way which ebbtide cannot read. Each is written `table`, or
+    /// `schema.table` if it is not in `public`.
+    ///
+    /// A builder with any of them replaces those in `ebbtide.toml`.
+    ///
+    /// Key `provision.ignore_missing_tables`, variable `EBBTIDE_IGNORE_MISSING_TABLES`.
+    pub fn ignore_missing_tables(
+        mut self,
+        tables: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        let earlier = self.layer.ignore_missing_tables.take();
+        let value = match earlier.map(|sourced| sourced.value).unwrap_or_default() {
+            MissingTables::All => MissingTables::All,
+            MissingTables::These(mut all) => {
+                all.extend(tables.into_iter().map(Into::into));
+                MissingTables::these(all)
+            }
+        };
+        self.layer.ignore_missing_tables = from_builder(value);
+        self
+    }
+
+    /// Lets every table be missing that a migration creates: ebbtide does not compare the
+    /// migrations with the catalog. It still compares the ledger with the migrations.
+    ///
+    /// Key `provision.ignore_missing_tables = true`, variable `EBBTIDE_IGNORE_MISSING_TABLES=true`.
+    pub fn ignore_all_missing_tables(mut self) -> Self {
+        self.layer.ignore_missing_tables = from_builder(MissingTables::All);
         self
     }
 

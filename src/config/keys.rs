@@ -15,6 +15,7 @@ use super::expect::Expect;
 use super::key::Key;
 use super::key_type::{KeyType, Limit, MajorVersion};
 use super::migrations::Migrations;
+use super::missing_tables::MissingTables;
 use super::row::Row;
 use super::settings::Settings;
 use super::source::{Source, Sourced};
@@ -253,7 +254,8 @@ declare_keys! {
     legal: "\"a directory\", false, { LAYOUT = \"a directory\" } with the layout sqlx, sql, \
             refinery or diesel, { command = [\"program\", \"argument\"], \
             inputs = [\"a directory\"] }, or an array of them",
-    default_of: contents::default_migrations => "`migrations` if it exists",
+    default_of: contents::default_migrations
+        => "`migrations-dir` in `sqlx.toml`, else `migrations` if it exists",
     about: "a directory, a command, or an array of them: see [Migrations](#migrations); `false`, in \
             the variable `none`";
 
@@ -276,6 +278,16 @@ declare_keys! {
     default: Duration::from_mins(2),
     about: "limit for one migration, for one seed file, and for the wait while another process \
             builds the template";
+
+    ignore_missing_tables;
+    path: "provision.ignore_missing_tables",
+    variable: "EBBTIDE_IGNORE_MISSING_TABLES",
+    method: "ignore_missing_tables",
+    type: MissingTables,
+    legal: r#"true, false, or a list of tables, such as ["users", "app.visits"]"#,
+    default: MissingTables::default() => "none",
+    about: "`true`, or a list of tables: migrations create them, and they may be missing \
+            afterwards; in the variable separated by commas";
 
     expect;
     path: "provision.expect",

@@ -14,7 +14,7 @@
 // | file | noun |
 // |---|---|
 // | `source` | where a value came from |
-// | `value`, `migrations`, `isolation_level` | the types of the values |
+// | `value`, `migrations`, `missing_tables`, `isolation_level` | the types of the values |
 // | `expect` | what the database must contain before a test runs |
 // | `keys` | every key: the one place to add a key, or to change one |
 // | `backend_options` | a backend and its options, as the builder takes them |
@@ -25,6 +25,7 @@
 // | `raw_value` | one unparsed text and its place; its parsers' errors name both |
 // | `env`, `dot_env`, `variables`, `builder`, `file` | the sources |
 // | `document` | `ebbtide.toml` as entries with line numbers |
+// | `sqlx_toml` | what `sqlx.toml` sets about migrations |
 // | `engine_hints`, `engine_key` | the variables that choose a container engine |
 // | `package_root` | the directory of the package under test |
 // | `project` | the directories from the package up to the workspace root |
@@ -49,6 +50,7 @@ mod key;
 mod key_type;
 mod keys;
 mod migrations;
+mod missing_tables;
 mod nearest;
 pub(crate) mod package_root;
 mod plan;
@@ -57,6 +59,7 @@ mod raw_value;
 mod row;
 mod settings;
 mod source;
+mod sqlx_toml;
 mod table;
 mod url;
 mod value;
@@ -78,5 +81,6 @@ pub use migrations::{MigrationCommand, Migrations};
 pub(crate) use nearest::nearest;
 pub(crate) use raw_value::format_duration;
 pub use source::{Source, Sourced};
+pub(crate) use sqlx_toml::SqlxToml;
 pub(crate) use url::ServerUrl;
 pub use value::{Backend, Cache, Dedicated, Keep, Storage};

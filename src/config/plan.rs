@@ -10,6 +10,7 @@ use super::key_type::KeyType;
 use super::keys::{KEYS, Layer, Plan};
 use super::migrations::Migrations;
 use super::source::{Source, Sourced};
+use super::sqlx_toml;
 use super::table;
 use super::value::Backend;
 use super::variables;
@@ -83,6 +84,9 @@ impl Plan {
             .over(builder)
             .over(file.layer);
         select_backend(&mut merged, environment)?;
+        if merged.migrations.is_none() {
+            merged.migrations = sqlx_toml::migrations_dir(&environment.package_root())?;
+        }
         Self::complete(merged, file.path, environment)
     }
 }

@@ -107,7 +107,7 @@ fn the_error_of_an_unknown_key_proposes_the_closest_and_lists_all_legal_ones() {
             "[provision]\nmigration = 'x'",
             "ebbtide.toml:2: unknown key provision.migration",
             "did you mean migrations? legal keys: extensions, bootstrap, migrations, seeds, timeout, \
-             expect",
+             ignore_missing_tables, expect",
         ),
         (
             "[provision.expect]\ntable = []",

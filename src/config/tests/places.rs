@@ -312,3 +312,49 @@ fn the_warning_of_an_unknown_variable_proposes_the_closest_known_one() {
     ];
     assert_eq!(super::super::variables::unknown(&environment), expected);
 }
+
+#[test]
+fn the_default_migrations_are_those_of_sqlx_toml() {
+    let package = Package::with_file("")
+        .file(
+            "sqlx.toml",
+            "[common]\n[migrate]\nmigrations-dir = 'db/steps'",
+        )
+        .dir("db/steps")
+        .dir("migrations")
+        .dir("other");
+    let plan = package.plan(&Builder::new(), &[]).expect("legal");
+    let expected = Migrations::sqlx(package.path("db/steps"));
+    assert_eq!(*plan.migrations, Some(expected));
+    let source = Source::File {
+        path: "sqlx.toml".into(),
+        line: 3,
+    };
+    assert_eq!(plan.migrations.source, source);
+    for builder in [
+        Builder::new().migrations("other"),
+        Builder::new().without_migrations(),
+    ] {
+        let plan = package.plan(&builder, &[]).expect("legal");
+        assert_eq!(plan.migrations.source, Source::Builder);
+    }
+
+    let package = package.file("sqlx.toml", "[migrate]\nmigrations-dir = 'absent'");
+    let error = package
+        .plan(&Builder::new(), &[])
+        .expect_err("no such directory");
+    let (kind, message, _) = kind_message_help(&error);
+    assert_eq!(kind, ErrorKind::MigrationSource);
+    assert!(
+        message.ends_with("absent does not (sqlx.toml:2)"),
+        "{message}"
+    );
+    let package = package.file("sqlx.toml", "[migrate]\nmigrations_dir = 'db/steps'");
+    let error = package
+        .plan(&Builder::new(), &[])
+        .expect_err("an unknown key");
+    assert_eq!(error.kind(), ErrorKind::Config);
+    let package = package.file("sqlx.toml", "[migrate]\ntable-name = 'applied'");
+    let plan = package.plan(&Builder::new(), &[]).expect("legal");
+    assert_eq!(plan.migrations.source, Source::Default);
+}

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::super::missing_tables::MissingTables;
 use super::super::{
     Backend, Builder, Cache, Container, Dedicated, Expect, External, Keep, Native, Plan, Source,
     Storage,
@@ -156,6 +157,17 @@ const CASES: &[Case] = &[
                 format!("{:?}", *plan.start_timeout),
                 &plan.start_timeout.source,
             )
+        },
+    },
+    Case {
+        variable: "EBBTIDE_IGNORE_MISSING_TABLES",
+        values: ["a, app.b", "false", "c", "all"],
+        build: |b| b.ignore_missing_tables(["c"]),
+        file: "[provision]\nignore_missing_tables = true",
+        default: "false",
+        read: |plan| {
+            let tables = &plan.ignore_missing_tables;
+            (missing(tables.get()), &tables.source)
         },
     },
     Case {
@@ -383,4 +395,25 @@ fn text<T: ToString>(value: Option<&T>) -> String {
 
 fn path(value: Option<&Path>) -> String {
     value.map_or("None".to_owned(), |path| path.display().to_string())
+}
+
+fn missing(tables: &MissingTables) -> String {
+    match tables {
+        MissingTables::These(names) if names.is_empty() => "false".to_owned(),
+        MissingTables::These(names) => names.join(", "),
+        MissingTables::All => "all".to_owned(),
+    }
+}
+
+#[test]
+fn missing_tables_of_a_builder_accumulate_until_all_may_be_missing() {
+    let some = Builder::new()
+        .ignore_missing_tables(["a", "app.b"])
+        .ignore_missing_tables(["a", "c"]);
+    let all = some.clone().ignore_all_missing_tables();
+    let all = all.ignore_missing_tables(["d"]);
+    for (builder, expected) in [(some, "a, app.b, c"), (all, "all")] {
+        let plan = Package::new().plan(&builder, &[]).expect("legal");
+        assert_eq!(missing(&plan.ignore_missing_tables), expected);
+    }
 }

@@ -53,6 +53,7 @@ fn a_plan_prints_as_an_aligned_table_without_passwords() {
         ["migrations", "ROOT/migrations", "default"],
         ["seeds", "none", "default"],
         ["provision_timeout", "2m", "default"],
+        ["ignore_missing_tables", "none", "default"],
         ["expect", "1 table, 2 row counts", "builder"],
         ["package", "app", "CARGO_PKG_NAME"],
         ["package_root", "ROOT", "CARGO_MANIFEST_DIR"],
