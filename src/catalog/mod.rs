@@ -6,6 +6,7 @@ mod database;
 mod diff;
 mod inside;
 mod ledger;
+mod ledger_table;
 mod object;
 mod queries;
 mod relations;
@@ -17,11 +18,12 @@ pub(crate) use database::{DatabaseProperties, state as database_state};
 pub use diff::{Difference, SchemaDiff};
 pub(crate) use inside::InsideProperties;
 pub use ledger::LedgerClaim;
-pub(crate) use ledger::LedgerLayout;
+pub(crate) use ledger::{LedgerLayout, ledger_names};
+pub(crate) use ledger_table::{Columns, places};
 pub use object::{ObjectKind, SchemaObject};
 pub(crate) use relations::{
     RelationName, always_firing_trigger, available_extension, enums, installed_extension,
-    installed_extensions, sequences, tables,
+    installed_extensions, names_of_relations, sequences, tables,
 };
 pub(crate) use rows::{
     DISABLE_SEQUENTIAL_SCANS, RowHolder, every_row, every_row_repeatedly, row_counts, row_holders,

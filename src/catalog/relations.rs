@@ -41,6 +41,27 @@ pub(crate) async fn tables(connection: &mut PgConnection) -> Result<Vec<Relation
     relations(connection, "'r', 'p'").await
 }
 
+/// The names of all relations outside of PostgreSQL's own schemas, also of views, and of those that
+/// belong to extensions.
+pub(crate) async fn names_of_relations(connection: &mut PgConnection) -> Result<Vec<RelationName>> {
+    let query = format!(
+        "select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace \
+         where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and c.relpersistence <> 't' \
+         and n.nspname not in ('pg_catalog', 'information_schema', '{SCHEMA}')"
+    );
+    let rows = sqlx::query(AssertSqlSafe(query))
+        .fetch_all(connection)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(RelationName {
+                schema: row.try_get(0)?,
+                name: row.try_get(1)?,
+            })
+        })
+        .collect()
+}
+
 /// The user's sequences, those of identity and serial columns included.
 pub(crate) async fn sequences(connection: &mut PgConnection) -> Result<Vec<RelationName>> {
     relations(connection, "'S'").await

@@ -11,7 +11,7 @@ use super::context::MigrationContext;
 use super::expected_ledger::{ExpectedLedger, LedgerRow};
 use super::step::{Direction, LedgerWrite, Step, Transaction, ledger_refused};
 use super::tool::{DirectoryTool, Tool, duplicate_version};
-use crate::catalog::LedgerLayout;
+use crate::catalog::{Columns, LedgerLayout};
 use crate::config::Layout;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::Literal;
@@ -25,6 +25,7 @@ const TABLE: &str = "refinery_schema_history";
 pub(super) static TOOL: Tool = Tool {
     ledger: Some(LedgerLayout {
         table: TABLE,
+        columns: Columns::AtLeast(&["version"]),
         latest: "max(version)",
         counts: "true",
         dirty: None,

@@ -22,8 +22,7 @@ pub(super) struct Tool {
     pub(super) ledger: Option<LedgerLayout>,
     /// What errors call the ledger. `None` stands for `the ledger TABLE`.
     pub(super) ledger_label: Option<&'static str>,
-    /// How ebbtide applies the tool's directories. `None` if ebbtide only reads the ledger, and a
-    /// [`MigrationCommand`](crate::config::MigrationCommand) runs the tool.
+    /// How ebbtide applies the tool's directories. `None` if ebbtide only reads the ledger.
     pub(super) directory: Option<DirectoryTool>,
 }
 

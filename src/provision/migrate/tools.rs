@@ -1,18 +1,17 @@
 //! The list of the migration tools. Code that is not about one tool iterates over the list or looks
 //! a layout up with [`of`], and names no tool.
 
+use super::known_ledgers::{COMPANIONS, LEDGERS};
 use super::tool::{self, DirectoryTool, Tool};
-use crate::catalog::LedgerLayout;
+use crate::catalog::{Columns, LedgerLayout};
 use crate::config::Layout;
 
-/// Every tool. If a database has several ledgers, reports take the first of this order. Plain SQL
-/// is last, because it recognises every file with SQL that no other tool recognises.
+/// Every tool whose directories ebbtide applies. If a database has several ledgers with rows,
+/// reports take the first of this order, and then of [`LEDGERS`]. Plain SQL is last, because it recognises every file with SQL that no other tool recognises.
 static TOOLS: &[&Tool] = &[
     &super::of_sqlx::TOOL,
-    &super::of_alembic::TOOL,
     &super::of_diesel::TOOL,
     &super::of_refinery::TOOL,
-    &super::of_flyway::TOOL,
     &super::plain::TOOL,
 ];
 
@@ -38,14 +37,17 @@ pub(crate) fn ledgers() -> Vec<&'static LedgerLayout> {
     TOOLS
         .iter()
         .filter_map(|tool| tool.ledger.as_ref())
+        .chain(LEDGERS)
         .collect()
 }
 
-/// Whether a table is the ledger of a migration tool. `table` is written like the `Display` of
-/// [`RelationName`](crate::catalog::RelationName).
-pub(in crate::provision) fn is_ledger(table: &str) -> bool {
-    let name = table.rsplit('.').next().unwrap_or(table);
-    ledgers().iter().any(|ledger| ledger.table == name)
+/// The tables of all tools: their ledgers, and other tables that are not the user's.
+pub(in crate::provision) fn tool_tables() -> Vec<(&'static str, Columns)> {
+    ledgers()
+        .iter()
+        .map(|ledger| (ledger.table, ledger.columns))
+        .chain(COMPANIONS.iter().copied())
+        .collect()
 }
 
 /// The first part of an error: the ledger, and the latest version in it.
