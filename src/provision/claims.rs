@@ -2,21 +2,26 @@
 //!
 //! Each such table is a claim. `verify` fails the build if a claimed table is missing, so a wrong
 //! claim is worse than a missing one. Every text that might drop or rename a table removes the
-//! table's claim. A `ROLLBACK` does not remove claims: tables lost to a rollback are what the
-//! claims exist to find.
+//! table's claim. A text that might drop a table which it does not name removes all claims. A
+//! `ROLLBACK` does not remove claims: tables lost to a rollback are what the claims exist to find.
 //!
 //! ```text
 //! CREATE TABLE ---> claim ---> RENAME, SET SCHEMA: the claim moves to the new name
 //!                     |
 //!                     +------> DROP, ROLLBACK TO, text with the name: the claim is removed
+//!                     |
+//!                     +------> a drop whose name is built at run time: all claims are removed
 //! ```
 //!
-//! The bodies of functions are checked at the end, because they may run at any later time.
+//! The bodies of functions are checked at the end, because they may run at any later time. Only the
+//! call of a function that builds the name of a drop removes all claims.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::effect::{Effect, changes_search_path};
-use super::relation::QualifiedName;
+use super::dynamic_sql::removes_unnamed_table;
+use super::effect::{Effect, changes_search_path, creates_temporary_tables, is_call};
+use super::mention;
+use super::relation::{QualifiedName, routine_name};
 use super::sql_script::{Script, Statement};
 use crate::lexer::Token;
 
@@ -32,12 +37,25 @@ pub(crate) struct Claim {
     pub(crate) any_schema: bool,
 }
 
+/// Where a table is created if its name has no schema, before any statement changes that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DefaultSchema {
+    Public,
+    /// The server, the role or the plan sets another `search_path`, or the role has a schema of its
+    /// own name.
+    Other,
+}
+
 /// The tables that must exist after the scripts have run in this order. The names are folded to
 /// lower case unless quoted: `table` or `schema.table`.
 pub(crate) fn claimed_tables<'a>(
     scripts: impl IntoIterator<Item = &'a Script>,
+    default_schema: DefaultSchema,
 ) -> BTreeMap<String, Claim> {
-    let mut scan = Scan::default();
+    let mut scan = Scan {
+        is_search_path_changed: default_schema == DefaultSchema::Other,
+        ..Scan::default()
+    };
     for script in scripts {
         for statement in script.statements() {
             scan.follow(script, statement);
@@ -48,19 +66,30 @@ pub(crate) fn claimed_tables<'a>(
 
 /// The state after the statements that were read so far.
 #[derive(Default)]
-struct Scan {
-    claims: BTreeMap<QualifiedName, Claim>,
+struct Scan<'a> {
+    /// Each claim with the statement that created the table.
+    claims: BTreeMap<QualifiedName, (Claim, &'a str)>,
     /// Pairs of a parent and its partition or child table. Dropping the parent drops the child too.
     children: BTreeSet<(QualifiedName, QualifiedName)>,
     /// Bodies of functions that mention a drop or rename. They may run at any later time.
     bodies: Vec<String>,
+    /// The functions that may remove any table, and the functions that call them.
+    removers: BTreeSet<String>,
+    /// A trigger, a rule or a default calls one of them, so it may run at any later time.
+    may_remove_later: bool,
     is_search_path_changed: bool,
+    /// Tables without a schema are temporary.
+    is_path_temporary: bool,
 }
 
-impl Scan {
+impl<'a> Scan<'a> {
     /// Applies the effect of one statement to the claims.
-    fn follow(&mut self, script: &Script, statement: Statement<'_>) {
-        self.is_search_path_changed |= changes_search_path(statement);
+    fn follow(&mut self, script: &Script, statement: Statement<'a>) {
+        if changes_search_path(statement) {
+            self.is_search_path_changed = true;
+            self.is_path_temporary = creates_temporary_tables(statement);
+        }
+        self.follow_removers(statement);
         let literals = statement.tokens().filter_map(|token| match token {
             Token::Literal(text) => Some(text),
             Token::Word(_) | Token::Quoted(_) | Token::Symbol(_) => None,
@@ -68,7 +97,7 @@ impl Scan {
         if statement.starts_with(&["create"]) {
             self.bodies.extend(
                 literals
-                    .filter(|text| may_drop_or_rename(text))
+                    .filter(|text| mention::may_remove(text))
                     .map(str::to_owned),
             );
         } else {
@@ -84,10 +113,11 @@ impl Scan {
             Effect::Create(table, parents) => {
                 self.children
                     .extend(parents.into_iter().map(|parent| (parent, table.clone())));
-                let any_schema = table.schema.is_none() && self.is_search_path_changed;
-                self.claims
-                    .entry(table)
-                    .or_insert_with(|| claim(any_schema));
+                self.create(table, claim, statement);
+            }
+            Effect::SelectInto(table) => {
+                self.discard_by_call(statement.text());
+                self.create(table, claim, statement);
             }
             Effect::Drop(tables) => {
                 for table in tables {
@@ -104,10 +134,50 @@ impl Scan {
                 self.rename(&from, &to, claim(any_schema));
             }
             Effect::Inherit(parent, child) => self.children.extend([(parent, child)]),
-            Effect::RollbackTo => self.claims.retain(|_, claim| claim.script != script.name()),
+            Effect::Disinherit(parent, child) => {
+                self.children.remove(&(parent, child));
+            }
+            Effect::DropParts => self.drop_parts(statement),
+            Effect::RollbackTo => self
+                .claims
+                .retain(|_, (claim, _)| claim.script != script.name()),
             Effect::DropOwned => self.claims.clear(),
-            Effect::Unknown => self.discard_mentioned(statement.text()),
+            Effect::Unknown => self.discard_by_call(statement.text()),
             Effect::Nothing => {}
+        }
+    }
+
+    /// Learns which functions may remove any table, and removes all claims where one is called.
+    fn follow_removers(&mut self, statement: Statement<'_>) {
+        let text = statement.text();
+        let calls_remover = {
+            let text = text.to_lowercase();
+            self.removers
+                .iter()
+                .any(|function| mention::has_name(&text, function))
+        };
+        if let Some(function) = routine_name(statement) {
+            if calls_remover || removes_unnamed_table(text) {
+                self.removers.insert(function);
+            }
+            return;
+        }
+        let describes: [&[&str]; 6] = [
+            &["comment"],
+            &["drop"],
+            &["grant"],
+            &["revoke"],
+            &["alter", "function"],
+            &["alter", "procedure"],
+        ];
+        if describes.iter().any(|words| statement.starts_with(words)) {
+            return;
+        }
+        if calls_remover || (is_call(statement) && removes_unnamed_table(text)) {
+            self.claims.clear();
+            let defers = ["create", "alter"];
+            self.may_remove_later |=
+                calls_remover && defers.iter().any(|word| statement.starts_with(&[word]));
         }
     }
 
@@ -116,10 +186,28 @@ impl Scan {
         for body in std::mem::take(&mut self.bodies) {
             self.discard_mentioned(&body);
         }
+        if self.may_remove_later {
+            self.claims.clear();
+        }
         self.claims
             .into_iter()
-            .map(|(name, claim)| (name.to_string(), claim))
+            .map(|(name, (claim, _))| (name.to_string(), claim))
             .collect()
+    }
+
+    fn create(
+        &mut self,
+        table: QualifiedName,
+        claim: impl Fn(bool) -> Claim,
+        statement: Statement<'a>,
+    ) {
+        if table.schema.is_none() && self.is_path_temporary {
+            return;
+        }
+        let any_schema = table.schema.is_none() && self.is_search_path_changed;
+        self.claims
+            .entry(table)
+            .or_insert_with(|| (claim(any_schema), statement.text()));
     }
 
     /// Removes the claims of a table, and of all its partitions and child tables.
@@ -134,13 +222,51 @@ impl Scan {
         }
     }
 
-    /// Removes the claims in a schema. A claim without a schema is in `public`, unless it may be
-    /// anywhere.
+    /// Removes the claims in a schema, and those of its tables' partitions and child tables in
+    /// other schemas. A claim without a schema is in `public`, unless it may be anywhere.
     fn drop_schema(&mut self, schema: &str) {
-        self.claims.retain(|name, claim| match &name.schema {
+        let parents: Vec<QualifiedName> = self
+            .children
+            .iter()
+            .map(|(parent, _)| parent)
+            .filter(|parent| parent.schema.as_deref() == Some(schema))
+            .cloned()
+            .collect();
+        parents.into_iter().for_each(|parent| self.drop(parent));
+        self.claims.retain(|name, (claim, _)| match &name.schema {
             Some(own) => own != schema,
             None => schema != "public" && !claim.any_schema,
         });
+    }
+
+    /// Removes the claims of the tables that `DROP .. CASCADE` drops with an object of another
+    /// kind: typed tables with their type, tables with their access method, and partitioned tables
+    /// with what their key needs (a function, a type, a collation). An extension may have any.
+    fn drop_parts(&mut self, statement: Statement<'_>) {
+        if !statement.tokens().any(|token| token.is_word("cascade")) {
+            return;
+        }
+        let keywords = ["drop", "if", "exists", "cascade"];
+        let names = statement.tokens().filter_map(|token| match token {
+            Token::Word(word) if !keywords.iter().any(|it| token.is_word(it)) => {
+                Some(word.to_lowercase())
+            }
+            Token::Quoted(name) => Some(name.to_lowercase()),
+            Token::Word(_) | Token::Symbol(_) | Token::Literal(_) => None,
+        });
+        let names: Vec<String> = names.collect();
+        let is_dropped = |created: &str| {
+            let created = created.to_lowercase();
+            let mentions = |name: &str| mention::has_name(&created, name);
+            ["partition", "using", "of"]
+                .iter()
+                .any(|word| mentions(word))
+                && names.iter().any(|name| mentions(name))
+        };
+        let dropped = self.claims.iter();
+        let dropped = dropped.filter(|(_, (_, created))| is_dropped(created));
+        let dropped: Vec<QualifiedName> = dropped.map(|(name, _)| name.clone()).collect();
+        dropped.into_iter().for_each(|table| self.drop(table));
     }
 
     /// Moves a claim to the new name. The old name may also mean a table of another schema, so
@@ -149,15 +275,13 @@ impl Scan {
     fn rename(&mut self, from: &QualifiedName, to: &QualifiedName, claim: Claim) {
         let old_claim = self.claims.remove(from);
         self.claims.retain(|name, _| !name.may_equal(from));
-        if let Some(old) = old_claim {
+        if let Some((old, text)) = old_claim {
             let any_schema = claim.any_schema || (old.any_schema && to.schema.is_none());
-            self.claims.insert(
-                to.clone(),
-                Claim {
-                    any_schema,
-                    ..claim
-                },
-            );
+            let claim = Claim {
+                any_schema,
+                ..claim
+            };
+            self.claims.insert(to.clone(), (claim, text));
         }
         let renamed = |name: &QualifiedName| {
             if name.may_equal(from) {
@@ -174,17 +298,24 @@ impl Scan {
         self.children.extend(children);
     }
 
-    /// Removes every claim whose name occurs in a text that might drop or rename tables.
+    /// Removes every claim whose name occurs in a text that might drop, rename or move tables.
     fn discard_mentioned(&mut self, text: &str) {
-        if !may_drop_or_rename(text) {
-            return;
+        if mention::may_remove(text) {
+            self.discard(text);
         }
+    }
+
+    /// The same for the text of a call. A function's name may begin with the verb, as in
+    /// `DropGeometryTable`.
+    fn discard_by_call(&mut self, text: &str) {
+        if mention::may_remove_by_call(text) {
+            self.discard(text);
+        }
+    }
+
+    fn discard(&mut self, text: &str) {
         let text = text.to_lowercase();
-        let mentions = |name: &str| {
-            has_word(&text, &name.to_lowercase(), |c| {
-                c.is_alphanumeric() || c == '_'
-            })
-        };
+        let mentions = |name: &str| mention::has_name(&text, &name.to_lowercase());
         let mentions_schemas = mentions("schema");
         let is_mentioned = |name: &QualifiedName| {
             mentions(&name.table)
@@ -194,244 +325,5 @@ impl Scan {
     }
 }
 
-/// Whether the words `drop` or `rename` occur, also as part of a name: the call
-/// `drop_old_tables('users')` may drop a table.
-fn may_drop_or_rename(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    ["drop", "rename"]
-        .iter()
-        .any(|verb| has_word(&text, verb, char::is_alphabetic))
-}
-
-/// Whether `word` occurs in `text` with no neighbouring character that would belong to the word.
-fn has_word(text: &str, word: &str, belongs: impl Fn(char) -> bool) -> bool {
-    text.match_indices(word).any(|(at, _)| {
-        let (before, after) = (&text[..at], &text[at + word.len()..]);
-        !before.chars().next_back().is_some_and(&belongs)
-            && !after.chars().next().is_some_and(&belongs)
-    })
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn claims(text: &str) -> Vec<String> {
-        claimed_tables(&[Script::new("x.sql", text)])
-            .into_keys()
-            .collect()
-    }
-
-    /// Claims after creating `a`, `b` and `s.c` and then running `text`.
-    fn claims_after(text: &str) -> String {
-        claims(&format!(
-            "create table a (); create table b (); create table s.c (); {text}"
-        ))
-        .join(" ")
-    }
-
-    #[test]
-    fn every_permanent_table_is_claimed_under_its_folded_name() {
-        let text = r#"
-            CREATE TABLE Users (id int); create unlogged table if not exists App."Log" ();
-            create table "q""x" ();
-            create table if (id int); create table p partition of parent default;
-            create table copy as select 1;
-            create table db.s.deep ();"#;
-        assert_eq!(
-            claims(text),
-            ["app.Log", "copy", "if", "p", "q\"x", "s.deep", "users"]
-        );
-        assert_eq!(
-            claims(&format!("create table {} ()", "é".repeat(40))),
-            ["é".repeat(31)]
-        );
-    }
-
-    #[test]
-    fn temporary_tables_and_other_objects_are_not_claimed() {
-        let temporary =
-            "create temp table t (); create temporary table t (); create global temp table t ();
-            create local temporary table t (); create table pg_temp.t ()";
-        let other = "create view t as select 1; create index t on u (a); create table \"a.b\" ();
-            create table;
-            -- create table t ();
-            do $$ create table t () $$";
-        assert_eq!(
-            [temporary, other, ""].map(claims),
-            [const { Vec::<String>::new() }; 3]
-        );
-    }
-
-    #[test]
-    fn a_claim_has_the_line_of_the_statement_that_named_the_table() {
-        let first = Script::new(
-            "1.sql",
-            "-- users\n\ncreate table users ();\ncreate table users2 ();",
-        );
-        let second = Script::new(
-            "2.sql",
-            "create table if not exists users ();\nalter table users2 rename to u2;",
-        );
-        let found = claimed_tables([&first, &second]);
-        let claim = |script: &str, line| Claim {
-            script: script.to_owned(),
-            line,
-            any_schema: false,
-        };
-        let expected = [
-            ("u2".to_owned(), claim("2.sql", 2)),
-            ("users".to_owned(), claim("1.sql", 3)),
-        ];
-        assert_eq!(found, BTreeMap::from(expected));
-    }
-
-    #[test]
-    fn a_drop_removes_the_claim() {
-        assert_eq!(claims_after("drop table if exists A, s.c cascade"), "b");
-        assert_eq!(claims_after("drop table \"A\", public.b"), "a s.c");
-        assert_eq!(claims_after("drop table c"), "a b");
-        assert_eq!(
-            claims_after("drop table \"x.y\", b"),
-            "a s.c",
-            "a list that cannot be read"
-        );
-        assert_eq!(claims_after("drop schema if exists S cascade"), "a b");
-        assert_eq!(claims_after("drop schema x, public"), "s.c");
-        assert_eq!(claims_after("alter schema s rename to t"), "a b");
-        assert_eq!(claims_after("drop owned by me"), "");
-        assert_eq!(claims_after("drop table a; create table a ()"), "a b s.c");
-    }
-
-    #[test]
-    fn a_statement_that_drops_no_table_removes_no_claim() {
-        for text in [
-            "drop index a_idx; drop trigger t on a; drop view if exists v",
-            "alter table a drop column b, drop constraint c",
-            "alter table a rename column b to c; alter table a rename b to d; alter table a rename \
-             constraint b to c",
-            "alter table a set (fillfactor = 70); alter schema s owner to me",
-            "insert into a values ('drop', 'b'); comment on table a is 'a gumdrop, dropped'",
-            "do $$ begin drop table aa; update a_b set x = 1; end $$",
-            "-- drop table a",
-        ] {
-            assert_eq!(claims_after(text), "a b s.c", "{text}");
-        }
-    }
-
-    #[test]
-    fn renamed_and_moved_tables_are_claimed_under_their_new_name() {
-        assert_eq!(
-            claims_after("alter table if exists only a * rename to \"Z\""),
-            "Z b s.c"
-        );
-        assert_eq!(
-            claims_after("alter table s.c rename to d; alter table b set schema S"),
-            "a s.b s.d"
-        );
-        assert_eq!(
-            claims_after("drop table a; alter table b rename to a"),
-            "a s.c"
-        );
-        assert_eq!(claims_after("alter table x rename to y"), "a b s.c");
-        assert_eq!(
-            claims_after("alter table public.a rename to y"),
-            "b s.c",
-            "public.a may be the table a, or another one"
-        );
-    }
-
-    #[test]
-    fn partitions_and_child_tables_are_dropped_with_their_parent() {
-        let parts =
-            "create table a1 partition of a default; create table a2 partition of a1 default;";
-        assert_eq!(claims_after(&format!("{parts} drop table a")), "b s.c");
-        assert_eq!(
-            claims_after(&format!("{parts} alter table a rename to z; drop table z")),
-            "b s.c"
-        );
-        assert_eq!(
-            claims_after("create table d (x int) inherits (b, s.c); drop table s.c cascade"),
-            "a b"
-        );
-        assert_eq!(
-            claims_after("alter table a attach partition b default; drop table a"),
-            "s.c"
-        );
-        assert_eq!(
-            claims_after("alter table a inherit s.c; drop table s.c cascade"),
-            "b"
-        );
-        let swaps = "alter table a rename to z; alter table z rename to a;".repeat(40);
-        assert_eq!(
-            claims_after(&format!("{parts} {swaps} drop table a")),
-            "b s.c"
-        );
-    }
-
-    #[test]
-    fn text_that_may_drop_a_table_and_mentions_it_removes_its_claim() {
-        assert_eq!(
-            claims_after("do $$ begin execute 'DROP TABLE ' || 'A'; end $$"),
-            "b s.c"
-        );
-        assert_eq!(
-            claims_after("do $$ begin drop schema if exists s cascade; end $$"),
-            "a b"
-        );
-        assert_eq!(claims_after("call rename_table('a', 'z')"), "b s.c");
-        assert_eq!(claims_after("select drop_tables('{b,c}')"), "a");
-        assert_eq!(claims_after("alter table 'b' rename to z"), "a s.c");
-    }
-
-    #[test]
-    fn a_function_may_drop_tables_that_are_created_after_it() {
-        let text = "create function f() returns void language sql as $$ drop table a $$; \
-                    create table a ();";
-        assert!(claims(&format!("{text} select f();")).is_empty());
-    }
-
-    #[test]
-    fn only_a_rollback_to_a_savepoint_removes_the_claims_of_its_script() {
-        let first = Script::new("1.sql", "create table a (); rollback; abort;");
-        let second = Script::new(
-            "2.sql",
-            "savepoint s; create table b (); rollback work to s; create table c ();",
-        );
-        assert_eq!(
-            claimed_tables([&first, &second])
-                .into_keys()
-                .collect::<Vec<_>>(),
-            ["a", "c"]
-        );
-    }
-
-    #[test]
-    fn after_a_change_of_search_path_a_table_may_be_in_any_schema() {
-        for change in [
-            "set search_path = app",
-            "SET LOCAL \"search_path\" TO app",
-            "select pg_catalog.set_config('search_path', '', false)",
-            "set schema 'app'",
-            "set local schema 'app'",
-            "alter role me set Search_Path = app",
-            "do $$ begin set search_path = app; end $$",
-        ] {
-            let first = Script::new(
-                "1.sql",
-                format!("create table a (); {change}; create table s.b ();"),
-            );
-            let second = Script::new("2.sql", "create table c (); alter table c rename to d;");
-            let found: Vec<_> = claimed_tables([&first, &second])
-                .into_iter()
-                .map(|(name, claim)| (name, claim.any_schema))
-                .collect();
-            let expected = [("a", false), ("d", true), ("s.b", false)]
-                .map(|(name, any)| (name.to_owned(), any));
-            assert_eq!(found, expected, "{change}");
-        }
-        assert!(
-            claims("set search_path = app; create table a (); drop schema app cascade").is_empty()
-        );
-    }
-}
+mod tests;

@@ -8,12 +8,19 @@ use crate::lexer::Token;
 pub(super) enum Effect {
     /// The table, and its parents, whose drop also drops the table.
     Create(QualifiedName, Vec<QualifiedName>),
+    /// `SELECT .. INTO`: the table. The query may also call functions.
+    SelectInto(QualifiedName),
     Drop(Vec<QualifiedName>),
     DropSchemas(Vec<String>),
     /// From, to.
     Rename(QualifiedName, QualifiedName),
     /// Parent, child.
     Inherit(QualifiedName, QualifiedName),
+    /// Parent, child: they are separate from now on.
+    Disinherit(QualifiedName, QualifiedName),
+    /// `DROP .. CASCADE` of objects that a table may be made with, such as an access method or the
+    /// type of a partition key.
+    DropParts,
     /// Back to a savepoint. Unlike a `ROLLBACK` this is intended, so it removes the claims of its
     /// script.
     RollbackTo,
@@ -33,6 +40,13 @@ impl Effect {
             Self::of_drop(&mut reader).unwrap_or(Self::Unknown)
         } else if reader.accept(&["alter", "table"]) {
             Self::of_alter_table(&mut reader).unwrap_or(Self::Unknown)
+        } else if reader.accept(&["alter", "extension"]) {
+            // A member of an extension is dropped with the extension, and is no table of the user.
+            let mut member = || {
+                reader.identifier()?;
+                reader.accept(&["add", "table"]).then(|| reader.name())?
+            };
+            member().map_or(Self::Nothing, |table| Self::Drop(vec![table]))
         } else if reader.accept(&["alter", "schema"]) {
             let schema = reader.identifier();
             if reader.accept(&["rename"]) {
@@ -47,10 +61,12 @@ impl Effect {
             } else {
                 Self::Nothing
             }
-        } else if ["do", "call", "select", "with", "execute"]
+        } else if ["select", "with"]
             .iter()
             .any(|keyword| reader.accept(&[keyword]))
         {
+            reader.select_into().map_or(Self::Unknown, Self::SelectInto)
+        } else if is_call(statement) {
             Self::Unknown
         } else {
             Self::Nothing
@@ -77,8 +93,21 @@ impl Effect {
             ))
         } else if reader.accept(&["owned"]) {
             Some(Self::DropOwned)
-        } else {
+        } else if [
+            "index",
+            "view",
+            "trigger",
+            "policy",
+            "rule",
+            "sequence",
+            "materialized",
+        ]
+        .iter()
+        .any(|kind| reader.accept(&[kind]))
+        {
             Some(Self::Nothing)
+        } else {
+            Some(Self::DropParts)
         }
     }
 
@@ -103,10 +132,41 @@ impl Effect {
             Some(Self::Inherit(table, reader.name()?))
         } else if reader.accept(&["inherit"]) {
             Some(Self::Inherit(reader.name()?, table))
+        } else if reader.accept(&["detach", "partition"]) {
+            Some(Self::Disinherit(table, reader.name()?))
+        } else if reader.accept(&["no", "inherit"]) {
+            Some(Self::Disinherit(reader.name()?, table))
         } else {
             Some(Self::Nothing)
         }
     }
+}
+
+/// Whether a statement may call functions, or execute a text, and does not only define them.
+pub(super) fn is_call(statement: Statement<'_>) -> bool {
+    let mut keywords = [
+        "do", "call", "select", "with", "execute", "explain", "values",
+    ]
+    .iter();
+    keywords.any(|keyword| statement.starts_with(&[keyword]))
+}
+
+/// Whether a statement makes the schema for temporary tables the one in which tables are created
+/// (<https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-SEARCH-PATH>).
+pub(super) fn creates_temporary_tables(statement: Statement<'_>) -> bool {
+    let text = statement.text().to_ascii_lowercase();
+    let is_set = ["set", "select"]
+        .iter()
+        .any(|keyword| statement.starts_with(&[keyword]));
+    let Some((_, value)) = text.split_once("search_path") else {
+        return false;
+    };
+    let value = value.trim_start_matches(|c: char| !c.is_ascii_alphabetic() && c != '_');
+    let value = value.strip_prefix("to ").unwrap_or(value);
+    is_set
+        && value
+            .trim_start_matches(['"', '\'', ' '])
+            .starts_with("pg_temp")
 }
 
 /// Whether a statement may change `search_path`. `SET SCHEMA 'x'` is another spelling of it

@@ -1,11 +1,14 @@
 //! The fingerprint over the inputs of a database.
 
+use sha2::{Digest as _, Sha384};
+use sqlx::migrate::Migrator;
+
 use super::format::FORMAT;
 use super::input_file::InputFile;
 use super::inputs::{Inputs, MigrationInputs, MigrationSource};
 use super::migrate::tool::DirectoryTool;
 use super::migrate::tools;
-use crate::config::{Layout, Plan};
+use crate::config::{Layout, Plan, SqlxToml};
 use crate::guard;
 use crate::names::{Fingerprint, PartsHash};
 
@@ -52,6 +55,7 @@ impl Inputs {
         hash.list("settings", plan.settings.keys());
         hash.list("values", plan.settings.values());
         plan.expect.hash_into(&mut hash);
+        plan.ignore_missing_tables.hash_into(&mut hash);
         hash.list("role", role.as_slice());
         for (kind, sources) in [
             ("bootstrap", self.bootstrap.as_slice()),
@@ -69,6 +73,10 @@ impl Inputs {
 
 impl MigrationInputs {
     fn hash_into(&self, hash: &mut PartsHash, kind: &'static str) {
+        self.sqlx.hash_into(hash);
+        if let MigrationSource::Embedded(migrator) = &self.source {
+            hash_migrator(migrator, hash);
+        }
         match &self.source {
             // The names and contents of the files are hashed below.
             MigrationSource::Embedded(_) | MigrationSource::Files(..) => {
@@ -91,5 +99,36 @@ fn hash_files(hash: &mut PartsHash, kind: &'static str, files: &[InputFile]) {
     for file in files {
         hash.part(kind, &file.id);
         hash.part("hash", file.hash);
+    }
+}
+
+/// Adds what a migrator has beside the names and the SQL of its migrations. A migrator with sqlx's
+/// defaults adds nothing, so that the directory that it embeds has the same fingerprint.
+fn hash_migrator(migrator: &Migrator, hash: &mut PartsHash) {
+    let defaults = Migrator::DEFAULT;
+    SqlxToml {
+        table_name: (migrator.table_name != defaults.table_name)
+            .then(|| migrator.table_name.to_string()),
+        create_schemas: migrator
+            .create_schemas
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        ..SqlxToml::default()
+    }
+    .hash_into(hash);
+    // The build verifies less of a migrator that ignores missing migrations.
+    if migrator.ignore_missing {
+        hash.part("sqlx ignores", "missing");
+    }
+    for migration in migrator.iter() {
+        let sql = migration.sql.as_str();
+        // Characters that sqlx ignores change the checksum in the ledger.
+        if migration.checksum[..] != Sha384::digest(sql)[..] {
+            hash.part("sqlx checksum", &migration.checksum);
+        }
+        if migration.no_tx != sql.starts_with("-- no-transaction") {
+            hash.part("sqlx no_tx", migration.version.to_string());
+        }
     }
 }

@@ -9,7 +9,7 @@ use sqlx::migrate::{Migration, Migrator};
 use super::input_file::InputFile;
 use super::server_wide::{self, ServerWide};
 use super::sql_script::Script;
-use crate::config::{Layout, MigrationCommand, MigrationFunction, Plan};
+use crate::config::{Layout, MigrationCommand, MigrationFunction, Plan, SqlxToml};
 use crate::error::{ErrorKind, Result};
 
 /// Where one source's migrations come from.
@@ -26,6 +26,8 @@ pub(crate) enum MigrationSource {
 #[derive(Debug, Clone)]
 pub(crate) struct MigrationInputs {
     pub(super) source: MigrationSource,
+    /// sqlx's own configuration, for a directory of sqlx migrations.
+    pub(super) sqlx: SqlxToml,
     /// The migration files, or the declared inputs of a migration command.
     pub(super) files: Vec<InputFile>,
     pub(super) role: SourceRole,
@@ -66,6 +68,7 @@ impl MigrationInputs {
         });
         Self {
             source: MigrationSource::Embedded(migrator),
+            sqlx: SqlxToml::default(),
             files: files.collect(),
             role: SourceRole::Migrations,
         }

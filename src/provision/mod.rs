@@ -13,6 +13,7 @@
 mod claims;
 mod creators;
 mod dir_entries;
+mod dynamic_sql;
 mod effect;
 mod expectation_check;
 mod extensions;
@@ -22,6 +23,7 @@ mod input_file;
 mod inputs;
 mod inserted_rows;
 mod layout;
+mod mention;
 mod migrate;
 mod provision_report;
 mod psql;
@@ -33,6 +35,7 @@ mod scripts;
 mod seed;
 mod seed_files;
 mod server_wide;
+mod session_change;
 mod sql_script;
 mod statement_help;
 mod target;
@@ -60,6 +63,7 @@ pub use provision_report::{MigrationReport, PhaseReport, ProvisionReport, SeedRe
 pub(crate) use reversal_check::check_reversible;
 pub use reversal_check::{ReversibleReport, ReversibleStep};
 use scripts::Scripts;
+use sql_script::Script;
 pub(crate) use target::Target;
 
 /// Runs every phase in order. A phase starts only after the one before it has succeeded.
@@ -87,6 +91,7 @@ pub(crate) async fn provision(
     let timeout = *plan.provision_timeout.get();
     let mut tables_before = BTreeSet::new();
     let mut notes = Vec::new();
+    let mut applied: Vec<&Script> = Vec::new();
     for (source, scripts_of_source) in scripts.by_source(inputs) {
         let is_bootstrap = source.is_bootstrap();
         progress.set_step(if is_bootstrap {
@@ -94,16 +99,18 @@ pub(crate) async fn provision(
         } else {
             "migrating"
         });
-        let context = migrate::MigrationContext {
+        let mut context = migrate::MigrationContext {
             connection: &mut connection,
             target,
             scripts: scripts_of_source,
             all_scripts: scripts.all(),
+            applied: Vec::new(),
             timeout,
             progress,
             notes: &mut notes,
         };
-        let applied = migrate::migrate(context, plan, source).await?;
+        let migrations = migrate::migrate(&mut context, plan, source).await?;
+        applied.extend(context.applied.iter().map(|at| &scripts_of_source[*at]));
         // Each source has a session of its own, as if its tool had run. `ALTER DATABASE .. SET` and
         // `ALTER ROLE .. SET` apply to new sessions only.
         connection = target.new_session(connection).await?;
@@ -111,13 +118,18 @@ pub(crate) async fn provision(
             tables_before = verify::table_names(&mut connection).await?;
             clock.finish("bootstrap");
         } else {
-            clock.report.migrations.extend(applied);
+            clock.report.migrations.extend(migrations);
         }
     }
     clock.finish("migrations");
 
     progress.set_step("verifying");
-    verify::verify(&mut connection, inputs, &scripts, &tables_before).await?;
+    let migrated = verify::Migrated {
+        scripts: &scripts,
+        applied: &applied,
+        tables_before: &tables_before,
+    };
+    verify::verify(&mut connection, plan, inputs, migrated).await?;
     clock.finish("verification");
 
     let seeded = seed::seed(connection, target, inputs, timeout, progress).await?;
@@ -135,6 +147,9 @@ pub(crate) async fn provision(
     let rows = catalog::row_counts(&mut connection, &tables)
         .await
         .map_err(|error| sql_error::failed("counting rows", error))?;
+    let ledgers = catalog::ledger_names(&mut connection, &migrate::tools::tool_tables())
+        .await
+        .map_err(|error| sql_error::failed("reading the tables", error))?;
     let extensions = catalog::installed_extensions(&mut connection)
         .await
         .map_err(|error| sql_error::failed("reading the extensions", error))?;
@@ -142,7 +157,7 @@ pub(crate) async fn provision(
     report.extensions = extensions;
     report.rows = rows
         .into_iter()
-        .filter(|(table, _)| !migrate::tools::is_ledger(table))
+        .filter(|(table, _)| !ledgers.contains(table))
         .collect();
     let report = std::mem::take(report);
     // Everything is committed, so an error while closing changes nothing.

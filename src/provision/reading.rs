@@ -8,7 +8,7 @@ use super::inputs::{Inputs, MigrationInputs, MigrationSource, SourceRole};
 use super::layout;
 use super::migrate::tools;
 use super::seed_files;
-use crate::config::{Layout, Plan, SchemaSource};
+use crate::config::{Layout, Plan, SchemaSource, SqlxToml};
 use crate::error::{Error, ErrorKind, Result};
 
 impl Inputs {
@@ -57,8 +57,15 @@ impl MigrationInputs {
             }
             MigrationSource::Embedded(_) | MigrationSource::Function(_) => Vec::new(),
         };
+        let sqlx = match &source {
+            MigrationSource::Files(Layout::Sqlx, dir) => {
+                SqlxToml::of_migrations(dir, &plan.package_root)?
+            }
+            _ => SqlxToml::default(),
+        };
         Ok(Self {
             source,
+            sqlx,
             files,
             role: SourceRole::Migrations,
         })
@@ -83,6 +90,7 @@ fn bootstrap_inputs(dir: &Path, package_root: &Path) -> Result<MigrationInputs> 
     }
     Ok(MigrationInputs {
         source: MigrationSource::Files(Layout::Sql, dir.to_owned()),
+        sqlx: SqlxToml::default(),
         files,
         role: SourceRole::Bootstrap,
     })

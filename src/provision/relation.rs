@@ -65,9 +65,11 @@ impl<'a> StatementReader<'a> {
         Some((relation, self.name()?))
     }
 
-    /// The parents of a new table: of a partition, or of a table that inherits.
+    /// The parents of a new table: of a partition, or of a table that inherits. The type of a typed
+    /// table is one too: `DROP TYPE .. CASCADE` drops the table
+    /// (<https://www.postgresql.org/docs/current/sql-createtable.html>).
     pub(super) fn parents(&mut self) -> Vec<QualifiedName> {
-        if self.accept(&["partition", "of"]) {
+        if self.accept(&["partition", "of"]) || self.accept(&["of"]) {
             return self.name().into_iter().collect();
         }
         while let Some(token) = self.0.next() {
@@ -76,6 +78,29 @@ impl<'a> StatementReader<'a> {
             }
         }
         Vec::new()
+    }
+
+    /// The permanent table that the rest of a query creates by `SELECT .. INTO`.
+    pub(super) fn select_into(&mut self) -> Option<QualifiedName> {
+        let mut parentheses = 0_usize;
+        while let Some(token) = self.0.next() {
+            match token {
+                Token::Symbol('(') => parentheses += 1,
+                Token::Symbol(')') => parentheses = parentheses.saturating_sub(1),
+                // `with t as (..) insert into` creates no table.
+                Token::Word(word) if word.eq_ignore_ascii_case("insert") => return None,
+                Token::Word(word) if parentheses == 0 && word.eq_ignore_ascii_case("into") => {
+                    self.accept(&["unlogged"]);
+                    self.accept(&["table"]);
+                    let kept = !["temp", "temporary", "local", "global"]
+                        .iter()
+                        .any(|keyword| self.accept(&[keyword]));
+                    return self.name().filter(|_| kept);
+                }
+                _ => {}
+            }
+        }
+        None
     }
 
     /// A list of names, separated by commas; none if one of them cannot be read.
@@ -111,6 +136,19 @@ impl<'a> StatementReader<'a> {
         identifier.truncate(identifier.floor_char_boundary(MAX_IDENTIFIER_BYTES));
         Some(identifier)
     }
+}
+
+/// The name of the function or procedure that a statement defines, without its schema and in lower
+/// case.
+pub(super) fn routine_name(statement: Statement<'_>) -> Option<String> {
+    let mut reader = StatementReader::of(statement);
+    if !reader.accept(&["create"]) {
+        return None;
+    }
+    reader.accept(&["or", "replace"]);
+    let is_routine = reader.accept(&["function"]) || reader.accept(&["procedure"]);
+    let name = is_routine.then(|| reader.name()).flatten()?;
+    Some(name.table.to_lowercase())
 }
 
 /// The name of a relation, with its schema if the statement states one.

@@ -193,6 +193,7 @@ pub(crate) async fn check_reversible(
             target,
             scripts: scripts_of_source,
             all_scripts: scripts.all(),
+            applied: Vec::new(),
             timeout: *plan.provision_timeout.get(),
             progress,
             notes: &mut Vec::new(),
@@ -209,7 +210,9 @@ pub(crate) async fn check_reversible(
                 }
             }
             // The later sources build on this one.
-            None => migrate::migrate(context, plan, source).await.map(drop)?,
+            None => migrate::migrate(&mut context, plan, source)
+                .await
+                .map(drop)?,
         }
         connection = target.new_session(connection).await?;
     }

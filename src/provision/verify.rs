@@ -8,27 +8,36 @@ use std::collections::BTreeSet;
 
 use sqlx::postgres::PgConnection;
 
-use super::claims;
+use super::claims::{self, Claim, DefaultSchema};
 use super::inputs::{Inputs, MigrationSource};
 use super::migrate::ledgers;
-use super::migrate::tools::{is_ledger, recorded_as_applied};
+use super::migrate::tools::{recorded_as_applied, tool_tables};
 use super::scripts::Scripts;
 use super::sql_script::Script;
 use crate::catalog::{self, LedgerClaim};
+use crate::config::Plan;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql_error;
 
-/// Compares the ledgers with the files, and the files with the catalog. `before` are the tables
-/// that existed before the first migration.
+/// What the migrations are, and what they did.
+pub(super) struct Migrated<'a> {
+    pub(super) scripts: &'a Scripts,
+    /// The scripts that were applied, in the order in which they ran.
+    pub(super) applied: &'a [&'a Script],
+    /// The tables that existed before the first migration.
+    pub(super) tables_before: &'a BTreeSet<String>,
+}
+
+/// Compares the ledgers with the files, and the applied files with the catalog.
 ///
 /// # Errors
 /// - `LedgerMismatch`: a ledger differs from its files, or a table that a file creates is missing.
 /// - `NothingMigrated`: there are migrations, and they have created no table.
 pub(super) async fn verify(
     connection: &mut PgConnection,
+    plan: &Plan,
     inputs: &Inputs,
-    scripts: &Scripts,
-    before: &BTreeSet<String>,
+    migrated: Migrated<'_>,
 ) -> Result<()> {
     if inputs.sources().next().is_none() {
         return Ok(());
@@ -40,7 +49,8 @@ pub(super) async fn verify(
         .await
         .map_err(|error| sql_error::failed("resetting the session", error))?;
     let mut ledger_states = Vec::new();
-    for (source, scripts) in scripts
+    for (source, scripts) in migrated
+        .scripts
         .by_source(inputs)
         .filter(|(it, _)| !it.is_bootstrap())
     {
@@ -56,9 +66,13 @@ pub(super) async fn verify(
         ledger_states.join(", ")
     };
     let tables = table_names(connection).await?;
-    let is_new = |table: &&String| !is_ledger(table) && !before.contains(*table);
+    let ledgers = catalog::ledger_names(connection, &tool_tables())
+        .await
+        .map_err(|error| sql_error::failed("reading the tables", error))?;
+    let before = migrated.tables_before;
+    let is_new = |table: &String| !ledgers.contains(table) && !before.contains(table);
     if let Some(last) = inputs.migrations.last()
-        && !tables.iter().any(|table| is_new(&table))
+        && !tables.iter().any(is_new)
     {
         let problem = if before.is_empty() {
             "but the database has no table"
@@ -86,8 +100,15 @@ pub(super) async fn verify(
                 .to_owned(),
         }));
     }
-    // The ledgers stay in the list of tables: a migration may create another tool's ledger itself.
-    claims_against_catalog(&tables, scripts.all(), &ledger_state)
+    let missing = missing_tables(connection, migrated.applied).await?;
+    let missing: Vec<(String, Claim)> = missing
+        .into_iter()
+        .filter(|(table, _)| !plan.ignore_missing_tables.contain(table))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(mismatch(&missing, &ledger_state))
 }
 
 /// The names of all tables, written like the `Display` of
@@ -115,49 +136,64 @@ async fn unverified_ledger_state(connection: &mut PgConnection) -> Result<String
     })
 }
 
-/// Checks that every table exists that a migration creates and no later one drops or renames.
-fn claims_against_catalog(
-    tables: &BTreeSet<String>,
-    scripts: &[Script],
-    ledger_state: &str,
-) -> Result<()> {
-    let ups = scripts.iter().filter(|script| {
-        !script.name().ends_with(".down.sql") && !script.name().ends_with("/down.sql")
-    });
-    let missing: Vec<String> = claims::claimed_tables(ups)
+/// The tables that a migration creates and no later one drops or renames, and that do not exist.
+///
+/// A view or a table of an extension counts as existing: `CREATE TABLE IF NOT EXISTS` creates
+/// nothing beside it (<https://www.postgresql.org/docs/current/sql-createtable.html>).
+async fn missing_tables(
+    connection: &mut PgConnection,
+    applied: &[&Script],
+) -> Result<Vec<(String, Claim)>> {
+    let reading = |error| sql_error::failed("reading the tables", error);
+    let relations = catalog::names_of_relations(connection)
+        .await
+        .map_err(reading)?;
+    let relations: BTreeSet<String> = relations.iter().map(ToString::to_string).collect();
+    let schema: Option<String> = sqlx::query_scalar("select current_schema()::text")
+        .fetch_one(connection)
+        .await
+        .map_err(reading)?;
+    let default_schema = if schema.as_deref() == Some("public") {
+        DefaultSchema::Public
+    } else {
+        DefaultSchema::Other
+    };
+    let claims = claims::claimed_tables(applied.iter().copied(), default_schema);
+    Ok(claims
         .into_iter()
-        .filter(|(table, claim)| !exists(tables, table, claim.any_schema))
+        .filter(|(table, claim)| !exists(&relations, table, claim.any_schema))
+        .collect())
+}
+
+fn mismatch(missing: &[(String, Claim)], ledger_state: &str) -> Error {
+    let names: Vec<&str> = missing.iter().map(|(table, _)| table.as_str()).collect();
+    let places: Vec<String> = missing
+        .iter()
         .map(|(table, claim)| format!("{table} (created at {}:{})", claim.script, claim.line))
         .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(Error::new(
+    Error::new(
         ErrorKind::LedgerMismatch,
         format!(
             "{ledger_state}, but {} {} missing",
-            missing
-                .iter()
-                .map(|text| text.split(' ').next().unwrap_or(text))
-                .collect::<Vec<_>>()
-                .join(", "),
+            names.join(", "),
             if missing.len() == 1 { "is" } else { "are" }
         ),
     )
-    .with_evidence("missing tables", missing.join("\n"))
-    .with_help(
-        "look for a COMMIT, ROLLBACK or SET search_path in these migrations, and for a DROP in SQL \
-         that a later one builds at run time: the tables were removed, or created elsewhere",
+    .with_evidence("missing tables", places.join("\n"))
+    .with_help(format!(
+        "look for a COMMIT, ROLLBACK or SET search_path in these migrations: the tables were \
+         removed, or created elsewhere; if they may be missing, set \
+         provision.ignore_missing_tables = {names:?}"
     ))
 }
 
 /// Whether a claimed table exists; with `any_schema`, in any schema.
-fn exists(tables: &BTreeSet<String>, claimed: &str, any_schema: bool) -> bool {
+fn exists(relations: &BTreeSet<String>, claimed: &str, any_schema: bool) -> bool {
     let claimed = claimed.strip_prefix("public.").unwrap_or(claimed);
-    tables.contains(claimed)
+    relations.contains(claimed)
         || (any_schema
-            && tables.iter().any(|table| {
-                table
+            && relations.iter().any(|relation| {
+                relation
                     .rsplit_once('.')
                     .is_some_and(|(_, name)| name == claimed)
             }))

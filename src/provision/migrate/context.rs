@@ -20,6 +20,8 @@ pub(in crate::provision) struct MigrationContext<'a> {
     pub(in crate::provision) scripts: &'a [Script],
     /// The SQL of all sources, for help that names another file.
     pub(in crate::provision) all_scripts: &'a [Script],
+    /// The indices of the applied scripts, in the order in which they ran.
+    pub(in crate::provision) applied: Vec<usize>,
     /// `provision.timeout`, for each migration.
     pub(in crate::provision) timeout: Duration,
     pub(in crate::provision) progress: &'a Progress,

@@ -6,19 +6,23 @@
 //! | `context` | what every source of migrations needs |
 //! | `tool`, `tools` | what ebbtide knows about a tool; the list of the tools |
 //! | `of_NAME`, `plain` | one tool: its names, its files as steps, its ledger |
+//! | `sqlx_ledger` | the rows of sqlx's ledger |
 //! | `expected_ledger` | compares a ledger with the files |
+//! | `ledger_places` | finds the ledger that holds the rows |
+//! | `known_ledgers` | the tables of tools whose files ebbtide does not apply |
 //! | `command` | the user's program, such as Alembic |
 //! | `user_function` | the user's function |
 
 mod command;
 mod context;
 mod expected_ledger;
-mod of_alembic;
+mod known_ledgers;
+mod ledger_places;
 mod of_diesel;
-mod of_flyway;
 mod of_refinery;
 mod of_sqlx;
 mod plain;
+mod sqlx_ledger;
 mod step;
 pub(super) mod tool;
 pub(super) mod tools;
@@ -35,15 +39,15 @@ pub(crate) use tools::ledgers;
 
 /// Applies every migration of a source, in the source's order.
 pub(super) async fn migrate(
-    mut context: MigrationContext<'_>,
+    context: &mut MigrationContext<'_>,
     plan: &Plan,
     inputs: &MigrationInputs,
 ) -> Result<Vec<MigrationReport>> {
     match &inputs.source {
-        MigrationSource::Command(command) => command::migrate(&mut context, plan, command).await,
-        MigrationSource::Function(function) => user_function::migrate(&mut context, function).await,
+        MigrationSource::Command(command) => command::migrate(context, plan, command).await,
+        MigrationSource::Function(function) => user_function::migrate(context, function).await,
         MigrationSource::Files(..) | MigrationSource::Embedded(_) => match inputs.source.tool() {
-            Some(tool) => (tool.migrate)(&mut context, inputs).await,
+            Some(tool) => (tool.migrate)(context, inputs).await,
             None => Ok(Vec::new()),
         },
     }

@@ -9,11 +9,11 @@ use super::context::MigrationContext;
 use super::expected_ledger::{ExpectedLedger, LedgerRow};
 use super::step::{Direction, LedgerWrite, Reversal, Step, Transaction};
 use super::tool::{DirectoryTool, Tool, duplicate_version};
-use crate::catalog::LedgerLayout;
+use crate::catalog::{Columns, LedgerLayout};
 use crate::config::Layout;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::Literal;
-use crate::provision::dir_entries::entries;
+use crate::provision::dir_entries::{entries, name_of};
 use crate::provision::input_file::InputFile;
 use crate::provision::inputs::MigrationInputs;
 use crate::provision::provision_report::MigrationReport;
@@ -24,6 +24,7 @@ const TABLE: &str = "__diesel_schema_migrations";
 pub(super) static TOOL: Tool = Tool {
     ledger: Some(LedgerLayout {
         table: TABLE,
+        columns: Columns::AtLeast(&["version"]),
         // diesel compares versions as text, byte by byte.
         latest: r#"max(version collate "C")"#,
         counts: "true",
@@ -69,16 +70,25 @@ fn is_migration(path: &Path) -> bool {
     path.join("up.sql").is_file()
 }
 
-/// The file `up.sql` of every migration, each followed by its `down.sql` and its `metadata.toml` if
-/// they exist.
+/// The file `up.sql` of every migration in the order of the versions, each followed by its `down.sql`
+/// and its `metadata.toml` if they exist.
 fn list(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
-    for migration in entries(dir)?.into_iter().filter(|path| is_migration(path)) {
+    let mut migrations = entries(dir)?;
+    migrations.retain(|path| is_migration(path));
+    migrations.sort_by_cached_key(|path| version_of(name_of(path)));
+    for migration in migrations {
         paths.push(migration.join("up.sql"));
         let others = ["down.sql", "metadata.toml"].map(|name| migration.join(name));
         paths.extend(others.into_iter().filter(|path| path.is_file()));
     }
     Ok(paths)
+}
+
+/// The version in a directory's name. diesel removes the dashes
+/// (<https://docs.rs/diesel_migrations/latest/diesel_migrations/>).
+fn version_of(name: &str) -> String {
+    name.split('_').next().unwrap_or_default().replace('-', "")
 }
 
 /// Applies every migration in the order of the versions. diesel compares them as text.
@@ -201,9 +211,7 @@ fn find<'a>(inputs: &MigrationInputs, scripts: &'a [Script]) -> Result<Vec<Diese
             .file_name()
             .and_then(|name| name.to_str())
             .unwrap_or_default();
-        // diesel removes the dashes from a version:
-        // <https://docs.rs/diesel_migrations/latest/diesel_migrations/>.
-        let version = name.split('_').next().unwrap_or_default().replace('-', "");
+        let version = version_of(name);
         let metadata = inputs
             .files
             .iter()

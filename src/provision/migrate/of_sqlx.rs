@@ -6,31 +6,21 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
-use futures_util::future::BoxFuture;
-use sqlx::AssertSqlSafe;
-use sqlx::migrate::{Migrate as _, Migration, Migrator};
-use sqlx::postgres::PgConnection;
+use sqlx::migrate::{Migrate as _, Migration, Migrator, ResolveConfig, ResolveWith};
 
 use super::context::MigrationContext;
-use super::step::{
-    Direction, LedgerWrite, Reversal, Step, Transaction, WriteLedger, ledger_refused,
-    ledger_unreadable,
-};
-use super::tool::{DirectoryTool, Tool, duplicate_version, no_migration, recorded_as_applied};
-use crate::catalog::LedgerLayout;
+use super::sqlx_ledger::{self, Row, TABLE};
+use super::step::{Direction, LedgerWrite, Reversal, Step, Transaction, ledger_refused};
+use super::tool::{DirectoryTool, Tool, duplicate_version, no_migration};
+use crate::catalog::{Columns, LedgerLayout};
 use crate::config::Layout;
 use crate::error::{Error, ErrorKind, Result};
 use crate::provision::dir_entries::{is_sql_file, name_of, sql_files};
 use crate::provision::inputs::{MigrationInputs, MigrationSource};
 use crate::provision::provision_report::MigrationReport;
 use crate::provision::sql_script::Script;
-use crate::sql_error;
-
-/// <https://docs.rs/sqlx/latest/sqlx/migrate/>
-const TABLE: &str = "_sqlx_migrations";
 
 const NAMING: &str =
     "sqlx migrations are named VERSION_description.sql, or .up.sql and .down.sql in pairs";
@@ -38,11 +28,19 @@ const NAMING: &str =
 pub(super) static TOOL: Tool = Tool {
     ledger: Some(LedgerLayout {
         table: TABLE,
+        columns: Columns::InAnyTable(&[
+            "version",
+            "description",
+            "installed_on",
+            "success",
+            "checksum",
+            "execution_time",
+        ]),
         latest: "max(version)",
         counts: "success",
-        dirty: Some("not success"),
+        dirty: Some("min(version) filter (where not success)"),
     }),
-    ledger_label: Some("the ledger"),
+    ledger_label: Some(sqlx_ledger::LABEL),
     directory: Some(DirectoryTool {
         layout: Layout::Sqlx,
         label: "named like sqlx",
@@ -51,9 +49,16 @@ pub(super) static TOOL: Tool = Tool {
         // A directory and the migrator that embeds it have the same fingerprint.
         fingerprint_part: None,
         is_migration,
-        list: sql_files,
+        list,
         migrate: |context, inputs| Box::pin(migrate(context, inputs)),
-        verify: Some(|connection, inputs, _| Box::pin(verify(connection, inputs))),
+        verify: Some(|connection, inputs, _| {
+            Box::pin(async {
+                // The files are read again on purpose: a file that changed while the migrations
+                // ran now differs from the ledger.
+                let migrator = resolve(inputs).await?;
+                sqlx_ledger::verify(connection, &migrator).await
+            })
+        }),
         latest: Some(|inputs| Box::pin(latest(inputs))),
         reversals: Some(|context, inputs| Box::pin(reversals(context, inputs))),
     }),
@@ -63,28 +68,54 @@ fn is_migration(path: &Path) -> bool {
     is_sql_file(path) && sqlx_version(name_of(path)).is_some()
 }
 
+/// The files of the migrations in the order of the versions: `2_b.sql` runs before `10_a.sql`.
+fn list(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut paths = sql_files(dir)?;
+    paths.retain(|path| is_migration(path));
+    paths.sort_by_cached_key(|path| version_of(name_of(path)));
+    Ok(paths)
+}
+
 /// The version and the rest of the name of a migration file.
 fn sqlx_version(name: &str) -> Option<(i64, &str)> {
     let (version, rest) = name.split_once('_')?;
     Some((version.parse().ok()?, rest))
 }
 
-/// Applies every migration, in the order of the versions.
+/// Applies every migration that is not in the ledger, in the order of the migrator, as
+/// `Migrator::run` does.
 async fn migrate(
     context: &mut MigrationContext<'_>,
     inputs: &MigrationInputs,
 ) -> Result<Vec<MigrationReport>> {
     let migrator = resolve(inputs).await?;
-    let ups = migrator
-        .iter()
-        .filter(|migration| !migration.migration_type.is_down_migration());
-    let scripts = context.scripts;
-    let steps: Vec<Step<'_>> = ups.map(|migration| step(migration, scripts)).collect();
-    if steps.is_empty() {
+    let has_up = |migration: &Migration| !migration.migration_type.is_down_migration();
+    if !migrator.iter().any(has_up) {
         return Err(no_migration(&source_name(inputs), NAMING));
     }
-    create_ledger(context).await?;
-    context.apply_all(&steps).await
+    let table = migrator.table_name.clone();
+    let refused = |error| ledger_refused(&table, error);
+    if migrator.locking {
+        context.connection.lock().await.map_err(refused)?;
+    }
+    create_ledger(context, &migrator).await?;
+    // The ledger of a new database can have rows: what ran before may have created it.
+    let applied = context.connection.list_applied_migrations(&table).await;
+    let applied = applied.map_err(refused)?;
+    let is_pending = |migration: &&Migration| {
+        has_up(migration) && !applied.iter().any(|row| row.version == migration.version)
+    };
+    let scripts = context.scripts;
+    let steps: Vec<Step<'_>> = migrator
+        .iter()
+        .filter(is_pending)
+        .map(|migration| step(migration, &table, scripts))
+        .collect();
+    let reports = context.apply_all(&steps).await?;
+    if migrator.locking {
+        context.connection.unlock().await.map_err(refused)?;
+    }
+    Ok(reports)
 }
 
 /// All migrations in the order of the versions, to be applied and reverted one by one. Creates the
@@ -94,27 +125,38 @@ async fn reversals<'a>(
     inputs: &MigrationInputs,
 ) -> Result<Vec<Reversal<'a>>> {
     let migrator = resolve(inputs).await?;
-    create_ledger(context).await?;
-    let scripts = context.scripts;
+    create_ledger(context, &migrator).await?;
+    let (scripts, table) = (context.scripts, &migrator.table_name);
     let (downs, ups): (Vec<&Migration>, Vec<&Migration>) = migrator
         .iter()
         .partition(|migration| migration.migration_type.is_down_migration());
     let reversal = |up: &Migration| Reversal {
-        up: step(up, scripts),
+        up: step(up, table, scripts),
         down: downs
             .iter()
             .find(|down| down.version == up.version)
-            .map(|down| step(down, scripts)),
+            .map(|down| step(down, table, scripts)),
     };
     Ok(ups.into_iter().map(reversal).collect())
 }
 
-async fn create_ledger(context: &mut MigrationContext<'_>) -> Result<()> {
+/// Creates the schemas that the configuration names, and then the ledger.
+async fn create_ledger(context: &mut MigrationContext<'_>, migrator: &Migrator) -> Result<()> {
+    let table = &migrator.table_name;
+    for schema in migrator.create_schemas.iter() {
+        let created = context.connection.create_schema_if_not_exists(schema).await;
+        created.map_err(|error| {
+            let message = format!("sqlx's create-schemas must be names, but {schema} is refused");
+            Error::new(ErrorKind::Migration, message)
+                .with_source(error)
+                .with_help("correct create-schemas in sqlx.toml or in the migrator")
+        })?;
+    }
     context
         .connection
-        .ensure_migrations_table(TABLE)
+        .ensure_migrations_table(table)
         .await
-        .map_err(|error| ledger_refused(TABLE, error))
+        .map_err(|error| ledger_refused(table, error))
 }
 
 /// The latest version of the migrations.
@@ -129,68 +171,51 @@ async fn latest(inputs: &MigrationInputs) -> Result<Option<String>> {
         .map(|version| version.to_string()))
 }
 
-/// The migrations as sqlx parses them. Sources without files or migrator are not sqlx's, and have
-/// none.
+/// The migrator that the application has: the embedded one, or the one that `sqlx::migrate!()` makes
+/// of the directory and of `sqlx.toml`. Sources without files or migrator are not sqlx's, and have
+/// no migrations.
 ///
-/// Each call reads the directory again, so a later call detects a file that has changed.
+/// Each call reads the directory again, so a later call detects a file that has changed. The field
+/// `no_tx` is left out, because `Migrator::run` does not read it: each migration has its own.
 async fn resolve(inputs: &MigrationInputs) -> Result<Migrator> {
     refuse_duplicates(inputs)?;
     let dir = match &inputs.source {
         MigrationSource::Files(_, dir) => dir,
         MigrationSource::Embedded(migrator) => {
-            return Ok(Migrator::with_migrations(
-                migrator.iter().cloned().collect(),
-            ));
+            return Ok(Migrator {
+                migrations: migrator.migrations.clone(),
+                ignore_missing: migrator.ignore_missing,
+                locking: migrator.locking,
+                table_name: migrator.table_name.clone(),
+                create_schemas: migrator.create_schemas.clone(),
+                ..Migrator::DEFAULT
+            });
         }
         MigrationSource::Command(_) | MigrationSource::Function(_) => {
             return Ok(Migrator::with_migrations(Vec::new()));
         }
     };
-    Migrator::new(dir.as_path()).await.map_err(|error| {
+    let mut config = ResolveConfig::new();
+    config.ignore_chars(inputs.sqlx.ignored_chars.iter().copied());
+    let migrator = Migrator::new(ResolveWith(dir.as_path(), config)).await;
+    let mut migrator = migrator.map_err(|error| {
         Error::new(
             ErrorKind::MigrationSource,
             format!("the migrations in {} cannot be read", dir.display()),
         )
         .with_source(error)
         .with_help(NAMING)
-    })
+    })?;
+    if let Some(table) = &inputs.sqlx.table_name {
+        migrator.dangerous_set_table_name(table.clone());
+    }
+    for schema in &inputs.sqlx.create_schemas {
+        migrator.create_schema(schema.clone());
+    }
+    Ok(migrator)
 }
 
-/// The row of one migration, written by sqlx's own code.
-#[derive(Debug)]
-struct Row(Migration);
-
-impl WriteLedger for Row {
-    /// `skip` writes the row of an applied migration without executing its SQL.
-    fn write<'a>(&'a self, connection: &'a mut PgConnection) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async {
-            let written = connection.skip(TABLE, &self.0).await;
-            written.map_err(|error| ledger_refused(TABLE, error))
-        })
-    }
-
-    /// Writes the execution time, in nanoseconds. sqlx, too, does that after the migration is
-    /// committed, because it includes the time of the commit.
-    fn after_commit<'a>(
-        &'a self,
-        connection: &'a mut PgConnection,
-        took: Duration,
-    ) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move {
-            sqlx::query(AssertSqlSafe(format!(
-                "update {TABLE} set execution_time = $1 where version = $2"
-            )))
-            .bind(i64::try_from(took.as_nanos()).unwrap_or(i64::MAX))
-            .bind(self.0.version)
-            .execute(connection)
-            .await
-            .map(drop)
-            .map_err(|error| ledger_refused(TABLE, error))
-        })
-    }
-}
-
-fn step<'a>(migration: &Migration, scripts: &'a [Script]) -> Step<'a> {
+fn step<'a>(migration: &Migration, table: &str, scripts: &'a [Script]) -> Step<'a> {
     let is_down = migration.migration_type.is_down_migration();
     Step {
         direction: if is_down {
@@ -209,82 +234,11 @@ fn step<'a>(migration: &Migration, scripts: &'a [Script]) -> Step<'a> {
         } else {
             Transaction::Own
         },
-        ledger_write: if is_down {
-            LedgerWrite::Statement {
-                ledger: TABLE,
-                sql: format!("delete from {TABLE} where version = {}", migration.version),
-            }
-        } else {
-            LedgerWrite::Custom(Box::new(Row(migration.clone())))
-        },
+        ledger_write: LedgerWrite::Custom(Box::new(Row {
+            table: table.to_owned(),
+            migration: migration.clone(),
+        })),
     }
-}
-
-/// Checks that the ledger has exactly the versions of the files, with their checksums, and that
-/// none is dirty. Returns what [`recorded_as_applied`] makes of the latest version.
-async fn verify(connection: &mut PgConnection, inputs: &MigrationInputs) -> Result<String> {
-    // The files are read again on purpose: a file that changed while the migrations ran now differs
-    // from the ledger.
-    let migrator = resolve(inputs).await?;
-    let applied = connection
-        .list_applied_migrations(TABLE)
-        .await
-        .map_err(|error| ledger_unreadable(TABLE, error))?;
-    let dirty = sqlx::query_scalar::<_, i64>(AssertSqlSafe(format!(
-        "select version from {TABLE} where not success"
-    )))
-    .fetch_all(&mut *connection)
-    .await
-    .map_err(|error| sql_error::failed("reading the ledger", error))?;
-    let mut differences: Vec<String> = dirty
-        .iter()
-        .map(|version| format!("{version} is dirty: it started and was never marked successful"))
-        .collect();
-    let files: Vec<_> = migrator
-        .iter()
-        .filter(|migration| !migration.migration_type.is_down_migration())
-        .collect();
-    for file in &files {
-        match applied.iter().find(|row| row.version == file.version) {
-            None => differences.push(format!(
-                "{} ({}) is not in the ledger",
-                file.version, file.description
-            )),
-            Some(row) if row.checksum != file.checksum => differences.push(format!(
-                "{} ({}) has a different checksum in the ledger: {} instead of {}",
-                file.version,
-                file.description,
-                &hex::encode(&row.checksum)[..12.min(row.checksum.len() * 2)],
-                &hex::encode(&file.checksum)[..12]
-            )),
-            Some(_) => {}
-        }
-    }
-    for row in &applied {
-        if !files.iter().any(|file| file.version == row.version) {
-            differences.push(format!(
-                "{} is in the ledger, but no file has this version",
-                row.version
-            ));
-        }
-    }
-    if differences.is_empty() {
-        let latest = files.last().map(|file| file.version.to_string());
-        return Ok(recorded_as_applied(
-            TOOL.ledger_label,
-            TABLE,
-            &latest.unwrap_or_default(),
-        ));
-    }
-    Err(Error::new(
-        ErrorKind::LedgerMismatch,
-        "the migration ledger differs from the migration files",
-    )
-    .with_evidence("differences", differences.join("\n"))
-    .with_help(
-        "a migration writes to the ledger, or a file changed while it was applied: leave this \
-         table to sqlx, and run the tests again",
-    ))
 }
 
 /// What an error calls the source of the migrations.

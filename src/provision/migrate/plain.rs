@@ -60,6 +60,7 @@ async fn migrate(
         };
         let executed = psql_file.execute(context.connection).await?;
         context.notes.extend(executed.notes);
+        context.applied.push(number);
         applied.push(MigrationReport {
             version: Some(name.into_owned()),
             description: String::new(),

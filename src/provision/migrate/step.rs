@@ -27,6 +27,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::provision::provision_report::MigrationReport;
 use crate::provision::psql::in_migration;
 use crate::provision::refused_statement::{self, RefusedStatement};
+use crate::provision::session_change::last_session_change;
 use crate::provision::sql_script::Script;
 use crate::provision::timed_out::{self, CancelledStatement};
 use crate::sql_error;
@@ -186,6 +187,12 @@ impl MigrationContext<'_> {
             ));
             let began = Instant::now();
             self.apply(step, pid).await?;
+            if step.direction == Direction::Up {
+                let is_applied =
+                    |script: &Script| step.script.is_some_and(|it| it.name() == script.name());
+                self.applied
+                    .extend(self.scripts.iter().position(is_applied));
+            }
             applied.push(MigrationReport {
                 version: Some(step.version.clone()),
                 description: step.description.clone(),
@@ -208,26 +215,44 @@ impl MigrationContext<'_> {
                 return Err(timed_out(step, self.timeout, progress));
             }
         }
-        match &step.ledger_write {
+        let written = match &step.ledger_write {
             LedgerWrite::Statement { ledger, sql } => {
                 let written = sqlx::raw_sql(AssertSqlSafe(sql.clone()))
                     .execute(&mut *self.connection)
                     .await;
-                written.map_err(|error| ledger_refused(ledger, error))?;
+                written
+                    .map(drop)
+                    .map_err(|error| ledger_refused(ledger, error))
             }
-            LedgerWrite::Custom(ledger) => ledger.write(self.connection).await?,
-        }
+            LedgerWrite::Custom(ledger) => ledger.write(self.connection).await,
+        };
+        written.map_err(|error| self.with_session_change(error, step))?;
         if step.transaction == Transaction::Own {
             // The server checks deferred constraints here.
             let committed = sqlx::raw_sql("commit").execute(&mut *self.connection).await;
             committed.map_err(|error| commit_refused(step, error))?;
         }
         if let LedgerWrite::Custom(ledger) = &step.ledger_write {
-            ledger
-                .after_commit(self.connection, began.elapsed())
-                .await?;
+            let written = ledger.after_commit(self.connection, began.elapsed()).await;
+            written.map_err(|error| self.with_session_change(error, step))?;
         }
         Ok(())
+    }
+
+    /// The error of a ledger that cannot be written, with the statement that has changed where the
+    /// tool searches for it, or who writes it.
+    fn with_session_change(&self, error: Error, step: &Step<'_>) -> Error {
+        let ran = self.applied.iter().map(|at| &self.scripts[*at]);
+        let Some(change) = last_session_change(ran.chain(step.script)) else {
+            return error;
+        };
+        error
+            .with_evidence("the session was last changed at", change)
+            .with_help(
+                "end that file with `reset search_path; reset role;`, or write the schema in front \
+                 of the names instead: the tool writes its ledger in the same session, and fails \
+                 here too",
+            )
     }
 
     /// Sends the whole file in one message, as the tools do, and counts the completed statements.
