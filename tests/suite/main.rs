@@ -28,6 +28,7 @@ mod guard;
 mod health;
 mod isolation;
 mod layering;
+mod ledgers;
 mod many;
 mod migration_sources;
 mod psql_files;
