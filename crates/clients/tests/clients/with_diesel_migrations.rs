@@ -10,6 +10,8 @@ use ebbtide::{Harness, Setup};
 type Failure = Box<dyn Error + Send + Sync>;
 
 const EMBEDDED: EmbeddedMigrations = embed_migrations!("diesel");
+/// Versions with and without dashes, and a last migration that moves diesel's ledger.
+const MOVED: EmbeddedMigrations = embed_migrations!("diesel-moved");
 
 fn harness_with(migrations: impl Into<Migrations>) -> ebbtide::Result<Harness> {
     Ok(Harness::shared()?.with_setup(Setup::new().migrations(migrations)))
@@ -17,11 +19,11 @@ fn harness_with(migrations: impl Into<Migrations>) -> ebbtide::Result<Harness> {
 
 /// Runs diesel, which blocks. Returns how many migrations it applied, and how many are applied in
 /// total.
-async fn run_diesel(url: &str) -> Result<(usize, usize), Failure> {
+async fn run_diesel(migrations: EmbeddedMigrations, url: &str) -> Result<(usize, usize), Failure> {
     let url = url.to_owned();
     let run = move || {
         let mut connection = PgConnection::establish(&url)?;
-        let newly_applied = connection.run_pending_migrations(EMBEDDED)?.len();
+        let newly_applied = connection.run_pending_migrations(migrations)?.len();
         Ok((newly_applied, connection.applied_migrations()?.len()))
     };
     tokio::task::spawn_blocking(run).await?
@@ -33,7 +35,7 @@ async fn diesel_has_no_pending_migration_after_ebbtide_applied_its_directory() -
     let database = harness_with(Migrations::diesel("diesel"))?
         .database()
         .await?;
-    assert_eq!(run_diesel(database.url()).await?, (0, 3));
+    assert_eq!(run_diesel(EMBEDDED, database.url()).await?, (0, 3));
     Ok(database.close().await?)
 }
 
@@ -44,7 +46,7 @@ async fn a_recognised_directory_results_in_the_same_database_as_diesel() -> Resu
         .database()
         .await?;
     assert_eq!(
-        run_diesel(empty.url()).await?,
+        run_diesel(EMBEDDED, empty.url()).await?,
         (3, 3),
         "diesel applies all migrations to an empty database"
     );
@@ -56,10 +58,30 @@ async fn a_recognised_directory_results_in_the_same_database_as_diesel() -> Resu
 
 #[tokio::test]
 async fn embedded_migrations_are_applied_by_a_function() -> Result<(), Failure> {
-    let run = |url: String| async move { run_diesel(&url).await.map(drop) };
+    let run = |url: String| async move { run_diesel(EMBEDDED, &url).await.map(drop) };
     let database = harness_with(Migrations::function("diesel with 3 migrations", run))?
         .database()
         .await?;
-    assert_eq!(run_diesel(database.url()).await?, (0, 3));
+    assert_eq!(run_diesel(EMBEDDED, database.url()).await?, (0, 3));
     Ok(database.close().await?)
+}
+
+#[tokio::test]
+async fn diesel_has_no_pending_migration_where_a_migration_has_moved_its_ledger()
+-> Result<(), Failure> {
+    let harness = harness_with(Migrations::diesel("diesel-moved"))?;
+    let empty = Harness::shared()?
+        .with_setup(Setup::new().without_migrations())
+        .database()
+        .await?;
+    assert_eq!(run_diesel(MOVED, empty.url()).await?, (3, 3));
+    let report = harness.diff(empty.url()).await?;
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(report.expected.ledger, report.found.ledger, "{report}");
+    let table = report.found.ledger.map(|ledger| ledger.table);
+    assert_eq!(table.as_deref(), Some("shelf.__diesel_schema_migrations"));
+    let database = harness.database().await?;
+    assert_eq!(run_diesel(MOVED, database.url()).await?, (0, 3));
+    database.close().await?;
+    Ok(empty.close().await?)
 }

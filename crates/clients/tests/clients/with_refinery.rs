@@ -11,6 +11,11 @@ mod embedded {
     refinery::embed_migrations!("refinery");
 }
 
+/// The last migration moves refinery's ledger.
+mod moved {
+    refinery::embed_migrations!("refinery-moved");
+}
+
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
 fn harness_with(migrations: impl Into<Migrations>) -> ebbtide::Result<Harness> {
@@ -24,14 +29,13 @@ async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {
 }
 
 /// Runs refinery. Returns how many migrations it applied, and how many are applied in total.
-async fn run_refinery(url: &str) -> Result<(usize, usize), Box<dyn Error + Send + Sync>> {
+async fn run_refinery(
+    runner: fn() -> refinery::Runner,
+    url: &str,
+) -> Result<(usize, usize), Box<dyn Error + Send + Sync>> {
     let mut client = connect(url).await?;
-    let report = embedded::migrations::runner()
-        .run_async(&mut client)
-        .await?;
-    let applied = embedded::migrations::runner()
-        .get_applied_migrations_async(&mut client)
-        .await?;
+    let report = runner().run_async(&mut client).await?;
+    let applied = runner().get_applied_migrations_async(&mut client).await?;
     Ok((report.applied_migrations().len(), applied.len()))
 }
 
@@ -40,7 +44,10 @@ async fn refinery_has_no_pending_migration_after_ebbtide_applied_its_directory()
     let database = harness_with(Migrations::refinery("refinery"))?
         .database()
         .await?;
-    assert_eq!(run_refinery(database.url()).await?, (0, 3));
+    assert_eq!(
+        run_refinery(embedded::migrations::runner, database.url()).await?,
+        (0, 3)
+    );
     Ok(database.close().await?)
 }
 
@@ -51,7 +58,7 @@ async fn a_recognised_directory_results_in_the_same_database_as_refinery() -> Ou
         .database()
         .await?;
     assert_eq!(
-        run_refinery(empty.url()).await?,
+        run_refinery(embedded::migrations::runner, empty.url()).await?,
         (3, 3),
         "refinery applies all migrations to an empty database"
     );
@@ -63,9 +70,36 @@ async fn a_recognised_directory_results_in_the_same_database_as_refinery() -> Ou
 
 #[tokio::test]
 async fn an_embedded_runner_is_called_by_a_function() -> Outcome {
-    let run = |url: String| async move { run_refinery(&url).await.map(drop) };
+    let run = |url: String| async move {
+        run_refinery(embedded::migrations::runner, &url)
+            .await
+            .map(drop)
+    };
     let harness = harness_with(Migrations::function("refinery with 3 migrations", run))?;
     let database = harness.database().await?;
-    assert_eq!(run_refinery(database.url()).await?, (0, 3));
+    assert_eq!(
+        run_refinery(embedded::migrations::runner, database.url()).await?,
+        (0, 3)
+    );
     Ok(database.close().await?)
+}
+
+#[tokio::test]
+async fn refinery_has_no_pending_migration_where_a_migration_has_moved_its_ledger() -> Outcome {
+    let harness = harness_with(Migrations::refinery("refinery-moved"))?;
+    let empty = Harness::shared()?
+        .with_setup(Setup::new().without_migrations())
+        .database()
+        .await?;
+    let runner = moved::migrations::runner;
+    assert_eq!(run_refinery(runner, empty.url()).await?, (3, 3));
+    let report = harness.diff(empty.url()).await?;
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(report.expected.ledger, report.found.ledger, "{report}");
+    let table = report.found.ledger.map(|ledger| ledger.table);
+    assert_eq!(table.as_deref(), Some("shelf.refinery_schema_history"));
+    let database = harness.database().await?;
+    assert_eq!(run_refinery(runner, database.url()).await?, (0, 3));
+    database.close().await?;
+    Ok(empty.close().await?)
 }

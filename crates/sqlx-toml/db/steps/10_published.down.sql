@@ -1,0 +1,1 @@
+create table drafts (id int);

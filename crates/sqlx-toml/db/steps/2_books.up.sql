@@ -1,0 +1,2 @@
+create table drafts (id int);
+create table books  (id int);
