@@ -7,6 +7,7 @@ use sqlx::{Connection as _, Row as _};
 
 use crate::conn::{self, ConnParams};
 use crate::error::Result;
+use crate::sql_error;
 
 /// How long a query for the activity of other sessions may take. After that, the report goes
 /// without.
@@ -29,6 +30,17 @@ impl Target<'_> {
         // new one.
         let _ = old.close().await;
         self.conn.connect(self.database).await
+    }
+
+    /// Replaces a session by an administrative one, in which no setting of the database or the role
+    /// changes ebbtide's own statements.
+    pub(super) async fn own_session(&self, mut old: PgConnection) -> Result<PgConnection> {
+        report_counts(&mut old).await;
+        // As above, an error here does not affect the new session.
+        let _ = old.close().await;
+        conn::open(&self.conn.own_options(self.database))
+            .await
+            .map_err(|error| sql_error::failed("connecting for ebbtide's own statements", error))
     }
 
     /// Like [`new_session`](Self::new_session), for a borrowed connection. The new session begins

@@ -1,7 +1,7 @@
 //! Seeds from SQL, CSV and JSON files, with counts for each table.
 //!
 //! ```text
-//! begin -> apply the file -> commit -> new session -> move the sequences behind its rows
+//! new session -> begin -> apply the file -> commit -> own session -> move the sequences
 //! ```
 //!
 //! Each file begins in a new session, as under `psql -f`: what a file sets ends with it. Fixtures
@@ -69,13 +69,22 @@ pub(super) async fn seed(
             timeout,
             on_megabyte: &|megabytes| progress.set_step(&format!("{step}, {megabytes} MB")),
         };
-        let sequences = Sequences::before(&mut seeded.connection, file).await?;
+        // A file that cannot be read is reported when it is applied.
+        let mut sequences = Sequences::default();
+        if sequences::are_set_by(file).unwrap_or_default() {
+            let mut own = target.own_session(seeded.connection).await?;
+            sequences = Sequences::read(&mut own).await?;
+            seeded.connection = target.new_session(own).await?;
+        }
         let executed = apply(&mut seeded.connection, file, &loader).await?;
-        // What the file has set must hold neither for our statements nor for the next file.
+        if !executed.inserted.is_empty() {
+            let filled: Vec<&str> = executed.inserted.keys().map(String::as_str).collect();
+            let mut own = target.own_session(seeded.connection).await?;
+            sequences.move_behind(&mut own, file, &filled).await?;
+            seeded.connection = own;
+        }
+        // What the file has set must not hold for the next one.
         seeded.connection = target.new_session(seeded.connection).await?;
-        let filled: Vec<&str> = executed.inserted.keys().map(String::as_str).collect();
-        let moved = sequences.move_behind(&mut seeded.connection, file, &filled);
-        moved.await?;
         seeded.reports.extend(reports(file, &executed));
         seeded.notes.extend(executed.notes);
     }

@@ -59,31 +59,23 @@ where coalesce(nullif(t.typbasetype, 0), t.oid) in ('int2'::regtype, 'int4'::reg
     'int8'::regtype, 'numeric'::regtype)
 order by 1, 2, 7, 8, 9";
 
-/// The sequences before a file is applied.
-#[derive(Debug)]
-pub(super) struct Sequences {
-    /// The state of each sequence, if the file sets sequences itself.
-    before: Option<BTreeMap<RelationName, State>>,
-}
+/// The sequences before a file is applied that sets sequences itself. Empty for any other file.
+#[derive(Debug, Default)]
+pub(super) struct Sequences(BTreeMap<RelationName, State>);
 
 /// `last_value` and `is_called` of a sequence.
 type State = (i64, bool);
 
 impl Sequences {
-    pub(super) async fn before(connection: &mut PgConnection, file: &InputFile) -> Result<Self> {
-        // A file that cannot be read is reported when it is applied.
-        if !sets_sequences(file).unwrap_or_default() {
-            return Ok(Self { before: None });
-        }
+    /// Reads the state of every sequence.
+    pub(super) async fn read(connection: &mut PgConnection) -> Result<Self> {
         let failed = |error| sql_error::failed("reading the sequences", error);
         let mut before = BTreeMap::new();
         for name in catalog::sequences(connection).await.map_err(failed)? {
             let state = state(connection, &name).await.map_err(failed)?;
             before.insert(name, state);
         }
-        Ok(Self {
-            before: Some(before),
-        })
+        Ok(Self(before))
     }
 
     /// Moves each sequence of the filled tables behind their rows. `filled` has the names as
@@ -97,9 +89,6 @@ impl Sequences {
         file: &InputFile,
         filled: &[&str],
     ) -> Result<()> {
-        if filled.is_empty() {
-            return Ok(());
-        }
         let failed = |error| sql_error::failed("moving sequences behind the seeded rows", error);
         let columns = sqlx::query(SEQUENCE_COLUMNS)
             .bind(filled)
@@ -122,8 +111,7 @@ impl Sequences {
     }
 
     fn is_set_by_file(&self, sequence: &RelationName, now: State) -> bool {
-        let before = self.before.as_ref();
-        before.is_some_and(|before| before.get(sequence).is_some_and(|state| *state != now))
+        self.0.get(sequence).is_some_and(|before| *before != now)
     }
 }
 
@@ -270,7 +258,7 @@ async fn state(
 }
 
 /// Whether the SQL of a file sets a sequence: by `setval`, or by `RESTART` with a value.
-fn sets_sequences(file: &InputFile) -> std::io::Result<bool> {
+pub(super) fn are_set_by(file: &InputFile) -> std::io::Result<bool> {
     if matches!(&*file.ending(), "csv" | "tsv" | "json" | "jsonl" | "ndjson") {
         return Ok(false);
     }
@@ -319,9 +307,9 @@ mod tests {
             (String::new(), false),
         ] {
             let file = InputFile::embedded("seed", "x.sql", &text);
-            assert_eq!(sets_sequences(&file).expect("it reads"), expected, "{text}");
+            assert_eq!(are_set_by(&file).expect("it reads"), expected, "{text}");
         }
         let csv = InputFile::embedded("seed", "x.csv", "note\nsetval\n");
-        assert!(!sets_sequences(&csv).expect("it reads"));
+        assert!(!are_set_by(&csv).expect("it reads"));
     }
 }
