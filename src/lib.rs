@@ -208,6 +208,18 @@
 //! migrations = ["platform/migrations", { diesel = "app/migrations" }]
 //! ```
 //!
+//! # Extensions and locale
+//! ebbtide installs the extensions of `provision.extensions` before the migrations. A table sets
+//! schema and version: `{ name = "uuid-ossp", schema = "ext", version = "1.1" }`. ebbtide creates
+//! the schema, and installs required extensions too, unless `cascade = false`. If the database has
+//! the extension in another form already, that is an error. A migration that creates the same
+//! extension must use `CREATE EXTENSION IF NOT EXISTS`, with the same schema and version.
+//!
+//! `provision.locale`, `provision.encoding` and `provision.locale_provider` are the options of
+//! `CREATE DATABASE` with these names. They work on every backend, and projects with different
+//! locales share a server. They do not change `lc_monetary`, `lc_numeric` and `lc_time`, which are
+//! `settings`.
+//!
 //! # Seeds
 //! ebbtide applies seed files in the order of their names, each in one transaction.
 //! - `.sql`: statements. Rows that `ON CONFLICT` leaves out count as skipped.

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use super::backend_options::BackendOptions;
 use super::env::Environment;
 use super::expect::Expect;
+use super::extension::Extension;
 use super::keys::{Builder, Plan};
 use super::migrations::Migrations;
 use super::missing_tables::MissingTables;
 use super::source::{Source, Sourced};
-use super::value::without_repeats;
 use crate::error::Result;
 
 impl Builder {
@@ -84,21 +84,24 @@ impl Builder {
         self
     }
 
-    /// Adds an extension to install before the migrations, after those of earlier calls. Repeated
-    /// names count once.
+    /// Adds an extension to install before the migrations, after those of earlier calls: a name, or
+    /// an [`Extension`] with a schema or a version. Repeated names count once.
     ///
     /// A builder with any extension replaces the list in `ebbtide.toml`.
     ///
     /// Key `provision.extensions`, variable `EBBTIDE_EXTENSIONS`.
-    pub fn extension(mut self, name: impl Into<String>) -> Self {
+    pub fn extension(mut self, extension: impl Into<Extension>) -> Self {
         let mut all = self
             .layer
             .extensions
             .take()
             .map(|sourced| sourced.value)
             .unwrap_or_default();
-        all.push(name.into());
-        self.layer.extensions = from_builder(without_repeats(all));
+        let extension = extension.into();
+        if !all.contains(&extension) {
+            all.push(extension);
+        }
+        self.layer.extensions = from_builder(all);
         self
     }
 

@@ -11,7 +11,7 @@ use super::raw_value::{RawValue, format_duration};
 use super::row::Row;
 use super::source::{Source, Sourced};
 use super::url::ServerUrl;
-use super::value::{Choice, without_repeats};
+use super::value::Choice;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The type of a key. Most are the type of the value itself. A type with a further rule is a marker
@@ -268,38 +268,6 @@ impl KeyType for PathBuf {
 
     fn print(value: &PathBuf, _absent: &str) -> String {
         value.display().to_string()
-    }
-}
-
-/// A list of names without repetitions.
-impl KeyType for Vec<String> {
-    type Value = Vec<String>;
-
-    fn from_variable(variable: Variable) -> Result<Sourced<Vec<String>>> {
-        let names = |text: String| {
-            text.split(',')
-                .map(str::trim)
-                .filter(|name| !name.is_empty())
-                .map(str::to_owned)
-                .collect()
-        };
-        Ok(variable
-            .text()?
-            .not_blank()?
-            .map(|text| without_repeats(names(text))))
-    }
-
-    fn from_file(key: &'static Key, entry: &Entry<'_>, _dir: &Path) -> Result<Sourced<Self>> {
-        let names = without_repeats(entry.list(key)?);
-        Ok(Sourced::new(names, entry.source()))
-    }
-
-    fn print(value: &Vec<String>, absent: &str) -> String {
-        if value.is_empty() {
-            absent.to_owned()
-        } else {
-            value.join(", ")
-        }
     }
 }
 

@@ -12,8 +12,10 @@ use super::document::Entry;
 use super::engine_hints::EngineHints;
 use super::env::Environment;
 use super::expect::Expect;
+use super::extension::Extension;
 use super::key::Key;
 use super::key_type::{KeyType, Limit, MajorVersion};
+use super::locale_provider::LocaleProvider;
 use super::migrations::Migrations;
 use super::missing_tables::MissingTables;
 use super::row::Row;
@@ -227,10 +229,46 @@ declare_keys! {
     path: "provision.extensions",
     variable: "EBBTIDE_EXTENSIONS",
     method: "extension",
-    type: Vec<String>,
-    legal: r#"a list of names, such as ["uuid-ossp", "pg_trgm"]"#,
+    type: Vec<Extension>,
+    legal: "a list of names or tables, such as \
+            [\"pg_trgm\", { name = \"uuid-ossp\", schema = \"ext\" }]",
     default: Vec::new() => "none",
-    about: "a list of names; in the variable separated by commas";
+    about: "a list of names, or of tables with `name`, `schema`, `version`, `cascade`; in the \
+            variable `pg_trgm, uuid-ossp schema ext version 1.1`";
+
+    /// Sets the locale of the database, for example `es_ES.UTF-8`. It decides how texts are sorted
+    /// and which characters are letters.
+    ///
+    /// Default: that of the server's `template0`. On a native server this is `C.UTF-8` if the
+    /// machine has it, and in a container the one that the image specifies. For formats of numbers,
+    /// money and dates, add the settings `lc_numeric`, `lc_monetary` and `lc_time`.
+    locale(locale: impl Into<String>) => Some(locale.into());
+    path: "provision.locale",
+    variable: "EBBTIDE_LOCALE",
+    type: Option<String>,
+    legal: r#"the name of a locale, such as "es_ES.UTF-8", or "es-ES" for icu"#,
+    default: None => "the server's",
+    about: "the locale of the database, such as `es_ES.UTF-8`; with `icu` such as `es-ES`";
+
+    /// Sets the encoding of the database, for example `LATIN1`. Default: that of the server's
+    /// `template0`, which is UTF-8 on every server that ebbtide starts.
+    encoding(encoding: impl Into<String>) => Some(encoding.into());
+    path: "provision.encoding",
+    variable: "EBBTIDE_ENCODING",
+    type: Option<String>,
+    legal: r#"an encoding of PostgreSQL, such as "UTF8" or "LATIN1""#,
+    default: None => "the server's",
+    about: "the encoding of the database, such as `LATIN1`";
+
+    /// Sets who sorts and compares texts. Default: [`LocaleProvider::Libc`]. Another provider needs
+    /// a locale.
+    locale_provider(provider: LocaleProvider) => provider;
+    path: "provision.locale_provider",
+    variable: "EBBTIDE_LOCALE_PROVIDER",
+    type: LocaleProvider,
+    legal: "libc, icu, builtin",
+    default: LocaleProvider::Libc,
+    about: "who sorts texts: `libc`, `icu` (from PostgreSQL 15 on), `builtin` (from 17 on)";
 
     /// Sets the directory of the SQL files that run before the first migration, in the order of
     /// their names. Default: none.

@@ -55,11 +55,15 @@ impl KeyType for MissingTables {
     type Value = Self;
 
     fn from_variable(variable: Variable) -> Result<Sourced<Self>> {
-        let tables = <Vec<String>>::from_variable(variable)?;
-        Ok(tables.map(|tables| match &tables[..] {
-            [word] if word == "true" => Self::All,
-            [word] if word == "false" => Self::default(),
-            _ => Self::These(tables),
+        let text = variable.text()?.not_blank()?;
+        Ok(text.map(|text| match text.trim() {
+            "true" => Self::All,
+            "false" => Self::default(),
+            list => {
+                let names = list.split(',').map(str::trim);
+                let names = names.filter(|name| !name.is_empty());
+                Self::these(names.map(str::to_owned).collect())
+            }
         }))
     }
 
@@ -85,7 +89,8 @@ impl KeyType for MissingTables {
 
     fn print(value: &Self, absent: &str) -> String {
         match value {
-            Self::These(tables) => <Vec<String>>::print(tables, absent),
+            Self::These(tables) if tables.is_empty() => absent.to_owned(),
+            Self::These(tables) => tables.join(", "),
             Self::All => "all".to_owned(),
         }
     }

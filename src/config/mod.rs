@@ -14,7 +14,8 @@
 // | file | noun |
 // |---|---|
 // | `source` | where a value came from |
-// | `value`, `migrations`, `missing_tables`, `isolation_level` | the types of the values |
+// | `value`, `migrations`, `missing_tables`, `isolation_level`, `locale_provider` | the types of the values |
+// | `extension` | an extension with its schema and version |
 // | `expect` | what the database must contain before a test runs |
 // | `keys` | every key: the one place to add a key, or to change one |
 // | `backend_options` | a backend and its options, as the builder takes them |
@@ -44,11 +45,13 @@ mod engine_hints;
 mod engine_key;
 mod env;
 pub(crate) mod expect;
+mod extension;
 mod file;
 mod isolation_level;
 mod key;
 mod key_type;
 mod keys;
+mod locale_provider;
 mod migrations;
 mod missing_tables;
 mod nearest;
@@ -74,8 +77,10 @@ pub(crate) use engine_hints::EngineHints;
 pub(crate) use env::Environment;
 pub use expect::Expect;
 pub(crate) use expect::RustEnum;
+pub use extension::Extension;
 pub use isolation_level::IsolationLevel;
 pub use keys::{Auto, Builder, Container, External, Native, Plan};
+pub use locale_provider::LocaleProvider;
 pub(crate) use migrations::{Layout, MigrationFunction, SchemaSource};
 pub use migrations::{MigrationCommand, Migrations};
 pub(crate) use nearest::nearest;

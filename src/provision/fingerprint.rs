@@ -51,7 +51,18 @@ impl Inputs {
         hash.part("format", FORMAT.to_string());
         hash.part("guard", guard::SOURCES_HASH.to_le_bytes());
         hash.part("server", server_version_num.to_string());
-        hash.list("extensions", plan.extensions.get());
+        let extensions = plan.extensions.get();
+        let all = || extensions.iter();
+        hash.list("extensions", all().map(|extension| &extension.name));
+        // A missing value is a list of its own: it must not equal an empty text.
+        for extension in all() {
+            hash.list("schema", extension.schema.as_slice());
+            hash.list("version", extension.version.as_slice());
+            hash.part("cascade", extension.has_cascade.to_string());
+        }
+        hash.list("locale", plan.locale.as_slice());
+        hash.list("encoding", plan.encoding.as_slice());
+        hash.part("locale provider", plan.locale_provider.to_string());
         hash.list("settings", plan.settings.keys());
         hash.list("values", plan.settings.values());
         plan.expect.hash_into(&mut hash);

@@ -16,6 +16,8 @@ mod dir_entries;
 mod dynamic_sql;
 mod effect;
 mod expectation_check;
+mod extension_help;
+mod extension_statements;
 mod extensions;
 mod fingerprint;
 mod format;
@@ -84,10 +86,11 @@ pub(crate) async fn provision(
     };
 
     progress.set_step("installing extensions");
+    let scripts = Scripts::read(inputs)?;
+    extension_statements::check(&plan.extensions, scripts.all())?;
     extensions::install(&mut connection, &plan.extensions).await?;
     clock.finish("extensions");
 
-    let scripts = Scripts::read(inputs)?;
     let timeout = *plan.provision_timeout.get();
     let mut tables_before = BTreeSet::new();
     let mut notes = Vec::new();

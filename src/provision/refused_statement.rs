@@ -2,6 +2,7 @@
 
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 
+use super::extension_help;
 use super::sql_script::Script;
 use super::statement_help;
 use crate::error::{Error, ErrorKind};
@@ -32,7 +33,12 @@ impl RefusedStatement<'_> {
         };
         let offset = self.offset(refused);
         let position = self.script.position_of_byte(offset);
-        let kind = sql_error::kind_of(&error, self.kind);
+        let otherwise = if extension_help::unavailable_extension(refused).is_some() {
+            ErrorKind::ExtensionUnavailable
+        } else {
+            self.kind
+        };
+        let kind = sql_error::kind_of(&error, otherwise);
         let place = format!(
             "{}:{}:{}",
             self.script.name(),
@@ -45,7 +51,10 @@ impl RefusedStatement<'_> {
         )
         .with_evidence("the statement", self.script.excerpt(offset))
         .with_evidence("server error", sql_error::server_report(refused));
-        let help = self.own_help.or_else(|| {
+        let own = self
+            .own_help
+            .or_else(|| extension_help::for_refused(refused));
+        let help = own.or_else(|| {
             statement_help::help_for(refused.code(), refused.message(), self.migrations)
         });
         let help = help.unwrap_or_else(|| {

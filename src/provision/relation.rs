@@ -126,6 +126,20 @@ impl<'a> StatementReader<'a> {
         (!ambiguous).then_some(QualifiedName { schema, table })
     }
 
+    /// A string, or an identifier where a string is legal too, such as a version.
+    pub(super) fn text(&mut self) -> Option<String> {
+        let mut ahead = self.0.clone();
+        let text = match ahead.next()? {
+            Token::Literal(text) => {
+                let text = text.strip_prefix('\'')?.strip_suffix('\'')?;
+                text.replace("''", "'")
+            }
+            Token::Word(_) | Token::Quoted(_) | Token::Symbol(_) => return self.identifier(),
+        };
+        self.0 = ahead;
+        Some(text)
+    }
+
     /// An identifier as the server stores it: folded to lower case unless quoted, and truncated.
     pub(super) fn identifier(&mut self) -> Option<String> {
         let mut identifier = match self.0.next()? {

@@ -3,30 +3,7 @@
 use super::creators::creators_of;
 use super::sql_script::Script;
 use crate::sql_error;
-use crate::test_error_help::{help_for_missing_extension, is_contrib};
-
-/// The package and the image that contain an extension's files.
-pub(super) fn package_of(extension: &str, major: u32) -> String {
-    match extension {
-        "postgis" => format!(
-            "Debian, Ubuntu: `apt-get install postgresql-{major}-postgis-3`; image: postgis/postgis"
-        ),
-        "vector" => format!(
-            "Debian, Ubuntu: `apt-get install postgresql-{major}-pgvector`; image: \
-             pgvector/pgvector"
-        ),
-        "timescaledb" => "package and image of timescale (timescale/timescaledb)".to_owned(),
-        name if is_contrib(name) => format!(
-            "it is one of PostgreSQL's contrib modules; \
-             Debian, Ubuntu: `apt-get install postgresql-{major}` \
-             (older releases: postgresql-contrib); \
-             Fedora: `dnf install postgresql-contrib`; the image postgres has it"
-        ),
-        name => format!(
-            "look for a package like `postgresql-{major}-{name}`, or an image that contains it"
-        ),
-    }
-}
+use crate::test_error_help::help_for_missing_extension;
 
 /// The help for a refused statement, by its SQLSTATE. `migrations` is empty for seeds.
 /// The codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
@@ -77,6 +54,7 @@ pub(super) fn help_for(code: &str, message: &str, migrations: &[Script]) -> Opti
              metadata.toml (diesel)"
                 .to_owned(),
         ),
+        "42704" if message.starts_with("collation ") => Some(collation_help(object?)),
         // undefined_object, undefined_function
         "42704" | "42883" => help_for_missing_extension(message),
         // undefined_table: PostgreSQL also reports it for an alias that is in no FROM clause, with
@@ -87,6 +65,19 @@ pub(super) fn help_for(code: &str, message: &str, migrations: &[Script]) -> Opti
             "a migration must create it: check the spelling of its name, and its schema".to_owned(),
         ),
         "42P01" => Some(creator_help(object?, migrations)),
+        // duplicate_object
+        "42710" if message.starts_with("extension ") => Some(
+            "it exists before the migrations, because `extensions` declares it or another \
+             extension requires it: write CREATE EXTENSION IF NOT EXISTS, or remove it from \
+             `extensions`"
+                .to_owned(),
+        ),
+        // duplicate_schema
+        "42P06" => Some(
+            "two migrations create it, or `extensions` names it as the schema of an extension: \
+             write CREATE SCHEMA IF NOT EXISTS"
+                .to_owned(),
+        ),
         // duplicate_table, duplicate_object
         "42P07" | "42710" => Some(
             "two migrations create it, or one creates it twice: remove one of the statements"
@@ -105,6 +96,16 @@ pub(super) fn help_for(code: &str, message: &str, migrations: &[Script]) -> Opti
         "53100" => Some(sql_error::DISK_FULL_HELP.to_owned()),
         _ => None,
     }
+}
+
+/// Help for a missing collation. A server has those of the locales that its machine had when
+/// `initdb` ran. <https://www.postgresql.org/docs/current/collation.html#COLLATION-MANAGING>
+fn collation_help(collation: &str) -> String {
+    format!(
+        "a server has the collations of the locales of its machine: generate the locale there \
+         (Debian, Ubuntu: `locale-gen`), use an image that has it, or use a collation of ICU, such \
+         as \"es-x-icu\"; `select collname from pg_collation` lists them, without {collation}"
+    )
 }
 
 /// Help for a missing relation: the migration that creates it, which has not run yet, or that none

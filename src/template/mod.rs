@@ -25,6 +25,7 @@
 //! leaves no lock behind. The builder of a template with fixtures shares the lock of the template
 //! below, which it copies. A clean-up holds the lock exclusively while it drops.
 
+mod locale;
 mod pristine;
 mod properties;
 mod trial;
@@ -310,11 +311,18 @@ async fn create(
         Some((base, _)) => format!("{base}{}", server.copy_strategy()),
         None => source_database(server, plan, admin).await?.to_owned(),
     };
-    let create = format!("create database {build} template {source}");
-    sqlx::raw_sql(AssertSqlSafe(create))
+    // A copy of a base has its locale.
+    let locale = match &base {
+        Some(_) => String::new(),
+        None => locale::clause(plan, admin, server.version_num).await?,
+    };
+    let create = format!("create database {build} template {source}{locale}");
+    if let Err(error) = sqlx::raw_sql(AssertSqlSafe(create))
         .execute(&mut *admin)
         .await
-        .map_err(|error| sql_error::failed("creating the database", error))?;
+    {
+        return Err(locale::refused(plan, admin, error).await);
+    }
     if let Some((_, properties)) = base.filter(|(_, properties)| !properties.is_empty()) {
         complete(server, admin, &properties, build).await?;
     }

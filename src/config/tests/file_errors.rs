@@ -106,8 +106,8 @@ fn the_error_of_an_unknown_key_proposes_the_closest_and_lists_all_legal_ones() {
         (
             "[provision]\nmigration = 'x'",
             "ebbtide.toml:2: unknown key provision.migration",
-            "did you mean migrations? legal keys: extensions, bootstrap, migrations, seeds, timeout, \
-             ignore_missing_tables, expect",
+            "did you mean migrations? legal keys: extensions, locale, encoding, locale_provider, \
+             bootstrap, migrations, seeds, timeout, ignore_missing_tables, expect",
         ),
         (
             "[provision.expect]\ntable = []",
@@ -183,8 +183,10 @@ fn the_error_of_a_wrong_type_names_both_types_and_the_legal_values() {
         ),
         (
             "[provision]\nextensions = [\n  'a',\n  2026-01-01,\n]",
-            "ebbtide.toml:4: provision.extensions[1] must be a string, but is a date or time",
-            r#"legal values: a list of names, such as ["uuid-ossp", "pg_trgm"]"#,
+            "ebbtide.toml:4: provision.extensions[1] must be a string or a table, \
+             but is a date or time",
+            "legal values: a list of names or tables, such as \
+             [\"pg_trgm\", { name = \"uuid-ossp\", schema = \"ext\" }]",
         ),
         (
             "[provision]\nmigrations = true",

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::super::key_type::KeyType;
 use super::super::missing_tables::MissingTables;
 use super::super::{
-    Backend, Builder, Cache, Container, Dedicated, Expect, External, Keep, Native, Plan, Source,
-    Storage,
+    Backend, Builder, Cache, Container, Dedicated, Expect, Extension, External, Keep,
+    LocaleProvider, Native, Plan, Source, Storage,
 };
 use super::Package;
 
@@ -172,11 +173,45 @@ const CASES: &[Case] = &[
     },
     Case {
         variable: "EBBTIDE_EXTENSIONS",
-        values: ["a, b", "b", "c", "d"],
+        values: ["a, b schema s version 1.1", "b no-cascade", "c", "d"],
         build: |b| b.extension("c"),
         file: "[provision]\nextensions = ['d']",
         default: "",
-        read: |plan| (plan.extensions.join(", "), &plan.extensions.source),
+        read: |plan| {
+            (
+                Vec::<Extension>::print(plan.extensions.get(), ""),
+                &plan.extensions.source,
+            )
+        },
+    },
+    Case {
+        variable: "EBBTIDE_LOCALE",
+        values: ["a", "b", "c", "d"],
+        build: |b| b.locale("c"),
+        file: "[provision]\nlocale = 'd'",
+        default: "None",
+        read: |plan| (text(plan.locale.as_ref()), &plan.locale.source),
+    },
+    Case {
+        variable: "EBBTIDE_ENCODING",
+        values: ["a", "b", "c", "d"],
+        build: |b| b.encoding("c"),
+        file: "[provision]\nencoding = 'd'",
+        default: "None",
+        read: |plan| (text(plan.encoding.as_ref()), &plan.encoding.source),
+    },
+    Case {
+        variable: "EBBTIDE_LOCALE_PROVIDER",
+        values: ["icu", "builtin", "icu", "builtin"],
+        build: |b| b.locale_provider(LocaleProvider::Icu),
+        file: "[provision]\nlocale_provider = 'builtin'",
+        default: "libc",
+        read: |plan| {
+            (
+                plan.locale_provider.to_string(),
+                &plan.locale_provider.source,
+            )
+        },
     },
     Case {
         variable: "EBBTIDE_MIGRATIONS",
@@ -375,7 +410,10 @@ fn extensions_of_a_builder_accumulate_without_repetitions() {
     let plan = Package::with_file("[provision]\nextensions = ['d']")
         .plan(&builder, &[])
         .expect("legal");
-    assert_eq!(*plan.extensions, ["a", "b", "c"]);
+    assert_eq!(
+        Vec::<Extension>::print(plan.extensions.get(), ""),
+        "a, b, c"
+    );
 }
 
 #[test]

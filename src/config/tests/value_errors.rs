@@ -32,6 +32,28 @@ fn the_error_of_an_illegal_word_in_a_variable_lists_the_legal_ones() {
 }
 
 #[test]
+fn a_variable_with_a_misspelt_form_of_an_extension_is_an_error() {
+    for (value, error) in [
+        (
+            "pg_trgm schem ext",
+            "EBBTIDE_EXTENSIONS must have extensions of the form NAME schema SCHEMA version \
+             VERSION, but one is \"pg_trgm schem ext\"",
+        ),
+        (
+            "a, b version",
+            "EBBTIDE_EXTENSIONS must have extensions of the form NAME schema SCHEMA version \
+             VERSION, but one is \"b version\"",
+        ),
+        (
+            "a, a schema b",
+            "EBBTIDE_EXTENSIONS must have each extension once, but has \"a\" and \"a schema b\"",
+        ),
+    ] {
+        assert_eq!(variable("EBBTIDE_EXTENSIONS", value), error);
+    }
+}
+
+#[test]
 fn the_error_of_an_illegal_word_in_dot_env_names_the_file() {
     let environment = Package::new().environment(&[]);
     let environment = environment

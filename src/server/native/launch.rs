@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::super::identification::{Identification, SUPERUSER, identify};
 use super::super::registry::{Health, Instance, LeaseName, Pointer, Registry, ServerLease};
@@ -64,9 +64,15 @@ impl<'a> Launch<'a> {
         let settings = settings::tuned(binaries.major, &plan.settings);
         let arguments = server_arguments(&instance, &settings);
         // `initdb` fills the cache from the files of this installation, so another installation of
-        // the same major version gets another cache.
+        // the same major version gets another cache. It also lists the machine's locales as
+        // collations, so a new locale needs another cache, too.
         let build = short_hash(
-            &format!("{} {}", binaries.version, binaries.dir.display()),
+            &format!(
+                "{} {} {:?}",
+                binaries.version,
+                binaries.dir.display(),
+                locales_changed_at()
+            ),
             8,
         );
         let cache = registry
@@ -178,6 +184,14 @@ impl<'a> Launch<'a> {
         }
         .into_error()
     }
+}
+
+/// When the machine's locales changed last; nothing where glibc does not keep them in these places.
+fn locales_changed_at() -> [Option<SystemTime>; 2] {
+    ["/usr/lib/locale", "/usr/lib/locale/locale-archive"].map(|place| {
+        let metadata = std::fs::metadata(place).ok()?;
+        metadata.modified().ok()
+    })
 }
 
 /// Joins a running server of this key that no pointer names, and writes the pointer.

@@ -1,0 +1,138 @@
+//! `CREATE EXTENSION` in migrations, compared with the declared extensions.
+
+use super::relation::StatementReader;
+use super::sql_script::{Script, Statement};
+use crate::config::Extension;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Checks that a migration which would skip a declared extension creates it in the same way.
+///
+/// A declared extension exists before the migrations. So `CREATE EXTENSION IF NOT EXISTS x SCHEMA
+/// ext` does nothing, and without this check `x` would silently be in another schema.
+///
+/// # Errors
+/// A migration specifies a schema or a version that the declared extension does not have.
+pub(super) fn check(declared: &[Extension], scripts: &[Script]) -> Result<()> {
+    if declared.is_empty() {
+        return Ok(());
+    }
+    for script in scripts {
+        for statement in script.statements() {
+            let Some(created) = created(statement) else {
+                continue;
+            };
+            let Some(declared) = declared.iter().find(|known| known.name == created.name) else {
+                continue;
+            };
+            let is_other = |created: &Option<String>, declared: &Option<String>| {
+                created.is_some() && created != declared
+            };
+            if is_other(&created.schema, &declared.schema)
+                || is_other(&created.version, &declared.version)
+            {
+                return Err(mismatch(declared, &created, script, statement.offset()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The extension of `CREATE EXTENSION IF NOT EXISTS`.
+fn created(statement: Statement<'_>) -> Option<Extension> {
+    let mut reader = StatementReader::of(statement);
+    if !reader.accept(&["create", "extension", "if", "not", "exists"]) {
+        return None;
+    }
+    let mut extension = Extension::new(reader.identifier()?);
+    reader.accept(&["with"]);
+    loop {
+        extension = if reader.accept(&["schema"]) {
+            extension.schema(reader.identifier()?)
+        } else if reader.accept(&["version"]) {
+            extension.version(reader.text()?)
+        } else if reader.accept(&["cascade"]) {
+            extension
+        } else {
+            return Some(extension);
+        };
+    }
+}
+
+fn mismatch(declared: &Extension, created: &Extension, script: &Script, offset: usize) -> Error {
+    let line = script.position_of_byte(offset).line;
+    let name = &declared.name;
+    let mut parts = vec![format!("name = {name:?}")];
+    let of_both = [
+        ("schema", &created.schema, &declared.schema),
+        ("version", &created.version, &declared.version),
+    ];
+    for (key, created, declared) in of_both {
+        parts.extend(
+            created
+                .as_ref()
+                .or(declared.as_ref())
+                .map(|value| format!("{key} = {value:?}")),
+        );
+    }
+    Error::new(
+        ErrorKind::ExtensionInstall,
+        format!(
+            "`extensions` must declare {name} as the migrations create it, but declares \
+             \"{declared}\", and {}:{line} creates \"{created}\"",
+            script.name()
+        ),
+    )
+    .with_evidence("the statement", script.excerpt(offset))
+    .with_help(format!(
+        "declare {{ {} }}, or remove {name} from `extensions`",
+        parts.join(", ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(declared: Extension, sql: &str) -> Result<()> {
+        check(&[declared], &[Script::new("1_a.sql", sql)])
+    }
+
+    #[test]
+    fn a_migration_that_would_skip_another_form_of_a_declared_extension_is_refused() {
+        let uuid = || Extension::new("uuid-ossp");
+        for sql in [
+            "create extension if not exists \"uuid-ossp\" schema ext;",
+            "select 1;\nCREATE EXTENSION IF NOT EXISTS \"uuid-ossp\" WITH SCHEMA ext;",
+            "create extension if not exists \"uuid-ossp\" version '1.0' schema ext cascade;",
+        ] {
+            let error = checked(uuid(), sql).expect_err(sql);
+            assert_eq!(error.kind(), ErrorKind::ExtensionInstall);
+            let help = error.help().unwrap_or_default();
+            assert!(
+                help.contains("name = \"uuid-ossp\", schema = \"ext\""),
+                "{help}"
+            );
+        }
+        let error = checked(
+            uuid().schema("ext").version("1.1"),
+            "create extension if not exists \"uuid-ossp\" version \"1.0\"",
+        );
+        let help = "declare { name = \"uuid-ossp\", schema = \"ext\", version = \"1.0\" }, \
+                    or remove uuid-ossp from `extensions`";
+        assert_eq!(error.expect_err("another version").help(), Some(help));
+    }
+
+    #[test]
+    fn an_equal_or_another_extension_is_legal() {
+        let declared = || Extension::new("pg_trgm").schema("ext");
+        for sql in [
+            "create extension if not exists pg_trgm schema ext",
+            "create extension if not exists pg_trgm",
+            "create extension if not exists hstore schema other",
+            // The server refuses this statement itself.
+            "create extension pg_trgm schema other",
+        ] {
+            checked(declared(), sql).expect(sql);
+        }
+    }
+}
