@@ -140,12 +140,6 @@ impl Inputs {
                 file.open()
                     .is_ok_and(|text| server_wide::may_be_server_wide(text).unwrap_or_default())
             })
-            .filter_map(|file| {
-                Some(Script::new(
-                    &file.display_path,
-                    file.text(ErrorKind::MigrationSource).ok()?,
-                ))
-            })
-            .find_map(|script| ServerWide::find(&script))
+            .find_map(ServerWide::find)
     }
 }

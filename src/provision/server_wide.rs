@@ -16,10 +16,11 @@ mod first_pass;
 mod shared_names;
 mod statement;
 
-use super::sql_script::Script;
+use super::input_file::InputFile;
+use super::psql::search::find_statement;
 use crate::lexer::{Token, Tokens};
 use shared_names::SERVER_WIDE_FUNCTIONS;
-use statement::{Spanned, is_server_wide, is_word_at, may_run_strings, starts_copy_data};
+use statement::{Spanned, is_server_wide, is_word_at, may_run_strings};
 
 pub(super) use first_pass::may_be_server_wide;
 
@@ -36,13 +37,14 @@ pub(crate) struct ServerWide {
 }
 
 impl ServerWide {
-    /// The first such statement of a script.
-    pub(super) fn find(script: &Script) -> Option<Self> {
-        let offset = find_offset(script.text(), CodeKind::Script)?;
-        let line = script.position_of_byte(offset).line;
+    /// The first such statement of a file. A file that cannot be read has none: the build reads it
+    /// again and reports the error.
+    pub(super) fn find(file: &InputFile) -> Option<Self> {
+        let found = find_statement(file, |text| find_offset(text, CodeKind::Script));
+        let found = found.ok()??;
         Some(Self {
-            place: format!("{}:{line}", script.name()),
-            statement: first_words(&script.text()[offset..]),
+            place: format!("{}:{}", file.display_path, found.line),
+            statement: first_words(&found.text),
         })
     }
 }
@@ -50,7 +52,7 @@ impl ServerWide {
 /// What kind of code a text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CodeKind {
-    /// A file, as psql would read it.
+    /// A statement of a file.
     Script,
     /// The body of a function, or a string that may be executed.
     Body,
@@ -61,19 +63,9 @@ fn find_offset(text: &str, kind: CodeKind) -> Option<usize> {
     let mut tokens = Tokens::new(text);
     let mut statement: Vec<Spanned<'_>> = Vec::new();
     while let Some(token) = tokens.next() {
-        if token == Token::Symbol('\\') && statement.is_empty() && kind == CodeKind::Script {
-            // A psql command, which ends with its line.
-            tokens.end += text[tokens.end..]
-                .find('\n')
-                .unwrap_or(text.len() - tokens.end);
-        } else if token == Token::Symbol(';') {
+        if token == Token::Symbol(';') {
             if let Some(offset) = find_in_statement(&statement, kind) {
                 return Some(offset);
-            }
-            if starts_copy_data(&statement) {
-                tokens.end += text[tokens.end..]
-                    .find("\n\\.")
-                    .map_or(0, |at| at + "\n\\.".len());
             }
             statement.clear();
         } else {
@@ -147,7 +139,7 @@ mod tests {
 
     #[track_caller]
     fn found(text: &str) -> Option<(usize, String)> {
-        let found = ServerWide::find(&Script::new("x.sql", text))?;
+        let found = ServerWide::find(&InputFile::embedded("seed", "x.sql", text))?;
         // The first pass must not miss it, also across the border of two chunks.
         assert!(
             may_be_server_wide(text.as_bytes()).expect("it reads"),

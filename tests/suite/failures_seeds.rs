@@ -278,6 +278,21 @@ fn a_sql_seed_of_fifty_megabytes_needs_little_memory() {
     );
 }
 
+#[test]
+fn the_data_of_a_copy_of_fifty_megabytes_need_little_memory() {
+    assert_needs_little_memory(
+        crate::support::this_test!(),
+        "010_users.sql",
+        |file, name| {
+            writeln!(file, "copy users from stdin;").unwrap();
+            // A row that looks like a statement about the whole server.
+            writeln!(file, "-1\t\\\\N; create role app;").unwrap();
+            (1..ROWS).for_each(|id| writeln!(file, "{id:06}\t{name}").unwrap());
+            writeln!(file, "\\.").unwrap();
+        },
+    );
+}
+
 const ROWS: u64 = 500_000;
 
 /// Asserts that the process's peak memory grows by less than 16 MB while it loads a seed of 50 MB.

@@ -19,6 +19,7 @@
 //! | `file`, `run`, `session` | one file, its execution, and the session that executes it |
 //! | `data` | the data of COPY in both directions |
 //! | `conflicts` | the rows that an INSERT leaves out |
+//! | `search` | searches the statements of a file |
 //! | `refusal`, `help` | the error for a unit that cannot run, and its remedy |
 //! | `in_migration` | the error for such a file among the migrations of a tool |
 
@@ -32,6 +33,7 @@ mod reader;
 mod refusal;
 mod run;
 pub(super) mod scan;
+pub(super) mod search;
 mod session;
 mod source;
 pub(super) mod statement;

@@ -46,6 +46,7 @@ impl PsqlFile<'_> {
         };
         let mut session = Session::begin(connection, transactions, self.timeout).await?;
         reader.scan.strings = session.strings().await?;
+        reader.scan.variables = Some(BTreeSet::new());
         let execution = Execution {
             refusals: Refusals { file: self },
             reader,
@@ -123,10 +124,15 @@ impl Execution<'_> {
                 return Err(self.refusals.wrong_key(text, offset));
             }
             (Command::Set(name), None) => {
-                self.reader.scan.variables.insert(name.to_owned());
+                let variables = self.reader.scan.variables.get_or_insert_default();
+                variables.insert(name.to_owned());
             }
             (Command::Unset(name), None) => {
-                self.reader.scan.variables.remove(name);
+                self.reader
+                    .scan
+                    .variables
+                    .get_or_insert_default()
+                    .remove(name);
             }
             (Command::Skip, None) => {
                 let name = text.split_ascii_whitespace().next().unwrap_or(text);

@@ -41,8 +41,8 @@ pub(in crate::provision) struct Span {
 #[derive(Debug, Clone, Default)]
 pub(in crate::provision) struct Scan {
     pub(in crate::provision) strings: Strings,
-    /// The variables that the file has set.
-    pub(in crate::provision) variables: BTreeSet<String>,
+    /// The variables that the file has set; `None` if variables are not searched for.
+    pub(in crate::provision) variables: Option<BTreeSet<String>>,
     settled: State,
 }
 
@@ -98,7 +98,9 @@ impl Scan {
                     }
                 },
                 Token::Symbol(':') if !text[..start].ends_with(':') => {
-                    if let Some(end) = self.variable_end(text, end, is_eof)? {
+                    if let Some(set) = &self.variables
+                        && let Some(end) = variable_end(text, end, is_eof, set)?
+                    {
                         let variable = Span {
                             start,
                             end,
@@ -152,25 +154,6 @@ impl Scan {
     pub(in crate::provision) fn needed_from(&self) -> usize {
         self.settled.open.map_or(self.settled.at, |open| open.start)
     }
-
-    /// The end of a variable's name after a colon, if psql replaces it. The outer `None` means that
-    /// the text ends within the name.
-    #[expect(clippy::option_option, reason = "the outer option is for `?`")]
-    fn variable_end(&self, text: &str, after: usize, is_eof: bool) -> Option<Option<usize>> {
-        let rest = &text[after..];
-        let quotes = usize::from(rest.starts_with(['\'', '"']));
-        let test = if rest.starts_with("{?") { 2 } else { 0 };
-        let name_start = quotes + test;
-        let belongs = |c: char| c.is_ascii_alphanumeric() || c == '_' || !c.is_ascii();
-        let length = rest[name_start..].find(|c| !belongs(c));
-        let Some(length) = length.or(is_eof.then_some(rest.len() - name_start)) else {
-            return None;
-        };
-        let name = &rest[name_start..name_start + length];
-        let is_set = !name.is_empty()
-            && (test > 0 || variables::is_predefined(name) || self.variables.contains(name));
-        Some(is_set.then_some(after + name_start + length))
-    }
 }
 
 impl State {
@@ -180,6 +163,28 @@ impl State {
             ..Self::default()
         }
     }
+}
+
+/// The end of a variable's name after a colon, if psql replaces it, because it is predefined or in
+/// `set`. The outer `None` means that the text ends within the name.
+#[expect(clippy::option_option, reason = "the outer option is for `?`")]
+fn variable_end(
+    text: &str,
+    after: usize,
+    is_eof: bool,
+    set: &BTreeSet<String>,
+) -> Option<Option<usize>> {
+    let rest = &text[after..];
+    let quotes = usize::from(rest.starts_with(['\'', '"']));
+    let test = if rest.starts_with("{?") { 2 } else { 0 };
+    let name_start = quotes + test;
+    let belongs = |c: char| c.is_ascii_alphanumeric() || c == '_' || !c.is_ascii();
+    let length = rest[name_start..].find(|c| !belongs(c));
+    let length = length.or(is_eof.then_some(rest.len() - name_start))?;
+    let name = &rest[name_start..name_start + length];
+    let is_set =
+        !name.is_empty() && (test > 0 || variables::is_predefined(name) || set.contains(name));
+    Some(is_set.then_some(after + name_start + length))
 }
 
 /// The command whose backslash is at `start`; `None` if its line is incomplete.
@@ -289,8 +294,10 @@ mod tests {
 
     #[test]
     fn a_variable_with_a_value_is_found_outside_of_quotes() {
-        let mut scan = Scan::default();
-        scan.variables.insert("own".to_owned());
+        let mut scan = Scan {
+            variables: Some(BTreeSet::from(["own".to_owned()])),
+            ..Scan::default()
+        };
         let mut find = |text: &str| {
             scan.restart_at(0);
             scan.find(text, true).map(|found| unit(text, &found))

@@ -1,5 +1,4 @@
-//! What the tokens of one statement show: whether it affects the whole server, executes strings, or is
-//! followed by data.
+//! What the tokens of one statement show: whether it affects the whole server, or executes strings.
 
 use super::shared_names::SHARED_CATALOGS;
 use crate::lexer::Token;
@@ -99,10 +98,4 @@ pub(super) fn may_run_strings(statement: &[Spanned<'_>]) -> bool {
         &["do", "select", "with", "call", "execute", "prepare"],
     ) || is_word_at(statement, 0, &["create"])
         && is_word_at(statement, kind, &["function", "procedure"])
-}
-
-/// Whether data follows the statement: `COPY ... FROM stdin`, as `pg_dump` writes it.
-pub(super) fn starts_copy_data(statement: &[Spanned<'_>]) -> bool {
-    let is_pair = |pair: &[Spanned<'_>]| pair[0].0.is_word("from") && pair[1].0.is_word("stdin");
-    is_word_at(statement, 0, &["copy"]) && statement.windows(2).any(is_pair)
 }
