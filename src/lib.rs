@@ -370,6 +370,6 @@ pub mod report {
 /// A database's schema: reading one, comparing two, and what a ledger claims.
 pub mod schema {
     pub use crate::catalog::{
-        Difference, LedgerClaim, ObjectKind, Schema, SchemaDiff, SchemaObject,
+        Aspect, Difference, LedgerClaim, ObjectKind, Schema, SchemaDiff, SchemaObject,
     };
 }

@@ -1,15 +1,19 @@
 //! The comparison of two schemas, and its text.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 
-use super::object::SchemaObject;
+use super::aspect::Aspect;
+use super::definition::Definition;
+use super::object::{ObjectKind, SchemaObject};
 use super::schema::{Schema, Snapshot};
 
 /// How a schema differs from the expected one. All lists are sorted by kind and name.
 ///
-/// If a whole table or view is missing or extra, the objects that belong to it are not listed.
+/// If a whole table or view is missing or extra, the objects that belong to it are not listed. A
+/// change of a partitioned table that its partitions share is listed once.
 ///
 /// # Examples
 /// ```
@@ -52,32 +56,58 @@ impl Schema {
 impl Snapshot {
     /// Compares `found` with this snapshot, which is the expected one.
     ///
-    /// The owner is left out if the migrations do not determine it. The expected database then
-    /// belongs to the role that created it, and the role that reads the other database need not be
+    /// An owner is left out if the migrations do not determine it. The expected object then belongs
+    /// to the role that ran the migrations, and the role that reads the other database need not be
     /// the same.
     pub(crate) fn compare(&self, found: &Self) -> SchemaDiff {
-        let mut diff = self.schema.compare(&found.schema);
-        if let Some((owner, role)) = self.schema.owner()
-            && role == self.role
-            && found.role != self.role
-        {
-            diff.different
-                .retain(|difference| difference.object != owner);
+        if found.role == self.role {
+            return self.schema.compare(&found.schema);
         }
-        diff
+        let (mut expected, mut found) = (self.schema.clone(), found.schema.clone());
+        let own = format!("owner: {}", self.role);
+        for (object, definition) in &mut expected.objects {
+            if definition.aspect(Aspect::Owners) == Some(&own) {
+                definition.remove(Aspect::Owners);
+                if let Some(other) = found.objects.get_mut(object) {
+                    other.remove(Aspect::Owners);
+                }
+            }
+        }
+        let owner = Schema::owner();
+        if expected
+            .objects
+            .get(&owner)
+            .is_some_and(|definition| definition.text() == self.role)
+        {
+            expected.objects.remove(&owner);
+            found.objects.remove(&owner);
+        }
+        expected.compare(&found)
     }
 }
 
 impl SchemaDiff {
     pub(super) fn between(expected: &Schema, found: &Schema) -> Self {
-        let different = expected.objects.iter().filter_map(|(object, expected)| {
-            let found = found.objects.get(object)?;
-            (expected.text != found.text).then(|| Difference {
-                object: object.clone(),
-                expected: expected.text.clone(),
-                found: found.text.clone(),
+        let differences: BTreeMap<&SchemaObject, (String, String)> = expected
+            .objects
+            .iter()
+            .filter_map(|(object, definition)| {
+                let found = found.objects.get(object)?;
+                Some((object, definition.difference(found)?))
             })
-        });
+            .collect();
+        let is_listed_by_original = |object: &SchemaObject, texts: &(String, String)| {
+            let original = expected.objects[object].original.as_ref();
+            original.and_then(|original| differences.get(original)) == Some(texts)
+        };
+        let different = differences
+            .iter()
+            .filter(|(object, texts)| !is_listed_by_original(object, texts))
+            .map(|(object, (expected, found))| Difference {
+                object: (*object).clone(),
+                expected: expected.clone(),
+                found: found.clone(),
+            });
         Self {
             missing: missing_from(found, expected),
             extra: missing_from(expected, found),
@@ -92,12 +122,27 @@ impl SchemaDiff {
     }
 }
 
-/// The objects of `complete` that `schema` lacks.
+/// The objects of `complete` that `schema` lacks. Left out are those that another entry implies:
+/// - parts of a table or view that is lacking, too
+/// - columns of a view, because the definition of the view differs
+/// - parts of a partition if the partitioned table lacks the same part
 fn missing_from(schema: &Schema, complete: &Schema) -> Vec<SchemaObject> {
     let lacks = |object: &SchemaObject| !schema.objects.contains_key(object);
+    let is_implied = |definition: &Definition| {
+        let by_container = definition.container.as_ref().is_some_and(lacks);
+        let by_original = definition
+            .original
+            .as_ref()
+            .is_some_and(|original| complete.objects.contains_key(original) && lacks(original));
+        by_container || by_original
+    };
+    let is_of_a_view = |object: &SchemaObject, definition: &Definition| {
+        let container = definition.container.as_ref();
+        object.kind == ObjectKind::Column
+            && container.is_some_and(|container| container.kind != ObjectKind::Table)
+    };
     let objects = complete.objects.iter().filter(|(object, definition)| {
-        let is_listed_by_owner = definition.owner.as_ref().is_some_and(lacks);
-        lacks(object) && !is_listed_by_owner
+        lacks(object) && !is_implied(definition) && !is_of_a_view(object, definition)
     });
     objects.map(|(object, _)| object.clone()).collect()
 }

@@ -1,8 +1,11 @@
 //! Reads `pg_catalog` into plain values, and compares the schemas of two databases.
 //!
-//! The schema `_ebbtide` and objects that belong to extensions are left out everywhere.
+//! The schema `_ebbtide` and objects that belong to extensions are left out everywhere. A comparison
+//! includes changed privileges of such objects, as `pg_dump` does.
 
+mod aspect;
 mod database;
+mod definition;
 mod diff;
 mod inside;
 mod ledger;
@@ -14,6 +17,7 @@ mod rows;
 mod schema;
 mod session;
 
+pub use aspect::Aspect;
 pub(crate) use database::{DatabaseProperties, state as database_state};
 pub use diff::{Difference, SchemaDiff};
 pub(crate) use inside::InsideProperties;

@@ -8,12 +8,12 @@ use serde::{Serialize, Serializer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ObjectKind {
-    /// A property of the database: `owner`, `privileges`, `connection limit`, `is_template`,
-    /// `comment`, a security label, or a setting.
+    /// A property of the database: `owner`, `privileges`, `encoding`, `locale`, `tablespace`,
+    /// `connection limit`, `is_template`, `comment`, a security label, or a setting.
     Database,
     /// A schema in PostgreSQL's sense: a namespace.
     Schema,
-    /// An extension, with its version. Objects that belong to it are left out.
+    /// An extension, with its schema and version. Objects that belong to it are left out.
     Extension,
     /// An enum with its labels in order.
     Enum,
@@ -27,7 +27,7 @@ pub enum ObjectKind {
     Sequence,
     /// An ordinary, partitioned or foreign table.
     Table,
-    /// A column of a table.
+    /// A column of a table or view.
     Column,
     /// A primary key, foreign key, unique, check or exclusion constraint.
     Constraint,
@@ -49,10 +49,59 @@ pub enum ObjectKind {
     Policy,
     /// A rewrite rule, except the one that implements a view.
     Rule,
+    /// A base type, or a shell type that is not defined yet.
+    Type,
+    /// A collation.
+    Collation,
+    /// A conversion between encodings.
+    Conversion,
+    /// A cast, named `(source as target)`.
+    Cast,
+    /// A transform of a type for a language.
+    Transform,
+    /// Extended statistics, with their target.
+    Statistics,
+    /// An operator, with the types of its arguments in its name.
+    Operator,
+    /// An operator class with its members.
+    OperatorClass,
+    /// An operator family with the members that belong to no class.
+    OperatorFamily,
+    /// An event trigger, with its state.
+    EventTrigger,
+    /// A procedural language.
+    Language,
+    /// An access method of tables or indexes.
+    AccessMethod,
+    /// A parser of text search.
+    TextSearchParser,
+    /// A template of text search.
+    TextSearchTemplate,
+    /// A dictionary of text search.
+    TextSearchDictionary,
+    /// A configuration of text search with its mappings.
+    TextSearchConfiguration,
+    /// A foreign-data wrapper.
+    ForeignDataWrapper,
+    /// A foreign server.
+    Server,
+    /// A user mapping, named `for role on server name`. Its options are compared if both roles may read
+    /// them. A password is never printed.
+    UserMapping,
+    /// A publication with its tables, columns, row filters and schemas.
+    Publication,
+    /// A subscription. Its connection is compared if both roles may read it. A password is never
+    /// printed.
+    Subscription,
+    /// What `ALTER DEFAULT PRIVILEGES` has set. The name leaves out the role that owns the database.
+    DefaultPrivileges,
+    /// Privileges of an object that is not compared itself: it belongs to PostgreSQL, to an extension, or
+    /// to an identity column.
+    Privileges,
 }
 
 impl ObjectKind {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 43] = [
         Self::Database,
         Self::Schema,
         Self::Extension,
@@ -73,6 +122,29 @@ impl ObjectKind {
         Self::Trigger,
         Self::Policy,
         Self::Rule,
+        Self::Type,
+        Self::Collation,
+        Self::Conversion,
+        Self::Cast,
+        Self::Transform,
+        Self::Statistics,
+        Self::Operator,
+        Self::OperatorClass,
+        Self::OperatorFamily,
+        Self::EventTrigger,
+        Self::Language,
+        Self::AccessMethod,
+        Self::TextSearchParser,
+        Self::TextSearchTemplate,
+        Self::TextSearchDictionary,
+        Self::TextSearchConfiguration,
+        Self::ForeignDataWrapper,
+        Self::Server,
+        Self::UserMapping,
+        Self::Publication,
+        Self::Subscription,
+        Self::DefaultPrivileges,
+        Self::Privileges,
     ];
 
     /// The kind as SQL spells it, such as `materialized view`.
@@ -99,6 +171,29 @@ impl ObjectKind {
             Self::Trigger => "trigger",
             Self::Policy => "policy",
             Self::Rule => "rule",
+            Self::Type => "type",
+            Self::Collation => "collation",
+            Self::Conversion => "conversion",
+            Self::Cast => "cast",
+            Self::Transform => "transform",
+            Self::Statistics => "statistics",
+            Self::Operator => "operator",
+            Self::OperatorClass => "operator class",
+            Self::OperatorFamily => "operator family",
+            Self::EventTrigger => "event trigger",
+            Self::Language => "language",
+            Self::AccessMethod => "access method",
+            Self::TextSearchParser => "text search parser",
+            Self::TextSearchTemplate => "text search template",
+            Self::TextSearchDictionary => "text search dictionary",
+            Self::TextSearchConfiguration => "text search configuration",
+            Self::ForeignDataWrapper => "foreign-data wrapper",
+            Self::Server => "server",
+            Self::UserMapping => "user mapping",
+            Self::Publication => "publication",
+            Self::Subscription => "subscription",
+            Self::DefaultPrivileges => "default privileges",
+            Self::Privileges => "privileges",
         }
     }
 
@@ -151,15 +246,22 @@ pub(super) struct Place<'a> {
 
 impl SchemaObject {
     pub(super) fn at(kind: ObjectKind, place: &Place<'_>) -> Self {
-        use ObjectKind::{Column, Constraint, Database, Extension, Policy, Rule, Schema, Trigger};
+        use ObjectKind::{
+            Cast, Column, Constraint, Database, DefaultPrivileges, Operator, Policy, Privileges,
+            Rule, Transform, Trigger, UserMapping,
+        };
         let schema = match place.schema {
             None | Some("public") => String::new(),
             Some(schema) => format!("{}.", quoted_if_needed(schema)),
         };
         let own = quoted_if_needed(place.name);
         let name = match (kind, place.relation) {
-            (Database, _) => place.name.to_owned(),
-            (Schema | Extension, _) => own,
+            // These names are descriptions.
+            (Database | Cast | Transform | UserMapping | DefaultPrivileges | Privileges, _) => {
+                place.name.to_owned()
+            }
+            (ObjectKind::Schema, _) => own,
+            (Operator, _) => format!("{schema}{}{}", place.name, place.arguments),
             (Column, Some(relation)) => format!("{schema}{}.{own}", quoted_if_needed(relation)),
             (Constraint | Trigger | Policy | Rule, Some(relation)) => {
                 format!("{own} on {schema}{}", quoted_if_needed(relation))

@@ -6,22 +6,27 @@ use serde::{Serialize, Serializer};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
+use super::aspect::Aspect;
+use super::definition::{Definition, Restricted};
 use super::ledger::{LedgerClaim, LedgerLayout};
 use super::object::{ObjectKind, Place, SchemaObject};
-use super::queries::{QUERIES, SNAPSHOT_SETTINGS};
+use super::queries::{self, Connections, RowColumn, SNAPSHOT_SETTINGS};
 use crate::error::Result;
 use crate::sql_error;
 
 /// The schema of a database: every object of the user with its definition, as PostgreSQL prints it.
 ///
-/// Comments are part of a definition. These are left out:
-/// - objects that belong to extensions (an extension counts by name and version)
-/// - rows of tables, and values of sequences
-/// - owners and privileges of objects, and tablespaces
-/// - the order of a table's columns: an altered database has another order than a new one
-/// - columns that a partition inherits, and so a default that only the partition has
-/// - comments on the columns of views
-/// - kinds that [`ObjectKind`] does not list
+/// It contains all that `pg_dump --create --schema-only` prints. Each [`Aspect`] can be left out.
+/// These are always left out:
+/// - rows of tables, values of sequences, and large objects
+/// - objects that belong to extensions, except privileges that were changed after
+///   `CREATE EXTENSION`
+/// - roles and tablespaces themselves, because they belong to the server
+/// - whether a subscription is enabled, and the versions of collations: `pg_dump` leaves them out
+/// - the order in which privileges were granted
+///
+/// Some things are compared although `pg_dump` leaves them out: invalid indexes, the version of an
+/// extension, and whether `plpgsql` and the schema `public` exist.
 ///
 /// In JSON, a schema is an array of objects with the keys `kind`, `name` and `definition`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,16 +34,9 @@ pub struct Schema {
     pub(super) objects: BTreeMap<SchemaObject, Definition>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Definition {
-    pub(super) text: String,
-    /// The table or view that the object belongs to.
-    pub(super) owner: Option<SchemaObject>,
-}
-
 impl Schema {
     /// Reads the schema of the current database of a connection. Uses one read-only transaction
-    /// with at most twenty queries.
+    /// of at most six messages.
     ///
     /// # Errors
     /// The connection is already in a transaction, or the server refuses a query.
@@ -65,72 +63,139 @@ impl Schema {
             .map_err(|error| sql_error::failed("reading the schema", error))
     }
 
+    /// The schema without an aspect. A comparison leaves the aspect out if one of the two schemas
+    /// lacks it only when the other lacks it, too: call this on both.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn test(connection: &mut sqlx::PgConnection) -> ebbtide::Result<()> {
+    /// use ebbtide::schema::{Aspect, Schema};
+    /// let schema = Schema::read(connection).await?;
+    /// let plain = schema.without(Aspect::Owners).without(Aspect::Comments);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn without(mut self, aspect: Aspect) -> Self {
+        self.objects.retain(|object, _| !aspect.is_all_of(object));
+        for definition in self.objects.values_mut() {
+            definition.remove(aspect);
+        }
+        self
+    }
+
     /// Every object with its definition, sorted by kind and name.
     pub fn objects(&self) -> impl Iterator<Item = (&SchemaObject, &str)> {
         self.objects
             .iter()
-            .map(|(object, definition)| (object, definition.text.as_str()))
+            .map(|(object, definition)| (object, definition.text()))
     }
 
-    /// The property `owner` of the database, and the role that it names.
-    pub(super) fn owner(&self) -> Option<(SchemaObject, &str)> {
+    /// The property `owner` of the database.
+    pub(super) fn owner() -> SchemaObject {
         let place = Place {
             schema: None,
             relation: None,
             name: "owner",
             arguments: "",
         };
-        let owner = SchemaObject::at(ObjectKind::Database, &place);
-        let role = self.objects.get(&owner)?.text.as_str();
-        Some((owner, role))
+        SchemaObject::at(ObjectKind::Database, &place)
     }
 
     fn add(&mut self, row: &PgRow) -> Result<(), sqlx::Error> {
-        let kind: String = row.try_get(0)?;
+        let kind = text(row, RowColumn::Kind)?.unwrap_or_default();
         let kind = ObjectKind::named(&kind).ok_or_else(|| sqlx::Error::Decode(kind.into()))?;
-        let (schema, relation): (Option<String>, Option<String>) =
-            (row.try_get(1)?, row.try_get(2)?);
-        let (name, arguments): (String, String) = (row.try_get(4)?, row.try_get(5)?);
-        let (text, comment): (Option<String>, Option<String>) = (row.try_get(6)?, row.try_get(7)?);
-        let (schema, relation) = (schema.as_deref(), relation.as_deref());
-        let owner_kind = match row.try_get::<Option<String>, _>(3)?.as_deref() {
-            Some("v") => ObjectKind::View,
-            Some("m") => ObjectKind::MaterializedView,
-            _ => ObjectKind::Table,
-        };
-        let owner = relation.map(|name| {
-            SchemaObject::at(
-                owner_kind,
-                &Place {
-                    schema,
-                    relation: None,
-                    name,
-                    arguments: "",
-                },
-            )
-        });
-        let comment = comment.map(|comment| format!("comment: {comment}"));
-        let parts = [
-            text.as_deref().unwrap_or_default().trim(),
-            comment.as_deref().unwrap_or_default(),
-        ];
-        let text = parts
-            .into_iter()
-            .filter(|part| !part.is_empty())
-            .collect::<Vec<_>>()
-            .join("\n");
+        let (schema, relation) = (
+            text(row, RowColumn::Schema)?,
+            text(row, RowColumn::Relation)?,
+        );
+        let name = text(row, RowColumn::Name)?.unwrap_or_default();
+        let arguments = text(row, RowColumn::Arguments)?.unwrap_or_default();
         let object = SchemaObject::at(
             kind,
             &Place {
-                schema,
-                relation,
+                schema: schema.as_deref(),
+                relation: relation.as_deref(),
                 name: &name,
                 arguments: &arguments,
             },
         );
-        self.objects.insert(object, Definition { text, owner });
+        let mut definition = definition(kind, row)?;
+        definition.container = container(row)?;
+        definition.original = original(kind, row)?;
+        self.objects.insert(object, definition);
         Ok(())
     }
+}
+
+fn text(row: &PgRow, column: RowColumn) -> Result<Option<String>, sqlx::Error> {
+    row.try_get(column as usize)
+}
+
+fn definition(kind: ObjectKind, row: &PgRow) -> Result<Definition, sqlx::Error> {
+    let mut aspects = BTreeMap::new();
+    for (aspect, column) in [
+        (Aspect::Tablespaces, RowColumn::Tablespace),
+        (Aspect::Owners, RowColumn::Owner),
+        (Aspect::Privileges, RowColumn::Privileges),
+        (Aspect::SecurityLabels, RowColumn::Labels),
+        (Aspect::Comments, RowColumn::Comment),
+    ] {
+        if let Some(line) = text(row, column)? {
+            aspects.insert(aspect, line);
+        }
+    }
+    let mut columns = Vec::new();
+    if let Some(state) = text(row, RowColumn::State)? {
+        match kind {
+            ObjectKind::Table => columns = state.lines().map(ToOwned::to_owned).collect(),
+            ObjectKind::Extension => drop(aspects.insert(Aspect::ExtensionVersions, state)),
+            _ => drop(aspects.insert(Aspect::Population, state)),
+        }
+    }
+    let restricted = text(row, RowColumn::Restricted)?.zip(text(row, RowColumn::Digest)?);
+    let restricted = restricted.map(|(text, digest)| Restricted { text, digest });
+    let core = text(row, RowColumn::Definition)?.unwrap_or_default();
+    Ok(Definition::new(core, aspects, columns, restricted))
+}
+
+/// The table or view that the object of a row belongs to.
+fn container(row: &PgRow) -> Result<Option<SchemaObject>, sqlx::Error> {
+    let Some(relation) = text(row, RowColumn::Relation)? else {
+        return Ok(None);
+    };
+    let kind = match text(row, RowColumn::RelationKind)?.as_deref() {
+        Some("v") => ObjectKind::View,
+        Some("m") => ObjectKind::MaterializedView,
+        _ => ObjectKind::Table,
+    };
+    let schema = text(row, RowColumn::RelationSchema)?;
+    let place = Place {
+        schema: schema.as_deref(),
+        relation: None,
+        name: &relation,
+        arguments: "",
+    };
+    Ok(Some(SchemaObject::at(kind, &place)))
+}
+
+/// The object of the partitioned table, if the object of a row belongs to a partition.
+fn original(kind: ObjectKind, row: &PgRow) -> Result<Option<SchemaObject>, sqlx::Error> {
+    let (relation, name) = (
+        text(row, RowColumn::ParentRelation)?,
+        text(row, RowColumn::ParentName)?,
+    );
+    let (Some(relation), Some(name)) = (relation, name) else {
+        return Ok(None);
+    };
+    let schema = text(row, RowColumn::ParentSchema)?;
+    let place = Place {
+        schema: schema.as_deref(),
+        relation: Some(&relation),
+        name: &name,
+        arguments: "",
+    };
+    Ok(Some(SchemaObject::at(kind, &place)))
 }
 
 /// A map of objects has no JSON, because only texts can be keys there.
@@ -162,7 +227,7 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     /// Reads a snapshot. Sends unprepared statements, because a pooler between this process and the
-    /// server may not support prepared ones.
+    /// server may not support prepared ones. All objects come in the answer to one message.
     pub(crate) async fn read(
         connection: &mut PgConnection,
         ledgers: &[&LedgerLayout],
@@ -170,21 +235,33 @@ impl Snapshot {
         let mut transaction = connection
             .begin_with("begin isolation level repeatable read read only")
             .await?;
-        sqlx::raw_sql(SNAPSHOT_SETTINGS)
-            .execute(&mut *transaction)
+        let server = format!(
+            "{SNAPSHOT_SETTINGS}; select current_setting('server_version'), current_user::text, \
+             current_setting('server_version_num'), \
+             has_column_privilege('pg_catalog.pg_subscription', 'subconninfo', 'select')"
+        );
+        let server = sqlx::raw_sql(AssertSqlSafe(server))
+            .fetch_all(&mut *transaction)
+            .await?;
+        let server = server.first().ok_or(sqlx::Error::RowNotFound)?;
+        let (version, role) = (server.try_get(0)?, server.try_get(1)?);
+        let number: String = server.try_get(2)?;
+        let number = number
+            .parse()
+            .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        let connections = if server.try_get(3)? {
+            Connections::Readable
+        } else {
+            Connections::Hidden
+        };
+        let everything = queries::everything(number, connections);
+        let rows = sqlx::raw_sql(AssertSqlSafe(everything))
+            .fetch_all(&mut *transaction)
             .await?;
         let mut schema = Schema::default();
-        for query in &QUERIES {
-            let rows = sqlx::raw_sql(AssertSqlSafe(query.sql()))
-                .fetch_all(&mut *transaction)
-                .await?;
-            for row in &rows {
-                schema.add(row)?;
-            }
+        for row in &rows {
+            schema.add(row)?;
         }
-        let server = "select current_setting('server_version'), current_user::text";
-        let server = sqlx::raw_sql(server).fetch_one(&mut *transaction).await?;
-        let (version, role) = (server.try_get(0)?, server.try_get(1)?);
         let ledger = LedgerClaim::read(&mut transaction, ledgers).await?;
         transaction.rollback().await?;
         Ok(Self {
@@ -193,6 +270,16 @@ impl Snapshot {
             version,
             role,
         })
+    }
+}
+
+impl Snapshot {
+    /// The snapshot without some aspects of its schema.
+    pub(crate) fn without(self, aspects: &[Aspect]) -> Self {
+        let schema = aspects
+            .iter()
+            .fold(self.schema, |schema, aspect| schema.without(*aspect));
+        Self { schema, ..self }
     }
 }
 
@@ -206,10 +293,7 @@ mod tests {
             kind: ObjectKind::Column,
             name: "users.id".into(),
         };
-        let definition = Definition {
-            text: "integer".into(),
-            owner: None,
-        };
+        let definition = Definition::new("integer".into(), BTreeMap::new(), Vec::new(), None);
         let schema = Schema {
             objects: BTreeMap::from([(object, definition)]),
         };

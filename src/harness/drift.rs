@@ -7,7 +7,7 @@ use serde::Serialize;
 use sqlx::Connection as _;
 
 use super::Harness;
-use crate::catalog::{LedgerClaim, SchemaDiff, Snapshot};
+use crate::catalog::{Aspect, LedgerClaim, SchemaDiff, Snapshot};
 use crate::config::ServerUrl;
 use crate::conn::{self, ConnParams, URL_HELP};
 use crate::error::{Error, ErrorKind, Result};
@@ -41,7 +41,7 @@ pub struct ComparedDatabase {
 impl Harness {
     /// Compares the database of a URL with a new copy of the template, the reference.
     ///
-    /// ebbtide only reads the database, in one read-only transaction of at most twenty queries that
+    /// ebbtide only reads the database, in one read-only transaction of at most six messages that
     /// every role may send. The database may be on another server, also on another machine. A
     /// pooler in between must forward the start-up parameter `options`.
     ///
@@ -74,11 +74,35 @@ impl Harness {
     /// # }
     /// ```
     pub async fn diff(&self, url: &str) -> Result<DriftReport> {
+        self.diff_without(url, &[]).await
+    }
+
+    /// Like [`diff`](Self::diff), without some aspects of the schemas.
+    ///
+    /// # Errors
+    /// As for [`diff`](Self::diff).
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves nothing behind.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn compare() -> ebbtide::Result<()> {
+    /// use ebbtide::schema::Aspect;
+    /// let harness = ebbtide::Harness::shared()?;
+    /// let url = "postgres://reader@db.example/app?sslmode=require";
+    /// let report = harness.diff_without(url, &[Aspect::Owners, Aspect::ColumnOrder]).await?;
+    /// assert!(report.is_clean(), "{report}");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn diff_without(&self, url: &str, aspects: &[Aspect]) -> Result<DriftReport> {
         // The compared database comes first: a wrong URL fails before the reference is built.
         let found = Candidate::parse(url)?.read().await?;
         let reference = self.database().await?;
         let expected = Candidate::parse(reference.url())?.read().await?;
         reference.close().await?;
+        let (expected, found) = (expected.without(aspects), found.without(aspects));
         Ok(DriftReport {
             diff: expected.compare(&found),
             expected: ComparedDatabase::of(expected),

@@ -20,7 +20,7 @@ use super::inputs::{Inputs, MigrationInputs};
 use super::migrate::{self, MigrationContext, Reversal, tools};
 use super::scripts::Scripts;
 use super::target::Target;
-use crate::catalog::{Schema, SchemaDiff};
+use crate::catalog::{Aspect, Schema, SchemaDiff};
 use crate::config::Plan;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
@@ -320,10 +320,12 @@ fn not_reversible() -> Error {
     ))
 }
 
-/// The schema, read with the settings that a new session has.
+/// The schema, read with the settings that a new session has. Without the order of the columns:
+/// `ADD COLUMN` cannot restore it.
 async fn read_schema(connection: &mut PgConnection) -> Result<Schema> {
     // A migration may have changed the settings of this session, such as the search path.
     let reset = sqlx::raw_sql("reset all").execute(&mut *connection).await;
     reset.map_err(|error| sql_error::failed("resetting the session", error))?;
-    Schema::read(connection).await
+    let schema = Schema::read(connection).await?;
+    Ok(schema.without(Aspect::ColumnOrder))
 }

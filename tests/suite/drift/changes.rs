@@ -66,11 +66,7 @@ pub(super) const CHANGES: [(&str, &[&str]); 61] = [
     ),
     (
         "alter table ledger detach partition ledger_2026",
-        &[
-            "extra column ledger_2026.amount",
-            "extra column ledger_2026.day",
-            "different table ledger_2026",
-        ],
+        &["different table ledger_2026"],
     ),
     (
         "alter table ledger add column note text",
@@ -274,7 +270,7 @@ async fn a_change_outside_the_schema_is_no_difference() {
     let database = changed(
         &harness,
         "insert into customers (name) values ('Laura'); select nextval('tickets'); analyze; \
-         create temporary table mine (id int); grant select on customers to public; \
+         create temporary table mine (id int); \
          create function taken() returns int language sql as 'select 1'; drop function taken()",
     )
     .await;

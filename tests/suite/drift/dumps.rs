@@ -108,11 +108,6 @@ async fn a_system_that_sqlx_migrates_equals_the_template() {
 
 /// The schema as the server's own `pg_dump` prints it, without what a comparison ignores.
 async fn dump(database: &Database) -> String {
-    let options = [
-        "--schema-only",
-        "--no-owner",
-        "--no-privileges",
-        "--exclude-schema=_ebbtide",
-    ];
+    let options = ["--schema-only", "--exclude-schema=_ebbtide"];
     pg_dump(database, &options).await
 }

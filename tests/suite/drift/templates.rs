@@ -15,18 +15,18 @@ use crate::support::random::{Random, number_in};
 use crate::support::{Scratch, runs_natively, this_test};
 
 /// Roles belong to the server, so another test may have created them.
-const ROLES: &str =
+pub(super) const ROLES: &str =
     "do $$ begin create role ebbtide_reader; exception when duplicate_object or unique_violation then null; end $$;
      do $$ begin create role ebbtide_owner; exception when duplicate_object or unique_violation then null; end $$;";
 
-const SCHEMAS: &str = r#"
+pub(super) const SCHEMAS: &str = r#"
 create schema app;
 create schema "My Schema" authorization ebbtide_owner;
 "#;
 
 /// Kinds of object. `{n}` is a number unique to the object, `{s}` a schema, `{r}` a number from 1
 /// to 9.
-const KINDS: [(&str, &str); 72] = [
+pub(super) const KINDS: [(&str, &str); 72] = [
     (
         "table",
         "create table {s}.t{n} (id int primary key, name text not null default 'x{r}', at timestamptz); insert into {s}.t{n} values ({r}, 'a'), (1{r}, 'b');",
