@@ -4,6 +4,7 @@ mod changes;
 mod dumps;
 mod leftovers;
 mod properties;
+mod random;
 
 mod report;
 mod statistics;
