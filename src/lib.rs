@@ -283,7 +283,9 @@
 //!
 //! - [`Harness::diff`] compares any database, also on another server, with the result of the
 //!   migrations. It only reads. [`Schema::read`](schema::Schema::read) and
-//!   [`Schema::compare`](schema::Schema::compare) compare any two databases.
+//!   [`Schema::compare`](schema::Schema::compare) compare any two databases. They see all that
+//!   `pg_dump --create --schema-only` prints. Rows, values of sequences and large objects are not
+//!   compared. [`Harness::diff_without`] leaves out an [`Aspect`](schema::Aspect), such as owners.
 //! - [`Harness::check_reversible`] applies, reverts and re-applies the migrations of sqlx that have
 //!   a down migration. It lists what each down migration left behind or removed by mistake.
 //! - [`Expect::enum_of`](config::Expect::enum_of) compares the labels of a Rust enum, a [`PgEnum`],

@@ -1,5 +1,6 @@
 //! Comparisons of two schemas: what they report, and what they ignore.
 
+mod aspects;
 mod changes;
 mod dumps;
 mod leftovers;

@@ -147,8 +147,8 @@ pub(super) const CHANGES: [Change; 88] = [
         "transform",
         "transform",
         "drop transform for {s}.tft{n} language sql; create function {s}.tfg{n}(internal) \
-         returns {s}.tft{n} language internal as 'prsd_lextype'; create transform for \
-         {s}.tft{n} language sql (to sql with function {s}.tfg{n}(internal))",
+         returns {s}.tft{n} language internal immutable as 'prsd_lextype'; create transform \
+         for {s}.tft{n} language sql (to sql with function {s}.tfg{n}(internal))",
     ),
     Change::new(
         "transform dropped",
