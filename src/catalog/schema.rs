@@ -63,8 +63,7 @@ impl Schema {
             .map_err(|error| sql_error::failed("reading the schema", error))
     }
 
-    /// The schema without an aspect. A comparison leaves the aspect out if one of the two schemas
-    /// lacks it only when the other lacks it, too: call this on both.
+    /// The schema without an aspect. Call it on both schemas of a comparison.
     ///
     /// # Examples
     /// ```no_run
@@ -271,9 +270,7 @@ impl Snapshot {
             role,
         })
     }
-}
 
-impl Snapshot {
     /// The snapshot without some aspects of its schema.
     pub(crate) fn without(self, aspects: &[Aspect]) -> Self {
         let schema = aspects
