@@ -179,6 +179,16 @@
 //! (`diesel`). The ledger is the table in which a tool records the migrations that it applied.
 //! ebbtide writes the ledger exactly as the tool does, so the tool finds nothing pending.
 //!
+//! For a directory of sqlx migrations ebbtide reads the section `[migrate]` of `sqlx.toml`, as
+//! `sqlx::migrate!()` does: `migrations-dir`, `table-name`, `create-schemas` and `ignored-chars`.
+//! The file is that of the package which contains the directory, else that of the package under
+//! test. `Migrator::new` does not read `sqlx.toml`. If your application uses it beside such a file,
+//! pass its migrator to [`Setup::migrator`].
+//!
+//! A migration may move the ledger to another schema, or change the database's `search_path`.
+//! ebbtide then reads the ledger that holds the rows, with a new session as your application has
+//! one. If rows are in several tables of the ledger's name, they count together.
+//!
 //! To use any other tool, specify its command, see [`MigrationCommand`](config::MigrationCommand):
 //!
 //! ```toml
@@ -276,7 +286,10 @@
 //! # Can the schema be trusted?
 //! Each build of a template verifies three things:
 //! - The ledger matches the migration files: no version is missing, unknown, changed or dirty.
-//! - The tables that the migrations create exist.
+//! - The tables that the migrations create exist. ebbtide reads the applied files in the order in
+//!   which they ran, and follows each drop and rename. A drop whose table only the run decides ends
+//!   what is required. For tables that ebbtide expects by mistake, set
+//!   `provision.ignore_missing_tables`.
 //! - The template contains what `provision.expect` requires.
 //!
 //! On request, ebbtide checks more:
@@ -291,6 +304,7 @@
 //! - [`Expect::enum_of`](config::Expect::enum_of) compares the labels of a Rust enum, a [`PgEnum`],
 //!   with those in the database before any test runs.
 //! - [`Harness::health`] returns the state of server, extensions and ledger, and the first problem.
+//!   It reads the ledgers of most migration tools, by their names and columns, as `diff` does.
 //!
 //! # Features
 //! | feature | default | what it adds |

@@ -93,8 +93,12 @@ impl Setup {
         }
     }
 
-    /// Applies the migrations that `sqlx::migrate!` has embedded. The ledger is always
-    /// `_sqlx_migrations`, also if the migrator names another table.
+    /// Applies the migrations that `sqlx::migrate!` has embedded, as the migrator's own `run` does.
+    ///
+    /// The ledger has the migrator's name, in the schemas that the migrator creates. A migrator
+    /// that ignores missing migrations accepts rows without a file. Two fields change nothing: the
+    /// lock meets no other session in a new database, and sqlx does not read the migrator's
+    /// `no_tx`, because each migration has one.
     #[must_use]
     pub fn migrator(self, migrator: &'static Migrator) -> Self {
         Self {
