@@ -106,7 +106,8 @@ impl Builder {
     }
 
     /// Sets the directory of migrations, or another source: see [`Migrations`]. Default:
-    /// `migrations-dir` in the package's `sqlx.toml`, else the directory `migrations`, if it exists.
+    /// `migrations-dir` in the package's `sqlx.toml`, else the directory `migrations`, if it
+    /// exists.
     ///
     /// A relative path is relative to the package's directory.
     ///

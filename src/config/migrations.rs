@@ -217,8 +217,8 @@ impl fmt::Debug for Migrations {
 impl Migrations {
     /// A directory with sqlx's layout.
     ///
-    /// The section `[migrate]` of `sqlx.toml` applies, as for `sqlx::migrate!()`. The file is beside
-    /// the `Cargo.toml` of the package that contains the directory, else of the package under test.
+    /// The section `[migrate]` of `sqlx.toml` applies, as for `sqlx::migrate!()`. The file is
+    /// beside the `Cargo.toml` of the package that contains the directory, else of the package under test.
     pub fn sqlx(dir: impl Into<PathBuf>) -> Self {
         Self::files(Layout::Sqlx, dir)
     }

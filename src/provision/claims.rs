@@ -232,7 +232,9 @@ impl<'a> Scan<'a> {
             .filter(|parent| parent.schema.as_deref() == Some(schema))
             .cloned()
             .collect();
-        parents.into_iter().for_each(|parent| self.drop(parent));
+        for parent in parents {
+            self.drop(parent);
+        }
         self.claims.retain(|name, (claim, _)| match &name.schema {
             Some(own) => own != schema,
             None => schema != "public" && !claim.any_schema,
@@ -266,7 +268,9 @@ impl<'a> Scan<'a> {
         let dropped = self.claims.iter();
         let dropped = dropped.filter(|(_, (_, created))| is_dropped(created));
         let dropped: Vec<QualifiedName> = dropped.map(|(name, _)| name.clone()).collect();
-        dropped.into_iter().for_each(|table| self.drop(table));
+        for table in dropped {
+            self.drop(table);
+        }
     }
 
     /// Moves a claim to the new name. The old name may also mean a table of another schema, so

@@ -171,8 +171,8 @@ async fn latest(inputs: &MigrationInputs) -> Result<Option<String>> {
         .map(|version| version.to_string()))
 }
 
-/// The migrator that the application has: the embedded one, or the one that `sqlx::migrate!()` makes
-/// of the directory and of `sqlx.toml`. Sources without files or migrator are not sqlx's, and have
+/// The migrator that the application has: the embedded one, or the one that `sqlx::migrate!()`
+/// makes of the directory and of `sqlx.toml`. Sources without files or migrator are not sqlx's, and have
 /// no migrations.
 ///
 /// Each call reads the directory again, so a later call detects a file that has changed. The field

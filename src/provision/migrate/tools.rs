@@ -7,7 +7,8 @@ use crate::catalog::{Columns, LedgerLayout};
 use crate::config::Layout;
 
 /// Every tool whose directories ebbtide applies. If a database has several ledgers with rows,
-/// reports take the first of this order, and then of [`LEDGERS`]. Plain SQL is last, because it recognises every file with SQL that no other tool recognises.
+/// reports take the first of this order, and then of [`LEDGERS`]. Plain SQL is last, because it
+/// recognises every file with SQL that no other tool recognises.
 static TOOLS: &[&Tool] = &[
     &super::of_sqlx::TOOL,
     &super::of_diesel::TOOL,

@@ -105,7 +105,8 @@ async fn a_relation_that_existed_before_satisfies_create_table_if_not_exists() {
         ),
         (
             "4_drop.sql",
-            "drop type ty cascade; set search_path = pg_temp; create table kept (); reset search_path;",
+            "drop type ty cascade; set search_path = pg_temp; create table kept (); \
+             reset search_path;",
         ),
     ];
     let report = provision_report(builder(&scratch, &files)).await;
