@@ -1,6 +1,7 @@
 //! Reads `pg_catalog` into plain values, and compares the schemas of two databases.
 //!
-//! The schema `_ebbtide` and objects that belong to extensions are left out everywhere. A comparison
+//! The schema `_ebbtide` and objects that belong to extensions are left out everywhere. A
+//! comparison
 //! includes changed privileges of such objects, as `pg_dump` does.
 
 mod aspect;

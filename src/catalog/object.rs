@@ -85,7 +85,8 @@ pub enum ObjectKind {
     ForeignDataWrapper,
     /// A foreign server.
     Server,
-    /// A user mapping, named `for role on server name`. Its options are compared if both roles may read
+    /// A user mapping, named `for role on server name`. Its options are compared if both roles may
+    /// read
     /// them. A password is never printed.
     UserMapping,
     /// A publication with its tables, columns, row filters and schemas.
@@ -93,9 +94,11 @@ pub enum ObjectKind {
     /// A subscription. Its connection is compared if both roles may read it. A password is never
     /// printed.
     Subscription,
-    /// What `ALTER DEFAULT PRIVILEGES` has set. The name leaves out the role that owns the database.
+    /// What `ALTER DEFAULT PRIVILEGES` has set. The name leaves out the role that owns the
+    /// database.
     DefaultPrivileges,
-    /// Privileges of an object that is not compared itself: it belongs to PostgreSQL, to an extension, or
+    /// Privileges of an object that is not compared itself: it belongs to PostgreSQL, to an
+    /// extension, or
     /// to an identity column.
     Privileges,
 }

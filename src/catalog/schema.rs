@@ -50,7 +50,8 @@ impl Schema {
     /// let database = ebbtide::database().await?;
     /// let mut connection = database.pool().acquire().await?;
     /// let before = ebbtide::schema::Schema::read(&mut connection).await?;
-    /// sqlx::query("alter table customers add column vip boolean").execute(&mut *connection).await?;
+    /// sqlx::query("alter table customers add column vip boolean").execute(&mut
+    /// *connection).await?;
     /// let after = ebbtide::schema::Schema::read(&mut connection).await?;
     /// assert_eq!(before.compare(&after).to_string(), "extra (1):\n  column customers.vip");
     /// # Ok(())

@@ -32,9 +32,11 @@ pub(super) const QUERIES: [Query; 3] = [
                 union all select 'security label for ' || provider, label from pg_shseclabel \
                     where classoid = 'pg_database'::regclass and objoid = d.oid \
                 union all select 'setting ' || split_part(c.entry, '=', 1) \
-                    || case when s.setrole <> 0 then ' of role ' || quote_ident(pg_get_userbyid(s.setrole)) else '' end, \
+                    || case when s.setrole <> 0 then ' of role ' || \
+                    quote_ident(pg_get_userbyid(s.setrole)) else '' end, \
                     substr(c.entry, strpos(c.entry, '=') + 1) \
-                    from pg_db_role_setting s, unnest(s.setconfig) c(entry) where s.setdatabase = d.oid) p \
+                    from pg_db_role_setting s, unnest(s.setconfig) c(entry) where s.setdatabase = \
+                    d.oid) p \
               where d.datname = current_database() and p.definition is not null"
         ),
         ..Query::EMPTY

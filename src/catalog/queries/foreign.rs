@@ -40,7 +40,8 @@ pub(super) const QUERIES: [Query; 3] = [
         kind: "'server'",
         name: "s.srvname",
         definition: concat!(
-            "concat_ws(' ', 'of wrapper', (select fdwname from pg_foreign_data_wrapper w where w.oid = s.srvfdw), \
+            "concat_ws(' ', 'of wrapper', (select fdwname from pg_foreign_data_wrapper w where \
+            w.oid = s.srvfdw), \
              'type ' || quote_literal(s.srvtype), 'version ' || quote_literal(s.srvversion), ",
             options!("s.srvoptions", "option_value"),
             ")"
@@ -58,16 +59,19 @@ pub(super) const QUERIES: [Query; 3] = [
     Query {
         catalog: "pg_user_mapping",
         kind: "'user mapping'",
-        name: "format('for %s on server %s', case when u.umuser = 0 then 'public' else quote_ident(u.usename) end, \
+        name: "format('for %s on server %s', case when u.umuser = 0 then 'public' else \
+        quote_ident(u.usename) end, \
             quote_ident(u.srvname))",
         object: "u.umid",
-        from: "pg_user_mappings u, lateral (select coalesce(u.umoptions, case when rolsuper then '{}'::text[] end) \
+        from: "pg_user_mappings u, lateral (select coalesce(u.umoptions, case when rolsuper then \
+        '{}'::text[] end) \
                from pg_roles where rolname = current_user) p(options)",
         restricted: concat!(
             "case when p.options is not null then coalesce(",
             options!(
                 "p.options",
-                "case when option_name ~* 'password|secret|token|key' then '***' else option_value end"
+                "case when option_name ~* 'password|secret|token|key' then '***' else \
+                option_value end"
             ),
             ", 'without options') end"
         ),

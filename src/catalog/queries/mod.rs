@@ -5,7 +5,8 @@
 //! through `to_jsonb`, which returns null for them. A catalog that an older version lacks has a
 //! query of its own, with the first version that has it.
 //!
-//! The queries read what `pg_dump --create --schema-only` prints. `pg_dump` is the reference: a test
+//! The queries read what `pg_dump --create --schema-only` prints. `pg_dump` is the reference: a
+//! test
 //! changes objects of all kinds, and compares both.
 
 mod code;
@@ -26,8 +27,10 @@ pub(super) use query::{Connections, RowColumn};
 /// on every server: an empty search path qualifies all names.
 ///
 /// `lock_timeout`, because the server may be in use: ebbtide must not queue behind a lock for long.
-pub(super) const SNAPSHOT_SETTINGS: &str = "set local search_path = ''; set local timezone = 'UTC'; set local datestyle = 'ISO'; \
-     set local intervalstyle = 'postgres'; set local extra_float_digits = 1; set local bytea_output = 'hex'; \
+pub(super) const SNAPSHOT_SETTINGS: &str = "set local search_path = ''; set local timezone = \
+'UTC'; set local datestyle = 'ISO'; \
+     set local intervalstyle = 'postgres'; set local extra_float_digits = 1; set local \
+     bytea_output = 'hex'; \
      set local quote_all_identifiers = off; set local lock_timeout = '30s'";
 
 /// All queries as one message. `version` is the setting `server_version_num`.

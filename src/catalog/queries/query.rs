@@ -93,13 +93,21 @@ macro_rules! privileges {
         concat!(
             "coalesce((select string_agg(format('%s to %s%s', granted, grantee, grantor), e'\\n' \
                 order by grantee, grantor, granted) from (select \
-                string_agg(privilege_type || case when is_grantable then ' with grant option' else '' end, ', ' \
+                string_agg(privilege_type || case when is_grantable then ' with grant option' \
+                else '' end, ', ' \
                     order by privilege_type) as granted, \
-                case e.grantee when ", $owner, " then 'the owner' when 0 then 'public' \
+                case e.grantee when ",
+            $owner,
+            " then 'the owner' when 0 then 'public' \
                     else quote_ident(pg_get_userbyid(e.grantee)) end as grantee, \
-                case when e.grantor <> ", $owner, " then ' by ' || quote_ident(pg_get_userbyid(e.grantor)) \
+                case when e.grantor <> ",
+            $owner,
+            " then ' by ' || \
+                quote_ident(pg_get_userbyid(e.grantor)) \
                     else '' end as grantor \
-                from aclexplode(", $acl, ") e group by e.grantee, e.grantor) g), 'none')"
+                from aclexplode(",
+            $acl,
+            ") e group by e.grantee, e.grantor) g), 'none')"
         )
     };
 }
@@ -175,7 +183,8 @@ impl Query {
         );
         let privileges = privileges!("q.acl", "q.grantor");
         format!(
-            "select q.kind, n.nspname::text, rn.nspname::text, r.relname::text, r.relkind::text, q.name, q.arguments, \
+            "select q.kind, n.nspname::text, rn.nspname::text, r.relname::text, r.relkind::text, \
+            q.name, q.arguments, \
              concat_ws(e'\\n', nullif(q.definition, ''), \
                 (select 'depends on extension ' || string_agg(x.extname, ', ' order by x.extname) \
                     from pg_depend e join pg_extension x on x.oid = e.refobjid \
@@ -191,18 +200,23 @@ impl Query {
                 where l.classoid = 'pg_catalog.{catalog}'::regclass and l.objoid = q.object \
                 and l.objsubid = q.part), \
              (select 'tablespace: ' || spcname from pg_tablespace s where s.oid = q.tablespace), \
-             bn.nspname::text, b.relname::text, q.parent_name, q.state, q.restricted, md5(q.digest) \
+             bn.nspname::text, b.relname::text, q.parent_name, q.state, q.restricted, \
+             md5(q.digest) \
              from ({inner}) q left join pg_namespace n on n.oid = q.namespace \
              left join pg_class r on r.oid = q.relation \
              left join pg_namespace rn on rn.oid = r.relnamespace \
              left join pg_class b on b.oid = q.parent_relation \
              left join pg_namespace bn on bn.oid = b.relnamespace \
              left join pg_description d \
-                on d.classoid = 'pg_catalog.{catalog}'::regclass and d.objoid = q.object and d.objsubid = q.part \
-             where (n.nspname is null or n.nspname !~ '^pg_' and n.nspname not in ('information_schema', '{SCHEMA}')) \
-             and not exists (select from pg_depend e where e.classid = 'pg_catalog.{catalog}'::regclass \
+                on d.classoid = 'pg_catalog.{catalog}'::regclass and d.objoid = q.object and \
+                d.objsubid = q.part \
+             where (n.nspname is null or n.nspname !~ '^pg_' and n.nspname not in \
+             ('information_schema', '{SCHEMA}')) \
+             and not exists (select from pg_depend e where e.classid = \
+             'pg_catalog.{catalog}'::regclass \
                 and e.objid = q.object and e.objsubid = 0 and e.deptype in ('e', 'i')) \
-             and not exists (select from pg_depend e where e.classid = 'pg_catalog.pg_class'::regclass \
+             and not exists (select from pg_depend e where e.classid = \
+             'pg_catalog.pg_class'::regclass \
                 and e.objid = q.relation and e.objsubid = 0 and e.deptype = 'e')"
         )
     }

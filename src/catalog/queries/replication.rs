@@ -21,7 +21,8 @@ const SUBSCRIPTION: Query = Query {
     definition: "concat_ws(' ', 'publications', array_to_string(u.subpublications, ', '), \
         'slot ' || u.subslotname, 'synchronous_commit', u.subsynccommit)",
     object: "u.oid",
-    from: "pg_subscription u where u.subdbid = (select oid from pg_database where datname = current_database())",
+    from: "pg_subscription u where u.subdbid = (select oid from pg_database where datname = \
+    current_database())",
     owner: "u.subowner",
     ..Query::EMPTY
 };
@@ -29,7 +30,8 @@ const SUBSCRIPTION: Query = Query {
 /// SQL: the options of a publication.
 macro_rules! options {
     () => {
-        "concat_ws(', ', case when p.puballtables then 'for all tables' end, case when p.pubinsert then 'insert' end, \
+        "concat_ws(', ', case when p.puballtables then 'for all tables' end, case when \
+        p.pubinsert then 'insert' end, \
          case when p.pubupdate then 'update' end, case when p.pubdelete then 'delete' end, \
          case when to_jsonb(p) ->> 'pubtruncate' = 'true' then 'truncate' end, \
          case when to_jsonb(p) ->> 'pubviaroot' = 'true' then 'via the partition root' end, \
@@ -44,7 +46,8 @@ pub(super) const QUERIES: [Query; 4] = [
         definition: concat!(
             "concat_ws(e'\\n', ",
             options!(),
-            ", (select string_agg('table ' || prrelid::regclass, e'\\n' order by prrelid::regclass::text) \
+            ", (select string_agg('table ' || prrelid::regclass, e'\\n' order by \
+            prrelid::regclass::text) \
                 from pg_publication_rel r where r.prpubid = p.oid))"
         ),
         ..PUBLICATION
@@ -54,12 +57,15 @@ pub(super) const QUERIES: [Query; 4] = [
         definition: concat!(
             "concat_ws(e'\\n', ",
             options!(),
-            ", (select string_agg('schema ' || nspname, e'\\n' order by nspname) from pg_publication_namespace s \
+            ", (select string_agg('schema ' || nspname, e'\\n' order by nspname) from \
+            pg_publication_namespace s \
                 join pg_namespace m on m.oid = s.pnnspid where s.pnpubid = p.oid), \
               (select string_agg(concat_ws(' ', 'table', r.prrelid::regclass, \
-                '(' || (select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute a \
+                '(' || (select string_agg(quote_ident(attname), ', ' order by attnum) from \
+                pg_attribute a \
                     where a.attrelid = r.prrelid and a.attnum = any (r.prattrs)) || ')', \
-                'where ' || pg_get_expr(r.prqual, r.prrelid)), e'\\n' order by r.prrelid::regclass::text) \
+                'where ' || pg_get_expr(r.prqual, r.prrelid)), e'\\n' order by \
+                r.prrelid::regclass::text) \
                 from pg_publication_rel r where r.prpubid = p.oid))"
         ),
         ..PUBLICATION
@@ -70,12 +76,15 @@ pub(super) const QUERIES: [Query; 4] = [
     },
     Query {
         connections: Some(Connections::Readable),
-        restricted: "(select concat_ws(', ', 'connection ' || regexp_replace(regexp_replace(u.subconninfo, \
-                '(password\\s*=\\s*)(''([^''\\\\]|\\\\.)*''|\\S+)', '\\1***', 'gi'), '(://[^:/@]*:)[^@]*@', '\\1***@'), \
+        restricted: "(select concat_ws(', ', 'connection ' || \
+        regexp_replace(regexp_replace(u.subconninfo, \
+                '(password\\s*=\\s*)(''([^''\\\\]|\\\\.)*''|\\S+)', '\\1***', 'gi'), \
+                '(://[^:/@]*:)[^@]*@', '\\1***@'), \
             'binary ' || (j ->> 'subbinary'), 'streaming ' || (j ->> 'substream'), \
             case when j ->> 'subtwophasestate' <> 'd' then 'two_phase' end, \
             'disable_on_error ' || (j ->> 'subdisableonerr'), 'origin ' || (j ->> 'suborigin'), \
-            'password_required ' || (j ->> 'subpasswordrequired'), 'run_as_owner ' || (j ->> 'subrunasowner'), \
+            'password_required ' || (j ->> 'subpasswordrequired'), 'run_as_owner ' || (j ->> \
+            'subrunasowner'), \
             'failover ' || (j ->> 'subfailover')) from (select to_jsonb(u)) r(j))",
         digest: "u.subconninfo",
         ..SUBSCRIPTION

@@ -11,7 +11,8 @@ macro_rules! index_properties {
     () => {
         "case when i.indisclustered then '(clustered)' end, \
          case when i.indisreplident then '(replica identity)' end, \
-         (select string_agg(format('(column %s statistics %s)', attnum, attstattarget), ' ' order by attnum) \
+         (select string_agg(format('(column %s statistics %s)', attnum, attstattarget), ' ' order \
+         by attnum) \
             from pg_attribute x where x.attrelid = c.oid and x.attstattarget <> -1)"
     };
 }
@@ -23,45 +24,60 @@ pub(super) const QUERIES: [Query; 6] = [
         namespace: "c.relnamespace",
         relation: "c.oid",
         name: "a.attname",
-        definition: "concat_ws(' ', case when c.relkind in ('r', 'p', 'f') then format_type(a.atttypid, a.atttypmod) end, \
+        definition: "concat_ws(' ', case when c.relkind in ('r', 'p', 'f') then \
+        format_type(a.atttypid, a.atttypmod) end, \
             case when a.attcollation <> y.typcollation and c.relkind in ('r', 'p', 'f') then \
                 (select format('collate %s.%s', m.nspname, o.collname) from pg_collation o \
                 join pg_namespace m on m.oid = o.collnamespace where o.oid = a.attcollation) end, \
             case when a.attnotnull then 'not null' end, \
-            (select concat_ws(' ', 'constraint ' || case when o.conname <> concat(c.relname, '_', a.attname, '_not_null') \
+            (select concat_ws(' ', 'constraint ' || case when o.conname <> concat(c.relname, '_', \
+            a.attname, '_not_null') \
                     and o.coninhcount = 0 then quote_ident(o.conname) end, \
-                    case when o.connoinherit then 'no inherit' end, case when not o.convalidated then 'not valid' end) \
-                from pg_constraint o where o.conrelid = c.oid and o.contype = 'n' and o.conkey[1] = a.attnum), \
+                    case when o.connoinherit then 'no inherit' end, case when not o.convalidated \
+                    then 'not valid' end) \
+                from pg_constraint o where o.conrelid = c.oid and o.contype = 'n' and o.conkey[1] \
+                = a.attnum), \
             case when a.attidentity <> '' then (select format('generated %s as identity \
                 (sequence %s%s start %s increment %s minimum %s maximum %s%s%s)', \
-                case when a.attidentity = 'a' then 'always' else 'by default' end, seqrelid::regclass, \
-                case when q.relpersistence <> c.relpersistence then case q.relpersistence when 'u' then ' unlogged' \
+                case when a.attidentity = 'a' then 'always' else 'by default' end, \
+                seqrelid::regclass, \
+                case when q.relpersistence <> c.relpersistence then case q.relpersistence when \
+                'u' then ' unlogged' \
                     else ' logged' end end, \
-                seqstart, seqincrement, seqmin, seqmax, ' cache ' || nullif(seqcache, 1), case when seqcycle then ' cycle' end) \
-                from pg_sequence join pg_depend e on e.classid = 'pg_class'::regclass and e.objid = seqrelid \
+                seqstart, seqincrement, seqmin, seqmax, ' cache ' || nullif(seqcache, 1), case \
+                when seqcycle then ' cycle' end) \
+                from pg_sequence join pg_depend e on e.classid = 'pg_class'::regclass and e.objid \
+                = seqrelid \
                 join pg_class q on q.oid = seqrelid \
-                where e.refclassid = 'pg_class'::regclass and e.refobjid = a.attrelid and e.refobjsubid = a.attnum \
+                where e.refclassid = 'pg_class'::regclass and e.refobjid = a.attrelid and \
+                e.refobjsubid = a.attnum \
                 and e.deptype = 'i') end, \
             format(case when a.atthasdef then case to_jsonb(a) ->> 'attgenerated' \
-                when 's' then 'generated always as (%s) stored' when 'v' then 'generated always as (%s)' \
+                when 's' then 'generated always as (%s) stored' when 'v' then 'generated always \
+                as (%s)' \
                 else 'default %s' end end, pg_get_expr(f.adbin, f.adrelid)), \
-            case when a.attstorage <> y.typstorage then 'storage ' || case a.attstorage when 'p' then 'plain' \
+            case when a.attstorage <> y.typstorage then 'storage ' || case a.attstorage when 'p' \
+            then 'plain' \
                 when 'e' then 'external' when 'm' then 'main' else 'extended' end end, \
-            case when a.attlen = -1 then case to_jsonb(a) ->> 'attcompression' when 'p' then 'compression pglz' \
+            case when a.attlen = -1 then case to_jsonb(a) ->> 'attcompression' when 'p' then \
+            'compression pglz' \
                 when 'l' then 'compression lz4' end end, \
             case when a.attstattarget <> -1 then 'statistics ' || a.attstattarget end, \
             'with (' || array_to_string(a.attoptions, ', ') || ')', \
-            'options (' || case when a.attfdwoptions is not null then (select string_agg(format('%s %L', option_name, \
+            'options (' || case when a.attfdwoptions is not null then (select \
+            string_agg(format('%s %L', option_name, \
                 option_value), ', ' order by n) from pg_options_to_table(a.attfdwoptions) \
                 with ordinality o(option_name, option_value, n)) end || ')', \
-            case when a.attinhcount > 0 and not c.relispartition then case when a.attislocal then '(also inherited)' \
+            case when a.attinhcount > 0 and not c.relispartition then case when a.attislocal then \
+            '(also inherited)' \
                 else '(inherited)' end end)",
         object: "c.oid",
         part: "a.attnum",
         from: "pg_attribute a join pg_class c on c.oid = a.attrelid \
                left join pg_type y on y.oid = a.atttypid \
                left join pg_attrdef f on f.adrelid = a.attrelid and f.adnum = a.attnum \
-               where c.relkind in ('r', 'p', 'f', 'v', 'm') and a.attnum > 0 and not a.attisdropped \
+               where c.relkind in ('r', 'p', 'f', 'v', 'm') and a.attnum > 0 and not \
+               a.attisdropped \
                and c.relpersistence <> 't' and c.oid >= 16384",
         acl: "a.attacl",
         default_acl: "'{}'::aclitem[]",
@@ -70,13 +86,17 @@ pub(super) const QUERIES: [Query; 6] = [
         // own here.
         more_comments: "(select string_agg(t, e'\\n' order by t) from (\
             select 'comment on the sequence: ' || p.description as t from pg_depend e \
-                join pg_description p on p.classoid = 'pg_class'::regclass and p.objoid = e.objid and p.objsubid = 0 \
+                join pg_description p on p.classoid = 'pg_class'::regclass and p.objoid = e.objid \
+                and p.objsubid = 0 \
                 where a.attidentity <> '' and e.classid = 'pg_class'::regclass \
                 and e.refclassid = 'pg_class'::regclass and e.refobjid = a.attrelid \
                 and e.refobjsubid = a.attnum and e.deptype = 'i' \
-            union all select 'comment on the not-null constraint: ' || p.description from pg_constraint o \
-                join pg_description p on p.classoid = 'pg_constraint'::regclass and p.objoid = o.oid \
-                where a.attnotnull and o.conrelid = c.oid and o.contype = 'n' and o.conkey[1] = a.attnum) m)",
+            union all select 'comment on the not-null constraint: ' || p.description from \
+            pg_constraint o \
+                join pg_description p on p.classoid = 'pg_constraint'::regclass and p.objoid = \
+                o.oid \
+                where a.attnotnull and o.conrelid = c.oid and o.contype = 'n' and o.conkey[1] = \
+                a.attnum) m)",
         parent_relation: "case when a.attinhcount > 0 then (select inhparent from pg_inherits h \
             where h.inhrelid = c.oid order by inhseqno limit 1) end",
         parent_name: "a.attname::text",
@@ -104,12 +124,14 @@ pub(super) const QUERIES: [Query; 6] = [
                and not (o.contype = 'f' and p.oid is not null)",
         // The comment of the index of a constraint, which is no object of its own here.
         more_comments: "(select 'comment on the index: ' || p.description from pg_description p \
-            where o.contype in ('p', 'u', 'x') and p.classoid = 'pg_class'::regclass and p.objoid = o.conindid \
+            where o.contype in ('p', 'u', 'x') and p.classoid = 'pg_class'::regclass and p.objoid \
+            = o.conindid \
             and p.objsubid = 0)",
         tablespace: "(select coalesce(max(reltablespace), 0::oid) from pg_class x \
             where o.contype in ('p', 'u', 'x') and x.oid = o.conindid)",
         parent_relation: "case when p.oid is not null then p.conrelid when o.coninhcount > 0 then \
-            (select inhparent from pg_inherits h where h.inhrelid = t.oid order by inhseqno limit 1) end",
+            (select inhparent from pg_inherits h where h.inhrelid = t.oid order by inhseqno limit \
+            1) end",
         parent_name: "coalesce(p.conname, o.conname)::text",
         ..Query::EMPTY
     },
@@ -129,7 +151,8 @@ pub(super) const QUERIES: [Query; 6] = [
         object: "c.oid",
         from: "pg_index i join pg_class c on c.oid = i.indexrelid \
                left join pg_inherits h on h.inhrelid = c.oid \
-               left join pg_class b on b.oid = h.inhparent left join pg_index k on k.indexrelid = b.oid",
+               left join pg_class b on b.oid = h.inhparent left join pg_index k on k.indexrelid = \
+               b.oid",
         tablespace: "c.reltablespace",
         parent_relation: "k.indrelid",
         parent_name: "b.relname::text",
@@ -148,7 +171,8 @@ pub(super) const QUERIES: [Query; 6] = [
                 when 'A' then ' (enabled always)' else ' (enabled)' end end",
         object: "t.oid",
         from: "pg_trigger t join pg_class c on c.oid = t.tgrelid \
-               left join pg_trigger p on p.oid = (to_jsonb(t) ->> 'tgparentid')::oid where not t.tgisinternal",
+               left join pg_trigger p on p.oid = (to_jsonb(t) ->> 'tgparentid')::oid where not \
+               t.tgisinternal",
         parent_relation: "p.tgrelid",
         parent_name: "p.tgname::text",
         ..Query::EMPTY
@@ -159,10 +183,13 @@ pub(super) const QUERIES: [Query; 6] = [
         namespace: "c.relnamespace",
         relation: "c.oid",
         name: "p.polname",
-        definition: "concat_ws(' ', case when p.polpermissive then 'permissive' else 'restrictive' end, \
-            case p.polcmd when 'r' then 'for select' when 'a' then 'for insert' when 'w' then 'for update' \
+        definition: "concat_ws(' ', case when p.polpermissive then 'permissive' else \
+        'restrictive' end, \
+            case p.polcmd when 'r' then 'for select' when 'a' then 'for insert' when 'w' then \
+            'for update' \
                 when 'd' then 'for delete' else 'for all' end, \
-            'to ' || (select string_agg(case when role = 0 then 'public' else pg_get_userbyid(role) end, ', ' \
+            'to ' || (select string_agg(case when role = 0 then 'public' else \
+            pg_get_userbyid(role) end, ', ' \
                 order by pg_get_userbyid(role)) from unnest(p.polroles) role), \
             'using (' || pg_get_expr(p.polqual, p.polrelid) || ')', \
             'with check (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')')",

@@ -19,7 +19,8 @@ pub(super) const QUERIES: [Query; 4] = [
         kind: "'text search template'",
         namespace: "t.tmplnamespace",
         name: "t.tmplname",
-        definition: "concat_ws(' ', 'init ' || nullif(t.tmplinit::oid, 0)::regproc, 'lexize', t.tmpllexize)",
+        definition: "concat_ws(' ', 'init ' || nullif(t.tmplinit::oid, 0)::regproc, 'lexize', \
+        t.tmpllexize)",
         object: "t.oid",
         from: "pg_ts_template t where t.oid >= 16384",
         ..Query::EMPTY
@@ -29,7 +30,8 @@ pub(super) const QUERIES: [Query; 4] = [
         kind: "'text search dictionary'",
         namespace: "d.dictnamespace",
         name: "d.dictname",
-        definition: "concat_ws(' ', 'template', (select m.nspname || '.' || tmplname from pg_ts_template t \
+        definition: "concat_ws(' ', 'template', (select m.nspname || '.' || tmplname from \
+        pg_ts_template t \
             join pg_namespace m on m.oid = t.tmplnamespace where t.oid = d.dicttemplate), \
             'with (' || d.dictinitoption || ')')",
         object: "d.oid",
@@ -46,10 +48,13 @@ pub(super) const QUERIES: [Query; 4] = [
         object: "c.oid",
         from: "(select g.oid, g.cfgnamespace, g.cfgname, g.cfgowner, g.cfgparser, \
                 (select m.nspname || '.' || p.prsname from pg_ts_parser p \
-                    join pg_namespace m on m.oid = p.prsnamespace where p.oid = g.cfgparser) as parser \
+                    join pg_namespace m on m.oid = p.prsnamespace where p.oid = g.cfgparser) as \
+                    parser \
                 from pg_ts_config g where g.oid >= 16384) c, lateral (\
-                select string_agg(format('%s with %s', token, dicts), e'\\n' order by token) as mappings from (\
-                    select (select alias from ts_token_type(c.cfgparser) y where y.tokid = maptokentype) as token, \
+                select string_agg(format('%s with %s', token, dicts), e'\\n' order by token) as \
+                mappings from (\
+                    select (select alias from ts_token_type(c.cfgparser) y where y.tokid = \
+                    maptokentype) as token, \
                     string_agg(mapdict::regdictionary::text, ', ' order by mapseqno) as dicts \
                     from pg_ts_config_map where mapcfg = c.oid group by maptokentype) t) m",
         owner: "c.cfgowner",
