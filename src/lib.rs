@@ -163,20 +163,26 @@
 //! - A dedicated container does not use the volume of `server.cache`.
 //!
 //! # Migrations
-//! The names in a directory of migrations determine its layout. If they match several layouts, or
-//! the wrong one, name the layout: `migrations = { diesel = "migrations" }`,
-//! `EBBTIDE_MIGRATIONS=diesel:migrations`, or [`Migrations::diesel`](config::Migrations::diesel).
+//! The names in a directory of migrations determine its layout, and the lines that divide a file
+//! into its way up and its way down. If they match several layouts, or the wrong one, name the
+//! layout: `migrations = { diesel = "migrations" }`, `EBBTIDE_MIGRATIONS=diesel:migrations`, or
+//! [`Migrations::diesel`](config::Migrations::diesel).
 //!
 //! | layout | files | ledger |
 //! |---|---|---|
 //! | `sqlx` | `VERSION_description.sql`, `.up.sql` and `.down.sql` | `_sqlx_migrations` |
 //! | `refinery` | `V1__name.sql`, `U1__name.sql`, also in subdirectories | `refinery_schema_history` |
 //! | `diesel` | `VERSION_name/up.sql`, with an optional `metadata.toml` | `__diesel_schema_migrations` |
+//! | `dbmate` | `VERSION_name.sql` with `-- migrate:up` and `-- migrate:down` | `schema_migrations` |
+//! | `goose` | `VERSION_name.sql` with `-- +goose Up`; migrations in Go are refused | `goose_db_version` |
+//! | `sql-migrate` | `.sql` with `-- +migrate Up` | `gorp_migrations` |
 //! | `sql` | every other `.sql` file, in the order of the names | none |
 //!
 //! Each file runs in one transaction. To opt out, use the tool's own form: the first line
-//! `-- no-transaction` (`sqlx`, `sql`), or `run_in_transaction = false` in `metadata.toml`
-//! (`diesel`). The ledger is the table in which a tool records the migrations that it applied.
+//! `-- no-transaction` (`sqlx`, `sql`), `run_in_transaction = false` in `metadata.toml` (`diesel`),
+//! `transaction:false` (`dbmate`), `NO TRANSACTION` (`goose`) or `notransaction` (`sql-migrate`).
+//! Of a file with both ways, only the way up runs: in one message for dbmate, and statement by
+//! statement for goose and sql-migrate, as with these tools. The ledger is the table in which a tool records the migrations that it applied.
 //! ebbtide writes the ledger exactly as the tool does, so the tool finds nothing pending.
 //!
 //! For a directory of sqlx migrations ebbtide reads the section `[migrate]` of `sqlx.toml`, as
@@ -188,6 +194,21 @@
 //! A migration may move the ledger to another schema, or change the database's `search_path`.
 //! ebbtide then reads the ledger that holds the rows, with a new session as your application has
 //! one. If rows are in several tables of the ledger's name, they count together.
+//!
+//! The names of golang-migrate, Atlas and Supabase are those of sqlx, Hasura's are those of diesel,
+//! and Flyway's simplest are those of refinery. Such a directory is migrated, but the ledger is that
+//! of the layout. If your application looks for its own tool's ledger, use the tool's command. The
+//! directories of some other tools are recognised and refused with the command to use, because
+//! their files have both ways or another order: Flyway's other names, db-migrate, yoyo,
+//! Postgrator, tern, node-pg-migrate, Play, micrate, Prisma, drizzle with another journal,
+//! Sqitch, Liquibase, graphile-migrate. With a named layout, only files whose way down would run
+//! are refused.
+//!
+//! Entries that look like migrations and are not applied (`schema.sql` beside sqlx's files,
+//! `x.SQL`, `x.sql.bak`, an editor's copy, a subdirectory) are reported on stderr while the
+//! template is built, and in [`ProvisionReport::not_applied`](report::ProvisionReport::not_applied).
+//! A file of plain SQL may begin with a byte order mark, as with psql. With every other layout the
+//! mark is an error, because the tool sends it and PostgreSQL refuses it.
 //!
 //! To use any other tool, specify its command, see [`MigrationCommand`](config::MigrationCommand):
 //!

@@ -290,7 +290,7 @@ declare_keys! {
     method: "migrations",
     type: Migrations,
     legal: "\"a directory\", false, { LAYOUT = \"a directory\" } with the layout sqlx, sql, \
-            refinery or diesel, { command = [\"program\", \"argument\"], \
+            refinery, diesel, dbmate, goose or sql-migrate, { command = [\"program\", \"argument\"], \
             inputs = [\"a directory\"] }, or an array of them",
     default_of: contents::default_migrations
         => "`migrations-dir` in `sqlx.toml`, else `migrations` if it exists",

@@ -11,9 +11,10 @@ use super::value::Choice;
 
 /// Where the schema comes from: a directory, a command, or a function in the test's binary.
 ///
-/// A path becomes a directory of migrations whose layout ebbtide recognises by the names in it. The
-/// constructors name the layout. In a directory with a named layout, ebbtide ignores files that do
-/// not belong to it.
+/// A path becomes a directory of migrations whose layout ebbtide recognises, by the names in it and
+/// by the lines that divide a file into its way up and its way down. The constructors name the
+/// layout. In a directory with a named layout, ebbtide does not apply files that do not belong to
+/// it, and reports them while it builds the template.
 ///
 /// A list has several sources. Each is complete before the next begins, in a session of its own,
 /// and with the ledger of its tool.
@@ -63,6 +64,15 @@ pub(crate) enum Layout {
     /// diesel: a directory `VERSION_name` with `up.sql` for each migration. Ledger:
     /// `__diesel_schema_migrations`.
     Diesel,
+    /// dbmate: `VERSION_name.sql` with `-- migrate:up` and `-- migrate:down`. Ledger:
+    /// `schema_migrations`.
+    Dbmate,
+    /// goose: `VERSION_name.sql` with `-- +goose Up` and `-- +goose Down`. Ledger:
+    /// `goose_db_version`.
+    Goose,
+    /// sql-migrate: any `.sql` file with `-- +migrate Up` and `-- +migrate Down`. Ledger:
+    /// `gorp_migrations`.
+    SqlMigrate,
 }
 
 /// A program that migrates the database whose URL is in its environment, such as Alembic, Flyway or
@@ -253,6 +263,34 @@ impl Migrations {
         Self::from(SchemaSource::Files(layout, dir.into()))
     }
 
+    /// A directory with dbmate's layout.
+    ///
+    /// Only the way up of each file runs: from `-- migrate:up` to `-- migrate:down`, in one
+    /// message, in a transaction unless the first line ends with `transaction:false`. Ebbtide
+    /// writes the ledger as dbmate does, so dbmate finds nothing pending afterwards.
+    pub fn dbmate(dir: impl Into<PathBuf>) -> Self {
+        Self::files(Layout::Dbmate, dir)
+    }
+
+    /// A directory with goose's layout.
+    ///
+    /// Only the way up of each file runs, one statement after the other, in a transaction unless
+    /// the file has the line `-- +goose NO TRANSACTION`. Ebbtide writes the ledger as goose does,
+    /// so goose finds nothing pending afterwards. For migrations in Go, and for `ENVSUB` with
+    /// variables, run your own program or goose with a [`MigrationCommand`].
+    pub fn goose(dir: impl Into<PathBuf>) -> Self {
+        Self::files(Layout::Goose, dir)
+    }
+
+    /// A directory with sql-migrate's layout.
+    ///
+    /// Only the way up of each file runs, one statement after the other, in a transaction unless
+    /// the line `-- +migrate Up` ends with `notransaction`. Ebbtide writes the ledger as
+    /// sql-migrate does, so sql-migrate finds nothing pending afterwards.
+    pub fn sql_migrate(dir: impl Into<PathBuf>) -> Self {
+        Self::files(Layout::SqlMigrate, dir)
+    }
+
     /// A function that migrates the database at a URL, for migrations that are embedded in the
     /// test's binary.
     ///
@@ -323,6 +361,9 @@ impl Choice for Layout {
         ("sql", Layout::Sql),
         ("refinery", Layout::Refinery),
         ("diesel", Layout::Diesel),
+        ("dbmate", Layout::Dbmate),
+        ("goose", Layout::Goose),
+        ("sql-migrate", Layout::SqlMigrate),
     ];
     const SYNONYMS: &'static [(&'static str, Self)] = &[("plain", Layout::Sql)];
 }

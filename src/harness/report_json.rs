@@ -87,6 +87,7 @@ fn the_json_of_a_template_holds_its_build() {
             description: "names".into(),
             took: TOOK,
         }],
+        not_applied: vec!["old/".into()],
         seeds: vec![SeedReport {
             file: "1_users.csv".into(),
             table: "users".into(),
@@ -109,6 +110,7 @@ fn the_json_of_a_template_holds_its_build() {
     let provisioned_json = json!({
         "extensions": { "pg_trgm": "1.6" },
         "migrations": [{ "version": "7", "description": "names", "took_ms": 12.3 }],
+        "not_applied": ["old/"],
         "seeds": [{ "file": "1_users.csv", "table": "users", "inserted": 2, "skipped": 1 }],
         "rows": { "users": 2 },
         "notes": ["seeds/2_dump.sql:7: skipped \\echo"],

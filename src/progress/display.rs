@@ -49,6 +49,20 @@ impl Progress {
     }
 }
 
+impl Progress {
+    /// Writes a line that remains on stderr.
+    pub(crate) fn note(&self, text: &str) {
+        let current = self.step.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = format!("ebbtide: {text}");
+        match &current.bar {
+            Some(bar) => bar.println(line),
+            // `eprintln!` would go into the test harness's capture. A closed stderr is no reason to
+            // fail.
+            None => drop(writeln!(std::io::stderr(), "{line}")),
+        }
+    }
+}
+
 impl Drop for Progress {
     fn drop(&mut self) {
         if let Some(task) = &self.task {

@@ -101,6 +101,8 @@ impl MigrationInputs {
             }
             MigrationSource::Function(function) => hash.part("function", function.name()),
         }
+        // A new entry is reported while a template is built, so it makes a new one.
+        hash.list("not applied", &self.not_applied);
         hash_files(hash, kind, &self.files);
     }
 }

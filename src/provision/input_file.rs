@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use super::invisible::{Invisible, looks_like_utf16};
 use crate::error::{Error, ErrorKind, Result};
+use crate::excerpt::Position;
 
 /// A file with the hash of its content. Seeds may be large, so their text is read only when needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,20 +94,39 @@ impl InputFile {
         })
     }
 
+    /// The content.
+    ///
+    /// # Errors
+    /// It cannot be read, is not UTF-8, or contains a NUL.
     pub(super) fn text(&self, kind: ErrorKind) -> Result<String> {
-        if let Some(text) = &self.embedded {
-            return Ok(text.clone());
+        let text = match &self.embedded {
+            Some(text) => text.clone(),
+            None => self.read_text(kind)?,
+        };
+        match Invisible::nul(&text) {
+            Some(nul) => {
+                let rule = "a file for PostgreSQL must not contain NUL";
+                Err(nul.refusal(kind, rule, &self.display_path, &text))
+            }
+            None => Ok(text),
         }
+    }
+
+    fn read_text(&self, kind: ErrorKind) -> Result<String> {
         let unreadable = |what: &str| Error::new(kind, format!("{} {what}", self.display_path));
         let bytes = std::fs::read(&self.path)
             .map_err(|error| unreadable("cannot be read").with_source(error))?;
+        if looks_like_utf16(&bytes) {
+            return Err(unreadable("is not UTF-8, but seems to be UTF-16")
+                .with_help("save the file with UTF-8 encoding"));
+        }
         String::from_utf8(bytes).map_err(|error| {
-            let position = error.utf8_error().valid_up_to();
-            let line = error.as_bytes()[..position]
-                .split(|byte| *byte == b'\n')
-                .count();
+            let valid = error.utf8_error().valid_up_to();
+            let byte = error.as_bytes()[valid];
+            let before = String::from_utf8_lossy(&error.as_bytes()[..valid]);
+            let Position { line, column } = Position::of_byte(&before, before.len());
             unreadable("is not UTF-8")
-                .with_source(format!("byte {position}, line {line}"))
+                .with_source(format!("byte 0x{byte:02x} at line {line}, column {column}"))
                 .with_help("save the file with UTF-8 encoding")
         })
     }

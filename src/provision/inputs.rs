@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use sqlx::migrate::{Migration, Migrator};
 
 use super::input_file::InputFile;
+use super::invisible::Invisible;
 use super::server_wide::{self, ServerWide};
 use super::sql_script::Script;
 use crate::config::{Layout, MigrationCommand, MigrationFunction, Plan, SqlxToml};
@@ -30,6 +31,8 @@ pub(crate) struct MigrationInputs {
     pub(super) sqlx: SqlxToml,
     /// The migration files, or the declared inputs of a migration command.
     pub(super) files: Vec<InputFile>,
+    /// Entries of the migrations directory that look like migrations and are not applied.
+    pub(super) not_applied: Vec<String>,
     pub(super) role: SourceRole,
 }
 
@@ -70,6 +73,7 @@ impl MigrationInputs {
             source: MigrationSource::Embedded(migrator),
             sqlx: SqlxToml::default(),
             files: files.collect(),
+            not_applied: Vec::new(),
             role: SourceRole::Migrations,
         }
     }
@@ -90,13 +94,45 @@ impl MigrationInputs {
         self.files
             .iter()
             .filter(|file| is_known && is_sql(file))
-            .map(|file| {
-                Ok(Script::new(
-                    &file.display_path,
-                    &file.text(ErrorKind::MigrationSource)?,
-                ))
-            })
+            .map(|file| self.script(file))
             .collect()
+    }
+
+    /// The way up of a file that contains both ways. `None` for any other file, and for one that
+    /// breaks a rule of its tool: the build reports it.
+    fn way_up_of(&self, file: &InputFile) -> Option<InputFile> {
+        self.source.tool().and_then(|tool| tool.marked)?;
+        let script = self.script(file).ok()?;
+        Some(InputFile::embedded(
+            file.noun,
+            &file.display_path,
+            script.text(),
+        ))
+    }
+
+    /// What ebbtide executes of a migration's file: all of it, or its way up.
+    ///
+    /// # Errors
+    /// The file breaks a rule of its tool, or begins with a byte order mark. Of the tools, only
+    /// those for plain SQL, such as psql, remove the mark. The others send it, and the server
+    /// refuses it.
+    fn script(&self, file: &InputFile) -> Result<Script> {
+        let kind = ErrorKind::MigrationSource;
+        let text = file.text(kind)?;
+        if let Some(tool) = self.source.tool()
+            && !tool.removes_byte_order_mark
+            && let Some(mark) = Invisible::byte_order_mark(&text)
+        {
+            let rule = format!(
+                "a migration of {} must begin without a byte order mark",
+                tool.layout
+            );
+            return Err(mark.refusal(kind, &rule, &file.display_path, &text));
+        }
+        match self.source.tool().and_then(|tool| tool.marked) {
+            Some(marked) => marked.script(file, &text),
+            None => Ok(Script::new(&file.display_path, text)),
+        }
     }
 }
 
@@ -132,14 +168,24 @@ impl Inputs {
             let is_data = ["csv", "tsv", "json", "jsonl", "ndjson"].contains(&&*file.ending());
             file.ending() == "sql" || (file.embedded.is_some() && !is_data)
         };
-        let of_sources = self.sources().flat_map(|source| &source.files);
-        of_sources
-            .chain(&self.seeds)
-            .filter(is_sql)
-            .filter(|file| {
-                file.open()
+        let of_sources = self
+            .sources()
+            .flat_map(|source| source.files.iter().map(move |file| (Some(source), file)));
+        let of_seeds = self.seeds.iter().map(|file| (None, file));
+        let may_be = |file: &InputFile| {
+            is_sql(&file)
+                && file
+                    .open()
                     .is_ok_and(|text| server_wide::may_be_server_wide(text).unwrap_or_default())
-            })
-            .find_map(ServerWide::find)
+        };
+        of_sources
+            .chain(of_seeds)
+            .filter(|(_, file)| may_be(file))
+            .find_map(
+                |(source, file)| match source.and_then(|it| it.way_up_of(file)) {
+                    Some(way_up) => ServerWide::find(&way_up),
+                    None => ServerWide::find(file),
+                },
+            )
     }
 }

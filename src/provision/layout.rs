@@ -4,21 +4,34 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::dir_entries::{entries, files_below, name_of};
+use super::dir_entries::{entries, files_below, is_sql_file, name_of};
+use super::foreign_tools::Foreign;
 use super::input_file::InputFile;
+use super::markers::{self, Mark, Way};
 use super::migrate::tool::{DirectoryTool, no_migration};
 use super::migrate::tools;
 use crate::config::Layout;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The layout that the names of the directory's files have.
+/// The layout of a directory: by the lines that divide its files into two ways, else by the names of
+/// the files.
 ///
 /// # Errors
-/// The directory has files of several layouts, or of none.
+/// The directory has files of several layouts, or of none, or of a tool that ebbtide does not
+/// imitate.
 pub(super) fn recognise(dir: &Path) -> Result<Layout> {
     let mut found: BTreeMap<&str, (Layout, Vec<String>)> = BTreeMap::new();
-    for path in entries(dir)? {
-        let Some(tool) = tools::directories().find(|tool| (tool.is_migration)(&path)) else {
+    let entries = entries(dir)?;
+    if let Some(foreign) = Foreign::by_names(dir, &entries) {
+        return Err(foreign.not_imitated(dir));
+    }
+    for path in entries {
+        let marks = if is_sql_file(&path) {
+            markers::scan(&path)?
+        } else {
+            Vec::new()
+        };
+        let Some(tool) = tool_of(dir, &path, &marks)? else {
             continue;
         };
         let name = name_of(&path).to_owned();
@@ -51,7 +64,64 @@ pub(super) fn recognise(dir: &Path) -> Result<Layout> {
     }
 }
 
+/// The tool whose layout an entry of a directory has.
+///
+/// # Errors
+/// The entry belongs to a tool that ebbtide does not imitate.
+fn tool_of(dir: &Path, path: &Path, marks: &[Mark]) -> Result<Option<&'static DirectoryTool>> {
+    let Some(first) = marks.first() else {
+        let by_name = |tool: &&DirectoryTool| tool.marked.is_none() && (tool.is_migration)(path);
+        return Ok(tools::directories().find(by_name));
+    };
+    let is_its_mark = |tool: &&DirectoryTool| {
+        tool.marked.is_some_and(|marked| first.is(marked.marker)) && (tool.is_migration)(path)
+    };
+    if let Some(tool) = tools::directories().find(is_its_mark) {
+        return Ok(Some(tool));
+    }
+    let with_another_name =
+        |tool: &&DirectoryTool| tool.marked.is_some_and(|marked| first.is(marked.marker));
+    Err(match tools::directories().find(with_another_name) {
+        Some(tool) => misnamed(path, first, tool),
+        None => Foreign::by_mark(path, first).not_imitated(dir),
+    })
+}
+
+/// The error for a file with a line of a tool that does not accept the file's name.
+fn misnamed(path: &Path, mark: &Mark, tool: &DirectoryTool) -> Error {
+    let message = format!(
+        "a file with the line `{}` must have a name that {} accepts, but {}:{} has not",
+        mark.text,
+        mark.marker.tool,
+        path.display(),
+        mark.line
+    );
+    Error::new(ErrorKind::MigrationSource, message).with_help(tool.naming)
+}
+
+/// Refuses files whose way down the layout would execute, because they belong to another tool.
+fn refuse_ways_down(tool: &DirectoryTool, dir: &Path, paths: &[PathBuf]) -> Result<()> {
+    let layout = tool.layout.to_string();
+    let knows_down = tool.layout == Layout::Sqlx;
+    if let Some(foreign) = Foreign::by_pair(paths, knows_down) {
+        return Err(foreign.way_down(dir, &layout));
+    }
+    for path in paths.iter().filter(|path| is_sql_file(path)) {
+        let is_other = |mark: &&Mark| {
+            let own = tool.marked.is_some_and(|marked| mark.is(marked.marker));
+            mark.way == Way::Down && !own
+        };
+        if let Some(mark) = markers::scan(path)?.iter().find(is_other) {
+            return Err(Foreign::by_mark(path, mark).way_down(dir, &layout));
+        }
+    }
+    Ok(())
+}
+
 /// The files of the migrations, in the order in which they are applied.
+///
+/// # Errors
+/// There is none, or the layout would execute the way down of another tool's files.
 pub(super) fn list(
     tool: &DirectoryTool,
     dir: &Path,
@@ -61,6 +131,7 @@ pub(super) fn list(
     if paths.is_empty() {
         return Err(no_migration(&dir.display(), tool.naming));
     }
+    refuse_ways_down(tool, dir, &paths)?;
     let read = |path: PathBuf| {
         InputFile::read(
             path,
@@ -111,7 +182,7 @@ fn every_naming() -> String {
         .collect();
     let last = clauses.pop().unwrap_or_default();
     format!(
-        "{}, and {last}; {}",
+        "{}, and {last}; {}; for any other tool, use its command (`MigrationCommand`)",
         clauses.join(", "),
         fallback.naming_clause
     )

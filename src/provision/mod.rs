@@ -20,11 +20,14 @@ mod extension_help;
 mod extension_statements;
 mod extensions;
 mod fingerprint;
+mod foreign_tools;
 mod format;
 mod input_file;
 mod inputs;
 mod inserted_rows;
+mod invisible;
 mod layout;
+mod markers;
 mod mention;
 mod migrate;
 mod provision_report;
@@ -40,6 +43,7 @@ mod server_wide;
 mod session_change;
 mod sql_script;
 mod statement_help;
+mod stray_files;
 mod target;
 mod timed_out;
 mod verify;
@@ -60,6 +64,8 @@ pub(crate) use extensions::{extensions_needing_superuser, superuser_required};
 pub(crate) use format::FORMAT;
 pub(crate) use input_file::InputFile;
 pub(crate) use inputs::Inputs;
+use inputs::MigrationSource;
+use invisible::Invisible;
 pub(crate) use migrate::{latest_version, ledgers};
 pub use provision_report::{MigrationReport, PhaseReport, ProvisionReport, SeedReport};
 pub(crate) use reversal_check::check_reversible;
@@ -102,6 +108,11 @@ pub(crate) async fn provision(
         } else {
             "migrating"
         });
+        if let (MigrationSource::Files(_, dir), Some(tool)) = (&source.source, source.source.tool())
+            && let Some(note) = stray_files::note(tool, dir, &source.not_applied)
+        {
+            progress.note(&note);
+        }
         let mut context = migrate::MigrationContext {
             connection: &mut connection,
             target,
@@ -114,6 +125,18 @@ pub(crate) async fn provision(
         };
         let migrations = migrate::migrate(&mut context, plan, source).await?;
         applied.extend(context.applied.iter().map(|at| &scripts_of_source[*at]));
+        for script in scripts_of_source {
+            if let Some(invisible) = Invisible::in_sql(script.text(), 0) {
+                progress.note(&format!(
+                    "{} is a part of a name, because PostgreSQL does not read it as white space",
+                    invisible.at_place(script)
+                ));
+            }
+        }
+        clock
+            .report
+            .not_applied
+            .extend_from_slice(&source.not_applied);
         // Each source has a session of its own, as if its tool had run. `ALTER DATABASE .. SET` and
         // `ALTER ROLE .. SET` apply to new sessions only.
         connection = target.new_session(connection).await?;
@@ -137,6 +160,7 @@ pub(crate) async fn provision(
 
     let seeded = seed::seed(connection, target, inputs, timeout, progress).await?;
     notes.extend(seeded.notes);
+    notes.iter().for_each(|note| progress.note(note));
     let report = clock.finish("seeds");
     report.seeds = seeded.reports;
     report.notes = notes;

@@ -15,6 +15,10 @@ pub struct ProvisionReport {
     pub extensions: BTreeMap<String, String>,
     /// The applied migrations, in the order in which they ran.
     pub migrations: Vec<MigrationReport>,
+    /// Entries of the migrations directory that look like migrations and were not applied, such as
+    /// `schema.sql`, `1_users.sql.bak` or `old/`.
+    #[serde(default)]
+    pub not_applied: Vec<String>,
     /// What each seed file inserted into each table, in the order of the files.
     pub seeds: Vec<SeedReport>,
     /// The tables of the finished database, without migration ledgers, with their exact row counts.

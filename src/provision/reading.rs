@@ -8,6 +8,7 @@ use super::inputs::{Inputs, MigrationInputs, MigrationSource, SourceRole};
 use super::layout;
 use super::migrate::tools;
 use super::seed_files;
+use super::stray_files;
 use crate::config::{Layout, Plan, SchemaSource, SqlxToml};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -63,10 +64,15 @@ impl MigrationInputs {
             }
             _ => SqlxToml::default(),
         };
+        let not_applied = match &source {
+            MigrationSource::Files(_, dir) => stray_files::find(dir, &files)?,
+            _ => Vec::new(),
+        };
         Ok(Self {
             source,
             sqlx,
             files,
+            not_applied,
             role: SourceRole::Migrations,
         })
     }
@@ -91,6 +97,7 @@ fn bootstrap_inputs(dir: &Path, package_root: &Path) -> Result<MigrationInputs> 
     Ok(MigrationInputs {
         source: MigrationSource::Files(Layout::Sql, dir.to_owned()),
         sqlx: SqlxToml::default(),
+        not_applied: stray_files::find(dir, &files)?,
         files,
         role: SourceRole::Bootstrap,
     })

@@ -3,6 +3,7 @@
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 
 use super::extension_help;
+use super::invisible::Invisible;
 use super::sql_script::Script;
 use super::statement_help;
 use crate::error::{Error, ErrorKind};
@@ -51,8 +52,16 @@ impl RefusedStatement<'_> {
         )
         .with_evidence("the statement", self.script.excerpt(offset))
         .with_evidence("server error", sql_error::server_report(refused));
+        let invisible = self.invisible(refused, offset);
+        let help = invisible.map(|found| {
+            format!(
+                "delete {}: PostgreSQL reads it as a part of a name",
+                found.at_place(self.script)
+            )
+        });
         let own = self
             .own_help
+            .or(help)
             .or_else(|| extension_help::for_refused(refused));
         let help = own.or_else(|| {
             statement_help::help_for(refused.code(), refused.message(), self.migrations)
@@ -61,6 +70,19 @@ impl RefusedStatement<'_> {
             "correct the file and run the tests again; nothing of this database was kept".into()
         });
         report.with_help(help).with_source(error)
+    }
+
+    /// A character in the refused statement that is not visible. It can be the cause of a syntax
+    /// error and of an unknown name (class 42).
+    fn invisible(&self, refused: &PgDatabaseError, offset: usize) -> Option<Invisible> {
+        if !refused.code().starts_with("42") {
+            return None;
+        }
+        let statements = self.script.statements();
+        let statement = statements
+            .iter()
+            .rfind(|statement| statement.offset() <= offset)?;
+        Invisible::in_sql(statement.text(), statement.offset())
     }
 
     /// The byte at the error's position, or at the start of the sent text if the error has no
@@ -78,8 +100,10 @@ impl RefusedStatement<'_> {
     }
 }
 
-/// Whether the server's error has a position in the sent text.
-pub(super) fn has_position(error: &sqlx::Error) -> bool {
-    sql_error::refusal(error)
-        .is_some_and(|error| matches!(error.position(), Some(PgErrorPosition::Original(_))))
+/// The position of the server's error in the sent text: a character, counted from 1.
+pub(super) fn position(error: &sqlx::Error) -> Option<usize> {
+    match sql_error::refusal(error)?.position()? {
+        PgErrorPosition::Original(position) => Some(position),
+        PgErrorPosition::Internal { .. } => None,
+    }
 }

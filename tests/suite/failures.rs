@@ -71,7 +71,7 @@ async fn a_migrations_directory_without_a_migration_is_an_error() {
     scratch.write("migrations/README.md", "soon\n");
     assert_report!(scratch, provision_error(scratch.builder()).await, MigrationSource, @r"
     [SCRATCH]/migrations must contain at least one migration
-      help: sqlx migrations are named VERSION_description.sql, refinery migrations V1__name.sql, and diesel migrations are directories with up.sql; any other file that ends in .sql is plain SQL
+      help: sqlx migrations are named VERSION_description.sql, refinery migrations V1__name.sql, diesel migrations are directories with up.sql, dbmate migrations have a line `-- migrate:up`, goose migrations have a line `-- +goose Up`, and sql-migrate migrations have a line `-- +migrate Up`; any other file that ends in .sql is plain SQL; for any other tool, use its command (`MigrationCommand`)
     ");
 }
 
@@ -90,7 +90,7 @@ async fn a_directory_that_mixes_layouts_is_reported_with_its_files_and_the_remed
         named like refinery: V2__visits.sql
         named like sqlx: 1_users.sql
         plain SQL: schema.sql
-      help: move the files of the other tools elsewhere, or choose the layout: migrations = { sqlx = "DIR" } (or sql, refinery, diesel) below [provision] in ebbtide.toml, EBBTIDE_MIGRATIONS=sqlx:DIR, or `Migrations::sqlx("DIR")`
+      help: move the files of the other tools elsewhere, or choose the layout: migrations = { sqlx = "DIR" } (or sql, refinery, diesel, dbmate, goose, sql-migrate) below [provision] in ebbtide.toml, EBBTIDE_MIGRATIONS=sqlx:DIR, or `Migrations::sqlx("DIR")`
     "#);
 }
 
@@ -112,7 +112,7 @@ async fn a_migration_that_is_not_utf8_is_reported_with_its_line() {
     std::fs::write(path, [USERS.as_bytes(), b"-- Garc\xeda\n"].concat()).unwrap();
     assert_report!(scratch, provision_error(scratch.builder()).await, MigrationSource, @r"
     [SCRATCH]/migrations/1_users.sql is not UTF-8
-      caused by: byte 68, line 2
+      caused by: byte 0xed at line 2, column 8
       help: save the file with UTF-8 encoding
     ");
 }

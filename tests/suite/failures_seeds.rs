@@ -211,7 +211,7 @@ async fn a_seed_that_is_not_utf8_is_reported_with_its_line() {
     std::fs::write(scratch.path("seeds/010_people.sql"), text).unwrap();
     assert_report!(scratch, provision_error(scratch.builder()).await, Seed, @r"
     [SCRATCH]/seeds/010_people.sql is not UTF-8
-      caused by: byte 73, line 2
+      caused by: byte 0xed at line 2, column 35
       help: save the file with UTF-8 encoding
     ");
 }

@@ -118,7 +118,7 @@ fn the_error_of_an_unknown_key_proposes_the_closest_and_lists_all_legal_ones() {
             "provision.migrations = { comand = ['x'] }",
             "ebbtide.toml:1: unknown key provision.migrations.comand",
             "did you mean command? legal keys: command, inputs, directory, url_variable, \
-             sqlx, sql, refinery, diesel",
+             sqlx, sql, refinery, diesel, dbmate, goose, sql-migrate",
         ),
         (
             "\n[servr]",
@@ -193,8 +193,8 @@ fn the_error_of_a_wrong_type_names_both_types_and_the_legal_values() {
             "ebbtide.toml:2: provision.migrations must be a directory, false, a table \
              or an array, but is true",
             "legal values: \"a directory\", false, { LAYOUT = \"a directory\" } with the layout \
-             sqlx, sql, refinery or diesel, { command = [\"program\", \"argument\"], \
-             inputs = [\"a directory\"] }, or an array of them",
+             sqlx, sql, refinery, diesel, dbmate, goose or sql-migrate, { command = [\"program\", \
+             \"argument\"], inputs = [\"a directory\"] }, or an array of them",
         ),
         (
             "[provision]\nseeds = {}",
@@ -283,7 +283,7 @@ fn a_table_with_a_layout_has_exactly_one_directory() {
             "[provision]\nmigrations = { disel = 'db' }",
             "ebbtide.toml:2: unknown key provision.migrations.disel",
             "did you mean diesel? legal keys: command, inputs, directory, url_variable, \
-             sqlx, sql, refinery, diesel",
+             sqlx, sql, refinery, diesel, dbmate, goose, sql-migrate",
         ),
         (
             "[provision]\nmigrations = { diesel = 'db', sql = 'db' }",

@@ -35,15 +35,6 @@ pub(super) static LEDGERS: &[LedgerLayout] = &[
         )
     },
     LedgerLayout {
-        // goose begins with a row for version 0.
-        counts: "is_applied and version_id > 0",
-        ..ledger(
-            "goose_db_version",
-            AtLeast(&["version_id", "is_applied"]),
-            "max(version_id)",
-        )
-    },
-    LedgerLayout {
         counts: "is_applied and version_id > 0",
         ..ledger(
             "micrate_db_version",
@@ -65,12 +56,6 @@ pub(super) static LEDGERS: &[LedgerLayout] = &[
         dirty: Some("min(id) filter (where state <> 'applied')"),
         ..ledger("play_evolutions", AtLeast(&["id", "state"]), "max(id)")
     },
-    // sql-migrate.
-    ledger(
-        "gorp_migrations",
-        AtLeast(&["id", "applied_at"]),
-        r#"max(id collate "C")"#,
-    ),
     // Django has a sequence of versions for each application, so the last row counts.
     ledger(
         "django_migrations",
@@ -199,12 +184,6 @@ pub(super) static LEDGERS: &[LedgerLayout] = &[
         "schema_migrations",
         Exactly(&["version", "statements", "name"]),
         r#"max(version collate "C")"#,
-    ),
-    // Rails and dbmate.
-    ledger(
-        "schema_migrations",
-        Exactly(&["version"]),
-        "max(version::text collate \"C\")",
     ),
     // Sequel.
     ledger(

@@ -3,10 +3,12 @@
 //! | file | content |
 //! |---|---|
 //! | `step` | one file: applies it, writes the ledger, locates the statement that failed |
+//! | `message` | the SQL of one message, and where it stands in the file |
 //! | `context` | what every source of migrations needs |
 //! | `tool`, `tools` | what ebbtide knows about a tool; the list of the tools |
 //! | `of_NAME`, `plain` | one tool: its names, its files as steps, its ledger |
 //! | `sqlx_ledger` | the rows of sqlx's ledger |
+//! | `marked`, `marked_migration`, `goose_file` | files that contain the way up and the way down |
 //! | `expected_ledger` | compares a ledger with the files |
 //! | `ledger_places` | finds the ledger that holds the rows |
 //! | `known_ledgers` | the tables of tools whose files ebbtide does not apply |
@@ -16,10 +18,17 @@
 mod command;
 mod context;
 mod expected_ledger;
+mod goose_file;
 mod known_ledgers;
 mod ledger_places;
+mod marked;
+mod marked_migration;
+mod message;
+mod of_dbmate;
 mod of_diesel;
+mod of_goose;
 mod of_refinery;
+mod of_sql_migrate;
 mod of_sqlx;
 mod plain;
 mod sqlx_ledger;

@@ -1,12 +1,13 @@
 //! diesel migrations, with the ledger that diesel itself would write.
 
-use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::context::MigrationContext;
 use super::expected_ledger::{ExpectedLedger, LedgerRow};
+use super::message::Message;
 use super::step::{Direction, LedgerWrite, Reversal, Step, Transaction};
 use super::tool::{DirectoryTool, Tool, duplicate_version};
 use crate::catalog::{Columns, LedgerLayout};
@@ -38,6 +39,8 @@ pub(super) static TOOL: Tool = Tool {
         naming_clause: "diesel migrations are directories with up.sql",
         fingerprint_part: Some("layout diesel"),
         is_migration,
+        removes_byte_order_mark: false,
+        marked: None,
         list,
         migrate: |context, inputs| Box::pin(migrate(context, inputs)),
         verify: Some(|connection, inputs, scripts| {
@@ -166,7 +169,7 @@ fn step<'a>(migration: &DieselMigration<'a>) -> Step<'a> {
             .map_or(&*migration.name, |(_, name)| name)
             .replace('_', " "),
         script: Some(migration.script),
-        text: Cow::Borrowed(migration.script.text()),
+        messages: vec![Message::whole(migration.script.text())],
         transaction: migration.transaction,
         ledger_write: LedgerWrite::Statement { ledger: TABLE, sql },
     }
@@ -181,7 +184,7 @@ fn down_step<'a>(migration: &DieselMigration<'a>, script: &'a Script) -> Step<'a
     Step {
         direction: Direction::Down,
         script: Some(script),
-        text: Cow::Borrowed(script.text()),
+        messages: vec![Message::whole(script.text())],
         ledger_write: LedgerWrite::Statement { ledger: TABLE, sql },
         ..step(migration)
     }
@@ -192,19 +195,29 @@ fn down_step<'a>(migration: &DieselMigration<'a>, script: &'a Script) -> Step<'a
 /// # Errors
 /// Two migrations have the same version, or a `metadata.toml` cannot be parsed.
 fn find<'a>(inputs: &MigrationInputs, scripts: &'a [Script]) -> Result<Vec<DieselMigration<'a>>> {
+    let files: BTreeMap<&str, &InputFile> = inputs
+        .files
+        .iter()
+        .map(|file| (file.display_path.as_str(), file))
+        .collect();
+    let metadata: BTreeMap<&Path, &InputFile> = inputs
+        .files
+        .iter()
+        .filter(|file| file.path.ends_with("metadata.toml"))
+        .filter_map(|file| Some((file.path.parent()?, file)))
+        .collect();
+    let scripts_by_name: BTreeMap<&str, &Script> = scripts
+        .iter()
+        .map(|script| (script.name(), script))
+        .collect();
     let mut found = Vec::new();
     for script in scripts {
         let Some(dir_name) = script.name().strip_suffix("up.sql") else {
             continue;
         };
         let down_name = format!("{dir_name}down.sql");
-        let is_file_of_script = |file: &&InputFile| file.display_path == script.name();
-        let Some(dir) = inputs
-            .files
-            .iter()
-            .find(is_file_of_script)
-            .and_then(|file| file.path.parent())
-        else {
+        let file = files.get(script.name());
+        let Some(dir) = file.and_then(|file| file.path.parent()) else {
             continue;
         };
         let name = dir
@@ -212,16 +225,12 @@ fn find<'a>(inputs: &MigrationInputs, scripts: &'a [Script]) -> Result<Vec<Diese
             .and_then(|name| name.to_str())
             .unwrap_or_default();
         let version = version_of(name);
-        let metadata = inputs
-            .files
-            .iter()
-            .find(|file| *file.path == dir.join("metadata.toml"));
         found.push(DieselMigration {
             version,
             name: name.to_owned(),
             script,
-            down: scripts.iter().find(|down| down.name() == down_name),
-            transaction: transaction(metadata)?,
+            down: scripts_by_name.get(&*down_name).copied(),
+            transaction: transaction(metadata.get(dir).copied())?,
         });
     }
     found.sort_by(|one, other| one.version.cmp(&other.version));

@@ -1,6 +1,5 @@
 //! refinery migrations, with the ledger that refinery itself would write.
 
-use std::borrow::Cow;
 use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +8,7 @@ use sqlx::AssertSqlSafe;
 
 use super::context::MigrationContext;
 use super::expected_ledger::{ExpectedLedger, LedgerRow};
+use super::message::Message;
 use super::step::{Direction, LedgerWrite, Step, Transaction, ledger_refused};
 use super::tool::{DirectoryTool, Tool, duplicate_version};
 use crate::catalog::{Columns, LedgerLayout};
@@ -38,6 +38,8 @@ pub(super) static TOOL: Tool = Tool {
         naming_clause: "refinery migrations V1__name.sql",
         fingerprint_part: Some("layout refinery"),
         is_migration: |path| path.is_file() && is_refinery(name_of(path)),
+        removes_byte_order_mark: false,
+        marked: None,
         list,
         migrate: |context, inputs| Box::pin(migrate(context, inputs)),
         verify: Some(|connection, inputs, scripts| {
@@ -137,7 +139,7 @@ fn step<'a>(migration: &RefineryMigration<'a>) -> Step<'a> {
         version: version.to_string(),
         description: migration.name.replace('_', " "),
         script: Some(migration.script),
-        text: Cow::Borrowed(migration.script.text()),
+        messages: vec![Message::whole(migration.script.text())],
         transaction: Transaction::Own,
         ledger_write: LedgerWrite::Statement { ledger: TABLE, sql },
     }

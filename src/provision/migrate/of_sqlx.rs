@@ -4,13 +4,13 @@
 //! that failed or hangs (see `step`). It writes the ledger as sqlx does, so that `Migrator::run` in
 //! the application finds nothing left to apply.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sqlx::migrate::{Migrate as _, Migration, Migrator, ResolveConfig, ResolveWith};
 
 use super::context::MigrationContext;
+use super::message::Message;
 use super::sqlx_ledger::{self, Row, TABLE};
 use super::step::{Direction, LedgerWrite, Reversal, Step, Transaction, ledger_refused};
 use super::tool::{DirectoryTool, Tool, duplicate_version, no_migration};
@@ -49,6 +49,8 @@ pub(super) static TOOL: Tool = Tool {
         // A directory and the migrator that embeds it have the same fingerprint.
         fingerprint_part: None,
         is_migration,
+        removes_byte_order_mark: false,
+        marked: None,
         list,
         migrate: |context, inputs| Box::pin(migrate(context, inputs)),
         verify: Some(|connection, inputs, _| {
@@ -225,10 +227,8 @@ fn step<'a>(migration: &Migration, table: &str, scripts: &'a [Script]) -> Step<'
         },
         version: migration.version.to_string(),
         description: migration.description.to_string(),
-        script: scripts
-            .iter()
-            .find(|script| version_of(script.name()) == Some((migration.version, is_down))),
-        text: Cow::Owned(migration.sql.as_str().to_owned()),
+        script: script_of(scripts, (migration.version, is_down)),
+        messages: vec![Message::whole(migration.sql.as_str().to_owned())],
         transaction: if migration.no_tx {
             Transaction::None
         } else {
@@ -262,6 +262,15 @@ fn refuse_duplicates(inputs: &MigrationInputs) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The script with this version and direction. The scripts of a directory are in that order; those
+/// of an embedded migrator have the order in which it was made.
+fn script_of(scripts: &[Script], key: (i64, bool)) -> Option<&Script> {
+    let is_it = |script: &&Script| version_of(script.name()) == Some(key);
+    let at = scripts.partition_point(|script| version_of(script.name()) < Some(key));
+    let in_order = scripts.get(at).filter(is_it);
+    in_order.or_else(|| scripts.iter().find(is_it))
 }
 
 /// The version in a migration's path, and whether it is a down migration.

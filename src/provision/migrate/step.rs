@@ -13,7 +13,6 @@
 //! ledger row is written in the file's transaction, so it exists exactly if the migration is
 //! committed. No failure is rolled back: the caller drops the database.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -23,6 +22,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Either};
 
 use super::context::MigrationContext;
+use super::message::Message;
 use crate::error::{Error, ErrorKind, Result};
 use crate::provision::provision_report::MigrationReport;
 use crate::provision::psql::in_migration;
@@ -42,9 +42,10 @@ pub(super) struct Step<'a> {
     pub(super) direction: Direction,
     pub(super) version: String,
     pub(super) description: String,
-    /// The file, to locate statements in it. What is sent is `text`.
+    /// The file, to locate statements in it.
     pub(super) script: Option<&'a Script>,
-    pub(super) text: Cow<'a, str>,
+    /// What is sent, one message after the other.
+    pub(super) messages: Vec<Message<'a>>,
     pub(super) transaction: Transaction,
     pub(super) ledger_write: LedgerWrite,
 }
@@ -127,11 +128,20 @@ impl Reversal<'_> {
 
 /// Why the statements of a file did not all succeed.
 enum ExecuteError {
-    /// The server refused a statement. The number counts the statements that were completed before.
-    Refused(sqlx::Error, usize),
-    /// `provision.timeout` is over. If the server answered: the number of completed statements, and
-    /// what the next one was waiting for.
-    TimedOut(Option<(usize, String)>),
+    /// The server refused a statement.
+    Refused(sqlx::Error, Reached),
+    /// `provision.timeout` is over. If the server answered: the statement that it was executing,
+    /// and what that statement was waiting for.
+    TimedOut(Option<(Reached, String)>),
+}
+
+/// How far the statements of a file came.
+#[derive(Clone, Copy)]
+struct Reached {
+    /// The index of the message.
+    message: usize,
+    /// The number of the message's statements that were completed.
+    done: usize,
 }
 
 impl Step<'_> {
@@ -151,15 +161,9 @@ impl Step<'_> {
         }
     }
 
-    /// The byte at which the statement with this index starts. Without a script it is 0.
-    fn offset(&self, index: usize) -> usize {
-        let of_script = |script: &Script| {
-            script
-                .statements()
-                .get(index)
-                .map(|statement| statement.offset())
-        };
-        self.script.and_then(of_script).unwrap_or_default()
+    /// The byte of the file at which the statement after the completed ones starts.
+    fn offset(&self, reached: Reached) -> usize {
+        self.messages[reached.message].offset_of_statement(reached.done)
     }
 }
 
@@ -210,7 +214,9 @@ impl MigrationContext<'_> {
         }
         match self.execute(step, pid).await {
             Ok(()) => {}
-            Err(ExecuteError::Refused(error, done)) => return Err(self.refused(step, error, done)),
+            Err(ExecuteError::Refused(error, reached)) => {
+                return Err(self.refused(step, error, reached));
+            }
             Err(ExecuteError::TimedOut(progress)) => {
                 return Err(timed_out(step, self.timeout, progress));
             }
@@ -255,7 +261,18 @@ impl MigrationContext<'_> {
             )
     }
 
-    /// Sends the whole file in one message, as the tools do, and counts the completed statements.
+    /// Sends the messages one after the other.
+    async fn execute(&mut self, step: &Step<'_>, pid: i32) -> Result<(), ExecuteError> {
+        let deadline = tokio::time::Instant::now() + self.timeout;
+        for (message, sent) in step.messages.iter().enumerate() {
+            let mut reached = Reached { message, done: 0 };
+            self.send(sent, deadline, pid, &mut reached).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends one message, and counts the completed statements. Most tools send the whole file in
+    /// one message.
     ///
     /// One message matters: outside of a transaction, the server runs the statements of a simple
     /// query in one implicit transaction. Sent one by one, the statements would be committed one by
@@ -267,17 +284,21 @@ impl MigrationContext<'_> {
     /// server send the buffered results. If the cancellation failed there is nothing to wait for,
     /// and the error goes without the statement. Each result has a timeout of its own, so a lost
     /// server cannot block the error.
-    async fn execute(&mut self, step: &Step<'_>, pid: i32) -> Result<(), ExecuteError> {
-        let deadline = tokio::time::Instant::now() + self.timeout;
-        let mut results = sqlx::raw_sql(AssertSqlSafe(step.text.clone().into_owned()))
+    async fn send(
+        &mut self,
+        message: &Message<'_>,
+        deadline: tokio::time::Instant,
+        pid: i32,
+        reached: &mut Reached,
+    ) -> Result<(), ExecuteError> {
+        let mut results = sqlx::raw_sql(AssertSqlSafe(message.text().to_owned()))
             .fetch_many(&mut *self.connection);
-        let mut done = 0;
         while let Ok(result) = tokio::time::timeout_at(deadline, results.try_next()).await {
             match result {
-                Ok(Some(Either::Left(_))) => done += 1,
+                Ok(Some(Either::Left(_))) => reached.done += 1,
                 Ok(Some(Either::Right(_))) => {}
                 Ok(None) => return Ok(()),
-                Err(error) => return Err(ExecuteError::Refused(error, done)),
+                Err(error) => return Err(ExecuteError::Refused(error, *reached)),
             }
         }
         let Some(waited_for) = self.target.cancel(pid).await else {
@@ -286,27 +307,25 @@ impl MigrationContext<'_> {
         while let Ok(Ok(Some(result))) =
             tokio::time::timeout(CANCEL_RESULTS_TIMEOUT, results.try_next()).await
         {
-            done += usize::from(result.is_left());
+            reached.done += usize::from(result.is_left());
         }
-        Err(ExecuteError::TimedOut(Some((done, waited_for))))
+        Err(ExecuteError::TimedOut(Some((*reached, waited_for))))
     }
 
     /// The error for a statement that the server refused, with its place in the file.
-    fn refused(&self, step: &Step<'_>, error: sqlx::Error, done: usize) -> Error {
+    fn refused(&self, step: &Step<'_>, error: sqlx::Error, reached: Reached) -> Error {
         let Some(script) = step.script else {
             return sql_error::failed(&step.label(), error);
         };
         // Many errors have no position, for example a violated constraint. Then the statement is
-        // the one after the completed ones. A position counts from the start of the message, which
-        // is the file.
-        let sent_offset = if refused_statement::has_position(&error) {
-            0
-        } else {
-            step.offset(done)
+        // the one after the completed ones. A position counts from the start of the message.
+        let (sent_offset, prefix_chars) = match refused_statement::position(&error) {
+            Some(position) => step.messages[reached.message].piece_of_char(position),
+            None => (step.offset(reached), 0),
         };
         let kind = ErrorKind::Migration;
         if let Some(message) = sql_error::unexpected_message(&error) {
-            let offset = step.offset(done);
+            let offset = step.offset(reached);
             let place = script.position_of_byte(offset);
             let (reason, remedy) = in_migration::unexpected(message);
             let message = format!(
@@ -327,7 +346,7 @@ impl MigrationContext<'_> {
             step: step.label(),
             script,
             sent_offset,
-            prefix_chars: 0,
+            prefix_chars,
             migrations: self.all_scripts,
             own_help,
         }
@@ -335,13 +354,13 @@ impl MigrationContext<'_> {
     }
 }
 
-fn timed_out(step: &Step<'_>, timeout: Duration, progress: Option<(usize, String)>) -> Error {
+fn timed_out(step: &Step<'_>, timeout: Duration, progress: Option<(Reached, String)>) -> Error {
     let statement = step
         .script
         .zip(progress)
-        .map(|(script, (done, waited_for))| CancelledStatement {
+        .map(|(script, (reached, waited_for))| CancelledStatement {
             script,
-            offset: step.offset(done),
+            offset: step.offset(reached),
             waited_for,
         });
     let file = step.script.map_or("its file", Script::name);

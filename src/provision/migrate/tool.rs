@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use sqlx::postgres::PgConnection;
 
 use super::context::MigrationContext;
+use super::marked::Marked;
 use super::step::Reversal;
 use crate::catalog::LedgerLayout;
 use crate::config::Layout;
@@ -66,6 +67,11 @@ pub(in crate::provision) struct DirectoryTool {
     pub(in crate::provision) fingerprint_part: Option<&'static str>,
     /// Whether an entry of the directory is a migration of this tool.
     pub(in crate::provision) is_migration: fn(&Path) -> bool,
+    /// Whether the tool removes a byte order mark at the start of a file.
+    pub(in crate::provision) removes_byte_order_mark: bool,
+    /// How a file is read that contains the way up and the way down. `None` if the tool has no such
+    /// files.
+    pub(in crate::provision) marked: Option<&'static Marked>,
     /// The files of the migrations, in the order in which they are applied.
     pub(in crate::provision) list: fn(&Path) -> Result<Vec<PathBuf>>,
     pub(in crate::provision) migrate: Migrate,

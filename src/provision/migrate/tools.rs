@@ -13,6 +13,9 @@ static TOOLS: &[&Tool] = &[
     &super::of_sqlx::TOOL,
     &super::of_diesel::TOOL,
     &super::of_refinery::TOOL,
+    &super::of_dbmate::TOOL,
+    &super::of_goose::TOOL,
+    &super::of_sql_migrate::TOOL,
     &super::plain::TOOL,
 ];
 

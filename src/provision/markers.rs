@@ -1,0 +1,229 @@
+//! Lines that divide a migration file into its way up and its way down. They are comments, so a
+//! tool that does not know them executes both ways.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+
+use super::input_file::unreadable;
+use crate::error::{ErrorKind, Result};
+
+/// The lines by which a tool divides its files.
+#[derive(Debug)]
+pub(super) struct Marker {
+    pub(super) tool: &'static str,
+    /// The program that applies the files, with its arguments.
+    pub(super) program: &'static str,
+    /// What a line without its surrounding white space begins, if it is the tool's.
+    way: fn(&str) -> Option<Way>,
+}
+
+/// What begins after a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    Up,
+    Down,
+}
+
+/// A line of a file that divides it.
+#[derive(Debug)]
+pub(super) struct Mark {
+    pub(super) marker: &'static Marker,
+    pub(super) way: Way,
+    /// Counted from 1.
+    pub(super) line: usize,
+    pub(super) text: String,
+}
+
+/// <https://github.com/amacneil/dbmate#creating-migrations>
+pub(super) static DBMATE: Marker = Marker {
+    tool: "dbmate",
+    program: "dbmate up",
+    way: |line| {
+        let directive = comment(line)?.strip_prefix("migrate:")?;
+        way_of(directive.split_whitespace().next()?, "up", "down")
+    },
+};
+
+/// <https://pressly.github.io/goose/documentation/annotations/>
+pub(super) static GOOSE: Marker = Marker {
+    tool: "goose",
+    program: "goose up",
+    way: |line| way_of(comment(line)?.strip_prefix("+goose")?.trim(), "up", "down"),
+};
+
+/// <https://github.com/rubenv/sql-migrate#writing-migrations>
+pub(super) static SQL_MIGRATE: Marker = Marker {
+    tool: "sql-migrate",
+    program: "sql-migrate up",
+    way: |line| {
+        let directive = comment(line)?.strip_prefix("+migrate ")?;
+        way_of(directive.split_whitespace().next()?, "Up", "Down")
+    },
+};
+
+/// Every marker: those of the layouts, then those of tools that a command must run.
+static MARKERS: &[&Marker] = &[
+    &DBMATE,
+    &GOOSE,
+    &SQL_MIGRATE,
+    &Marker {
+        tool: "micrate",
+        program: "micrate up",
+        way: |line| {
+            way_of(
+                comment(line)?.strip_prefix("+micrate")?.trim(),
+                "Up",
+                "Down",
+            )
+        },
+    },
+    &Marker {
+        tool: "rambler",
+        program: "rambler apply --all",
+        way: |line| way_of(comment(line)?.strip_prefix("rambler")?.trim(), "up", "down"),
+    },
+    &Marker {
+        tool: "shmig",
+        program: "shmig up",
+        way: |line| way_of(comment(line)?.trim_matches([' ', '=']), "UP", "DOWN"),
+    },
+    &Marker {
+        tool: "node-pg-migrate",
+        program: "node-pg-migrate up",
+        way: |line| way_of(comment(line)?, "Up Migration", "Down Migration"),
+    },
+    &Marker {
+        tool: "tern",
+        program: "tern migrate",
+        way: |line| (line == "---- create above / drop below ----").then_some(Way::Down),
+    },
+    &Marker {
+        tool: "MyBatis Migrations",
+        program: "migrate up",
+        way: |line| (comment(line)?.trim_start_matches('/').trim() == "@UNDO").then_some(Way::Down),
+    },
+    &Marker {
+        tool: "Play evolutions",
+        program: "",
+        way: |line| {
+            let text = line.strip_prefix('#').or_else(|| line.strip_prefix("--"))?;
+            way_of(text.trim_matches([' ', '-']), "!Ups", "!Downs")
+        },
+    },
+    &Marker {
+        tool: "Liquibase",
+        program: "liquibase update",
+        way: |line| (comment(line)? == "liquibase formatted sql").then_some(Way::Up),
+    },
+    // A checkpoint holds the schema of every migration before it, and replaces them on an empty
+    // database: <https://atlasgo.io/versioned/checkpoint>.
+    &Marker {
+        tool: "Atlas (with a checkpoint)",
+        program: "atlas migrate apply",
+        way: |line| (comment(line)?.starts_with("atlas:checkpoint")).then_some(Way::Up),
+    },
+];
+
+/// The lines of a file that divide it, one for each tool and way.
+pub(super) fn scan(path: &Path) -> Result<Vec<Mark>> {
+    let failed = |error| unreadable(ErrorKind::MigrationSource, path, error);
+    let mut reader = BufReader::new(std::fs::File::open(path).map_err(failed)?);
+    let mut marks: Vec<Mark> = Vec::new();
+    // Bytes, because a file that is not UTF-8 is reported where its text is needed.
+    let mut bytes = Vec::new();
+    let mut line = 0;
+    while reader.read_until(b'\n', &mut bytes).map_err(failed)? > 0 {
+        line += 1;
+        let start = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+        if matches!(start, [b'-', b'-', ..] | [b'#', ..]) {
+            let text = String::from_utf8_lossy(start);
+            let text = text.trim();
+            let found = MARKERS
+                .iter()
+                .find_map(|marker| Some((*marker, (marker.way)(text)?)));
+            if let Some((marker, way)) = found
+                && !marks.iter().any(|mark| mark.is(marker) && mark.way == way)
+            {
+                marks.push(Mark {
+                    marker,
+                    way,
+                    line,
+                    text: text.to_owned(),
+                });
+            }
+        }
+        bytes.clear();
+    }
+    Ok(marks)
+}
+
+impl Mark {
+    pub(super) fn is(&self, marker: &Marker) -> bool {
+        self.marker.tool == marker.tool
+    }
+}
+
+/// The text of a line that is a comment.
+fn comment(line: &str) -> Option<&str> {
+    line.strip_prefix("--").map(str::trim)
+}
+
+fn way_of(word: &str, up: &str, down: &str) -> Option<Way> {
+    // goose accepts every case, and no tool gives another meaning to another case.
+    if word.eq_ignore_ascii_case(up) {
+        Some(Way::Up)
+    } else if word.eq_ignore_ascii_case(down) {
+        Some(Way::Down)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ways(line: &str) -> Vec<(&str, Way)> {
+        let way = |marker: &&Marker| Some((marker.tool, (marker.way)(line)?));
+        MARKERS.iter().filter_map(way).collect()
+    }
+
+    #[test]
+    fn each_line_that_divides_a_file_belongs_to_one_tool() {
+        for (line, tool, way) in [
+            ("-- migrate:up", "dbmate", Way::Up),
+            ("--migrate:up transaction:false", "dbmate", Way::Up),
+            ("-- migrate:down", "dbmate", Way::Down),
+            ("-- +goose Up", "goose", Way::Up),
+            ("--+goose down", "goose", Way::Down),
+            ("-- +migrate Up notransaction", "sql-migrate", Way::Up),
+            ("-- +migrate Down", "sql-migrate", Way::Down),
+            ("-- +micrate Down", "micrate", Way::Down),
+            ("-- rambler up", "rambler", Way::Up),
+            ("-- ==== DOWN ====", "shmig", Way::Down),
+            ("-- Down Migration", "node-pg-migrate", Way::Down),
+            ("---- create above / drop below ----", "tern", Way::Down),
+            ("-- //@UNDO", "MyBatis Migrations", Way::Down),
+            ("--//@UNDO", "MyBatis Migrations", Way::Down),
+            ("# --- !Downs", "Play evolutions", Way::Down),
+            ("-- !Ups", "Play evolutions", Way::Up),
+            ("--liquibase formatted sql", "Liquibase", Way::Up),
+        ] {
+            assert_eq!(ways(line), [(tool, way)], "{line}");
+        }
+        for line in [
+            "-- migrate:upward",
+            "-- users go up",
+            "-- +goose StatementBegin",
+            "-- +migrate StatementEnd",
+            "# Downs",
+            "-- up",
+            "-- scaled down",
+        ] {
+            assert!(
+                ways(line).iter().all(|(tool, _)| *tool == "shmig"),
+                "{line}"
+            );
+        }
+    }
+}
