@@ -178,11 +178,13 @@
 //! | `sql-migrate` | `.sql` with `-- +migrate Up` | `gorp_migrations` |
 //! | `sql` | every other `.sql` file, in the order of the names | none |
 //!
-//! Each file runs in one transaction. To opt out, use the tool's own form: the first line
-//! `-- no-transaction` (`sqlx`, `sql`), `run_in_transaction = false` in `metadata.toml` (`diesel`),
-//! `transaction:false` (`dbmate`), `NO TRANSACTION` (`goose`) or `notransaction` (`sql-migrate`).
-//! Of a file with both ways, only the way up runs: in one message for dbmate, and statement by
-//! statement for goose and sql-migrate, as with these tools. The ledger is the table in which a tool records the migrations that it applied.
+//! Each file runs in one transaction. Files of the layout `sql` also run in a session of their own
+//! each, see [SQL files](#sql-files). To opt out of the transaction, use the tool's own form: the
+//! first line `-- no-transaction` (`sqlx`, `sql`), `run_in_transaction = false` in `metadata.toml`
+//! (`diesel`), `transaction:false` (`dbmate`), `NO TRANSACTION` (`goose`) or `notransaction`
+//! (`sql-migrate`). Of a file with both ways, only the way up runs: in one message for dbmate, and
+//! statement by statement for goose and sql-migrate, as with these tools. The ledger is the table in
+//! which a tool records the migrations that it applied.
 //! ebbtide writes the ledger exactly as the tool does, so the tool finds nothing pending.
 //!
 //! For a directory of sqlx migrations ebbtide reads the section `[migrate]` of `sqlx.toml`, as
@@ -252,8 +254,10 @@
 //! `settings`.
 //!
 //! # Seeds
-//! ebbtide applies seed files in the order of their names, each in one transaction.
-//! - `.sql`: statements. Rows that `ON CONFLICT` leaves out count as skipped.
+//! ebbtide applies seed files in the order of their names, each in a new session and in one
+//! transaction.
+//! - `.sql`: statements, as under `psql`; see [SQL files](#sql-files). Rows that `ON CONFLICT`
+//!   leaves out count as skipped.
 //! - `.csv`: a header row with column names, then rows. The file's name contains the table's name
 //!   (`010_services.csv`). This is the fastest form for large seeds.
 //! - `.tsv`: CSV with tabs instead of commas.
@@ -283,8 +287,29 @@
 //! table with a deferrable unique constraint, or with rules for `INSERT`, does not permit this:
 //! there a conflict is an error.
 //!
-//! ebbtide streams SQL and CSV files. It reads a JSON file, or a single statement of SQL, into
-//! memory as a whole.
+//! ebbtide streams SQL and CSV files, and the data of `COPY` in them. It reads a JSON file, or a
+//! single statement of SQL, into memory as a whole.
+//!
+//! # SQL files
+//! Seeds, fixtures, the bootstrap, and migrations with the layout `sql` run as under
+//! `psql --single-transaction -v ON_ERROR_STOP=1 -f`, so the output of `pg_dump` can be one of them.
+//! - `COPY .. FROM stdin;` loads the lines that follow, up to `\.`.
+//! - Each file begins in a new session: what a file sets ends with it.
+//! - A file with its own `BEGIN`, `COMMIT` or `ROLLBACK` controls its transactions from there on, as
+//!   under `psql -f`. ebbtide commits what stands before. A file must not end within a transaction.
+//! - If the first line is `-- no-transaction`, each statement is a transaction.
+//! - `\restrict`, `\unrestrict`, `\g`, `\q` and `\;` do the same as in `psql`.
+//! - Commands that only print or format, like `\echo` and `\timing`, `\set`, `\encoding UTF8`, and
+//!   `LISTEN` are skipped. `SET` is skipped for a setting that `pg_dump` writes and the server is too
+//!   old for. [`ProvisionReport::notes`](report::ProvisionReport::notes) lists what was skipped,
+//!   and the build prints it.
+//! - Other commands (`\connect`, `\i`, `\copy`, `\gexec`, `\if`) and variables that have a value
+//!   (`:name`) are refused. The error names the line and the remedy.
+//! - The first error ends the build, unlike under `psql` without `ON_ERROR_STOP`. If the server lacks
+//!   a dump's roles, make the dump with `pg_dump --no-owner --no-privileges`.
+//!
+//! The tools of the other layouts send a file as one message, so such a file is an error there as
+//! well.
 //!
 //! # Cleanup
 //! No cleanup depends on a `Drop` that may never run. A supervisor, a small shell script, ends the

@@ -235,9 +235,10 @@ impl Migrations {
 
     /// A directory of plain SQL files, applied in the order of their names.
     ///
-    /// Each file runs in its own transaction. PostgreSQL refuses some statements in a transaction
-    /// (`create index concurrently`, `alter system`). Put such a statement alone into a file whose
-    /// first line is `-- no-transaction`, as in sqlx.
+    /// Each file runs as under `psql`, in a session and a transaction of its own: see
+    /// [SQL files](crate#sql-files). PostgreSQL refuses some statements in a transaction
+    /// (`create index concurrently`, `alter system`). Put such statements into a file whose first
+    /// line is `-- no-transaction`, as in sqlx.
     pub fn sql(dir: impl Into<PathBuf>) -> Self {
         Self::files(Layout::Sql, dir)
     }

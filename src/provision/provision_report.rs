@@ -25,7 +25,7 @@ pub struct ProvisionReport {
     /// Tables outside of `public` are written as `schema.table`.
     pub rows: BTreeMap<String, u64>,
     /// What was skipped in SQL files, one line each: the file, the line and the reason. See
-    /// [the formats of seeds](crate#seeds).
+    /// [SQL files](crate#sql-files).
     #[serde(default)]
     pub notes: Vec<String>,
     /// The phases in order, each with its duration.
