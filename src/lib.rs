@@ -108,7 +108,10 @@
 //! | `server.bin` | `EBBTIDE_PG_BIN` | `native` | the directory of `postgres` and `initdb` | searched for |
 //! | `server.state_dir` | `EBBTIDE_STATE_DIR` | `container`, `native` | a directory with a short path, whose parent exists | `$XDG_RUNTIME_DIR/ebbtide` (not for root), else `ebbtide-UID` in the temporary directory |
 //! | `server.start_timeout` | `EBBTIDE_START_TIMEOUT` | all | limit for the server's start | `1m` |
-//! | `provision.extensions` | `EBBTIDE_EXTENSIONS` | all | a list of names; in the variable separated by commas | none |
+//! | `provision.extensions` | `EBBTIDE_EXTENSIONS` | all | a list of names, or of tables with `name`, `schema`, `version`, `cascade`; in the variable `pg_trgm, uuid-ossp schema ext version 1.1` | none |
+//! | `provision.locale` | `EBBTIDE_LOCALE` | all | the locale of the database, such as `es_ES.UTF-8`; with `icu` such as `es-ES` | the server's |
+//! | `provision.encoding` | `EBBTIDE_ENCODING` | all | the encoding of the database, such as `LATIN1` | the server's |
+//! | `provision.locale_provider` | `EBBTIDE_LOCALE_PROVIDER` | all | who sorts texts: `libc`, `icu` (from PostgreSQL 15 on), `builtin` (from 17 on) | `libc` |
 //! | `provision.bootstrap` | `EBBTIDE_BOOTSTRAP` | all | a directory of SQL files that run after the extensions and before the first migration; `false`, in the variable `none` | none |
 //! | `provision.migrations` | `EBBTIDE_MIGRATIONS` | all | a directory, a command, or an array of them: see [Migrations](#migrations); `false`, in the variable `none` | `migrations-dir` in `sqlx.toml`, else `migrations` if it exists |
 //! | `provision.seeds` | `EBBTIDE_SEEDS` | all | a directory; `false`, in the variable `none` | `seeds` if it exists |
