@@ -54,10 +54,10 @@ fn statements(extension: &Extension) -> Vec<String> {
     if let Some(schema) = &extension.schema {
         // CREATE EXTENSION requires that the schema exists.
         all.push(format!("create schema if not exists {}", Ident(schema)));
-        create += &format!(" schema {}", Ident(schema));
+        create = format!("{create} schema {}", Ident(schema));
     }
     if let Some(version) = &extension.version {
-        create += &format!(" version {}", Literal(version));
+        create = format!("{create} version {}", Literal(version));
     }
     if extension.has_cascade {
         // CASCADE also installs the extensions that this one requires.

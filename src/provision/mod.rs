@@ -64,7 +64,7 @@ pub(crate) use extensions::{extensions_needing_superuser, superuser_required};
 pub(crate) use format::FORMAT;
 pub(crate) use input_file::InputFile;
 pub(crate) use inputs::Inputs;
-use inputs::MigrationSource;
+use inputs::{MigrationInputs, MigrationSource};
 use invisible::Invisible;
 pub(crate) use migrate::{latest_version, ledgers};
 pub use provision_report::{MigrationReport, PhaseReport, ProvisionReport, SeedReport};
@@ -108,11 +108,7 @@ pub(crate) async fn provision(
         } else {
             "migrating"
         });
-        if let (MigrationSource::Files(_, dir), Some(tool)) = (&source.source, source.source.tool())
-            && let Some(note) = stray_files::note(tool, dir, &source.not_applied)
-        {
-            progress.note(&note);
-        }
+        note_oddities(source, scripts_of_source, progress);
         let mut context = migrate::MigrationContext {
             connection: &mut connection,
             target,
@@ -125,14 +121,6 @@ pub(crate) async fn provision(
         };
         let migrations = migrate::migrate(&mut context, plan, source).await?;
         applied.extend(context.applied.iter().map(|at| &scripts_of_source[*at]));
-        for script in scripts_of_source {
-            if let Some(invisible) = Invisible::in_sql(script.text(), 0) {
-                progress.note(&format!(
-                    "{} is a part of a name, because PostgreSQL does not read it as white space",
-                    invisible.at_place(script)
-                ));
-            }
-        }
         clock
             .report
             .not_applied
@@ -160,7 +148,9 @@ pub(crate) async fn provision(
 
     let seeded = seed::seed(connection, target, inputs, timeout, progress).await?;
     notes.extend(seeded.notes);
-    notes.iter().for_each(|note| progress.note(note));
+    for note in &notes {
+        progress.note(note);
+    }
     let report = clock.finish("seeds");
     report.seeds = seeded.reports;
     report.notes = notes;
@@ -190,6 +180,24 @@ pub(crate) async fn provision(
     // Everything is committed, so an error while closing changes nothing.
     let _ = connection.close().await;
     Ok(report)
+}
+
+/// Prints what a reader of the files would not notice: entries that are not applied, and invisible
+/// characters.
+fn note_oddities(source: &MigrationInputs, scripts: &[Script], progress: &Progress) {
+    if let (MigrationSource::Files(_, dir), Some(tool)) = (&source.source, source.source.tool())
+        && let Some(note) = stray_files::note(tool, dir, &source.not_applied)
+    {
+        progress.note(&note);
+    }
+    for script in scripts {
+        if let Some(invisible) = Invisible::in_sql(script.text(), 0) {
+            progress.note(&format!(
+                "{} is a part of a name, because PostgreSQL does not read it as white space",
+                invisible.at_place(script)
+            ));
+        }
+    }
 }
 
 /// Measures the phases and adds each to the report.

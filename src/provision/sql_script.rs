@@ -51,18 +51,19 @@ impl Script {
     pub(crate) fn statements(&self) -> Vec<Statement<'_>> {
         let (mut statements, mut scan) = (Vec::new(), Scan::default());
         while let Some(found) = scan.find(&self.text, true) {
-            let span = match found {
-                Found::Statement(span)
+            let found = match found {
+                Found::Statement(statement)
                 | Found::Command {
-                    open: Some(span), ..
-                } => span,
+                    open: Some(statement),
+                    ..
+                } => statement,
                 Found::Command { open: None, .. } | Found::Variable(_) => continue,
             };
-            let text = &self.text[span.start..span.end];
-            let offset = span.start;
+            let text = &self.text[found.start..found.end];
+            let offset = found.start;
             statements.push(Statement { text, offset });
             if is_copy_in(text) {
-                scan.restart_at(self.data_end(span.next));
+                scan.restart_at(self.data_end(found.next));
             }
         }
         statements

@@ -21,7 +21,7 @@ pub(super) async fn clause(
 ) -> Result<String> {
     let mut clause = String::new();
     if let Some(encoding) = plan.encoding.get() {
-        clause += &format!(" encoding {}", Literal(encoding));
+        clause = format!(" encoding {}", Literal(encoding));
     }
     let provider = *plan.locale_provider.get();
     let Some(locale) = plan.locale.get() else {
@@ -39,7 +39,7 @@ pub(super) async fn clause(
     };
     check_version(plan, version_num)?;
     let name = Literal(locale);
-    clause += &match provider {
+    let of_provider = match provider {
         // Before version 15 there is one provider, and no word for it.
         LocaleProvider::Libc if version_num < 150_000 => {
             format!(" lc_collate {name} lc_ctype {name}")
@@ -55,7 +55,7 @@ pub(super) async fn clause(
             format!(" locale_provider builtin builtin_locale {name}")
         }
     };
-    Ok(clause)
+    Ok(clause + &of_provider)
 }
 
 fn check_version(plan: &Plan, version_num: u32) -> Result<()> {

@@ -84,19 +84,17 @@ impl Scan {
                     }
                     continue;
                 }
-                Token::Symbol('\\') => match text[end..].chars().next() {
-                    Some(';' | ':') => {
-                        tokens.end += 1;
-                        open.end = tokens.end;
-                        open.has_escape = true;
-                    }
-                    _ => {
+                Token::Symbol('\\') => {
+                    if !text[end..].starts_with([';', ':']) {
                         let command = command_at(text, start, is_eof)?;
                         self.settled = State::at(command.next);
                         let open = state.open;
                         return Some(Found::Command { command, open });
                     }
-                },
+                    tokens.end += 1;
+                    open.end = tokens.end;
+                    open.has_escape = true;
+                }
                 Token::Symbol(':') if !text[..start].ends_with(':') => {
                     if let Some(set) = &self.variables
                         && let Some(end) = variable_end(text, end, is_eof, set)?
@@ -176,14 +174,14 @@ fn variable_end(
 ) -> Option<Option<usize>> {
     let rest = &text[after..];
     let quotes = usize::from(rest.starts_with(['\'', '"']));
-    let test = if rest.starts_with("{?") { 2 } else { 0 };
-    let name_start = quotes + test;
+    let marker = if rest.starts_with("{?") { 2 } else { 0 };
+    let name_start = quotes + marker;
     let belongs = |c: char| c.is_ascii_alphanumeric() || c == '_' || !c.is_ascii();
     let length = rest[name_start..].find(|c| !belongs(c));
     let length = length.or(is_eof.then_some(rest.len() - name_start))?;
     let name = &rest[name_start..name_start + length];
     let is_set =
-        !name.is_empty() && (test > 0 || variables::is_predefined(name) || set.contains(name));
+        !name.is_empty() && (marker > 0 || variables::is_predefined(name) || set.contains(name));
     Some(is_set.then_some(after + name_start + length))
 }
 

@@ -126,9 +126,10 @@ impl CsvText {
         let Some(last) = bytes.last() else { return };
         self.last = *last;
         // An escaped quote is two quotes, so the number of quotes decides.
-        let quotes = bytes.iter().filter(|byte| **byte == b'"').count();
+        let count = |of: fn(&u8) -> bool| bytes.iter().filter(|byte| of(byte)).count();
+        let quotes = count(|byte| *byte == b'"');
         self.is_in_quotes ^= quotes % 2 == 1;
-        self.line += bytes.iter().filter(|byte| **byte == b'\n').count();
+        self.line += count(|byte| *byte == b'\n');
         let line = bytes.iter().rposition(|byte| *byte == b'\n');
         let of_line = line.map_or(bytes, |feed| &bytes[feed + 1..]);
         let is_char = |byte: &&u8| **byte & 0b1100_0000 != 0b1000_0000;

@@ -97,14 +97,14 @@ async fn apply(
     file: &InputFile,
     loader: &Loader<'_>,
 ) -> Result<Executed> {
-    let loaded = match &*file.ending() {
+    let loading = match &*file.ending() {
         "csv" => load(connection, file, DataFormat::Csv(b',', loader.on_megabyte)),
         "tsv" => load(connection, file, DataFormat::Csv(b'\t', loader.on_megabyte)),
         "json" | "jsonl" | "ndjson" => load(connection, file, DataFormat::Json),
         _ => return sql::run(connection, file, loader).await,
     };
-    let loaded = tokio::time::timeout(loader.timeout, loaded).await;
-    let executed = loaded.unwrap_or_else(|_| Err(timed_out(file, loader.timeout)))?;
+    let limited = tokio::time::timeout(loader.timeout, loading).await;
+    let executed = limited.unwrap_or_else(|_| Err(timed_out(file, loader.timeout)))?;
     // The server checks deferred constraints here.
     sqlx::raw_sql("commit")
         .execute(connection)

@@ -83,7 +83,7 @@ pub(crate) mod macro_support {
     }
 
     impl Test {
-        pub(crate) fn new(name: &'static str) -> Self {
+        pub(crate) fn new(name: &'static str, _package_root: Option<&str>) -> Self {
             Self {
                 notes: vec![name.to_owned()],
             }
