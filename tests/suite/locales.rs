@@ -91,11 +91,19 @@ async fn a_fixture_and_a_file_have_the_encoding_of_the_plan() {
     assert_eq!(number(&mut tx, bytes).await, 11);
 }
 
+/// Locale, encoding and provider, and texts of the report.
+type RefusedLocale = (
+    Option<&'static str>,
+    Option<&'static str>,
+    LocaleProvider,
+    &'static [&'static str],
+);
+
 #[tokio::test]
 async fn a_locale_that_the_server_does_not_have_is_refused_with_those_that_it_has() {
     let (version, has_icu) = version_and_icu().await;
     let libc = LocaleProvider::Libc;
-    let mut cases: Vec<(Option<&str>, Option<&str>, LocaleProvider, &[&str])> = vec![
+    let mut cases: Vec<RefusedLocale> = vec![
         (
             Some("xx_XX.UTF-8"),
             None,

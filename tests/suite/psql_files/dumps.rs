@@ -8,6 +8,7 @@ use super::{ROLES, dump, harness, needs_psql};
 use crate::support::Scratch;
 use crate::support::difference::difference;
 use crate::support::pg_dump::{pg_dump, server_program};
+use crate::support::skip::print_uncaptured;
 
 /// The data without the ledgers, which the migrations fill.
 const DATA_ONLY: [&str; 3] = [
@@ -83,7 +84,7 @@ async fn original(system: &str, migrations: &str) -> Option<Database> {
     let harness = builder(system, migrations).seeds(seeds).build().unwrap();
     match harness.database().await {
         Err(error) if error.kind() == ErrorKind::ExtensionUnavailable => {
-            println!("{system}: {error}");
+            print_uncaptured(&format!("left out: {system}: {error}"));
             None
         }
         other => Some(other.unwrap()),

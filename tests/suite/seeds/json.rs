@@ -1,5 +1,7 @@
 //! JSON seeds: the server parses every value as it stands in the file.
 
+use std::fmt::Write as _;
+
 use super::{seeded, tx};
 use crate::support::reports::{assert_report_contains, provision_error};
 use crate::support::sql::{number, run, text};
@@ -90,8 +92,8 @@ const TYPES: &str = "create type mood as enum ('calm');
 async fn every_value_of_a_json_seed_equals_the_one_that_sql_inserts() {
     let (mut schema, mut keys, mut checks) = (TYPES.to_owned(), Vec::new(), Vec::new());
     for (number, (kind, json, sql)) in VALUES.iter().enumerate() {
-        schema +=
-            &format!("create table t{number} (by_json {kind}, by_sql {kind} default {sql});\n");
+        let columns = format!("by_json {kind}, by_sql {kind} default {sql}");
+        writeln!(schema, "create table t{number} ({columns});").unwrap();
         keys.push(format!("\"t{number}\": [{{\"by_json\": {json}}}]"));
         // The text form shows more than equality: 0.10 and 0.1 are equal numbers.
         checks.push(format!(

@@ -20,6 +20,7 @@ use self::change::Change;
 use self::subject::{Subject, own_server};
 use super::templates::KINDS;
 use crate::support::random::{Random, number_in};
+use crate::support::skip::print_uncaptured;
 use crate::support::{Scratch, runs_natively, this_test};
 
 /// The changes that a server of this major version knows.
@@ -165,11 +166,11 @@ async fn round(seed: u64, subject: &mut Subject) -> Option<bool> {
             schema: random.one_of(&["public", "app", "\"My Schema\""]),
         })
         .collect();
-    let changed = Piece {
+    let target = Piece {
         kind: change.of,
         ..pieces[random.below(pieces.len())]
     };
-    pieces[changed.number - 100] = changed;
+    pieces[target.number - 100] = target;
     for piece in pieces.iter().filter(|piece| !piece.kind.is_empty()) {
         let digit = 1 + random.below(9);
         subject.run(&piece.create(digit)).await.unwrap();
@@ -181,7 +182,7 @@ async fn round(seed: u64, subject: &mut Subject) -> Option<bool> {
         let earlier = random.one_of(&changes);
         let others = pieces
             .iter()
-            .filter(|piece| piece.number != changed.number && piece.kind == earlier.of);
+            .filter(|piece| piece.number != target.number && piece.kind == earlier.of);
         let others: Vec<Piece> = others.copied().collect();
         if !others.is_empty() {
             let piece = random.one_of(&others);
@@ -192,14 +193,16 @@ async fn round(seed: u64, subject: &mut Subject) -> Option<bool> {
     }
     let before = subject.view().await;
     let repeat = format!("EBBTIDE_SEED={seed} EBBTIDE_SEQUENCES=1: {}", change.name);
-    if let Err(error) = subject.run(&changed.filled(change.sql)).await {
-        println!("{repeat} of {changed:?}, after {history:?}: {error}");
+    if let Err(error) = subject.run(&target.filled(change.sql)).await {
+        print_uncaptured(&format!(
+            "{repeat} of {target:?}, after {history:?}: {error}"
+        ));
         return None;
     }
     let after = subject.view().await;
     let comparison = before.compare(&after);
     if let Some(disagreement) = comparison.disagreement() {
-        panic!("{repeat} of {changed:?}, after {history:?}: {disagreement}");
+        panic!("{repeat} of {target:?}, after {history:?}: {disagreement}");
     }
     Some(comparison.is_dumped())
 }
