@@ -50,7 +50,7 @@ pub(crate) enum SchemaSource {
 }
 
 /// The file names and the ledger of a directory of migrations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Layout {
     /// sqlx: `VERSION_description.sql`, or pairs of `.up.sql` and `.down.sql`. Ledger:
     /// `_sqlx_migrations`.

@@ -1,5 +1,6 @@
 //! Reads the inputs of a plan: lists the files and hashes them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::dir_entries::sql_files;
@@ -18,7 +19,8 @@ impl Inputs {
         let migrations = plan.migrations.iter().flat_map(|sources| &sources.0);
         let migrations = migrations
             .map(|source| MigrationInputs::read(source, plan))
-            .collect::<Result<_>>()?;
+            .collect::<Result<Vec<_>>>()?;
+        refuse_shared_ledgers(&migrations)?;
         let bootstrap = plan.bootstrap.get().as_ref();
         let bootstrap = bootstrap
             .map(|dir| bootstrap_inputs(dir, &plan.package_root))
@@ -33,6 +35,41 @@ impl Inputs {
             seeds,
         })
     }
+}
+
+/// Rejects two directories whose tool has one ledger for both. The tool would take the rows of the
+/// other directory for unknown migrations, or equal versions for applied ones.
+fn refuse_shared_ledgers(sources: &[MigrationInputs]) -> Result<()> {
+    let mut owners: BTreeMap<(Layout, Option<&str>), &Path> = BTreeMap::new();
+    for source in sources {
+        let MigrationSource::Files(layout, dir) = &source.source else {
+            continue;
+        };
+        if tools::of(*layout).verify.is_none() {
+            continue;
+        }
+        let ledger = (*layout, source.sqlx.table_name.as_deref());
+        if let Some(other) = owners.insert(ledger, dir) {
+            let message = format!(
+                "two directories of {layout} migrations must not share a ledger, but {} and {} do",
+                other.display(),
+                dir.display()
+            );
+            return Err(
+                Error::new(ErrorKind::MigrationSource, message).with_help(match layout {
+                    Layout::Sqlx => {
+                        "merge the directories, or give one of them another ledger: `table-name` \
+                         below [migrate] in the sqlx.toml of its package"
+                    }
+                    _ => {
+                        "merge the directories, or apply one of them with its own tool, in a \
+                         `MigrationCommand` or a `Migrations::function`"
+                    }
+                }),
+            );
+        }
+    }
+    Ok(())
 }
 
 impl MigrationInputs {

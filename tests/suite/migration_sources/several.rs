@@ -94,6 +94,39 @@ async fn a_command_and_a_directory_can_be_mixed_in_the_builder_and_in_a_setup() 
 }
 
 #[tokio::test]
+async fn two_directories_with_one_ledger_are_refused_unless_sqlx_toml_names_another() {
+    let scratch = Scratch::new();
+    scratch.write("platform/1_users.sql", USERS);
+    scratch.write("app/migrations/1_orders.sql", ORDERS);
+    let build = async || {
+        let harness = harness(&scratch, "migrations = ['platform', 'app/migrations']");
+        harness.provision().await
+    };
+    let texts = ["must not share a ledger", "/platform and ", "table-name"];
+    let error = build().await.unwrap_err();
+    assert_report_contains(&error, ErrorKind::MigrationSource, &texts);
+
+    // The second directory belongs to a package with a sqlx.toml of its own.
+    scratch.write("app/Cargo.toml", "[package]\nname = 'app'\n");
+    scratch.write(
+        "app/sqlx.toml",
+        "[migrate]\ntable-name = 'app_migrations'\n",
+    );
+    let report = build().await.unwrap().provisioned;
+    assert_eq!(report.rows, rows(&[("orders", 0), ("users", 0)]));
+
+    scratch.write("one/V1__users.sql", USERS);
+    scratch.write("two/V2__notes.sql", "create table notes (id int);\n");
+    let harness = harness(&scratch, "migrations = ['one', 'two']");
+    let error = harness.provision().await.unwrap_err();
+    let texts = [
+        "two directories of refinery migrations",
+        "Migrations::function",
+    ];
+    assert_report_contains(&error, ErrorKind::MigrationSource, &texts);
+}
+
+#[tokio::test]
 async fn every_source_starts_with_a_new_session() {
     let scratch = Scratch::new();
     scratch.write(
