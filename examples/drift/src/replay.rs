@@ -44,9 +44,18 @@ pub async fn replay(connection: &mut PgConnection, migrations: &Path) -> Result<
     )
     .fetch_all(&mut *connection)
     .await?;
-    // `initdb` sets this comment, so the schema has it in every new database.
-    let recreate = "drop schema public cascade; create schema public; comment on schema public is 'standard public schema'";
-    sqlx::raw_sql(recreate).execute(&mut *connection).await?;
+    // `initdb` sets owner, privileges and comment, so the schema has them in every new database.
+    // <https://www.postgresql.org/docs/current/ddl-schemas.html#DDL-SCHEMAS-PUBLIC>
+    let create = if connection.server_version_num() >= Some(150_000) {
+        "create schema public authorization pg_database_owner; grant usage on schema public to public"
+    } else {
+        "create schema public; grant all on schema public to public"
+    };
+    let comment = "comment on schema public is 'standard public schema'";
+    let recreate = format!("drop schema public cascade; {create}; {comment}");
+    sqlx::raw_sql(AssertSqlSafe(recreate))
+        .execute(&mut *connection)
+        .await?;
     for extension in extensions {
         connection.execute(AssertSqlSafe(extension)).await?;
     }
