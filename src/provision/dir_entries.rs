@@ -3,7 +3,8 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, ErrorKind, Result};
+use super::input_file::unreadable;
+use crate::error::{ErrorKind, Result};
 
 /// Whether a path is a file whose name ends in `.sql`.
 pub(super) fn is_sql_file(path: &Path) -> bool {
@@ -21,19 +22,17 @@ pub(super) fn sql_files(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// The entries of a directory, sorted by name, without hidden ones.
+/// The entries of a directory of migrations, sorted by name, without hidden ones.
 pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
-    let unreadable = |error: std::io::Error| {
-        Error::new(
-            ErrorKind::MigrationSource,
-            format!("{} cannot be read", dir.display()),
-        )
-        .with_source(error)
-        .with_help("make it readable for the user who runs the tests")
-    };
+    entries_of(dir, ErrorKind::MigrationSource)
+}
+
+/// The entries of a directory, sorted by name, without hidden ones. `kind` is that of the error.
+pub(super) fn entries_of(dir: &Path, kind: ErrorKind) -> Result<Vec<PathBuf>> {
+    let failed = |error| unreadable(kind, dir, error);
     let mut paths = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
         if !name_of(&path).starts_with('.') {
             paths.push(path);
         }

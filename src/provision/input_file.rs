@@ -9,6 +9,9 @@ use super::invisible::{Invisible, looks_like_utf16};
 use crate::error::{Error, ErrorKind, Result};
 use crate::excerpt::Position;
 
+/// The endings of files with rows, in lower case.
+pub(super) const DATA_ENDINGS: [&str; 5] = ["csv", "tsv", "json", "jsonl", "ndjson"];
+
 /// A file with the hash of its content. Seeds may be large, so their text is read only when needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InputFile {
@@ -75,6 +78,11 @@ impl InputFile {
     pub(super) fn is_down(&self) -> bool {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         name == "down.sql" || name.ends_with(".down.sql")
+    }
+
+    /// Whether the file has rows and no SQL.
+    pub(super) fn is_data(&self) -> bool {
+        DATA_ENDINGS.contains(&&*self.ending())
     }
 
     /// The ending of the file's name in lower case: `csv` for `010_users.CSV`. Empty if it has none.

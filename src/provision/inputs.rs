@@ -165,8 +165,7 @@ impl Inputs {
     /// A file that cannot be read is skipped: the build reads it again and reports the error.
     pub(crate) fn server_wide(&self) -> Option<ServerWide> {
         let is_sql = |file: &&InputFile| {
-            let is_data = ["csv", "tsv", "json", "jsonl", "ndjson"].contains(&&*file.ending());
-            file.ending() == "sql" || (file.embedded.is_some() && !is_data)
+            file.ending() == "sql" || (file.embedded.is_some() && !file.is_data())
         };
         let of_sources = self
             .sources()

@@ -3,11 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::input_file::{InputFile, unreadable};
+use super::dir_entries::entries_of;
+use super::input_file::{DATA_ENDINGS, InputFile};
 use crate::error::{Error, ErrorKind, Result};
-
-/// The endings of the files that are loaded, in upper or lower case.
-const LOADED: [&str; 6] = ["sql", "csv", "tsv", "json", "jsonl", "ndjson"];
 
 /// Endings of data in another format, each with the remedy.
 const OTHER_DATA: [(&[&str], &str); 6] = [
@@ -42,7 +40,7 @@ const OTHER_DATA: [(&[&str], &str); 6] = [
 /// A file has data in another format, or a subdirectory has data. Or a file cannot be read.
 pub(super) fn list(dir: &Path, package_root: &Path) -> Result<Vec<InputFile>> {
     let mut seeds = Vec::new();
-    for path in entries(dir)? {
+    for path in entries_of(dir, ErrorKind::Seed)? {
         match Content::of(&path) {
             Content::Seed => {
                 let seed = InputFile::read(path, dir, package_root, ErrorKind::Seed, "seed")?;
@@ -77,7 +75,7 @@ impl Content {
         if path.is_dir() {
             return Self::Nothing;
         }
-        if LOADED.contains(&&*ending) {
+        if ending == "sql" || DATA_ENDINGS.contains(&&*ending) {
             return Self::Seed;
         }
         OTHER_DATA
@@ -89,7 +87,7 @@ impl Content {
 
 /// The first file with data below a directory.
 fn data_below(dir: &Path) -> Result<Option<PathBuf>> {
-    for path in entries(dir)? {
+    for path in entries_of(dir, ErrorKind::Seed)? {
         if path.is_dir() {
             if let Some(found) = data_below(&path)? {
                 return Ok(Some(found));
@@ -99,20 +97,6 @@ fn data_below(dir: &Path) -> Result<Option<PathBuf>> {
         }
     }
     Ok(None)
-}
-
-/// The entries of a directory, sorted by name, without hidden ones.
-fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |error| unreadable(ErrorKind::Seed, dir, error);
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        if !entry.file_name().to_string_lossy().starts_with('.') {
-            paths.push(entry.path());
-        }
-    }
-    paths.sort();
-    Ok(paths)
 }
 
 fn refused(dir: &Path, path: &Path, remedy: &str) -> Error {
