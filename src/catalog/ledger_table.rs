@@ -95,10 +95,7 @@ pub(crate) async fn find(
         .await?;
     let mut found = Vec::new();
     for row in &rows {
-        let name = RelationName {
-            schema: row.try_get(0)?,
-            name: row.try_get(1)?,
-        };
+        let name = RelationName::of_row(row, 0)?;
         let columns: Option<String> = row.try_get(2)?;
         let [is_readable, is_visible]: [String; 2] = [row.try_get(3)?, row.try_get(4)?];
         let columns: BTreeSet<&str> = columns.iter().flat_map(|list| list.split(',')).collect();
@@ -138,12 +135,7 @@ pub(crate) async fn places(
         order by not pg_table_is_visible(c.oid), 1";
     let rows = sqlx::query(query).bind(table).fetch_all(connection).await?;
     rows.iter()
-        .map(|row| {
-            Ok(RelationName {
-                schema: row.try_get(0)?,
-                name: row.try_get(1)?,
-            })
-        })
+        .map(|row| RelationName::of_row(row, 0))
         .collect()
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
 use crate::guard_names::{SCHEMA, own};
@@ -19,6 +19,14 @@ pub(crate) struct RelationName {
 }
 
 impl RelationName {
+    /// The name in a row of a query: the schema in this column, the name in the next one.
+    pub(crate) fn of_row(row: &PgRow, schema: usize) -> Result<Self> {
+        Ok(Self {
+            schema: row.try_get(schema)?,
+            name: row.try_get(schema + 1)?,
+        })
+    }
+
     /// The name as SQL, with schema and quotes.
     pub(crate) fn quoted(&self) -> String {
         format!("{}.{}", Ident(&self.schema), Ident(&self.name))
@@ -53,12 +61,7 @@ pub(crate) async fn names_of_relations(connection: &mut PgConnection) -> Result<
         .fetch_all(connection)
         .await?;
     rows.iter()
-        .map(|row| {
-            Ok(RelationName {
-                schema: row.try_get(0)?,
-                name: row.try_get(1)?,
-            })
-        })
+        .map(|row| RelationName::of_row(row, 0))
         .collect()
 }
 
@@ -84,12 +87,7 @@ async fn relations(
         .fetch_all(connection)
         .await?;
     rows.iter()
-        .map(|row| {
-            Ok(RelationName {
-                schema: row.try_get(0)?,
-                name: row.try_get(1)?,
-            })
-        })
+        .map(|row| RelationName::of_row(row, 0))
         .collect()
 }
 
@@ -117,16 +115,7 @@ pub(crate) async fn enums(connection: &mut PgConnection) -> Result<BTreeMap<Stri
     .fetch_all(connection)
     .await?;
     rows.iter()
-        .map(|row| {
-            Ok((
-                RelationName {
-                    schema: row.try_get(0)?,
-                    name: row.try_get(1)?,
-                }
-                .to_string(),
-                row.try_get(2)?,
-            ))
-        })
+        .map(|row| Ok((RelationName::of_row(row, 0)?.to_string(), row.try_get(2)?)))
         .collect()
 }
 

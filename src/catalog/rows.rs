@@ -62,10 +62,7 @@ pub(crate) async fn row_holders(connection: &mut PgConnection) -> Result<Vec<Row
         .await?;
     let mut holders = Vec::new();
     for row in &rows {
-        let name = RelationName {
-            schema: row.try_get(0)?,
-            name: row.try_get(1)?,
-        };
+        let name = RelationName::of_row(row, 0)?;
         holders.push(RowHolder {
             name,
             rows: 0,

@@ -61,10 +61,7 @@ async fn counts(connection: &mut PgConnection, view: &str) -> Result<RowCounts> 
     rows.and_then(|rows| {
         rows.iter()
             .map(|row| {
-                let table = RelationName {
-                    schema: row.try_get(0)?,
-                    name: row.try_get(1)?,
-                };
+                let table = RelationName::of_row(row, 0)?;
                 let count: String = row.try_get(2)?;
                 Ok((table.to_string(), count.parse().unwrap_or_default()))
             })

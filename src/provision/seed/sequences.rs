@@ -137,20 +137,14 @@ enum Move {
 
 impl SequenceColumn {
     fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let name = |schema, name| {
-            Ok::<_, sqlx::Error>(RelationName {
-                schema: row.try_get(schema)?,
-                name: row.try_get(name)?,
-            })
-        };
         let column: String = row.try_get(8)?;
         Ok(Self {
-            sequence: name(0, 1)?,
+            sequence: RelationName::of_row(row, 0)?,
             increment: row.try_get(2)?,
             min: row.try_get(3)?,
             max: row.try_get(4)?,
             is_cycle: row.try_get(5)?,
-            table: name(6, 7)?,
+            table: RelationName::of_row(row, 6)?,
             column: Ident(&column).to_string(),
         })
     }
@@ -259,7 +253,7 @@ async fn state(
 
 /// Whether the SQL of a file sets a sequence: by `setval`, or by `RESTART` with a value.
 pub(super) fn are_set_by(file: &InputFile) -> std::io::Result<bool> {
-    if matches!(&*file.ending(), "csv" | "tsv" | "json" | "jsonl" | "ndjson") {
+    if file.is_data() {
         return Ok(false);
     }
     let mut source = file.open()?;

@@ -84,10 +84,7 @@ async fn candidates(connection: &mut PgConnection) -> Result<Vec<Candidate>> {
     rows.and_then(|rows| {
         rows.iter()
             .map(|row| {
-                let name = RelationName {
-                    schema: row.try_get(0)?,
-                    name: row.try_get(1)?,
-                };
+                let name = RelationName::of_row(row, 0)?;
                 let on_conflict = if row.try_get(3)? {
                     ""
                 } else {
