@@ -22,7 +22,7 @@ pub(super) struct Invisible {
 pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// The characters with a name. Others are named by their code alone.
-const NAMES: [(char, &str); 23] = [
+const NAMES: [(char, &str); 27] = [
     ('\0', "NUL"),
     ('\u{85}', "next line"),
     ('\u{a0}', "no-break space"),
@@ -44,6 +44,10 @@ const NAMES: [(char, &str); 23] = [
     ('\u{202f}', "narrow no-break space"),
     ('\u{205f}', "medium mathematical space"),
     ('\u{2060}', "word joiner"),
+    ('\u{2061}', "function application"),
+    ('\u{2062}', "invisible times"),
+    ('\u{2063}', "invisible separator"),
+    ('\u{2064}', "invisible plus"),
     ('\u{3000}', "ideographic space"),
     (BYTE_ORDER_MARK, "byte order mark"),
 ];
@@ -97,7 +101,7 @@ impl Invisible {
 
     /// The character and its place in a script: `a no-break space (U+00A0) at a.sql:1:7`.
     pub(super) fn at_place(self, script: &Script) -> String {
-        format!("{self} at {}", self.place(script.name(), script.text()))
+        format!("{self} at {}", script.place(self.offset))
     }
 
     /// The error for a character that the file must not contain.
@@ -113,8 +117,8 @@ impl Invisible {
 impl fmt::Display for Invisible {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let code = u32::from(self.character);
-        match NAMES.iter().find(|(known, _)| *known == self.character) {
-            Some((_, name)) => {
+        match name(self.character) {
+            Some(name) => {
                 let article = if name.starts_with(['i', 'o']) {
                     "an"
                 } else {
@@ -127,14 +131,20 @@ impl fmt::Display for Invisible {
     }
 }
 
+/// The name in the Unicode standard, for characters that occur by mistake.
+pub(super) fn name(c: char) -> Option<&'static str> {
+    let (_, name) = NAMES.iter().find(|(known, _)| *known == c)?;
+    Some(name)
+}
+
 /// Whether a character is white space for people or takes no place, and is part of a name for
 /// PostgreSQL.
-fn is_invisible(c: char) -> bool {
+pub(super) fn is_invisible(c: char) -> bool {
     if c.is_ascii() {
         // PostgreSQL's white space is the space and these five.
         return c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{b}' | '\u{c}');
     }
-    c.is_whitespace() || c.is_control() || NAMES.iter().any(|(known, _)| *known == c)
+    c.is_whitespace() || c.is_control() || name(c).is_some()
 }
 
 /// Whether bytes seem to be UTF-16: they begin with its mark, or every second byte is zero.

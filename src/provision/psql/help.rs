@@ -3,6 +3,7 @@
 use sqlx::postgres::PgErrorPosition;
 
 use crate::lexer::Tokens;
+use crate::provision::invisible::is_invisible;
 use crate::sql_error::{self, UnexpectedMessage};
 
 /// Why a statement got an answer that the driver does not expect, and the remedy.
@@ -102,19 +103,12 @@ fn help_for_character(text: &str, at: usize) -> Option<String> {
     }
     // The server takes a character outside of ASCII for a letter, so the token may begin before it.
     let token = rest.split(|c: char| c.is_ascii_whitespace()).next()?;
-    let hidden = token.chars().find(|c| is_hidden(*c))?;
+    let hidden = token.chars().find(|c| !c.is_ascii() && is_invisible(*c))?;
     Some(format!(
         "the statement contains the invisible character U+{:04X}: replace it by a space, or remove \
          it",
         u32::from(hidden)
     ))
-}
-
-/// Spaces outside of ASCII, and characters without width. The server treats them as letters.
-fn is_hidden(c: char) -> bool {
-    !c.is_ascii()
-        && (c.is_whitespace()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{ad}'))
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::provision::input_file::InputFile;
+use crate::provision::invisible::name;
 
-/// The byte order mark that some programs write at the start of a UTF-8 file.
-pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';
+pub(super) use crate::provision::invisible::BYTE_ORDER_MARK;
 
 /// The byte order marks of UTF-16.
 const UTF16_MARKS: [&[u8]; 2] = [&[0xff, 0xfe], &[0xfe, 0xff]];
@@ -77,23 +77,4 @@ pub(super) fn description(c: char) -> String {
         Some(name) => format!("U+{number:04X} ({name})"),
         None => format!("U+{number:04X}"),
     }
-}
-
-/// The name in the Unicode standard, for characters that occur by mistake.
-fn name(c: char) -> Option<&'static str> {
-    Some(match c {
-        '\u{0}' => "zero byte",
-        '\u{a0}' => "no-break space",
-        '\u{ad}' => "soft hyphen",
-        '\u{200b}' => "zero width space",
-        '\u{200c}' => "zero width non-joiner",
-        '\u{200d}' => "zero width joiner",
-        '\u{200e}' => "left-to-right mark",
-        '\u{200f}' => "right-to-left mark",
-        '\u{202f}' => "narrow no-break space",
-        '\u{2060}' => "word joiner",
-        '\u{3000}' => "ideographic space",
-        BYTE_ORDER_MARK => "byte order mark",
-        _ => return None,
-    })
 }
