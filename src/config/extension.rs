@@ -8,6 +8,7 @@ use toml::de::DeValue;
 use super::document::Entry;
 use super::key::Key;
 use super::key_type::{KeyType, Variable};
+use super::raw_value::RawValue;
 use super::source::{Source, Sourced};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -172,10 +173,6 @@ impl KeyType for Vec<Extension> {
 
     fn from_variable(variable: Variable) -> Result<Sourced<Self>> {
         let Sourced { value, source } = variable.text()?.not_blank()?;
-        let items = value
-            .split(',')
-            .map(str::trim)
-            .filter(|item| !item.is_empty());
         let extension = |item: &str| {
             Extension::from_words(item).ok_or_else(|| {
                 let message = format!(
@@ -188,7 +185,9 @@ impl KeyType for Vec<Extension> {
                 )
             })
         };
-        let all = items.map(extension).collect::<Result<_>>()?;
+        let all = RawValue::items(&value)
+            .map(extension)
+            .collect::<Result<_>>()?;
         Ok(Sourced::new(distinct(all, &source.to_string())?, source))
     }
 

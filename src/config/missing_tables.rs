@@ -7,6 +7,7 @@ use toml::de::DeValue;
 use super::document::Entry;
 use super::key::Key;
 use super::key_type::{KeyType, Variable};
+use super::raw_value::RawValue;
 use super::source::{Source, Sourced};
 use super::value::without_repeats;
 use crate::error::Result;
@@ -59,11 +60,7 @@ impl KeyType for MissingTables {
         Ok(text.map(|text| match text.trim() {
             "true" => Self::All,
             "false" => Self::default(),
-            list => {
-                let names = list.split(',').map(str::trim);
-                let names = names.filter(|name| !name.is_empty());
-                Self::these(names.map(str::to_owned).collect())
-            }
+            list => Self::these(RawValue::items(list).map(str::to_owned).collect()),
         }))
     }
 

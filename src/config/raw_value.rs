@@ -61,6 +61,13 @@ impl RawValue {
         }
     }
 
+    /// The items of a list, separated by commas. Blank items do not count.
+    pub(super) fn items(text: &str) -> impl Iterator<Item = &str> {
+        text.split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+    }
+
     pub(super) fn url(self) -> Result<Sourced<ServerUrl>> {
         // SQLAlchemy's URLs name a driver: `postgresql+psycopg://`.
         let scheme = self.text.split_once("://").map(|(scheme, _)| scheme);
