@@ -30,6 +30,7 @@ mod layout;
 mod markers;
 mod mention;
 mod migrate;
+mod own_statement;
 mod provision_report;
 mod psql;
 mod reading;

@@ -33,19 +33,13 @@ impl RefusedStatement<'_> {
             return sql_error::failed(&format!("{} ({})", self.step, self.script.name()), error);
         };
         let offset = self.offset(refused);
-        let position = self.script.position_of_byte(offset);
         let otherwise = if extension_help::unavailable_extension(refused).is_some() {
             ErrorKind::ExtensionUnavailable
         } else {
             self.kind
         };
         let kind = sql_error::kind_of(&error, otherwise);
-        let place = format!(
-            "{}:{}:{}",
-            self.script.name(),
-            position.line,
-            position.column
-        );
+        let place = self.script.place(offset);
         let report = Error::new(
             kind,
             format!("{} failed at {place}: {}", self.step, refused.message()),

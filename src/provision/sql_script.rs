@@ -87,6 +87,12 @@ impl Script {
         Position::of_byte(&self.text, offset)
     }
 
+    /// The place of a byte for messages: `name:line:column`.
+    pub(crate) fn place(&self, offset: usize) -> String {
+        let Position { line, column } = self.position_of_byte(offset);
+        format!("{}:{line}:{column}", self.name())
+    }
+
     /// The byte of an error's position, if the text from `start` was sent as the query. The server
     /// counts positions in characters, from 1 (field `P`:
     /// <https://www.postgresql.org/docs/current/protocol-error-fields.html>).

@@ -31,13 +31,7 @@ pub(super) fn timed_out(
             offset,
             waited_for,
         }) => {
-            let place = script.position_of_byte(offset);
-            let message = format!(
-                "{not_done}: {}:{}:{}",
-                script.name(),
-                place.line,
-                place.column
-            );
+            let message = format!("{not_done}: {}", script.place(offset));
             Error::new(ErrorKind::Timeout, message)
                 .with_evidence("the statement", script.excerpt(offset))
                 .with_evidence("it waited for", waited_for)

@@ -6,9 +6,9 @@ use sqlx::postgres::PgConnection;
 
 use crate::error::Result;
 use crate::progress::Progress;
+use crate::provision::own_statement;
 use crate::provision::sql_script::Script;
 use crate::provision::target::Target;
-use crate::sql_error;
 
 /// What every source of migrations needs. That is the session, the database, the SQL if it is
 /// known, the timeout of each migration, and the progress report.
@@ -32,10 +32,6 @@ pub(in crate::provision) struct MigrationContext<'a> {
 impl MigrationContext<'_> {
     /// Runs one of ebbtide's own statements.
     pub(in crate::provision) async fn run(&mut self, statement: &'static str) -> Result<()> {
-        let run = sqlx::raw_sql(statement)
-            .execute(&mut *self.connection)
-            .await;
-        run.map(drop)
-            .map_err(|error| sql_error::failed(statement, error))
+        own_statement::run(self.connection, statement).await
     }
 }

@@ -3,7 +3,7 @@
 use super::expected_ledger::LedgerRow;
 use super::marked::{Marked, WayUp};
 use super::step::{Direction, LedgerWrite, Step};
-use super::tool::duplicate_version;
+use super::tool::refuse_duplicates;
 use crate::error::{ErrorKind, Result};
 use crate::provision::inputs::MigrationInputs;
 use crate::provision::sql_script::Script;
@@ -42,16 +42,7 @@ pub(super) fn find<'a>(
     }
     let mut by_version: Vec<&MarkedMigration<'a>> = found.iter().collect();
     by_version.sort_by(|one, other| one.version.cmp(&other.version));
-    if let Some([one, other]) = by_version
-        .array_windows()
-        .find(|[one, other]| one.version == other.version)
-    {
-        return Err(duplicate_version(
-            &one.version,
-            one.script.name(),
-            other.script.name(),
-        ));
-    }
+    refuse_duplicates(by_version.iter().map(|it| (&it.version, it.script.name())))?;
     Ok(found)
 }
 

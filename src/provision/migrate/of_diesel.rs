@@ -9,7 +9,7 @@ use super::context::MigrationContext;
 use super::expected_ledger::{ExpectedLedger, LedgerRow};
 use super::message::Message;
 use super::step::{Direction, LedgerWrite, Reversal, Step, Transaction};
-use super::tool::{DirectoryTool, Tool, duplicate_version};
+use super::tool::{DirectoryTool, Tool, refuse_duplicates};
 use crate::catalog::{Columns, LedgerLayout};
 use crate::config::Layout;
 use crate::error::{Error, ErrorKind, Result};
@@ -234,16 +234,7 @@ fn find<'a>(inputs: &MigrationInputs, scripts: &'a [Script]) -> Result<Vec<Diese
         });
     }
     found.sort_by(|one, other| one.version.cmp(&other.version));
-    if let Some([one, other]) = found
-        .array_windows()
-        .find(|[one, other]| one.version == other.version)
-    {
-        return Err(duplicate_version(
-            &one.version,
-            one.script.name(),
-            other.script.name(),
-        ));
-    }
+    refuse_duplicates(found.iter().map(|it| (&it.version, it.script.name())))?;
     Ok(found)
 }
 

@@ -10,7 +10,7 @@ use super::context::MigrationContext;
 use super::expected_ledger::{ExpectedLedger, LedgerRow};
 use super::message::Message;
 use super::step::{Direction, LedgerWrite, Step, Transaction, ledger_refused};
-use super::tool::{DirectoryTool, Tool, duplicate_version};
+use super::tool::{DirectoryTool, Tool, refuse_duplicates};
 use crate::catalog::{Columns, LedgerLayout};
 use crate::config::Layout;
 use crate::error::{Error, ErrorKind, Result};
@@ -177,16 +177,7 @@ fn find<'a>(inputs: &MigrationInputs, scripts: &'a [Script]) -> Result<Vec<Refin
     };
     let mut found: Vec<RefineryMigration<'a>> = scripts.iter().filter_map(parse).collect();
     found.sort_by_key(|migration| migration.version);
-    if let Some([one, other]) = found
-        .array_windows()
-        .find(|[one, other]| one.version == other.version)
-    {
-        return Err(duplicate_version(
-            &one.version,
-            one.script.name(),
-            other.script.name(),
-        ));
-    }
+    refuse_duplicates(found.iter().map(|it| (&it.version, it.script.name())))?;
     let is_int8 = needs_int8(&found);
     for migration in &mut found {
         migration.checksum = checksum(

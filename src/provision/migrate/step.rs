@@ -192,10 +192,8 @@ impl MigrationContext<'_> {
             let began = Instant::now();
             self.apply(step, pid).await?;
             if step.direction == Direction::Up {
-                let is_applied =
-                    |script: &Script| step.script.is_some_and(|it| it.name() == script.name());
-                self.applied
-                    .extend(self.scripts.iter().position(is_applied));
+                let index = step.script.and_then(|it| self.scripts.element_offset(it));
+                self.applied.extend(index);
             }
             applied.push(MigrationReport {
                 version: Some(step.version.clone()),
@@ -326,15 +324,9 @@ impl MigrationContext<'_> {
         let kind = ErrorKind::Migration;
         if let Some(message) = sql_error::unexpected_message(&error) {
             let offset = step.offset(reached);
-            let place = script.position_of_byte(offset);
             let (reason, remedy) = in_migration::unexpected(message);
-            let message = format!(
-                "{} failed at {}:{}:{}: {reason}",
-                step.label(),
-                script.name(),
-                place.line,
-                place.column
-            );
+            let place = script.place(offset);
+            let message = format!("{} failed at {place}: {reason}", step.label());
             return Error::new(kind, message)
                 .with_evidence("the statement", script.excerpt(offset))
                 .with_help(remedy)

@@ -100,6 +100,18 @@ pub(super) fn duplicate_version(version: &dyn Display, one: &str, other: &str) -
     Error::new(ErrorKind::MigrationSource, message).with_help("give one of them another version")
 }
 
+/// Rejects two migrations with one version. `sorted` has the versions in their order, each with the
+/// name of its file.
+pub(super) fn refuse_duplicates<'a, V: Display + PartialEq>(
+    sorted: impl IntoIterator<Item = (V, &'a str)>,
+) -> Result<()> {
+    let sorted: Vec<(V, &str)> = sorted.into_iter().collect();
+    match sorted.array_windows().find(|[one, other]| one.0 == other.0) {
+        Some([one, other]) => Err(duplicate_version(&one.0, one.1, other.1)),
+        None => Ok(()),
+    }
+}
+
 /// The error for a source without any migration. `help` states how migrations are named.
 pub(in crate::provision) fn no_migration(source: &dyn Display, help: impl Into<String>) -> Error {
     Error::new(

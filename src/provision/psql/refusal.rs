@@ -168,16 +168,10 @@ impl Refusals<'_> {
             Ok(located) => located,
             Err(error) => return error,
         };
-        let place = script.position_of_byte(offset);
+        let place = script.place(offset);
         Error::new(
             self.file.kind,
-            format!(
-                "{} failed at {}:{}:{}: {problem}",
-                self.file.step,
-                script.name(),
-                place.line,
-                place.column
-            ),
+            format!("{} failed at {place}: {problem}", self.file.step),
         )
         .with_evidence(what, script.excerpt(offset))
         .with_help(remedy)

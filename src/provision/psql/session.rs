@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::lexer::Strings;
 use crate::names::Literal;
 use crate::provision::inserted_rows::{self, RowCounts};
+use crate::provision::own_statement;
 use crate::sql_error;
 
 /// Who began the transaction that the session is in, if there is one.
@@ -53,7 +54,7 @@ impl<'a> Session<'a> {
             inserted: RowCounts::new(),
         };
         if transactions == Transactions::Ours {
-            session.run("begin").await?;
+            own_statement::run(session.connection, "begin").await?;
         }
         session.before = session.counts().await?;
         Ok(session)
@@ -90,7 +91,7 @@ impl<'a> Session<'a> {
 
     /// Makes the driver able to read names again: the file may have set another encoding.
     pub(super) async fn restore_encoding(&mut self) -> Result<()> {
-        self.run("set client_encoding to 'UTF8'").await
+        own_statement::run(self.connection, "set client_encoding to 'UTF8'").await
     }
 
     /// Whether the session is within a transaction block: there, the transaction is older than the
@@ -134,13 +135,5 @@ impl<'a> Session<'a> {
             Transactions::Ours => inserted_rows::in_transaction(self.connection).await,
             Transactions::OfTheFile => inserted_rows::in_all_transactions(self.connection).await,
         }
-    }
-
-    async fn run(&mut self, statement: &'static str) -> Result<()> {
-        sqlx::raw_sql(statement)
-            .execute(&mut *self.connection)
-            .await
-            .map(drop)
-            .map_err(|error| sql_error::failed(statement, error))
     }
 }

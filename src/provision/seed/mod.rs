@@ -24,12 +24,12 @@ use sqlx::postgres::PgConnection;
 use super::input_file::InputFile;
 use super::inputs::Inputs;
 use super::inserted_rows;
+use super::own_statement;
 use super::provision_report::SeedReport;
 use super::psql::Executed;
 use super::target::Target;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
-use crate::sql_error;
 use loading::{Loader, OnMegabyte, data_refused};
 use sequences::Sequences;
 
@@ -126,7 +126,7 @@ async fn load(
     file: &InputFile,
     format: DataFormat<'_>,
 ) -> Result<Executed> {
-    run(connection, "begin").await?;
+    own_statement::run(connection, "begin").await?;
     let before = inserted_rows::in_transaction(connection).await?;
     let skipped = match format {
         DataFormat::Csv(separator, on_megabyte) => {
@@ -157,15 +157,6 @@ fn reports(file: &InputFile, executed: &Executed) -> Vec<SeedReport> {
         inserted,
     };
     inserted.into_iter().map(report).collect()
-}
-
-/// Runs one of ebbtide's own statements.
-async fn run(connection: &mut PgConnection, statement: &'static str) -> Result<()> {
-    sqlx::raw_sql(statement)
-        .execute(connection)
-        .await
-        .map(drop)
-        .map_err(|error| sql_error::failed(statement, error))
 }
 
 fn timed_out(file: &InputFile, timeout: Duration) -> Error {
