@@ -11,6 +11,9 @@ use super::dir_entries::name_of;
 use super::markers::Mark;
 use crate::error::{Error, ErrorKind};
 
+/// Help for a line that is not the tool's.
+const OWN_COMMENT: &str = "if no file is a way down, write the line or the name differently";
+
 const FLYWAY: &str = "flyway migrate";
 
 /// What shows that a directory belongs to another tool.
@@ -21,6 +24,8 @@ pub(super) struct Foreign {
     program: &'static str,
     /// The entry of the directory that shows it, and why.
     evidence: String,
+    /// Whether files of the directory are a way down, or contain one.
+    has_way_down: bool,
 }
 
 /// A tool that is recognised by names.
@@ -164,6 +169,7 @@ impl Foreign {
                 tool: sign.tool,
                 program: sign.program,
                 evidence: (sign.entry)(dir, &names)?,
+                has_way_down: false,
             })
         })
     }
@@ -174,6 +180,7 @@ impl Foreign {
             tool: mark.marker.tool,
             program: mark.marker.program,
             evidence: format!("{}:{}: {}", name_of(path), mark.line, mark.text),
+            has_way_down: mark.has_way_down(path),
         }
     }
 
@@ -193,6 +200,7 @@ impl Foreign {
                 tool: "Flyway",
                 program: FLYWAY,
                 evidence,
+                has_way_down: true,
             });
         }
         let is_wanted = |pair: &&Pair| !(knows_down && pair.down == ".down.sql");
@@ -205,6 +213,7 @@ impl Foreign {
                 tool: pair.tool,
                 program: pair.program,
                 evidence: down_and_up?,
+                has_way_down: true,
             })
         })
     }
@@ -218,12 +227,16 @@ impl Foreign {
         );
         Error::new(ErrorKind::MigrationSource, message)
             .with_evidence("recognised by", &self.evidence)
-            .with_help(format!(
-                "{}; if all files are to run as they are in the order of their names, name the \
-                 layout: migrations = {{ sql = \"{}\" }}",
-                self.run_the_tool(dir),
-                dir.display()
-            ))
+            .with_help(if self.has_way_down {
+                format!("{}; {OWN_COMMENT}", self.run_the_tool(dir))
+            } else {
+                format!(
+                    "{}; if all files are to run as they are in the order of their names, name \
+                     the layout: migrations = {{ sql = \"{}\" }}",
+                    self.run_the_tool(dir),
+                    dir.display()
+                )
+            })
     }
 
     /// The error for files whose way down would be executed.
@@ -236,7 +249,7 @@ impl Foreign {
         );
         Error::new(ErrorKind::MigrationSource, message)
             .with_evidence("recognised by", &self.evidence)
-            .with_help(self.run_the_tool(dir))
+            .with_help(format!("{}; {OWN_COMMENT}", self.run_the_tool(dir)))
     }
 
     fn run_the_tool(&self, dir: &Path) -> String {

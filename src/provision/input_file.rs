@@ -28,6 +28,12 @@ pub(crate) struct InputFile {
     pub(super) embedded: Option<String>,
 }
 
+/// Whether a file is named like a down migration: `down.sql`, or `NAME.down.sql`.
+pub(super) fn is_down(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name == "down.sql" || name.ends_with(".down.sql")
+}
+
 impl InputFile {
     /// A file whose content is embedded in the test's binary.
     pub(crate) fn embedded(noun: &'static str, path: &str, text: &str) -> Self {
@@ -74,10 +80,9 @@ impl InputFile {
         })
     }
 
-    /// Whether the file is named like a down migration: `down.sql`, or `NAME.down.sql`.
+    /// Whether the file is a down migration; see [`is_down`].
     pub(super) fn is_down(&self) -> bool {
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        name == "down.sql" || name.ends_with(".down.sql")
+        is_down(&self.path)
     }
 
     /// Whether the file has rows and no SQL.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::dir_entries::{entries, files_below, is_sql_file, name_of};
 use super::foreign_tools::Foreign;
-use super::input_file::InputFile;
+use super::input_file::{InputFile, is_down};
 use super::markers::{self, Mark, Way};
 use super::migrate::tool::{DirectoryTool, no_migration};
 use super::migrate::tools;
@@ -26,8 +26,9 @@ pub(super) fn recognise(dir: &Path) -> Result<Layout> {
         return Err(foreign.not_imitated(dir));
     }
     for path in entries {
-        let marks = if is_sql_file(&path) {
-            markers::scan(&path)?
+        // A file that is a way down has no other way.
+        let marks = if is_sql_file(&path) && !is_down(&path) {
+            markers::dividing(&path)?
         } else {
             Vec::new()
         };
@@ -106,10 +107,11 @@ fn refuse_ways_down(tool: &DirectoryTool, dir: &Path, paths: &[PathBuf]) -> Resu
     if let Some(foreign) = Foreign::by_pair(paths, knows_down) {
         return Err(foreign.way_down(dir, &layout));
     }
-    for path in paths.iter().filter(|path| is_sql_file(path)) {
+    let is_applied = |path: &&PathBuf| is_sql_file(path) && !is_down(path);
+    for path in paths.iter().filter(is_applied) {
         let is_other = |mark: &&Mark| {
             let own = tool.marked.is_some_and(|marked| mark.is(marked.marker));
-            mark.way == Way::Down && !own
+            mark.way == Way::Down && !own && mark.precedes_statement(path)
         };
         if let Some(mark) = markers::scan(path)?.iter().find(is_other) {
             return Err(Foreign::by_mark(path, mark).way_down(dir, &layout));

@@ -5,14 +5,18 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
 use super::input_file::unreadable;
+use super::sql_script::Script;
 use crate::error::{ErrorKind, Result};
 
 /// The lines by which a tool divides its files.
 #[derive(Debug)]
 pub(super) struct Marker {
     pub(super) tool: &'static str,
-    /// The program that applies the files, with its arguments.
+    /// The program that applies the files, with its arguments. Empty if several tools have the line.
     pub(super) program: &'static str,
+    /// Whether comments often have the line's words. Then a file is the tool's only if a statement
+    /// follows the line of its way down.
+    is_common: bool,
     /// What a line without its surrounding white space begins, if it is the tool's.
     way: fn(&str) -> Option<Way>,
 }
@@ -38,6 +42,7 @@ pub(super) struct Mark {
 pub(super) static DBMATE: Marker = Marker {
     tool: "dbmate",
     program: "dbmate up",
+    is_common: false,
     way: |line| {
         let directive = comment(line)?.strip_prefix("migrate:")?;
         way_of(directive.split_whitespace().next()?, "up", "down")
@@ -48,6 +53,7 @@ pub(super) static DBMATE: Marker = Marker {
 pub(super) static GOOSE: Marker = Marker {
     tool: "goose",
     program: "goose up",
+    is_common: false,
     way: |line| way_of(comment(line)?.strip_prefix("+goose")?.trim(), "up", "down"),
 };
 
@@ -55,6 +61,7 @@ pub(super) static GOOSE: Marker = Marker {
 pub(super) static SQL_MIGRATE: Marker = Marker {
     tool: "sql-migrate",
     program: "sql-migrate up",
+    is_common: false,
     way: |line| {
         let directive = comment(line)?.strip_prefix("+migrate ")?;
         way_of(directive.split_whitespace().next()?, "Up", "Down")
@@ -69,6 +76,7 @@ static MARKERS: &[&Marker] = &[
     &Marker {
         tool: "micrate",
         program: "micrate up",
+        is_common: false,
         way: |line| {
             way_of(
                 comment(line)?.strip_prefix("+micrate")?.trim(),
@@ -80,31 +88,46 @@ static MARKERS: &[&Marker] = &[
     &Marker {
         tool: "rambler",
         program: "rambler apply --all",
+        is_common: false,
         way: |line| way_of(comment(line)?.strip_prefix("rambler")?.trim(), "up", "down"),
     },
     &Marker {
         tool: "shmig",
         program: "shmig up",
-        way: |line| way_of(comment(line)?.trim_matches([' ', '=']), "UP", "DOWN"),
+        is_common: false,
+        way: |line| {
+            let text = comment(line)?.strip_prefix("==")?;
+            way_of(text.trim_matches([' ', '=']), "UP", "DOWN")
+        },
+    },
+    &Marker {
+        tool: "a tool with the lines `-- Up` and `-- Down`",
+        program: "",
+        is_common: true,
+        way: |line| way_of(comment(line)?, "Up", "Down"),
     },
     &Marker {
         tool: "node-pg-migrate",
         program: "node-pg-migrate up",
+        is_common: true,
         way: |line| way_of(comment(line)?, "Up Migration", "Down Migration"),
     },
     &Marker {
         tool: "tern",
         program: "tern migrate",
+        is_common: false,
         way: |line| (line == "---- create above / drop below ----").then_some(Way::Down),
     },
     &Marker {
         tool: "MyBatis Migrations",
         program: "migrate up",
+        is_common: false,
         way: |line| (comment(line)?.trim_start_matches('/').trim() == "@UNDO").then_some(Way::Down),
     },
     &Marker {
         tool: "Play evolutions",
         program: "",
+        is_common: false,
         way: |line| {
             let text = line.strip_prefix('#').or_else(|| line.strip_prefix("--"))?;
             way_of(text.trim_matches([' ', '-']), "!Ups", "!Downs")
@@ -113,6 +136,7 @@ static MARKERS: &[&Marker] = &[
     &Marker {
         tool: "Liquibase",
         program: "liquibase update",
+        is_common: false,
         way: |line| (comment(line)? == "liquibase formatted sql").then_some(Way::Up),
     },
     // A checkpoint holds the schema of every migration before it, and replaces them on an empty
@@ -120,6 +144,7 @@ static MARKERS: &[&Marker] = &[
     &Marker {
         tool: "Atlas (with a checkpoint)",
         program: "atlas migrate apply",
+        is_common: false,
         way: |line| (comment(line)?.starts_with("atlas:checkpoint")).then_some(Way::Up),
     },
 ];
@@ -157,7 +182,44 @@ pub(super) fn scan(path: &Path) -> Result<Vec<Mark>> {
     Ok(marks)
 }
 
+/// The lines that divide a file, without those that are only comments.
+pub(super) fn dividing(path: &Path) -> Result<Vec<Mark>> {
+    let mut marks = scan(path)?;
+    let is_common = |mark: &Mark| mark.marker.is_common;
+    if marks.iter().any(is_common) {
+        let divides = |mark: &Mark| mark.way == Way::Down && mark.precedes_statement(path);
+        let tools: Vec<&str> = marks
+            .iter()
+            .filter(|mark| divides(mark))
+            .map(|mark| mark.marker.tool)
+            .collect();
+        marks.retain(|mark| !is_common(mark) || tools.contains(&mark.marker.tool));
+    }
+    Ok(marks)
+}
+
 impl Mark {
+    /// Whether the file has a way down of the same tool.
+    pub(super) fn has_way_down(&self, path: &Path) -> bool {
+        let marks = scan(path).unwrap_or_default();
+        let is_down = |it: &Mark| it.is(self.marker) && it.way == Way::Down;
+        marks
+            .iter()
+            .any(|it| is_down(it) && it.precedes_statement(path))
+    }
+
+    /// Whether a statement follows the line. True, too, for a file that is not UTF-8.
+    pub(super) fn precedes_statement(&self, path: &Path) -> bool {
+        let Ok(text) = std::fs::read_to_string(path) else {
+            return true;
+        };
+        let lines = text.split_inclusive('\n').take(self.line);
+        let end: usize = lines.map(str::len).sum();
+        let statements = Script::part("", text);
+        let last = statements.statements().last().map(|it| it.offset());
+        last.is_some_and(|last| last >= end)
+    }
+
     pub(super) fn is(&self, marker: &Marker) -> bool {
         self.marker.tool == marker.tool
     }
@@ -201,6 +263,11 @@ mod tests {
             ("-- +micrate Down", "micrate", Way::Down),
             ("-- rambler up", "rambler", Way::Up),
             ("-- ==== DOWN ====", "shmig", Way::Down),
+            (
+                "-- Down",
+                "a tool with the lines `-- Up` and `-- Down`",
+                Way::Down,
+            ),
             ("-- Down Migration", "node-pg-migrate", Way::Down),
             ("---- create above / drop below ----", "tern", Way::Down),
             ("-- //@UNDO", "MyBatis Migrations", Way::Down),
@@ -217,13 +284,10 @@ mod tests {
             "-- +goose StatementBegin",
             "-- +migrate StatementEnd",
             "# Downs",
-            "-- up",
+            "-- = down",
             "-- scaled down",
         ] {
-            assert!(
-                ways(line).iter().all(|(tool, _)| *tool == "shmig"),
-                "{line}"
-            );
+            assert_eq!(ways(line), [], "{line}");
         }
     }
 }

@@ -157,6 +157,14 @@ async fn a_file_with_the_lines_of_another_tool_is_refused_with_the_remedy() {
         ),
         (
             "1_a.sql",
+            format!("-- Up\n{UP}-- Down\n{DOWN}"),
+            [
+                "belongs to a tool with the lines `-- Up`",
+                "MigrationCommand",
+            ],
+        ),
+        (
+            "1_a.sql",
             format!("-- Up Migration\n{UP}-- Down Migration\n{DOWN}"),
             ["belongs to node-pg-migrate", "1_a.sql:1"],
         ),
@@ -193,6 +201,64 @@ async fn a_file_with_the_lines_of_another_tool_is_refused_with_the_remedy() {
     ] {
         assert_refused((&[(file, &text)], &texts)).await;
     }
+}
+
+/// A line divides a file only if statements of a way down follow it.
+#[tokio::test]
+async fn a_comment_with_the_words_of_another_tool_refuses_nothing() {
+    let commented = format!("{UP}-- Down\n-- {DOWN}");
+    let headed = format!("-- Up\n{UP}");
+    let (up, down) = (UP.to_owned(), format!("-- Down migration\n{DOWN}"));
+    for (files, named) in [
+        (
+            &[("1_a.sql", &commented)][..],
+            Migrations::sqlx as fn(_) -> _,
+        ),
+        (&[("1_a.sql", &commented)], Migrations::sql),
+        (&[("1_a.sql", &headed)], Migrations::sqlx),
+        (
+            &[("1_a.up.sql", &up), ("1_a.down.sql", &down)],
+            Migrations::sqlx,
+        ),
+        (
+            &[("1_a/up.sql", &up), ("1_a/down.sql", &down)],
+            Migrations::diesel,
+        ),
+    ] {
+        let scratch = Scratch::new();
+        for (file, text) in files {
+            scratch.write(&format!("migrations/{file}"), text);
+        }
+        let named = named(scratch.path("migrations"));
+        for builder in [scratch.builder(), scratch.builder().migrations(named)] {
+            let report = provision_report(builder).await;
+            assert_eq!(
+                report.rows.keys().collect::<Vec<_>>(),
+                ["users"],
+                "{files:?}"
+            );
+        }
+    }
+    // The statements of a way down are refused, and the remedy is not a layout that refuses them.
+    let scratch = Scratch::new();
+    scratch.write(
+        "migrations/1_a.sql",
+        &format!("{UP}-- Down Migration\n{DOWN}"),
+    );
+    let error = provision_error(scratch.builder()).await;
+    let help = error.help().unwrap();
+    assert!(
+        help.contains("write the line or the name differently") && !help.contains("sql = "),
+        "{help}"
+    );
+    let sql = Migrations::sql(scratch.path("migrations"));
+    let error = provision_error(scratch.builder().migrations(sql)).await;
+    let texts = [
+        "only the way up of a migration may run",
+        "1_a.sql:2",
+        "differently",
+    ];
+    assert_report_contains(&error, ErrorKind::MigrationSource, &texts);
 }
 
 /// With a named layout, only what would execute a way down is refused.
