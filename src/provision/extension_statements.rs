@@ -24,11 +24,13 @@ pub(super) fn check(declared: &[Extension], scripts: &[Script]) -> Result<()> {
             let Some(declared) = declared.iter().find(|known| known.name == created.name) else {
                 continue;
             };
-            let is_other = |created: &Option<String>, declared: &Option<String>| {
+            let is_other = |created: Option<&str>, declared: Option<&str>| {
                 created.is_some() && created != declared
             };
-            if is_other(&created.schema, &declared.schema)
-                || is_other(&created.version, &declared.version)
+            // Without a schema, PostgreSQL creates an extension in the first one of the search path.
+            let declared_schema = declared.schema.as_deref().unwrap_or("public");
+            if is_other(created.schema.as_deref(), Some(declared_schema))
+                || is_other(created.version.as_deref(), declared.version.as_deref())
             {
                 return Err(mismatch(declared, &created, script, statement.offset()));
             }
@@ -134,5 +136,8 @@ mod tests {
         ] {
             checked(declared(), sql).expect(sql);
         }
+        let sql = "create extension if not exists pg_trgm with schema public";
+        checked(Extension::new("pg_trgm"), sql).expect("the schema that it has without one");
+        checked(declared(), sql).expect_err("another schema");
     }
 }

@@ -45,7 +45,7 @@ fn refuse_shared_ledgers(sources: &[MigrationInputs]) -> Result<()> {
         let MigrationSource::Files(layout, dir) = &source.source else {
             continue;
         };
-        if tools::of(*layout).verify.is_none() {
+        if tools::of(*layout).ledger.is_none() {
             continue;
         }
         let ledger = (*layout, source.sqlx.table_name.as_deref());
@@ -59,7 +59,8 @@ fn refuse_shared_ledgers(sources: &[MigrationInputs]) -> Result<()> {
                 Error::new(ErrorKind::MigrationSource, message).with_help(match layout {
                     Layout::Sqlx => {
                         "merge the directories, or give one of them another ledger: `table-name` \
-                         below [migrate] in the sqlx.toml of its package"
+                         below [migrate] in the sqlx.toml of its package; if the application gives \
+                         both one ledger, call its runner in a `Migrations::function`"
                     }
                     _ => {
                         "merge the directories, or apply one of them with its own tool, in a \

@@ -25,8 +25,9 @@ fn changes_session(statement: Statement<'_>) -> bool {
         &["set", "local", "session", "authorization"],
         &["set", "session", "session", "authorization"],
     ];
-    // A new function with a `search_path` of its own does not change the session's.
-    let is_call = ["set", "select", "do", "call", "alter"]
+    // A function with a `search_path` of its own does not change the session's, whether CREATE or
+    // ALTER sets it.
+    let is_call = ["set", "select", "do", "call"]
         .iter()
         .any(|keyword| statement.starts_with(&[keyword]));
     sets_role.iter().any(|words| statement.starts_with(words))
@@ -42,7 +43,8 @@ mod tests {
         let first = Script::new("1.sql", "set search_path = app;\nset local role reader;\n");
         let second = Script::new(
             "2.sql",
-            "create function f() returns int language sql set search_path = app as 'select 1';",
+            "create function f() returns int language sql set search_path = app as 'select 1';
+             alter function f() set search_path = app; alter role app set search_path = app;",
         );
         let found = last_session_change([&first, &second].into_iter());
         assert!(found.is_some_and(|found| found.starts_with("1.sql:2:1\n")));

@@ -50,8 +50,10 @@ pub(super) fn help_for(code: &str, message: &str, migrations: &[Script]) -> Opti
         // active_sql_transaction
         "25001" => Some(
             "put this statement alone into a file that runs outside of a transaction: first line \
-             `-- no-transaction` (layouts sqlx and sql), or `run_in_transaction = false` in \
-             metadata.toml (diesel)"
+             `-- no-transaction` (layouts sqlx and sql), `run_in_transaction = false` in \
+             metadata.toml (diesel), `-- migrate:up transaction:false` (dbmate), `-- +goose NO \
+             TRANSACTION` (goose) or `-- +migrate Up notransaction` (sql-migrate); refinery runs \
+             every file in a transaction"
                 .to_owned(),
         ),
         "42704" if message.starts_with("collation ") => Some(collation_help(object?)),

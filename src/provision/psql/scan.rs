@@ -95,7 +95,8 @@ impl Scan {
                     open.end = tokens.end;
                     open.has_escape = true;
                 }
-                Token::Symbol(':') if !text[..start].ends_with(':') => {
+                // psql reads two colons as a cast. A third one may begin a variable.
+                Token::Symbol(':') if colons_before(text, start).is_multiple_of(2) => {
                     if let Some(set) = &self.variables
                         && let Some(end) = variable_end(text, end, is_eof, set)?
                     {
@@ -161,6 +162,12 @@ impl State {
             ..Self::default()
         }
     }
+}
+
+/// The number of colons that end right before this byte.
+fn colons_before(text: &str, at: usize) -> usize {
+    let colons = text[..at].bytes().rev();
+    colons.take_while(|byte| *byte == b':').count()
 }
 
 /// The end of a variable's name after a colon, if psql replaces it, because it is predefined or in

@@ -87,6 +87,11 @@ async fn a_command_that_cannot_run_is_named_with_its_line_and_a_remedy() {
             "write the value",
         ),
         (
+            "\\set own int4\nselect 1:::own;",
+            "psql would replace :own",
+            "write the value",
+        ),
+        (
             "select :name;",
             "syntax error",
             "variable name of psql has no value",
