@@ -188,7 +188,12 @@
 //! (`sql-migrate`). Of a file with both ways, only the way up runs: in one message for dbmate, and
 //! statement by statement for goose and sql-migrate, as with these tools. The ledger is the table in
 //! which a tool records the migrations that it applied.
-//! ebbtide writes the ledger exactly as the tool does, so the tool finds nothing pending.
+//! ebbtide writes the ledger exactly as the tool does by default, so the tool finds nothing
+//! pending. If your application gives the ledger of refinery, dbmate, goose or sql-migrate another
+//! name (`set_migration_table_name`, `DBMATE_MIGRATIONS_TABLE`, `SetTableName`, `SetTable`), ebbtide
+//! cannot see that: call its own runner in a
+//! [`Migrations::function`](config::Migrations::function), or the tool in a
+//! [`MigrationCommand`](config::MigrationCommand).
 //!
 //! For a directory of sqlx migrations ebbtide reads the section `[migrate]` of `sqlx.toml`, as
 //! `sqlx::migrate!()` does: `migrations-dir`, `table-name`, `create-schemas` and `ignored-chars`.
@@ -207,7 +212,7 @@
 //! their files have both ways or another order: Flyway's other names, db-migrate, yoyo,
 //! Postgrator, tern, node-pg-migrate, Play, micrate, Prisma, drizzle with another journal,
 //! Sqitch, Liquibase, graphile-migrate. With a named layout, only files whose way down would run
-//! are refused.
+//! are refused. A comment such as `-- Down` refuses nothing unless statements follow it.
 //!
 //! Entries that look like migrations and are not applied (`schema.sql` beside sqlx's files,
 //! `x.SQL`, `x.sql.bak`, an editor's copy, a subdirectory) are reported on stderr while the
@@ -348,11 +353,12 @@
 //!   [`Schema::compare`](schema::Schema::compare) compare any two databases. They see all that
 //!   `pg_dump --create --schema-only` prints. Rows, values of sequences and large objects are not
 //!   compared. [`Harness::diff_without`] leaves out an [`Aspect`](schema::Aspect), such as owners.
-//! - [`Harness::check_reversible`] applies, reverts and re-applies the migrations of sqlx that have
-//!   a down migration. It lists what each down migration left behind or removed by mistake.
+//! - [`Harness::check_reversible`] applies, reverts and re-applies the migrations that have a down
+//!   migration, or a way down in their file. It lists what each of them left behind or removed by
+//!   mistake.
 //! - [`Expect::enum_of`](config::Expect::enum_of) compares the labels of a Rust enum, a [`PgEnum`],
 //!   with those in the database before any test runs.
-//! - [`Harness::health`] returns the state of server, extensions and ledger, and the first problem.
+//! - [`Harness::health`] returns the state of server, extensions and ledgers, and the first problem.
 //!   It reads the ledgers of most migration tools, by their names and columns, as `diff` does.
 //!
 //! # Features
@@ -423,7 +429,7 @@ pub use test_arg::{TestArg, TestContext, database, sandbox, tx};
 pub mod report {
     pub use crate::clean_up::CleanUpReport;
     pub use crate::harness::{
-        ComparedDatabase, DriftReport, HealthReport, ServerReport, TemplateReport,
+        ComparedDatabase, DriftReport, HealthReport, LedgerHealth, ServerReport, TemplateReport,
     };
     pub use crate::lane::KeptDatabase;
     pub use crate::names::Fingerprint;

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::ledger_table::{self, Columns, LedgerTable};
+use super::relations::RelationName;
 use crate::sql_error;
 
 /// How to read a tool's ledger.
@@ -17,7 +18,8 @@ pub(crate) struct LedgerLayout {
     pub(crate) columns: Columns,
     /// An expression for the latest version among the applied rows.
     pub(crate) latest: &'static str,
-    /// The condition for rows of applied versions.
+    /// The condition for rows of applied versions. The row is `ledger`, and `{table}` stands for the
+    /// table.
     pub(crate) counts: &'static str,
     /// An expression over all rows for the first version that started and did not succeed. Tools
     /// without one leave no row of such a version.
@@ -40,7 +42,41 @@ pub struct LedgerClaim {
 }
 
 impl LedgerClaim {
-    /// The claim of the ledger that holds the rows. See [`read_all`](Self::read_all).
+    /// The claim of a table that is known to be a tool's ledger. The connection must be in a
+    /// transaction.
+    pub(crate) async fn of_table(
+        connection: &mut PgConnection,
+        ledger: &LedgerLayout,
+        table: &RelationName,
+    ) -> Result<Self, sqlx::Error> {
+        let mut claim = Self::unread(table);
+        let rows = rows_of(connection, &[ledger.query(0, table)]).await?;
+        if let Some(row) = rows.unwrap_or_default().first() {
+            claim.fill(row)?;
+        }
+        Ok(claim)
+    }
+
+    fn unread(table: &RelationName) -> Self {
+        Self {
+            table: table.to_string(),
+            latest: None,
+            applied: None,
+            dirty: None,
+        }
+    }
+
+    /// Takes the values from a row of [`LedgerLayout::query`].
+    fn fill(&mut self, row: &PgRow) -> Result<(), sqlx::Error> {
+        let applied: String = row.try_get(2)?;
+        self.latest = row.try_get(1)?;
+        self.applied = applied.parse().ok();
+        self.dirty = row.try_get(3)?;
+        Ok(())
+    }
+
+    /// The claim of the ledger that holds the rows. The connection must be in a transaction. See
+    /// [`read_all`](Self::read_all).
     pub(crate) async fn read(
         connection: &mut PgConnection,
         ledgers: &[&LedgerLayout],
@@ -51,8 +87,7 @@ impl LedgerClaim {
             .next())
     }
 
-    /// The claims of all ledgers. Runs at most two queries; if the second fails, the transaction is
-    /// aborted.
+    /// The claims of all ledgers. The connection must be in a transaction.
     ///
     /// A database can have several: a migration can move a tool's ledger to another schema and
     /// leave an old copy, and each service can have a schema of its own. Ledgers with rows come
@@ -70,45 +105,33 @@ impl LedgerClaim {
         let mut found: Vec<(usize, LedgerTable, Self)> = tables
             .into_iter()
             .map(|table| {
-                let claim = Self {
-                    table: table.name.to_string(),
-                    latest: None,
-                    applied: None,
-                    dirty: None,
-                };
+                let claim = Self::unread(&table.name);
                 (table.layout, table, claim)
             })
             .collect();
+        let is_read = |table: &LedgerTable| table.is_readable && table.is_recognised;
         let parts: Vec<String> = found
             .iter()
             .enumerate()
-            .filter(|(_, (_, table, _))| table.is_readable && table.is_recognised)
-            .map(|(number, (layout, table, _))| ledgers[*layout].query(number, table))
+            .filter(|(_, (_, table, _))| is_read(table))
+            .map(|(number, (layout, table, _))| ledgers[*layout].query(number, &table.name))
             .collect();
-        if !parts.is_empty() {
-            let query = parts.join(" union all ");
-            match sqlx::raw_sql(AssertSqlSafe(query))
-                .fetch_all(connection)
-                .await
-            {
-                Ok(rows) => {
-                    for row in &rows {
-                        let number: String = row.try_get(0)?;
-                        let applied: String = row.try_get(2)?;
-                        let Some((_, _, claim)) =
-                            number.parse().ok().and_then(|it: usize| found.get_mut(it))
-                        else {
-                            continue;
-                        };
-                        claim.latest = row.try_get(1)?;
-                        claim.applied = applied.parse().ok();
-                        claim.dirty = row.try_get(3)?;
-                    }
-                }
-                // The role may see the table in the catalog and not be allowed to read a column.
-                // Or another tool uses the name, with columns of other types.
-                Err(error) if sql_error::refusal(&error).is_some() => {}
-                Err(error) => return Err(error),
+        let together = rows_of(connection, &parts).await?;
+        let rows = if let Some(rows) = together {
+            rows
+        } else {
+            // One refused table must not hide the others.
+            let mut rows = Vec::new();
+            for part in parts {
+                rows.extend(rows_of(connection, &[part]).await?.into_iter().flatten());
+            }
+            rows
+        };
+        for row in &rows {
+            let number: String = row.try_get(0)?;
+            let found = number.parse().ok().and_then(|it: usize| found.get_mut(it));
+            if let Some((_, _, claim)) = found {
+                claim.fill(row)?;
             }
         }
         found.sort_by_key(|(layout, table, claim)| {
@@ -128,16 +151,48 @@ impl LedgerClaim {
 
 impl LedgerLayout {
     /// Selects the number, and the claim of one table with this layout.
-    fn query(&self, number: usize, table: &LedgerTable) -> String {
-        let (quoted, latest, counts) = (table.name.quoted(), self.latest, self.counts);
+    fn query(&self, number: usize, table: &RelationName) -> String {
+        let (quoted, latest) = (table.quoted(), self.latest);
+        let counts = self.counts.replace("{table}", &quoted);
         let dirty = self.dirty.map_or_else(
             || "null::text".to_owned(),
             |dirty| format!("(select ({dirty})::text from {quoted})"),
         );
         format!(
             "select {number}::text, ({latest})::text, count(*)::text, {dirty} \
-             from {quoted} where {counts}"
+             from {quoted} ledger where {counts}"
         )
+    }
+}
+
+/// The rows of these queries; `None` if the server refuses one.
+///
+/// The role may see the table in the catalog and not be allowed to read a column, or another tool
+/// uses the name, with columns of other types. The savepoint keeps the transaction usable.
+async fn rows_of(
+    connection: &mut PgConnection,
+    parts: &[String],
+) -> Result<Option<Vec<PgRow>>, sqlx::Error> {
+    if parts.is_empty() {
+        return Ok(Some(Vec::new()));
+    }
+    let query = format!(
+        "savepoint ebbtide_ledgers; {}; release savepoint ebbtide_ledgers",
+        parts.join(" union all ")
+    );
+    let rows = sqlx::raw_sql(AssertSqlSafe(query))
+        .fetch_all(&mut *connection)
+        .await;
+    match rows {
+        Err(error) if sql_error::refusal(&error).is_some() => {
+            sqlx::raw_sql(
+                "rollback to savepoint ebbtide_ledgers; release savepoint ebbtide_ledgers",
+            )
+            .execute(connection)
+            .await?;
+            Ok(None)
+        }
+        rows => rows.map(Some),
     }
 }
 

@@ -246,8 +246,9 @@ impl Migrations {
     /// A directory with refinery's layout.
     ///
     /// Ebbtide writes the ledger as refinery does, so refinery finds nothing pending afterwards.
-    /// With its feature `int8-versions` refinery computes other checksums. In that case, and for
-    /// migrations in Rust, use refinery's own runner in a [`function`](Self::function).
+    /// With its feature `int8-versions` refinery computes other checksums. In that case, for
+    /// migrations in Rust, and for a ledger with another name (`Runner::set_migration_table_name`),
+    /// use refinery's own runner in a [`function`](Self::function).
     pub fn refinery(dir: impl Into<PathBuf>) -> Self {
         Self::files(Layout::Refinery, dir)
     }
@@ -268,7 +269,9 @@ impl Migrations {
     ///
     /// Only the way up of each file runs: from `-- migrate:up` to `-- migrate:down`, in one
     /// message, in a transaction unless the first line ends with `transaction:false`. Ebbtide
-    /// writes the ledger as dbmate does, so dbmate finds nothing pending afterwards.
+    /// writes the ledger `schema_migrations` as dbmate does, so dbmate finds nothing pending
+    /// afterwards. For another ledger (`DBMATE_MIGRATIONS_TABLE`), run dbmate with a
+    /// [`MigrationCommand`].
     pub fn dbmate(dir: impl Into<PathBuf>) -> Self {
         Self::files(Layout::Dbmate, dir)
     }
@@ -276,9 +279,10 @@ impl Migrations {
     /// A directory with goose's layout.
     ///
     /// Only the way up of each file runs, one statement after the other, in a transaction unless
-    /// the file has the line `-- +goose NO TRANSACTION`. Ebbtide writes the ledger as goose does,
-    /// so goose finds nothing pending afterwards. For migrations in Go, and for `ENVSUB` with
-    /// variables, run your own program or goose with a [`MigrationCommand`].
+    /// the file has the line `-- +goose NO TRANSACTION`. Ebbtide writes the ledger
+    /// `goose_db_version` as goose does, so goose finds nothing pending afterwards. For migrations in
+    /// Go, for `ENVSUB` with variables and for another ledger (`-table`, `SetTableName`), run your
+    /// own program or goose with a [`MigrationCommand`].
     pub fn goose(dir: impl Into<PathBuf>) -> Self {
         Self::files(Layout::Goose, dir)
     }
@@ -286,8 +290,10 @@ impl Migrations {
     /// A directory with sql-migrate's layout.
     ///
     /// Only the way up of each file runs, one statement after the other, in a transaction unless
-    /// the line `-- +migrate Up` ends with `notransaction`. Ebbtide writes the ledger as
-    /// sql-migrate does, so sql-migrate finds nothing pending afterwards.
+    /// the line `-- +migrate Up` ends with `notransaction`. Ebbtide writes the ledger
+    /// `gorp_migrations` as sql-migrate does, so sql-migrate finds nothing pending afterwards. For
+    /// another ledger (`table`, `SetTable`), run your own program or sql-migrate with a
+    /// [`MigrationCommand`].
     pub fn sql_migrate(dir: impl Into<PathBuf>) -> Self {
         Self::files(Layout::SqlMigrate, dir)
     }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
+use sqlx::postgres::PgConnection;
 
 use super::{Harness, ServerReport};
 use crate::catalog::{self, LedgerClaim};
 use crate::error::Result;
-use crate::provision;
+use crate::provision::{self, ExpectedLedger};
 use crate::sql_error;
 
 /// The state of a harness's server and schema: for a dashboard, or the first line of a test run.
@@ -23,14 +24,23 @@ pub struct HealthReport {
     /// The extensions of the database that tests get, with their versions. `plpgsql`, which is
     /// always there, is left out.
     pub extensions: BTreeMap<String, String>,
-    /// The claim of that database's migration ledger, if it has one.
-    pub ledger: Option<LedgerClaim>,
-    /// The latest version among the plan's migrations. `None` without migrations, and for plain SQL,
-    /// a command and a function, whose migrations have no versions that ebbtide can read.
-    pub expected_latest: Option<String>,
-    /// The first error and its remedy. It is an error, too, if the ledger's latest version is not
-    /// the expected one.
+    /// The ledger of each source of migrations, in the order of the plan, and then every other
+    /// migration ledger of that database: for example that of a command, or an old copy.
+    pub ledgers: Vec<LedgerHealth>,
+    /// The first error and its remedy. It is an error, too, if a ledger's latest version is not the
+    /// expected one.
     pub problem: Option<String>,
+}
+
+/// What a migration ledger holds, and what it must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LedgerHealth {
+    /// The content of the ledger; `None` if the database does not have it.
+    pub claim: Option<LedgerClaim>,
+    /// The latest version among the files of the source. `None` for a ledger that is not compared:
+    /// ebbtide cannot read versions from plain SQL, a command or a function.
+    pub expected_latest: Option<String>,
 }
 
 impl Harness {
@@ -53,7 +63,7 @@ impl Harness {
     pub async fn health(&self) -> HealthReport {
         let mut health = HealthReport::default();
         health.problem = match self.examine(&mut health).await {
-            Ok(()) => health.unexpected_latest(),
+            Ok(()) => health.ledgers.iter().find_map(LedgerHealth::problem),
             Err(error) => Some(
                 error
                     .help()
@@ -66,8 +76,13 @@ impl Harness {
     async fn examine(&self, health: &mut HealthReport) -> Result<()> {
         let template_and_lanes = self.template_and_lanes().await?;
         health.server = Some(ServerReport::of(&template_and_lanes.server));
-        health.expected_latest =
-            provision::latest_version(&template_and_lanes.template.below_fixtures().inputs).await?;
+        let inputs = &template_and_lanes.template.below_fixtures().inputs;
+        let expected = provision::expected_ledgers(inputs).await?;
+        let without_claim = |ledger: &ExpectedLedger| LedgerHealth {
+            claim: None,
+            expected_latest: ledger.expected.latest(),
+        };
+        health.ledgers = expected.iter().map(without_claim).collect();
         template_and_lanes.template.ensure().await?;
         let mut tx = self.tx().await?;
         let reading = |error| sql_error::failed("reading the extensions", error);
@@ -75,13 +90,20 @@ impl Harness {
             .await
             .map_err(reading)?;
         let reading = |error: sqlx::Error| sql_error::failed("reading the ledger", error);
-        let claims = LedgerClaim::read_all(&mut tx, &provision::ledgers())
-            .await
-            .map_err(reading)?;
-        // A migration can move the ledger and leave the older rows in the old one.
-        let has_expected = |claim: &&LedgerClaim| claim.latest == health.expected_latest;
-        let claim = claims.iter().find(has_expected).or(claims.first());
-        health.ledger = claim.cloned();
+        for (ledger, health) in expected.iter().zip(&mut health.ledgers) {
+            health.read(&mut tx, ledger).await.map_err(reading)?;
+        }
+        let claims = LedgerClaim::read_all(&mut tx, &provision::ledgers()).await;
+        for claim in claims.map_err(reading)? {
+            let is_it =
+                |it: &LedgerHealth| it.claim.as_ref().is_some_and(|it| it.table == claim.table);
+            if !health.ledgers.iter().any(is_it) {
+                health.ledgers.push(LedgerHealth {
+                    claim: Some(claim),
+                    expected_latest: None,
+                });
+            }
+        }
         tx.close().await
     }
 }
@@ -93,22 +115,60 @@ impl HealthReport {
     pub fn is_clean(&self) -> bool {
         self.problem.is_none()
     }
+}
+
+impl LedgerHealth {
+    /// Reads the claim. A migration can move the ledger and leave the older rows in the old one, so a
+    /// claim with the expected version comes first, and then one with rows.
+    async fn read(
+        &mut self,
+        connection: &mut PgConnection,
+        ledger: &ExpectedLedger,
+    ) -> Result<(), sqlx::Error> {
+        let mut claims = Vec::new();
+        for place in catalog::places(connection, ledger.expected.table()).await? {
+            claims.push(LedgerClaim::of_table(connection, ledger.layout, &place).await?);
+        }
+        claims.sort_by_key(|claim| {
+            let is_expected = claim.latest == self.expected_latest;
+            (!is_expected, claim.latest.is_none())
+        });
+        self.claim = claims.into_iter().next();
+        Ok(())
+    }
 
     /// The problem if the ledger's latest version is not the expected one. The build has compared
     /// them, but seeds and fixtures run after that.
-    fn unexpected_latest(&self) -> Option<String> {
+    fn problem(&self) -> Option<String> {
         let (current, expected) = (self.current_latest(), self.expected_latest.as_deref()?);
         (current != Some(expected)).then(|| {
             format!(
-                "the ledger's latest version is {}, expected {expected}; seeds and fixtures must \
-                 not change the ledger",
+                "the latest version in {} is {}, expected {expected}; seeds and fixtures must not \
+                 change the ledger",
+                self.table(),
                 current.unwrap_or("none")
             )
         })
     }
 
+    fn table(&self) -> &str {
+        self.claim.as_ref().map_or("the ledger", |it| &it.table)
+    }
+
     fn current_latest(&self) -> Option<&str> {
-        self.ledger.as_ref()?.latest.as_deref()
+        self.claim.as_ref()?.latest.as_deref()
+    }
+}
+
+impl fmt::Display for LedgerHealth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: current {}, expected {}",
+            self.table(),
+            self.current_latest().unwrap_or("none"),
+            self.expected_latest.as_deref().unwrap_or("none")
+        )
     }
 }
 
@@ -138,13 +198,10 @@ impl fmt::Display for HealthReport {
         } else {
             extensions.join(", ")
         };
-        writeln!(f, "extensions: {extensions}")?;
-        write!(
-            f,
-            "ledger: current {}, expected {}",
-            self.current_latest().unwrap_or("none"),
-            self.expected_latest.as_deref().unwrap_or("none")
-        )?;
+        write!(f, "extensions: {extensions}")?;
+        for ledger in &self.ledgers {
+            write!(f, "\n{ledger}")?;
+        }
         match &self.problem {
             Some(problem) => write!(f, "\nproblem: {problem}"),
             None => Ok(()),

@@ -42,7 +42,7 @@ use runtime::task_failed;
 use template_and_lanes::TemplateAndLanes;
 
 pub use drift::{ComparedDatabase, DriftReport};
-pub use health::HealthReport;
+pub use health::{HealthReport, LedgerHealth};
 pub use reports::{ServerReport, TemplateReport};
 use runtime::background;
 pub use setup::Setup;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{ComparedDatabase, DriftReport, HealthReport, ServerReport, TemplateReport};
+use super::{
+    ComparedDatabase, DriftReport, HealthReport, LedgerHealth, ServerReport, TemplateReport,
+};
 use crate::catalog::{Difference, LedgerClaim, ObjectKind, SchemaDiff, SchemaObject};
 use crate::clean_up::CleanUpReport;
 use crate::config::Backend;
@@ -135,15 +137,17 @@ fn health_and_drift_hold_the_same_claim_of_a_ledger() {
     let health = HealthReport {
         server: Some(server),
         extensions: extensions(),
-        ledger: Some(ledger.clone()),
-        expected_latest: Some("7".into()),
+        ledgers: vec![LedgerHealth {
+            claim: Some(ledger.clone()),
+            expected_latest: Some("7".into()),
+        }],
         problem: None,
     };
     assert_json(
         health,
         &json!({
-            "server": server_json, "extensions": { "pg_trgm": "1.6" }, "ledger": ledger_json,
-            "expected_latest": "7", "problem": null,
+            "server": server_json, "extensions": { "pg_trgm": "1.6" },
+            "ledgers": [{ "claim": ledger_json, "expected_latest": "7" }], "problem": null,
         }),
     );
     let (diff, diff_json) = diff();

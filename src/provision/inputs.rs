@@ -82,9 +82,16 @@ impl MigrationInputs {
         self.role == SourceRole::Bootstrap
     }
 
-    /// Whether one of the files is a down migration.
+    /// Whether one of the files is a down migration, or contains one.
     pub(super) fn has_down(&self) -> bool {
-        self.files.iter().any(InputFile::is_down)
+        let marked = self.source.tool().and_then(|tool| tool.marked);
+        let has_down = |file: &InputFile| match marked {
+            Some(marked) => file
+                .text(ErrorKind::MigrationSource)
+                .is_ok_and(|text| marked.has_down(&text)),
+            None => file.is_down(),
+        };
+        self.files.iter().any(has_down)
     }
 
     /// The SQL of the migrations; empty for a command or a function, whose SQL is not known.

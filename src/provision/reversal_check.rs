@@ -301,16 +301,18 @@ fn no_down(inputs: &Inputs) -> Error {
     )
     .with_help(
         "write the down migrations: VERSION_description.down.sql beside .up.sql for sqlx, down.sql \
-         beside up.sql for diesel",
+         beside up.sql for diesel, or statements below the line `-- migrate:down` (dbmate), \
+         `-- +goose Down` or `-- +migrate Down` (sql-migrate)",
     )
 }
 
 fn not_reversible() -> Error {
-    let tools: Vec<String> = tools::directories()
+    let mut tools: Vec<String> = tools::directories()
         .filter(|tool| tool.reversals.is_some())
         .map(|tool| tool.layout.to_string())
         .collect();
-    let tools = tools.join(" or ");
+    let last = tools.pop().unwrap_or_default();
+    let tools = format!("{} or {last}", tools.join(", "));
     Error::new(
         ErrorKind::Config,
         format!("only {tools} migrations can be reverted, and this plan has none"),

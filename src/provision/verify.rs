@@ -10,7 +10,7 @@ use sqlx::postgres::PgConnection;
 
 use super::claims::{self, Claim, DefaultSchema};
 use super::inputs::{Inputs, MigrationSource};
-use super::migrate::ledgers;
+use super::migrate::ledger_claim;
 use super::migrate::tools::{recorded_as_applied, tool_tables};
 use super::scripts::Scripts;
 use super::sql_script::Script;
@@ -54,8 +54,8 @@ pub(super) async fn verify(
         .by_source(inputs)
         .filter(|(it, _)| !it.is_bootstrap())
     {
-        ledger_states.push(match source.source.tool().and_then(|tool| tool.verify) {
-            Some(verify) => verify(connection, source, scripts).await?,
+        ledger_states.push(match source.source.tool().and_then(|tool| tool.ledger) {
+            Some(ledger) => ledger(source, scripts).await?.verify(connection).await?,
             None => unverified_ledger_state(connection).await?,
         });
     }
@@ -123,9 +123,7 @@ pub(super) async fn table_names(connection: &mut PgConnection) -> Result<BTreeSe
 /// The first part of an error, for a source whose ledger is not compared. Plain SQL has no ledger,
 /// and the migrations of a command or a function are unknown.
 async fn unverified_ledger_state(connection: &mut PgConnection) -> Result<String> {
-    let claim = LedgerClaim::read(connection, &ledgers()).await;
-    let claim = claim.map_err(|error| sql_error::failed("reading the migration ledger", error))?;
-    Ok(match claim {
+    Ok(match ledger_claim(connection).await? {
         Some(LedgerClaim {
             table,
             latest: Some(latest),

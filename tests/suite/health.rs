@@ -1,13 +1,22 @@
 //! `Harness::health`: the state of its server and schema.
 
 use crate::support::child_process::{assert_passed, child_role, native_test_command};
+use crate::support::reports::first_claim;
 use crate::support::{Scratch, this_test};
 use ebbtide::Setup;
 use ebbtide::config::Native;
-use ebbtide::report::HealthReport;
+use ebbtide::report::{HealthReport, LedgerHealth};
 
-fn current_latest(health: &HealthReport) -> Option<&str> {
-    health.ledger.as_ref()?.latest.as_deref()
+/// The latest version in each ledger, and the expected one.
+fn latest(health: &HealthReport) -> Vec<(Option<&str>, Option<&str>)> {
+    let ledgers = health.ledgers.iter();
+    ledgers
+        .map(|ledger| (current(ledger), ledger.expected_latest.as_deref()))
+        .collect()
+}
+
+fn current(ledger: &LedgerHealth) -> Option<&str> {
+    ledger.claim.as_ref()?.latest.as_deref()
 }
 
 #[tokio::test]
@@ -24,13 +33,10 @@ async fn a_ready_schema_is_healthy_and_can_be_serialised() {
     let server = harness.start().await.unwrap();
     assert_eq!(health.server.as_ref(), Some(&server));
     assert_eq!(health.extensions.keys().collect::<Vec<_>>(), ["pg_trgm"]);
-    assert_eq!(
-        (current_latest(&health), health.expected_latest.as_deref()),
-        (Some("7"), Some("7"))
-    );
+    assert_eq!(latest(&health), [(Some("7"), Some("7"))]);
     let json = serde_json::to_value(&health).unwrap();
-    assert_eq!(json["ledger"]["latest"], "7");
-    assert_eq!(json["expected_latest"], "7");
+    assert_eq!(json["ledgers"][0]["claim"]["latest"], "7");
+    assert_eq!(json["ledgers"][0]["expected_latest"], "7");
     assert_eq!(json["server"]["backend"], server.backend.to_string());
     assert_eq!(json["problem"], serde_json::Value::Null);
     let text = health.to_string();
@@ -41,7 +47,8 @@ async fn a_ready_schema_is_healthy_and_can_be_serialised() {
         )),
         "{text}"
     );
-    assert!(text.ends_with("\nledger: current 7, expected 7"), "{text}");
+    let ledger = "\n_sqlx_migrations: current 7, expected 7";
+    assert!(text.ends_with(ledger), "{text}");
     // Fixtures are loaded after the seeds, and do not change the ledger.
     let fixture = Setup::new().fixture("laura.sql", "insert into users values (1, 'Laura')");
     assert_eq!(harness.with_setup(fixture).health().await, health);
@@ -58,10 +65,7 @@ async fn a_migration_that_fails_is_reported_beside_the_server_and_the_ledger() {
     let health = harness.health().await;
     assert!(!health.is_clean());
     assert!(health.server.is_some());
-    assert_eq!(
-        (current_latest(&health), health.expected_latest.as_deref()),
-        (None, Some("1"))
-    );
+    assert_eq!(latest(&health), [(None, Some("1"))]);
     let problem = health.problem.as_deref().unwrap();
     assert!(
         problem.contains("1_orders.sql:1") && problem.contains("\"customers\" does not exist"),
@@ -85,10 +89,10 @@ async fn a_seed_that_empties_the_ledger_is_reported_with_both_versions() {
     scratch.write("seeds/1_ledger.sql", "delete from _sqlx_migrations;");
     let health = scratch.builder().build().unwrap().health().await;
     assert!(!health.is_clean());
-    assert_eq!(health.ledger.unwrap().applied, Some(0));
+    assert_eq!(first_claim(&health).applied, Some(0));
     let problem = health.problem.unwrap();
     assert!(
-        problem.starts_with("the ledger's latest version is none, expected 1; "),
+        problem.starts_with("the latest version in _sqlx_migrations is none, expected 1; "),
         "{problem}"
     );
 }
@@ -113,9 +117,38 @@ async fn the_expected_version_is_the_latest_of_every_layout_with_versions() {
         scratch.write(&format!("migrations/{last}"), "create table pets (id int);");
         let health = scratch.builder().build().unwrap().health().await;
         assert!(health.is_clean(), "{health}");
-        assert_eq!(health.expected_latest.as_deref(), Some(expected));
-        assert_eq!(current_latest(&health), Some(expected));
+        assert_eq!(latest(&health), [(Some(expected), Some(expected))]);
     }
+}
+
+#[tokio::test]
+async fn each_source_has_its_own_ledger_and_a_further_one_is_listed() {
+    let scratch = Scratch::new();
+    let copy = "create table users (id int); \
+                create table old_migrations (like _sqlx_migrations including all); \
+                insert into old_migrations values (3, 'old', now(), true, '', 0);";
+    scratch.write("first/1_users.sql", copy);
+    scratch.write("second/V2__pets.sql", "create table pets (id int);");
+    scratch.write("third/hens.sql", "create table hens (id int);");
+    let builder = |seed: &str| {
+        scratch.write("seeds/1_ledger.sql", seed);
+        let sources = ["first", "second", "third"].map(|dir| scratch.path(dir));
+        scratch.builder().migrations(sources.to_vec())
+    };
+    let health = builder("").build().unwrap().health().await;
+    assert!(health.is_clean(), "{health}");
+    let (one, two, old) = (Some("1"), Some("2"), Some("3"));
+    assert_eq!(latest(&health), [(one, one), (two, two), (old, None)]);
+    assert_eq!(first_claim(&health).table, "_sqlx_migrations");
+    // The first source's ledger is compared, too.
+    let seed = "update _sqlx_migrations set version = 5;";
+    let health = builder(seed).build().unwrap().health().await;
+    let problem = health.problem.as_deref().unwrap();
+    assert!(
+        problem.starts_with("the latest version in _sqlx_migrations is 5, expected 1; "),
+        "{problem}"
+    );
+    assert_eq!(latest(&health)[1], (two, two));
 }
 
 #[tokio::test]
@@ -123,7 +156,7 @@ async fn without_migrations_no_version_is_expected() {
     let scratch = Scratch::new();
     let health = scratch.builder().build().unwrap().health().await;
     assert!(health.is_clean(), "{health}");
-    assert_eq!((health.ledger, health.expected_latest), (None, None));
+    assert_eq!(health.ledgers, []);
 }
 
 #[tokio::test]

@@ -246,6 +246,104 @@ async fn diesels_down_migrations_are_checked_as_well() {
     assert_no_build_remains().await;
 }
 
+/// The lines of a tool before the way up, before the way down, and around a function.
+const MARKED_TOOLS: [[&str; 4]; 3] = [
+    ["-- migrate:up", "-- migrate:down", "", ""],
+    [
+        "-- +goose Up",
+        "-- +goose Down",
+        "-- +goose StatementBegin",
+        "-- +goose StatementEnd",
+    ],
+    [
+        "-- +migrate Up",
+        "-- +migrate Down",
+        "-- +migrate StatementBegin",
+        "-- +migrate StatementEnd",
+    ],
+];
+
+#[tokio::test]
+async fn the_ways_down_in_the_files_of_dbmate_goose_and_sql_migrate_are_checked() {
+    for [up, down, begin, end] in MARKED_TOOLS {
+        let scratch = Scratch::new();
+        let write = |name: &str, sql: [&str; 2]| {
+            let text = format!("{up}\n{}\n{down}\n{}\n", sql[0], sql[1]);
+            scratch.write(&format!("migrations/{name}.sql"), &text);
+        };
+        write(
+            "1_users",
+            [
+                USERS.1,
+                &format!("{begin}\ndo $$ begin\n drop table users;\nend $$;\n{end}"),
+            ],
+        );
+        write("2_ages", ["alter table users add age int;", "-- nothing"]);
+        write(
+            "3_notes",
+            ["create table notes (id int);", "\ndrop table note;"],
+        );
+        write(
+            "4_index",
+            ["create index users_name on users (name);", "select 1;"],
+        );
+        write(
+            "5_pets",
+            ["create table pets (id int);", "drop table pets;"],
+        );
+        let report = check(&scratch, &[]).await.unwrap();
+        let text = report.to_string();
+        for part in [
+            "3 of 5 migrations have a down migration, 2 of them broken\n",
+            "migrations/3_notes.sql:5:1: table \"note\" does not exist\n",
+            "down does not restore the schema from before up\n  extra (1):\n    index users_name\n",
+            "the second up is refused: ",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert_eq!(report.unchecked, 1, "{text}");
+        assert!(report.migrations[0].is_clean(), "{text}");
+    }
+    assert_no_build_remains().await;
+}
+
+#[tokio::test]
+async fn a_way_down_without_a_transaction_and_one_that_its_tool_refuses() {
+    for [up, down, ..] in MARKED_TOOLS {
+        let scratch = Scratch::new();
+        let concurrently = if up.contains("goose") {
+            format!("-- +goose NO TRANSACTION\n{up}\n")
+        } else if up.contains("migrate:up") {
+            format!("{up} transaction:false\n")
+        } else {
+            format!("{up} notransaction\n")
+        };
+        let down_concurrently = match up {
+            "-- migrate:up" => format!("{down} transaction:false"),
+            "-- +migrate Up" => format!("{down} notransaction"),
+            _ => down.to_owned(),
+        };
+        let users = format!("{up}\n{}\n{down}\n{}\n", USERS.1, USERS.2);
+        scratch.write("migrations/1_users.sql", &users);
+        let index = format!(
+            "{concurrently}create index concurrently users_name on users (name);\n\
+             {down_concurrently}\ndrop index concurrently users_name;\n"
+        );
+        scratch.write("migrations/2_index.sql", &index);
+        let report = check(&scratch, &[]).await.unwrap();
+        assert!(report.is_clean(), "{report}");
+        assert!(report.migrations.iter().all(|step| step.reversible));
+        if up != "-- migrate:up" {
+            let unfinished = format!("{up}\nselect 1;\n{down}\nselect 2\n");
+            scratch.write("migrations/3_end.sql", &unfinished);
+            let error = check(&scratch, &[]).await.unwrap_err();
+            let texts = ["3_end.sql:4:1", "must end with the semicolon"];
+            assert_report_contains(&error, ErrorKind::MigrationSource, &texts);
+        }
+    }
+    assert_no_build_remains().await;
+}
+
 #[tokio::test]
 async fn a_check_without_a_down_migration_is_refused_before_anything_is_applied() {
     let scratch = Scratch::new();
@@ -271,8 +369,8 @@ async fn a_check_without_migrations_is_refused() {
         &error,
         ErrorKind::Config,
         &[
-            "only sqlx or diesel migrations can be reverted",
-            "to a directory of sqlx or diesel migrations",
+            "only sqlx, diesel, dbmate, goose or sql-migrate migrations can be reverted",
+            "to a directory of sqlx, diesel, dbmate, goose or sql-migrate migrations",
         ],
     );
 }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use ebbtide::{Error, ErrorKind, Tx};
 
 use ebbtide::config::Builder;
-use ebbtide::report::ProvisionReport;
+use ebbtide::report::{HealthReport, ProvisionReport};
+use ebbtide::schema::LedgerClaim;
 
 use super::Scratch;
 use super::child_process::child_role;
@@ -19,6 +20,12 @@ macro_rules! assert_report {
         assert!(error.help().is_some_and(|help| help.len() > 10), "the error must have a help text: {error:?}");
         $crate::support::reports::replacements(&$scratch).bind(|| insta::assert_snapshot!(format!("{error:?}"), @$report));
     }};
+}
+
+/// The claim of the plan's first ledger.
+pub fn first_claim(health: &HealthReport) -> &LedgerClaim {
+    let claim = health.ledgers.first().and_then(|it| it.claim.as_ref());
+    claim.unwrap_or_else(|| panic!("the database must have a ledger: {health}"))
 }
 
 /// Placeholders for paths, versions, and the server's log in a report's snapshot.

@@ -4,15 +4,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::context::MigrationContext;
-use super::tools::ledgers;
-use crate::catalog::LedgerClaim;
+use super::ledger_claim;
 use crate::config::{MigrationCommand, Plan};
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::{self, Attached, CommandSpec};
 use crate::provision::provision_report::MigrationReport;
 use crate::provision::target;
 use crate::scarcity::Scarcity;
-use crate::sql_error;
 
 /// How many lines of the command's output an error shows.
 const MAX_OUTPUT_LINES: usize = 40;
@@ -79,8 +77,7 @@ pub(super) async fn report_from_ledger(
     description: &str,
     took: Duration,
 ) -> Result<Vec<MigrationReport>> {
-    let claim = LedgerClaim::read(context.connection, &ledgers()).await;
-    let claim = claim.map_err(|error| sql_error::failed("reading the migration ledger", error))?;
+    let claim = ledger_claim(context.connection).await?;
     Ok(vec![MigrationReport {
         version: claim.and_then(|claim| claim.latest),
         description: description.to_owned(),

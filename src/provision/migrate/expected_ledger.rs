@@ -5,10 +5,23 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::ledger_places::{self, Comparison, Ledger};
-use super::tool::recorded_as_applied;
+use super::tool::{ToolLedger, recorded_as_applied};
 use crate::catalog::RelationName;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::Ident;
+
+/// What is added to a different checksum if the line endings explain it.
+pub(super) const OTHER_LINE_ENDINGS: &str = ", because the file was applied with other line endings (CRLF instead of LF, or the reverse): \
+     git's autocrlf changes them";
+
+/// A text with the other line endings: LF instead of CRLF if it has any, else CRLF.
+pub(super) fn with_other_line_endings(text: &str) -> String {
+    if text.contains("\r\n") {
+        text.replace("\r\n", "\n")
+    } else {
+        text.replace('\n', "\r\n")
+    }
+}
 
 /// The rows that a tool's ledger must hold after the files are applied.
 #[derive(Debug)]
@@ -26,12 +39,34 @@ pub(super) struct ExpectedLedger {
 pub(super) struct LedgerRow {
     pub(super) version: String,
     pub(super) checksum: Option<String>,
+    /// The checksum of the same file with the other line endings.
+    pub(super) other_line_endings: Option<String>,
+}
+
+/// The ledger of a tool whose files need not be read again.
+pub(super) fn ready<'c>(
+    ledger: Result<ExpectedLedger>,
+) -> BoxFuture<'c, Result<Box<dyn ToolLedger>>> {
+    Box::pin(async { Ok(Box::new(ledger?) as Box<dyn ToolLedger>) })
+}
+
+impl ToolLedger for ExpectedLedger {
+    fn table(&self) -> &str {
+        self.table
+    }
+
+    fn latest(&self) -> Option<String> {
+        self.rows.last().map(|file| file.version.clone())
+    }
+
+    fn verify<'c>(&'c self, connection: &'c mut PgConnection) -> BoxFuture<'c, Result<String>> {
+        Box::pin(self.compare(connection))
+    }
 }
 
 impl ExpectedLedger {
-    /// Checks that the ledger has exactly the rows of the files. Returns what
-    /// [`recorded_as_applied`] makes of the latest version.
-    pub(super) async fn verify(&self, connection: &mut PgConnection) -> Result<String> {
+    /// Checks that the ledger has exactly the rows of the files.
+    async fn compare(&self, connection: &mut PgConnection) -> Result<String> {
         let table = self.table;
         let differences = match ledger_places::compare(connection, self).await? {
             Comparison::Equal(place) => {
@@ -46,11 +81,6 @@ impl ExpectedLedger {
         )
         .with_evidence("differences", differences.join("\n"))
         .with_help("a migration writes to the ledger: leave this table to the migration tool"))
-    }
-
-    /// The latest version of the files; `None` if there are none.
-    pub(super) fn latest(&self) -> Option<String> {
-        self.rows.last().map(|file| file.version.clone())
     }
 }
 
@@ -75,9 +105,14 @@ impl Ledger for ExpectedLedger {
             let mut found = rows.iter().filter(|(version, _)| *version == file.version);
             if found.clone().next().is_none() {
                 differences.push(format!("{} is not in the ledger", file.version));
-            } else if found.any(|(_, checksum)| *checksum != file.checksum) {
+            } else if let Some((_, other)) = found.find(|(_, it)| *it != file.checksum) {
+                let reason = if other.is_some() && *other == file.other_line_endings {
+                    OTHER_LINE_ENDINGS
+                } else {
+                    ""
+                };
                 differences.push(format!(
-                    "{} has a different checksum in the ledger",
+                    "{} has a different checksum in the ledger{reason}",
                     file.version
                 ));
             }
@@ -111,4 +146,31 @@ async fn rows_of(
     rows.iter()
         .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checksum_of_other_line_endings_is_explained() {
+        let ledger = ExpectedLedger {
+            table: "history",
+            select: "",
+            rows: vec![LedgerRow {
+                version: "1".to_owned(),
+                checksum: Some("7".to_owned()),
+                other_line_endings: Some("8".to_owned()),
+            }],
+        };
+        let differences = |checksum: &str| {
+            let found = ("1".to_owned(), Some(checksum.to_owned()));
+            ledger.differences(&[found]).join(" ")
+        };
+        assert_eq!(differences("7"), "");
+        assert!(differences("8").contains("with other line endings"));
+        assert!(differences("9").ends_with("in the ledger"));
+        assert_eq!(with_other_line_endings("a\r\nb\n"), "a\nb\n");
+        assert_eq!(with_other_line_endings("a\nb"), "a\r\nb");
+    }
 }

@@ -1,13 +1,14 @@
-//! Reads the way up of a goose file, statement by statement.
+//! Reads one way of a goose file, statement by statement.
 //!
 //! ```text
-//! before --Up--> up --StatementBegin--> block --StatementEnd--> up --Down--> down
+//! before --Up--> up --StatementBegin--> block --StatementEnd--> up
+//!                up --Down--> down --StatementBegin--> block --StatementEnd--> down
 //! ```
 //! <https://pressly.github.io/goose/documentation/annotations/>
 
-use super::marked::{BrokenRule, WayUp, ends_statement, go_lines};
+use super::marked::{BrokenRule, Way, ends_statement, go_lines};
 use super::message::Message;
-use super::step::Transaction;
+use super::step::{Direction, Transaction};
 
 const PREFIX: &str = "+goose";
 
@@ -15,36 +16,40 @@ const PREFIX: &str = "+goose";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Before,
-    Up,
-    Block,
-    Down,
+    Way(Direction),
+    Block(Direction),
 }
 
 /// What was read so far.
 struct Reader {
+    /// The way to read.
+    direction: Direction,
     part: Part,
     statement: Message<'static>,
-    /// The byte at which the statement starts.
+    /// The bytes at which the statement and the last block start.
     start: usize,
+    begun_at: usize,
     messages: Vec<Message<'static>>,
     transaction: Transaction,
     substitutes: bool,
-    /// The byte at which the way up starts and ends.
+    /// The bytes at which the ways start.
     up: Option<usize>,
-    end: usize,
+    down: Option<usize>,
 }
 
-/// The way up of a file. Each statement is a message of its own.
-pub(super) fn parse(text: &str) -> Result<WayUp, BrokenRule> {
+/// One way of a file. Each statement is a message of its own.
+pub(super) fn parse(text: &str, direction: Direction) -> Result<Way, BrokenRule> {
     let mut reader = Reader {
+        direction,
         part: Part::Before,
         statement: Message::empty(),
         start: 0,
+        begun_at: 0,
         messages: Vec::new(),
         transaction: Transaction::Own,
         substitutes: false,
         up: None,
-        end: text.len(),
+        down: None,
     };
     for (at, line, _) in go_lines(text) {
         match annotation(line) {
@@ -52,7 +57,7 @@ pub(super) fn parse(text: &str) -> Result<WayUp, BrokenRule> {
             None => reader.line(line, at)?,
         }
     }
-    reader.finish()
+    reader.finish(text.len())
 }
 
 impl Reader {
@@ -70,23 +75,36 @@ impl Reader {
         } else if is("ENVSUB ON") || is("ENVSUB OFF") {
             self.substitutes = is("ENVSUB ON");
         } else if is("Up") && self.part == Part::Before {
-            self.part = Part::Up;
+            self.part = Part::Way(Direction::Up);
             self.up = Some(at);
-        } else if is("Down") && self.part == Part::Up {
+        } else if is("Down") && self.part == Part::Way(Direction::Up) {
             self.require_end()?;
-            self.part = Part::Down;
-            self.end = at;
-        } else if is("StatementBegin") && self.part == Part::Up {
-            self.part = Part::Block;
-        } else if is("StatementEnd") && self.part == Part::Block {
+            self.part = Part::Way(Direction::Down);
+            self.down = Some(at);
+        } else if is("StatementBegin")
+            && let Part::Way(direction) = self.part
+        {
+            self.part = Part::Block(direction);
+            self.begun_at = at;
+        } else if is("StatementEnd")
+            && let Part::Block(direction) = self.part
+        {
+            // goose does not notice the end of an empty block, and drops the next line.
+            if direction == self.direction && self.statement.is_blank() {
+                return Err(BrokenRule::new(
+                    self.begun_at,
+                    "a block must contain a statement",
+                    "write a statement such as `select 1;` into the block, or remove the block",
+                ));
+            }
             self.end_statement();
-            self.part = Part::Up;
-        } else if self.part != Part::Down || is("Up") || is("Down") {
+            self.part = Part::Way(direction);
+        } else {
             return Err(BrokenRule::new(
                 at,
                 format!("`{}` must not stand here", line.trim()),
-                "the order is Up, then any number of StatementBegin and StatementEnd in pairs, \
-                 then Down",
+                "the order is Up, then Down, and after each any number of StatementBegin and \
+                 StatementEnd in pairs",
             ));
         }
         Ok(())
@@ -106,8 +124,10 @@ impl Reader {
                     "begin the file with that line",
                 ));
             }
-            Part::Down => return Ok(()),
-            Part::Up | Part::Block => {}
+            Part::Way(direction) | Part::Block(direction) if direction != self.direction => {
+                return Ok(());
+            }
+            Part::Way(_) | Part::Block(_) => {}
         }
         if self.substitutes && line.contains('$') {
             return Err(BrokenRule::new(
@@ -122,7 +142,7 @@ impl Reader {
             self.start = at;
         }
         self.statement.push(line, at);
-        if self.part == Part::Up && ends_statement(line) {
+        if matches!(self.part, Part::Way(_)) && ends_statement(line) {
             self.end_statement();
         }
         Ok(())
@@ -147,7 +167,7 @@ impl Reader {
         ))
     }
 
-    fn finish(self) -> Result<WayUp, BrokenRule> {
+    fn finish(self, end: usize) -> Result<Way, BrokenRule> {
         let Some(up) = self.up else {
             return Err(BrokenRule::new(
                 0,
@@ -155,18 +175,22 @@ impl Reader {
                 "add that line before the first statement",
             ));
         };
-        if self.part == Part::Block {
+        if matches!(self.part, Part::Block(_)) {
             return Err(BrokenRule::new(
-                self.start,
+                self.begun_at,
                 "`-- +goose StatementBegin` must have its `-- +goose StatementEnd`",
                 "add the line `-- +goose StatementEnd` after the statement",
             ));
         }
         self.require_end()?;
-        Ok(WayUp {
+        let range = match self.direction {
+            Direction::Up => Some(up..self.down.unwrap_or(end)),
+            Direction::Down => self.down.map(|down| down..end),
+        };
+        Ok(Way {
             messages: self.messages,
             transaction: self.transaction,
-            ranges: std::iter::once(up..self.end).collect(),
+            ranges: range.into_iter().collect(),
         })
     }
 }
@@ -186,22 +210,22 @@ fn annotation(line: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn messages(text: &str) -> Vec<String> {
-        let up = parse(text).unwrap();
-        up.messages
+    fn messages(text: &str, direction: Direction) -> Vec<String> {
+        let way = parse(text, direction).unwrap();
+        way.messages
             .iter()
             .map(|message| message.text().to_owned())
             .collect()
     }
 
     #[test]
-    fn each_statement_of_the_way_up_is_a_message() {
+    fn each_statement_of_a_way_is_a_message() {
         let text = "-- a note\n-- +goose Up\n-- +goose NO TRANSACTION\n-- of a\ncreate a; -- end\n\
                     create\n-- kept\n  b;\n\n-- +goose StatementBegin\nbody;\n  end;\n\
                     -- +goose StatementEnd\nc; d;\n-- +goose Down\n-- +goose StatementBegin\n\
-                    drop\n-- +goose StatementEnd\nrest without an end";
+                    drop;\n-- a note\nb\n-- +goose StatementEnd\nlast;";
         assert_eq!(
-            messages(text),
+            messages(text, Direction::Up),
             [
                 "create a; -- end\n",
                 "create\n-- kept\n  b;\n",
@@ -209,21 +233,30 @@ mod tests {
                 "c; d;\n"
             ]
         );
-        assert_eq!(parse(text).unwrap().transaction, Transaction::None);
-        assert!(messages("--+goose up\n--  +goose down\n").is_empty());
+        assert_eq!(
+            messages(text, Direction::Down),
+            ["drop;\n-- a note\nb\n", "last;\n"]
+        );
+        for direction in [Direction::Up, Direction::Down] {
+            let transaction = parse(text, direction).unwrap().transaction;
+            assert_eq!(transaction, Transaction::None);
+            assert!(messages("--+goose up\n--  +goose down\n", direction).is_empty());
+        }
+        assert!(messages("-- +goose Up\na;\n", Direction::Down).is_empty());
     }
 
     #[test]
     fn a_carriage_return_before_a_line_feed_is_not_sent() {
-        assert_eq!(messages("-- +goose Up\r\na\r\nb;\r\n"), ["a\nb;\n"]);
+        let text = "-- +goose Up\r\na\r\nb;\r\n";
+        assert_eq!(messages(text, Direction::Up), ["a\nb;\n"]);
     }
 
     #[test]
     fn substitution_matters_only_for_lines_with_a_variable() {
         let text = "-- +goose Up\n-- +goose ENVSUB ON\na;\n-- +goose ENVSUB OFF\n$b;\n";
-        assert_eq!(messages(text), ["a;\n", "$b;\n"]);
+        assert_eq!(messages(text, Direction::Up), ["a;\n", "$b;\n"]);
         let text = text.replace("a;", "${A};");
-        assert_eq!(parse(&text).unwrap_err().offset, 33);
+        assert_eq!(parse(&text, Direction::Up).unwrap_err().offset, 33);
     }
 
     #[test]
@@ -237,11 +270,24 @@ mod tests {
             ("-- +goose Up\n-- +goose Up\n", 13),
             ("-- +goose Down\n", 0),
             ("-- +goose Up\n-- +goose StatementEnd\n", 13),
-            ("-- +goose Up\n-- +goose StatementBegin\na;\n", 38),
+            ("-- +goose Up\n-- +goose StatementBegin\na;\n", 13),
+            (
+                "-- +goose Up\n-- +goose Down\n-- +goose StatementBegin\na;\n",
+                28,
+            ),
+            ("-- +goose Up\n-- +goose Down\n-- +goose StatementEnd\n", 28),
+            (
+                "-- +goose Up\n-- +goose StatementBegin\n-- later\n-- +goose StatementEnd\na;\n",
+                13,
+            ),
             ("-- +goose Up\n-- +goose Sideways\n", 13),
             ("-- +goose Up\n  -- +goose Down\n", 13),
         ] {
-            assert_eq!(parse(text).unwrap_err().offset, offset, "{text}");
+            assert_eq!(
+                parse(text, Direction::Up).unwrap_err().offset,
+                offset,
+                "{text}"
+            );
         }
     }
 }

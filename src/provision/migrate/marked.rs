@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::message::Message;
-use super::step::Transaction;
+use super::step::{Direction, Transaction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::excerpt::{Position, excerpt};
 use crate::provision::input_file::InputFile;
@@ -17,15 +17,15 @@ pub(in crate::provision) struct Marked {
     pub(in crate::provision) parse: Parse,
 }
 
-/// Reads the way up of a file's text. The error has the byte at which the file breaks a rule.
-pub(super) type Parse = fn(&str) -> Result<WayUp, BrokenRule>;
+/// Reads one way of a file's text. The error has the byte at which the file breaks a rule.
+pub(super) type Parse = fn(&str, Direction) -> Result<Way, BrokenRule>;
 
-/// The way up of a file.
+/// The way up or the way down of a file.
 #[derive(Debug)]
-pub(in crate::provision) struct WayUp {
+pub(in crate::provision) struct Way {
     pub(super) messages: Vec<Message<'static>>,
     pub(super) transaction: Transaction,
-    /// The bytes of the file that belong to the way up.
+    /// The bytes of the file that belong to the way.
     pub(super) ranges: Vec<Range<usize>>,
 }
 
@@ -39,30 +39,48 @@ pub(in crate::provision) struct BrokenRule {
 }
 
 impl Marked {
-    /// The script of a file with spaces instead of what does not belong to the way up. So every
-    /// place in the script is the same as in the file.
+    /// The script of a file's way up.
     ///
     /// # Errors
     /// The file breaks a rule of the tool.
     pub(in crate::provision) fn script(&self, file: &InputFile, text: &str) -> Result<Script> {
-        let way_up = self.read(file, text)?;
+        let way_up = self.read(file, text, Direction::Up)?;
+        Ok(way_up.script(&file.display_path, text))
+    }
+
+    /// Whether the file has a way down. It counts as one, too, if it breaks a rule: reading it
+    /// reports that.
+    pub(in crate::provision) fn has_down(&self, text: &str) -> bool {
+        (self.parse)(text, Direction::Down).map_or(true, |way| way.has_statement())
+    }
+
+    /// One way of a file.
+    ///
+    /// # Errors
+    /// The file breaks a rule of the tool.
+    pub(super) fn read(&self, file: &InputFile, text: &str, direction: Direction) -> Result<Way> {
+        (self.parse)(text, direction).map_err(|broken| broken.of_file(self.marker, file, text))
+    }
+}
+
+impl Way {
+    /// The way as a script: the file's text with spaces instead of what does not belong to the way.
+    /// So every place in the script is the same as in the file.
+    pub(super) fn script(&self, name: &str, text: &str) -> Script {
         let mut at = 0;
         let mut kept = String::with_capacity(text.len());
-        for range in way_up.ranges {
+        for range in &self.ranges {
             blank(&mut kept, &text[at..range.start]);
             kept.push_str(&text[range.clone()]);
             at = range.end;
         }
         blank(&mut kept, &text[at..]);
-        Ok(Script::part(&file.display_path, kept))
+        Script::part(name, kept)
     }
 
-    /// The way up of a file.
-    ///
-    /// # Errors
-    /// The file breaks a rule of the tool.
-    pub(super) fn read(&self, file: &InputFile, text: &str) -> Result<WayUp> {
-        (self.parse)(text).map_err(|broken| broken.of_file(self.marker, file, text))
+    /// Whether there is more than comments.
+    pub(super) fn has_statement(&self) -> bool {
+        self.messages.iter().any(Message::has_statement)
     }
 }
 

@@ -68,6 +68,11 @@ impl<'a> Message<'a> {
         self.text.trim().is_empty()
     }
 
+    /// Whether there is more than comments and white space.
+    pub(super) fn has_statement(&self) -> bool {
+        !Script::part("", self.text.as_ref()).statements().is_empty()
+    }
+
     /// Removes the text after this byte.
     pub(super) fn truncate(&mut self, len: usize) {
         self.text.to_mut().truncate(len);

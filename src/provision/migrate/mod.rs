@@ -37,13 +37,19 @@ pub(super) mod tool;
 pub(super) mod tools;
 mod user_function;
 
+use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
+
 use super::inputs::{Inputs, MigrationInputs, MigrationSource};
 use super::provision_report::MigrationReport;
+use crate::catalog::{LedgerClaim, LedgerLayout};
 use crate::config::Plan;
 use crate::error::Result;
+use crate::sql_error;
 
 pub(super) use context::MigrationContext;
 pub(super) use step::Reversal;
+pub(crate) use tool::ToolLedger;
 pub(crate) use tools::ledgers;
 
 /// Applies every migration of a source, in the source's order.
@@ -62,12 +68,34 @@ pub(super) async fn migrate(
     }
 }
 
-/// The latest version of the last source whose tool provides one.
-pub(crate) async fn latest_version(inputs: &Inputs) -> Result<Option<String>> {
-    for source in inputs.migrations.iter().rev() {
-        if let Some(latest) = source.source.tool().and_then(|tool| tool.latest) {
-            return latest(source).await;
+/// A ledger that the plan's sources fill.
+pub(crate) struct ExpectedLedger {
+    /// The ledger, as the files require it.
+    pub(crate) expected: Box<dyn ToolLedger>,
+    pub(crate) layout: &'static LedgerLayout,
+}
+
+/// The ledger of each source whose tool has one.
+pub(crate) async fn expected_ledgers(inputs: &Inputs) -> Result<Vec<ExpectedLedger>> {
+    let mut ledgers = Vec::new();
+    for source in &inputs.migrations {
+        let Some(tool) = source.source.tool() else {
+            continue;
+        };
+        if let (Some(ledger), Some(layout)) = (tool.ledger, tools::ledger_of(tool.layout)) {
+            let expected = ledger(source, &source.scripts()?).await?;
+            ledgers.push(ExpectedLedger { expected, layout });
         }
     }
-    Ok(None)
+    Ok(ledgers)
+}
+
+/// The claim of the ledger that holds the rows.
+pub(super) async fn ledger_claim(connection: &mut PgConnection) -> Result<Option<LedgerClaim>> {
+    let reading = |error| sql_error::failed("reading the migration ledger", error);
+    let mut transaction = connection.begin().await.map_err(reading)?;
+    let claim = LedgerClaim::read(&mut transaction, &ledgers()).await;
+    let claim = claim.map_err(reading)?;
+    transaction.rollback().await.map_err(reading)?;
+    Ok(claim)
 }

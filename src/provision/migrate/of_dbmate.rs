@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::context::MigrationContext;
-use super::expected_ledger::ExpectedLedger;
-use super::marked::{BrokenRule, Marked, WayUp};
-use super::marked_migration::{self, MarkedMigration};
+use super::expected_ledger::{self, ExpectedLedger};
+use super::marked::{BrokenRule, Marked, Way};
+use super::marked_migration::{MarkedMigration, MarkedTool};
 use super::message::Message;
-use super::step::{Step, Transaction};
+use super::step::{Direction, Transaction};
 use super::tool::{DirectoryTool, Tool};
 use crate::catalog::{Columns, LedgerLayout};
 use crate::config::Layout;
@@ -16,10 +15,18 @@ use crate::names::Literal;
 use crate::provision::dir_entries::{is_sql_file, name_of, sql_files};
 use crate::provision::inputs::MigrationInputs;
 use crate::provision::markers::DBMATE;
-use crate::provision::provision_report::MigrationReport;
 use crate::provision::sql_script::Script;
 
 const TABLE: &str = "schema_migrations";
+
+static FILES: MarkedTool = MarkedTool {
+    marked: &MARKED,
+    version,
+    ledger: TABLE,
+    create: "create table if not exists schema_migrations (version varchar(128) primary key)",
+    insert: |version| in_current_schema("insert into %I.%I (version) values (%L)", version),
+    delete: |version| in_current_schema("delete from %I.%I where version = %L", version),
+};
 
 static MARKED: Marked = Marked {
     marker: &DBMATE,
@@ -47,14 +54,21 @@ pub(super) static TOOL: Tool = Tool {
         removes_byte_order_mark: false,
         marked: Some(&MARKED),
         list,
-        migrate: |context, inputs| Box::pin(migrate(context, inputs)),
-        verify: Some(|connection, inputs, scripts| {
-            Box::pin(async move { ledger(inputs, scripts)?.verify(connection).await })
-        }),
-        latest: Some(|inputs| Box::pin(async { Ok(ledger(inputs, &inputs.scripts()?)?.latest()) })),
-        reversals: None,
+        migrate: |context, inputs| Box::pin(FILES.migrate(context, inputs)),
+        ledger: Some(|inputs, scripts| expected_ledger::ready(ledger(inputs, scripts))),
+        reversals: Some(|context, inputs| Box::pin(FILES.reversals(context, inputs))),
     }),
 };
+
+/// A statement on the table in the first schema of the search path, or in `public` if there is none,
+/// as dbmate searches for it before each statement. A migration can have emptied the path.
+fn in_current_schema(statement: &str, version: &str) -> String {
+    let (statement, table, version) = (Literal(statement), Literal(TABLE), Literal(version));
+    format!(
+        "do $ebbtide$ begin execute pg_catalog.format({statement}, \
+         coalesce(pg_catalog.current_schema(), 'public'), {table}, {version}); end $ebbtide$"
+    )
+}
 
 fn is_migration(path: &Path) -> bool {
     is_sql_file(path) && version(name_of(path)).is_some()
@@ -75,32 +89,9 @@ fn version(name: &str) -> Option<(String, &str)> {
     (!version.is_empty()).then(|| (version.to_owned(), rest))
 }
 
-/// Applies every migration. dbmate creates its table in the first schema of the search path.
-async fn migrate(
-    context: &mut MigrationContext<'_>,
-    inputs: &MigrationInputs,
-) -> Result<Vec<MigrationReport>> {
-    context
-        .run("create table if not exists schema_migrations (version varchar(128) primary key)")
-        .await?;
-    let steps: Vec<Step<'_>> = find(inputs, context.scripts)?
-        .into_iter()
-        .map(|migration| {
-            let version = Literal(&migration.version);
-            let sql = format!("insert into {TABLE} (version) values ({version})");
-            migration.into_step(TABLE, sql)
-        })
-        .collect();
-    context.apply_all(&steps).await
-}
-
-fn find<'a>(inputs: &MigrationInputs, scripts: &'a [Script]) -> Result<Vec<MarkedMigration<'a>>> {
-    marked_migration::find(&MARKED, inputs, scripts, version)
-}
-
 /// The rows that dbmate's table must hold, in its order.
 fn ledger(inputs: &MigrationInputs, scripts: &[Script]) -> Result<ExpectedLedger> {
-    let migrations = find(inputs, scripts)?.into_iter();
+    let migrations = FILES.find(inputs, scripts)?.into_iter();
     let mut rows: Vec<_> = migrations.map(MarkedMigration::into_row).collect();
     rows.sort_by(|one, other| one.version.cmp(&other.version));
     Ok(ExpectedLedger {
@@ -110,19 +101,20 @@ fn ledger(inputs: &MigrationInputs, scripts: &[Script]) -> Result<ExpectedLedger
     })
 }
 
-/// The way up of a file: everything from `-- migrate:up` to `-- migrate:down`, in one message.
+/// The way up of a file is everything from `-- migrate:up` to `-- migrate:down`, and the way down is
+/// the rest. Each is one message.
 ///
 /// A file with several ways up is refused: a newer dbmate fails on the second one, because it writes
 /// the version twice (<https://github.com/amacneil/dbmate/issues/820>). An older one runs the first
 /// only.
-fn parse(text: &str) -> Result<WayUp, BrokenRule> {
+fn parse(text: &str, direction: Direction) -> Result<Way, BrokenRule> {
     let mut ups = Vec::new();
     let mut downs = Vec::new();
     let mut at = 0;
     for line in text.split_inclusive('\n') {
         match directive(line) {
             Some(("up", options)) => ups.push((at, options)),
-            Some(("down", _)) => downs.push(at),
+            Some(("down", options)) => downs.push((at, options)),
             _ if ups.is_empty() && !is_blank_or_comment(line) => {
                 return Err(BrokenRule::new(
                     at,
@@ -134,7 +126,8 @@ fn parse(text: &str) -> Result<WayUp, BrokenRule> {
         }
         at += line.len();
     }
-    let (Some((up, options)), Some(down)) = (ups.first(), downs.first()) else {
+    let (Some(&(up, up_options)), Some(&(down, down_options))) = (ups.first(), downs.first())
+    else {
         let missing = if ups.is_empty() { "up" } else { "down" };
         return Err(BrokenRule::new(
             0,
@@ -142,8 +135,7 @@ fn parse(text: &str) -> Result<WayUp, BrokenRule> {
             format!("add the line `-- migrate:{missing}`, as dbmate 2 requires"),
         ));
     };
-    let second = ups.get(1).map(|(at, _)| at).or(downs.get(1));
-    if let Some(second) = second {
+    if let Some((second, _)) = ups.get(1).or(downs.get(1)) {
         return Err(BrokenRule::new(
             *second,
             "there must be one way up and one way down",
@@ -152,20 +144,24 @@ fn parse(text: &str) -> Result<WayUp, BrokenRule> {
     }
     if up > down {
         return Err(BrokenRule::new(
-            *down,
+            down,
             "the line `-- migrate:up` must come before `-- migrate:down`",
             "exchange the two ways",
         ));
     }
     let is_off = |option: &str| option == "transaction:false";
-    Ok(WayUp {
-        messages: vec![Message::part(text[*up..*down].to_owned(), *up)],
+    let (range, options) = match direction {
+        Direction::Up => (up..down, up_options),
+        Direction::Down => (down..text.len(), down_options),
+    };
+    Ok(Way {
+        messages: vec![Message::part(text[range.clone()].to_owned(), range.start)],
         transaction: if options.split_whitespace().any(is_off) {
             Transaction::None
         } else {
             Transaction::Own
         },
-        ranges: std::iter::once(*up..*down).collect(),
+        ranges: vec![range],
     })
 }
 
@@ -194,18 +190,24 @@ mod tests {
     }
 
     #[test]
-    fn the_way_up_is_what_stands_between_the_two_lines() {
+    fn the_two_lines_divide_the_ways() {
         let text = "-- a note\r\n\r\n--  migrate:up  transaction:false \r\nselect 1;\r\n\
                     -- migrate:down\nselect 2;\n";
-        let up = parse(text).unwrap();
+        let up = parse(text, Direction::Up).unwrap();
         assert_eq!(
             up.messages[0].text(),
             "--  migrate:up  transaction:false \r\nselect 1;\r\n"
         );
         assert_eq!(up.messages[0].offset_in_file(0), 13);
         assert_eq!(up.transaction, Transaction::None);
-        let up = parse("-- migrate:up transaction:true\n-- migrate:down").unwrap();
+        let down = parse(text, Direction::Down).unwrap();
+        assert_eq!(down.messages[0].text(), "-- migrate:down\nselect 2;\n");
+        assert_eq!(down.transaction, Transaction::Own);
+        let text = "-- migrate:up transaction:true\n-- migrate:down transaction:false";
+        let [up, down] = [Direction::Up, Direction::Down].map(|it| parse(text, it).unwrap());
         assert_eq!(up.transaction, Transaction::Own);
+        assert_eq!(down.transaction, Transaction::None);
+        assert!(!down.has_statement());
     }
 
     #[test]
@@ -219,7 +221,9 @@ mod tests {
             ("-- migrate:up\n-- migrate:down\n-- migrate:up\n", 30),
             ("-- migrate:up\n-- migrate:down\n-- migrate:down\n", 30),
         ] {
-            assert_eq!(parse(text).unwrap_err().offset, offset, "{text}");
+            for direction in [Direction::Up, Direction::Down] {
+                assert_eq!(parse(text, direction).unwrap_err().offset, offset, "{text}");
+            }
         }
     }
 }

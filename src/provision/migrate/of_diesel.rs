@@ -1,12 +1,13 @@
 //! diesel migrations, with the ledger that diesel itself would write.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::context::MigrationContext;
-use super::expected_ledger::{ExpectedLedger, LedgerRow};
+use super::expected_ledger::{self, ExpectedLedger, LedgerRow};
 use super::message::Message;
 use super::step::{Direction, LedgerWrite, Reversal, Step, Transaction};
 use super::tool::{DirectoryTool, Tool, refuse_duplicates};
@@ -43,10 +44,7 @@ pub(super) static TOOL: Tool = Tool {
         marked: None,
         list,
         migrate: |context, inputs| Box::pin(migrate(context, inputs)),
-        verify: Some(|connection, inputs, scripts| {
-            Box::pin(async move { ledger(inputs, scripts)?.verify(connection).await })
-        }),
-        latest: Some(|inputs| Box::pin(async { Ok(ledger(inputs, &inputs.scripts()?)?.latest()) })),
+        ledger: Some(|inputs, scripts| expected_ledger::ready(ledger(inputs, scripts))),
         reversals: Some(|context, inputs| Box::pin(reversals(context, inputs))),
     }),
 };
@@ -146,6 +144,7 @@ fn ledger(inputs: &MigrationInputs, scripts: &[Script]) -> Result<ExpectedLedger
     let row = |migration: DieselMigration<'_>| LedgerRow {
         version: migration.version,
         checksum: None,
+        other_line_endings: None,
     };
     let rows = find(inputs, scripts)?.into_iter().map(row).collect();
     Ok(ExpectedLedger {
@@ -168,7 +167,7 @@ fn step<'a>(migration: &DieselMigration<'a>) -> Step<'a> {
             .split_once('_')
             .map_or(&*migration.name, |(_, name)| name)
             .replace('_', " "),
-        script: Some(migration.script),
+        script: Some(Cow::Borrowed(migration.script)),
         messages: vec![Message::whole(migration.script.text())],
         transaction: migration.transaction,
         ledger_write: LedgerWrite::Statement { ledger: TABLE, sql },
@@ -183,7 +182,7 @@ fn down_step<'a>(migration: &DieselMigration<'a>, script: &'a Script) -> Step<'a
     );
     Step {
         direction: Direction::Down,
-        script: Some(script),
+        script: Some(Cow::Borrowed(script)),
         messages: vec![Message::whole(script.text())],
         ledger_write: LedgerWrite::Statement { ledger: TABLE, sql },
         ..step(migration)

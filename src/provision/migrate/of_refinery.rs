@@ -1,5 +1,6 @@
 //! refinery migrations, with the ledger that refinery itself would write.
 
+use std::borrow::Cow;
 use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
@@ -7,7 +8,7 @@ use siphasher::sip::SipHasher13;
 use sqlx::AssertSqlSafe;
 
 use super::context::MigrationContext;
-use super::expected_ledger::{ExpectedLedger, LedgerRow};
+use super::expected_ledger::{self, ExpectedLedger, LedgerRow};
 use super::message::Message;
 use super::step::{Direction, LedgerWrite, Step, Transaction, ledger_refused};
 use super::tool::{DirectoryTool, Tool, refuse_duplicates};
@@ -15,7 +16,8 @@ use crate::catalog::{Columns, LedgerLayout};
 use crate::config::Layout;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::Literal;
-use crate::provision::dir_entries::{files_below, name_of};
+use crate::provision::dir_entries::name_of;
+use crate::provision::input_file::unreadable;
 use crate::provision::inputs::MigrationInputs;
 use crate::provision::provision_report::MigrationReport;
 use crate::provision::sql_script::Script;
@@ -25,7 +27,8 @@ const TABLE: &str = "refinery_schema_history";
 pub(super) static TOOL: Tool = Tool {
     ledger: Some(LedgerLayout {
         table: TABLE,
-        columns: Columns::AtLeast(&["version"]),
+        // `Runner::set_migration_table_name` can name the table.
+        columns: Columns::InAnyTable(&["version", "name", "applied_on", "checksum"]),
         latest: "max(version)",
         counts: "true",
         dirty: None,
@@ -42,10 +45,7 @@ pub(super) static TOOL: Tool = Tool {
         marked: None,
         list,
         migrate: |context, inputs| Box::pin(migrate(context, inputs)),
-        verify: Some(|connection, inputs, scripts| {
-            Box::pin(async move { ledger(inputs, scripts)?.verify(connection).await })
-        }),
-        latest: Some(|inputs| Box::pin(async { Ok(ledger(inputs, &inputs.scripts()?)?.latest()) })),
+        ledger: Some(|inputs, scripts| expected_ledger::ready(ledger(inputs, scripts))),
         reversals: None,
     }),
 };
@@ -63,16 +63,35 @@ struct RefineryMigration<'a> {
 /// cannot run them, and [`find`] reports that when the migrations are applied.
 fn list(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
-    files_below(dir, &|path| is_refinery(name_of(path)), &mut paths)?;
+    add_below(dir, &mut paths)?;
+    paths.sort();
     paths.sort_by_cached_key(|path| refinery_version(name_of(path)).map(|(version, _)| version));
     Ok(paths)
+}
+
+/// Adds the migrations below a directory. refinery enters hidden directories, and follows no link to
+/// a directory.
+fn add_below(dir: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    let failed = |error| unreadable(ErrorKind::MigrationSource, dir, error);
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let path = entry.path();
+        if entry.file_type().map_err(failed)?.is_dir() {
+            add_below(&path, found)?;
+        } else if is_refinery(name_of(&path)) && path.is_file() {
+            found.push(path);
+        }
+    }
+    Ok(())
 }
 
 /// The version and the rest of the name of a migration. refinery's pattern begins with `[U|V]`, so
 /// it accepts `|` as well.
 fn refinery_version(name: &str) -> Option<(i64, &str)> {
     let (version, rest) = name.strip_prefix(['V', 'U', '|'])?.split_once("__")?;
-    Some((version.parse().ok()?, rest))
+    // A number with a sign is not refinery's.
+    let is_number = version.bytes().all(|byte| byte.is_ascii_digit());
+    Some((version.parse().ok().filter(|_| is_number)?, rest))
 }
 
 /// Whether a file is named as refinery requires: `V1__name.sql` or `U1__name.rs`, with letters,
@@ -113,11 +132,18 @@ async fn migrate(
 
 /// The rows that refinery's table must hold.
 fn ledger(inputs: &MigrationInputs, scripts: &[Script]) -> Result<ExpectedLedger> {
+    let migrations = find(inputs, scripts)?;
+    let is_int8 = needs_int8(&migrations);
+    let other_line_endings = |migration: &RefineryMigration<'_>| {
+        let text = expected_ledger::with_other_line_endings(migration.script.text());
+        checksum(&migration.name, migration.version, &text, is_int8)
+    };
     let row = |migration: RefineryMigration<'_>| LedgerRow {
         version: migration.version.to_string(),
         checksum: Some(migration.checksum.to_string()),
+        other_line_endings: Some(other_line_endings(&migration).to_string()),
     };
-    let rows = find(inputs, scripts)?.into_iter().map(row).collect();
+    let rows = migrations.into_iter().map(row).collect();
     Ok(ExpectedLedger {
         table: TABLE,
         select: "select version::text, checksum from refinery_schema_history",
@@ -138,7 +164,7 @@ fn step<'a>(migration: &RefineryMigration<'a>) -> Step<'a> {
         direction: Direction::Up,
         version: version.to_string(),
         description: migration.name.replace('_', " "),
-        script: Some(migration.script),
+        script: Some(Cow::Borrowed(migration.script)),
         messages: vec![Message::whole(migration.script.text())],
         transaction: Transaction::Own,
         ledger_write: LedgerWrite::Statement { ledger: TABLE, sql },
@@ -220,7 +246,10 @@ mod tests {
     fn only_refinerys_names_are_recognised() {
         assert!(is_refinery("V1__users.sql") && is_refinery("U20240101__x.rs"));
         assert!(
-            !is_refinery("V1_users.sql") && !is_refinery("V1__.sql") && !is_refinery("V1__a-b.sql")
+            !is_refinery("V+1__users.sql")
+                && !is_refinery("V1_users.sql")
+                && !is_refinery("V1__.sql")
+                && !is_refinery("V1__a-b.sql")
         );
         assert!(!is_refinery("W1__users.sql") && !is_refinery("V1__users.txt"));
     }

@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::context::MigrationContext;
-use super::expected_ledger::ExpectedLedger;
-use super::marked::{BrokenRule, Marked, WayUp, ends_statement, go_lines};
-use super::marked_migration::{self, MarkedMigration};
+use super::expected_ledger::{self, ExpectedLedger};
+use super::marked::{BrokenRule, Marked, Way, ends_statement, go_lines};
+use super::marked_migration::{MarkedMigration, MarkedTool};
 use super::message::Message;
-use super::step::{Step, Transaction};
+use super::step::{Direction, Transaction};
 use super::tool::{DirectoryTool, Tool};
 use crate::catalog::{Columns, LedgerLayout};
 use crate::config::Layout;
@@ -16,10 +15,22 @@ use crate::names::Literal;
 use crate::provision::dir_entries::{is_sql_file, name_of, sql_files};
 use crate::provision::inputs::MigrationInputs;
 use crate::provision::markers::SQL_MIGRATE;
-use crate::provision::provision_report::MigrationReport;
 use crate::provision::sql_script::Script;
 
 const TABLE: &str = "gorp_migrations";
+
+static FILES: MarkedTool = MarkedTool {
+    marked: &MARKED,
+    version: |name| Some((name.to_owned(), "")),
+    ledger: TABLE,
+    create: "create table if not exists gorp_migrations \
+             (id text not null primary key, applied_at timestamp with time zone)",
+    insert: |id| {
+        let id = Literal(id);
+        format!("insert into {TABLE} (id, applied_at) values ({id}, clock_timestamp())")
+    },
+    delete: |id| format!("delete from {TABLE} where id = {}", Literal(id)),
+};
 
 const PREFIX: &str = "-- +migrate ";
 
@@ -47,12 +58,9 @@ pub(super) static TOOL: Tool = Tool {
         removes_byte_order_mark: false,
         marked: Some(&MARKED),
         list,
-        migrate: |context, inputs| Box::pin(migrate(context, inputs)),
-        verify: Some(|connection, inputs, scripts| {
-            Box::pin(async move { ledger(inputs, scripts)?.verify(connection).await })
-        }),
-        latest: Some(|inputs| Box::pin(async { Ok(ledger(inputs, &inputs.scripts()?)?.latest()) })),
-        reversals: None,
+        migrate: |context, inputs| Box::pin(FILES.migrate(context, inputs)),
+        ledger: Some(|inputs, scripts| expected_ledger::ready(ledger(inputs, scripts))),
+        reversals: Some(|context, inputs| Box::pin(FILES.reversals(context, inputs))),
     }),
 };
 
@@ -74,37 +82,9 @@ fn number(name: &str) -> Option<u64> {
     name[..name.len() - rest.len()].parse().ok()
 }
 
-/// Applies every migration.
-async fn migrate(
-    context: &mut MigrationContext<'_>,
-    inputs: &MigrationInputs,
-) -> Result<Vec<MigrationReport>> {
-    context
-        .run(
-            "create table if not exists gorp_migrations \
-             (id text not null primary key, applied_at timestamp with time zone)",
-        )
-        .await?;
-    let steps: Vec<Step<'_>> = find(inputs, context.scripts)?
-        .into_iter()
-        .map(|migration| {
-            let id = Literal(&migration.version);
-            let sql =
-                format!("insert into {TABLE} (id, applied_at) values ({id}, clock_timestamp())");
-            migration.into_step(TABLE, sql)
-        })
-        .collect();
-    context.apply_all(&steps).await
-}
-
-/// The name of the file is the version.
-fn find<'a>(inputs: &MigrationInputs, scripts: &'a [Script]) -> Result<Vec<MarkedMigration<'a>>> {
-    marked_migration::find(&MARKED, inputs, scripts, |name| Some((name.to_owned(), "")))
-}
-
 /// The rows that sql-migrate's table must hold.
 fn ledger(inputs: &MigrationInputs, scripts: &[Script]) -> Result<ExpectedLedger> {
-    let migrations = find(inputs, scripts)?.into_iter();
+    let migrations = FILES.find(inputs, scripts)?.into_iter();
     Ok(ExpectedLedger {
         table: TABLE,
         select: "select id, null::text from gorp_migrations",
@@ -112,15 +92,15 @@ fn ledger(inputs: &MigrationInputs, scripts: &[Script]) -> Result<ExpectedLedger
     })
 }
 
-/// The way up of a file. Each statement is a message of its own, without its last semicolon and
+/// One way of a file. Each statement is a message of its own, without its last semicolon and
 /// without the lines that begin with `-- `. sql-migrate removes these lines inside of function
 /// bodies, too.
-fn parse(text: &str) -> Result<WayUp, BrokenRule> {
+fn parse(text: &str, direction: Direction) -> Result<Way, BrokenRule> {
     let mut messages = Vec::new();
     let mut ranges = Vec::new();
     let mut transaction = Transaction::Own;
-    // The start of the way up that the line belongs to; a way down has none.
-    let mut up: Option<usize> = None;
+    // The start of the part that the line belongs to; a part of the other way has none.
+    let mut part: Option<usize> = None;
     let mut is_begun = false;
     let mut block: Option<usize> = None;
     let mut statement = Message::empty();
@@ -133,10 +113,10 @@ fn parse(text: &str) -> Result<WayUp, BrokenRule> {
                 Some(word @ ("Up" | "Down")) => {
                     require_end(&statement, start)?;
                     statement = Message::empty();
-                    ranges.extend(up.take().map(|start| start..at));
+                    ranges.extend(part.take().map(|start| start..at));
                     is_begun = true;
-                    if word == "Up" {
-                        up = Some(at);
+                    if word == word_of(direction) {
+                        part = Some(at);
                         if words.any(|option| option == "notransaction") {
                             transaction = Transaction::None;
                         }
@@ -144,14 +124,8 @@ fn parse(text: &str) -> Result<WayUp, BrokenRule> {
                 }
                 Some("StatementBegin") if is_begun => block = Some(at),
                 Some("StatementEnd") if is_begun => ends = block.take().is_some(),
-                Some("StatementBegin" | "StatementEnd") => {}
-                _ => {
-                    return Err(BrokenRule::new(
-                        at,
-                        format!("`{line}` is not a command of sql-migrate"),
-                        "the commands are Up, Down, StatementBegin and StatementEnd",
-                    ));
-                }
+                // sql-migrate ignores other words.
+                _ => {}
             }
         } else if line.starts_with("-- ") {
             continue;
@@ -164,12 +138,12 @@ fn parse(text: &str) -> Result<WayUp, BrokenRule> {
         }
         if ends {
             let statement = std::mem::replace(&mut statement, Message::empty());
-            if up.is_some() {
+            if part.is_some() {
                 messages.push(without_semicolon(statement));
             }
         }
     }
-    ranges.extend(up.map(|start| start..text.len()));
+    ranges.extend(part.map(|start| start..text.len()));
     if let Some(at) = block {
         return Err(BrokenRule::new(
             at,
@@ -185,11 +159,19 @@ fn parse(text: &str) -> Result<WayUp, BrokenRule> {
         ));
     }
     require_end(&statement, start)?;
-    Ok(WayUp {
+    Ok(Way {
         messages,
         transaction,
         ranges,
     })
+}
+
+/// The word that begins a part of the way.
+fn word_of(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Up => "Up",
+        Direction::Down => "Down",
+    }
 }
 
 fn require_end(statement: &Message<'_>, start: usize) -> Result<(), BrokenRule> {
@@ -218,9 +200,9 @@ fn without_semicolon(mut statement: Message<'static>) -> Message<'static> {
 mod tests {
     use super::*;
 
-    fn messages(text: &str) -> Vec<String> {
-        let up = parse(text).unwrap();
-        up.messages
+    fn messages(text: &str, direction: Direction) -> Vec<String> {
+        let way = parse(text, direction).unwrap();
+        way.messages
             .iter()
             .map(|message| message.text().to_owned())
             .collect()
@@ -232,7 +214,7 @@ mod tests {
                     --kept\n  b; \n-- +migrate StatementBegin\nbody;\nend;\n\
                     -- +migrate StatementEnd\n-- +migrate Down\ndrop;\n-- +migrate Up\nc; d;\n";
         assert_eq!(
-            messages(text),
+            messages(text, Direction::Up),
             [
                 "create a; -- end",
                 "\ncreate\n--kept\n  b",
@@ -240,7 +222,10 @@ mod tests {
                 "c; d"
             ]
         );
-        let up = parse(text).unwrap();
+        assert_eq!(messages(text, Direction::Down), ["drop"]);
+        let down = parse(text, Direction::Down).unwrap();
+        assert_eq!(down.transaction, Transaction::Own);
+        let up = parse(text, Direction::Up).unwrap();
         assert_eq!(up.transaction, Transaction::None);
         let kept: Vec<&str> = up.ranges.into_iter().map(|range| &text[range]).collect();
         assert!(kept[0].ends_with("StatementEnd\n") && kept[1].ends_with("c; d;\n"));
@@ -256,7 +241,9 @@ mod tests {
             ("-- +migrate Up\n-- +migrate StatementBegin\na;\n", 15),
             ("-- +migrate Sideways\n", 0),
         ] {
-            assert_eq!(parse(text).unwrap_err().offset, offset, "{text}");
+            for direction in [Direction::Up, Direction::Down] {
+                assert_eq!(parse(text, direction).unwrap_err().offset, offset, "{text}");
+            }
         }
     }
 

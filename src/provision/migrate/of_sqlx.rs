@@ -4,6 +4,7 @@
 //! that failed or hangs (see `step`). It writes the ledger as sqlx does, so that `Migrator::run` in
 //! the application finds nothing left to apply.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -11,9 +12,9 @@ use sqlx::migrate::{Migrate as _, Migration, Migrator, ResolveConfig, ResolveWit
 
 use super::context::MigrationContext;
 use super::message::Message;
-use super::sqlx_ledger::{self, Row, TABLE};
+use super::sqlx_ledger::{self, Row, SqlxLedger, TABLE};
 use super::step::{Direction, LedgerWrite, Reversal, Step, Transaction, ledger_refused};
-use super::tool::{DirectoryTool, Tool, duplicate_version, no_migration};
+use super::tool::{DirectoryTool, Tool, ToolLedger, duplicate_version, no_migration};
 use crate::catalog::{Columns, LedgerLayout};
 use crate::config::Layout;
 use crate::error::{Error, ErrorKind, Result};
@@ -53,15 +54,14 @@ pub(super) static TOOL: Tool = Tool {
         marked: None,
         list,
         migrate: |context, inputs| Box::pin(migrate(context, inputs)),
-        verify: Some(|connection, inputs, _| {
+        ledger: Some(|inputs, _| {
             Box::pin(async {
                 // The files are read again on purpose: a file that changed while the migrations
                 // ran now differs from the ledger.
                 let migrator = resolve(inputs).await?;
-                sqlx_ledger::verify(connection, &migrator).await
+                Ok(Box::new(SqlxLedger(migrator)) as Box<dyn ToolLedger>)
             })
         }),
-        latest: Some(|inputs| Box::pin(latest(inputs))),
         reversals: Some(|context, inputs| Box::pin(reversals(context, inputs))),
     }),
 };
@@ -161,18 +161,6 @@ async fn create_ledger(context: &mut MigrationContext<'_>, migrator: &Migrator) 
         .map_err(|error| ledger_refused(table, error))
 }
 
-/// The latest version of the migrations.
-async fn latest(inputs: &MigrationInputs) -> Result<Option<String>> {
-    let migrator = resolve(inputs).await?;
-    let ups = migrator
-        .iter()
-        .filter(|it| !it.migration_type.is_down_migration());
-    Ok(ups
-        .map(|migration| migration.version)
-        .max()
-        .map(|version| version.to_string()))
-}
-
 /// The migrator that the application has: the embedded one, or the one that `sqlx::migrate!()`
 /// makes of the directory and of `sqlx.toml`. Sources without files or migrator are not sqlx's, and have
 /// no migrations.
@@ -227,7 +215,7 @@ fn step<'a>(migration: &Migration, table: &str, scripts: &'a [Script]) -> Step<'
         },
         version: migration.version.to_string(),
         description: migration.description.to_string(),
-        script: script_of(scripts, (migration.version, is_down)),
+        script: script_of(scripts, (migration.version, is_down)).map(Cow::Borrowed),
         messages: vec![Message::whole(migration.sql.as_str().to_owned())],
         transaction: if migration.no_tx {
             Transaction::None

@@ -25,8 +25,7 @@ pub(super) static TOOL: Tool = Tool {
         marked: None,
         list: sql_files,
         migrate: |context, inputs| Box::pin(migrate(context, inputs)),
-        verify: None,
-        latest: None,
+        ledger: None,
         reversals: None,
     }),
 };

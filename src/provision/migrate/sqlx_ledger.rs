@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sqlx::AssertSqlSafe;
 use sqlx::migrate::{Migrate as _, Migration, Migrator};
 use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, SqlSafeStr as _};
 
+use super::expected_ledger::{OTHER_LINE_ENDINGS, with_other_line_endings};
 use super::ledger_places::{self, Comparison, Ledger};
 use super::step::{WriteLedger, ledger_refused};
-use super::tool::recorded_as_applied;
+use super::tool::{ToolLedger, recorded_as_applied};
 use crate::catalog::RelationName;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -71,45 +72,54 @@ impl WriteLedger for Row {
     }
 }
 
-/// Checks that the ledger has exactly the versions of the files, with their checksums, and that
-/// none is dirty. A migrator that ignores missing migrations accepts other versions too. Returns
-/// what [`recorded_as_applied`] makes of the latest version.
-pub(super) async fn verify(connection: &mut PgConnection, migrator: &Migrator) -> Result<String> {
-    let expected = Expected(migrator);
-    let found = match ledger_places::compare(connection, &expected).await? {
-        Comparison::Equal(place) => {
-            let label = (place == TABLE).then_some(LABEL);
-            let latest = expected.files().last().map(|file| file.version.to_string());
-            return Ok(recorded_as_applied(
-                label,
-                &place,
-                &latest.unwrap_or_default(),
-            ));
-        }
-        Comparison::Different(differences) => differences,
-    };
-    Err(Error::new(
-        ErrorKind::LedgerMismatch,
-        "the migration ledger differs from the migration files",
-    )
-    .with_evidence("differences", found.join("\n"))
-    .with_help(
-        "a migration writes to the ledger, or a file changed while it was applied: leave this \
-         table to sqlx, and run the tests again",
-    ))
+/// The ledger of a migrator.
+pub(super) struct SqlxLedger(pub(super) Migrator);
+
+impl ToolLedger for SqlxLedger {
+    fn table(&self) -> &str {
+        &self.0.table_name
+    }
+
+    fn latest(&self) -> Option<String> {
+        let latest = self.files().map(|migration| migration.version).max();
+        latest.map(|version| version.to_string())
+    }
+
+    fn verify<'c>(&'c self, connection: &'c mut PgConnection) -> BoxFuture<'c, Result<String>> {
+        Box::pin(self.compare(connection))
+    }
 }
 
-/// The ledger of a migrator.
-struct Expected<'a>(&'a Migrator);
-
-impl Expected<'_> {
+impl SqlxLedger {
     fn files(&self) -> impl Iterator<Item = &Migration> {
         let all = self.0.iter();
         all.filter(|migration| !migration.migration_type.is_down_migration())
     }
+
+    /// Checks that the ledger has exactly the versions of the files, with their checksums, and that
+    /// none is dirty. A migrator that ignores missing migrations accepts other versions too.
+    async fn compare(&self, connection: &mut PgConnection) -> Result<String> {
+        let found = match ledger_places::compare(connection, self).await? {
+            Comparison::Equal(place) => {
+                let label = (place == TABLE).then_some(LABEL);
+                let latest = self.latest().unwrap_or_default();
+                return Ok(recorded_as_applied(label, &place, &latest));
+            }
+            Comparison::Different(differences) => differences,
+        };
+        Err(Error::new(
+            ErrorKind::LedgerMismatch,
+            "the migration ledger differs from the migration files",
+        )
+        .with_evidence("differences", found.join("\n"))
+        .with_help(
+            "a migration writes to the ledger, or a file changed while it was applied: leave this \
+             table to sqlx, and run the tests again",
+        ))
+    }
 }
 
-impl Ledger for Expected<'_> {
+impl Ledger for SqlxLedger {
     type Row = AppliedRow;
 
     fn table(&self) -> &str {
@@ -135,7 +145,7 @@ impl Ledger for Expected<'_> {
 
 /// A row of the ledger.
 #[derive(Debug)]
-struct AppliedRow {
+pub(super) struct AppliedRow {
     version: i64,
     checksum: Vec<u8>,
     success: bool,
@@ -156,6 +166,19 @@ async fn applied_rows(
         success,
     };
     Ok(rows.into_iter().map(row).collect())
+}
+
+/// Whether the checksum is that of the same file with the other line endings.
+fn has_other_line_endings(file: &Migration, checksum: &[u8]) -> bool {
+    let text = with_other_line_endings(file.sql.as_str());
+    let other = Migration::new(
+        file.version,
+        file.description.clone(),
+        file.migration_type,
+        AssertSqlSafe(text).into_sql_str(),
+        file.no_tx,
+    );
+    other.checksum[..] == *checksum
 }
 
 fn differences(files: &[&Migration], rows: &[AppliedRow], ignore_missing: bool) -> Vec<String> {
@@ -179,8 +202,13 @@ fn differences(files: &[&Migration], rows: &[AppliedRow], ignore_missing: bool) 
             .chain(of_file)
             .find(|row| row.checksum[..] != file.checksum[..]);
         if let Some(row) = different {
+            let reason = if has_other_line_endings(file, &row.checksum) {
+                OTHER_LINE_ENDINGS
+            } else {
+                ""
+            };
             differences.push(format!(
-                "{} ({}) has a different checksum in the ledger: {} instead of {}",
+                "{} ({}) has a different checksum in the ledger: {} instead of {}{reason}",
                 file.version,
                 file.description,
                 &hex::encode(&row.checksum)[..12.min(row.checksum.len() * 2)],

@@ -13,6 +13,7 @@
 //! ledger row is written in the file's transaction, so it exists exactly if the migration is
 //! committed. No failure is rolled back: the caller drops the database.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -43,7 +44,7 @@ pub(super) struct Step<'a> {
     pub(super) version: String,
     pub(super) description: String,
     /// The file, to locate statements in it.
-    pub(super) script: Option<&'a Script>,
+    pub(super) script: Option<Cow<'a, Script>>,
     /// What is sent, one message after the other.
     pub(super) messages: Vec<Message<'a>>,
     pub(super) transaction: Transaction,
@@ -51,7 +52,7 @@ pub(super) struct Step<'a> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
+pub(in crate::provision) enum Direction {
     Up,
     Down,
 }
@@ -145,6 +146,10 @@ struct Reached {
 }
 
 impl Step<'_> {
+    fn script(&self) -> Option<&Script> {
+        self.script.as_deref()
+    }
+
     /// What errors call the step: `migration 3 (add users)`.
     fn label(&self) -> String {
         let (direction, version) = (
@@ -192,7 +197,7 @@ impl MigrationContext<'_> {
             let began = Instant::now();
             self.apply(step, pid).await?;
             if step.direction == Direction::Up {
-                let index = step.script.and_then(|it| self.scripts.element_offset(it));
+                let index = step.script().and_then(|it| self.scripts.element_offset(it));
                 self.applied.extend(index);
             }
             applied.push(MigrationReport {
@@ -246,8 +251,11 @@ impl MigrationContext<'_> {
     /// The error of a ledger that cannot be written, with the statement that has changed where the
     /// tool searches for it, or who writes it.
     fn with_session_change(&self, error: Error, step: &Step<'_>) -> Error {
+        if error.help() == Some(OWN_RUNNER) {
+            return error;
+        }
         let ran = self.applied.iter().map(|at| &self.scripts[*at]);
-        let Some(change) = last_session_change(ran.chain(step.script)) else {
+        let Some(change) = last_session_change(ran.chain(step.script())) else {
             return error;
         };
         error
@@ -312,7 +320,7 @@ impl MigrationContext<'_> {
 
     /// The error for a statement that the server refused, with its place in the file.
     fn refused(&self, step: &Step<'_>, error: sqlx::Error, reached: Reached) -> Error {
-        let Some(script) = step.script else {
+        let Some(script) = step.script() else {
             return sql_error::failed(&step.label(), error);
         };
         // Many errors have no position, for example a violated constraint. Then the statement is
@@ -348,14 +356,14 @@ impl MigrationContext<'_> {
 
 fn timed_out(step: &Step<'_>, timeout: Duration, progress: Option<(Reached, String)>) -> Error {
     let statement = step
-        .script
+        .script()
         .zip(progress)
         .map(|(script, (reached, waited_for))| CancelledStatement {
             script,
             offset: step.offset(reached),
             waited_for,
         });
-    let file = step.script.map_or("its file", Script::name);
+    let file = step.script().map_or("its file", Script::name);
     timed_out::timed_out(&step.label(), file, timeout, statement)
 }
 
@@ -372,7 +380,7 @@ fn commit_refused(step: &Step<'_>, error: sqlx::Error) -> Error {
     };
     let kind = sql_error::kind_of(&error, ErrorKind::Migration);
     let name = step
-        .script
+        .script()
         .map(|script| format!(" ({})", script.name()))
         .unwrap_or_default();
     Error::new(
@@ -391,9 +399,33 @@ fn commit_refused(step: &Step<'_>, error: sqlx::Error) -> Error {
     .with_source(error)
 }
 
-/// The error for a ledger that cannot be written, because it lacks the columns that its tool creates.
-pub(super) fn ledger_refused(ledger: &str, error: impl std::fmt::Display) -> Error {
+/// Help for a ledger whose rows a trigger checks.
+const OWN_RUNNER: &str = "a trigger of the migrations refuses the row, so the tool itself fails here, \
+     too: let the application's own runner apply the migrations, with a `MigrationCommand` or \
+     `Migrations::function`";
+
+/// The error for a ledger that cannot be written, because it lacks the columns that its tool creates,
+/// or because of a trigger.
+pub(super) fn ledger_refused(ledger: &str, error: impl std::error::Error + 'static) -> Error {
+    if code_of(&error).as_deref() == Some("P0001") {
+        let message = format!("the migration ledger {ledger} must accept the rows of its tool");
+        return Error::new(ErrorKind::Migration, message)
+            .with_help(OWN_RUNNER)
+            .with_source(error.to_string());
+    }
     changed_ledger(ErrorKind::Migration, ledger, "cannot be written").with_source(error.to_string())
+}
+
+/// The code of the server's error among an error and its sources.
+fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(sqlx::Error::Database(database)) = error.downcast_ref() {
+            return database.code().map(Into::into);
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// The error for a ledger that cannot be read back after the migrations.

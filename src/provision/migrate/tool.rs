@@ -33,26 +33,32 @@ type Migrate = for<'c, 'a> fn(
     &'c MigrationInputs,
 ) -> BoxFuture<'c, Result<Vec<MigrationReport>>>;
 
-/// Compares the ledger with the files. See [`recorded_as_applied`] for the result.
-type Verify = for<'c> fn(
-    &'c mut PgConnection,
-    &'c MigrationInputs,
-    &'c [Script],
-) -> BoxFuture<'c, Result<String>>;
-
-/// Returns the latest version of the files; `None` if they have none.
-type Latest = for<'c> fn(&'c MigrationInputs) -> BoxFuture<'c, Result<Option<String>>>;
+/// Returns the rows that the ledger must hold after the files are applied.
+type ReadLedger =
+    for<'c> fn(&'c MigrationInputs, &'c [Script]) -> BoxFuture<'c, Result<Box<dyn ToolLedger>>>;
 
 /// Returns all migrations in the order of the versions, and creates the ledger.
 type Reversals = for<'c, 'a> fn(
     &'c mut MigrationContext<'a>,
-    &'c MigrationInputs,
+    &'a MigrationInputs,
 ) -> BoxFuture<'c, Result<Vec<Reversal<'a>>>>;
+
+/// A tool's ledger, as the files require it.
+pub(crate) trait ToolLedger: Send + Sync {
+    /// The ledger's name as SQL, with or without a schema.
+    fn table(&self) -> &str;
+
+    /// The latest version of the files; `None` if they have none.
+    fn latest(&self) -> Option<String>;
+
+    /// Checks that the ledger has the rows of the files. See [`recorded_as_applied`] for the result.
+    fn verify<'c>(&'c self, connection: &'c mut PgConnection) -> BoxFuture<'c, Result<String>>;
+}
 
 /// How ebbtide finds and applies the migrations in a tool's directory.
 ///
-/// `migrate`, `verify`, `latest` and `reversals` are asynchronous functions. They return boxed
-/// futures, because a static holds function pointers only.
+/// `migrate`, `ledger` and `reversals` are asynchronous functions. They return boxed futures, because
+/// a static holds function pointers only.
 #[derive(Debug)]
 pub(in crate::provision) struct DirectoryTool {
     pub(in crate::provision) layout: Layout,
@@ -76,9 +82,7 @@ pub(in crate::provision) struct DirectoryTool {
     pub(in crate::provision) list: fn(&Path) -> Result<Vec<PathBuf>>,
     pub(in crate::provision) migrate: Migrate,
     /// `None` if the tool has no ledger.
-    pub(in crate::provision) verify: Option<Verify>,
-    /// `None` if the tool's files have no versions.
-    pub(in crate::provision) latest: Option<Latest>,
+    pub(in crate::provision) ledger: Option<ReadLedger>,
     /// `None` if ebbtide cannot revert the tool's migrations.
     pub(in crate::provision) reversals: Option<Reversals>,
 }

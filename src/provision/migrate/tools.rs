@@ -31,6 +31,16 @@ pub(in crate::provision) fn of(layout: Layout) -> &'static DirectoryTool {
         .expect("every layout has a tool in TOOLS")
 }
 
+/// The ledger of a layout's tool. `None` if the tool has none.
+pub(super) fn ledger_of(layout: Layout) -> Option<&'static LedgerLayout> {
+    let has_layout = |tool: &&&Tool| {
+        tool.directory
+            .as_ref()
+            .is_some_and(|it| it.layout == layout)
+    };
+    TOOLS.iter().find(has_layout)?.ledger.as_ref()
+}
+
 /// Plain SQL: the tool for files that no other tool recognises.
 pub(in crate::provision) fn fallback() -> &'static DirectoryTool {
     directories().last().expect("TOOLS is not empty")

@@ -2,6 +2,7 @@
 
 use ebbtide::ErrorKind;
 use ebbtide::config::Migrations;
+use sqlx::migrate::Migrator;
 
 use super::{Beside, builder, harness, migrator};
 use crate::support::Scratch;
@@ -87,6 +88,31 @@ async fn the_files_of_others_create_no_table() {
             ["pets", "users"],
             "{own}"
         );
+    }
+}
+
+/// git's autocrlf changes line endings, and with them the checksums of sqlx.
+#[tokio::test]
+async fn a_checksum_of_other_line_endings_is_explained() {
+    let sql = "create table pets (\nid int);\n";
+    let crlf = sql.replace('\n', "\r\n");
+    for (file, applied, is_explained) in [
+        (sql, &*crlf, true),
+        (&*crlf, sql, true),
+        (sql, "create table pets (id int);\n", false),
+    ] {
+        let scratch = Scratch::new();
+        scratch.write("other/1_pets.sql", applied);
+        let other = Migrator::new(scratch.path("other")).await.unwrap();
+        let checksum = hex::encode(&other.iter().next().unwrap().checksum);
+        let rewrite = format!("update _sqlx_migrations set checksum = '\\x{checksum}';");
+        let files = [("1_pets.sql", file), ("2_ledger.sql", &*rewrite)];
+        let error = provision_error(builder(&scratch, &files)).await;
+        let texts = ["1 (pets) has a different checksum in the ledger"];
+        assert_report_contains(&error, ErrorKind::LedgerMismatch, &texts);
+        let text = format!("{error:?}");
+        let explanation = "with other line endings (CRLF instead of LF, or the reverse)";
+        assert_eq!(text.contains(explanation), is_explained, "{text}");
     }
 }
 

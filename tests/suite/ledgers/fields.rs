@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, SqlSafeStr as _};
 
 use super::Beside;
 use crate::support::Scratch;
-use crate::support::reports::assert_report_contains;
+use crate::support::reports::{assert_report_contains, first_claim};
 
 fn migration(version: i64, sql: &'static str, no_tx: bool) -> Migration {
     let description = Cow::Borrowed("a step");
@@ -43,7 +43,7 @@ async fn assert_as_sqlx(migrator: Migrator, ledger: &str) {
     beside.assert_nothing_pending(migrator).await;
     let health = harness.health().await;
     assert!(health.is_clean(), "{health}");
-    let claim = health.ledger.unwrap();
+    let claim = first_claim(&health);
     assert!(claim.table.trim_matches('"').ends_with(ledger), "{claim}");
     assert_eq!(claim.latest.as_deref(), Some("10"));
     let report = harness.provision().await.unwrap().provisioned;

@@ -195,3 +195,32 @@ async fn a_function_is_identified_by_its_name_and_its_failures_are_reported() {
         ],
     );
 }
+
+/// An application can allow only its own runner to record migrations.
+#[tokio::test]
+async fn a_ledger_with_a_trigger_of_the_migrations_needs_the_applications_runner() {
+    let guard = "create function refuse() returns trigger language plpgsql as $$
+         begin raise exception 'use the runner of the application'; end $$;
+         set search_path = public;
+         create trigger guard before insert on";
+    for (file, ledger) in [
+        ("1_guard.sql", "_sqlx_migrations"),
+        ("1_guard/up.sql", "__diesel_schema_migrations"),
+        ("V1__guard.sql", "refinery_schema_history"),
+    ] {
+        let scratch = Scratch::new();
+        let sql = format!("{guard} {ledger} for each row execute function refuse();");
+        scratch.write(&format!("migrations/{file}"), &sql);
+        let error = provision_error(scratch.builder()).await;
+        let texts = [
+            ledger,
+            "use the runner of the application",
+            "let the application's own runner apply the migrations",
+        ];
+        assert_report_contains(&error, ErrorKind::Migration, &texts);
+        assert!(
+            !format!("{error:?}").contains("reset search_path"),
+            "{error:?}"
+        );
+    }
+}

@@ -3,11 +3,13 @@
 use std::process::Command;
 
 use ebbtide::ErrorKind;
-use ebbtide::config::{Builder, Migrations};
+use ebbtide::config::{Backend, Builder, Migrations};
 use ebbtide::report::ProvisionReport;
 use sqlx::AssertSqlSafe;
 
-use crate::support::reports::{assert_report_contains, provision_error, provision_report};
+use crate::support::reports::{
+    assert_report_contains, first_claim, provision_error, provision_report,
+};
 use crate::support::skip::skip;
 use crate::support::{Scratch, runs_natively, this_test};
 
@@ -168,8 +170,9 @@ async fn the_latest_version_of_the_files_is_the_ledgers() {
         write_two(&scratch, names, up, down);
         let harness = scratch.builder().build().unwrap();
         let health = harness.health().await;
-        assert_eq!(health.expected_latest.as_deref(), Some(latest), "{up}");
-        let ledger = health.ledger.expect("the tool has a ledger");
+        let expected = health.ledgers[0].expected_latest.as_deref();
+        assert_eq!(expected, Some(latest), "{up}");
+        let ledger = first_claim(&health);
         assert_eq!(ledger.latest.as_deref(), Some(latest), "{up}");
         assert_eq!(ledger.applied, Some(2), "{up}");
     }
@@ -346,6 +349,31 @@ async fn what_only_the_way_down_does_is_neither_claimed_nor_dedicated() {
 
 /// What sql-migrate makes of a directory, and what ebbtide makes of it: the ledger's identifiers and
 /// the source of every function.
+/// dbmate searches for its table before each statement, in the schema in which it would create it.
+#[tokio::test]
+async fn dbmates_row_is_written_where_dbmate_searches_for_the_table() {
+    let way = |sql: &str| format!("-- migrate:up\n{sql}\n-- migrate:down\n");
+    let scratch = Scratch::new();
+    let emptied = way("select set_config('search_path', '', false); create table public.a ();");
+    scratch.write("migrations/1_a.sql", &emptied);
+    scratch.write("migrations/2_b.sql", &way("create table public.b ();"));
+    let health = scratch.builder().build().unwrap().health().await;
+    assert!(health.is_clean(), "{health}");
+    assert_eq!(first_claim(&health).applied, Some(2));
+    // dbmate fails here, because its table is not in the first schema of the path.
+    let scratch = Scratch::new();
+    let moved = way("create schema app; set search_path to app, public; create table a ();");
+    scratch.write("migrations/1_a.sql", &moved);
+    let error = provision_error(scratch.builder()).await;
+    let texts = [
+        "the migration ledger schema_migrations",
+        "\"app.schema_migrations\" does not exist",
+        "1_a.sql:2",
+        "reset search_path",
+    ];
+    assert_report_contains(&error, ErrorKind::Migration, &texts);
+}
+
 #[tokio::test]
 async fn sql_migrate_itself_makes_the_same_database_and_finds_nothing_pending() {
     // sql-migrate gets the address of a server that needs no password.
@@ -384,9 +412,10 @@ async fn sql_migrate_itself_makes_the_same_database_and_finds_nothing_pending() 
                  select 'users ' || count(*) from users union all \
                  select column_name || data_type || is_nullable from information_schema.columns \
                  where table_name = 'gorp_migrations' order by 1";
-    let ours = scratch.builder().build().unwrap().database().await.unwrap();
     let theirs = Scratch::new();
-    let empty = theirs.builder().build().unwrap().database().await.unwrap();
+    let native = |scratch: &Scratch| scratch.builder().backend(Backend::Native).build().unwrap();
+    let ours = native(&scratch).database().await.unwrap();
+    let empty = native(&theirs).database().await.unwrap();
     let up = |url: &str| {
         let config = scratch.write(
             "dbconfig.yml",
