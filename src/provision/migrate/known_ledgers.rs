@@ -18,9 +18,38 @@ pub(super) static LEDGERS: &[LedgerLayout] = &[
         "string_agg(version_num, ', ' order by version_num)",
     ),
     FLYWAY,
+    // Flyway 4 and 3: other programs use the name, too.
     LedgerLayout {
-        // Flyway before 5.0.
         table: "schema_version",
+        columns: Exactly(&[
+            "installed_rank",
+            "version",
+            "description",
+            "type",
+            "script",
+            "checksum",
+            "installed_by",
+            "installed_on",
+            "execution_time",
+            "success",
+        ]),
+        ..FLYWAY
+    },
+    LedgerLayout {
+        table: "schema_version",
+        columns: Exactly(&[
+            "version_rank",
+            "installed_rank",
+            "version",
+            "description",
+            "type",
+            "script",
+            "checksum",
+            "installed_by",
+            "installed_on",
+            "execution_time",
+            "success",
+        ]),
         ..FLYWAY
     },
     LedgerLayout {
@@ -34,21 +63,24 @@ pub(super) static LEDGERS: &[LedgerLayout] = &[
             "max(migration_name)",
         )
     },
+    // A way down adds a row that is not applied.
     LedgerLayout {
-        counts: "is_applied and version_id > 0",
+        counts: "is_applied and version_id > 0 and not exists (select from {table} later \
+                 where later.version_id = ledger.version_id and later.id > ledger.id)",
         ..ledger(
             "micrate_db_version",
-            AtLeast(&["version_id", "is_applied"]),
+            AtLeast(&["id", "version_id", "is_applied"]),
             "max(version_id)",
         )
     },
+    // Atlas writes one row about itself.
     LedgerLayout {
-        counts: "error is null or error = ''",
+        counts: "(error is null or error = '') and version <> '.atlas_cloud_identifier'",
         dirty: Some("min(version) filter (where error <> '')"),
         ..ledger(
             "atlas_schema_revisions",
             AtLeast(&["version", "error", "hash"]),
-            r#"max(version collate "C")"#,
+            MAX_VERSION,
         )
     },
     LedgerLayout {
@@ -88,7 +120,7 @@ pub(super) static LEDGERS: &[LedgerLayout] = &[
     ledger(
         "seaql_migrations",
         AtLeast(&["version", "applied_at"]),
-        r#"max(version collate "C")"#,
+        MAX_VERSION,
     ),
     ledger("SequelizeMeta", AtLeast(&["name"]), MAX_NAME),
     ledger(
@@ -125,13 +157,21 @@ pub(super) static LEDGERS: &[LedgerLayout] = &[
     ),
     ledger(
         "doctrine_migration_versions",
-        AtLeast(&["version", "executed_at"]),
-        r#"max(version collate "C")"#,
+        AtLeast(&["version"]),
+        MAX_VERSION,
     ),
+    // Doctrine's bundle for Symfony, before 3.0.
+    ledger("migration_versions", Exactly(&["version"]), MAX_VERSION),
+    ledger(
+        "migration_versions",
+        Exactly(&["version", "executed_at"]),
+        MAX_VERSION,
+    ),
+    // go-pg: a way down adds a row with the version before.
     ledger(
         "gopg_migrations",
         AtLeast(&["id", "version"]),
-        "max(version)",
+        "(array_agg(version order by id desc))[1]",
     ),
     // DbUp.
     ledger(
@@ -183,23 +223,54 @@ pub(super) static LEDGERS: &[LedgerLayout] = &[
     ledger(
         "schema_migrations",
         Exactly(&["version", "statements", "name"]),
-        r#"max(version collate "C")"#,
+        MAX_VERSION,
     ),
+    ledger(
+        "schema_migrations",
+        Exactly(&[
+            "version",
+            "statements",
+            "name",
+            "created_by",
+            "idempotency_key",
+            "rollback",
+        ]),
+        MAX_VERSION,
+    ),
+    // Migratus: the row -1 is a lock.
+    LedgerLayout {
+        counts: "id > 0",
+        ..ledger(
+            "schema_migrations",
+            Exactly(&["id", "applied", "description"]),
+            "max(id)",
+        )
+    },
     // Sequel.
     ledger(
         "schema_migrations",
         Exactly(&["filename"]),
         r#"max(filename collate "C")"#,
     ),
-    ledger("schema_info", Exactly(&["version"]), "max(version)"),
-    // tern keeps one row: the current version.
-    ledger("schema_version", Exactly(&["version"]), "max(version)"),
-    // Postgrator.
-    ledger(
-        "schemaversion",
-        Exactly(&["version", "name", "md5", "run_at"]),
-        "max(version)",
-    ),
+    // Sequel and tern keep one row: the current version. They and Postgrator begin with 0.
+    LedgerLayout {
+        counts: "version > 0",
+        ..ledger("schema_info", Exactly(&["version"]), "max(version)")
+    },
+    LedgerLayout {
+        counts: "version > 0",
+        ..ledger("schema_version", Exactly(&["version"]), "max(version)")
+    },
+    LedgerLayout {
+        counts: "version > 0",
+        ..ledger(
+            "schemaversion",
+            Exactly(&["version", "name", "md5", "run_at"]),
+            "max(version)",
+        )
+    },
+    // pop.
+    ledger("schema_migration", Exactly(&["version"]), MAX_VERSION),
     // Laravel.
     ledger(
         "migrations",
@@ -220,12 +291,96 @@ pub(super) static LEDGERS: &[LedgerLayout] = &[
         Exactly(&["hash", "previous_hash", "filename", "date"]),
         "max(filename)",
     ),
-    // Yii.
+    // postgres-migrations. It begins with a row of its own.
+    LedgerLayout {
+        counts: "id > 0",
+        ..ledger(
+            "migrations",
+            Exactly(&["id", "name", "hash", "executed_at"]),
+            LAST_NAME,
+        )
+    },
+    // Yii begins with a row of its own.
+    LedgerLayout {
+        counts: "version <> 'm000000_000000_base'",
+        ..ledger(
+            "migration",
+            Exactly(&["version", "apply_time"]),
+            "(array_agg(version order by apply_time desc, version desc))[1]",
+        )
+    },
     ledger(
         "migration",
-        Exactly(&["version", "apply_time"]),
-        "(array_agg(version order by apply_time desc, version desc))[1]",
+        Exactly(&["id", "name", "apply_time"]),
+        LAST_NAME,
     ),
+    // Piccolo.
+    ledger(
+        "migration",
+        Exactly(&["id", "name", "app_name", "ran_on"]),
+        "(array_agg(app_name || '.' || name order by id desc))[1]",
+    ),
+    // Tortoise ORM: Aerich, and its own migrations.
+    ledger(
+        "aerich",
+        AtLeast(&["id", "version", "app", "content"]),
+        "(array_agg(version order by id desc))[1]",
+    ),
+    ledger(
+        "tortoise_migrations",
+        AtLeast(&["id", "app", "name"]),
+        "(array_agg(app || '.' || name order by id desc))[1]",
+    ),
+    // peewee-migrate.
+    ledger("migratehistory", AtLeast(&["id", "name"]), LAST_NAME),
+    // CakePHP 5.
+    ledger(
+        "cake_migrations",
+        AtLeast(&["version", "migration_name"]),
+        "max(version)",
+    ),
+    // Ragtime.
+    ledger(
+        "ragtime_migrations",
+        AtLeast(&["id", "created_at"]),
+        "(array_agg(id order by created_at desc, id desc))[1]",
+    ),
+    ledger("strapi_migrations", AtLeast(&["id", "name"]), LAST_NAME),
+    ledger(
+        "directus_migrations",
+        AtLeast(&["version", "name"]),
+        MAX_VERSION,
+    ),
+    ledger(
+        "payload_migrations",
+        AtLeast(&["name", "batch", "created_at"]),
+        "(array_agg(name order by created_at desc, name desc))[1]",
+    ),
+    // Vapor.
+    ledger(
+        "_fluent_migrations",
+        AtLeast(&["name", "batch", "created_at"]),
+        "(array_agg(name order by created_at desc, name desc))[1]",
+    ),
+    // Evolve.
+    LedgerLayout {
+        counts: "success and version is not null",
+        ..ledger(
+            "changelog",
+            Exactly(&[
+                "id",
+                "type",
+                "version",
+                "description",
+                "name",
+                "checksum",
+                "installed_by",
+                "installed_on",
+                "success",
+            ]),
+            "(array_agg(version order by id desc))[1]",
+        )
+    },
     // MyBatis.
     ledger(
         "changelog",
@@ -248,6 +403,12 @@ pub(super) static COMPANIONS: &[(&str, Columns)] = &[
     ("_yoyo_version", AtLeast(&["version", "installed_at_utc"])),
     ("yoyo_lock", AtLeast(&["locked", "pid"])),
     ("current", Exactly(&["filename", "content", "date"])),
+    (
+        "strapi_migrations_internal",
+        AtLeast(&["id", "name", "time"]),
+    ),
+    // Supabase.
+    ("seed_files", Exactly(&["path", "hash"])),
     // Sqitch.
     (
         "projects",
@@ -311,14 +472,19 @@ pub(super) static COMPANIONS: &[(&str, Columns)] = &[
 
 const FLYWAY: LedgerLayout = LedgerLayout {
     table: "flyway_schema_history",
-    columns: AtLeast(&["installed_rank", "version", "success"]),
-    latest: "(array_agg(version order by installed_rank desc))[1]",
-    counts: "success and version is not null",
-    dirty: Some("min(version) filter (where not success)"),
+    columns: AtLeast(&["installed_rank", "version", "type", "script", "success"]),
+    // A version is a list of numbers, and Flyway can apply a lower one later.
+    latest: "(array_agg(version order by string_to_array(version, '.')::numeric[] desc))[1]",
+    counts: "success and version is not null and type <> 'DELETE' and type not like 'UNDO%' \
+             and not exists (select from {table} later where later.version = ledger.version \
+             and later.installed_rank > ledger.installed_rank \
+             and (later.type = 'DELETE' or later.type like 'UNDO%'))",
+    dirty: Some("min(coalesce(version, script)) filter (where not success)"),
 };
 
 const LAST_NAME: &str = "(array_agg(name order by id desc))[1]";
 const MAX_NAME: &str = r#"max(name collate "C")"#;
+const MAX_VERSION: &str = r#"max(version collate "C")"#;
 
 /// A ledger that holds applied versions only.
 const fn ledger(table: &'static str, columns: Columns, latest: &'static str) -> LedgerLayout {

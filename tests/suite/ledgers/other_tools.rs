@@ -5,11 +5,11 @@ use ebbtide::config::Migrations;
 
 use crate::support::Scratch;
 use crate::support::pool_sql::run;
-use crate::support::reports::{assert_report_contains, provision_report};
+use crate::support::reports::{assert_report_contains, first_claim, provision_report};
 
 /// The statements of a tool for two applied versions, the ledger, and its latest version. For a
 /// tool that keeps only the current version, one row.
-const TOOLS: [(&str, &str, &str); 31] = [
+const TOOLS: [(&str, &str, &str); 47] = [
     (
         "create table schema_migrations (version varchar(128) primary key);
          insert into schema_migrations values ('20260101'), ('20260102');",
@@ -165,6 +165,134 @@ const TOOLS: [(&str, &str, &str); 31] = [
         "schema_version claims 1 applied",
         "7",
     ),
+    // A lower version was applied later, one was undone, and one deleted.
+    (
+        "create table flyway_schema_history (installed_rank int primary key, version varchar(50),
+            description varchar(200) not null, type varchar(20) not null,
+            script varchar(1000) not null, checksum int, installed_by varchar(100) not null,
+            installed_on timestamp not null default now(), execution_time int not null,
+            success boolean not null);
+         insert into flyway_schema_history
+            select n, version, '', type, 's', 0, '', now(), 0, true from (values (1, '9', 'SQL'),
+                (2, '10.1', 'SQL'), (3, '11', 'SQL'), (4, '11', 'UNDO_SQL'), (5, '12', 'SQL'),
+                (6, '12', 'DELETE'), (7, '2', 'SQL'), (8, null, 'SQL')) as rows(n, version, type);",
+        "flyway_schema_history claims 3 applied",
+        "10.1",
+    ),
+    (
+        "create table schema_version (installed_rank int primary key, version varchar(50),
+            description varchar(200), type varchar(20), script varchar(1000), checksum int,
+            installed_by varchar(100), installed_on timestamp, execution_time int,
+            success boolean);
+         insert into schema_version (installed_rank, version, type, success)
+            values (1, '1', 'SQL', true), (2, '2', 'SQL', true);",
+        "schema_version claims 2 applied",
+        "2",
+    ),
+    (
+        "create table micrate_db_version (id serial primary key, version_id bigint not null,
+            is_applied boolean not null, tstamp timestamp default now());
+         insert into micrate_db_version (version_id, is_applied)
+            values (0, true), (9, true), (10, true), (11, true), (11, false);",
+        "micrate_db_version claims 2 applied",
+        "10",
+    ),
+    (
+        "create table gopg_migrations (id serial primary key, version bigint,
+            created_at timestamptz);
+         insert into gopg_migrations (version) values (11), (10);",
+        "gopg_migrations claims 2 applied",
+        "10",
+    ),
+    (
+        "create table migration_versions (version varchar(14) primary key,
+            executed_at timestamp not null);
+         insert into migration_versions values ('1', now()), ('2', now());",
+        "migration_versions claims 2 applied",
+        "2",
+    ),
+    (
+        "create schema supabase_migrations;
+         create table supabase_migrations.schema_migrations (version text primary key,
+            statements text[], name text, created_by text, idempotency_key text unique,
+            rollback text[]);
+         create table supabase_migrations.seed_files (path text primary key, hash text not null);
+         insert into supabase_migrations.schema_migrations (version) values ('1'), ('2');",
+        "supabase_migrations.schema_migrations claims 2 applied",
+        "2",
+    ),
+    (
+        "create table schema_migrations (id bigint primary key, applied timestamp,
+            description varchar(1024));
+         insert into schema_migrations values (-1, null, ''), (9, now(), ''), (10, now(), '');",
+        "schema_migrations claims 2 applied",
+        "10",
+    ),
+    (
+        "create table schema_migration (version varchar(14) not null);
+         insert into schema_migration values ('1'), ('2');",
+        "schema_migration claims 2 applied",
+        "2",
+    ),
+    (
+        "create table migrations (id integer primary key, name varchar(100) unique not null,
+            hash varchar(40) not null, executed_at timestamp default now());
+         insert into migrations (id, name, hash)
+            values (0, 'create-migrations-table', ''), (1, 'users', ''), (2, 'pets', '');",
+        "migrations claims 2 applied",
+        "pets",
+    ),
+    (
+        "create table migration (id serial primary key, name varchar not null, app_name varchar,
+            ran_on timestamp);
+         insert into migration (name, app_name) values ('1', 'shop'), ('2', 'shop');",
+        "migration claims 2 applied",
+        "shop.2",
+    ),
+    (
+        "create table aerich (id serial primary key, version varchar(255) not null,
+            app varchar(100) not null, content jsonb not null);
+         insert into aerich (version, app, content) values ('0_a', 'm', '{}'), ('1_b', 'm', '{}');",
+        "aerich claims 2 applied",
+        "1_b",
+    ),
+    (
+        "create table ragtime_migrations (id varchar(255), created_at varchar(32));
+         insert into ragtime_migrations values ('1-users', '2026-01-01'), ('2-pets', '2026-01-02');",
+        "ragtime_migrations claims 2 applied",
+        "2-pets",
+    ),
+    (
+        "create table payload_migrations (id serial primary key, name varchar, batch numeric,
+            updated_at timestamptz default now(), created_at timestamptz default now());
+         insert into payload_migrations (name, batch) values ('1_users', 1), ('2_pets', 1);",
+        "payload_migrations claims 2 applied",
+        "2_pets",
+    ),
+    (
+        "create table cake_migrations (id serial primary key, version bigint,
+            migration_name varchar(100), plugin varchar(100), start_time timestamp,
+            end_time timestamp, breakpoint boolean);
+         insert into cake_migrations (version) values (9), (10);",
+        "cake_migrations claims 2 applied",
+        "10",
+    ),
+    (
+        "create table changelog (id serial primary key, type smallint, version varchar(50),
+            description varchar(200), name varchar(300), checksum varchar(32),
+            installed_by varchar(100), installed_on timestamp, success boolean);
+         insert into changelog (version, success) values ('1', true), ('2', true), ('3', false);",
+        "changelog claims 2 applied",
+        "2",
+    ),
+    (
+        "create table _fluent_migrations (id uuid primary key default gen_random_uuid(),
+            name text not null, batch bigint not null, created_at timestamptz,
+            updated_at timestamptz);
+         insert into _fluent_migrations (name, batch) values ('A', 1), ('B', 1);",
+        "_fluent_migrations claims 2 applied",
+        "B",
+    ),
     (
         "create schema sqitch; create table sqitch.projects (project text primary key,
             uri text unique, created_at timestamptz not null, creator_name text not null,
@@ -202,7 +330,7 @@ const TOOLS: [(&str, &str, &str); 31] = [
             error text, error_stmt text, hash varchar not null default '', partial_hashes jsonb,
             operator_version varchar not null default '');
          insert into atlas_schema_revisions.atlas_schema_revisions (version, description)
-            values ('20260101', ''), ('20260102', '');",
+            values ('.atlas_cloud_identifier', ''), ('20260101', ''), ('20260102', '');",
         "atlas_schema_revisions.atlas_schema_revisions claims 2 applied",
         "20260102",
     ),
@@ -235,13 +363,13 @@ const TOOLS: [(&str, &str, &str); 31] = [
     (
         "create table schemaversion (version bigint primary key, name text, md5 text,
             run_at timestamptz);
-         insert into schemaversion values (9), (10);",
+         insert into schemaversion values (0), (9), (10);",
         "schemaversion claims 2 applied",
         "10",
     ),
     (
         "create table migration (version varchar(180) primary key, apply_time integer);
-         insert into migration values ('m1_users', 1), ('m2_pets', 2);",
+         insert into migration values ('m000000_000000_base', 0), ('m1_users', 1), ('m2_pets', 2);",
         "migration claims 2 applied",
         "m2_pets",
     ),
@@ -297,6 +425,53 @@ async fn the_claim_of_every_tool_is_read_beside_the_tables() {
 }
 
 #[tokio::test]
+async fn a_table_that_cannot_be_read_hides_no_other_ledger() {
+    let scratch = Scratch::new();
+    let odd = "create table schema_version (version boolean);
+        create table schema_info (version uuid); create table schema_migrations (filename int);
+        create table users (id int);";
+    scratch.write("migrations/7_odd.sql", odd);
+    let harness = scratch.builder().build().unwrap();
+    let health = harness.health().await;
+    assert!(health.is_clean(), "{health}");
+    assert_eq!(first_claim(&health).latest.as_deref(), Some("7"));
+    let database = harness.database().await.unwrap();
+    let found = harness.diff(database.url()).await.unwrap().found;
+    let claim = found.ledger.unwrap().to_string();
+    assert_eq!(claim, "_sqlx_migrations claims 1 applied, the latest 7");
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_empty_ledger_precedes_no_ledger_with_versions() {
+    let scratch = Scratch::new();
+    let harness = scratch.builder().build().unwrap();
+    let database = harness.database().await.unwrap();
+    let sql = "create table schema_version (version int4 not null);
+         insert into schema_version values (0);
+         create table migrations (id serial, migration varchar(255), batch integer);
+         insert into migrations (migration, batch) values ('1_users', 1);";
+    run(&database.pool(), sql).await;
+    let found = harness.diff(database.url()).await.unwrap().found;
+    let claim = found.ledger.unwrap().to_string();
+    assert_eq!(claim, "migrations claims 1 applied, the latest 1_users");
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_ledger_with_a_further_column_is_the_tools_own() {
+    let scratch = Scratch::new();
+    let sql = "-- migrate:up
+        alter table schema_migrations add applied_at timestamptz default now();
+        create table users (id int);
+        -- migrate:down\n";
+    scratch.write("migrations/1_users.sql", &sql.replace("        ", ""));
+    let health = scratch.builder().build().unwrap().health().await;
+    assert!(health.is_clean(), "{health}");
+    assert_eq!(first_claim(&health).latest.as_deref(), Some("1"));
+}
+
+#[tokio::test]
 async fn a_version_that_failed_is_dirty() {
     let scratch = Scratch::new();
     let harness = scratch.builder().build().unwrap();
@@ -327,6 +502,7 @@ async fn a_table_of_the_user_with_a_common_name_is_no_ledger() {
     for table in [
         "migrations (id int, bird text, distance int)",
         "schema_version (version int, released date)",
+        "schema_version (installed_rank int, version text, success bool)",
         "changes (id int, note text)",
         "tags (id int, tag text)",
         "events (id int, event text)",
