@@ -103,3 +103,52 @@ async fn refinery_has_no_pending_migration_where_a_migration_has_moved_its_ledge
     database.close().await?;
     Ok(empty.close().await?)
 }
+
+/// refinery enters hidden directories, and follows no link to a directory.
+#[tokio::test]
+async fn the_files_of_a_directory_are_those_that_refinery_finds() -> Outcome {
+    let root = tempfile::tempdir()?;
+    let write = |name: &str, table: &str| -> std::io::Result<()> {
+        let path = root.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap_or(root.path()))?;
+        std::fs::write(path, format!("create table {table} (id int);"))
+    };
+    write("db/V1__one.sql", "one")?;
+    write("db/.hidden/V2__two.sql", "two")?;
+    write("db/V+3__sign.sql", "sign")?;
+    write("elsewhere/V4__four.sql", "four")?;
+    std::os::unix::fs::symlink(root.path().join("elsewhere"), root.path().join("db/link"))?;
+    let theirs = refinery::load_sql_migrations(root.path().join("db"))?;
+    let theirs: Vec<String> = theirs.iter().map(|it| it.version().to_string()).collect();
+    let harness = harness_with(Migrations::refinery(root.path().join("db")))?;
+    let report = harness.provision().await?.provisioned;
+    let ours: Vec<String> = report
+        .migrations
+        .into_iter()
+        .filter_map(|it| it.version)
+        .collect();
+    assert_eq!(ours, theirs);
+    assert_eq!(ours, ["1", "2"]);
+    assert_eq!(report.not_applied, ["V+3__sign.sql", "link/"]);
+    Ok(())
+}
+
+/// `Runner::set_migration_table_name` names the ledger in the application's code.
+#[tokio::test]
+async fn a_ledger_with_a_name_of_the_applications_is_recognised() -> Outcome {
+    let run = |url: String| async move {
+        let mut runner = embedded::migrations::runner();
+        runner.set_migration_table_name("history");
+        let mut client = connect(&url).await?;
+        runner.run_async(&mut client).await?;
+        Ok::<(), Box<dyn Error + Send + Sync>>(())
+    };
+    let harness = harness_with(Migrations::function("refinery with its own table", run))?;
+    let report = harness.provision().await?.provisioned;
+    assert_eq!(report.migrations[0].version.as_deref(), Some("3"));
+    assert!(!report.rows.contains_key("history"), "{:?}", report.rows);
+    let health = harness.health().await;
+    let claim = health.ledgers[0].claim.as_ref().ok_or("no ledger")?;
+    assert_eq!((&*claim.table, claim.applied), ("history", Some(3)));
+    Ok(())
+}
