@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::context::MigrationContext;
-use super::ledger_claim;
+use super::plan_ledgers::ledger_claim;
 use crate::config::{MigrationCommand, Plan};
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::{self, Attached, CommandSpec};

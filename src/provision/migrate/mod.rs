@@ -10,6 +10,7 @@
 //! | `sqlx_ledger` | the rows of sqlx's ledger |
 //! | `marked`, `marked_migration`, `goose_file` | files that contain the way up and the way down |
 //! | `expected_ledger` | compares a ledger with the files |
+//! | `plan_ledgers` | the ledgers of a plan: what its sources require, what a database claims |
 //! | `ledger_places` | finds the ledger that holds the rows |
 //! | `known_ledgers` | the tables of tools whose files ebbtide does not apply |
 //! | `command` | the user's program, such as Alembic |
@@ -31,25 +32,22 @@ mod of_refinery;
 mod of_sql_migrate;
 mod of_sqlx;
 mod plain;
+mod plan_ledgers;
 mod sqlx_ledger;
 mod step;
 pub(super) mod tool;
 pub(super) mod tools;
 mod user_function;
 
-use sqlx::Connection as _;
-use sqlx::postgres::PgConnection;
-
-use super::inputs::{Inputs, MigrationInputs, MigrationSource};
+use super::inputs::{MigrationInputs, MigrationSource};
 use super::provision_report::MigrationReport;
-use crate::catalog::{LedgerClaim, LedgerLayout};
 use crate::config::Plan;
 use crate::error::Result;
-use crate::sql_error;
 
 pub(super) use context::MigrationContext;
+pub(super) use plan_ledgers::ledger_claim;
+pub(crate) use plan_ledgers::{ExpectedLedger, expected_ledgers};
 pub(super) use step::Reversal;
-pub(crate) use tool::ToolLedger;
 pub(crate) use tools::ledgers;
 
 /// Applies every migration of a source, in the source's order.
@@ -66,36 +64,4 @@ pub(super) async fn migrate(
             None => Ok(Vec::new()),
         },
     }
-}
-
-/// A ledger that the plan's sources fill.
-pub(crate) struct ExpectedLedger {
-    /// The ledger, as the files require it.
-    pub(crate) expected: Box<dyn ToolLedger>,
-    pub(crate) layout: &'static LedgerLayout,
-}
-
-/// The ledger of each source whose tool has one.
-pub(crate) async fn expected_ledgers(inputs: &Inputs) -> Result<Vec<ExpectedLedger>> {
-    let mut ledgers = Vec::new();
-    for source in &inputs.migrations {
-        let Some(tool) = source.source.tool() else {
-            continue;
-        };
-        if let (Some(ledger), Some(layout)) = (tool.ledger, tools::ledger_of(tool.layout)) {
-            let expected = ledger(source, &source.scripts()?).await?;
-            ledgers.push(ExpectedLedger { expected, layout });
-        }
-    }
-    Ok(ledgers)
-}
-
-/// The claim of the ledger that holds the rows.
-pub(super) async fn ledger_claim(connection: &mut PgConnection) -> Result<Option<LedgerClaim>> {
-    let reading = |error| sql_error::failed("reading the migration ledger", error);
-    let mut transaction = connection.begin().await.map_err(reading)?;
-    let claim = LedgerClaim::read(&mut transaction, &ledgers()).await;
-    let claim = claim.map_err(reading)?;
-    transaction.rollback().await.map_err(reading)?;
-    Ok(claim)
 }

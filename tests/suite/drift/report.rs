@@ -155,12 +155,14 @@ async fn ledgers_of_other_tools_are_read() {
             "__diesel_schema_migrations claims that nothing was applied",
         ),
         (
-            "create table refinery_schema_history (version int); insert into refinery_schema_history values (9), (10)",
+            "create table refinery_schema_history (version int, name text, applied_on text, checksum text); \
+             insert into refinery_schema_history values (9), (10)",
             "refinery_schema_history claims 2 applied, the latest 10",
         ),
         (
-            "create table flyway_schema_history (installed_rank int, version text, success bool); \
-             insert into flyway_schema_history values (1, '1', true), (2, '10', true), (3, null, true), (4, '11', false)",
+            "create table flyway_schema_history (installed_rank int, version text, type text, script text, success bool); \
+             insert into flyway_schema_history values (1, '1', 'SQL', 'a', true), (2, '10', 'SQL', 'b', true), \
+             (3, null, 'SQL', 'c', true), (4, '11', 'SQL', 'd', false)",
             "flyway_schema_history claims 2 applied, the latest 10; 11 is dirty: it started and was never marked \
              successful",
         ),
