@@ -184,6 +184,23 @@ fn first_token(text: &str, strings: Strings) -> Option<(Token<'_>, usize)> {
     }
 }
 
+/// The text between the quotes of a string, and the byte at which that text starts.
+pub(crate) fn string_content(literal: &str) -> Option<(usize, &str)> {
+    let (open, close) = if let Some(tagged) = literal.strip_prefix('$') {
+        let tag = tagged.find('$')? + 2;
+        (tag, tag)
+    } else {
+        (literal.find('\'')? + 1, 1)
+    };
+    // An open quote includes the rest of the text.
+    Some((
+        open,
+        literal
+            .get(open..literal.len().checked_sub(close)?)
+            .unwrap_or_default(),
+    ))
+}
+
 /// The length of the blanks and comments at the start.
 fn blank_len(text: &str) -> usize {
     let mut len = 0;

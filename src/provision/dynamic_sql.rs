@@ -5,7 +5,7 @@
 //! loop, or `||`. Columns, constraints and other parts of a table can be dropped this way too:
 //! that removes no table.
 
-use crate::lexer::{Token, Tokens};
+use crate::lexer::{Token, Tokens, string_content};
 
 /// Whether a string in `text` may become a statement that drops, renames or moves a table which the
 /// string does not name. Strings inside of strings count too.
@@ -30,14 +30,13 @@ pub(super) fn removes_unnamed_table(text: &str) -> bool {
 /// function in Python or Perl it is a string.
 fn inner(token: &Token<'_>) -> Option<String> {
     match token {
-        Token::Literal(text) if text.starts_with('$') => {
-            let delimiter = text.get(..=text[1..].find('$')? + 1)?;
-            let body = text.get(delimiter.len()..)?;
-            Some(body.strip_suffix(delimiter).unwrap_or(body).to_owned())
-        }
         Token::Literal(text) => {
-            let body = &text[text.find('\'')? + 1..];
-            Some(body.strip_suffix('\'').unwrap_or(body).replace("''", "'"))
+            let (_, body) = string_content(text)?;
+            Some(if text.starts_with('$') {
+                body.to_owned()
+            } else {
+                body.replace("''", "'")
+            })
         }
         Token::Quoted(text) if text.contains(' ') => Some(text.clone()),
         Token::Quoted(_) | Token::Word(_) | Token::Symbol(_) => None,

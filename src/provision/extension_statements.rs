@@ -4,6 +4,7 @@ use super::relation::StatementReader;
 use super::sql_script::{Script, Statement};
 use crate::config::Extension;
 use crate::error::{Error, ErrorKind, Result};
+use crate::lexer::{Strings, Token, Tokens, string_content};
 
 /// Checks that a migration which would skip a declared extension creates it in the same way.
 ///
@@ -17,10 +18,12 @@ pub(super) fn check(declared: &[Extension], scripts: &[Script]) -> Result<()> {
         return Ok(());
     }
     for script in scripts {
-        for statement in script.statements() {
-            let Some(created) = created(statement) else {
-                continue;
-            };
+        let statements = script.statements();
+        let created = statements.iter().flat_map(|statement| {
+            let created = created_by(*statement).into_iter();
+            created.map(|extension| (statement.offset(), extension))
+        });
+        for (offset, created) in created {
             let Some(declared) = declared.iter().find(|known| known.name == created.name) else {
                 continue;
             };
@@ -32,16 +35,50 @@ pub(super) fn check(declared: &[Extension], scripts: &[Script]) -> Result<()> {
             if is_other(created.schema.as_deref(), Some(declared_schema))
                 || is_other(created.version.as_deref(), declared.version.as_deref())
             {
-                return Err(mismatch(declared, &created, script, statement.offset()));
+                return Err(mismatch(declared, &created, script, offset));
             }
         }
     }
     Ok(())
 }
 
+/// The extensions that a statement creates if they do not exist: one for `CREATE EXTENSION`, and
+/// those in the body of a `DO`.
+fn created_by(statement: Statement<'_>) -> Vec<Extension> {
+    if statement.starts_with(&["do"]) {
+        let mut found = Vec::new();
+        for token in statement.tokens() {
+            if let Token::Literal(literal) = token {
+                add_created_in(literal, &mut found);
+            }
+        }
+        return found;
+    }
+    created(StatementReader::of(statement))
+        .into_iter()
+        .collect()
+}
+
+/// Adds the extensions that the content of a string creates, and those of strings in it.
+fn add_created_in(literal: &str, found: &mut Vec<Extension>) {
+    let Some((_, text)) = string_content(literal) else {
+        return;
+    };
+    let mut tokens = Tokens::new(text);
+    while let Some(token) = tokens.next() {
+        match token {
+            Token::Literal(inner) => add_created_in(inner, found),
+            Token::Word(_) => {
+                let here = Tokens::from(text, tokens.start, Strings::Standard);
+                found.extend(created(StatementReader::at(here)));
+            }
+            Token::Quoted(_) | Token::Symbol(_) => {}
+        }
+    }
+}
+
 /// The extension of `CREATE EXTENSION IF NOT EXISTS`.
-fn created(statement: Statement<'_>) -> Option<Extension> {
-    let mut reader = StatementReader::of(statement);
+fn created(mut reader: StatementReader<'_>) -> Option<Extension> {
     if !reader.accept(&["create", "extension", "if", "not", "exists"]) {
         return None;
     }
@@ -106,6 +143,9 @@ mod tests {
             "create extension if not exists \"uuid-ossp\" schema ext;",
             "select 1;\nCREATE EXTENSION IF NOT EXISTS \"uuid-ossp\" WITH SCHEMA ext;",
             "create extension if not exists \"uuid-ossp\" version '1.0' schema ext cascade;",
+            "do $$ begin create extension if not exists \"uuid-ossp\" schema ext; end $$;",
+            "do $$ begin\n  if true then\n    execute 'create extension if not exists \"uuid-ossp\" \
+             schema ext';\n  end if;\nend $$;",
         ] {
             let error = checked(uuid(), sql).expect_err(sql);
             assert_eq!(error.kind(), ErrorKind::ExtensionInstall);

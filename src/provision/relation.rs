@@ -23,6 +23,11 @@ impl<'a> StatementReader<'a> {
         Self(statement.tokens())
     }
 
+    /// A reader of the statement that begins with the next of these tokens.
+    pub(super) fn at(tokens: Tokens<'a>) -> Self {
+        Self(tokens)
+    }
+
     /// Steps over these keywords if all of them come next. Returns whether it did.
     pub(super) fn accept(&mut self, keywords: &[&str]) -> bool {
         self.step(|ahead| {

@@ -18,7 +18,7 @@ mod statement;
 
 use super::input_file::InputFile;
 use super::psql::search::find_statement;
-use crate::lexer::{Token, Tokens};
+use crate::lexer::{Token, Tokens, string_content};
 use shared_names::SERVER_WIDE_FUNCTIONS;
 use statement::{Spanned, is_server_wide, is_word_at, may_run_strings};
 
@@ -92,7 +92,7 @@ fn find_in_statement(statement: &[Spanned<'_>], kind: CodeKind) -> Option<usize>
         }
         if let Token::Literal(literal) = token
             && runs_strings
-            && let Some((open, body)) = literal_content(literal)
+            && let Some((open, body)) = string_content(literal)
             && let Some(inner) = find_offset(body, CodeKind::Body)
         {
             return Some(offset + open + inner);
@@ -102,23 +102,6 @@ fn find_in_statement(statement: &[Spanned<'_>], kind: CodeKind) -> Option<usize>
             kind == CodeKind::Body && is_word_at(statement, at, &["begin", "then", "else", "loop"]);
     }
     None
-}
-
-/// The text between the quotes of a string, and the byte at which that text starts.
-fn literal_content(literal: &str) -> Option<(usize, &str)> {
-    let (open, close) = if let Some(tagged) = literal.strip_prefix('$') {
-        let tag = tagged.find('$')? + 2;
-        (tag, tag)
-    } else {
-        (literal.find('\'')? + 1, 1)
-    };
-    // An open quote includes the rest of the text.
-    Some((
-        open,
-        literal
-            .get(open..literal.len().checked_sub(close)?)
-            .unwrap_or_default(),
-    ))
 }
 
 /// The first words of a statement, on one line.
