@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::shell::{Shell, Sleeper, functions, in_each_shell};
-use crate::support::names_in;
+use crate::support::{names_in, wait_until};
 
 const NATIVE: &str = "src/server/native/supervise.sh";
 
@@ -148,7 +148,7 @@ fn only_backends_of_this_data_directory_are_killed() {
             true"
         );
         run(shell, &lines);
-        assert!(!backend.process.is_alive());
+        wait_until("the backend ends", || !backend.process.is_alive());
         for other in &all[1..] {
             assert!(other.process.is_alive(), "{other:?}");
         }
