@@ -61,7 +61,27 @@ impl Scan {
     pub(in crate::provision) fn find(&mut self, text: &str, is_eof: bool) -> Option<Found> {
         let mut state = self.settled;
         let mut tokens = Tokens::from(text, state.at, self.strings);
-        while let Some(token) = tokens.next() {
+        loop {
+            if let Some(open) = &mut state.open
+                && self.strings == Strings::Standard
+            {
+                let values = state.nesting.follow_values(text, tokens.end);
+                if let Some((at, nesting)) = values.settled {
+                    let open = Some(Span {
+                        end: at,
+                        next: at,
+                        ..*open
+                    });
+                    self.settled = State { at, nesting, open };
+                }
+                if values.end > tokens.end {
+                    (open.end, open.next) = (values.end, values.end);
+                    (state.at, tokens.end) = (values.end, values.end);
+                }
+            }
+            let Some(token) = tokens.next() else {
+                break;
+            };
             let (start, end) = (tokens.start, tokens.end);
             let mut open = Span {
                 end,
@@ -277,6 +297,31 @@ mod tests {
         assert_eq!(units.len(), 9, "{units:#?}");
         assert_eq!(units[7], "\\restrict a'b");
         assert_eq!(units[8], "select :x, a[1:2], 1::int \\; select 2");
+    }
+
+    /// [`Nesting::follow_values`] steps over the same tokens as [`Tokens`].
+    #[test]
+    fn values_have_the_same_units_in_parts_and_the_same_nesting() {
+        let text = "insert into t values (1, 'a;''b', ('c'), -2.5, .5, 1e5, 1a, null),\n ( 2 , \
+                    'd' 'e', E'f\\'' , $$;$$ , N'g', 3::int) , ('h\n;')  ;\n(select 1, (2) ) ; \
+                    values ('x') on conflict;";
+        assert_eq!(units(text).len(), 3);
+        assert!(units(text)[0].ends_with("('h\n;')"));
+        for at in 0..text.len() {
+            let mut nesting = Nesting::default();
+            let end = nesting.follow_values(text, at).end;
+            let mut expected = Nesting::default();
+            let mut tokens = Tokens::from(&text[..end], at, Strings::Standard);
+            for token in &mut tokens {
+                assert!(
+                    matches!(token, Token::Symbol(',' | '(' | ')') | Token::Literal(_)),
+                    "{token:?}"
+                );
+                expected.follow(&token);
+            }
+            assert_eq!(format!("{nesting:?}"), format!("{expected:?}"), "{at}");
+            assert_eq!(tokens.end.max(at), end.max(at), "{at}");
+        }
     }
 
     #[test]
