@@ -1,4 +1,4 @@
-//! The directories: files written anew with the peculiarities of real ones.
+//! The directories: small files with the peculiarities of real ones.
 
 /// A directory's files, the versions in the order in which they run, and the tables afterwards.
 pub struct Case<'a> {
