@@ -5,9 +5,10 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::dir_entries::{entries, files_below, is_sql_file, name_of};
+use super::direction::Direction;
 use super::foreign_tools::Foreign;
 use super::input_file::{InputFile, is_down};
-use super::markers::{self, Mark, Way};
+use super::markers::{self, Mark};
 use super::migrate::tool::{DirectoryTool, no_migration};
 use super::migrate::tools;
 use crate::config::Layout;
@@ -26,8 +27,10 @@ pub(super) fn recognise(dir: &Path) -> Result<Layout> {
         return Err(foreign.not_imitated(dir));
     }
     for path in entries {
-        // A file that is a way down has no other way.
-        let marks = if is_sql_file(&path) && !is_down(&path) {
+        // A file that its tool does not apply has no way up.
+        let is_way_down = tools::directories()
+            .any(|tool| (tool.is_migration)(&path) && is_down_file(tool, &path));
+        let marks = if is_sql_file(&path) && !is_way_down {
             markers::dividing(&path)?
         } else {
             Vec::new()
@@ -100,18 +103,22 @@ fn misnamed(path: &Path, mark: &Mark, tool: &DirectoryTool) -> Error {
     Error::new(ErrorKind::MigrationSource, message).with_help(tool.naming)
 }
 
+/// Whether the tool takes a file for a way down, which it does not apply.
+fn is_down_file(tool: &DirectoryTool, path: &Path) -> bool {
+    tool.has_down_files && is_down(path)
+}
+
 /// Refuses files whose way down the layout would execute, because they belong to another tool.
 fn refuse_ways_down(tool: &DirectoryTool, dir: &Path, paths: &[PathBuf]) -> Result<()> {
     let layout = tool.layout.to_string();
-    let knows_down = tool.layout == Layout::Sqlx;
-    if let Some(foreign) = Foreign::by_pair(paths, knows_down) {
+    if let Some(foreign) = Foreign::by_pair(paths, tool.has_down_files) {
         return Err(foreign.way_down(dir, &layout));
     }
-    let is_applied = |path: &&PathBuf| is_sql_file(path) && !is_down(path);
+    let is_applied = |path: &&PathBuf| is_sql_file(path) && !is_down_file(tool, path);
     for path in paths.iter().filter(is_applied) {
         let is_other = |mark: &&Mark| {
             let own = tool.marked.is_some_and(|marked| mark.is(marked.marker));
-            mark.way == Way::Down && !own && mark.precedes_statement(path)
+            mark.way == Direction::Down && !own && mark.precedes_statement(path)
         };
         if let Some(mark) = markers::scan(path)?.iter().find(is_other) {
             return Err(Foreign::by_mark(path, mark).way_down(dir, &layout));

@@ -4,6 +4,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
+use super::direction::Direction;
 use super::input_file::unreadable;
 use super::sql_script::Script;
 use crate::error::{ErrorKind, Result};
@@ -18,21 +19,14 @@ pub(super) struct Marker {
     /// follows the line of its way down.
     is_common: bool,
     /// What a line without its surrounding white space begins, if it is the tool's.
-    way: fn(&str) -> Option<Way>,
-}
-
-/// What begins after a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
-    Up,
-    Down,
+    way: fn(&str) -> Option<Direction>,
 }
 
 /// A line of a file that divides it.
 #[derive(Debug)]
 pub(super) struct Mark {
     pub(super) marker: &'static Marker,
-    pub(super) way: Way,
+    pub(super) way: Direction,
     /// Counted from 1.
     pub(super) line: usize,
     pub(super) text: String,
@@ -116,13 +110,15 @@ static MARKERS: &[&Marker] = &[
         tool: "tern",
         program: "tern migrate",
         is_common: false,
-        way: |line| (line == "---- create above / drop below ----").then_some(Way::Down),
+        way: |line| (line == "---- create above / drop below ----").then_some(Direction::Down),
     },
     &Marker {
         tool: "MyBatis Migrations",
         program: "migrate up",
         is_common: false,
-        way: |line| (comment(line)?.trim_start_matches('/').trim() == "@UNDO").then_some(Way::Down),
+        way: |line| {
+            (comment(line)?.trim_start_matches('/').trim() == "@UNDO").then_some(Direction::Down)
+        },
     },
     &Marker {
         tool: "Play evolutions",
@@ -137,7 +133,7 @@ static MARKERS: &[&Marker] = &[
         tool: "Liquibase",
         program: "liquibase update",
         is_common: false,
-        way: |line| (comment(line)? == "liquibase formatted sql").then_some(Way::Up),
+        way: |line| (comment(line)? == "liquibase formatted sql").then_some(Direction::Up),
     },
     // A checkpoint holds the schema of every migration before it, and replaces them on an empty
     // database: <https://atlasgo.io/versioned/checkpoint>.
@@ -145,7 +141,7 @@ static MARKERS: &[&Marker] = &[
         tool: "Atlas (with a checkpoint)",
         program: "atlas migrate apply",
         is_common: false,
-        way: |line| (comment(line)?.starts_with("atlas:checkpoint")).then_some(Way::Up),
+        way: |line| (comment(line)?.starts_with("atlas:checkpoint")).then_some(Direction::Up),
     },
 ];
 
@@ -187,7 +183,7 @@ pub(super) fn dividing(path: &Path) -> Result<Vec<Mark>> {
     let mut marks = scan(path)?;
     let is_common = |mark: &Mark| mark.marker.is_common;
     if marks.iter().any(is_common) {
-        let divides = |mark: &Mark| mark.way == Way::Down && mark.precedes_statement(path);
+        let divides = |mark: &Mark| mark.way == Direction::Down && mark.precedes_statement(path);
         let tools: Vec<&str> = marks
             .iter()
             .filter(|mark| divides(mark))
@@ -202,7 +198,7 @@ impl Mark {
     /// Whether the file has a way down of the same tool.
     pub(super) fn has_way_down(&self, path: &Path) -> bool {
         let marks = scan(path).unwrap_or_default();
-        let is_down = |it: &Mark| it.is(self.marker) && it.way == Way::Down;
+        let is_down = |it: &Mark| it.is(self.marker) && it.way == Direction::Down;
         marks
             .iter()
             .any(|it| is_down(it) && it.precedes_statement(path))
@@ -213,11 +209,12 @@ impl Mark {
         let Ok(text) = std::fs::read_to_string(path) else {
             return true;
         };
-        let lines = text.split_inclusive('\n').take(self.line);
-        let end: usize = lines.map(str::len).sum();
-        let statements = Script::part("", text);
-        let last = statements.statements().last().map(|it| it.offset());
-        last.is_some_and(|last| last >= end)
+        // A line that begins with `#` is a part of the next statement.
+        let lines = text.split_inclusive('\n').take(self.line - 1);
+        let start: usize = lines.map(str::len).sum();
+        let script = Script::part("", text);
+        let last = script.statements().last().map(|it| it.offset());
+        last.is_some_and(|last| last >= start)
     }
 
     pub(super) fn is(&self, marker: &Marker) -> bool {
@@ -230,12 +227,12 @@ fn comment(line: &str) -> Option<&str> {
     line.strip_prefix("--").map(str::trim)
 }
 
-fn way_of(word: &str, up: &str, down: &str) -> Option<Way> {
+fn way_of(word: &str, up: &str, down: &str) -> Option<Direction> {
     // goose accepts every case, and no tool gives another meaning to another case.
     if word.eq_ignore_ascii_case(up) {
-        Some(Way::Up)
+        Some(Direction::Up)
     } else if word.eq_ignore_ascii_case(down) {
-        Some(Way::Down)
+        Some(Direction::Down)
     } else {
         None
     }
@@ -245,7 +242,7 @@ fn way_of(word: &str, up: &str, down: &str) -> Option<Way> {
 mod tests {
     use super::*;
 
-    fn ways(line: &str) -> Vec<(&str, Way)> {
+    fn ways(line: &str) -> Vec<(&str, Direction)> {
         let way = |marker: &&Marker| Some((marker.tool, (marker.way)(line)?));
         MARKERS.iter().filter_map(way).collect()
     }
@@ -253,28 +250,32 @@ mod tests {
     #[test]
     fn each_line_that_divides_a_file_belongs_to_one_tool() {
         for (line, tool, way) in [
-            ("-- migrate:up", "dbmate", Way::Up),
-            ("--migrate:up transaction:false", "dbmate", Way::Up),
-            ("-- migrate:down", "dbmate", Way::Down),
-            ("-- +goose Up", "goose", Way::Up),
-            ("--+goose down", "goose", Way::Down),
-            ("-- +migrate Up notransaction", "sql-migrate", Way::Up),
-            ("-- +migrate Down", "sql-migrate", Way::Down),
-            ("-- +micrate Down", "micrate", Way::Down),
-            ("-- rambler up", "rambler", Way::Up),
-            ("-- ==== DOWN ====", "shmig", Way::Down),
+            ("-- migrate:up", "dbmate", Direction::Up),
+            ("--migrate:up transaction:false", "dbmate", Direction::Up),
+            ("-- migrate:down", "dbmate", Direction::Down),
+            ("-- +goose Up", "goose", Direction::Up),
+            ("--+goose down", "goose", Direction::Down),
+            ("-- +migrate Up notransaction", "sql-migrate", Direction::Up),
+            ("-- +migrate Down", "sql-migrate", Direction::Down),
+            ("-- +micrate Down", "micrate", Direction::Down),
+            ("-- rambler up", "rambler", Direction::Up),
+            ("-- ==== DOWN ====", "shmig", Direction::Down),
             (
                 "-- Down",
                 "a tool with the lines `-- Up` and `-- Down`",
-                Way::Down,
+                Direction::Down,
             ),
-            ("-- Down Migration", "node-pg-migrate", Way::Down),
-            ("---- create above / drop below ----", "tern", Way::Down),
-            ("-- //@UNDO", "MyBatis Migrations", Way::Down),
-            ("--//@UNDO", "MyBatis Migrations", Way::Down),
-            ("# --- !Downs", "Play evolutions", Way::Down),
-            ("-- !Ups", "Play evolutions", Way::Up),
-            ("--liquibase formatted sql", "Liquibase", Way::Up),
+            ("-- Down Migration", "node-pg-migrate", Direction::Down),
+            (
+                "---- create above / drop below ----",
+                "tern",
+                Direction::Down,
+            ),
+            ("-- //@UNDO", "MyBatis Migrations", Direction::Down),
+            ("--//@UNDO", "MyBatis Migrations", Direction::Down),
+            ("# --- !Downs", "Play evolutions", Direction::Down),
+            ("-- !Ups", "Play evolutions", Direction::Up),
+            ("--liquibase formatted sql", "Liquibase", Direction::Up),
         ] {
             assert_eq!(ways(line), [(tool, way)], "{line}");
         }

@@ -13,6 +13,7 @@
 mod claims;
 mod creators;
 mod dir_entries;
+mod direction;
 mod dynamic_sql;
 mod effect;
 mod expectation_check;

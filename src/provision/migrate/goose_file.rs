@@ -8,7 +8,8 @@
 
 use super::marked::{BrokenRule, Way, ends_statement, go_lines};
 use super::message::Message;
-use super::step::{Direction, Transaction};
+use super::step::Transaction;
+use crate::provision::direction::Direction;
 
 const PREFIX: &str = "+goose";
 

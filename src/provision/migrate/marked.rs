@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use super::message::Message;
-use super::step::{Direction, Transaction};
+use super::step::Transaction;
 use crate::error::{Error, ErrorKind, Result};
 use crate::excerpt::{Position, excerpt};
+use crate::provision::direction::Direction;
 use crate::provision::input_file::InputFile;
 use crate::provision::markers::Marker;
 use crate::provision::sql_script::Script;

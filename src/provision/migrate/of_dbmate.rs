@@ -6,13 +6,14 @@ use super::expected_ledger::{self, ExpectedLedger};
 use super::marked::{BrokenRule, Marked, Way};
 use super::marked_migration::{MarkedMigration, MarkedTool};
 use super::message::Message;
-use super::step::{Direction, Transaction};
+use super::step::Transaction;
 use super::tool::{DirectoryTool, Tool};
 use crate::catalog::{Columns, LedgerLayout};
 use crate::config::Layout;
 use crate::error::Result;
 use crate::names::Literal;
 use crate::provision::dir_entries::{is_sql_file, name_of, sql_files};
+use crate::provision::direction::Direction;
 use crate::provision::inputs::MigrationInputs;
 use crate::provision::markers::DBMATE;
 use crate::provision::sql_script::Script;
@@ -51,6 +52,7 @@ pub(super) static TOOL: Tool = Tool {
         naming_clause: "dbmate migrations have a line `-- migrate:up`",
         fingerprint_part: Some("layout dbmate"),
         is_migration,
+        has_down_files: false,
         removes_byte_order_mark: false,
         marked: Some(&MARKED),
         list,

@@ -9,13 +9,14 @@ use serde::Deserialize;
 use super::context::MigrationContext;
 use super::expected_ledger::{self, ExpectedLedger, LedgerRow};
 use super::message::Message;
-use super::step::{Direction, LedgerWrite, Reversal, Step, Transaction};
+use super::step::{LedgerWrite, Reversal, Step, Transaction};
 use super::tool::{DirectoryTool, Tool, refuse_duplicates};
 use crate::catalog::{Columns, LedgerLayout};
 use crate::config::Layout;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::Literal;
 use crate::provision::dir_entries::{entries, name_of};
+use crate::provision::direction::Direction;
 use crate::provision::input_file::InputFile;
 use crate::provision::inputs::MigrationInputs;
 use crate::provision::provision_report::MigrationReport;
@@ -40,6 +41,7 @@ pub(super) static TOOL: Tool = Tool {
         naming_clause: "diesel migrations are directories with up.sql",
         fingerprint_part: Some("layout diesel"),
         is_migration,
+        has_down_files: true,
         removes_byte_order_mark: false,
         marked: None,
         list,

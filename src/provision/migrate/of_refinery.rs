@@ -10,13 +10,14 @@ use sqlx::AssertSqlSafe;
 use super::context::MigrationContext;
 use super::expected_ledger::{self, ExpectedLedger, LedgerRow};
 use super::message::Message;
-use super::step::{Direction, LedgerWrite, Step, Transaction, ledger_refused};
+use super::step::{LedgerWrite, Step, Transaction, ledger_refused};
 use super::tool::{DirectoryTool, Tool, refuse_duplicates};
 use crate::catalog::{Columns, LedgerLayout};
 use crate::config::Layout;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::Literal;
 use crate::provision::dir_entries::name_of;
+use crate::provision::direction::Direction;
 use crate::provision::input_file::unreadable;
 use crate::provision::inputs::MigrationInputs;
 use crate::provision::provision_report::MigrationReport;
@@ -41,6 +42,7 @@ pub(super) static TOOL: Tool = Tool {
         naming_clause: "refinery migrations V1__name.sql",
         fingerprint_part: Some("layout refinery"),
         is_migration: |path| path.is_file() && is_refinery(name_of(path)),
+        has_down_files: false,
         removes_byte_order_mark: false,
         marked: None,
         list,

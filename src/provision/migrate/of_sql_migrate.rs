@@ -6,13 +6,14 @@ use super::expected_ledger::{self, ExpectedLedger};
 use super::marked::{BrokenRule, Marked, Way, ends_statement, go_lines};
 use super::marked_migration::{MarkedMigration, MarkedTool};
 use super::message::Message;
-use super::step::{Direction, Transaction};
+use super::step::Transaction;
 use super::tool::{DirectoryTool, Tool};
 use crate::catalog::{Columns, LedgerLayout};
 use crate::config::Layout;
 use crate::error::Result;
 use crate::names::Literal;
 use crate::provision::dir_entries::{is_sql_file, name_of, sql_files};
+use crate::provision::direction::Direction;
 use crate::provision::inputs::MigrationInputs;
 use crate::provision::markers::SQL_MIGRATE;
 use crate::provision::sql_script::Script;
@@ -55,6 +56,7 @@ pub(super) static TOOL: Tool = Tool {
         naming_clause: "sql-migrate migrations have a line `-- +migrate Up`",
         fingerprint_part: Some("layout sql-migrate"),
         is_migration: is_sql_file,
+        has_down_files: false,
         removes_byte_order_mark: false,
         marked: Some(&MARKED),
         list,

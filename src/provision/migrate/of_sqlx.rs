@@ -13,12 +13,13 @@ use sqlx::migrate::{Migrate as _, Migration, Migrator, ResolveConfig, ResolveWit
 use super::context::MigrationContext;
 use super::message::Message;
 use super::sqlx_ledger::{self, Row, SqlxLedger, TABLE};
-use super::step::{Direction, LedgerWrite, Reversal, Step, Transaction, ledger_refused};
+use super::step::{LedgerWrite, Reversal, Step, Transaction, ledger_refused};
 use super::tool::{DirectoryTool, Tool, ToolLedger, duplicate_version, no_migration};
 use crate::catalog::{Columns, LedgerLayout};
 use crate::config::Layout;
 use crate::error::{Error, ErrorKind, Result};
 use crate::provision::dir_entries::{is_sql_file, name_of, sql_files};
+use crate::provision::direction::Direction;
 use crate::provision::inputs::{MigrationInputs, MigrationSource};
 use crate::provision::provision_report::MigrationReport;
 use crate::provision::sql_script::Script;
@@ -50,6 +51,7 @@ pub(super) static TOOL: Tool = Tool {
         // A directory and the migrator that embeds it have the same fingerprint.
         fingerprint_part: None,
         is_migration,
+        has_down_files: true,
         removes_byte_order_mark: false,
         marked: None,
         list,

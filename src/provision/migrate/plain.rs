@@ -21,6 +21,7 @@ pub(super) static TOOL: Tool = Tool {
         naming_clause: "any other file that ends in .sql is plain SQL",
         fingerprint_part: Some("layout sql"),
         is_migration: is_sql_file,
+        has_down_files: false,
         removes_byte_order_mark: true,
         marked: None,
         list: sql_files,

@@ -25,6 +25,7 @@ use sqlx::{AssertSqlSafe, Either};
 use super::context::MigrationContext;
 use super::message::Message;
 use crate::error::{Error, ErrorKind, Result};
+use crate::provision::direction::Direction;
 use crate::provision::provision_report::MigrationReport;
 use crate::provision::psql::in_migration;
 use crate::provision::refused_statement::{self, RefusedStatement};
@@ -49,12 +50,6 @@ pub(super) struct Step<'a> {
     pub(super) messages: Vec<Message<'a>>,
     pub(super) transaction: Transaction,
     pub(super) ledger_write: LedgerWrite,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::provision) enum Direction {
-    Up,
-    Down,
 }
 
 /// Whether a file runs in a transaction of its own.
@@ -407,7 +402,7 @@ const OWN_RUNNER: &str = "a trigger of the migrations refuses the row, so the to
 /// The error for a ledger that cannot be written, because it lacks the columns that its tool creates,
 /// or because of a trigger.
 pub(super) fn ledger_refused(ledger: &str, error: impl std::error::Error + 'static) -> Error {
-    if code_of(&error).as_deref() == Some("P0001") {
+    if code_of(&error) == Some("P0001") {
         let message = format!("the migration ledger {ledger} must accept the rows of its tool");
         return Error::new(ErrorKind::Migration, message)
             .with_help(OWN_RUNNER)
@@ -417,15 +412,10 @@ pub(super) fn ledger_refused(ledger: &str, error: impl std::error::Error + 'stat
 }
 
 /// The code of the server's error among an error and its sources.
-fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(sqlx::Error::Database(database)) = error.downcast_ref() {
-            return database.code().map(Into::into);
-        }
-        next = error.source();
-    }
-    None
+fn code_of<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a str> {
+    let all = std::iter::successors(Some(error), |error| error.source());
+    all.filter_map(|error| error.downcast_ref())
+        .find_map(sql_error::code)
 }
 
 /// The error for a ledger that cannot be read back after the migrations.

@@ -73,6 +73,9 @@ pub(in crate::provision) struct DirectoryTool {
     pub(in crate::provision) fingerprint_part: Option<&'static str>,
     /// Whether an entry of the directory is a migration of this tool.
     pub(in crate::provision) is_migration: fn(&Path) -> bool,
+    /// Whether a file that [`is_down`](crate::provision::input_file::is_down) is a way down for the
+    /// tool, which it does not apply.
+    pub(in crate::provision) has_down_files: bool,
     /// Whether the tool removes a byte order mark at the start of a file.
     pub(in crate::provision) removes_byte_order_mark: bool,
     /// How a file is read that contains the way up and the way down. `None` if the tool has no such

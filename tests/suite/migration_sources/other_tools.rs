@@ -287,6 +287,16 @@ async fn a_wrongly_named_layout_never_executes_a_way_down() {
             assert_report_contains(&error, ErrorKind::MigrationSource, &texts);
         }
     }
+    // Plain SQL applies such a name, and `#` begins no comment.
+    let play = format!("# --- !Ups\n{UP}# --- !Downs\n{DOWN}");
+    for (file, text) in [("1_a.down.sql", &with_lines[3]), ("1_a.sql", &play)] {
+        let scratch = Scratch::new();
+        scratch.write(&format!("migrations/{file}"), text);
+        let sql = Migrations::sql(scratch.path("migrations"));
+        let error = provision_error(scratch.builder().migrations(sql)).await;
+        let texts = ["only the way up of a migration may run"];
+        assert_report_contains(&error, ErrorKind::MigrationSource, &texts);
+    }
     let scratch = Scratch::new();
     scratch.write("migrations/1_a.sql", &with_lines[0]);
     let builder = scratch
