@@ -109,11 +109,10 @@ impl LedgerClaim {
                 (table.layout, table, claim)
             })
             .collect();
-        let is_read = |table: &LedgerTable| table.is_readable && table.is_recognised;
         let parts: Vec<String> = found
             .iter()
             .enumerate()
-            .filter(|(_, (_, table, _))| is_read(table))
+            .filter(|(_, (_, table, _))| table.is_readable && table.is_recognised)
             .map(|(number, (layout, table, _))| ledgers[*layout].query(number, &table.name))
             .collect();
         let together = rows_of(connection, &parts).await?;

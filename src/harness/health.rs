@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnection;
 use super::{Harness, ServerReport};
 use crate::catalog::{self, LedgerClaim};
 use crate::error::Result;
-use crate::provision::{self, ExpectedLedger};
+use crate::provision::{self, PlanLedger};
 use crate::sql_error;
 
 /// The state of a harness's server and schema: for a dashboard, or the first line of a test run.
@@ -77,8 +77,8 @@ impl Harness {
         let template_and_lanes = self.template_and_lanes().await?;
         health.server = Some(ServerReport::of(&template_and_lanes.server));
         let inputs = &template_and_lanes.template.below_fixtures().inputs;
-        let expected = provision::expected_ledgers(inputs).await?;
-        let without_claim = |ledger: &ExpectedLedger| LedgerHealth {
+        let expected = provision::plan_ledgers(inputs).await?;
+        let without_claim = |ledger: &PlanLedger| LedgerHealth {
             claim: None,
             expected_latest: ledger.expected.latest(),
         };
@@ -95,9 +95,7 @@ impl Harness {
         }
         let claims = LedgerClaim::read_all(&mut tx, &provision::ledgers()).await;
         for claim in claims.map_err(reading)? {
-            let is_it =
-                |it: &LedgerHealth| it.claim.as_ref().is_some_and(|it| it.table == claim.table);
-            if !health.ledgers.iter().any(is_it) {
+            if !health.ledgers.iter().any(|it| it.table() == claim.table) {
                 health.ledgers.push(LedgerHealth {
                     claim: Some(claim),
                     expected_latest: None,
@@ -123,17 +121,16 @@ impl LedgerHealth {
     async fn read(
         &mut self,
         connection: &mut PgConnection,
-        ledger: &ExpectedLedger,
+        ledger: &PlanLedger,
     ) -> Result<(), sqlx::Error> {
         let mut claims = Vec::new();
         for place in catalog::places(connection, ledger.expected.table()).await? {
             claims.push(LedgerClaim::of_table(connection, ledger.layout, &place).await?);
         }
-        claims.sort_by_key(|claim| {
+        self.claim = claims.into_iter().min_by_key(|claim| {
             let is_expected = claim.latest == self.expected_latest;
             (!is_expected, claim.latest.is_none())
         });
-        self.claim = claims.into_iter().next();
         Ok(())
     }
 

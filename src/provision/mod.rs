@@ -68,7 +68,7 @@ pub(crate) use input_file::InputFile;
 pub(crate) use inputs::Inputs;
 use inputs::{MigrationInputs, MigrationSource};
 use invisible::Invisible;
-pub(crate) use migrate::{ExpectedLedger, expected_ledgers, ledgers};
+pub(crate) use migrate::{PlanLedger, ledgers, plan_ledgers};
 pub use provision_report::{MigrationReport, PhaseReport, ProvisionReport, SeedReport};
 pub(crate) use reversal_check::check_reversible;
 pub use reversal_check::{ReversibleReport, ReversibleStep};

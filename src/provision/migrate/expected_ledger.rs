@@ -10,8 +10,12 @@ use crate::catalog::RelationName;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::Ident;
 
-/// What is added to a different checksum if the line endings explain it.
-pub(super) const OTHER_LINE_ENDINGS: &str = ", because the file was applied with other line endings (CRLF instead of LF, or the reverse): \
+/// What is added to a different checksum: the line endings, if they explain it.
+pub(super) fn explained_by_line_endings(are_other: bool) -> &'static str {
+    if are_other { OTHER_LINE_ENDINGS } else { "" }
+}
+
+const OTHER_LINE_ENDINGS: &str = ", because the file was applied with other line endings (CRLF instead of LF, or the reverse): \
      git's autocrlf changes them";
 
 /// A text with the other line endings: LF instead of CRLF if it has any, else CRLF.
@@ -87,10 +91,6 @@ impl ExpectedLedger {
 impl Ledger for ExpectedLedger {
     type Row = FoundRow;
 
-    fn table(&self) -> &str {
-        self.table
-    }
-
     fn read<'c>(
         &'c self,
         connection: &'c mut PgConnection,
@@ -106,11 +106,8 @@ impl Ledger for ExpectedLedger {
             if found.clone().next().is_none() {
                 differences.push(format!("{} is not in the ledger", file.version));
             } else if let Some((_, other)) = found.find(|(_, it)| *it != file.checksum) {
-                let reason = if other.is_some() && *other == file.other_line_endings {
-                    OTHER_LINE_ENDINGS
-                } else {
-                    ""
-                };
+                let are_other = other.is_some() && *other == file.other_line_endings;
+                let reason = explained_by_line_endings(are_other);
                 differences.push(format!(
                     "{} has a different checksum in the ledger{reason}",
                     file.version

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use sqlx::postgres::PgConnection;
 
 use super::step::ledger_unreadable;
+use super::tool::ToolLedger;
 use crate::catalog::{self, RelationName};
 use crate::error::Result;
 
@@ -21,12 +22,9 @@ pub(super) enum Comparison {
 }
 
 /// A ledger as the files require it.
-pub(super) trait Ledger: Sync {
+pub(super) trait Ledger: ToolLedger {
     /// A row, as the ledger has it.
     type Row: Send;
-
-    /// The ledger's name as SQL, with or without a schema.
-    fn table(&self) -> &str;
 
     /// Reads the rows of one table that can be the ledger.
     fn read<'c>(

@@ -46,7 +46,7 @@ use crate::error::Result;
 
 pub(super) use context::MigrationContext;
 pub(super) use plan_ledgers::ledger_claim;
-pub(crate) use plan_ledgers::{ExpectedLedger, expected_ledgers};
+pub(crate) use plan_ledgers::{PlanLedger, plan_ledgers};
 pub(super) use step::Reversal;
 pub(crate) use tools::ledgers;
 

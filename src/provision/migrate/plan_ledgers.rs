@@ -11,14 +11,14 @@ use crate::provision::inputs::Inputs;
 use crate::sql_error;
 
 /// A ledger that the plan's sources fill.
-pub(crate) struct ExpectedLedger {
+pub(crate) struct PlanLedger {
     /// The ledger, as the files require it.
     pub(crate) expected: Box<dyn ToolLedger>,
     pub(crate) layout: &'static LedgerLayout,
 }
 
 /// The ledger of each source whose tool has one.
-pub(crate) async fn expected_ledgers(inputs: &Inputs) -> Result<Vec<ExpectedLedger>> {
+pub(crate) async fn plan_ledgers(inputs: &Inputs) -> Result<Vec<PlanLedger>> {
     let mut ledgers = Vec::new();
     for source in &inputs.migrations {
         let Some(tool) = source.source.tool() else {
@@ -26,7 +26,7 @@ pub(crate) async fn expected_ledgers(inputs: &Inputs) -> Result<Vec<ExpectedLedg
         };
         if let (Some(ledger), Some(layout)) = (tool.ledger, tools::ledger_of(tool.layout)) {
             let expected = ledger(source, &source.scripts()?).await?;
-            ledgers.push(ExpectedLedger { expected, layout });
+            ledgers.push(PlanLedger { expected, layout });
         }
     }
     Ok(ledgers)

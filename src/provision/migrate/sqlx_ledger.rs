@@ -7,7 +7,7 @@ use sqlx::migrate::{Migrate as _, Migration, Migrator};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, SqlSafeStr as _};
 
-use super::expected_ledger::{OTHER_LINE_ENDINGS, with_other_line_endings};
+use super::expected_ledger::{explained_by_line_endings, with_other_line_endings};
 use super::ledger_places::{self, Comparison, Ledger};
 use super::step::{WriteLedger, ledger_refused};
 use super::tool::{ToolLedger, recorded_as_applied};
@@ -122,10 +122,6 @@ impl SqlxLedger {
 impl Ledger for SqlxLedger {
     type Row = AppliedRow;
 
-    fn table(&self) -> &str {
-        &self.0.table_name
-    }
-
     fn read<'c>(
         &'c self,
         connection: &'c mut PgConnection,
@@ -202,11 +198,7 @@ fn differences(files: &[&Migration], rows: &[AppliedRow], ignore_missing: bool) 
             .chain(of_file)
             .find(|row| row.checksum[..] != file.checksum[..]);
         if let Some(row) = different {
-            let reason = if has_other_line_endings(file, &row.checksum) {
-                OTHER_LINE_ENDINGS
-            } else {
-                ""
-            };
+            let reason = explained_by_line_endings(has_other_line_endings(file, &row.checksum));
             differences.push(format!(
                 "{} ({}) has a different checksum in the ledger: {} instead of {}{reason}",
                 file.version,
