@@ -36,6 +36,7 @@ mod hostile;
 mod joiners;
 mod lane_marks;
 mod processes;
+mod random_drift;
 mod readme;
 mod rounds;
 mod running_server;

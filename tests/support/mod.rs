@@ -12,9 +12,11 @@ pub mod random;
 pub mod reports;
 pub mod runtime;
 pub mod salon;
+pub mod schema_pieces;
 mod scratch;
 pub mod skip;
 pub mod sql;
+pub mod systems;
 pub mod wait;
 
 pub use backend::runs_natively;

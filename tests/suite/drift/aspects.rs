@@ -5,7 +5,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::harness;
-use super::templates::ROLES;
+use crate::support::schema_pieces::ROLES;
 use crate::support::{Scratch, runs_natively, this_test};
 
 /// An aspect, a change that only it covers, and the changed object.

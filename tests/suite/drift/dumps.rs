@@ -3,12 +3,13 @@
 
 use std::path::Path;
 
-use ebbtide::{Database, ErrorKind, Harness, Setup};
+use ebbtide::{Database, ErrorKind, Setup};
 use sqlx::migrate::Migrator;
 
 use super::changes::CHANGES;
 use super::{changed, harness};
 use crate::support::pg_dump::pg_dump;
+use crate::support::systems::{SYSTEMS, system};
 use crate::support::{Scratch, runs_natively, this_test};
 
 #[tokio::test]
@@ -40,36 +41,18 @@ async fn pg_dump_differs_exactly_where_the_comparison_does() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The five systems, each with the directory of its migrations.
-const SYSTEMS: [(&str, &str); 5] = [
-    ("salon", "migrations"),
-    ("archivist", "examples/archivist/migrations"),
-    ("drift", "examples/drift/migrations"),
-    ("tickets", "examples/tickets/migrations"),
-    ("techstore", "examples/techstore/migrations"),
-];
-
 #[tokio::test]
 async fn a_system_that_sqlx_migrates_equals_the_template() {
     if !runs_natively(this_test!()) {
         return;
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for (system, migrations) in SYSTEMS {
-        let (migrations, file) = (
-            root.join(migrations),
-            root.join("examples").join(system).join("ebbtide.toml"),
-        );
-        let seeds = migrations.with_file_name("seeds");
-        let builder = Harness::builder()
-            .config_file(file)
-            .migrations(&migrations)
-            .seeds(seeds);
-        let harness = builder.build().unwrap();
+    for (name, migrations) in SYSTEMS {
+        let harness = system(name, migrations).build().unwrap();
         let reference = match harness.database().await {
             // A server can be built without uuid-ossp.
             Err(error) if error.kind() == ErrorKind::ExtensionUnavailable => {
-                println!("{system}: {error}");
+                println!("{name}: {error}");
                 continue;
             }
             other => other.unwrap(),
@@ -79,7 +62,7 @@ async fn a_system_that_sqlx_migrates_equals_the_template() {
             .database()
             .await
             .unwrap();
-        Migrator::new(migrations)
+        Migrator::new(root.join(migrations))
             .await
             .unwrap()
             .run(&by_sqlx.pool())
@@ -94,11 +77,11 @@ async fn a_system_that_sqlx_migrates_equals_the_template() {
                 .await
                 .unwrap();
             let report = harness.diff(by_sqlx.url()).await.unwrap();
-            assert_eq!(report.is_clean(), is_same, "{system}, {change}: {report}");
+            assert_eq!(report.is_clean(), is_same, "{name}, {change}: {report}");
             assert_eq!(
                 dump(&reference).await == dump(&by_sqlx).await,
                 is_same,
-                "{system}, {change}"
+                "{name}, {change}"
             );
         }
         by_sqlx.close().await.unwrap();

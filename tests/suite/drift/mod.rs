@@ -5,8 +5,6 @@ mod changes;
 mod dumps;
 mod leftovers;
 mod properties;
-mod random;
-
 mod report;
 mod statistics;
 mod templates;

@@ -1,14 +1,13 @@
 //! The output of `pg_dump` for the five systems, loaded again.
 
-use std::path::Path;
-
-use ebbtide::{Database, ErrorKind, Harness};
+use ebbtide::{Database, ErrorKind};
 
 use super::{ROLES, dump, harness, needs_psql};
 use crate::support::Scratch;
 use crate::support::difference::difference;
 use crate::support::pg_dump::{pg_dump, server_program};
 use crate::support::skip::print_uncaptured;
+use crate::support::systems::{SYSTEMS, system};
 
 /// The data without the ledgers, which the migrations fill.
 const DATA_ONLY: [&str; 3] = [
@@ -17,20 +16,11 @@ const DATA_ONLY: [&str; 3] = [
     "--exclude-table=alembic_version",
 ];
 
-/// The five systems, each with the directory of its migrations.
-const SYSTEMS: [(&str, &str); 5] = [
-    ("salon", "migrations"),
-    ("archivist", "examples/archivist/migrations"),
-    ("drift", "examples/drift/migrations"),
-    ("tickets", "examples/tickets/migrations"),
-    ("techstore", "examples/techstore/migrations"),
-];
-
 #[tokio::test]
 async fn a_dump_of_each_system_makes_the_same_database_in_every_role() {
     needs_psql!();
-    for (system, migrations) in SYSTEMS {
-        let Some(original) = original(system, migrations).await else {
+    for (name, migrations) in SYSTEMS {
+        let Some(original) = original(name, migrations).await else {
             continue;
         };
         let expected = dump(&original).await;
@@ -43,12 +33,12 @@ async fn a_dump_of_each_system_makes_the_same_database_in_every_role() {
             for role in ROLES {
                 let scratch = Scratch::new();
                 let loaded = harness(&scratch, role, &[&text]).database().await;
-                let loaded = loaded.unwrap_or_else(|error| panic!("{system}, {role:?}: {error:?}"));
+                let loaded = loaded.unwrap_or_else(|error| panic!("{name}, {role:?}: {error:?}"));
                 let found = dump(&loaded).await;
                 let difference = difference(&expected, &found);
                 assert!(
                     found == expected,
-                    "{system}, {role:?}, {options:?}: {difference}"
+                    "{name}, {role:?}, {options:?}: {difference}"
                 );
                 loaded.close().await.unwrap();
             }
@@ -60,42 +50,32 @@ async fn a_dump_of_each_system_makes_the_same_database_in_every_role() {
 #[tokio::test]
 async fn the_data_of_a_dump_are_a_seed_for_the_same_migrations() {
     needs_psql!();
-    for (system, migrations) in SYSTEMS {
-        let Some(original) = original(system, migrations).await else {
+    for (name, migrations) in SYSTEMS {
+        let Some(original) = original(name, migrations).await else {
             continue;
         };
         let text = file_of(&original, &DATA_ONLY).await;
         let expected = dump_of_data(&original).await;
         let scratch = Scratch::new();
         scratch.write("seeds/0.sql", &text);
-        let builder = builder(system, migrations).seeds(scratch.path("seeds"));
+        let builder = system(name, migrations).seeds(scratch.path("seeds"));
         let loaded = builder.build().unwrap().database().await.unwrap();
-        assert_eq!(dump_of_data(&loaded).await, expected, "{system}");
+        assert_eq!(dump_of_data(&loaded).await, expected, "{name}");
         loaded.close().await.unwrap();
         original.close().await.unwrap();
     }
 }
 
 /// A system's database with its seeds; `None` if the server lacks one of its extensions.
-async fn original(system: &str, migrations: &str) -> Option<Database> {
-    let seeds = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join(migrations)
-        .with_file_name("seeds");
-    let harness = builder(system, migrations).seeds(seeds).build().unwrap();
+async fn original(name: &str, migrations: &str) -> Option<Database> {
+    let harness = system(name, migrations).build().unwrap();
     match harness.database().await {
         Err(error) if error.kind() == ErrorKind::ExtensionUnavailable => {
-            print_uncaptured(&format!("left out: {system}: {error}"));
+            print_uncaptured(&format!("left out: {name}: {error}"));
             None
         }
         other => Some(other.unwrap()),
     }
-}
-
-fn builder(system: &str, migrations: &str) -> ebbtide::config::Builder {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    Harness::builder()
-        .config_file(root.join("examples").join(system).join("ebbtide.toml"))
-        .migrations(root.join(migrations))
 }
 
 async fn dump_of_data(database: &Database) -> String {

@@ -18,8 +18,8 @@ use std::collections::BTreeSet;
 
 use self::change::Change;
 use self::subject::{Subject, own_server};
-use super::templates::KINDS;
 use crate::support::random::{Random, number_in};
+use crate::support::schema_pieces::KINDS;
 use crate::support::skip::print_uncaptured;
 use crate::support::{Scratch, runs_natively, this_test};
 

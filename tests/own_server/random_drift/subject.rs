@@ -5,10 +5,10 @@ use ebbtide::{Database, Harness};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 
-use crate::drift::templates::{ROLES, SCHEMAS};
 use crate::support::Scratch;
 use crate::support::difference::difference;
 use crate::support::pg_dump::pg_dump;
+use crate::support::schema_pieces::{ROLES, SCHEMAS};
 
 /// A harness without migrations, on a server of its own.
 ///
