@@ -4,6 +4,7 @@ mod accepted_url;
 mod inherited;
 mod own;
 mod program;
+mod role;
 #[cfg(feature = "container")]
 mod tcp;
 mod url_text;
@@ -23,6 +24,7 @@ use crate::sql_error;
 use crate::wait::Polling;
 use url_text::{is_setting, pairs, percent_encode};
 
+pub(crate) use role::RoleLogin;
 pub(crate) use version_and_role::{RoleKind, VersionAndRole};
 
 /// The database that administrative sessions connect to. Every new cluster has it.

@@ -13,6 +13,10 @@ pub(crate) const DATABASE_PREFIX: &str = "ebbtide_";
 /// The value of `owner` in the comments that ebbtide writes on databases.
 pub(crate) const OWNER_MARK: &str = "ebbtide";
 
+/// The key of the advisory lock under which ebbtide creates and alters roles. Two processes that
+/// alter one role at the same time fail with `tuple concurrently updated`.
+pub(crate) const ROLE_LOCK_KEY: i64 = 0x6562_6272_6f6c_6573;
+
 /// A quoted identifier.
 /// <https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS>
 #[derive(Debug, Clone, Copy)]

@@ -9,6 +9,7 @@ use super::extension::Extension;
 use super::keys::{Builder, Plan};
 use super::migrations::Migrations;
 use super::missing_tables::MissingTables;
+use super::role::Role;
 use super::source::{Source, Sourced};
 use crate::error::Result;
 
@@ -102,6 +103,20 @@ impl Builder {
             all.push(extension);
         }
         self.layer.extensions = from_builder(all);
+        self
+    }
+
+    /// Adds a role to create before the bootstrap, after those of earlier calls: a name, or a
+    /// [`Role`] with memberships and privileges.
+    ///
+    /// A builder with any role replaces the list in `ebbtide.toml`.
+    ///
+    /// Key `provision.roles`.
+    pub fn role(mut self, role: impl Into<Role>) -> Self {
+        let earlier = self.layer.roles.take();
+        let mut all = earlier.map(|sourced| sourced.value).unwrap_or_default();
+        all.push(role.into());
+        self.layer.roles = from_builder(all);
         self
     }
 

@@ -41,6 +41,10 @@ pub struct Expect {
     pub(crate) enums: BTreeMap<String, Vec<String>>,
     /// The enums of the code under test.
     pub(crate) rust_enums: BTreeSet<RustEnum>,
+    /// Names or patterns of tables that must have row level security.
+    pub(crate) row_security: Vec<String>,
+    /// A role to which row level security must apply.
+    pub(crate) role: Option<String>,
 }
 
 /// An enum of the code under test. The database must have the same labels.
@@ -154,11 +158,31 @@ impl Expect {
         self
     }
 
+    /// Requires tables to have row level security: enabled, forced for the owner, and with at least
+    /// one policy (<https://www.postgresql.org/docs/current/ddl-rowsecurity.html>).
+    ///
+    /// `tables` is the name of a table, or a pattern in which `*` stands for any characters. A
+    /// pattern without a table is an error.
+    ///
+    /// Key `provision.expect.row_security`.
+    pub fn row_security(mut self, tables: impl Into<String>) -> Self {
+        self.row_security.push(tables.into());
+        self
+    }
+
+    /// Requires a role to which row level security applies: it exists, is no superuser, may not
+    /// bypass row level security, owns no table, and is a member of no role that does.
+    ///
+    /// Key `provision.expect.role`.
+    pub fn role(self, name: impl Into<String>) -> Self {
+        Self {
+            role: Some(name.into()),
+            ..self
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.tables.is_empty()
-            && self.rows.is_empty()
-            && self.enums.is_empty()
-            && self.rust_enums.is_empty()
+        *self == Self::default()
     }
 
     /// Adds every expectation to the fingerprint of a database.
@@ -169,6 +193,8 @@ impl Expect {
             rows,
             enums,
             rust_enums,
+            row_security,
+            role,
         } = self;
         hash.list("tables", tables);
         hash.list("tables with rows", rows.keys());
@@ -183,6 +209,8 @@ impl Expect {
             hash.part("name", name);
             hash.list("labels", labels);
         }
+        hash.list("row security", row_security);
+        hash.list("restricted role", role.as_slice());
     }
 
     /// Merges two expectations. For the same table or type, the value of `self` counts.
@@ -193,11 +221,15 @@ impl Expect {
         enums.extend(self.enums);
         let mut rust_enums = weaker.rust_enums;
         rust_enums.extend(self.rust_enums);
+        let mut row_security = weaker.row_security;
+        row_security.extend(self.row_security);
         Expect {
             tables: without_repeats(tables),
             rows,
             enums,
             rust_enums,
+            row_security: without_repeats(row_security),
+            role: self.role.or(weaker.role),
         }
     }
 }
@@ -218,6 +250,16 @@ const ENUMS: Key = Key::part(
     "expect",
     r#"labels by type, such as { mood = ["sad", "happy"] }"#,
 );
+const ROW_SECURITY: Key = Key::part(
+    "provision.expect.row_security",
+    "expect",
+    r#"a list of tables or patterns, such as ["orders", "tenant_*"]"#,
+);
+const ROLE: Key = Key::part(
+    "provision.expect.role",
+    "expect",
+    r#"the name of a role, such as "app""#,
+);
 
 impl KeyType for Expect {
     type Value = Expect;
@@ -229,7 +271,14 @@ impl KeyType for Expect {
                 "tables" => expect.tables = without_repeats(part.list(&TABLES)?),
                 "rows" => expect.rows = part.counts(&ROWS)?,
                 "enums" => expect.enums = part.lists(&ENUMS)?,
-                _ => return Err(part.unknown_key(&[&TABLES, &ROWS, &ENUMS].map(Key::name))),
+                "row_security" => {
+                    expect.row_security = without_repeats(part.list(&ROW_SECURITY)?);
+                }
+                "role" => expect.role = Some(part.text(&ROLE)?.not_blank()?.value),
+                _ => {
+                    let legal = [&TABLES, &ROWS, &ENUMS, &ROW_SECURITY, &ROLE];
+                    return Err(part.unknown_key(&legal.map(Key::name)));
+                }
             }
         }
         Ok(Sourced::new(expect, entry.source()))
@@ -251,6 +300,8 @@ impl KeyType for Expect {
             ("table", value.tables.len()),
             ("row count", value.rows.len()),
             ("enum", value.enums.len() + value.rust_enums.len()),
+            ("row security pattern", value.row_security.len()),
+            ("role", usize::from(value.role.is_some())),
         ];
         let phrases = counts
             .into_iter()

@@ -11,7 +11,7 @@ use super::source::{Source, Sourced};
 use crate::error::{Error, ErrorKind, Result};
 
 const NAME: &str = "ebbtide.toml";
-const SECTIONS: [&str; 2] = ["server", "provision"];
+const SECTIONS: [&str; 3] = ["server", "provision", "test"];
 
 /// The configuration file's path and values. Without a file, `path` is `None` and the layer is
 /// empty.

@@ -18,7 +18,9 @@ use super::key_type::{KeyType, Limit, MajorVersion};
 use super::locale_provider::LocaleProvider;
 use super::migrations::Migrations;
 use super::missing_tables::MissingTables;
+use super::role::{Role, RoleName};
 use super::row::Row;
+use super::secret::Secret;
 use super::settings::Settings;
 use super::source::{Source, Sourced};
 use super::url::ServerUrl;
@@ -95,6 +97,19 @@ declare_keys! {
     legal: "true, false",
     default: false,
     about: "`true` allows that server to be on another machine";
+
+    /// Sets the password with which the roles of tests and the owner log in to the server.
+    ///
+    /// Without it, the driver looks for the role in its password file, and the server may not
+    /// require one. Servers that ebbtide starts need none.
+    role_password(password: impl Into<String>) => Some(Secret::new(password));
+    path: "server.role_password",
+    variable: "EBBTIDE_ROLE_PASSWORD",
+    backends: [External],
+    type: Option<Secret>,
+    legal: "a password",
+    default: None => "none",
+    about: "the password of the roles in `provision.owner` and `test.role` on that server";
 
     /// Sets how long a server keeps running after its last process has ended. Default: 30 seconds.
     ///
@@ -270,6 +285,30 @@ declare_keys! {
     default: LocaleProvider::Libc,
     about: "who sorts texts: `libc`, `icu` (from PostgreSQL 15 on), `builtin` (from 17 on)";
 
+    roles;
+    path: "provision.roles",
+    method: "role",
+    type: Vec<Role>,
+    legal: "a list of names or tables, such as \
+            [\"app_owner\", { name = \"app\", grants = [\"select on all tables in schema public\"] }]",
+    default: Vec::new() => "none",
+    about: "roles to create: a list of names, or of tables with `name`, `member_of`, `grants`: see \
+            [Roles of the application](#roles-of-the-application)";
+
+    /// Sets the role that owns the database and its objects. Migrations and seeds run on sessions
+    /// that are logged in as this role. Default: the role with which ebbtide administers the
+    /// server.
+    ///
+    /// The role must exist before the first migration: see [`Builder::role`](Self::role) and
+    /// [`Builder::bootstrap`](Self::bootstrap). Extensions and the bootstrap are not affected.
+    owner(role: impl Into<String>) => Some(role.into());
+    path: "provision.owner",
+    variable: "EBBTIDE_OWNER",
+    type: Option<RoleName>,
+    legal: r#"the name of a role, such as "app_owner""#,
+    default: None => "ebbtide's own role",
+    about: "the role that owns the database; migrations and seeds run as this role";
+
     /// Sets the directory of the SQL files that run before the first migration, in the order of
     /// their names. Default: none.
     ///
@@ -331,9 +370,23 @@ declare_keys! {
     path: "provision.expect",
     method: "expect",
     type: Expect,
-    legal: "a table with the keys tables, rows, enums",
+    legal: "a table with the keys tables, rows, enums, row_security, role",
     default: Expect::default() => "nothing",
-    about: "`tables`, `rows`, `enums`: what the finished template must contain";
+    about: "`tables`, `rows`, `enums`, `row_security`, `role`: what the finished template must contain";
+
+    /// Sets the role as which the tests' sessions log in, so that its privileges and row level
+    /// security apply. Default: the role with which ebbtide administers the server.
+    ///
+    /// A test overrides it with `#[ebbtide::test(role = "auditor")]` or
+    /// [`Harness::as_role`](crate::Harness::as_role).
+    test_role(role: impl Into<String>) => Some(role.into());
+    path: "test.role",
+    variable: "EBBTIDE_TEST_ROLE",
+    type: Option<RoleName>,
+    legal: r#"the name of a role, such as "app""#,
+    default: None => "ebbtide's own role",
+    about: "the role as which tests log in, such as the application's: see \
+            [Roles of the application](#roles-of-the-application)";
 }
 
 /// Configures a [`Harness`](crate::Harness) in code: its server and the contents of its database.

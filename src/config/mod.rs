@@ -16,6 +16,7 @@
 // | `source` | where a value came from |
 // | `value`, `migrations`, `missing_tables`, `isolation_level`, `locale_provider` | the types of the values |
 // | `extension` | an extension with its schema and version |
+// | `role`, `secret` | a role that ebbtide creates; a password that is not printed |
 // | `expect` | what the database must contain before a test runs |
 // | `keys` | every key: the one place to add a key, or to change one |
 // | `backend_options` | a backend and its options, as the builder takes them |
@@ -59,7 +60,9 @@ pub(crate) mod package_root;
 mod plan;
 mod project;
 mod raw_value;
+mod role;
 mod row;
+mod secret;
 mod settings;
 mod source;
 mod sqlx_toml;
@@ -85,6 +88,8 @@ pub(crate) use migrations::{Layout, MigrationFunction, SchemaSource};
 pub use migrations::{MigrationCommand, Migrations};
 pub(crate) use nearest::nearest;
 pub(crate) use raw_value::format_duration;
+pub use role::Role;
+pub(crate) use secret::Secret;
 pub use source::{Source, Sourced};
 pub(crate) use sqlx_toml::SqlxToml;
 pub(crate) use url::ServerUrl;

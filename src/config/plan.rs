@@ -60,10 +60,12 @@ impl Plan {
         is_absent.then(|| self.package_root.join(DEFAULT_MIGRATIONS_DIR))
     }
 
-    /// The plan for a layer on top of this plan's template, which already has the extensions.
+    /// The plan for a layer on top of this plan's template, which already has the extensions and the
+    /// roles.
     pub(crate) fn for_layer(&self, expect: Expect) -> Self {
         Self {
             extensions: Sourced::new(Vec::new(), Source::Builder),
+            roles: Sourced::new(Vec::new(), Source::Builder),
             expect: Sourced::new(expect, Source::Builder),
             ..self.clone()
         }

@@ -146,21 +146,21 @@ pub(crate) struct CollectingTurn {
 #[derive(Debug)]
 pub(crate) struct UsageEntry {
     test: String,
-    role: Role,
+    claim: Claim,
     usage: Arc<Usage>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+enum Claim {
     Holding,
     Waiting,
 }
 
 impl Tests {
-    fn of(&mut self, role: Role) -> &mut HashMap<String, usize> {
-        match role {
-            Role::Holding => &mut self.holding,
-            Role::Waiting => &mut self.waiting,
+    fn of(&mut self, claim: Claim) -> &mut HashMap<String, usize> {
+        match claim {
+            Claim::Holding => &mut self.holding,
+            Claim::Waiting => &mut self.waiting,
         }
     }
 }
@@ -168,7 +168,7 @@ impl Tests {
 impl Drop for UsageEntry {
     fn drop(&mut self) {
         let mut tests = self.usage.tests();
-        let names = tests.of(self.role);
+        let names = tests.of(self.claim);
         // A test has one entry for each lane that it holds or waits for.
         if let Some(count) = names.get_mut(&self.test) {
             *count -= 1;
@@ -331,24 +331,24 @@ impl Permits {
 
     /// Lists the test as waiting for permits.
     pub(crate) fn waiting(&self, test: &str) -> UsageEntry {
-        self.entry(test, Role::Waiting)
+        self.entry(test, Claim::Waiting)
     }
 
     /// Lists the test as holding permits.
     pub(crate) fn holding(&self, test: &str) -> UsageEntry {
-        self.entry(test, Role::Holding)
+        self.entry(test, Claim::Holding)
     }
 
-    fn entry(&self, test: &str, role: Role) -> UsageEntry {
+    fn entry(&self, test: &str, claim: Claim) -> UsageEntry {
         *self
             .usage
             .tests()
-            .of(role)
+            .of(claim)
             .entry(test.to_owned())
             .or_default() += 1;
         UsageEntry {
             test: test.to_owned(),
-            role,
+            claim,
             usage: Arc::clone(&self.usage),
         }
     }

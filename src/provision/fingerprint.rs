@@ -68,6 +68,11 @@ impl Inputs {
         plan.expect.hash_into(&mut hash);
         plan.ignore_missing_tables.hash_into(&mut hash);
         hash.list("role", role.as_slice());
+        hash.list("owner", plan.owner.as_slice());
+        hash.part("roles", plan.roles.len().to_string());
+        for role in plan.roles.get() {
+            role.hash_into(&mut hash);
+        }
         for (kind, sources) in [
             ("bootstrap", self.bootstrap.as_slice()),
             ("migration", &self.migrations),

@@ -44,7 +44,7 @@ fn an_unknown_key_in_the_file_is_reported_with_the_nearest_one() {
     );
     assert_report!(scratch, plan_error(scratch.builder()), Config, @r"
     [SCRATCH]/ebbtide.toml:3: unknown key server.lingre
-      help: did you mean linger? legal keys: backend, postgres, image, url, allow_remote, linger, keep, keep_for, log_plans_slower_than, storage, cache, dedicated, settings, bin, state_dir, start_timeout
+      help: did you mean linger? legal keys: backend, postgres, image, url, allow_remote, role_password, linger, keep, keep_for, log_plans_slower_than, storage, cache, dedicated, settings, bin, state_dir, start_timeout
     ");
 }
 

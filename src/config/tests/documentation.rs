@@ -70,7 +70,7 @@ fn every_key_has_a_meaning_and_legal_values_and_a_name_of_its_own() {
     for key in KEYS.all() {
         assert!(!key.about.is_empty() && !key.legal.is_empty(), "{key:?}");
         assert!(
-            ["server", "provision"].contains(&key.section()),
+            ["server", "provision", "test"].contains(&key.section()),
             "{key:?} is in no section"
         );
         if !key.variable.is_empty() {

@@ -88,10 +88,58 @@ fn the_error_of_an_illegal_value_names_file_line_key_rule_and_value() {
 }
 
 #[test]
+fn the_error_of_a_role_states_the_rule_and_the_name() {
+    let name = "write the name without quotes and as the server stores it, for example \"app\"";
+    check(&[
+        (
+            "[provision]\nroles = ['app', 'app']",
+            "ebbtide.toml:2: provision.roles must have each role once, but has \"app\" twice",
+            "remove one of them",
+        ),
+        (
+            "[provision]\nroles = ['pg_monitor']",
+            "ebbtide.toml:2: provision.roles must have names of new roles, but \"pg_monitor\" is \
+             reserved",
+            "choose another name, for example \"app\"",
+        ),
+        (
+            "[provision]\nroles = [{ name = 'app', member_of = ['app'] }]",
+            "ebbtide.toml:2: provision.roles must not make \"app\" a member of itself",
+            "remove the role from its own member_of",
+        ),
+        (
+            "[provision]\nroles = [{ member_of = ['app'] }]",
+            "ebbtide.toml:2: provision.roles[0] must have a name",
+            "add the key name, for example name = \"app\"",
+        ),
+        (
+            "[provision]\nroles = [{ name = 'app', grant = [] }]",
+            "ebbtide.toml:2: unknown key provision.roles[0].grant",
+            "did you mean grants? legal keys: name, member_of, grants",
+        ),
+        (
+            "[provision]\nroles = [' ']",
+            "ebbtide.toml:2: provision.roles must have names of roles (1 to 63 bytes), but one is \
+             \" \"",
+            name,
+        ),
+        (
+            &format!("[test]\nrole = '{}'", "a".repeat(64)),
+            &format!(
+                "ebbtide.toml:2: test.role must have names of roles (1 to 63 bytes), but one is \
+                 {:?}",
+                "a".repeat(64)
+            ),
+            name,
+        ),
+    ]);
+}
+
+#[test]
 fn the_error_of_an_unknown_key_proposes_the_closest_and_lists_all_legal_ones() {
-    const SERVER: &str = "legal keys: backend, postgres, image, url, allow_remote, linger, keep, \
-                          keep_for, log_plans_slower_than, storage, cache, dedicated, settings, \
-                          bin, state_dir, start_timeout";
+    const SERVER: &str = "legal keys: backend, postgres, image, url, allow_remote, \
+                          role_password, linger, keep, keep_for, log_plans_slower_than, storage, \
+                          cache, dedicated, settings, bin, state_dir, start_timeout";
     check(&[
         (
             "[server]\n\n\nbakend = 'auto'",
@@ -107,12 +155,12 @@ fn the_error_of_an_unknown_key_proposes_the_closest_and_lists_all_legal_ones() {
             "[provision]\nmigration = 'x'",
             "ebbtide.toml:2: unknown key provision.migration",
             "did you mean migrations? legal keys: extensions, locale, encoding, locale_provider, \
-             bootstrap, migrations, seeds, timeout, ignore_missing_tables, expect",
+             roles, owner, bootstrap, migrations, seeds, timeout, ignore_missing_tables, expect",
         ),
         (
             "[provision.expect]\ntable = []",
             "ebbtide.toml:2: unknown key provision.expect.table",
-            "did you mean tables? legal keys: tables, rows, enums",
+            "did you mean tables? legal keys: tables, rows, enums, row_security, role",
         ),
         (
             "provision.migrations = { comand = ['x'] }",
@@ -123,7 +171,7 @@ fn the_error_of_an_unknown_key_proposes_the_closest_and_lists_all_legal_ones() {
         (
             "\n[servr]",
             "ebbtide.toml:2: unknown key servr",
-            "did you mean server? legal keys: server, provision",
+            "did you mean server? legal keys: server, provision, test",
         ),
         (
             "backend = 'auto'",

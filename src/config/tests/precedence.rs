@@ -7,7 +7,7 @@ use super::super::key_type::KeyType;
 use super::super::missing_tables::MissingTables;
 use super::super::{
     Backend, Builder, Cache, Container, Dedicated, Expect, Extension, External, Keep,
-    LocaleProvider, Native, Plan, Source, Storage,
+    LocaleProvider, Native, Plan, Secret, Source, Storage,
 };
 use super::Package;
 
@@ -24,6 +24,33 @@ struct Case {
 }
 
 const CASES: &[Case] = &[
+    Case {
+        variable: "EBBTIDE_OWNER",
+        values: ["a", "b", "c", "d"],
+        build: |b| b.owner("c"),
+        file: "[provision]\nowner = 'd'",
+        default: "None",
+        read: |plan| (text(plan.owner.as_ref()), &plan.owner.source),
+    },
+    Case {
+        variable: "EBBTIDE_TEST_ROLE",
+        values: ["a", "b", "c", "d"],
+        build: |b| b.test_role("c"),
+        file: "[test]\nrole = 'd'",
+        default: "None",
+        read: |plan| (text(plan.test_role.as_ref()), &plan.test_role.source),
+    },
+    Case {
+        variable: "EBBTIDE_ROLE_PASSWORD",
+        values: ["a", "b", "c", "d"],
+        build: |b| b.backend(External::new().url("postgres://x").role_password("c")),
+        file: "[server]\nrole_password = 'd'",
+        default: "None",
+        read: |plan| {
+            let password = plan.role_password.as_ref().map(Secret::expose);
+            (text(password.as_ref()), &plan.role_password.source)
+        },
+    },
     Case {
         variable: "EBBTIDE_BACKEND",
         values: ["native", "container", "native", "container"],

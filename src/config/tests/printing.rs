@@ -1,6 +1,6 @@
 //! How a plan prints.
 
-use super::super::{Backend, Builder, Container, Expect, External, MigrationCommand};
+use super::super::{Backend, Builder, Container, Expect, External, MigrationCommand, Role};
 use super::Package;
 
 #[test]
@@ -10,8 +10,15 @@ fn a_plan_prints_as_an_aligned_table_without_passwords() {
     let package = Package::with_file(text).dir("migrations");
     let builder = Builder::new()
         .setting("timezone", "Europe/Madrid")
+        .role("readers")
+        .role(Role::new("app").member_of("readers"))
+        .test_role("app")
         .expect(Expect::new().table("a").rows("a", 1));
-    let variables = [("EBBTIDE_LINGER", "90s"), ("CARGO_PKG_NAME", "app")];
+    let variables = [
+        ("EBBTIDE_LINGER", "90s"),
+        ("EBBTIDE_ROLE_PASSWORD", "secret"),
+        ("CARGO_PKG_NAME", "app"),
+    ];
     let plan = package
         .plan(&builder.expect(Expect::new().rows("b", 2)), &variables)
         .expect("legal");
@@ -33,6 +40,7 @@ fn a_plan_prints_as_an_aligned_table_without_passwords() {
         ["image", "by version", "default"],
         ["url", "postgres://me:***@localhost/app", "ebbtide.toml:2"],
         ["allow_remote", "false", "default"],
+        ["role_password", "***", "EBBTIDE_ROLE_PASSWORD"],
         [
             "linger",
             "90s",
@@ -52,12 +60,15 @@ fn a_plan_prints_as_an_aligned_table_without_passwords() {
         ["locale", "the server's", "default"],
         ["encoding", "the server's", "default"],
         ["locale_provider", "libc", "default"],
+        ["roles", "readers, app", "builder"],
+        ["owner", "ebbtide's own role", "default"],
         ["bootstrap", "none", "default"],
         ["migrations", "ROOT/migrations", "default"],
         ["seeds", "none", "default"],
         ["provision_timeout", "2m", "default"],
         ["ignore_missing_tables", "none", "default"],
         ["expect", "1 table, 2 row counts", "builder"],
+        ["test_role", "app", "builder"],
         ["package", "app", "CARGO_PKG_NAME"],
         ["package_root", "ROOT", "CARGO_MANIFEST_DIR"],
         ["config_file", "ROOT/ebbtide.toml", "default"],

@@ -36,6 +36,11 @@ impl ServerKey {
         );
         hash.list("settings", plan.settings.keys());
         hash.list("values", plan.settings.values());
+        // A role is an object of the whole server.
+        for role in plan.roles.get() {
+            hash.part("role", &role.name);
+            hash.list("member of", &role.member_of);
+        }
         hash.part("storage", plan.storage.to_string());
         // The supervisor counts one linger for all processes that use the server.
         hash.part("linger", plan.linger.as_nanos().to_string());
