@@ -36,6 +36,8 @@ pub(crate) const DEFERRABLE: &str = own!(".deferrable");
 pub(crate) const LOCALS: &str = own!(".locals");
 /// Restores the sequences, and returns what a test has left.
 pub(crate) const REWOUND: &str = own!(".rewound");
+/// As [`REWOUND`], for a session of another role than the one that sealed the template.
+pub(crate) const REWOUND_OF_ROLE: &str = own!(".rewound_of_role");
 /// Whether the inputs of the planner differ from the template's.
 pub(crate) const ESTIMATES_SEEN: &str = own!(".estimates_seen");
 

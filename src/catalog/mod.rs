@@ -14,6 +14,8 @@ mod ledger_table;
 mod object;
 mod queries;
 mod relations;
+mod role_rights;
+mod row_security;
 mod rows;
 mod schema;
 mod session;
@@ -30,6 +32,9 @@ pub(crate) use relations::{
     RelationName, always_firing_trigger, available_extension, enums, installed_extension,
     installed_extensions, names_of_relations, sequences, tables,
 };
+pub(crate) use role_rights::RoleRights;
+pub use row_security::TableSecurity;
+pub(crate) use row_security::exemptions;
 pub(crate) use rows::{
     DISABLE_SEQUENTIAL_SCANS, RowHolder, every_row, every_row_repeatedly, row_counts, row_holders,
 };

@@ -27,6 +27,7 @@ use super::driver::clear_statement_cache;
 use super::exchange::{execute, flag, last_row, rows};
 use super::message::close::{self as message, Before};
 use super::message::mark;
+use super::session::SessionLogin;
 use crate::sql_error::{self, code};
 
 /// What ending a guarded transaction depends on.
@@ -38,6 +39,7 @@ pub(crate) struct Closing<'a> {
     pub(crate) deferrable: &'a DeferrableConstraints,
     /// Whether the server's log belongs to ebbtide.
     pub(crate) owns_log: bool,
+    pub(crate) login: SessionLogin,
 }
 
 /// Checks deferred constraints, rolls back, and undoes what rollback does not undo.
@@ -60,7 +62,7 @@ pub(crate) async fn close(
         // from another session. The author of the test has to see it.
         Err(error) if is_refusal(&error) && (code(&error) != Some("57014") || has_cancelled()) => {
             // No constraints are checked, because what the test wrote is gone then.
-            inspect_and_close(connection, Before::UndoTest, closing.version_num, None).await
+            inspect_and_close(connection, Before::UndoTest, closing, None).await
         }
         other => other,
     };
@@ -94,7 +96,7 @@ async fn close_inside(
     closing: Closing<'_>,
 ) -> Result<CloseResult, sqlx::Error> {
     let before = if closing.deferrable.are_absent() {
-        match close_at_once(connection, closing.version_num).await {
+        match close_at_once(connection, closing).await {
             Ok(result) => return Ok(result),
             // The failed condition has aborted the transaction after `_ebbtide_end`, so what the
             // test wrote can still be checked.
@@ -105,7 +107,7 @@ async fn close_inside(
         Before::Nothing
     };
     let deferrable = Some(closing.deferrable);
-    inspect_and_close(connection, before, closing.version_num, deferrable).await
+    inspect_and_close(connection, before, closing, deferrable).await
 }
 
 /// Inspects and rolls back in one message. Only for a template without deferrable constraints: the
@@ -116,9 +118,9 @@ async fn close_inside(
 /// constraint, or the server does not count what the test writes.
 async fn close_at_once(
     connection: &mut PgConnection,
-    version_num: u32,
+    closing: Closing<'_>,
 ) -> Result<CloseResult, sqlx::Error> {
-    let message = message::at_once(&rewind(version_num));
+    let message = message::at_once(&rewind(closing));
     let rows = rows(connection, message).await?;
     let [before, .., after] = rows.as_slice() else {
         return Err(sqlx::Error::RowNotFound);
@@ -139,11 +141,11 @@ async fn close_at_once(
 async fn inspect_and_close(
     connection: &mut PgConnection,
     before: Before,
-    version_num: u32,
+    closing: Closing<'_>,
     deferrable: Option<&DeferrableConstraints>,
 ) -> Result<CloseResult, sqlx::Error> {
-    match inspect(connection, before, version_num, deferrable).await? {
-        Some(found) => Ok(roll_back(connection, found, version_num).await),
+    match inspect(connection, before, closing.version_num, deferrable).await? {
+        Some(found) => Ok(roll_back(connection, found, closing).await),
         None => Ok(CloseResult::with_unknown_remains(Outcome::Escaped)),
     }
 }
@@ -187,10 +189,10 @@ async fn inspect(
 async fn roll_back(
     connection: &mut PgConnection,
     found: BeforeRollback,
-    version_num: u32,
+    closing: Closing<'_>,
 ) -> CloseResult {
     let check = found.constraints.as_deref().map(message::check_constraints);
-    let rewind = rewind(version_num);
+    let rewind = rewind(closing);
     let message = format!("{}{rewind}", check.as_deref().unwrap_or_default());
     let outcome = match execute_and_read(connection, message, found.other_client).await {
         Ok(remains) => {
@@ -216,13 +218,13 @@ async fn roll_back(
 }
 
 /// The message that rolls back and restores what a rollback does not undo.
-fn rewind(version_num: u32) -> String {
+fn rewind(closing: Closing<'_>) -> String {
     // A test may have called `setseed`, which makes `random()` predictable for the rest of the
     // session (https://www.postgresql.org/docs/current/functions-math.html). The seed has to be
     // between -1 and 1.
     let (number, _) = Uuid::new_v4().as_u64_pair();
     let seed = f64::from(u32::try_from(number >> 32).unwrap_or_default()) / f64::from(u32::MAX);
-    message::rewind(seed, version_num)
+    message::rewind(seed, closing.version_num, closing.login)
 }
 
 /// Executes a message that ends with [`rewind`], and reads what that returns.

@@ -72,5 +72,5 @@ pub(crate) use message::reset::reset_message;
 pub(crate) use open::open;
 pub(crate) use sandbox::{begin_statement_savepoint, renew_savepoint};
 pub(crate) use schema::install;
-pub(crate) use session::{Session, start_settings};
+pub(crate) use session::{Session, SessionLogin, start_settings};
 pub(crate) use sources::SOURCES_HASH;

@@ -16,6 +16,15 @@ pub(crate) enum Session<'a> {
     Used { session_count: Option<u64> },
 }
 
+/// As which role a session is logged in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SessionLogin {
+    /// The role that sealed the template.
+    Administrator,
+    /// Another role, which has no rights on ebbtide's own objects but those granted to all.
+    OtherRole,
+}
+
 /// The settings with which every session of a test starts, as names and values.
 pub(crate) fn start_settings(version_num: u32) -> Vec<(&'static str, &'static str)> {
     let mut settings = vec![

@@ -45,6 +45,7 @@ const SOURCES: &[(&str, &str)] = &sources![
     "schema/reset.sql",
     "schema/restore_estimates.sql",
     "schema/rewound.sql",
+    "schema/rewound_queries.rs",
     "session.rs",
     "sources.rs",
 ];

@@ -1,11 +1,14 @@
 //! The messages that inspect a guarded transaction and end it.
 
 use super::mark;
+use crate::guard::session::SessionLogin;
 use crate::guard_names::{
-    CLOSING_SETTING, DEFERRABLE, END_SAVEPOINT, ESTIMATES_SEEN, OPEN_TEST, REWOUND, SCHEMA,
-    TEST_SAVEPOINT,
+    CLOSING_SETTING, DEFERRABLE, END_SAVEPOINT, ESTIMATES_SEEN, OPEN_TEST, REWOUND,
+    REWOUND_OF_ROLE, SCHEMA, TEST_SAVEPOINT,
 };
 
+/// Removes a timeout that the role has by itself.
+const NO_TIMEOUT: &str = "set local statement_timeout = 0; ";
 /// An SQL expression: whether the server counts what this session writes.
 const IS_COUNTING: &str = "pg_catalog.current_setting('track_counts') = 'on'";
 /// An SQL expression: how many rows of `pg_constraint` the test has written. 2606 is the identifier
@@ -93,7 +96,9 @@ pub(in crate::guard) fn check_constraints(names: &str) -> String {
 /// What rollback does not undo is not transactional: sequences, advisory locks, the seed of
 /// `random()`. A second transaction restores these, and a rollback ends that one, too. So no commit
 /// is needed.
-pub(in crate::guard) fn rewind(seed: f64, version_num: u32) -> String {
+///
+/// A session of another role reads another view, and its role may have a `statement_timeout`.
+pub(in crate::guard) fn rewind(seed: f64, version_num: u32, login: SessionLogin) -> String {
     // The session's statistics reach the server's after a delay. Without a flush, the next test's
     // counts would include those of this test
     // (https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-STATS-VIEWS).
@@ -112,11 +117,15 @@ pub(in crate::guard) fn rewind(seed: f64, version_num: u32) -> String {
     // DEALLOCATE follows the view, because the view reads the session's prepared statements.
     // DISCARD SEQUENCES follows it, because the view's `setval` changes what `currval` returns
     // (https://www.postgresql.org/docs/current/sql-discard.html).
+    let (view, no_timeout) = match login {
+        SessionLogin::Administrator => (REWOUND, ""),
+        SessionLogin::OtherRole => (REWOUND_OF_ROLE, NO_TIMEOUT),
+    };
     format!(
-        "rollback; begin read write; \
+        "rollback; begin read write; {no_timeout}\
          select pg_catalog.concat_ws(' ', rows, estimates, session, {session_count}, restored, \
          pg_catalog.pg_advisory_unlock_all(), pg_catalog.setseed({seed}){flush}) \
-         from {REWOUND}; \
+         from {view}; \
          rollback; discard sequences; deallocate all",
         session_count = mark::session_count(version_num)
     )
@@ -146,8 +155,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_session_of_another_role_reads_the_view_for_roles() {
+        let message = rewind(0.5, 170_000, SessionLogin::OtherRole);
+        assert!(
+            message.contains("set local statement_timeout = 0; select"),
+            "{message}"
+        );
+        assert!(
+            message.contains("from _ebbtide.rewound_of_role;"),
+            "{message}"
+        );
+    }
+
+    #[test]
     fn every_message_is_recognised_as_ebbtides_own() {
-        let rewind = rewind(0.5, 170_000);
+        let rewind = rewind(0.5, 170_000, SessionLogin::Administrator);
         let messages = [
             at_once(&rewind),
             inspect(Before::Nothing, 170_000),
@@ -168,7 +190,7 @@ mod tests {
     #[test]
     fn the_usual_end_of_a_test_is_one_message() {
         assert_eq!(
-            at_once(&rewind(0.5, 130_000)),
+            at_once(&rewind(0.5, 130_000, SessionLogin::Administrator)),
             "savepoint _ebbtide_end; \
              select pg_catalog.concat(1 / (\
              coalesce(pg_catalog.starts_with(pg_catalog.current_setting('ebbtide.test', true), 'open '), false) \

@@ -19,6 +19,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) holder: Option<&'a str>,
     /// The server's version, as `server_version_num`.
     pub(crate) version_num: u32,
+    /// Whether the test's statements may not write: the role's own setting.
+    pub(crate) is_read_only: bool,
 }
 
 impl Opening<'_> {
@@ -61,10 +63,17 @@ impl Opening<'_> {
         // Null satisfies the check of the server's identity: a session that has passed it once
         // cannot be on another server.
         let identity = server.map_or("null".to_owned(), |identity| Literal(identity).to_string());
+        // After ebbtide's own row. A transaction may become read-only at any time, and not
+        // read-write again (https://www.postgresql.org/docs/current/sql-set-transaction.html).
+        let read_only = if self.is_read_only {
+            "set local transaction_read_only = on; "
+        } else {
+            ""
+        };
         // The savepoint comes last. Rolling back to it keeps the mark and the row.
         format!(
             "{settings}{enter}begin {level}read write; {name}{set_mark}; \
-             insert into {OPEN_TEST} values ({identity}); {}",
+             insert into {OPEN_TEST} values ({identity}); {read_only}{}",
             TEST_SAVEPOINT.set
         )
     }
@@ -82,6 +91,7 @@ mod tests {
         test: None,
         holder: None,
         version_num: 170_000,
+        is_read_only: false,
     };
 
     #[test]
@@ -104,6 +114,7 @@ mod tests {
             test: Some("it's"),
             holder: Some("b"),
             version_num: 130_000,
+            is_read_only: true,
         };
         assert_eq!(
             opening.message(),
@@ -112,7 +123,8 @@ mod tests {
              begin isolation level serializable read write; \
              set local application_name = 'it''s'; \
              select pg_catalog.set_config('ebbtide.test', pg_catalog.concat('open ', ''), true); \
-             insert into _ebbtide.open_test values ('1a'); savepoint _ebbtide"
+             insert into _ebbtide.open_test values ('1a'); \
+             set local transaction_read_only = on; savepoint _ebbtide"
         );
     }
 }

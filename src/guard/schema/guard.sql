@@ -104,6 +104,8 @@ grant select on _ebbtide.deferrable, _ebbtide.locals to public;
 -- the template, which process holds it, and how many tests have used it.
 create table _ebbtide.lane (clean boolean not null, holder text, uses int not null);
 insert into _ebbtide.lane values (true, null, 0);
+-- A test's session may be that of another role.
+grant select, update on _ebbtide.lane to public;
 
 -- Before a test: the holder marks the lane as not equal. If the holder is another process, this
 -- process has lost its lane lock without noticing, and must not use the lane.

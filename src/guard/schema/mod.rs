@@ -3,7 +3,7 @@
 //! | file | noun |
 //! |---|---|
 //! | `guard.sql` | refuses a COMMIT, records sequences, constraints, and the state of the lane |
-//! | `rewound.sql` | the view that restores sequences, and returns what a rollback has left |
+//! | `rewound.sql`, `rewound_queries.rs` | the view that restores sequences, and returns what a rollback has left |
 //! | `reset.sql`, `reset.rs` | the procedure that undoes what a test has committed |
 //! | `restore_estimates.sql`, `estimates_differ.sql` | parts of it, about the planner's inputs |
 //! | `events.rs` | the user's event triggers, suspended meanwhile |
@@ -14,6 +14,7 @@
 
 mod events;
 mod reset;
+mod rewound_queries;
 
 use sqlx::postgres::PgConnection;
 
@@ -21,18 +22,9 @@ use super::exchange::execute;
 use crate::catalog;
 use crate::guard_names::{SCHEMA, SEQUENCES};
 use crate::names::Literal;
+use rewound_queries::RewoundQueries;
 
 const GUARD_SQL: &str = include_str!("guard.sql");
-const REWOUND_SQL: &str = include_str!("rewound.sql");
-
-/// A regular expression for prepared statements that change a session in a way that no command
-/// resets: `set_config`, `SET a.b`, and `LOAD`.
-const SESSION_CHANGING_STATEMENTS: &str =
-    r#"\mset_config\M|\mset\s+((local|session)\s+)?["\w]+\s*\.|^\s*load\M"#;
-
-/// One setting of each library that tests load for a session. The setting has a value once the
-/// library is loaded, and a library cannot be unloaded.
-const LIBRARY_SETTINGS: [&str; 2] = ["auto_explain.log_min_duration", "pg_hint_plan.enable_hint"];
 
 /// A regular expression for settings that last until the end of the transaction: `SET LOCAL a`, and
 /// `set_config('a', .., true)`.
@@ -55,51 +47,11 @@ pub(crate) async fn install(connection: &mut PgConnection) -> Result<(), sqlx::E
         .replace("{insert_sequences}", &insert_sequences(connection).await?)
         .replace("{local_settings}", &Literal(LOCAL_SETTINGS).to_string());
     execute(connection, guard).await?;
-    let rewound_query = rewound_query(connection).await?;
+    let rewound = RewoundQueries::of(connection).await?;
     // Last, because the reset records how many objects each catalog holds, and the objects above
     // count.
-    reset::install(connection, &rewound_query).await?;
+    reset::install(connection, &rewound).await?;
     suspended.resume(connection).await
-}
-
-/// The query of the view `_ebbtide.rewound`, which the end of each test reads.
-///
-/// Which settings a test may change depends on the template: the custom settings that its own
-/// objects mention, with their values in a new session.
-async fn rewound_query(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
-    let mut custom = catalog::custom_settings(connection).await?;
-    for setting in LIBRARY_SETTINGS {
-        custom.push(catalog::custom_setting(connection, setting).await?);
-    }
-    // One condition for each setting: a subquery over a list would be planned at the end of each
-    // test.
-    let changed = custom.iter().map(|setting| {
-        let value = setting
-            .value
-            .as_deref()
-            .map_or("null".to_owned(), |value| Literal(value).to_string());
-        format!(
-            " or current_setting({}, true) is distinct from {value}",
-            Literal(&setting.name)
-        )
-    });
-    let custom_settings: String = changed.collect();
-    let keeps_state = catalog::keeps_session_state(connection).await?;
-    // A replication origin serves one session at a time, so the view resets it at once instead of
-    // waiting until the session is replaced. Only a superuser may call these functions.
-    let origin = if events::is_superuser(connection).await? {
-        "case when pg_replication_origin_session_is_setup() then pg_replication_origin_session_reset()::text = '' else false end"
-    } else {
-        "false"
-    };
-    Ok(REWOUND_SQL
-        .replace("{origin}", origin)
-        .replace("{keeps_state}", if keeps_state { "true" } else { "false" })
-        .replace(
-            "{session_changing_statements}",
-            &Literal(SESSION_CHANGING_STATEMENTS).to_string(),
-        )
-        .replace("{custom_settings}", &custom_settings))
 }
 
 /// A statement that records the value of each sequence. Empty if there are none.
@@ -128,7 +80,7 @@ mod tests {
     use crate::guard_names::{
         ANOTHER_SERVER, BASELINE, CLOSING_SETTING, COMMIT_REFUSED, COPY_NEEDED, DEFERRABLE,
         DROP_NEEDED, ENTER, ESTIMATES_SEEN, IDENTITY_SETTING, LANE, LEAVE, LOCALS, OPEN_TEST,
-        RESET, REWOUND,
+        RESET, REWOUND, REWOUND_OF_ROLE,
     };
 
     /// The SQL spells the names out. A name that is changed on one side only fails here.
@@ -144,6 +96,7 @@ mod tests {
             format!("create view {DEFERRABLE} as"),
             format!("create view {LOCALS} as"),
             format!("create view {REWOUND} as"),
+            format!("create view {REWOUND_OF_ROLE} as"),
             format!("create view {ESTIMATES_SEEN} as"),
             format!("create procedure {ENTER}(who text)"),
             format!("create procedure {LEAVE}(who text)"),

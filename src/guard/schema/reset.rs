@@ -24,6 +24,7 @@
 
 use sqlx::postgres::PgConnection;
 
+use super::rewound_queries::RewoundQueries;
 use crate::catalog::{self, RowHolder};
 use crate::guard::exchange::{execute, flag, last_row};
 use crate::guard_names::{COPY_NEEDED, SCHEMA};
@@ -59,13 +60,13 @@ const CATALOGS: [(&str, &str); 9] = [
 ];
 
 /// Installs the procedure, and the copies of the seeded rows, after every other object.
-/// `rewound_query` is the query of the view `_ebbtide.rewound`.
+/// `rewound` has the queries of the views `_ebbtide.rewound` and `_ebbtide.rewound_of_role`.
 ///
 /// The procedure refuses every lane where its proof would not hold. Before PostgreSQL 15 the counts
 /// may be late, and a trigger may fire even in the session of the reset.
 pub(super) async fn install(
     connection: &mut PgConnection,
-    rewound_query: &str,
+    rewound: &RewoundQueries,
 ) -> Result<(), sqlx::Error> {
     let version: i32 = sqlx::query_scalar("select current_setting('server_version_num')::int4")
         .fetch_one(&mut *connection)
@@ -132,7 +133,8 @@ pub(super) async fn install(
         format!("values {}", contents.join(", "))
     };
     let reset = RESET_SQL
-        .replace("{rewound_query}", rewound_query)
+        .replace("{rewound_query}", &rewound.of_owner)
+        .replace("{rewound_of_role_query}", &rewound.of_role)
         .replace("{refusal}", &refusal)
         .replace("{contents}", &contents)
         .replace("{current_counts}", &current_counts.join(" union all "))

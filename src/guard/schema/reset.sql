@@ -16,6 +16,18 @@ from ({contents}) c(relation, rows, source, restored) where c.relation is not nu
 create view _ebbtide.rewound as
 {rewound_query};
 
+-- The same for a session that is logged in as another role. Tables are read with the privileges of
+-- the view's owner, but functions run with those of the session
+-- (https://www.postgresql.org/docs/current/rules-privileges.html). So a function of the view's
+-- owner sets the sequences.
+create function _ebbtide.set_sequence(regclass, bigint, boolean) returns bigint
+    language sql security definer set search_path = pg_catalog, pg_temp
+    as 'select setval($1, $2, $3)';
+grant execute on function _ebbtide.set_sequence(regclass, bigint, boolean) to public;
+
+create view _ebbtide.rewound_of_role as
+{rewound_of_role_query};
+
 -- The columns of `pg_class` that the planner reads. Some commands write them in place, which
 -- ROLLBACK does not undo. `allowed` is the largest file size in bytes with which the planner's
 -- estimates stay the same. It is null for TOAST tables and sequences, whose size the planner does
@@ -58,6 +70,8 @@ select exists (
         where e.allowed is not null and pg_relation_size(e.oid) > e.allowed
     )
     or {estimates_differ} as seen;
+
+grant select on _ebbtide.rewound_of_role, _ebbtide.estimates_seen to public;
 
 -- Makes the lane equal to the template. The caller runs it in a transaction of its own, while no
 -- other session is on the database. Raises EB001 if the lane must be copied again, and EB002 if the

@@ -36,7 +36,7 @@ select
     -- A session that uses a sequence reads its block, and the server counts that. If the session
     -- was not counted, every sequence is set.
     (
-        select count(setval(sequence, value, called)) from _ebbtide.sequences
+        select count({set_sequence}(sequence, value, called)) from _ebbtide.sequences
         where pg_stat_get_xact_blocks_fetched(sequence) > 0
             or current_setting('track_counts') = 'off'
     ) as restored
