@@ -438,37 +438,46 @@ async fn drop_expired(server: &Server, admin: &mut PgConnection) -> Result<Vec<D
 
 /// Which owners a list of databases is limited to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum OwnerFilter {
+enum OwnerFilter<'a> {
     /// Every role: on ebbtide's own servers no other program uses the prefix.
     Any,
-    /// This session's role. Lanes of this role's templates are included whatever the lane's owner:
-    /// a migration or a test may give a lane to another role.
-    OwnRole,
+    /// This session's role, and the one that the plan makes the owner. Lanes of their templates are
+    /// included whatever the lane's owner: a migration or a test may give a lane to another role.
+    OwnRole(Option<&'a str>),
 }
 
-impl OwnerFilter {
-    fn of(server: &Server) -> Self {
+impl<'a> OwnerFilter<'a> {
+    fn of(server: &'a Server) -> Self {
         if server.outlives_us() {
-            Self::OwnRole
+            Self::OwnRole(server.database_owner())
         } else {
             Self::Any
+        }
+    }
+
+    /// The plan's owner; `None` for any owner.
+    fn roles(self) -> Option<&'a str> {
+        match self {
+            Self::Any => None,
+            Self::OwnRole(owner) => owner,
         }
     }
 }
 
 /// The databases whose names begin with a prefix, oldest first.
 async fn databases(
-    owner: OwnerFilter,
+    owner: OwnerFilter<'_>,
     admin: &mut PgConnection,
     prefix: &str,
 ) -> Result<Vec<DatabaseName>> {
     let names: Vec<String> = sqlx::query_scalar(
-        "with mine as (select datname from pg_database where datdba = (select oid from pg_roles where rolname = current_user)) \
+        "with mine as (select datname from pg_database where datdba in (select oid from pg_roles where rolname in (current_user, $3))) \
          select datname::text from pg_database d where starts_with(datname::text, $1) and ($2 or exists (select from mine \
          where datname in (d.datname, regexp_replace(d.datname, '^([a-z]+)_l_([0-9a-f]+)_[0-9]+$', '\\1_t_\\2')))) order by oid",
     )
     .bind(prefix)
     .bind(owner == OwnerFilter::Any)
+    .bind(owner.roles())
     .fetch_all(admin)
     .await
     .map_err(|error| sql_error::failed("listing databases", error))?;

@@ -97,6 +97,7 @@
 //! | `server.image` | `EBBTIDE_IMAGE` | `container` | an image with the official image's entrypoint and variables. By version: `postgres:MAJOR`; without a major version `postgres:17`, or the newest `postgres` that the engine has | by version |
 //! | `server.url` | `EBBTIDE_URL` | `external` | the URL of a running server; it selects `external`. If `external` is selected, `TEST_DATABASE_URL` counts too | none |
 //! | `server.allow_remote` | `EBBTIDE_ALLOW_REMOTE` | `external` | `true` allows that server to be on another machine | `false` |
+//! | `server.role_password` | `EBBTIDE_ROLE_PASSWORD` | `external` | the password of the roles in `provision.owner` and `test.role` on that server | none |
 //! | `server.linger` | `EBBTIDE_LINGER` | `container`, `native` | how long an unused server keeps running | `30s` |
 //! | `server.keep` | `EBBTIDE_KEEP` | all | which tests' databases are kept: `never`, `failed`, `always`. The variable overrides a test's own option `keep`, which overrides file and builder | `never` |
 //! | `server.keep_for` | `EBBTIDE_KEEP_FOR` | all | how long a kept database stays, and its server with it | `1h` |
@@ -112,12 +113,15 @@
 //! | `provision.locale` | `EBBTIDE_LOCALE` | all | the locale of the database, such as `es_ES.UTF-8`; with `icu` such as `es-ES` | the server's |
 //! | `provision.encoding` | `EBBTIDE_ENCODING` | all | the encoding of the database, such as `LATIN1` | the server's |
 //! | `provision.locale_provider` | `EBBTIDE_LOCALE_PROVIDER` | all | who sorts texts: `libc`, `icu` (from PostgreSQL 15 on), `builtin` (from 17 on) | `libc` |
+//! | `provision.roles` | | all | roles to create: a list of names, or of tables with `name`, `member_of`, `grants`: see [Roles of the application](#roles-of-the-application) | none |
+//! | `provision.owner` | `EBBTIDE_OWNER` | all | the role that owns the database; migrations and seeds run as this role | ebbtide's own role |
 //! | `provision.bootstrap` | `EBBTIDE_BOOTSTRAP` | all | a directory of SQL files that run after the extensions and before the first migration; `false`, in the variable `none` | none |
 //! | `provision.migrations` | `EBBTIDE_MIGRATIONS` | all | a directory, a command, or an array of them: see [Migrations](#migrations); `false`, in the variable `none` | `migrations-dir` in `sqlx.toml`, else `migrations` if it exists |
 //! | `provision.seeds` | `EBBTIDE_SEEDS` | all | a directory; `false`, in the variable `none` | `seeds` if it exists |
 //! | `provision.timeout` | `EBBTIDE_PROVISION_TIMEOUT` | all | limit for one migration, for one seed file, and for the wait while another process builds the template | `2m` |
 //! | `provision.ignore_missing_tables` | `EBBTIDE_IGNORE_MISSING_TABLES` | all | `true`, or a list of tables: migrations create them, and they may be missing afterwards; in the variable separated by commas | none |
-//! | `provision.expect` | | all | `tables`, `rows`, `enums`: what the finished template must contain | nothing |
+//! | `provision.expect` | | all | `tables`, `rows`, `enums`, `row_security`, `role`: what the finished template must contain | nothing |
+//! | `test.role` | `EBBTIDE_TEST_ROLE` | all | the role as which tests log in, such as the application's: see [Roles of the application](#roles-of-the-application) | ebbtide's own role |
 //! | | `EBBTIDE_CONFIG` | all | the path of the file itself | the nearest |
 //! <!-- /keys -->
 //!
@@ -164,6 +168,44 @@
 //! - An external server cannot be dedicated. There such statements are an error, unless `dedicated`
 //!   is `"never"`.
 //! - A dedicated container does not use the volume of `server.cache`.
+//!
+//! # Roles of the application
+//! A test that runs as a superuser passes although row level security enforces nothing, and although
+//! the application's role lacks a privilege. With these keys, tests have the rights that the
+//! application has in production:
+//!
+//! ```toml
+//! [provision]
+//! roles = [
+//!     "app_owner",
+//!     { name = "app", grants = ["select, insert, update, delete on all tables in schema public"] },
+//! ]
+//! owner = "app_owner"   # migrations and seeds run as this role, and it owns what they create
+//!
+//! [provision.expect]
+//! row_security = ["orders", "tenant_*"]   # enabled, forced, with a policy
+//! role = "app"                            # no superuser, no BYPASSRLS, owns no table
+//!
+//! [test]
+//! role = "app"          # the sessions of `Tx`, `Sandbox` and `Database` log in as this role
+//! ```
+//!
+//! - The sessions are *logged in* as the role: `session_user`, `SET ROLE`, `RESET ROLE` and
+//!   `SET SESSION AUTHORIZATION` behave as in production. So do the role's own settings, such as
+//!   `statement_timeout`, `search_path` or `default_transaction_read_only`.
+//! - `#[ebbtide::test(role = "auditor")]` or [`Harness::as_role`] choose another role for some
+//!   tests. The name of ebbtide's own role, usually `postgres`, makes a test a superuser's.
+//! - ebbtide creates the roles in `roles` (`LOGIN NOSUPERUSER NOBYPASSRLS`) before the database,
+//!   and grants their privileges after the migrations. Plans with other roles do not share a
+//!   server. Roles can also come from the bootstrap or from migrations; then the server is
+//!   dedicated.
+//! - In a container, ebbtide gives each of these roles the server's password. A password that a
+//!   migration sets for such a role does not stay.
+//! - On an external server, the roles must exist, and the role of the URL must be a member of them.
+//!   `EBBTIDE_ROLE_PASSWORD` or the driver's password file have their password.
+//! - Extensions and the bootstrap run as ebbtide's own role, and so do the URLs of kept databases.
+//! - If the schema has policies and the tests' role bypasses them, one line on stderr states that
+//!   and why. [`Harness::health`] reports the same.
 //!
 //! # Migrations
 //! The names in a directory of migrations determine its layout, and the lines that divide a file
@@ -398,6 +440,7 @@ mod names;
 mod process;
 mod progress;
 mod provision;
+mod role_error;
 mod scarcity;
 mod server;
 mod sql_error;
@@ -442,5 +485,6 @@ pub mod report {
 pub mod schema {
     pub use crate::catalog::{
         Aspect, Difference, LedgerClaim, ObjectKind, Schema, SchemaDiff, SchemaObject,
+        TableSecurity,
     };
 }

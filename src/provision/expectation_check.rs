@@ -1,8 +1,10 @@
-//! Checks the declared expectations: tables, row counts, enum labels.
+//! Checks the declared expectations: tables, row counts, enum labels, row level security.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::postgres::PgConnection;
+
+use super::security_check;
 
 use crate::catalog;
 use crate::config::{Expect, RustEnum};
@@ -68,6 +70,11 @@ pub(super) async fn check(connection: &mut PgConnection, expect: &Expect) -> Res
             .filter_map(|wanted| compare_rust_enum(wanted, &enums)),
     );
 
+    unmet.extend(
+        security_check::unmet(connection, expect)
+            .await
+            .map_err(failed)?,
+    );
     if unmet.is_empty() {
         return Ok(());
     }

@@ -6,6 +6,8 @@
 //! extensions -> bootstrap -> migrations -> verification -> seeds -> expectations
 //! ```
 //!
+//! With an owner, the sessions from the first migration to the last seed log in as that role.
+//!
 //! Each arrow is passed only if the phase before it succeeded. A failed phase undoes nothing: the
 //! caller drops the whole database. A new session begins after each source of migrations and after
 //! each seed, because a session keeps the settings with which it began.
@@ -32,6 +34,7 @@ mod markers;
 mod mention;
 mod migrate;
 mod own_statement;
+mod owner;
 mod provision_report;
 mod psql;
 mod reading;
@@ -39,6 +42,7 @@ mod refused_statement;
 mod relation;
 mod reversal_check;
 mod scripts;
+mod security_check;
 mod seed;
 mod seed_files;
 mod server_wide;
@@ -69,6 +73,7 @@ pub(crate) use inputs::Inputs;
 use inputs::{MigrationInputs, MigrationSource};
 use invisible::Invisible;
 pub(crate) use migrate::{PlanLedger, ledgers, plan_ledgers};
+pub(crate) use owner::DatabaseOwner;
 pub use provision_report::{MigrationReport, PhaseReport, ProvisionReport, SeedReport};
 pub(crate) use reversal_check::check_reversible;
 pub use reversal_check::{ReversibleReport, ReversibleStep};
@@ -82,11 +87,13 @@ pub(crate) use target::Target;
 /// closed; on failure the caller drops the database, which also ends the session.
 pub(crate) async fn provision(
     mut connection: PgConnection,
-    target: Target<'_>,
+    administrative: Target<'_>,
     plan: &Plan,
+    mut owner: Option<DatabaseOwner<'_>>,
     inputs: &Inputs,
     progress: &Progress,
 ) -> Result<ProvisionReport> {
+    let mut target = administrative;
     let mut report = ProvisionReport::default();
     let mut clock = PhaseClock {
         report: &mut report,
@@ -105,6 +112,10 @@ pub(crate) async fn provision(
     let mut applied: Vec<&Script> = Vec::new();
     for (source, scripts_of_source) in scripts.by_source(inputs) {
         let is_bootstrap = source.is_bootstrap();
+        if !is_bootstrap && let Some(owner) = owner.take() {
+            connection = owner.take_over(connection, target).await?;
+            target.conn = owner.conn;
+        }
         progress.set_step(if is_bootstrap {
             "bootstrapping"
         } else {
@@ -137,6 +148,15 @@ pub(crate) async fn provision(
             clock.report.migrations.extend(migrations);
         }
     }
+    if let Some(owner) = owner.take() {
+        connection = owner.take_over(connection, target).await?;
+        target.conn = owner.conn;
+    }
+    if plan.roles.iter().any(|role| !role.grants.is_empty()) {
+        connection = target.own_session(connection).await?;
+        owner::grant(&mut connection, plan.roles.get()).await?;
+        connection = target.new_session(connection).await?;
+    }
     clock.finish("migrations");
 
     progress.set_step("verifying");
@@ -158,6 +178,10 @@ pub(crate) async fn provision(
     report.notes = notes;
 
     connection = seeded.connection;
+    if plan.owner.is_some() {
+        // Row level security may hide rows from the owner.
+        connection = administrative.new_session(connection).await?;
+    }
     progress.set_step("checking the expectations");
     expectation_check::check(&mut connection, &plan.expect).await?;
     let tables = catalog::tables(&mut connection)

@@ -18,6 +18,7 @@ use sqlx::postgres::PgConnection;
 use super::extensions;
 use super::inputs::{Inputs, MigrationInputs};
 use super::migrate::{self, MigrationContext, Reversal, tools};
+use super::owner::DatabaseOwner;
 use super::scripts::Scripts;
 use super::target::Target;
 use crate::catalog::{Aspect, Schema, SchemaDiff};
@@ -165,8 +166,9 @@ fn indented(diff: &SchemaDiff) -> String {
 /// down or second up is an entry of the report instead.
 pub(crate) async fn check_reversible(
     mut connection: PgConnection,
-    target: Target<'_>,
+    mut target: Target<'_>,
     plan: &Plan,
+    mut owner: Option<DatabaseOwner<'_>>,
     inputs: &Inputs,
     progress: &Progress,
 ) -> Result<ReversibleReport> {
@@ -188,6 +190,12 @@ pub(crate) async fn check_reversible(
     extensions::install(&mut connection, &plan.extensions).await?;
     let mut report = ReversibleReport::default();
     for (source, scripts_of_source) in scripts.by_source(inputs) {
+        if !source.is_bootstrap()
+            && let Some(owner) = owner.take()
+        {
+            connection = owner.take_over(connection, target).await?;
+            target.conn = owner.conn;
+        }
         let mut context = MigrationContext {
             connection: &mut connection,
             target,

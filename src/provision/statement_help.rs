@@ -94,6 +94,8 @@ pub(super) fn help_for(code: &str, message: &str, migrations: &[Script]) -> Opti
              from PostgreSQL 15 on)"
                 .to_owned(),
         ),
+        // insufficient_privilege; feature_not_supported, for COPY
+        "42501" | "0A000" => privilege_help(message),
         // disk_full
         "53100" => Some(sql_error::DISK_FULL_HELP.to_owned()),
         _ => None,
@@ -102,6 +104,21 @@ pub(super) fn help_for(code: &str, message: &str, migrations: &[Script]) -> Opti
 
 /// Help for a missing collation. A server has those of the locales that its machine had when
 /// `initdb` ran. <https://www.postgresql.org/docs/current/collation.html#COLLATION-MANAGING>
+/// The help for a statement that the session's role may not execute.
+fn privilege_help(message: &str) -> Option<String> {
+    let help = if message.contains("row-level security") {
+        "FORCE ROW LEVEL SECURITY restricts the owner of the table, too: set what the policy reads \
+         before the rows are written (SELECT set_config(..)), write them with INSERT and not with \
+         COPY or CSV, or force row level security in a migration after them"
+    } else if message.starts_with("permission denied") || message.starts_with("must be") {
+        "the session's role lacks the privilege: grant it in an earlier migration, or move the \
+         statement into a file of provision.bootstrap, which runs as ebbtide's own role"
+    } else {
+        return None;
+    };
+    Some(help.to_owned())
+}
+
 fn collation_help(collation: &str) -> String {
     format!(
         "a server has the collations of the locales of its machine: generate the locale there \

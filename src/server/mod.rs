@@ -78,6 +78,7 @@ impl Server {
             kind => named(kind)?.start(request).await?,
         };
         server.announce(sharing, plan);
+        server.database_owner.clone_from(plan.owner.get());
         Ok(server)
     }
 }

@@ -10,11 +10,12 @@ use super::handle::{ServerAccess, ServerHandle};
 use super::identification::identify;
 use super::registry::{Instance, Pointer};
 use super::sharing::Sharing;
-use crate::config::{Backend, Plan};
-use crate::conn::{ADMIN_DATABASE, ConnParams};
+use crate::config::{Backend, Plan, Secret};
+use crate::conn::{ADMIN_DATABASE, ConnParams, RoleLogin};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lane_lock::{LaneLocks, Permits};
 use crate::names::Fingerprint;
+use crate::role_error::ServerOwner;
 
 /// Whether this process started the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub(crate) struct Server {
     pub(crate) took: Duration,
     /// Whether only tests with the same fingerprint use the server.
     pub(super) is_dedicated: bool,
+    /// The role that owns the plan's databases, if it is not this process's own.
+    pub(super) database_owner: Option<String>,
     pub(super) handle: Box<dyn ServerHandle>,
     pub(super) permits: Permits,
 }
@@ -64,6 +67,7 @@ impl Server {
             origin,
             took: began.elapsed(),
             is_dedicated: false,
+            database_owner: None,
             permits: handle.lock_place().permits(pointer.connections),
             handle,
         }
@@ -149,6 +153,42 @@ impl Server {
     /// The role that this process connects as, on an external server.
     pub(crate) fn role(&self) -> Option<&str> {
         self.handle.role()
+    }
+
+    /// Whether ebbtide has started the server, and so may create roles and set passwords on it.
+    pub(crate) fn owner(&self) -> ServerOwner {
+        if self.outlives_us() {
+            ServerOwner::User
+        } else {
+            ServerOwner::Ebbtide
+        }
+    }
+
+    /// The role that owns the plan's databases, if it is not this process's own.
+    pub(crate) fn database_owner(&self) -> Option<&str> {
+        self.database_owner.as_deref()
+    }
+
+    /// The password for the roles of a server that ebbtide has started and that requires one.
+    pub(crate) fn role_password(&self) -> Option<String> {
+        match self.owner() {
+            ServerOwner::Ebbtide => self.conn.password(),
+            ServerOwner::User => None,
+        }
+    }
+
+    /// How sessions log in to the server as a role.
+    ///
+    /// # Errors
+    /// The server's URL cannot be completed.
+    pub(crate) fn conn_of_role(&self, role: &str, plan: &Plan) -> Result<ConnParams> {
+        let login = match self.owner() {
+            ServerOwner::Ebbtide => RoleLogin::AsSuperuser,
+            ServerOwner::User => {
+                RoleLogin::WithPassword(plan.role_password.as_ref().map(Secret::expose))
+            }
+        };
+        self.conn.as_role(role, login)
     }
 
     /// The clause that selects the faster strategy of `CREATE DATABASE`.

@@ -28,6 +28,7 @@
 mod locale;
 mod pristine;
 mod properties;
+mod roles;
 mod trial;
 
 use std::sync::Arc;
@@ -38,7 +39,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 
-use crate::catalog::{self, DatabaseProperties};
+use crate::catalog::{self, DatabaseProperties, RoleRights};
 use crate::clean_up;
 use crate::config::Plan;
 use crate::error::Result;
@@ -52,6 +53,7 @@ use crate::wait::Polling;
 
 pub(crate) use pristine::RequiredServer;
 pub(crate) use properties::complete;
+use roles::OwnerSession;
 pub(crate) use trial::check_reversible;
 
 /// The comment of a template, as JSON: ebbtide's mark, and the report of the build.
@@ -64,6 +66,9 @@ pub(crate) struct Seal {
     pub(crate) report: ProvisionReport,
     /// What `CREATE DATABASE ... TEMPLATE` leaves out and each copy receives afterwards.
     pub(crate) properties: DatabaseProperties,
+    /// Why the policies of the database do not apply to the role that built it, if so.
+    #[serde(default)]
+    pub(crate) bypass: Option<String>,
 }
 
 /// A sealed, complete, verified database for one fingerprint.
@@ -73,6 +78,8 @@ pub(crate) struct Template {
     /// What `CREATE DATABASE ... TEMPLATE` leaves out and each copy receives afterwards.
     pub(crate) properties: DatabaseProperties,
     pub(crate) report: ProvisionReport,
+    /// Why the policies of the database do not apply to the role that built it, if so.
+    pub(crate) bypass: Option<String>,
     pub(crate) origin: Origin,
     /// How long it took to build the template, or to find it.
     pub(crate) took: Duration,
@@ -131,6 +138,7 @@ pub(crate) async fn ensure(
         name: name.clone(),
         properties: seal.properties,
         report: seal.report,
+        bypass: seal.bypass,
         origin: Origin::Reused,
         took: began.elapsed(),
     };
@@ -156,23 +164,23 @@ pub(crate) async fn ensure(
         None => None,
     };
     let build = DatabaseName::build(fingerprint);
-    let (report, properties) =
-        match fill(server, plan, inputs, &mut admin, base, &build, &progress).await {
-            Ok(filled) => filled,
-            Err(error) => {
-                // The error of the build is the one to report. If this drop fails, the next builder
-                // drops the database.
-                let _ = clean_up::drop_database(server, &mut admin, &build).await;
-                return Err(server.diagnose(error));
-            }
-        };
+    let filled = match fill(server, plan, inputs, &mut admin, base, &build, &progress).await {
+        Ok(filled) => filled,
+        Err(error) => {
+            // The error of the build is the one to report. If this drop fails, the next builder
+            // drops the database.
+            let _ = clean_up::drop_database(server, &mut admin, &build).await;
+            return Err(server.diagnose(error));
+        }
+    };
     let seal = Seal {
         owner: OWNER_MARK.into(),
         format: provision::FORMAT,
         fingerprint: fingerprint.to_string(),
         sealed_at: String::new(),
-        report,
-        properties,
+        report: filled.report,
+        properties: filled.properties,
+        bypass: filled.bypass,
     };
     let seal = publish(server, &mut admin, &build, &name, seal).await?;
     // The end of the session frees the build lock, even if closing fails.
@@ -181,6 +189,7 @@ pub(crate) async fn ensure(
         name,
         properties: seal.properties,
         report: seal.report,
+        bypass: seal.bypass,
         origin: Origin::Started,
         took: began.elapsed(),
     })
@@ -330,6 +339,13 @@ async fn create(
     server.conn.read_write().connect(build.as_str()).await
 }
 
+/// What is known of a database that was filled, for its seal.
+struct Filled {
+    report: ProvisionReport,
+    properties: DatabaseProperties,
+    bypass: Option<String>,
+}
+
 /// Creates the build database, provisions and verifies it, installs the guard, and reads the
 /// properties for the seal.
 ///
@@ -344,14 +360,17 @@ async fn fill(
     base: Option<(DatabaseName, DatabaseProperties)>,
     build: &DatabaseName,
     progress: &Progress,
-) -> Result<(ProvisionReport, DatabaseProperties)> {
+) -> Result<Filled> {
+    roles::ensure(server, plan, &mut *admin).await?;
     let connection = create(server, plan, &mut *admin, base, build).await?;
     let conn = server.conn.read_write();
     let target = provision::Target {
         conn: &conn,
         database: build.as_str(),
     };
-    let report = provision::provision(connection, target, plan, inputs, progress).await?;
+    let owner = OwnerSession::of(server, plan)?;
+    let owner = owner.as_ref().map(OwnerSession::database_owner);
+    let report = provision::provision(connection, target, plan, owner, inputs, progress).await?;
     progress.set_step("sealing the template");
     // From here on only ebbtide's own sessions connect. These sessions specify all settings that
     // matter, so settings that the migrations gave to the database have no effect.
@@ -360,6 +379,8 @@ async fn fill(
         .await
         .map_err(|error| sql_error::failed("installing the guard", error))?;
     let properties = properties::read(admin, &mut connection, build).await?;
+    let rights = RoleRights::of_session(&mut connection).await;
+    let rights = rights.map_err(|error| sql_error::failed("reading the role's rights", error))?;
     // No VACUUM and no ANALYZE: a copy keeps the statistics and the dead rows that the migrations
     // left, like any database that was only migrated.
     //
@@ -373,7 +394,11 @@ async fn fill(
         .await
         .map_err(|error| sql_error::failed("writing the template's catalog cache", error))?;
     let _ = last.close().await;
-    Ok((report, properties))
+    Ok(Filled {
+        report,
+        properties,
+        bypass: rights.bypasses,
+    })
 }
 
 /// Makes the build the template: new name, owner, `IS_TEMPLATE`, no connections, and the seal as a

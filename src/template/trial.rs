@@ -1,5 +1,6 @@
 //! A database to try the down migrations in, which never becomes a template.
 
+use super::roles::{self, OwnerSession};
 use super::{create, lock, pristine};
 use crate::clean_up;
 use crate::config::Plan;
@@ -35,13 +36,16 @@ pub(crate) async fn check_reversible(
     }
     let build = DatabaseName::build(&own);
     let check = async {
+        roles::ensure(server, plan, &mut admin).await?;
         let connection = create(server, plan, &mut admin, None, &build).await?;
         let conn = server.conn.read_write();
         let target = provision::Target {
             conn: &conn,
             database: build.as_str(),
         };
-        provision::check_reversible(connection, target, plan, inputs, &progress).await
+        let owner = OwnerSession::of(server, plan)?;
+        let owner = owner.as_ref().map(OwnerSession::database_owner);
+        provision::check_reversible(connection, target, plan, owner, inputs, &progress).await
     };
     let checked = check.await;
     // Dropped in either case, under the lock, which lasts until `admin` is dropped. The error of

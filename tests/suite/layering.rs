@@ -24,6 +24,7 @@ const LAYERS: [&[&str]; 11] = [
         "milliseconds",
         "wait",
         "progress",
+        "role_error",
         "scarcity",
         "test_error_help",
     ],

@@ -109,6 +109,7 @@ async fn connect(request: StartRequest<'_>) -> Result<Server> {
         origin: Origin::Reused,
         took: began.elapsed(),
         is_dedicated: false,
+        database_owner: None,
         permits: handle.lock_place().permits(capacity),
         handle: Box::new(handle),
     })
