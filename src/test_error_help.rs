@@ -91,6 +91,27 @@ pub(crate) enum Isolation {
     Database,
 }
 
+/// What to do about a statement that the tests' role may not execute, if tests log in as one.
+pub(crate) fn help_for_role(code: &str, message: &str, role: &str) -> Option<String> {
+    // insufficient_privilege
+    if code != "42501" {
+        return None;
+    }
+    let help = if message.contains("row-level security") {
+        format!(
+            "the policies allow no such row to the role {role:?}: set what they read, for example the \
+             tenant, before the statement"
+        )
+    } else {
+        format!(
+            "the tests log in as the role {role:?} (test.role): grant it the privilege with `grants` in \
+             provision.roles or in a migration; for this test alone, choose another role with `role = \"..\"` \
+             or `Harness::as_role`"
+        )
+    };
+    Some(help)
+}
+
 /// What to do about an error of a test's statement.
 pub(crate) fn help_for_test_error(
     code: &str,

@@ -99,7 +99,7 @@ impl Harness {
     pub async fn diff_without(&self, url: &str, aspects: &[Aspect]) -> Result<DriftReport> {
         // The compared database comes first: a wrong URL fails before the reference is built.
         let found = Candidate::parse(url)?.read().await?;
-        let reference = self.database().await?;
+        let reference = self.as_administrator().database().await?;
         let expected = Candidate::parse(reference.url())?.read().await?;
         reference.close().await?;
         let (expected, found) = (expected.without(aspects), found.without(aspects));

@@ -7,7 +7,7 @@ use serde::Serialize;
 use sqlx::postgres::PgConnection;
 
 use super::{Harness, ServerReport};
-use crate::catalog::{self, LedgerClaim};
+use crate::catalog::{self, LedgerClaim, RoleRights, TableSecurity};
 use crate::error::Result;
 use crate::provision::{self, PlanLedger};
 use crate::sql_error;
@@ -27,6 +27,10 @@ pub struct HealthReport {
     /// The ledger of each source of migrations, in the order of the plan, and then every other
     /// migration ledger of that database: for example that of a command, or an old copy.
     pub ledgers: Vec<LedgerHealth>,
+    /// Row level security of each table that has it enabled or has a policy.
+    pub row_security: Vec<TableSecurity>,
+    /// Why the policies do not apply to the tests' role, if so: for example that it is a superuser.
+    pub policies_bypassed: Option<String>,
     /// The first error and its remedy. It is an error, too, if a ledger's latest version is not the
     /// expected one.
     pub problem: Option<String>,
@@ -84,7 +88,7 @@ impl Harness {
         };
         health.ledgers = expected.iter().map(without_claim).collect();
         template_and_lanes.template.ensure().await?;
-        let mut tx = self.tx().await?;
+        let mut tx = self.as_administrator().tx().await?;
         let reading = |error| sql_error::failed("reading the extensions", error);
         health.extensions = catalog::installed_extensions(&mut tx)
             .await
@@ -93,6 +97,12 @@ impl Harness {
         for (ledger, health) in expected.iter().zip(&mut health.ledgers) {
             health.read(&mut tx, ledger).await.map_err(reading)?;
         }
+        let reading_security = |error| sql_error::failed("reading row level security", error);
+        let tables = TableSecurity::read_all(&mut tx).await;
+        health.row_security = tables.map_err(reading_security)?;
+        health
+            .row_security
+            .retain(|table| table.is_enabled || table.policies > 0);
         let claims = LedgerClaim::read_all(&mut tx, &provision::ledgers()).await;
         for claim in claims.map_err(reading)? {
             if !health.ledgers.iter().any(|it| it.table() == claim.table) {
@@ -102,6 +112,11 @@ impl Harness {
                 });
             }
         }
+        tx.close().await?;
+        // In a session of the tests' own role, which must be able to log in.
+        let mut tx = self.tx().await?;
+        let rights = RoleRights::of_session(&mut tx).await;
+        health.policies_bypassed = rights.map_err(reading_security)?.bypasses;
         tx.close().await
     }
 }
@@ -198,6 +213,17 @@ impl fmt::Display for HealthReport {
         write!(f, "extensions: {extensions}")?;
         for ledger in &self.ledgers {
             write!(f, "\n{ledger}")?;
+        }
+        let secured: Vec<&str> = self
+            .row_security
+            .iter()
+            .map(|table| table.table.as_str())
+            .collect();
+        if !secured.is_empty() {
+            write!(f, "\nrow level security: {}", secured.join(", "))?;
+        }
+        if let Some(reason) = &self.policies_bypassed {
+            write!(f, "\nits policies do not apply to the tests: {reason}")?;
         }
         match &self.problem {
             Some(problem) => write!(f, "\nproblem: {problem}"),

@@ -67,6 +67,28 @@ pub use setup::Setup;
 pub struct Harness {
     shared: Arc<Shared>,
     setup: Option<Arc<Setup>>,
+    login: LaneLogin,
+}
+
+/// As which role the sessions of tests log in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum LaneLogin {
+    /// The role of the plan's `test.role`.
+    OfPlan,
+    Role(Arc<str>),
+    /// The role that administers the server.
+    Administrator,
+}
+
+impl LaneLogin {
+    /// The role, if it is another one than the administrator.
+    fn role<'a>(&'a self, plan: &'a Plan) -> Option<&'a str> {
+        match self {
+            Self::OfPlan => plan.test_role.as_deref(),
+            Self::Role(role) => Some(role),
+            Self::Administrator => None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -75,7 +97,11 @@ struct Shared {
     // A failure is kept as well: every test of the process reports it, and none repeats the work.
     template_and_lanes: OnceCell<Result<TemplateAndLanes>>,
     setups: Mutex<Setups>,
+    of_roles: Mutex<RoleLanes>,
 }
+
+/// The lanes of roles other than the plan's, by the template's fingerprint and the role.
+type RoleLanes = HashMap<(Fingerprint, Option<String>), TemplateAndLanes>;
 
 type TemplateAndLanesCell = Arc<OnceCell<Result<TemplateAndLanes>>>;
 
@@ -125,10 +151,12 @@ impl Builder {
             plan,
             template_and_lanes: OnceCell::new(),
             setups: Mutex::default(),
+            of_roles: Mutex::default(),
         };
         Ok(Harness {
             shared: Arc::new(shared),
             setup: None,
+            login: LaneLogin::OfPlan,
         })
     }
 }
@@ -170,6 +198,38 @@ impl Harness {
         Self {
             shared: Arc::clone(&self.shared),
             setup,
+            login: self.login.clone(),
+        }
+    }
+
+    /// The same harness, with tests whose sessions log in as another role than the plan's
+    /// `test.role`.
+    ///
+    /// The role comes from the plan's roles, the bootstrap or the migrations. The template is the
+    /// same.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn test() -> ebbtide::Result<()> {
+    /// let mut tx = ebbtide::Harness::shared()?.as_role("auditor").tx().await?;
+    /// let role: String = sqlx::query_scalar("select session_user::text").fetch_one(&mut *tx).await?;
+    /// assert_eq!(role, "auditor");
+    /// # tx.close().await
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn as_role(&self, role: impl Into<String>) -> Self {
+        Self {
+            login: LaneLogin::Role(role.into().into()),
+            ..self.clone()
+        }
+    }
+
+    /// The same harness, with sessions of the role that administers the server.
+    fn as_administrator(&self) -> Self {
+        Self {
+            login: LaneLogin::Administrator,
+            ..self.clone()
         }
     }
 
@@ -337,6 +397,33 @@ impl Harness {
     /// its fixtures lie on top of the plan's template. A setup on the same server costs no further
     /// connection. One with a dedicated server starts it here, in the background.
     async fn template_and_lanes(&self) -> Result<TemplateAndLanes> {
+        let of_plan = self.template_and_lanes_of_plan().await?;
+        if self.login == LaneLogin::OfPlan {
+            return Ok(of_plan);
+        }
+        let role = self.login.role(self.plan());
+        if role == self.plan().test_role.as_deref() {
+            return Ok(of_plan);
+        }
+        let key = (
+            of_plan.template.fingerprint.clone(),
+            role.map(str::to_owned),
+        );
+        let mut of_roles = self
+            .shared
+            .of_roles
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = of_roles.get(&key) {
+            return Ok(known.clone());
+        }
+        let of_role = of_plan.as_role(role)?;
+        of_roles.insert(key, of_role.clone());
+        Ok(of_role)
+    }
+
+    /// The same, for the role of the plan.
+    async fn template_and_lanes_of_plan(&self) -> Result<TemplateAndLanes> {
         let template_and_lanes = self
             .shared
             .template_and_lanes
@@ -357,7 +444,7 @@ impl Harness {
         let open = || async {
             // The same server: nothing has to be connected, so this needs no background task.
             if of_setup.sharing == template_and_lanes.template.sharing {
-                return Ok(TemplateAndLanes::of(of_setup, template_and_lanes.runtime));
+                return TemplateAndLanes::of(of_setup, template_and_lanes.runtime);
             }
             background()?
                 .spawn(TemplateAndLanes::open_elsewhere(of_setup))

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use super::{
     ComparedDatabase, DriftReport, HealthReport, LedgerHealth, ServerReport, TemplateReport,
 };
-use crate::catalog::{Difference, LedgerClaim, ObjectKind, SchemaDiff, SchemaObject};
+use crate::catalog::{
+    Difference, LedgerClaim, ObjectKind, SchemaDiff, SchemaObject, TableSecurity,
+};
 use crate::clean_up::CleanUpReport;
 use crate::config::Backend;
 use crate::lane::KeptDatabase;
@@ -141,13 +143,24 @@ fn health_and_drift_hold_the_same_claim_of_a_ledger() {
             claim: Some(ledger.clone()),
             expected_latest: Some("7".into()),
         }],
+        row_security: vec![TableSecurity {
+            table: "orders".into(),
+            is_enabled: true,
+            is_forced: false,
+            policies: 2,
+        }],
+        policies_bypassed: Some("app owns orders".into()),
         problem: None,
     };
     assert_json(
         health,
         &json!({
             "server": server_json, "extensions": { "pg_trgm": "1.6" },
-            "ledgers": [{ "claim": ledger_json, "expected_latest": "7" }], "problem": null,
+            "ledgers": [{ "claim": ledger_json, "expected_latest": "7" }],
+            "row_security": [
+                { "table": "orders", "is_enabled": true, "is_forced": false, "policies": 2 },
+            ],
+            "policies_bypassed": "app owns orders", "problem": null,
         }),
     );
     let (diff, diff_json) = diff();

@@ -20,8 +20,8 @@ use super::template_cell::TemplateCell;
 use super::{runtime, sharing};
 use crate::config::Plan;
 use crate::conn::ConnParams;
-use crate::error::{ErrorKind, Result};
-use crate::lane::{LanePool, LaneSetting};
+use crate::error::{Error, ErrorKind, Result};
+use crate::lane::{LanePool, LaneSetting, TestRole};
 use crate::names::Literal;
 use crate::provision::Inputs;
 use crate::server::{Origin, Server, VerifyMode};
@@ -85,13 +85,14 @@ impl TemplateAndLanes {
                 cell: OnceCell::new(),
             },
             runtime::background()?,
-        );
+        )?;
         // If a setup cannot be applied, only the tests that use this setup fail, when they apply
         // it.
         let of_setup = setup.and_then(|setup| setup.apply(&template_and_lanes.template).ok());
         let of_setup =
             of_setup.filter(|of_setup| of_setup.sharing == template_and_lanes.template.sharing);
         let of_setup = of_setup.map(|template| Self::of(template, template_and_lanes.runtime));
+        let of_setup = of_setup.transpose()?;
         // The lane that proves the server's life is the one that the first test is about to use.
         of_setup
             .as_ref()
@@ -114,7 +115,8 @@ impl TemplateAndLanes {
 
     async fn open_elsewhere_verifying(template: &TemplateCell, mode: VerifyMode) -> Result<Self> {
         let server = Server::start(&template.plan, &template.sharing, mode).await?;
-        let template_and_lanes = Self::of(template.on(&Arc::new(server)), runtime::background()?);
+        let template = template.on(&Arc::new(server));
+        let template_and_lanes = Self::of(template, runtime::background()?)?;
         template_and_lanes.check_reused_server(mode).await?;
         Ok(template_and_lanes)
     }
@@ -140,11 +142,37 @@ impl TemplateAndLanes {
     }
 
     /// A pool for the lanes of a template. It connects to nothing.
-    pub(super) fn of(template: TemplateCell, runtime: &'static Handle) -> Self {
-        let template = Arc::new(template);
+    ///
+    /// # Errors
+    /// The plan's values cannot be used together.
+    pub(super) fn of(template: TemplateCell, runtime: &'static Handle) -> Result<Self> {
+        let role = template.plan.test_role.get().clone();
+        Self::with_lanes(Arc::new(template), runtime, role.as_deref())
+    }
+
+    /// The same template, with lanes whose sessions log in as another role; without one, as the
+    /// role that administers the server.
+    ///
+    /// # Errors
+    /// As for [`of`](Self::of).
+    pub(super) fn as_role(&self, role: Option<&str>) -> Result<Self> {
+        Self::with_lanes(Arc::clone(&self.template), self.runtime, role)
+    }
+
+    fn with_lanes(
+        template: Arc<TemplateCell>,
+        runtime: &'static Handle,
+        role: Option<&str>,
+    ) -> Result<Self> {
+        let server = &template.server;
+        // A plan that names ebbtide's own role has it on purpose.
+        let notes_bypass = role != Some(server.conn.user());
+        let role = role.filter(|_| notes_bypass);
         let setting = LaneSetting {
             server: Arc::clone(&template.server),
-            conn: conn(&template),
+            conn: conn(&template, role)?,
+            test_role: role.map(TestRole::new),
+            notes_bypass,
             fingerprint: template.fingerprint.clone(),
             runtime: runtime.clone(),
             slot: *template.plan.slot.get(),
@@ -155,21 +183,34 @@ impl TemplateAndLanes {
         };
         let source = Arc::clone(&template);
         let pool = LanePool::new(setting, source);
-        Self {
+        Ok(Self {
             server: Arc::clone(&template.server),
             template,
             pool,
             runtime,
-        }
+        })
     }
 }
 
 /// How tests connect to the server.
-fn conn(template: &TemplateCell) -> ConnParams {
-    let server = &template.server;
-    match *template.plan.log_plans_slower_than.get() {
-        Some(limit) => server.conn.logging_plans(limit),
-        None => server.conn.clone(),
+fn conn(template: &TemplateCell, role: Option<&str>) -> Result<ConnParams> {
+    let (server, plan) = (&template.server, &template.plan);
+    match (role, *plan.log_plans_slower_than.get()) {
+        (None, Some(limit)) => Ok(server.conn.logging_plans(limit)),
+        (None, None) => Ok(server.conn.clone()),
+        (Some(role), None) => server.conn_of_role(role, plan),
+        (Some(role), Some(_)) => Err(Error::new(
+            ErrorKind::Config,
+            format!(
+                "log_plans_slower_than ({}) must not be set for tests that log in as a role, but \
+                 these log in as {role:?}",
+                plan.log_plans_slower_than.source
+            ),
+        )
+        .with_help(
+            "only superusers may load auto_explain: unset one of the two, for example for one run \
+             with EBBTIDE_TEST_ROLE=postgres",
+        )),
     }
 }
 

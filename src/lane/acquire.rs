@@ -22,9 +22,13 @@
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
+
 use super::admission::{Admission, STALL_TIMEOUT};
 use super::lane_use::LaneUse;
 use super::leased::{Lane, LaneConnection};
+use super::login::Login;
 use super::pool::LanePool;
 use super::prepared_lane::PreparedLane;
 use crate::error::{Error, ErrorKind, Result};
@@ -171,6 +175,7 @@ impl LanePool {
             match pool.prepare(&lock, &test, lane_use).await {
                 Ok((prepared, connection)) => Ok(Ok(Lane {
                     session_database: prepared.session_database,
+                    login: prepared.login,
                     database: prepared.database,
                     connection,
                     session_name: test,
@@ -215,18 +220,53 @@ impl LanePool {
                 database,
                 uses: lock.uses(),
                 connection: None,
+                login: Login::Test,
             },
-            None => self.make_equal_to_template(lock, test).await?,
+            None => self.make_equal_to_template(lock, test, lane_use).await?,
         };
         // Before a session of the test connects, because this process may be killed after that.
         lock.mark(lane_use.state_in_use(), prepared.uses, &prepared.database)?;
-        let connection = match prepared.connection.take() {
-            None if lane_use == LaneUse::Transaction => {
-                Some(self.connect_to_lane(&prepared.database, test).await?)
+        let mut connection = prepared.connection.take();
+        if lane_use == LaneUse::Transaction
+            && (connection.is_none() || prepared.login != Login::Test)
+        {
+            // Before the new session begins: the test has a permit for one connection.
+            if let Some(connection) = connection.take() {
+                let _ = connection.close().await;
             }
-            other => other,
-        };
+            prepared.login = Login::Test;
+            let connected = self
+                .connect_to_lane(&prepared.database, test, Login::Test)
+                .await;
+            connection = Some(connected?);
+        }
+        self.note_known_bypass(connection.as_mut()).await?;
+        if self.needs_rights() {
+            self.read_rights_in(&prepared, connection.as_mut(), test)
+                .await?;
+        }
         Ok((prepared, connection.map(LaneConnection::New)))
+    }
+
+    /// Reads what the role of tests may do, in its session on the lane or in another one, so that a
+    /// role that cannot log in fails before the test begins.
+    async fn read_rights_in(
+        &self,
+        prepared: &PreparedLane,
+        connection: Option<&mut PgConnection>,
+        test: &str,
+    ) -> Result<()> {
+        match connection.filter(|_| prepared.login == Login::Test) {
+            Some(connection) => self.read_rights(connection).await,
+            None => {
+                let database = &prepared.database;
+                let mut connection = self.connect_to_lane(database, test, Login::Test).await?;
+                self.read_rights(&mut connection).await?;
+                // If closing fails, the server ends the session when the socket closes.
+                let _ = connection.close().await;
+                Ok(())
+            }
+        }
     }
 
     /// Whether an error can go away while the test waits.

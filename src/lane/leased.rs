@@ -7,6 +7,7 @@ use sqlx::postgres::PgConnection;
 
 use super::active_tests::TestPresence;
 use super::admission::Admission;
+use super::login::Login;
 use super::wear::{MAX_USES, USES_BETWEEN_SIZE_CHECKS, USES_PER_COMMIT};
 use crate::conn::ConnParams;
 use crate::guard;
@@ -25,6 +26,8 @@ pub(crate) struct Lane {
     /// The database's name when the session began. The server's log shows this name for as long as
     /// the session lasts.
     pub(super) session_database: DatabaseName,
+    /// As which role the session is logged in.
+    pub(super) login: Login,
     pub(super) lock: LaneLock,
     pub(super) uses: u32,
     /// How many sessions the database had ever had when the last test on this connection ended, if

@@ -9,6 +9,8 @@
 //! | `lane_use`, `wear` | how a test uses a lane, and when a lane is worn |
 //! | `admit`, `admission` | a test's wait for the permits of its connections, and the permits |
 //! | `prepare`, `returned` | making a lane equal to its template, before a test and after one |
+//! | `test_role`, `role_session`, `login` | the role as which tests log in, and its sessions |
+//! | `policy_note` | the line that states that no policy applies to the tests |
 //! | `prepared_lane` | a lane that is ready for its next test |
 //! | `admin_connection` | the connection that copies templates |
 //! | `reset` | the messages that undo what a test has committed |
@@ -33,9 +35,11 @@ mod in_use;
 mod kept;
 mod lane_use;
 mod leased;
+mod login;
 mod open_database;
 mod open_sandbox;
 mod open_tx;
+mod policy_note;
 mod pool;
 mod prepare;
 mod prepared_lane;
@@ -44,7 +48,9 @@ mod report;
 mod request;
 mod reset;
 mod returned;
+mod role_session;
 mod sandbox;
+mod test_role;
 mod tx;
 mod tx_options;
 mod waits;
@@ -57,5 +63,6 @@ pub(crate) use pool::{LanePool, LaneSetting};
 pub(crate) use report::TestReport;
 pub(crate) use request::LaneRequest;
 pub use sandbox::Sandbox;
+pub(crate) use test_role::TestRole;
 pub use tx::Tx;
 pub use tx_options::TxOptions;

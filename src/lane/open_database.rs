@@ -71,16 +71,17 @@ impl OpenDatabase {
     pub(super) async fn open(request: &LaneRequest) -> Result<Self> {
         let mut in_use = request.acquire(LaneUse::Whole).await?;
         let (lanes, lane) = (&in_use.lanes, &mut in_use.lane);
-        // The server has a single connection for tests, and the test's pool needs it.
-        if !lane.admission.has_spare_connection() {
-            lane.connection = None;
-        }
         // A lane that records its state in its own table was marked as clean when it became idle.
         // The opening message of a guarded transaction would mark the lane as in use, but this test
         // has no such transaction.
         if let (Some(connection), Some(holder)) = (&mut lane.connection, lane.lock.holder()) {
             let marked = guard::mark_dirty(connection.get(), holder).await;
             marked.map_err(|error| lanes.diagnose("entering a lane", error))?;
+        }
+        // The server has a single connection for tests, and the test's pool needs it. Or the
+        // session is one that may not reset the lane.
+        if !lane.admission.has_spare_connection() || lane.login != lanes.reset_login() {
+            lane.connection = None;
         }
         let url = lanes.setting().conn.url(lane.database.as_str());
         Ok(Self {
@@ -136,6 +137,7 @@ impl OpenDatabase {
             .reset(&lane.lock, connection, &mut lane.database)
             .await?;
         lane.connection = reset.map(LaneConnection::New);
+        lane.login = lanes.reset_login();
         Ok(lane.connection.is_some())
     }
 
@@ -143,7 +145,9 @@ impl OpenDatabase {
         let LaneInUse {
             lanes, lane, test, ..
         } = &self.in_use;
-        lanes.connect_to_lane(&lane.database, test).await
+        lanes
+            .connect_to_lane(&lane.database, test, lanes.reset_login())
+            .await
     }
 
     #[expect(clippy::print_stderr, reason = "a failure report")]

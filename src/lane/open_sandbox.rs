@@ -36,6 +36,7 @@ use super::in_use::LaneInUse;
 use super::kept::{self, KeptDatabase};
 use super::lane_use::LaneUse;
 use super::leased::LaneConnection;
+use super::login::Login;
 use super::open_tx;
 use super::pool::LanePool;
 use super::prepare;
@@ -144,7 +145,7 @@ impl OpenSandbox {
         let LaneInUse {
             lanes, lane, test, ..
         } = in_use;
-        let real = lanes.guarded_options(&lane.database, test);
+        let real = lanes.guarded_options(&lane.database, test, Login::Test);
         let doorman = Doorman::of_this_process()
             .await
             .map_err(|error| sqlx::Error::Configuration(error.into()))?;
@@ -265,13 +266,15 @@ async fn reset_after_close(in_use: LaneInUse) -> Result<()> {
         test,
         ..
     } = in_use;
-    let connected = lanes.connect(&lane.database, &test).await;
+    let login = lanes.reset_login();
+    let connected = lanes.connect(&lane.database, &test, login).await;
     let connection = connected.map_err(|error| lanes.diagnose("connecting to a lane", error))?;
     if let Some(connection) = lanes
         .reset(&lane.lock, connection, &mut lane.database)
         .await?
     {
         lane.connection = Some(LaneConnection::New(connection));
+        lane.login = login;
         lanes.put_back(lane)?;
     }
     Ok(())
@@ -283,7 +286,8 @@ async fn end_session(in_use: LaneInUse) -> Error {
     let LaneInUse {
         lanes, lane, test, ..
     } = in_use;
-    if let Ok(mut connection) = lanes.connect(&lane.database, &test).await {
+    let login = lanes.reset_login();
+    if let Ok(mut connection) = lanes.connect(&lane.database, &test, login).await {
         // If this fails, dropping the database before the next copy ends the session.
         let _ = lanes.end_others(&mut connection).await;
     }
@@ -384,6 +388,7 @@ async fn open_transaction(
         test: None,
         holder,
         version_num: setting.server.version_num,
+        is_read_only: lanes.is_read_only(),
     };
     guard::open(connection, &opening).await?;
     guard::begin_statement_savepoint(connection).await

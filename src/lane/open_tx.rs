@@ -9,6 +9,7 @@ use super::in_use::LaneInUse;
 use super::kept::{self, KeptDatabase};
 use super::lane_use::LaneUse;
 use super::leased::LaneConnection;
+use super::login::Login;
 use super::request::LaneRequest;
 use super::tx_options::TxOptions;
 use crate::error::{Error, ErrorKind, Result};
@@ -60,7 +61,7 @@ impl OpenTx {
                 .connection
                 .take()
                 .expect("a lane for a transaction comes with its connection");
-            if lane.session_database != lane.database {
+            if lane.session_database != lane.database || lane.login != Login::Test {
                 // A reset has renamed the database. The server's log shows the old name for as long
                 // as the session lasts, and reports find the test's entries by the database's name.
                 // So a new session is needed.
@@ -68,6 +69,7 @@ impl OpenTx {
                 connection = LaneConnection::New(lanes.reconnect(&lane.database, test).await?);
                 test.clone_into(&mut lane.session_name);
                 lane.session_database = lane.database.clone();
+                lane.login = Login::Test;
             }
             (in_use, connection)
         };
@@ -90,6 +92,7 @@ impl OpenTx {
             test: (lane.session_name != test).then_some(test),
             holder: lane.lock.holder(),
             version_num: setting.server.version_num,
+            is_read_only: lanes.is_read_only(),
         };
         let mut connection = connection.into_inner();
         let mut opened = guard::open(&mut connection, &opening).await;
@@ -134,6 +137,7 @@ pub(super) async fn close(in_use: LaneInUse, mut connection: LaneConnection) -> 
         version_num: server.version_num,
         deferrable: lanes.deferrable(),
         owns_log: !server.outlives_us(),
+        login: lanes.session_login(),
     };
     let CloseResult { outcome, remains } =
         guard::close(connection.get(), closing, has_cancelled).await;

@@ -36,6 +36,7 @@ use super::active_tests::ActiveTests;
 use super::admin_connection::AdminConnection;
 use super::lane_use::LaneUse;
 use super::leased::Lane;
+use super::test_role::TestRole;
 use super::waits;
 use crate::conn::ConnParams;
 use crate::error::{Error, ErrorKind, Result};
@@ -56,6 +57,10 @@ pub(crate) struct LaneSetting {
     pub(crate) server: Arc<Server>,
     /// How tests connect to the server.
     pub(crate) conn: ConnParams,
+    /// The role as which tests log in, if it is not the role that administers the server.
+    pub(crate) test_role: Option<TestRole>,
+    /// Whether a line states that the policies of the schema do not apply to the tests.
+    pub(crate) notes_bypass: bool,
     pub(crate) fingerprint: Fingerprint,
     /// The background runtime. The connections belong to this runtime, because they must outlive
     /// the runtime of the test.
@@ -84,6 +89,8 @@ pub(super) struct Inner {
     template_source: Arc<dyn TemplateSource>,
     lane_locks: LaneLocks,
     idle: Mutex<Vec<Lane>>,
+    /// Whether this process has looked for a note that an earlier one recorded.
+    has_read_note: AtomicBool,
     /// Whether a task checks if another process waits for the connections of idle lanes.
     is_idle_watched: AtomicBool,
     admin_connection: AdminConnection,
@@ -130,6 +137,7 @@ impl LanePool {
             template_source,
             lane_locks,
             idle: Mutex::default(),
+            has_read_note: AtomicBool::new(false),
             is_idle_watched: AtomicBool::new(false),
             admin_connection: AdminConnection::default(),
             lane_returned: Notify::new(),
@@ -198,6 +206,11 @@ impl LanePool {
     /// A clone of the counter of locked lanes. The lane counts for as long as the clone exists.
     pub(super) fn held_count(&self) -> Arc<()> {
         Arc::clone(&self.inner.held_lanes)
+    }
+
+    /// Whether this is the first call, of all clones of the pool.
+    pub(super) fn is_first_look_for_note(&self) -> bool {
+        !self.inner.has_read_note.swap(true, Ordering::Relaxed)
     }
 
     pub(super) fn deferrable(&self) -> &DeferrableConstraints {

@@ -20,7 +20,8 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::lane_use::{LaneUse, MAX_LANES};
-use super::leased::Lane;
+use super::leased::{Lane, LaneConnection};
+use super::login::Login;
 use super::pool::LanePool;
 use super::prepared_lane::PreparedLane;
 use super::reset;
@@ -43,10 +44,16 @@ impl LanePool {
         &self,
         lock: &LaneLock,
         test: &str,
+        lane_use: LaneUse,
     ) -> Result<PreparedLane> {
-        match self.try_reuse(lock, test).await? {
+        // The end of a `Database` resets the lane in the session that prepared it.
+        let login = match lane_use {
+            LaneUse::Whole => self.reset_login(),
+            LaneUse::Transaction | LaneUse::Sandbox | LaneUse::Relayed => Login::Test,
+        };
+        match self.try_reuse(lock, test, login).await? {
             Some(prepared) => Ok(prepared),
-            None => self.copy_and_claim(lock, test).await,
+            None => self.copy_and_claim(lock, test, login).await,
         }
     }
 
@@ -59,7 +66,9 @@ impl LanePool {
         test: &str,
     ) -> Result<()> {
         lane.lock.mark_unknown()?;
-        let prepared = self.make_equal_to_template(&lane.lock, test).await?;
+        let prepared = self
+            .make_equal_to_template(&lane.lock, test, lane_use)
+            .await?;
         // The copy is marked `Equal`, the test is about to use it, and this process may be killed.
         lane.lock
             .mark(lane_use.state_in_use(), prepared.uses, &prepared.database)?;
@@ -69,7 +78,12 @@ impl LanePool {
     }
 
     /// Returns the lane's existing database if it equals the template, as it is or after a reset.
-    async fn try_reuse(&self, lock: &LaneLock, test: &str) -> Result<Option<PreparedLane>> {
+    async fn try_reuse(
+        &self,
+        lock: &LaneLock,
+        test: &str,
+        login: Login,
+    ) -> Result<Option<PreparedLane>> {
         let (state, uses) = (lock.state(), lock.uses());
         if state == Some(LaneState::Unknown) {
             return Ok(None);
@@ -84,9 +98,15 @@ impl LanePool {
         if state != Some(LaneState::UsedWhole) {
             lock.mark_unknown()?;
         }
-        let mut connection = match self.connect(&database, test).await {
+        // Only an administrator may reset.
+        let login = match state {
+            Some(LaneState::UsedWhole) => self.reset_login(),
+            _ => login,
+        };
+        let mut connection = match self.connect(&database, test, login).await {
+            Ok(connection) => connection,
             Err(error) if is_database_missing(&error) => return Ok(None),
-            connected => connected.map_err(|error| self.diagnose("connecting to a lane", error))?,
+            Err(error) => self.connect_again(error, &database, test, login).await?,
         };
         if state == Some(LaneState::UsedWhole) {
             let session_database = database.clone();
@@ -96,6 +116,7 @@ impl LanePool {
                 uses,
                 connection: Some(connection),
                 session_database,
+                login,
             }));
         }
         if self.try_claim(lock, &mut connection).await? {
@@ -105,6 +126,7 @@ impl LanePool {
                 uses,
                 connection: Some(connection),
                 session_database,
+                login,
             }));
         }
         // Should closing fail, DROP DATABASE WITH (FORCE) ends the session.
@@ -113,7 +135,12 @@ impl LanePool {
     }
 
     /// Copies the lane again. A lane that records its holder in its own table records this process.
-    async fn copy_and_claim(&self, lock: &LaneLock, test: &str) -> Result<PreparedLane> {
+    async fn copy_and_claim(
+        &self,
+        lock: &LaneLock,
+        test: &str,
+        login: Login,
+    ) -> Result<PreparedLane> {
         let database = self.copy(lock.number()).await?;
         // If this process is killed now, the next holder uses the copy.
         lock.mark(LaneState::Equal, 0, &database)?;
@@ -123,9 +150,10 @@ impl LanePool {
                 database,
                 uses: 0,
                 connection: None,
+                login,
             });
         }
-        let mut connection = self.connect_to_lane(&database, test).await?;
+        let mut connection = self.connect_to_lane(&database, test, login).await?;
         if self.try_claim(lock, &mut connection).await? {
             let session_database = database.clone();
             return Ok(PreparedLane {
@@ -133,6 +161,7 @@ impl LanePool {
                 uses: 0,
                 connection: Some(connection),
                 session_database,
+                login,
             });
         }
         // A copy is clean, so another process has claimed it. That process could lock the lane only
@@ -155,11 +184,18 @@ impl LanePool {
     }
 
     /// The options of every session of a test.
-    pub(super) fn guarded_options(&self, database: &DatabaseName, test: &str) -> PgConnectOptions {
+    pub(super) fn guarded_options(
+        &self,
+        database: &DatabaseName,
+        test: &str,
+        login: Login,
+    ) -> PgConnectOptions {
         let setting = self.setting();
-        setting
-            .conn
-            .options(database.as_str())
+        let conn = match login {
+            Login::Test => &setting.conn,
+            Login::Administrator => &setting.server.conn,
+        };
+        conn.options(database.as_str())
             .application_name(test)
             .options(guard::start_settings(setting.server.version_num))
     }
@@ -171,32 +207,36 @@ impl LanePool {
         test: &str,
     ) -> Result<PgConnection> {
         let (pool, database, test) = (self.clone(), database.clone(), test.to_owned());
-        self.in_background(async move { pool.connect_to_lane(&database, &test).await })
-            .await
+        let connecting = async move { pool.connect_to_lane(&database, &test, Login::Test).await };
+        self.in_background(connecting).await
     }
 
     pub(super) async fn connect_to_lane(
         &self,
         database: &DatabaseName,
         test: &str,
+        login: Login,
     ) -> Result<PgConnection> {
-        self.connect(database, test)
-            .await
-            .map_err(|error| self.diagnose("connecting to a lane", error))
+        match self.connect(database, test, login).await {
+            Ok(connection) => Ok(connection),
+            Err(error) => self.connect_again(error, database, test, login).await,
+        }
     }
 
     pub(super) async fn connect(
         &self,
         database: &DatabaseName,
         test: &str,
+        login: Login,
     ) -> Result<PgConnection, sqlx::Error> {
-        PgConnection::connect_with(&self.guarded_options(database, test)).await
+        PgConnection::connect_with(&self.guarded_options(database, test, login)).await
     }
 
     /// Replaces a lane's databases by a new copy of the template, under a new name.
     #[tracing::instrument(name = "lane.copy", level = "debug", skip(self))]
     pub(super) async fn copy(&self, number: usize) -> Result<DatabaseName> {
         let template = self.template(Freshness::Cached).await?;
+        self.note_bypass_of(&template);
         if let Some(database) = self.try_copy(&template, number).await? {
             return Ok(database);
         }
@@ -269,6 +309,17 @@ impl LanePool {
         if self.setting().server.outlives_us() {
             return false;
         }
+        if lane.login != self.reset_login() {
+            // Before the new session begins: the lane has a permit for one connection.
+            lane.connection = None;
+            let login = self.reset_login();
+            let Ok(connection) = self.connect_to_lane(&lane.database, "ebbtide", login).await
+            else {
+                return false;
+            };
+            lane.connection = Some(LaneConnection::New(connection));
+            lane.login = login;
+        }
         let Some(connection) = &mut lane.connection else {
             return false;
         };
@@ -311,7 +362,9 @@ impl LanePool {
             let _ = connection.close().await;
             self.rename(database, &renamed).await?;
             *database = renamed;
-            connection = self.connect_to_lane(database, step).await?;
+            connection = self
+                .connect_to_lane(database, step, self.reset_login())
+                .await?;
             // This undoes what a client did until the new name took effect.
             self.end_others_and_reset(&mut connection, lock.holder())
                 .await

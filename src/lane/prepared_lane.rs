@@ -2,6 +2,7 @@
 
 use sqlx::postgres::PgConnection;
 
+use super::login::Login;
 use crate::names::DatabaseName;
 
 /// A lane's database that equals the template.
@@ -13,4 +14,6 @@ pub(super) struct PreparedLane {
     pub(super) connection: Option<PgConnection>,
     /// The database's name when that session began. A reset renames the database.
     pub(super) session_database: DatabaseName,
+    /// As which role that session is logged in.
+    pub(super) login: Login,
 }

@@ -111,8 +111,10 @@ impl TestReport {
     fn description(&self) -> String {
         let server = &self.lanes.setting().server;
         let version = server.version.split(' ').next().unwrap_or_default();
+        let role = self.lanes.setting().test_role.as_ref();
+        let role = role.map_or(String::new(), |role| format!(", as role {}", role.name));
         format!(
-            "a {}: {} on PostgreSQL {version} ({})",
+            "a {}: {} on PostgreSQL {version} ({}){role}",
             self.lane_use.public_type(),
             self.database.as_str(),
             server.backend
@@ -162,7 +164,10 @@ impl TestReport {
                 let isolation = self.lane_use.isolation();
                 test_error_help::help_for_test_error(&entry.code, &entry.message, isolation)
             };
-            if let Some(help) = of_absence.or_else(help) {
+            let role = self.lanes.setting().test_role.as_ref();
+            let of_role =
+                || test_error_help::help_for_role(&entry.code, &entry.message, &role?.name);
+            if let Some(help) = of_absence.or_else(of_role).or_else(help) {
                 push_line(text, &format!("      help: {help}"));
             }
         }

@@ -50,6 +50,29 @@ impl LaneFiles {
         Ok(locked.map(|file| LaneFile { file, number }))
     }
 
+    /// A text about the template that each process reads once; `None` if there is none.
+    pub(crate) fn note(&self) -> Option<String> {
+        // Nearly always the file does not exist. A file that cannot be read counts as absent: the
+        // text is for a person.
+        std::fs::read_to_string(self.note_path()).ok()
+    }
+
+    pub(crate) fn record_note(&self, text: &str) {
+        // Written under another name and renamed, so no process reads a part of it. If writing
+        // fails, a later process that copies the template writes it.
+        let unfinished = self
+            .dir
+            .join(format!("{}.note.{}", self.fingerprint, std::process::id()));
+        if std::fs::write(&unfinished, text).is_ok() {
+            let _ = std::fs::rename(&unfinished, self.note_path());
+        }
+    }
+
+    /// Not a lane's file: `note` is no number.
+    fn note_path(&self) -> PathBuf {
+        self.dir.join(format!("{}.note", self.fingerprint))
+    }
+
     /// Numbers of the lanes that exist, lowest first.
     pub(crate) fn existing(&self) -> Vec<usize> {
         let prefix = format!("{}.", self.fingerprint);

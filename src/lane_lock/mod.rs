@@ -102,6 +102,23 @@ impl LaneLocks {
         }
     }
 
+    /// A text about the template that an earlier process has recorded. An external server has no
+    /// files, and so no such text.
+    pub(crate) fn note(&self) -> Option<String> {
+        match self {
+            Self::Files(files) => files.note(),
+            Self::Locks(_) => None,
+        }
+    }
+
+    /// Records a text for later processes.
+    pub(crate) fn record_note(&self, text: &str) {
+        match self {
+            Self::Files(files) => files.record_note(text),
+            Self::Locks(_) => {}
+        }
+    }
+
     /// Takes the locks of all existing lanes, or returns `None` if another holder has one of them.
     ///
     /// On an external server, one exclusive use lock stands for all lane locks. With files, another

@@ -34,6 +34,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::in_use::LaneInUse;
+use super::login::Login;
 use super::prepare;
 use crate::error::{Error, ErrorKind, Result};
 use crate::{conn, sql_error};
@@ -73,7 +74,9 @@ impl LaneInUse {
     }
 
     async fn connect_through_relay(&self) -> Result<PgConnection, ConnectError> {
-        let real = self.lanes.guarded_options(&self.lane.database, &self.test);
+        let real = self
+            .lanes
+            .guarded_options(&self.lane.database, &self.test, Login::Test);
         if matches!(
             real.get_ssl_mode(),
             PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull
