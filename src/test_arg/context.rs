@@ -29,6 +29,8 @@ pub(crate) struct TestSpec {
     pub(crate) name: String,
     pub(crate) setup: Setup,
     pub(crate) pool: PoolKind,
+    /// `None`: the plan decides.
+    pub(crate) role: Option<String>,
     pub(crate) tx: TxOptions,
     /// `None`: the plan decides.
     pub(crate) keep: Option<Keep>,
@@ -79,12 +81,16 @@ impl TestContext {
         &self.inner.spec.name
     }
 
-    /// The harness with the test's fixtures and migrations.
+    /// The harness with the test's fixtures, migrations and role.
     ///
     /// # Errors
     /// As for [`harness()`](crate::Harness::shared).
     pub fn harness(&self) -> Result<Harness> {
-        Ok(Harness::shared()?.with_setup(self.inner.spec.setup.clone()))
+        let harness = Harness::shared()?.with_setup(self.inner.spec.setup.clone());
+        Ok(match &self.inner.spec.role {
+            Some(role) => harness.as_role(role),
+            None => harness,
+        })
     }
 
     /// A pool on the test's own database, or with `pool = "sandbox"` on its sandbox. Each call

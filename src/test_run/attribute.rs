@@ -68,6 +68,13 @@ impl Test {
         self
     }
 
+    /// See [`Harness::as_role`](crate::Harness::as_role).
+    #[must_use]
+    pub fn role(mut self, role: &str) -> Self {
+        self.spec.role = Some(role.to_owned());
+        self
+    }
+
     /// See [`TxOptions::isolation_level`](crate::TxOptions::isolation_level).
     #[must_use]
     pub fn isolation_level(mut self, level: IsolationLevel) -> Self {

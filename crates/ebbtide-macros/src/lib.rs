@@ -44,6 +44,7 @@ use function::Function;
 /// | `migrator = "crate::MIGRATOR"` | applies the migrations of this `sqlx::migrate::Migrator` |
 /// | `pool = "database"` | the default: sqlx's types (`PgPool` and others) lead to a database of this test, where it can commit |
 /// | `pool = "sandbox"` | `PgPool` is that of an `ebbtide::Sandbox`: one connection, in a transaction that is rolled back |
+/// | `role = "auditor"` | the test's sessions log in as this role; default: `test.role` of the configuration |
 /// | `isolation_level = "serializable"` | the isolation level of each `Tx` of the test: `"read committed"`, `"repeatable read"` or `"serializable"` |
 /// | `savepoints` | in each `Tx` of the test, a failed statement undoes only itself |
 /// | `keep = "always"` | keeps the database after the test; the variable `EBBTIDE_KEEP` overrides this |

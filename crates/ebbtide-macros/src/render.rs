@@ -98,6 +98,10 @@ fn calls(args: &Args, krate: &Path) -> TokenStream {
         };
         quote_spanned!(site=> .pool(#krate::macro_support::PoolKind::#kind))
     });
+    let role = args
+        .role
+        .as_ref()
+        .map(|role| quote_spanned!(site=> .role(#role)));
     let isolation_level = args.isolation_level.map(|level| {
         let variant = match level {
             IsolationLevel::ReadCommitted => quote!(ReadCommitted),
@@ -117,7 +121,7 @@ fn calls(args: &Args, krate: &Path) -> TokenStream {
         quote_spanned!(site=> .keep(#krate::macro_support::Keep::#variant))
     });
     let expect = expect(&args.expect, krate);
-    quote!(#(#fixtures)* #migrations #pool #isolation_level #savepoints #keep #expect)
+    quote!(#(#fixtures)* #migrations #pool #role #isolation_level #savepoints #keep #expect)
 }
 
 /// The call that passes the expectations, if there are any.

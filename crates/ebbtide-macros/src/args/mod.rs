@@ -17,11 +17,12 @@ use entry::{Entry, Name, entries};
 pub(crate) use entry::alternatives;
 pub(crate) use expectations::{Expectation, RustType};
 
-const OPTIONS: [&str; 12] = [
+const OPTIONS: [&str; 13] = [
     "fixtures",
     "migrations",
     "migrator",
     "pool",
+    "role",
     "isolation_level",
     "savepoints",
     "keep",
@@ -39,6 +40,7 @@ pub(crate) struct Args {
     pub(crate) fixtures: Vec<LitStr>,
     pub(crate) migrations: Option<Migrations>,
     pub(crate) pool: Option<PoolKind>,
+    pub(crate) role: Option<LitStr>,
     pub(crate) isolation_level: Option<IsolationLevel>,
     /// Present if the option is.
     pub(crate) savepoints: Option<()>,
@@ -138,6 +140,7 @@ impl Args {
                 ];
                 self.pool = errors.record(entry.choice(&legal));
             }
+            "role" => self.role = errors.record(role(entry)),
             "isolation_level" => {
                 let legal = [
                     ("read committed", IsolationLevel::ReadCommitted),
@@ -167,6 +170,15 @@ impl Args {
             _ => errors.push(unknown("option", "", &entry.name, &OPTIONS)),
         }
     }
+}
+
+/// The name of a role, which no server can have empty.
+fn role(entry: &Entry) -> syn::Result<LitStr> {
+    let name = entry.text()?;
+    if name.value().trim().is_empty() {
+        return Err(entry.error("`role` must be the name of a role, for example `role = \"app\"`"));
+    }
+    Ok(name)
 }
 
 impl Runtime {

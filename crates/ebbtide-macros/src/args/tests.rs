@@ -373,9 +373,25 @@ fn the_crate_is_a_path() {
 }
 
 #[test]
+fn a_role_is_a_name() {
+    let role = |options: &str| parsed(options).role.map(|role| role.value());
+    assert_eq!(role(r#"role = "odd-Name;""#).as_deref(), Some("odd-Name;"));
+    assert_eq!(role("savepoints"), None);
+    assert_eq!(
+        errors_of("role = app"),
+        ["`role` must be a string, for example `role = \"...\"`"]
+    );
+    assert_eq!(
+        errors_of(r#"role = " ""#),
+        ["`role` must be the name of a role, for example `role = \"app\"`"]
+    );
+}
+
+#[test]
 fn the_error_of_an_unknown_option_proposes_the_closest_name_and_lists_all() {
-    let all = "legal options: `fixtures`, `migrations`, `migrator`, `pool`, `isolation_level`, \
-               `savepoints`, `keep`, `expect`, `flavor`, `worker_threads`, `start_paused`, `crate`";
+    let all = "legal options: `fixtures`, `migrations`, `migrator`, `pool`, `role`, \
+               `isolation_level`, `savepoints`, `keep`, `expect`, `flavor`, `worker_threads`, \
+               `start_paused`, `crate`";
     assert_eq!(
         errors_of("fixture(\"a\")"),
         [format!(
@@ -408,8 +424,8 @@ fn all_errors_are_reported_together() {
             "`keep` must not be repeated: remove one of the two",
             "`pool` must be \"sandbox\" or \"database\", for example `pool = \"sandbox\"`",
             "unknown option: `migration`; did you mean `migrations`? legal options: `fixtures`, \
-             `migrations`, `migrator`, `pool`, `isolation_level`, `savepoints`, `keep`, `expect`, \
-             `flavor`, `worker_threads`, `start_paused`, `crate`",
+             `migrations`, `migrator`, `pool`, `role`, `isolation_level`, `savepoints`, `keep`, \
+             `expect`, `flavor`, `worker_threads`, `start_paused`, `crate`",
             "`start_paused` must be `true` or `false`, for example `start_paused = true`",
         ]
     );
