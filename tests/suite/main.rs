@@ -35,6 +35,7 @@ mod many;
 mod migration_sources;
 mod psql_files;
 mod reversible;
+mod roles;
 #[cfg(feature = "rstest")]
 mod rstest_fixture;
 mod salon;

@@ -8,7 +8,7 @@ use ebbtide::{Sandbox, Tx};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::conformance::table::{Kind, Verdict};
-use crate::conformance::world::World;
+use crate::conformance::world::{Rights, World};
 use crate::support::child_process::{assert_passed, child_role, test_command_as};
 use crate::support::skip::print_uncaptured;
 use crate::support::sql;
@@ -43,7 +43,9 @@ pub(crate) async fn run_child_role() -> bool {
                 // sqlx derives a database's name from the test's. The URL, which differs in each
                 // child, keeps names apart on a shared server.
                 let name = format!("{hole} {}", std::env::var(SQLX_URL_VARIABLE).unwrap());
-                let verdict = crate::conformance::probe(hole, Kind::SqlxTest, &name).await;
+                let verdict =
+                    crate::conformance::probe(hole, Kind::SqlxTest, &name, Rights::Administrator)
+                        .await;
                 print_uncaptured(&format!("{VERDICT_PREFIX}{hole} {verdict}"));
             }
         }

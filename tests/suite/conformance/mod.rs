@@ -9,6 +9,7 @@ mod children;
 mod document;
 mod leftovers;
 mod next_test;
+mod roles;
 mod server_work;
 mod sessions;
 mod shared_server;
@@ -17,14 +18,15 @@ mod transactions;
 mod world;
 
 use table::{Kind, TABLE, Verdict};
-use world::World;
+use world::{Rights, World};
 
 /// Installs `dblink`, unless the server lacks it or the role may not install it.
 const DBLINK: &str = "do $$ begin create extension dblink; exception when others then raise notice '%', sqlerrm; end $$;";
 
 /// Probes one hole in one kind of test. Worlds with the same name share their lanes.
-async fn probe(hole: u8, kind: Kind, name: &str) -> Verdict {
-    let world = World::new(kind, name, if hole == 27 { DBLINK } else { "" }).await;
+async fn probe(hole: u8, kind: Kind, name: &str, rights: Rights) -> Verdict {
+    let extra_sql = if hole == 27 { DBLINK } else { "" };
+    let world = World::new(kind, name, extra_sql, rights).await;
     let verdict = match hole {
         1 => next_test::sequences(&world).await,
         2 => transactions::deferred_constraints(&world).await,
@@ -72,7 +74,10 @@ async fn assert_expected_verdict(hole: u8, kind: Kind, test: &'static str) {
         Kind::SqlxTest => children::probe_with_sqlx(&[hole], test).await[0],
         _ => {
             children::CURRENT_TEST
-                .scope(test, probe(hole, kind, &world_name(hole, kind)))
+                .scope(
+                    test,
+                    probe(hole, kind, &world_name(hole, kind), Rights::Administrator),
+                )
                 .await
         }
     };

@@ -34,8 +34,25 @@ pub(crate) const MIGRATION: &str = "
 
 /// How long the pool of `#[sqlx::test]` waits for connections that the test still holds.
 const POOL_CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A configuration in which tests log in as a role that owns the database and its tables.
+const AS_ROLE: &str = r#"
+    [provision]
+    roles = ["suite_owner"]
+    owner = "suite_owner"
+    [test]
+    role = "suite_owner"
+"#;
 /// How many other lanes a probe may receive before the one that it looks for.
 const MAX_OTHER_LANES: usize = 30;
+
+/// As which role the sessions of the tests log in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rights {
+    /// The role that administers the server.
+    Administrator,
+    /// A role that owns its tables, and has no other right.
+    Role,
+}
 
 /// The place in which tests of one kind run.
 pub(crate) struct World {
@@ -52,8 +69,11 @@ pub(crate) struct World {
 
 impl World {
     /// `extra_sql` is appended to the migration.
-    pub(crate) async fn new(kind: Kind, name: &str, extra_sql: &str) -> Self {
+    pub(crate) async fn new(kind: Kind, name: &str, extra_sql: &str, rights: Rights) -> Self {
         let scratch = Scratch::new();
+        if rights == Rights::Role {
+            scratch.write("ebbtide.toml", AS_ROLE);
+        }
         // A different text has a different fingerprint, and so a template and lanes of its own.
         let uses_lanes = matches!(kind, Kind::Tx | Kind::Sandbox | Kind::Database);
         let name_in_text = if uses_lanes { name } else { "every other hole" };
