@@ -5,9 +5,11 @@
 
 mod archive;
 pub mod before;
+mod conversations;
 mod enums;
 mod outputs;
 
 pub use archive::{documents_by_title, documents_of, resubmittable};
+pub use conversations::{act_as, begin_conversation, messages};
 pub use enums::{OutputStatus, OutputType, StyleType, UserRole};
 pub use outputs::{Output, Request, RequestError, handle};

@@ -9,7 +9,10 @@ use ebbtide::{Database, ErrorKind, Harness, PgEnum as _, Sandbox, Setup, Tx};
 use ebbtide_example_archivist::{
     Output, OutputStatus, OutputType, Request, RequestError, StyleType, UserRole,
 };
-use ebbtide_example_archivist::{before, documents_by_title, documents_of, handle, resubmittable};
+use ebbtide_example_archivist::{
+    act_as, before, begin_conversation, documents_by_title, documents_of, handle, messages,
+    resubmittable,
+};
 use sqlx::PgPool;
 
 const WRITER: &str = "writer@archive.example";
@@ -153,6 +156,8 @@ async fn enums_are_created_once_even_if_their_migration_runs_repeatedly() {
     let enums = include_str!("../migrations/20251002090000_enums.sql");
     let harness = ebbtide::Harness::shared()
         .unwrap()
+        // The application's role may not create types.
+        .as_role("archive_owner")
         .with_setup(Setup::new().without_migrations());
     let database = harness.database().await.unwrap();
     let pool = database.pool();
@@ -201,7 +206,7 @@ async fn the_thirteen_tables_exist_and_alembics_revision_is_recorded(mut tx: Tx)
         .fetch_one(&mut *tx)
         .await
         .unwrap();
-    assert_eq!(revision, "a90e3c68f7b2");
+    assert_eq!(revision, "c41f77d02e9b");
 }
 
 #[ebbtide::test]
@@ -364,6 +369,48 @@ async fn each_test_is_rolled_back() {
         assert_eq!(submitted(&sandbox).await.id, 1);
         sandbox.close().await.unwrap();
     }
+}
+
+/// Two users begin a conversation each.
+async fn two_conversations(tx: &mut Tx) {
+    for email in [WRITER, EDITOR] {
+        act_as(tx, email).await.unwrap();
+        begin_conversation(tx, email).await.unwrap();
+    }
+}
+
+#[ebbtide::test]
+async fn a_user_sees_only_their_own_conversations(mut tx: Tx) {
+    two_conversations(&mut tx).await;
+    assert_eq!(messages(&mut tx).await.unwrap(), [EDITOR]);
+    act_as(&mut tx, WRITER).await.unwrap();
+    assert_eq!(messages(&mut tx).await.unwrap(), [WRITER]);
+}
+
+/// A test of code that forgets the user: it expects that all messages can be listed.
+async fn list_without_user(mut tx: Tx) {
+    two_conversations(&mut tx).await;
+    sqlx::query("select set_config('archive.user', '', true)")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    assert_eq!(
+        messages(&mut tx).await.unwrap(),
+        [WRITER, EDITOR],
+        "all messages are listed"
+    );
+}
+
+#[ebbtide::test]
+#[should_panic(expected = "all messages are listed")]
+async fn code_that_forgets_the_user_fails_as_the_application(tx: Tx) {
+    list_without_user(tx).await;
+}
+
+// The same test is green for a superuser, to whom no policy applies.
+#[ebbtide::test(role = "postgres")]
+async fn code_that_forgets_the_user_passes_as_a_superuser(tx: Tx) {
+    list_without_user(tx).await;
 }
 
 #[test]

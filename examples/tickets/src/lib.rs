@@ -3,6 +3,7 @@
 
 mod accounts;
 mod passwords;
+mod queue;
 mod settings;
 mod startup;
 
@@ -17,6 +18,7 @@ use sqlx::migrate::Migrator;
 
 pub use accounts::{Account, Credentials, Registration};
 pub use passwords::{PasswordCost, Passwords};
+pub use queue::{act_for, open_tickets};
 pub use settings::Settings;
 pub use startup::{StartError, migrate, open};
 

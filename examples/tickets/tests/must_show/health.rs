@@ -13,7 +13,7 @@ async fn health_contains_status_database_and_schema(sandbox: Sandbox) {
     let healthy = json!({
         "status": "healthy",
         "database": "connected",
-        "schema": "current 20250410083000, expected 20250410083000",
+        "schema": "current 20250417090000, expected 20250417090000",
     });
     assert_eq!(
         get(&app(sandbox.clone()), "/health").await,
@@ -26,7 +26,7 @@ async fn health_is_unhealthy_with_the_reason_on_an_unmigrated_database(database:
     let unhealthy = json!({
         "status": "unhealthy",
         "database": "connected",
-        "schema": "current none, expected 20250410083000: no migration has run on this database",
+        "schema": "current none, expected 20250417090000: no migration has run on this database",
     });
     let response = get(&app(database.pool()), "/health").await;
     assert_eq!(response, (StatusCode::SERVICE_UNAVAILABLE, unhealthy));

@@ -9,10 +9,11 @@ mod failure;
 mod health;
 mod late;
 mod startup;
+mod tenants;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 /// The version of the program's latest migration.
-const HEAD: i64 = 20_250_410_083_000;
+const HEAD: i64 = 20_250_417_090_000;
 /// The version of the migration before it.
-const BEFORE_HEAD: i64 = 20_250_403_100_000;
+const BEFORE_HEAD: i64 = 20_250_410_083_000;
