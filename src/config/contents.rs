@@ -8,7 +8,8 @@ use super::document::Entry;
 use super::env::Environment;
 use super::key::Key;
 use super::key_type::{KeyType, Variable};
-use super::migrations::{Layout, MigrationCommand, Migrations, SchemaSource};
+use super::migration_command::MigrationCommand;
+use super::migrations::{Layout, Migrations, SchemaSource};
 use super::source::{Source, Sourced};
 use super::value::Choice as _;
 use crate::error::{Error, ErrorKind, Result};
@@ -37,6 +38,11 @@ const URL_VARIABLE: Key = Key::part(
     "provision.migrations.url_variable",
     "migrations",
     r#"the name of the variable that holds the database's URL, such as "DATABASE_URL""#,
+);
+const LATEST: Key = Key::part(
+    "provision.migrations.latest",
+    "migrations",
+    r#"the revision that {revision} stands for when everything is applied, such as "head""#,
 );
 
 /// The default directory of migrations, if it exists.
@@ -225,8 +231,10 @@ fn command_of(
             }
             "directory" => command.directory = Some(part.path_below(&DIRECTORY, dir)?.value),
             "url_variable" => command.url_variable = part.text(&URL_VARIABLE)?.not_blank()?.value,
+            "latest" => command.latest = Some(part.text(&LATEST)?.not_blank()?.value),
             _ => {
-                let of_commands = [&COMMAND, &INPUTS, &DIRECTORY, &URL_VARIABLE].map(Key::name);
+                let of_commands =
+                    [&COMMAND, &INPUTS, &DIRECTORY, &URL_VARIABLE, &LATEST].map(Key::name);
                 return Err(part.unknown_key(&[&of_commands[..], layouts].concat()));
             }
         }
@@ -252,12 +260,37 @@ fn command_of(
     Ok(SchemaSource::Command(command))
 }
 
+/// The error of a command that has only one of `{revision}` and `latest`.
+fn revision_or_latest(command: &MigrationCommand, source: &Source) -> Error {
+    let line = command.redacted();
+    let (message, help) = if command.latest.is_some() {
+        (
+            format!(
+                "a migration command with `latest` must have {{revision}} among its arguments, but \
+                 {line} has none ({source})"
+            ),
+            "write {revision} instead of the revision, for example command = [\"alembic\", \
+             \"upgrade\", \"{revision}\"], or remove `latest`",
+        )
+    } else {
+        (
+            format!(
+                "a migration command with {{revision}} must have `latest`, but {line} has none \
+                 ({source})"
+            ),
+            "add the revision that applies everything, for example latest = \"head\" in the file or \
+             `.latest(\"head\")` in code",
+        )
+    };
+    Error::new(ErrorKind::MigrationSource, message).with_help(help)
+}
+
 /// The command with absolute paths.
 ///
 /// # Errors
 ///
-/// The command has no program or no inputs, its `url_variable` is no name, or a path does not
-/// exist.
+/// The command has no program or no inputs, its `url_variable` is no name, it has only one of
+/// `{revision}` and `latest`, or a path does not exist.
 fn command(unchecked: MigrationCommand, root: &Path, source: &Source) -> Result<MigrationCommand> {
     let error = |message: String, help: &str| {
         Error::new(ErrorKind::MigrationSource, message).with_help(help)
@@ -296,6 +329,9 @@ fn command(unchecked: MigrationCommand, root: &Path, source: &Source) -> Result<
             message,
             "begin the name with a letter or _, for example DATABASE_URL",
         ));
+    }
+    if unchecked.takes_revision() != unchecked.latest.is_some() {
+        return Err(revision_or_latest(&unchecked, source));
     }
     let inputs: Vec<PathBuf> = unchecked
         .inputs

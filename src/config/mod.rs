@@ -14,7 +14,7 @@
 // | file | noun |
 // |---|---|
 // | `source` | where a value came from |
-// | `value`, `migrations`, `missing_tables`, `isolation_level`, `locale_provider` | the types of the values |
+// | `value`, `migrations`, `migration_command`, `migration_version`, `missing_tables`, `isolation_level`, `locale_provider` | the types of the values |
 // | `extension` | an extension with its schema and version |
 // | `role`, `secret` | a role that ebbtide creates; a password that is not printed |
 // | `expect` | what the database must contain before a test runs |
@@ -53,6 +53,8 @@ mod key;
 mod key_type;
 mod keys;
 mod locale_provider;
+mod migration_command;
+mod migration_version;
 mod migrations;
 mod missing_tables;
 mod nearest;
@@ -84,8 +86,10 @@ pub use extension::Extension;
 pub use isolation_level::IsolationLevel;
 pub use keys::{Auto, Builder, Container, External, Native, Plan};
 pub use locale_provider::LocaleProvider;
+pub use migration_command::MigrationCommand;
+pub use migration_version::MigrationVersion;
+pub use migrations::Migrations;
 pub(crate) use migrations::{Layout, MigrationFunction, SchemaSource};
-pub use migrations::{MigrationCommand, Migrations};
 pub(crate) use nearest::nearest;
 pub(crate) use raw_value::format_duration;
 pub use role::Role;

@@ -166,7 +166,7 @@ fn the_error_of_an_unknown_key_proposes_the_closest_and_lists_all_legal_ones() {
             "provision.migrations = { comand = ['x'] }",
             "ebbtide.toml:1: unknown key provision.migrations.comand",
             "did you mean command? legal keys: command, inputs, directory, url_variable, \
-             sqlx, sql, refinery, diesel, dbmate, goose, sql-migrate",
+             latest, sqlx, sql, refinery, diesel, dbmate, goose, sql-migrate",
         ),
         (
             "\n[servr]",
@@ -331,7 +331,7 @@ fn a_table_with_a_layout_has_exactly_one_directory() {
             "[provision]\nmigrations = { disel = 'db' }",
             "ebbtide.toml:2: unknown key provision.migrations.disel",
             "did you mean diesel? legal keys: command, inputs, directory, url_variable, \
-             sqlx, sql, refinery, diesel, dbmate, goose, sql-migrate",
+             latest, sqlx, sql, refinery, diesel, dbmate, goose, sql-migrate",
         ),
         (
             "[provision]\nmigrations = { diesel = 'db', sql = 'db' }",
@@ -374,6 +374,19 @@ fn the_builder_checks_a_command_like_the_file() {
         refused(with_illegal_name).to_string(),
         "url_variable must be a variable's name (letters, digits and _), \
          but is \"MY-URL\" (builder)"
+    );
+    let without_latest =
+        MigrationCommand::new(["alembic", "upgrade", "{revision}"]).input("alembic");
+    assert_eq!(
+        refused(without_latest).to_string(),
+        "a migration command with {revision} must have `latest`, \
+         but alembic upgrade {revision} has none (builder)"
+    );
+    let without_place = without_inputs.clone().input("alembic").latest("head");
+    assert_eq!(
+        refused(without_place).to_string(),
+        "a migration command with `latest` must have {revision} among its arguments, \
+         but alembic upgrade has none (builder)"
     );
     let without_dir = refused(without_inputs.input("alembic").directory("nowhere"));
     let message = format!(
