@@ -103,8 +103,16 @@ impl MigrationInputs {
             MigrationSource::Command(command) => {
                 hash.list("command", &command.command);
                 hash.part("url variable", &command.url_variable);
+                if command.takes_revision() {
+                    let revision = self.part.revision.as_ref().or(command.latest.as_ref());
+                    hash.list("revision", revision.as_slice());
+                }
             }
             MigrationSource::Function(function) => hash.part("function", function.name()),
+        }
+        // It decides the type and the checksums of refinery's ledger.
+        if self.part.has_wide_version_later {
+            hash.part("later versions", "wide");
         }
         // A new entry is reported while a template is built, so it makes a new one.
         hash.list("not applied", &self.not_applied);

@@ -29,11 +29,26 @@ pub(crate) struct MigrationInputs {
     pub(super) source: MigrationSource,
     /// sqlx's own configuration, for a directory of sqlx migrations.
     pub(super) sqlx: SqlxToml,
-    /// The migration files, or the declared inputs of a migration command.
+    /// The migration files, or the declared inputs of a migration command. In a part of a source,
+    /// only the files up to its last version.
     pub(super) files: Vec<InputFile>,
+    pub(super) part: SourcePart,
     /// Entries of the migrations directory that look like migrations and are not applied.
     pub(super) not_applied: Vec<String>,
     pub(super) role: SourceRole,
+}
+
+/// Which part of a source is applied: by default all of it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SourcePart {
+    /// The number of the first migrations that are applied already, and are not applied again.
+    pub(super) done: usize,
+    /// Whether the source has files after those of this part.
+    pub(super) has_later_files: bool,
+    /// Whether one of these files has a version of more than four bytes.
+    pub(super) has_wide_version_later: bool,
+    /// The revision of a command; `None` for its latest.
+    pub(super) revision: Option<String>,
 }
 
 /// What a source of SQL is for.
@@ -73,9 +88,15 @@ impl MigrationInputs {
             source: MigrationSource::Embedded(migrator),
             sqlx: SqlxToml::default(),
             files: files.collect(),
+            part: SourcePart::default(),
             not_applied: Vec::new(),
             role: SourceRole::Migrations,
         }
+    }
+
+    /// Whether the source has migrations that do not belong to these inputs.
+    pub(super) fn is_part(&self) -> bool {
+        self.part.has_later_files
     }
 
     pub(super) fn is_bootstrap(&self) -> bool {

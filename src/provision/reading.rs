@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::dir_entries::sql_files;
 use super::input_file::InputFile;
-use super::inputs::{Inputs, MigrationInputs, MigrationSource, SourceRole};
+use super::inputs::{Inputs, MigrationInputs, MigrationSource, SourcePart, SourceRole};
 use super::layout;
 use super::migrate::tools;
 use super::seed_files;
@@ -110,6 +110,7 @@ impl MigrationInputs {
             source,
             sqlx,
             files,
+            part: SourcePart::default(),
             not_applied,
             role: SourceRole::Migrations,
         })
@@ -137,6 +138,7 @@ fn bootstrap_inputs(dir: &Path, package_root: &Path) -> Result<MigrationInputs> 
         sqlx: SqlxToml::default(),
         not_applied: stray_files::find(dir, &files)?,
         files,
+        part: SourcePart::default(),
         role: SourceRole::Bootstrap,
     })
 }

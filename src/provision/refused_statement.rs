@@ -9,6 +9,9 @@ use super::statement_help;
 use crate::error::{Error, ErrorKind};
 use crate::sql_error;
 
+/// The end of a help text, where the failure makes ebbtide drop the whole database.
+pub(super) const NOTHING_KEPT: &str = "; nothing of this database was kept";
+
 /// A statement of a file that the server refused.
 #[derive(Debug)]
 pub(super) struct RefusedStatement<'a> {
@@ -60,9 +63,8 @@ impl RefusedStatement<'_> {
         let help = own.or_else(|| {
             statement_help::help_for(refused.code(), refused.message(), self.migrations)
         });
-        let help = help.unwrap_or_else(|| {
-            "correct the file and run the tests again; nothing of this database was kept".into()
-        });
+        let help = help
+            .unwrap_or_else(|| format!("correct the file and run the tests again{NOTHING_KEPT}"));
         report.with_help(help).with_source(error)
     }
 

@@ -9,6 +9,7 @@ use crate::config::{MigrationCommand, Plan};
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::{self, Attached, CommandSpec};
 use crate::provision::provision_report::MigrationReport;
+use crate::provision::refused_statement::NOTHING_KEPT;
 use crate::provision::target;
 use crate::scarcity::Scarcity;
 
@@ -45,8 +46,8 @@ pub(super) async fn migrate(
             )
             .with_evidence("its output", output(&mut running, conn).await)
             .with_help(format!(
-                "correct what its output reports and run the tests again; {where_it_ran}; \
-                 nothing of this database was kept"
+                "correct what its output reports and run the tests again; \
+                 {where_it_ran}{NOTHING_KEPT}"
             )));
         }
         Err(_) => {

@@ -69,15 +69,16 @@ impl MarkedTool {
         Ok(found)
     }
 
-    /// Applies every migration.
+    /// Applies every migration that is not applied yet.
     pub(super) async fn migrate(
         &'static self,
         context: &mut MigrationContext<'_>,
         inputs: &MigrationInputs,
     ) -> Result<Vec<MigrationReport>> {
-        context.run(self.create).await?;
+        self.create_ledger(context, inputs).await?;
         let migrations = self.find(inputs, context.scripts)?.into_iter();
-        let steps: Vec<Step<'_>> = migrations.map(MarkedMigration::into_step).collect();
+        let pending = migrations.skip(inputs.part.done);
+        let steps: Vec<Step<'_>> = pending.map(MarkedMigration::into_step).collect();
         context.apply_all(&steps).await
     }
 
@@ -87,9 +88,22 @@ impl MarkedTool {
         context: &mut MigrationContext<'a>,
         inputs: &'a MigrationInputs,
     ) -> Result<Vec<Reversal<'a>>> {
-        context.run(self.create).await?;
+        self.create_ledger(context, inputs).await?;
         let migrations = self.find(inputs, context.scripts)?.into_iter();
         migrations.map(MarkedMigration::into_reversal).collect()
+    }
+
+    /// Creates the ledger, unless migrations are applied already: goose's statement also writes its
+    /// first row.
+    async fn create_ledger(
+        &self,
+        context: &mut MigrationContext<'_>,
+        inputs: &MigrationInputs,
+    ) -> Result<()> {
+        if inputs.part.done > 0 {
+            return Ok(());
+        }
+        context.run(self.create).await
     }
 }
 

@@ -57,7 +57,10 @@ pub(super) async fn migrate(
     inputs: &MigrationInputs,
 ) -> Result<Vec<MigrationReport>> {
     match &inputs.source {
-        MigrationSource::Command(command) => command::migrate(context, plan, command).await,
+        MigrationSource::Command(command) => {
+            let command = command.at(inputs.part.revision.as_deref());
+            command::migrate(context, plan, &command).await
+        }
         MigrationSource::Function(function) => user_function::migrate(context, function).await,
         MigrationSource::Files(..) | MigrationSource::Embedded(_) => match inputs.source.tool() {
             Some(tool) => (tool.migrate)(context, inputs).await,

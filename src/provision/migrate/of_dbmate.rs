@@ -52,6 +52,7 @@ pub(super) static TOOL: Tool = Tool {
         naming_clause: "dbmate migrations have a line `-- migrate:up`",
         fingerprint_part: Some("layout dbmate"),
         is_migration,
+        version: |file| Some(version(&file.id)?.0),
         has_down_files: false,
         removes_byte_order_mark: false,
         marked: Some(&MARKED),

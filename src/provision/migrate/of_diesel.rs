@@ -41,6 +41,7 @@ pub(super) static TOOL: Tool = Tool {
         naming_clause: "diesel migrations are directories with up.sql",
         fingerprint_part: Some("layout diesel"),
         is_migration,
+        version: |file| Some(version_of(name_of(file.path.parent()?))),
         has_down_files: true,
         removes_byte_order_mark: false,
         marked: None,
@@ -101,7 +102,8 @@ async fn migrate(
 ) -> Result<Vec<MigrationReport>> {
     create_ledger(context).await?;
     let migrations = find(inputs, context.scripts)?;
-    let steps: Vec<Step<'_>> = migrations.iter().map(step).collect();
+    let pending = migrations.iter().skip(inputs.part.done);
+    let steps: Vec<Step<'_>> = pending.map(step).collect();
     context.apply_all(&steps).await
 }
 

@@ -56,6 +56,7 @@ pub(super) static TOOL: Tool = Tool {
         naming_clause: "goose migrations have a line `-- +goose Up`",
         fingerprint_part: Some("layout goose"),
         is_migration: |path| is_sql_file(path) && version(name_of(path)).is_some(),
+        version: |file| Some(version(&file.id)?.0.to_string()),
         has_down_files: false,
         removes_byte_order_mark: false,
         marked: Some(&MARKED),

@@ -42,6 +42,7 @@ pub(super) static TOOL: Tool = Tool {
         naming_clause: "refinery migrations V1__name.sql",
         fingerprint_part: Some("layout refinery"),
         is_migration: |path| path.is_file() && is_refinery(name_of(path)),
+        version: |file| Some(refinery_version(name_of(&file.path))?.0.to_string()),
         has_down_files: false,
         removes_byte_order_mark: false,
         marked: None,
@@ -115,7 +116,7 @@ async fn migrate(
     inputs: &MigrationInputs,
 ) -> Result<Vec<MigrationReport>> {
     let migrations = find(inputs, context.scripts)?;
-    let column = if needs_int8(&migrations) {
+    let column = if needs_int8(&migrations, inputs) {
         "int8"
     } else {
         "int4"
@@ -128,14 +129,15 @@ async fn migrate(
         .execute(&mut *context.connection)
         .await;
     created.map_err(|error| ledger_refused(TABLE, error))?;
-    let steps: Vec<Step<'_>> = migrations.iter().map(step).collect();
+    let pending = migrations.iter().skip(inputs.part.done);
+    let steps: Vec<Step<'_>> = pending.map(step).collect();
     context.apply_all(&steps).await
 }
 
 /// The rows that refinery's table must hold.
 fn ledger(inputs: &MigrationInputs, scripts: &[Script]) -> Result<ExpectedLedger> {
     let migrations = find(inputs, scripts)?;
-    let is_int8 = needs_int8(&migrations);
+    let is_int8 = needs_int8(&migrations, inputs);
     let other_line_endings = |migration: &RefineryMigration<'_>| {
         let text = expected_ledger::with_other_line_endings(migration.script.text());
         checksum(&migration.name, migration.version, &text, is_int8)
@@ -206,7 +208,7 @@ fn find<'a>(inputs: &MigrationInputs, scripts: &'a [Script]) -> Result<Vec<Refin
     let mut found: Vec<RefineryMigration<'a>> = scripts.iter().filter_map(parse).collect();
     found.sort_by_key(|migration| migration.version);
     refuse_duplicates(found.iter().map(|it| (&it.version, it.script.name())))?;
-    let is_int8 = needs_int8(&found);
+    let is_int8 = needs_int8(&found, inputs);
     for migration in &mut found {
         migration.checksum = checksum(
             &migration.name,
@@ -219,11 +221,13 @@ fn find<'a>(inputs: &MigrationInputs, scripts: &'a [Script]) -> Result<Vec<Refin
 }
 
 /// Whether a version needs more than four bytes. refinery accepts such versions only with its
-/// feature `int8-versions`, which changes the checksums of all migrations.
-fn needs_int8(migrations: &[RefineryMigration<'_>]) -> bool {
-    migrations
-        .iter()
-        .any(|migration| i32::try_from(migration.version).is_err())
+/// feature `int8-versions`, which changes the checksums of all migrations, also of those before the
+/// first such version.
+fn needs_int8(migrations: &[RefineryMigration<'_>], inputs: &MigrationInputs) -> bool {
+    inputs.part.has_wide_version_later
+        || migrations
+            .iter()
+            .any(|migration| i32::try_from(migration.version).is_err())
 }
 
 /// refinery's checksum: SipHash 1-3 with a key of zeros, over what Rust's `Hash` writes for the

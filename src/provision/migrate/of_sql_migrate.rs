@@ -56,6 +56,7 @@ pub(super) static TOOL: Tool = Tool {
         naming_clause: "sql-migrate migrations have a line `-- +migrate Up`",
         fingerprint_part: Some("layout sql-migrate"),
         is_migration: is_sql_file,
+        version: |file| Some(file.id.clone()),
         has_down_files: false,
         removes_byte_order_mark: false,
         marked: Some(&MARKED),

@@ -5,7 +5,7 @@
 //! the application finds nothing left to apply.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use sqlx::migrate::{Migrate as _, Migration, Migrator, ResolveConfig, ResolveWith};
@@ -51,6 +51,7 @@ pub(super) static TOOL: Tool = Tool {
         // A directory and the migrator that embeds it have the same fingerprint.
         fingerprint_part: None,
         is_migration,
+        version: |file| Some(version_of(&file.display_path)?.0.to_string()),
         has_down_files: true,
         removes_byte_order_mark: false,
         marked: None,
@@ -175,7 +176,7 @@ async fn resolve(inputs: &MigrationInputs) -> Result<Migrator> {
         MigrationSource::Files(_, dir) => dir,
         MigrationSource::Embedded(migrator) => {
             return Ok(Migrator {
-                migrations: migrator.migrations.clone(),
+                migrations: part_of(migrator.migrations.clone(), inputs),
                 ignore_missing: migrator.ignore_missing,
                 locking: migrator.locking,
                 table_name: migrator.table_name.clone(),
@@ -198,6 +199,7 @@ async fn resolve(inputs: &MigrationInputs) -> Result<Migrator> {
         .with_source(error)
         .with_help(NAMING)
     })?;
+    migrator.migrations = part_of(migrator.migrations, inputs);
     if let Some(table) = &inputs.sqlx.table_name {
         migrator.dangerous_set_table_name(table.clone());
     }
@@ -205,6 +207,22 @@ async fn resolve(inputs: &MigrationInputs) -> Result<Migrator> {
         migrator.create_schema(schema.clone());
     }
     Ok(migrator)
+}
+
+/// The migrations that belong to the inputs, which may be a part of the source.
+fn part_of(
+    mut migrations: Cow<'static, [Migration]>,
+    inputs: &MigrationInputs,
+) -> Cow<'static, [Migration]> {
+    if inputs.is_part() {
+        let versions = inputs.files.iter();
+        let versions = versions.filter_map(|file| Some(version_of(&file.display_path)?.0));
+        let versions: BTreeSet<i64> = versions.collect();
+        migrations
+            .to_mut()
+            .retain(|migration| versions.contains(&migration.version));
+    }
+    migrations
 }
 
 fn step<'a>(migration: &Migration, table: &str, scripts: &'a [Script]) -> Step<'a> {

@@ -6,7 +6,7 @@ use super::context::MigrationContext;
 use super::tool::{DirectoryTool, Tool};
 use crate::config::Layout;
 use crate::error::{ErrorKind, Result};
-use crate::provision::dir_entries::{is_sql_file, sql_files};
+use crate::provision::dir_entries::{is_sql_file, name_of, sql_files};
 use crate::provision::inputs::MigrationInputs;
 use crate::provision::provision_report::MigrationReport;
 use crate::provision::psql::PsqlFile;
@@ -21,6 +21,7 @@ pub(super) static TOOL: Tool = Tool {
         naming_clause: "any other file that ends in .sql is plain SQL",
         fingerprint_part: Some("layout sql"),
         is_migration: is_sql_file,
+        version: |file| Some(name_of(&file.path).to_owned()),
         has_down_files: false,
         removes_byte_order_mark: true,
         marked: None,
@@ -38,7 +39,7 @@ async fn migrate(
 ) -> Result<Vec<MigrationReport>> {
     let mut applied = Vec::new();
     let count = inputs.files.len();
-    for (number, file) in inputs.files.iter().enumerate() {
+    for (number, file) in inputs.files.iter().enumerate().skip(inputs.part.done) {
         let name = file.path.file_name().unwrap_or_default().to_string_lossy();
         let verb = if inputs.is_bootstrap() {
             "bootstrapping"
@@ -47,7 +48,7 @@ async fn migrate(
         };
         let shown = format!("{verb} {} of {count}: {name}", number + 1);
         context.progress.set_step(&shown);
-        if number > 0 {
+        if number > inputs.part.done {
             context.target.replace_session(context.connection).await?;
         }
         let (began, progress) = (Instant::now(), context.progress);

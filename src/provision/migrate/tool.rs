@@ -12,6 +12,7 @@ use super::step::Reversal;
 use crate::catalog::LedgerLayout;
 use crate::config::Layout;
 use crate::error::{Error, ErrorKind, Result};
+use crate::provision::input_file::InputFile;
 use crate::provision::inputs::MigrationInputs;
 use crate::provision::provision_report::MigrationReport;
 use crate::provision::sql_script::Script;
@@ -27,7 +28,7 @@ pub(super) struct Tool {
     pub(super) directory: Option<DirectoryTool>,
 }
 
-/// Applies a context's migrations.
+/// Applies a context's migrations, except those that are applied already.
 type Migrate = for<'c, 'a> fn(
     &'c mut MigrationContext<'a>,
     &'c MigrationInputs,
@@ -73,6 +74,8 @@ pub(in crate::provision) struct DirectoryTool {
     pub(in crate::provision) fingerprint_part: Option<&'static str>,
     /// Whether an entry of the directory is a migration of this tool.
     pub(in crate::provision) is_migration: fn(&Path) -> bool,
+    /// The version to which a file belongs, as the ledger has it. `None` if it belongs to none.
+    pub(in crate::provision) version: fn(&InputFile) -> Option<String>,
     /// Whether a file that [`is_down`](crate::provision::input_file::is_down) is a way down for the
     /// tool, which it does not apply.
     pub(in crate::provision) has_down_files: bool,

@@ -9,6 +9,7 @@ use super::context::MigrationContext;
 use crate::config::MigrationFunction;
 use crate::error::{Error, ErrorKind, Result};
 use crate::provision::provision_report::MigrationReport;
+use crate::provision::refused_statement::NOTHING_KEPT;
 use crate::provision::target;
 
 /// Calls the function once, with the URL of the new database, and waits for its result.
@@ -29,7 +30,7 @@ pub(super) async fn migrate(
             format!("the migration function {name:?} {text}"),
         )
     };
-    let help = "correct the function and run the tests again; nothing of this database was kept";
+    let help = format!("correct the function and run the tests again{NOTHING_KEPT}");
     match tokio::time::timeout(context.timeout, running.join_next()).await {
         Ok(Some(Ok(Ok(())))) => {}
         Ok(Some(Ok(Err(error)))) => {
