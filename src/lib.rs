@@ -477,7 +477,8 @@ pub mod report {
     pub use crate::lane::KeptDatabase;
     pub use crate::names::Fingerprint;
     pub use crate::provision::{
-        MigrationReport, PhaseReport, ProvisionReport, ReversibleReport, ReversibleStep, SeedReport,
+        MigrationReport, PhaseReport, ProvisionReport, ReversibleReport, ReversibleStep,
+        SeedReport, VersionChange,
     };
 }
 

@@ -7,6 +7,7 @@
 //! | `sharing` | whether a template's contents need a dedicated server |
 //! | `runtime` | the background runtime |
 //! | `reports` | what `start` and `provision` return |
+//! | `versions` | migrates a copy of a template to other versions |
 //! | `drift`, `health`, `reversible` | the checks of a schema that a program can call |
 //!
 //! One `TemplateAndLanes` exists for the plan and one for each distinct setup. Each is in a
@@ -25,6 +26,7 @@ mod setup;
 mod sharing;
 mod template_and_lanes;
 mod template_cell;
+mod versions;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

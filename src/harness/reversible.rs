@@ -5,10 +5,8 @@ use std::sync::Arc;
 use super::Harness;
 use super::runtime::background;
 use super::runtime::task_failed;
-use super::template_cell::TemplateCell;
 use crate::error::Result;
 use crate::provision::ReversibleReport;
-use crate::server::{Server, VerifyMode};
 use crate::template;
 
 impl Harness {
@@ -49,7 +47,7 @@ impl Harness {
     pub async fn check_reversible(&self) -> Result<ReversibleReport> {
         let cell = Arc::clone(self.template_and_lanes().await?.template.below_fixtures());
         let checking = async move {
-            let cell = on_separate_server(cell).await?;
+            let cell = cell.for_trial("reversible").await?;
             template::check_reversible(&cell.server, &cell.plan, &cell.inputs, &cell.fingerprint)
                 .await
         };
@@ -58,20 +56,4 @@ impl Harness {
             .await
             .unwrap_or_else(task_failed)
     }
-}
-
-/// Moves the check of a dedicated template to a second dedicated server. On the first one, the
-/// roles that the migrations create exist already, and a down migration would drop the roles that
-/// the template needs.
-async fn on_separate_server(cell: Arc<TemplateCell>) -> Result<Arc<TemplateCell>> {
-    if !cell.sharing.is_dedicated() {
-        return Ok(cell);
-    }
-    let server = Server::start(
-        &cell.plan,
-        &cell.sharing.for_purpose("reversible"),
-        VerifyMode::Answer,
-    )
-    .await?;
-    Ok(Arc::new(cell.on(&Arc::new(server))))
 }

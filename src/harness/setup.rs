@@ -7,8 +7,8 @@ use sqlx::migrate::Migrator;
 use tokio::sync::OnceCell;
 
 use super::sharing;
-use super::template_cell::TemplateCell;
-use crate::config::{Expect, Migrations, SchemaSource};
+use super::template_cell::{TemplateCell, UpTo};
+use crate::config::{Expect, MigrationVersion, Migrations, SchemaSource};
 use crate::error::{Error, ErrorKind, Result};
 use crate::provision::{InputFile, Inputs};
 
@@ -34,6 +34,8 @@ use crate::provision::{InputFile, Inputs};
 #[derive(Clone, Default, PartialEq)]
 pub struct Setup {
     schema: Schema,
+    /// The last version to apply; `None` for all.
+    up_to: Option<MigrationVersion>,
     fixtures: Vec<InputFile>,
     expect: Expect,
 }
@@ -107,6 +109,39 @@ impl Setup {
         }
     }
 
+    /// Applies the migrations up to and with this version. [`Database::migrate`] applies the rest.
+    ///
+    /// The setup has a template of its own. The plan's seeds and expectations belong to its last
+    /// version, so they are dropped; the setup's fixtures and expectations apply. With several
+    /// sources, those before the version's source are complete, and those after it have not begun.
+    /// The plan's bootstrap runs in any case.
+    ///
+    /// A version is what the tool records, or the number with which a file begins: see
+    /// [`MigrationVersion`]. A [`MigrationCommand`](crate::config::MigrationCommand) takes it as
+    /// its `{revision}`. A function has no versions. If there is no such version, the first test that
+    /// uses the setup reports [`MigrationSource`](ErrorKind::MigrationSource).
+    ///
+    /// [`Database::migrate`]: crate::Database::migrate
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn test() -> ebbtide::Result<()> {
+    /// let old_row = "insert into customers (name) values ('Ada Lovelace')";
+    /// let setup = ebbtide::Setup::new().migrations_up_to(41).fixture("ada.sql", old_row);
+    /// let database = ebbtide::Harness::shared()?.with_setup(setup).database().await?;
+    /// let change = database.migrate_to(42).await?;
+    /// assert_eq!(change.to_string(), "applied 42");
+    /// # database.close().await
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn migrations_up_to(self, version: impl Into<MigrationVersion>) -> Self {
+        Self {
+            up_to: Some(version.into()),
+            ..self
+        }
+    }
+
     /// Adds to what the database must contain. For the same table or type, the later call counts.
     #[must_use]
     pub fn expect(self, expect: Expect) -> Self {
@@ -118,6 +153,7 @@ impl Setup {
 
     pub(super) fn is_empty(&self) -> bool {
         matches!(self.schema, Schema::OfThePlan)
+            && self.up_to.is_none()
             && self.fixtures.is_empty()
             && self.expect.is_empty()
     }
@@ -126,8 +162,12 @@ impl Setup {
     /// fixtures, or replaces its migrations.
     pub(super) fn apply(&self, plans: &Arc<TemplateCell>) -> Result<TemplateCell> {
         let base = match &self.schema {
-            Schema::OfThePlan => None,
-            Schema::Embedded(migrator) => Some(with_schema(plans, None, Some(migrator))?),
+            Schema::OfThePlan if self.up_to.is_none() => None,
+            Schema::OfThePlan => {
+                let migrations = plans.plan.migrations.get().clone();
+                Some(self.with_schema(plans, migrations, None)?)
+            }
+            Schema::Embedded(migrator) => Some(self.with_schema(plans, None, Some(migrator))?),
             Schema::Other(migrations) => {
                 let missing = migrations
                     .iter()
@@ -152,7 +192,7 @@ impl Setup {
                          package's root (where its Cargo.toml is)",
                     ));
                 }
-                Some(with_schema(plans, migrations.clone(), None)?)
+                Some(self.with_schema(plans, migrations.clone(), None)?)
             }
         };
         if self.fixtures.is_empty() && self.expect.is_empty() {
@@ -172,6 +212,7 @@ impl Setup {
         Ok(TemplateCell {
             plan: Arc::new(plan),
             inputs,
+            up_to: None,
             fingerprint,
             server: Arc::clone(&base.server),
             sharing,
@@ -181,28 +222,42 @@ impl Setup {
     }
 }
 
-fn with_schema(
-    plans: &TemplateCell,
-    migrations: Option<Migrations>,
-    migrator: Option<&'static Migrator>,
-) -> Result<TemplateCell> {
-    let plan = plans.plan.with_contents(migrations)?;
-    let inputs = match migrator {
-        Some(migrator) => Inputs::with_migrator(&plan, migrator)?,
-        None => Inputs::read(&plan)?,
-    };
-    let server = Arc::clone(&plans.server);
-    let fingerprint = inputs.fingerprint(&plan, server.version_num, server.role());
-    let sharing = sharing::of_contents(&plan, &inputs);
-    Ok(TemplateCell {
-        plan: Arc::new(plan),
-        inputs,
-        fingerprint,
-        server,
-        sharing,
-        base: None,
-        cell: OnceCell::new(),
-    })
+impl Setup {
+    /// The template of these migrations, up to the setup's version if it has one.
+    fn with_schema(
+        &self,
+        plans: &TemplateCell,
+        migrations: Option<Migrations>,
+        migrator: Option<&'static Migrator>,
+    ) -> Result<TemplateCell> {
+        let plan = plans.plan.with_contents(migrations)?;
+        let mut inputs = match migrator {
+            Some(migrator) => Inputs::with_migrator(&plan, migrator)?,
+            None => Inputs::read(&plan)?,
+        };
+        let mut up_to = None;
+        if let Some(version) = &self.up_to {
+            let place = inputs.place_of(version)?;
+            let part = inputs.up_to(&place);
+            let all = std::mem::replace(&mut inputs, part);
+            up_to = Some(UpTo { all, place });
+        }
+        let server = Arc::clone(&plans.server);
+        let fingerprint = inputs.fingerprint(&plan, server.version_num, server.role());
+        // A test of the setup can apply every migration.
+        let all = up_to.as_ref().map_or(&inputs, |up_to| &up_to.all);
+        let sharing = sharing::of_contents(&plan, &inputs, all);
+        Ok(TemplateCell {
+            plan: Arc::new(plan),
+            inputs,
+            up_to,
+            fingerprint,
+            server,
+            sharing,
+            base: None,
+            cell: OnceCell::new(),
+        })
+    }
 }
 
 impl fmt::Debug for Setup {
@@ -222,6 +277,7 @@ impl fmt::Debug for Setup {
             .collect();
         f.debug_struct("Setup")
             .field("migrations", &schema)
+            .field("up_to", &self.up_to)
             .field("fixtures", &fixtures)
             .field("expect", &self.expect)
             .finish()

@@ -5,12 +5,13 @@ use crate::names::Fingerprint;
 use crate::provision::Inputs;
 use crate::server::{Cause, Dedication, Sharing};
 
-/// For a template that is built from migrations and seeds.
-pub(super) fn of_contents(plan: &Plan, inputs: &Inputs) -> Sharing {
+/// For a template that is built from migrations and seeds. `executed` are the inputs whose statements
+/// may run: those of the template, and migrations that a test applies afterwards.
+pub(super) fn of_contents(plan: &Plan, inputs: &Inputs, executed: &Inputs) -> Sharing {
     let cause = match plan.dedicated.get() {
         Dedicated::Never => None,
         Dedicated::Always => Some(Cause::Plan),
-        Dedicated::Auto => server_wide_statement(inputs),
+        Dedicated::Auto => server_wide_statement(executed),
     };
     cause.map_or(Sharing::Shared, |cause| {
         Sharing::Dedicated(Dedication {

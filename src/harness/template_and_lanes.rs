@@ -64,7 +64,7 @@ impl TemplateAndLanes {
     ) -> Result<(Self, Option<Self>)> {
         let inputs = Inputs::read(plan)?;
         // The sharing decides which server is found or started, so it comes before the server.
-        let sharing = sharing::of_contents(plan, &inputs);
+        let sharing = sharing::of_contents(plan, &inputs, &inputs);
         let server = Arc::new(Server::start(plan, &sharing, mode).await?);
         tracing::info!(
             backend = %server.backend,
@@ -78,6 +78,7 @@ impl TemplateAndLanes {
             TemplateCell {
                 plan: Arc::clone(plan),
                 inputs,
+                up_to: None,
                 fingerprint,
                 server,
                 sharing,

@@ -6,18 +6,22 @@ use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
 
 use super::runtime;
+use super::versions::VersionsOfCopy;
 use crate::config::Plan;
 use crate::error::Result;
+use crate::names::DatabaseName;
 use crate::names::Fingerprint;
-use crate::provision::Inputs;
-use crate::server::{Server, Sharing};
-use crate::template::{self, Freshness, RequiredServer, Template, TemplateSource};
+use crate::provision::{Inputs, MigrationPlace};
+use crate::server::{Server, Sharing, VerifyMode};
+use crate::template::{self, CopyVersions, Freshness, RequiredServer, Template, TemplateSource};
 
 /// A template that is built or found on first use.
 #[derive(Debug)]
 pub(super) struct TemplateCell {
     pub(super) plan: Arc<Plan>,
     pub(super) inputs: Inputs,
+    /// Present if `inputs` end before the plan's last migration.
+    pub(super) up_to: Option<UpTo>,
     pub(super) fingerprint: Fingerprint,
     pub(super) server: Arc<Server>,
     /// Whether the server may hold other contents as well.
@@ -25,6 +29,15 @@ pub(super) struct TemplateCell {
     /// The template below it: this one is a copy of that one, with fixtures added.
     pub(super) base: Option<Arc<TemplateCell>>,
     pub(super) cell: OnceCell<Result<Template>>,
+}
+
+/// A version before the last one.
+#[derive(Debug, Clone)]
+pub(super) struct UpTo {
+    /// All migrations of the plan.
+    pub(super) all: Inputs,
+    /// The place of the version among them.
+    pub(super) place: MigrationPlace,
 }
 
 impl TemplateCell {
@@ -48,12 +61,25 @@ impl TemplateCell {
         Self {
             plan: Arc::clone(&self.plan),
             inputs: self.inputs.clone(),
+            up_to: self.up_to.clone(),
             fingerprint,
             server: Arc::clone(server),
             sharing: self.sharing.clone(),
             base,
             cell: OnceCell::new(),
         }
+    }
+
+    /// The same template for a database that is migrated and dropped again. That of a dedicated
+    /// template is on a second dedicated server: on the first one, the roles that the migrations
+    /// create exist already, and a down migration would drop the roles that the template needs.
+    pub(super) async fn for_trial(self: Arc<Self>, purpose: &str) -> Result<Arc<Self>> {
+        if !self.sharing.is_dedicated() {
+            return Ok(self);
+        }
+        let sharing = self.sharing.for_purpose(purpose);
+        let server = Server::start(&self.plan, &sharing, VerifyMode::Answer).await?;
+        Ok(Arc::new(self.on(&Arc::new(server))))
     }
 
     /// Whether the build itself may touch the whole server, and so needs the state that the server
@@ -113,6 +139,21 @@ impl TemplateSource for TemplateCell {
                 // A build that failed is not repeated: all tests report one error.
                 (Freshness::Rechecked | Freshness::Cached, _) => self.ensure().await,
             }
+        })
+    }
+
+    fn versions_of(self: Arc<Self>, copy: DatabaseName) -> Box<dyn CopyVersions> {
+        let cell = self.below_fixtures();
+        let (inputs, at) = match &cell.up_to {
+            Some(up_to) => (&up_to.all, up_to.place.clone()),
+            None => (&cell.inputs, cell.inputs.end()),
+        };
+        Box::new(VersionsOfCopy {
+            server: Arc::clone(&cell.server),
+            plan: Arc::clone(&cell.plan),
+            inputs: inputs.clone(),
+            database: copy,
+            at,
         })
     }
 }

@@ -9,7 +9,9 @@ use super::held::Held;
 use super::kept::KeptDatabase;
 use super::open_database::OpenDatabase;
 use super::request::LaneRequest;
+use crate::config::MigrationVersion;
 use crate::error::Result;
+use crate::template::VersionChange;
 
 /// A database that only this test uses, a copy of the template. Commits are real, and the test may
 /// use any number of connections and any driver.
@@ -108,6 +110,87 @@ impl Database {
                 .connect_lazy_with(self.connect_options())
         };
         open.pool.get_or_init(make).clone()
+    }
+
+    /// Applies all migrations of the plan that remain after
+    /// [`Setup::migrations_up_to`](crate::Setup::migrations_up_to), as they are applied to a new
+    /// database: with the same role, transactions and ledger, and with the same errors.
+    ///
+    /// Each source has one new session. Seeds and expectations are not applied. If nothing remains,
+    /// only the ledgers are checked.
+    ///
+    /// While it runs, it takes one connection beside those of the test's pool, and a command or a
+    /// function takes its own. It waits for locks that the test holds, until `provision.timeout`.
+    ///
+    /// A statement for the whole server, such as `CREATE ROLE`, changes the server for the tests
+    /// after this one, too. Write it so that it can run twice, or reach it with
+    /// [`Harness::each_version`](crate::Harness::each_version), which restores its server.
+    ///
+    /// # Errors
+    /// The evidence of an error states the version at which the database is now.
+    ///
+    /// - [`Migration`](crate::ErrorKind::Migration): a migration failed, with its file, line and
+    ///   remedy. Those before it remain applied.
+    /// - [`Timeout`](crate::ErrorKind::Timeout): a migration takes longer than the plan's
+    ///   `provision.timeout`.
+    /// - [`LedgerMismatch`](crate::ErrorKind::LedgerMismatch): other code has written the ledger, or
+    ///   a table that a migration creates is missing.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the migrations continue in the background until the database is
+    /// closed.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use ebbtide::Database;
+    ///
+    /// #[ebbtide::test(migrations_up_to = 41)]
+    /// async fn names_are_split(db: Database) -> Result<(), Box<dyn std::error::Error>> {
+    ///     let insert = "insert into customers (name) values ('Ada Lovelace')";
+    ///     sqlx::query(insert).execute(&db.pool()).await?;
+    ///     db.migrate().await?;
+    ///     let name: String = sqlx::query_scalar("select last_name from customers")
+    ///         .fetch_one(&db.pool())
+    ///         .await?;
+    ///     assert_eq!(name, "Lovelace");
+    ///     Ok(())
+    /// }
+    /// # fn main() {}
+    /// ```
+    pub async fn migrate(&self) -> Result<VersionChange> {
+        let open = self.held.get();
+        open.version.change(&open.in_use, None).await
+    }
+
+    /// Like [`migrate`](Self::migrate), up to and with one version. If the database is at a later
+    /// version, the migrations after `version` are reverted, the last one first.
+    ///
+    /// The migrations of sqlx, diesel, dbmate, goose and sql-migrate can have a way down, which this
+    /// runs as the tool does. A command with `{revision}` among its arguments only migrates forward.
+    ///
+    /// # Errors
+    /// As for [`migrate`](Self::migrate), and
+    /// [`MigrationSource`](crate::ErrorKind::MigrationSource): there is no such version, several
+    /// migrations can be meant, or one that must be reverted has no way down. Then nothing was
+    /// changed.
+    ///
+    /// # Cancel safety
+    /// As for [`migrate`](Self::migrate).
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn test() -> ebbtide::Result<()> {
+    /// let database = ebbtide::database().await?;
+    /// let reverted = database.migrate_to(41).await?;
+    /// assert_eq!(reverted.to_string(), "reverted 43, 42");
+    /// assert_eq!(database.migrate().await?.to_string(), "applied 42, 43");
+    /// # database.close().await
+    /// # }
+    /// ```
+    pub async fn migrate_to(&self, version: impl Into<MigrationVersion>) -> Result<VersionChange> {
+        let open = self.held.get();
+        let to = Some(version.into());
+        open.version.change(&open.in_use, to).await
     }
 
     /// Ends every session on the database and makes it equal to the template again.

@@ -34,6 +34,7 @@ mod held;
 mod in_use;
 mod kept;
 mod lane_use;
+mod lane_version;
 mod leased;
 mod login;
 mod open_database;

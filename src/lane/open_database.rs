@@ -21,6 +21,7 @@ use super::checkout::OpenLane;
 use super::in_use::LaneInUse;
 use super::kept::{self, KeptDatabase};
 use super::lane_use::LaneUse;
+use super::lane_version::LaneVersion;
 use super::leased::LaneConnection;
 use super::request::LaneRequest;
 use crate::error::Result;
@@ -34,6 +35,7 @@ pub(super) struct OpenDatabase {
     pub(super) in_use: LaneInUse,
     pub(super) url: String,
     pub(super) pool: OnceLock<PgPool>,
+    pub(super) version: LaneVersion,
 }
 
 impl OpenLane for OpenDatabase {
@@ -88,6 +90,7 @@ impl OpenDatabase {
             in_use,
             url,
             pool: OnceLock::new(),
+            version: LaneVersion::default(),
         })
     }
 

@@ -42,10 +42,10 @@ use crate::conn::ConnParams;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::DeferrableConstraints;
 use crate::lane_lock::{IdlePermits, LaneLocks, LaneState, Permits};
-use crate::names::Fingerprint;
+use crate::names::{DatabaseName, Fingerprint};
 use crate::server::Server;
 use crate::sql_error;
-use crate::template::{Freshness, Template, TemplateSource};
+use crate::template::{CopyVersions, Freshness, Template, TemplateSource};
 
 /// Connections that a process needs beside those of its lanes: one that holds locks, and one or two
 /// that copy.
@@ -224,6 +224,11 @@ impl LanePool {
     pub(super) async fn template(&self, freshness: Freshness) -> Result<Template> {
         let source = Arc::clone(&self.inner.template_source);
         source.template(freshness).await
+    }
+
+    /// The versions of a lane that is equal to the template.
+    pub(super) fn versions_of(&self, lane: DatabaseName) -> Box<dyn CopyVersions> {
+        Arc::clone(&self.inner.template_source).versions_of(lane)
     }
 
     /// Prepares one lane, which proves that the server is running.

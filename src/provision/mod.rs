@@ -54,6 +54,7 @@ mod stray_files;
 mod target;
 mod timed_out;
 mod verify;
+mod version_change;
 mod version_errors;
 mod version_number;
 mod versions;
@@ -85,6 +86,8 @@ pub use reversal_check::{ReversibleReport, ReversibleStep};
 use scripts::Scripts;
 use sql_script::Script;
 pub(crate) use target::Target;
+pub use version_change::VersionChange;
+pub(crate) use version_change::change_version;
 
 /// Runs every phase in order. A phase starts only after the one before it has succeeded.
 ///

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use sqlx::postgres::PgConnection;
 
 use super::claims::{self, Claim, DefaultSchema};
-use super::inputs::{Inputs, MigrationSource};
+use super::inputs::{Inputs, MigrationInputs, MigrationSource};
 use super::migrate::ledger_claim;
 use super::migrate::tools::{recorded_as_applied, tool_tables};
 use super::scripts::Scripts;
@@ -42,12 +42,7 @@ pub(super) async fn verify(
     if inputs.sources().next().is_none() {
         return Ok(());
     }
-    // A migration may have changed the settings of the session that ran it, such as the search
-    // path. This function does not rely on a new session.
-    sqlx::raw_sql("reset all")
-        .execute(&mut *connection)
-        .await
-        .map_err(|error| sql_error::failed("resetting the session", error))?;
+    reset_all(connection).await?;
     let mut ledger_states = Vec::new();
     for (source, scripts) in migrated
         .scripts
@@ -100,7 +95,49 @@ pub(super) async fn verify(
                 .to_owned(),
         }));
     }
-    let missing = missing_tables(connection, migrated.applied).await?;
+    refuse_missing_tables(connection, plan, migrated.applied, &ledger_state).await
+}
+
+/// Compares the ledger of one source with its files, and the files that were applied last with the
+/// catalog.
+///
+/// # Errors
+/// `LedgerMismatch`, as for [`verify`].
+pub(super) async fn verify_source(
+    connection: &mut PgConnection,
+    plan: &Plan,
+    source: &MigrationInputs,
+    applied: &[&Script],
+) -> Result<()> {
+    reset_all(connection).await?;
+    let ledger_state = match source.source.tool().and_then(|tool| tool.ledger) {
+        Some(ledger) => {
+            let expected = ledger(source, &source.scripts()?).await?;
+            expected.verify(connection).await?
+        }
+        None => unverified_ledger_state(connection).await?,
+    };
+    refuse_missing_tables(connection, plan, applied, &ledger_state).await
+}
+
+/// A migration may have changed the settings of the session that ran it, such as the search path.
+/// The verification does not rely on a new session.
+async fn reset_all(connection: &mut PgConnection) -> Result<()> {
+    sqlx::raw_sql("reset all")
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(|error| sql_error::failed("resetting the session", error))
+}
+
+/// Compares the applied files with the catalog.
+async fn refuse_missing_tables(
+    connection: &mut PgConnection,
+    plan: &Plan,
+    applied: &[&Script],
+    ledger_state: &str,
+) -> Result<()> {
+    let missing = missing_tables(connection, applied).await?;
     let missing: Vec<(String, Claim)> = missing
         .into_iter()
         .filter(|(table, _)| !plan.ignore_missing_tables.contain(table))
@@ -108,7 +145,7 @@ pub(super) async fn verify(
     if missing.is_empty() {
         return Ok(());
     }
-    Err(mismatch(&missing, &ledger_state))
+    Err(mismatch(&missing, ledger_state))
 }
 
 /// The names of all tables, written like the `Display` of

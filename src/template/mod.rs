@@ -41,7 +41,7 @@ use sqlx::{AssertSqlSafe, Connection as _};
 
 use crate::catalog::{self, DatabaseProperties, RoleRights};
 use crate::clean_up;
-use crate::config::Plan;
+use crate::config::{MigrationVersion, Plan};
 use crate::error::Result;
 use crate::guard;
 use crate::names::{DatabaseName, Fingerprint, Literal, OWNER_MARK};
@@ -51,6 +51,7 @@ use crate::server::{Origin, Server};
 use crate::sql_error;
 use crate::wait::Polling;
 
+pub(crate) use crate::provision::VersionChange;
 pub(crate) use pristine::RequiredServer;
 pub(crate) use properties::complete;
 use roles::OwnerSession;
@@ -103,6 +104,23 @@ pub(crate) trait TemplateSource: Send + Sync {
     /// # Errors
     /// As for [`ensure`].
     fn template(self: Arc<Self>, freshness: Freshness) -> BoxFuture<'static, Result<Template>>;
+
+    /// The versions of a copy of the template, which is at the template's version now.
+    fn versions_of(self: Arc<Self>, copy: DatabaseName) -> Box<dyn CopyVersions>;
+}
+
+/// Migrates a copy of a template to other versions, one after the other.
+///
+/// The harness implements it, because a lane never provisions.
+pub(crate) trait CopyVersions: Send {
+    /// Applies or reverts migrations. `None`: applies all that remain.
+    ///
+    /// # Errors
+    /// As for [`provision::change_version`].
+    fn change<'c>(
+        &'c mut self,
+        to: Option<&'c MigrationVersion>,
+    ) -> BoxFuture<'c, Result<VersionChange>>;
 }
 
 /// Finds the template of a fingerprint, or builds the template while other processes wait for it.

@@ -1,0 +1,47 @@
+//! Migrates a copy of a template to other versions.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use crate::config::{MigrationVersion, Plan};
+use crate::error::Result;
+use crate::names::DatabaseName;
+use crate::progress::Progress;
+use crate::provision::{self, Inputs, MigrationPlace, VersionChange};
+use crate::server::Server;
+use crate::template::CopyVersions;
+
+/// The version of one copy of a template.
+pub(super) struct VersionsOfCopy {
+    pub(super) server: Arc<Server>,
+    pub(super) plan: Arc<Plan>,
+    /// All migrations of the plan.
+    pub(super) inputs: Inputs,
+    pub(super) database: DatabaseName,
+    pub(super) at: MigrationPlace,
+}
+
+impl CopyVersions for VersionsOfCopy {
+    fn change<'c>(
+        &'c mut self,
+        to: Option<&'c MigrationVersion>,
+    ) -> BoxFuture<'c, Result<VersionChange>> {
+        Box::pin(async move {
+            let inputs = &self.inputs;
+            let to = match to {
+                Some(version) => inputs.place_of(version)?,
+                None => inputs.end(),
+            };
+            let progress = Progress::start("migrating the test's database");
+            let conn = self.server.conn.read_write();
+            let target = provision::Target {
+                conn: &conn,
+                database: self.database.as_str(),
+            };
+            provision::change_version(target, &self.plan, inputs, &mut self.at, &to, &progress)
+                .await
+                .map_err(|error| self.server.diagnose(error))
+        })
+    }
+}
