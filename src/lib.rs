@@ -457,6 +457,7 @@ pub use config::expect::PgEnum;
 pub use error::{Error, ErrorKind, Result};
 pub use harness::{Harness, Setup};
 pub use lane::{Database, Sandbox, Tx, TxOptions};
+pub use provision::VersionStep;
 pub use test_arg::{TestArg, TestContext, database, sandbox, tx};
 
 /// What ebbtide reports about servers, templates, migrations and databases.

@@ -8,7 +8,7 @@
 //! | `runtime` | the background runtime |
 //! | `reports` | what `start` and `provision` return |
 //! | `versions` | migrates a copy of a template to other versions |
-//! | `drift`, `health`, `reversible` | the checks of a schema that a program can call |
+//! | `drift`, `health`, `reversible`, `each_version` | the checks of a schema that a program can call |
 //!
 //! One `TemplateAndLanes` exists for the plan and one for each distinct setup. Each is in a
 //! `OnceCell`, so tests that run at the same time open it once and share the outcome, errors
@@ -16,6 +16,7 @@
 //! first test, and a dropped future must not abandon a half-started server.
 
 mod drift;
+mod each_version;
 mod health;
 #[cfg(test)]
 mod report_json;

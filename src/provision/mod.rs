@@ -17,6 +17,7 @@ mod creators;
 mod dir_entries;
 mod direction;
 mod dynamic_sql;
+mod each_version;
 mod effect;
 mod expectation_check;
 mod extension_help;
@@ -71,6 +72,8 @@ use crate::error::Result;
 use crate::progress::Progress;
 use crate::sql_error;
 
+pub use each_version::VersionStep;
+pub(crate) use each_version::{VersionCheck, each_version};
 pub(crate) use extensions::{extensions_needing_superuser, superuser_required};
 pub(crate) use format::FORMAT;
 pub(crate) use input_file::InputFile;

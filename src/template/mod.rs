@@ -55,7 +55,7 @@ pub(crate) use crate::provision::VersionChange;
 pub(crate) use pristine::RequiredServer;
 pub(crate) use properties::complete;
 use roles::OwnerSession;
-pub(crate) use trial::check_reversible;
+pub(crate) use trial::{check_reversible, each_version};
 
 /// The comment of a template, as JSON: ebbtide's mark, and the report of the build.
 #[derive(Debug, Serialize, Deserialize)]
