@@ -44,5 +44,6 @@ mod seeds;
 mod sequences;
 mod setups;
 mod statements;
+mod versions;
 #[cfg(not(feature = "container"))]
 mod without_containers;

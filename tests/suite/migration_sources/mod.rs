@@ -11,5 +11,5 @@ mod marked;
 mod notes;
 mod other_tools;
 mod peculiar;
-mod project;
+pub(crate) mod project;
 mod several;

@@ -55,6 +55,15 @@ impl Project {
         self.scratch.builder().migrations(command)
     }
 
+    /// A builder whose command takes a revision.
+    pub(crate) fn builder_with_revision(&self) -> Builder {
+        let command = MigrationCommand::new([&*self.alembic, "upgrade", "{revision}"])
+            .latest("head")
+            .input(self.scratch.path("alembic"))
+            .directory(self.scratch.path("alembic"));
+        self.scratch.builder().migrations(command)
+    }
+
     pub(crate) fn upgrade(&self) -> Harness {
         self.builder(&["upgrade", "head"]).build().unwrap()
     }
