@@ -2,7 +2,7 @@
 
 use sqlx::migrate::Migrator;
 
-use crate::config::{Expect, IsolationLevel, Keep, package_root};
+use crate::config::{Expect, IsolationLevel, Keep, MigrationVersion, package_root};
 use crate::harness::Setup;
 use crate::test_arg::{PoolKind, TestSpec};
 
@@ -53,6 +53,12 @@ impl Test {
     #[must_use]
     pub fn migrator(self, migrator: &'static Migrator) -> Self {
         self.adjust(|setup| setup.migrator(migrator))
+    }
+
+    /// See [`Setup::migrations_up_to`](crate::Setup::migrations_up_to).
+    #[must_use]
+    pub fn migrations_up_to(self, version: impl Into<MigrationVersion>) -> Self {
+        self.adjust(|setup| setup.migrations_up_to(version))
     }
 
     /// See [`Setup::expect`](crate::Setup::expect).

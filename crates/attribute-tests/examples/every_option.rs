@@ -38,6 +38,7 @@ async fn sqlx_arguments(
 
 #[ebbtide::test(
     migrator = "crate::MIGRATOR",
+    migrations_up_to = ("migrations", 1),
     fixtures("../tests/attribute/fixtures/laura.sql"),
     fixtures(path = "../tests/attribute/fixtures", scripts("marta", "orders.sql")),
     pool = "database",

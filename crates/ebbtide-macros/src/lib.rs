@@ -42,6 +42,8 @@ use function::Function;
 /// | `migrations = "dir"` | applies the migrations in this directory, relative to the package's directory |
 /// | `migrations = false` | applies no migrations |
 /// | `migrator = "crate::MIGRATOR"` | applies the migrations of this `sqlx::migrate::Migrator` |
+/// | `migrations_up_to = 41` | applies the migrations up to and with this version, a number or a string, and no seeds: `Database::migrate` applies the rest |
+/// | `migrations_up_to = ("dir", 41)` | the same with several directories of migrations: the end of the directory's path, or a command's program, and the version |
 /// | `pool = "database"` | the default: sqlx's types (`PgPool` and others) lead to a database of this test, where it can commit |
 /// | `pool = "sandbox"` | `PgPool` is that of an `ebbtide::Sandbox`: one connection, in a transaction that is rolled back |
 /// | `role = "auditor"` | the test's sessions log in as this role; default: `test.role` of the configuration |

@@ -91,6 +91,13 @@ fn calls(args: &Args, krate: &Path) -> TokenStream {
         Migrations::Without => quote_spanned!(site=> .without_migrations()),
         Migrations::Migrator(path) => quote_spanned!(site=> .migrator(&#path)),
     });
+    let up_to = args.migrations_up_to.as_ref().map(|last| {
+        let version = &last.version;
+        match &last.source {
+            Some(source) => quote_spanned!(site=> .migrations_up_to((#source, #version))),
+            None => quote_spanned!(site=> .migrations_up_to(#version)),
+        }
+    });
     let pool = args.pool.map(|pool| {
         let kind = match pool {
             PoolKind::Sandbox => quote!(Sandbox),
@@ -121,7 +128,7 @@ fn calls(args: &Args, krate: &Path) -> TokenStream {
         quote_spanned!(site=> .keep(#krate::macro_support::Keep::#variant))
     });
     let expect = expect(&args.expect, krate);
-    quote!(#(#fixtures)* #migrations #pool #role #isolation_level #savepoints #keep #expect)
+    quote!(#(#fixtures)* #migrations #up_to #pool #role #isolation_level #savepoints #keep #expect)
 }
 
 /// The call that passes the expectations, if there are any.

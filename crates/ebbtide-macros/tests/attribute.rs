@@ -146,6 +146,16 @@ fn a_directory_of_migrations(notes: Notes) {
     );
 }
 
+#[stand_in::test(crate = "crate::stand_in", migrations_up_to = 41)]
+fn a_last_version(notes: Notes) {
+    assert_eq!(options(&notes), "up to \"41\"");
+}
+
+#[stand_in::test(crate = "crate::stand_in", migrations_up_to = ("app", "7a"))]
+fn a_last_version_of_a_source(notes: Notes) {
+    assert_eq!(options(&notes), "up to (\"app\", \"7a\")");
+}
+
 #[stand_in::test(
     crate = "crate::stand_in",
     migrations = false,

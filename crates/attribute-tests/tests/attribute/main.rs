@@ -35,4 +35,5 @@ mod sqlx_forms;
 mod support;
 mod timeouts;
 mod transactions;
+mod versions;
 mod without_cargo;

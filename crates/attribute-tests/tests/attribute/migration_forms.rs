@@ -5,7 +5,7 @@ use sqlx::postgres::PgPool;
 
 use crate::support::{services, tables};
 
-static MIGRATOR: Migrator = sqlx::migrate!("./embedded");
+pub(crate) static MIGRATOR: Migrator = sqlx::migrate!("./embedded");
 /// The same versions; the first migration has other SQL.
 static CHANGED: Migrator = sqlx::migrate!("./embedded_changed");
 

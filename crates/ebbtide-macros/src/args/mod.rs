@@ -3,6 +3,7 @@
 mod entry;
 mod expectations;
 mod fixtures;
+mod last_version;
 #[cfg(test)]
 mod tests;
 
@@ -16,11 +17,13 @@ use entry::{Entry, Name, entries};
 
 pub(crate) use entry::alternatives;
 pub(crate) use expectations::{Expectation, RustType};
+pub(crate) use last_version::LastVersion;
 
-const OPTIONS: [&str; 13] = [
+const OPTIONS: [&str; 14] = [
     "fixtures",
     "migrations",
     "migrator",
+    "migrations_up_to",
     "pool",
     "role",
     "isolation_level",
@@ -39,6 +42,7 @@ pub(crate) struct Args {
     /// Paths relative to the test's source file.
     pub(crate) fixtures: Vec<LitStr>,
     pub(crate) migrations: Option<Migrations>,
+    pub(crate) migrations_up_to: Option<LastVersion>,
     pub(crate) pool: Option<PoolKind>,
     pub(crate) role: Option<LitStr>,
     pub(crate) isolation_level: Option<IsolationLevel>,
@@ -116,6 +120,12 @@ pub(crate) fn parse(tokens: TokenStream, package: Option<&Path>, errors: &mut Er
         args.read(&option, &entry, package, errors);
         seen.push(option);
     }
+    if let (Some(Migrations::Without), Some(last)) = (&args.migrations, &args.migrations_up_to) {
+        errors.add(
+            &last.version,
+            "`migrations_up_to` needs migrations: remove it, or `migrations = false`",
+        );
+    }
     args
 }
 
@@ -132,6 +142,9 @@ impl Args {
                     .text()
                     .and_then(|text| rust_path(entry, &text, "crate::MIGRATOR"));
                 self.migrations = errors.record(path).map(Migrations::Migrator);
+            }
+            "migrations_up_to" => {
+                self.migrations_up_to = errors.record(LastVersion::of(entry));
             }
             "pool" => {
                 let legal = [

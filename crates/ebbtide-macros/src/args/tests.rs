@@ -115,6 +115,52 @@ fn every_error_of_fixtures_has_a_rule_and_a_remedy() {
 }
 
 #[test]
+fn the_last_version_is_a_number_or_a_text_perhaps_with_its_source() {
+    let last = |options: &str| {
+        let last = parsed(options).migrations_up_to.expect("a version");
+        (last.source.map(|it| it.value()), last.version.value())
+    };
+    let text = |text: &str| text.to_owned();
+    assert_eq!(last("migrations_up_to = 41"), (None, text("41")));
+    assert_eq!(
+        last("migrations_up_to = 20260131_120000"),
+        (None, text("20260131120000"))
+    );
+    assert_eq!(
+        last(r#"migrations_up_to = "ae1027a6acf""#),
+        (None, text("ae1027a6acf"))
+    );
+    assert_eq!(
+        last(r#"migrations_up_to = ("platform", 41)"#),
+        (Some(text("platform")), text("41"))
+    );
+    for wrong in [
+        "migrations_up_to",
+        "migrations_up_to(41)",
+        "migrations_up_to = 41u8",
+        "migrations_up_to = true",
+        r#"migrations_up_to = """#,
+        "migrations_up_to = (41)",
+        r#"migrations_up_to = ("a", 41, 42)"#,
+        "migrations_up_to = VERSION",
+    ] {
+        assert_eq!(
+            errors_of(wrong),
+            [
+                "`migrations_up_to` must be a version, for example `migrations_up_to = 41`, \
+                 `migrations_up_to = \"20260131120000\"` or, with several directories, \
+                 `migrations_up_to = (\"dir\", 41)`"
+            ],
+            "{wrong}"
+        );
+    }
+    assert_eq!(
+        errors_of("migrations_up_to = 41, migrations = false"),
+        ["`migrations_up_to` needs migrations: remove it, or `migrations = false`"]
+    );
+}
+
+#[test]
 fn migrations_are_a_directory_or_false_or_a_migrator() {
     let migrations = parsed(r#"migrations = "src""#).migrations;
     assert!(matches!(migrations, Some(Migrations::Dir(dir)) if dir.value() == "src"));
@@ -389,9 +435,8 @@ fn a_role_is_a_name() {
 
 #[test]
 fn the_error_of_an_unknown_option_proposes_the_closest_name_and_lists_all() {
-    let all = "legal options: `fixtures`, `migrations`, `migrator`, `pool`, `role`, \
-               `isolation_level`, `savepoints`, `keep`, `expect`, `flavor`, `worker_threads`, \
-               `start_paused`, `crate`";
+    let all = "legal options: `fixtures`, `migrations`, `migrator`, `migrations_up_to`, `pool`, `role`, `isolation_level`, \
+               `savepoints`, `keep`, `expect`, `flavor`, `worker_threads`, `start_paused`, `crate`";
     assert_eq!(
         errors_of("fixture(\"a\")"),
         [format!(
@@ -424,8 +469,8 @@ fn all_errors_are_reported_together() {
             "`keep` must not be repeated: remove one of the two",
             "`pool` must be \"sandbox\" or \"database\", for example `pool = \"sandbox\"`",
             "unknown option: `migration`; did you mean `migrations`? legal options: `fixtures`, \
-             `migrations`, `migrator`, `pool`, `role`, `isolation_level`, `savepoints`, `keep`, \
-             `expect`, `flavor`, `worker_threads`, `start_paused`, `crate`",
+             `migrations`, `migrator`, `migrations_up_to`, `pool`, `role`, `isolation_level`, `savepoints`, `keep`, `expect`, \
+             `flavor`, `worker_threads`, `start_paused`, `crate`",
             "`start_paused` must be `true` or `false`, for example `start_paused = true`",
         ]
     );

@@ -110,6 +110,10 @@ pub(crate) mod macro_support {
             self.with_note(format!("migrator {migrator}"))
         }
 
+        pub(crate) fn migrations_up_to(self, version: impl std::fmt::Debug) -> Self {
+            self.with_note(format!("up to {version:?}"))
+        }
+
         pub(crate) fn pool(self, pool: PoolKind) -> Self {
             self.with_note(format!("{pool:?}"))
         }
