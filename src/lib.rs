@@ -272,6 +272,9 @@
 //! url_variable = "DATABASE_URL"        # the default
 //! ```
 //!
+//! If tests begin at a revision ([`Setup::migrations_up_to`]), the command's arguments have a place
+//! for it: `command = ["alembic", "upgrade", "{revision}"]`, and `latest = "head"` for all others.
+//!
 //! The command receives the database's URL in that variable, and its parts in `PGHOST`, `PGPORT`,
 //! `PGUSER`, `PGPASSWORD` and `PGDATABASE`. A native server's URL leads to a Unix socket:
 //! `postgresql://postgres@/ebbtide_b_...?host=/directory&port=5432`. If the command fails, the
@@ -398,6 +401,9 @@
 //! - [`Harness::check_reversible`] applies, reverts and re-applies the migrations that have a down
 //!   migration, or a way down in their file. It lists what each of them left behind or removed by
 //!   mistake.
+//! - [`Setup::migrations_up_to`] begins at an old version, also as `migrations_up_to = 41` in the
+//!   attribute. [`Database::migrate`] and [`Database::migrate_to`] go on from there, with the rows
+//!   that the test has inserted. [`Harness::each_version`] runs a check at every version.
 //! - [`Expect::enum_of`](config::Expect::enum_of) compares the labels of a Rust enum, a [`PgEnum`],
 //!   with those in the database before any test runs.
 //! - [`Harness::health`] returns the state of server, extensions and ledgers, and the first problem.

@@ -85,3 +85,22 @@ async fn diesel_has_no_pending_migration_where_a_migration_has_moved_its_ledger(
     database.close().await?;
     Ok(empty.close().await?)
 }
+
+#[tokio::test]
+async fn diesel_applies_what_remains_after_a_version_and_nothing_after_ebbtide_did()
+-> Result<(), Failure> {
+    let setup = Setup::new().migrations(Migrations::diesel("diesel"));
+    let harness = Harness::shared()?.with_setup(setup.migrations_up_to("2026-01-05-090000"));
+    let by_diesel = harness.database().await?;
+    assert_eq!(run_diesel(EMBEDDED, by_diesel.url()).await?, (2, 3));
+    let by_ebbtide = harness.database().await?;
+    let change = by_ebbtide.migrate().await?;
+    assert_eq!(change.to_string(), "applied 20260106090000, 20260107090000");
+    assert_eq!(run_diesel(EMBEDDED, by_ebbtide.url()).await?, (0, 3));
+    for database in [&by_diesel, &by_ebbtide] {
+        let report = harness_with("diesel")?.diff(database.url()).await?;
+        assert!(report.is_clean(), "{report}");
+    }
+    by_diesel.close().await?;
+    Ok(by_ebbtide.close().await?)
+}

@@ -152,3 +152,27 @@ async fn a_ledger_with_a_name_of_the_applications_is_recognised() -> Outcome {
     assert_eq!((&*claim.table, claim.applied), ("history", Some(3)));
     Ok(())
 }
+
+#[tokio::test]
+async fn refinery_applies_what_remains_after_a_version_and_nothing_after_ebbtide_did() -> Outcome {
+    let setup = Setup::new().migrations(Migrations::refinery("refinery"));
+    let harness = Harness::shared()?.with_setup(setup.migrations_up_to(1));
+    let by_refinery = harness.database().await?;
+    assert_eq!(
+        run_refinery(embedded::migrations::runner, by_refinery.url()).await?,
+        (2, 3)
+    );
+    let by_ebbtide = harness.database().await?;
+    assert_eq!(by_ebbtide.migrate_to(2).await?.to_string(), "applied 2");
+    assert_eq!(by_ebbtide.migrate().await?.to_string(), "applied 3");
+    assert_eq!(
+        run_refinery(embedded::migrations::runner, by_ebbtide.url()).await?,
+        (0, 3)
+    );
+    for database in [&by_refinery, &by_ebbtide] {
+        let report = harness_with("refinery")?.diff(database.url()).await?;
+        assert!(report.is_clean(), "{report}");
+    }
+    by_refinery.close().await?;
+    Ok(by_ebbtide.close().await?)
+}
