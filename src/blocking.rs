@@ -18,9 +18,11 @@
 
 use std::sync::mpsc;
 
+use crate::config::MigrationVersion;
 use crate::error::{Error, ErrorKind, Result};
 use crate::harness::{self, Harness};
 use crate::lane::{Database, KeptDatabase};
+use crate::provision::VersionChange;
 use crate::test_arg;
 
 /// A database of the test's own from the process's default harness, like
@@ -42,6 +44,37 @@ pub fn database() -> Result<Database> {
 pub fn database_of(harness: &Harness) -> Result<Database> {
     let harness = harness.clone();
     block_on(async move { harness.database().await })
+}
+
+/// Applies all migrations that remain: see [`Database::migrate`].
+///
+/// # Errors
+/// As for [`Database::migrate`].
+///
+/// # Examples
+/// ```no_run
+/// # fn insert_old_rows(url: &str) {}
+/// #[ebbtide::test(migrations_up_to = 41)]
+/// fn names_are_split(database: ebbtide::Database) -> ebbtide::Result<()> {
+///     insert_old_rows(database.url());
+///     ebbtide::blocking::migrate(&database)?;
+///     Ok(())
+/// }
+/// # fn main() {}
+/// ```
+pub fn migrate(database: &Database) -> Result<VersionChange> {
+    block_on(database.change_version(None))
+}
+
+/// Applies or reverts migrations up to and with one version: see [`Database::migrate_to`].
+///
+/// # Errors
+/// As for [`Database::migrate_to`].
+pub fn migrate_to(
+    database: &Database,
+    version: impl Into<MigrationVersion>,
+) -> Result<VersionChange> {
+    block_on(database.change_version(Some(version.into())))
 }
 
 /// Ends every session on the database, and resets it or copies it again: see [`Database::close`].

@@ -158,8 +158,7 @@ impl Database {
     /// # fn main() {}
     /// ```
     pub async fn migrate(&self) -> Result<VersionChange> {
-        let open = self.held.get();
-        open.version.change(&open.in_use, None).await
+        self.change_version(None).await
     }
 
     /// Like [`migrate`](Self::migrate), up to and with one version. If the database is at a later
@@ -188,9 +187,16 @@ impl Database {
     /// # }
     /// ```
     pub async fn migrate_to(&self, version: impl Into<MigrationVersion>) -> Result<VersionChange> {
+        self.change_version(Some(version.into())).await
+    }
+
+    /// Like [`migrate_to`](Self::migrate_to); `None` for all migrations that remain.
+    pub(crate) fn change_version(
+        &self,
+        to: Option<MigrationVersion>,
+    ) -> impl Future<Output = Result<VersionChange>> + Send + 'static {
         let open = self.held.get();
-        let to = Some(version.into());
-        open.version.change(&open.in_use, to).await
+        open.version.change(&open.in_use, to)
     }
 
     /// Ends every session on the database and makes it equal to the template again.

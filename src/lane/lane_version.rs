@@ -22,11 +22,12 @@ impl LaneVersion {
     ///
     /// The change is a task of the background runtime. A test's runtime may lack what a command
     /// needs, and a dropped future must not leave the version unknown.
-    pub(super) async fn change(
+    /// The future holds no reference, so a thread without a runtime can wait for it.
+    pub(super) fn change(
         &self,
         in_use: &LaneInUse,
         to: Option<MigrationVersion>,
-    ) -> Result<VersionChange> {
+    ) -> impl Future<Output = Result<VersionChange>> + Send + 'static {
         let versions = Arc::clone(&self.versions);
         let (lanes, lane) = (in_use.lanes.clone(), in_use.lane.database.clone());
         let changing = async move {
@@ -34,7 +35,8 @@ impl LaneVersion {
             let versions = versions.get_or_insert_with(|| lanes.versions_of(lane));
             versions.change(to.as_ref()).await
         };
-        in_use.lanes.in_background(changing).await
+        let lanes = in_use.lanes.clone();
+        async move { lanes.in_background(changing).await }
     }
 }
 

@@ -18,6 +18,7 @@ use serde::Serialize;
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
+use super::extension_statements;
 use super::inputs::{Inputs, MigrationInputs};
 use super::migrate::{self, MigrationContext};
 use super::migration_place::MigrationPlace;
@@ -94,6 +95,7 @@ pub(crate) async fn change_version(
         check_ways_down(inputs, at, to)?;
     }
     let scripts = Scripts::read(inputs)?;
+    extension_statements::check(&plan.extensions, scripts.all())?;
     let mut changing = Changing {
         target,
         plan,

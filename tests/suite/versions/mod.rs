@@ -5,6 +5,7 @@ mod each_version;
 mod failures;
 mod layouts;
 mod project;
+mod roles;
 mod several;
 mod sqlx_runner;
 mod unknown;
