@@ -153,10 +153,18 @@ async fn a_migration_with_a_role_can_be_checked_twice() {
     scratch.write("migrations/1_people.sql", "create table people (id int);");
     scratch.write("migrations/2_role.sql", "create role each_version_reader;");
     let harness = scratch.own_server().build().unwrap();
+    let roles = "select count(*) from pg_roles where rolname = 'each_version_reader'";
+    let database = harness.database().await.unwrap();
     for _ in 0..2 {
-        let check = |_| async { Ok::<(), sqlx::Error>(()) };
+        let check = move |step: VersionStep| async move {
+            let expected = i64::from(step.version() == Some("2"));
+            assert_eq!(pool_sql::number(&step.pool(), roles).await, expected);
+            Ok::<(), sqlx::Error>(())
+        };
         harness.each_version(check).await.unwrap();
     }
+    assert_eq!(pool_sql::number(&database.pool(), roles).await, 1);
+    database.close().await.unwrap();
     drop(harness);
     scratch.wait_until_servers_end();
 }

@@ -42,6 +42,8 @@ async fn a_migration_that_the_rows_break_is_reported_with_its_place_and_the_vers
             "version 2",
         ],
     );
+    let help = error.help();
+    assert_eq!(help, Some("correct the file and run the tests again"));
     assert_eq!(
         ledger(&database).await,
         "1 2",
