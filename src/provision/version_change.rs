@@ -157,9 +157,10 @@ impl Changing<'_> {
     async fn check_ledgers(&mut self, at: &MigrationPlace) -> Result<()> {
         let until = self.inputs.migrations.len().min(at.source + 1);
         for (index, source) in self.inputs.migrations[..until].iter().enumerate() {
-            let done = match index == at.source {
-                true => at.done,
-                false => source.versions().len(),
+            let done = if index == at.source {
+                at.done
+            } else {
+                source.versions().len()
             };
             if done == 0 {
                 continue;
@@ -271,13 +272,13 @@ impl Changing<'_> {
             let mut context = self.context(&scripts);
             let migrations = reversals(&mut context, &part).await?;
             for migration in migrations[begin..end].iter().rev() {
-                let began = Instant::now();
+                let start = Instant::now();
                 migration.down(&mut context).await?;
                 at.done -= 1;
                 reverted.push(MigrationReport {
                     version: Some(migration.version().to_owned()),
                     description: migration.description().to_owned(),
-                    took: began.elapsed(),
+                    took: start.elapsed(),
                 });
             }
             self.change.reverted.extend(reverted);

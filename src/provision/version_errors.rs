@@ -24,7 +24,7 @@ pub(super) fn name_of(source: &MigrationInputs) -> String {
 pub(super) fn not_found(
     inputs: &Inputs,
     version: &MigrationVersion,
-    candidates: Vec<&MigrationInputs>,
+    candidates: &[&MigrationInputs],
 ) -> Error {
     let error = |message: String| Error::new(ErrorKind::MigrationSource, message);
     if inputs.migrations.is_empty() {
@@ -42,7 +42,7 @@ pub(super) fn not_found(
         .with_help("write the end of a directory's path, or the command's program");
     }
     if !candidates.iter().any(|source| source.has_versions()) {
-        return without_versions(version, &candidates);
+        return without_versions(version, candidates);
     }
     let with_versions = candidates.iter().filter(|source| source.has_versions());
     let lists: Vec<String> = with_versions
@@ -99,17 +99,17 @@ fn near(text: &str, versions: &[String]) -> String {
     shown.extend([0, last]);
     shown.sort_unstable();
     shown.dedup();
-    let mut list = String::new();
+    let mut text_of_all = String::new();
     for (number, at) in shown.iter().enumerate() {
         let follows = number.checked_sub(1).map(|before| shown[before] + 1);
-        list.push_str(match follows {
+        text_of_all.push_str(match follows {
             None => "",
             Some(next) if next == *at => ", ",
             Some(_) => ", .., ",
         });
-        list.push_str(&versions[*at]);
+        text_of_all.push_str(&versions[*at]);
     }
-    list
+    text_of_all
 }
 
 /// The error for a version that several migrations can have.

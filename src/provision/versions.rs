@@ -159,11 +159,11 @@ impl Inputs {
         if places.len() > 1 {
             return Err(version_errors::ambiguous(self, version, &places));
         }
-        let candidates = candidates.into_iter().map(|(_, source)| source);
-        places
-            .pop()
-            .map(|place| self.normal(place))
-            .ok_or_else(|| version_errors::not_found(self, version, candidates.collect()))
+        let sources: Vec<&MigrationInputs> = candidates.iter().map(|(_, it)| *it).collect();
+        match places.pop() {
+            Some(place) => Ok(self.normal(place)),
+            None => Err(version_errors::not_found(self, version, &sources)),
+        }
     }
 
     /// The same place in its only form: the end of a source is the start of the next.

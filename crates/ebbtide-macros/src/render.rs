@@ -93,9 +93,10 @@ fn calls(args: &Args, krate: &Path) -> TokenStream {
     });
     let up_to = args.migrations_up_to.as_ref().map(|last| {
         let version = &last.version;
-        match &last.source {
-            Some(source) => quote_spanned!(site=> .migrations_up_to((#source, #version))),
-            None => quote_spanned!(site=> .migrations_up_to(#version)),
+        if let Some(source) = &last.source {
+            quote_spanned!(site=> .migrations_up_to((#source, #version)))
+        } else {
+            quote_spanned!(site=> .migrations_up_to(#version))
         }
     });
     let pool = args.pool.map(|pool| {
