@@ -34,7 +34,10 @@ impl CopyVersions for VersionsOfCopy {
                 None => inputs.end(),
             };
             let progress = Progress::start("migrating the test's database");
-            let conn = self.server.conn.read_write();
+            let conn = match self.plan.owner.get() {
+                Some(owner) => self.server.conn_of_role(owner, &self.plan)?.read_write(),
+                None => self.server.conn.read_write(),
+            };
             let target = provision::Target {
                 conn: &conn,
                 database: self.database.as_str(),

@@ -13,6 +13,7 @@ use super::extensions;
 use super::inputs::{Inputs, MigrationSource};
 use super::migrate::{self, MigrationContext};
 use super::migration_place::MigrationPlace;
+use super::owner::DatabaseOwner;
 use super::provision_report::MigrationReport;
 use super::scripts::Scripts;
 use super::target::Target;
@@ -96,8 +97,9 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// As for [`change_version`], and `Other`: the check failed or panicked.
 pub(crate) async fn each_version(
     mut connection: PgConnection,
-    target: Target<'_>,
+    mut target: Target<'_>,
     plan: &Plan,
+    owner: Option<DatabaseOwner<'_>>,
     inputs: &Inputs,
     progress: &Progress,
     check: &mut VersionCheck,
@@ -120,6 +122,10 @@ pub(crate) async fn each_version(
             };
             migrate::migrate(&mut context, plan, source).await?;
         }
+    }
+    if let Some(owner) = owner {
+        connection = owner.take_over(connection, target).await?;
+        target.conn = owner.conn;
     }
     // Everything is committed, so an error while closing changes nothing.
     let _ = connection.close().await;

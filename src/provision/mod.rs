@@ -81,8 +81,9 @@ pub(crate) use inputs::Inputs;
 use inputs::{MigrationInputs, MigrationSource};
 use invisible::Invisible;
 pub(crate) use migrate::{PlanLedger, ledgers, plan_ledgers};
-pub(crate) use owner::DatabaseOwner;
 pub(crate) use migration_place::MigrationPlace;
+use owner::AbsentObject;
+pub(crate) use owner::DatabaseOwner;
 pub use provision_report::{MigrationReport, PhaseReport, ProvisionReport, SeedReport};
 pub(crate) use reversal_check::check_reversible;
 pub use reversal_check::{ReversibleReport, ReversibleStep};
@@ -163,9 +164,9 @@ pub(crate) async fn provision(
         connection = owner.take_over(connection, target).await?;
         target.conn = owner.conn;
     }
-    if plan.roles.iter().any(|role| !role.grants.is_empty()) {
+    if owner::has_grants(plan) {
         connection = target.own_session(connection).await?;
-        owner::grant(&mut connection, plan.roles.get()).await?;
+        owner::grant(&mut connection, plan, AbsentObject::of(inputs)).await?;
         connection = target.new_session(connection).await?;
     }
     clock.finish("migrations");

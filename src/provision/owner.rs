@@ -3,8 +3,9 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 
+use super::inputs::{Inputs, MigrationInputs};
 use super::target::Target;
-use crate::config::Role;
+use crate::config::Plan;
 use crate::conn::{self, ConnParams};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::{Ident, Literal, ROLE_LOCK_KEY};
@@ -81,18 +82,57 @@ impl DatabaseOwner<'_> {
     }
 }
 
+/// What to do about a privilege on an object that does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AbsentObject {
+    Refuse,
+    /// A later migration creates it.
+    Skip,
+}
+
+impl AbsentObject {
+    /// `Skip` for inputs without the last migrations of a source.
+    pub(super) fn of(inputs: &Inputs) -> Self {
+        if inputs.migrations.iter().any(MigrationInputs::is_part) {
+            Self::Skip
+        } else {
+            Self::Refuse
+        }
+    }
+}
+
+/// Whether a role has privileges to be granted.
+pub(super) fn has_grants(plan: &Plan) -> bool {
+    plan.roles.iter().any(|role| !role.grants.is_empty())
+}
+
 /// Grants each role the privileges that the plan names.
 ///
 /// # Errors
 /// The server refuses a statement.
-pub(super) async fn grant(connection: &mut PgConnection, roles: &[Role]) -> Result<()> {
+pub(super) async fn grant(
+    connection: &mut PgConnection,
+    plan: &Plan,
+    absent: AbsentObject,
+) -> Result<()> {
+    let roles = plan.roles.get();
     for role in roles {
         for privileges in &role.grants {
             let grant = format!("grant {privileges} to {}", Ident(&role.name));
             let granted = sqlx::raw_sql(AssertSqlSafe(grant.clone()))
                 .execute(&mut *connection)
                 .await;
-            granted.map_err(|error| refused(&grant, error))?;
+            match granted {
+                Ok(_) => {}
+                // undefined_table, undefined_object, undefined_function, invalid_schema_name
+                Err(error)
+                    if absent == AbsentObject::Skip
+                        && matches!(
+                            sql_error::code(&error),
+                            Some("42P01" | "42704" | "42883" | "3F000")
+                        ) => {}
+                Err(error) => return Err(refused(&grant, error)),
+            }
         }
     }
     Ok(())

@@ -22,6 +22,7 @@ use super::extension_statements;
 use super::inputs::{Inputs, MigrationInputs};
 use super::migrate::{self, MigrationContext};
 use super::migration_place::MigrationPlace;
+use super::owner::{self, AbsentObject};
 use super::provision_report::MigrationReport;
 use super::refused_statement::NOTHING_KEPT;
 use super::scripts::Scripts;
@@ -118,6 +119,21 @@ pub(crate) async fn change_version(
             .execute(&mut changing.connection)
             .await;
     }
+    // The privileges cover the objects that the migrations created. A database that is not at the
+    // last version may lack some of those that the plan names.
+    let changed = match changed {
+        Ok(()) if owner::has_grants(plan) => {
+            let is_last = *at == inputs.end();
+            changing.connection = target.own_session(changing.connection).await?;
+            let absent = if is_last {
+                AbsentObject::Refuse
+            } else {
+                AbsentObject::Skip
+            };
+            owner::grant(&mut changing.connection, plan, absent).await
+        }
+        other => other,
+    };
     // Everything is committed or rolled back, so an error while closing changes nothing.
     let _ = changing.connection.close().await;
     let place = inputs.label(at);

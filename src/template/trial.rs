@@ -52,6 +52,7 @@ impl<'a> Trial<'a> {
     }
 
     async fn create(&mut self, plan: &Plan) -> Result<PgConnection> {
+        roles::ensure(self.server, plan, &mut self.admin).await?;
         create(self.server, plan, &mut self.admin, None, &self.build).await
     }
 
@@ -113,7 +114,9 @@ pub(crate) async fn each_version(
             conn: &conn,
             database: trial.build.as_str(),
         };
-        provision::each_version(connection, target, plan, inputs, &progress, check).await
+        let owner = OwnerSession::of(server, plan)?;
+        let owner = owner.as_ref().map(OwnerSession::database_owner);
+        provision::each_version(connection, target, plan, owner, inputs, &progress, check).await
     };
     let checked = run.await;
     trial.end(checked).await

@@ -10,6 +10,7 @@ mod origins;
 mod owners;
 mod security;
 mod settings;
+mod versions;
 
 use ebbtide::Harness;
 use ebbtide::config::{Builder, Role};
