@@ -29,6 +29,25 @@ impl Builder {
         self
     }
 
+    /// Takes the values of a named plan in `ebbtide.toml`, which a section such as
+    /// `[plan.audit.provision]` describes, instead of those of the default plan.
+    ///
+    /// See [Several databases](crate#several-databases) for what the plan inherits. A name that the
+    /// file does not have is an error of [`build`](Self::build).
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # fn main() -> ebbtide::Result<()> {
+    /// let audit = ebbtide::Harness::builder().plan("audit").build()?;
+    /// assert_eq!(audit.plan().name(), Some("audit"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn plan(mut self, name: impl Into<String>) -> Self {
+        self.plan = Some(name.into());
+        self
+    }
+
     /// Sets the directory of the package under test, for a program that cargo does not start.
     ///
     /// There `ebbtide.toml`, `migrations` and `seeds` are searched for. A relative path is relative
@@ -212,11 +231,12 @@ impl Builder {
     /// [`Config`](crate::ErrorKind::Config) for an illegal value,
     /// [`MigrationSource`](crate::ErrorKind::MigrationSource) and
     /// [`Seed`](crate::ErrorKind::Seed) for a directory that does not exist.
-    pub(crate) fn plan(&self, environment: &Environment) -> Result<Plan> {
+    pub(crate) fn resolve(&self, environment: &Environment) -> Result<Plan> {
         // No key is in both layers.
         let layer = self.backend.clone().over(self.layer.clone());
         layer.check()?;
-        Plan::resolve(layer, self.config_file.as_deref(), environment)
+        let named = self.plan.as_deref();
+        Plan::resolve(layer, named, self.config_file.as_deref(), environment)
     }
 }
 

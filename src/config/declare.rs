@@ -145,7 +145,7 @@ macro_rules! declare_keys {
             /// Stores the value of an entry of `ebbtide.toml`. Relative paths in the value are
             /// relative to `dir`. Returns `false` if no key has the entry's path.
             pub(super) fn set(&mut self, entry: &Entry<'_>, dir: &Path) -> Result<bool> {
-                match entry.path() {
+                match entry.key_path() {
                     $($path => {
                         let key = &KEYS.$field;
                         self.$field = Some(<$type as KeyType>::from_file(key, entry, dir)?);
@@ -162,6 +162,13 @@ macro_rules! declare_keys {
                     <$type as KeyType>::check(&KEYS.$field, value.get(), &value.source)?;
                 })*
                 Ok(())
+            }
+
+            /// Only the values of one section of `ebbtide.toml`.
+            pub(super) fn only(self, section: &str) -> Layer {
+                Layer {
+                    $($field: self.$field.filter(|_| KEYS.$field.section() == section),)*
+                }
             }
 
             /// Merges this layer with a weaker one.
@@ -189,6 +196,8 @@ macro_rules! declare_keys {
                 #[doc = concat!("Key `", $path, "`: ", $about)]
                 pub(crate) $field: Sourced<<$type as KeyType>::Value>,
             )*
+            /// The plan's name; `None` for the default plan.
+            pub(crate) name: Sourced<Option<String>>,
             /// The directories to search for programs, in the form of `PATH`. Empty if there are
             /// none.
             pub(crate) path: Sourced<OsString>,
@@ -209,6 +218,7 @@ macro_rules! declare_keys {
             /// The plan of the merged values. Defaults fill what no source has.
             pub(super) fn complete(
                 merged: Layer,
+                name: Sourced<Option<String>>,
                 config_file: Sourced<Option<PathBuf>>,
                 environment: &Environment,
             ) -> Result<Self> {
@@ -221,6 +231,7 @@ macro_rules! declare_keys {
                             $(($default_of)(environment),)?
                         ),
                     },)*
+                    name,
                     path: environment.search_path(),
                     engine: environment.engine(),
                     slot: environment.slot(),

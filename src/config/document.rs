@@ -18,13 +18,15 @@ use crate::excerpt::{Position, marked_line};
 pub(super) struct Document<'a> {
     pub(super) display_path: &'a Path,
     pub(super) text: &'a str,
+    /// The named plan whose section is being read.
+    pub(super) plan: Option<&'a str>,
 }
 
 /// One key and its value.
 #[derive(Debug)]
 pub(crate) struct Entry<'a> {
     document: Document<'a>,
-    /// The full path, such as `server.backend`.
+    /// The full path, such as `server.backend`. In a plan's section it begins with that section.
     path: String,
     pub(super) name: &'a str,
     value: &'a DeValue<'a>,
@@ -91,11 +93,31 @@ impl<'a> Entry<'a> {
         Source::File {
             path: self.document.display_path.to_owned(),
             line: self.document.line(self.at),
+            plan: self.document.plan.map(str::to_owned),
         }
     }
 
     pub(super) fn path(&self) -> &str {
         &self.path
+    }
+
+    /// The path of the key, which is the same for every plan.
+    pub(super) fn key_path(&self) -> &str {
+        let of_plan = self.document.plan.and_then(|plan| {
+            let path = self.path.strip_prefix("plan.")?;
+            path.strip_prefix(plan)?.strip_prefix('.')
+        });
+        of_plan.unwrap_or(&self.path)
+    }
+
+    /// The same entry as the section of a named plan: what is in it belongs to that plan.
+    pub(super) fn of_plan(self) -> Self {
+        let plan = Some(self.name);
+        let document = Document {
+            plan,
+            ..self.document
+        };
+        Self { document, ..self }
     }
 
     pub(super) fn value(&self) -> &'a DeValue<'a> {

@@ -2,16 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use super::document::{Document, Entry};
+use super::document::Document;
 use super::env::Environment;
-use super::key::{self, Key};
-use super::keys::{KEYS, Layer};
+use super::key;
+use super::keys::Layer;
+use super::named_plan::NamedPlans;
 use super::project::Project;
+use super::section;
 use super::source::{Source, Sourced};
 use crate::error::{Error, ErrorKind, Result};
 
 const NAME: &str = "ebbtide.toml";
-const SECTIONS: [&str; 3] = ["server", "provision", "test"];
+const PLANS: &str = "plan";
+const SECTIONS: [&str; 4] = ["server", "provision", "test", PLANS];
 
 /// The configuration file's path and values. Without a file, `path` is `None` and the layer is
 /// empty.
@@ -19,6 +22,7 @@ const SECTIONS: [&str; 3] = ["server", "provision", "test"];
 pub(super) struct ConfigFile {
     pub(super) path: Sourced<Option<PathBuf>>,
     pub(super) layer: Layer,
+    pub(super) plans: NamedPlans,
 }
 
 impl ConfigFile {
@@ -41,6 +45,7 @@ impl ConfigFile {
             return Ok(Self {
                 path: Sourced::by_default(None),
                 layer: Layer::default(),
+                plans: NamedPlans::default(),
             });
         };
         let text = std::fs::read_to_string(found.get()).map_err(|error| {
@@ -52,10 +57,11 @@ impl ConfigFile {
             .with_help("make it a readable file of UTF-8 text")
         })?;
         let display_path = found.strip_prefix(root.get()).unwrap_or(&found);
-        let layer = parse(display_path, found.parent().unwrap_or(&root), &text)?;
+        let (layer, plans) = parse(display_path, found.parent().unwrap_or(&root), &text)?;
         Ok(Self {
             path: found.map(Some),
             layer,
+            plans,
         })
     }
 }
@@ -81,31 +87,26 @@ fn existing(root: &Path, named: Sourced<PathBuf>) -> Result<Sourced<PathBuf>> {
     )))
 }
 
-/// The values in the text of a file. Relative paths in it are relative to `dir`.
-pub(super) fn parse(display_path: &Path, dir: &Path, text: &str) -> Result<Layer> {
-    let document = Document { display_path, text };
+/// The values in the text of a file: those of the default plan, and the named plans. Relative paths
+/// in it are relative to `dir`.
+pub(super) fn parse(display_path: &Path, dir: &Path, text: &str) -> Result<(Layer, NamedPlans)> {
+    let document = Document {
+        display_path,
+        text,
+        plan: None,
+    };
     let table = document.parse()?;
-    let mut layer = Layer::default();
+    let (mut layer, mut plans) = (Layer::default(), NamedPlans::default());
     for section in document.entries("", table.get_ref()) {
-        if !SECTIONS.contains(&section.name) {
-            return Err(misplaced(&section));
-        }
-        let legal = format!("a table of keys, as in [{}]", section.name);
-        for entry in section.table(&legal)? {
-            if !layer.set(&entry, dir)? {
-                let of_section = KEYS.all().filter(|key| key.section() == section.name);
-                return Err(entry.unknown_key(&of_section.map(Key::name).collect::<Vec<_>>()));
+        if section.name == PLANS {
+            for plan in section.table("a table of plans, as in [plan.audit.provision]")? {
+                plans.read(plan, dir)?;
             }
+        } else if SECTIONS.contains(&section.name) {
+            section::read(&section, dir, &mut layer)?;
+        } else {
+            return Err(section::misplaced(&section, &SECTIONS, ""));
         }
     }
-    Ok(layer)
-}
-
-/// The error of a key outside the sections. If a section has this key, the help names the section.
-fn misplaced(entry: &Entry<'_>) -> Error {
-    let error = entry.unknown_key(&SECTIONS);
-    match KEYS.all().find(|key| key.name() == entry.name) {
-        Some(key) => error.with_help(format!("move {} below [{}]", key.name(), key.section())),
-        None => error,
-    }
+    Ok((layer, plans))
 }

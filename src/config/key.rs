@@ -48,7 +48,7 @@ impl Key {
         match source {
             Source::Variable(name) => (*name).to_owned(),
             Source::DotEnv(name) => format!(".env: {name}"),
-            Source::File { .. } => format!("{source}: {}", self.path),
+            Source::File { .. } => format!("{source}: {}", source.path_of(self.path)),
             Source::Builder | Source::Attribute | Source::Several(_) | Source::Default => {
                 match self.backends {
                     // `Auto` may have the method, too.

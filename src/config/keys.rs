@@ -422,6 +422,8 @@ pub struct Builder {
     pub(super) layer: Layer,
     /// The backend and its options.
     pub(super) backend: Layer,
+    /// The name of a plan in `ebbtide.toml`.
+    pub(super) plan: Option<String>,
     pub(super) config_file: Option<PathBuf>,
     pub(super) package_root: Option<PathBuf>,
 }

@@ -26,6 +26,8 @@
 // | `contents`, `settings` | the same for migrations and seeds, and for PostgreSQL's settings |
 // | `raw_value` | one unparsed text and its place; its parsers' errors name both |
 // | `env`, `dot_env`, `variables`, `builder`, `file` | the sources |
+// | `named_plan` | the named plans of `ebbtide.toml`, and what they inherit |
+// | `section` | one section of `ebbtide.toml` |
 // | `document` | `ebbtide.toml` as entries with line numbers |
 // | `sqlx_toml` | what `sqlx.toml` sets about migrations |
 // | `engine_hints`, `engine_key` | the variables that choose a container engine |
@@ -57,6 +59,7 @@ mod migration_command;
 mod migration_version;
 mod migrations;
 mod missing_tables;
+mod named_plan;
 mod nearest;
 pub(crate) mod package_root;
 mod plan;
@@ -65,6 +68,7 @@ mod raw_value;
 mod role;
 mod row;
 mod secret;
+mod section;
 mod settings;
 mod source;
 mod sqlx_toml;

@@ -17,6 +17,13 @@ use super::variables;
 use crate::error::{Error, ErrorKind, Result};
 
 impl Plan {
+    /// The plan's name in `ebbtide.toml`, such as `audit` for `[plan.audit.provision]`. `None` for
+    /// the default plan.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// The value of a key and where it came from, as the plan prints them: `None` for a key without
     /// a row. The keys are those of the printed table, such as `backend` or
     /// `settings.shared_buffers`. A password prints as `***`.
@@ -72,9 +79,10 @@ impl Plan {
     }
 
     /// Merges the sources: variables override the builder, the builder overrides the file, and the
-    /// file overrides the defaults. Logs a warning for every unknown `EBBTIDE_*` variable.
+    /// file overrides the defaults. `named` is the name of a plan in the file. Logs a warning for every unknown `EBBTIDE_*` variable.
     pub(super) fn resolve(
         builder: Layer,
+        named: Option<&str>,
         config_file: Option<&Path>,
         environment: &Environment,
     ) -> Result<Self> {
@@ -82,14 +90,26 @@ impl Plan {
             tracing::warn!("{warning}");
         }
         let file = ConfigFile::read(environment, config_file)?;
-        let mut merged = Layer::from_variables(environment)?
+        let variables = Layer::from_variables(environment)?;
+        let Some(named) = named else {
+            let mut merged = variables.over(builder).over(file.layer);
+            select_backend(&mut merged, environment)?;
+            if merged.migrations.is_none() {
+                merged.migrations = sqlx_toml::migrations_dir(&environment.package_root())?;
+            }
+            return Self::complete(merged, Sourced::by_default(None), file.path, environment);
+        };
+        let plan = file.plans.get(named, file.path.as_ref())?;
+        let name = plan.name.clone().map(Some);
+        // A variable such as `EBBTIDE_MIGRATIONS` sets the contents of one database, which is that
+        // of the default plan. Every plan's server is the one that the variables select.
+        let mut merged = variables
+            .only("server")
             .over(builder)
-            .over(file.layer);
+            .over(plan.clone().inheriting(file.layer));
         select_backend(&mut merged, environment)?;
-        if merged.migrations.is_none() {
-            merged.migrations = sqlx_toml::migrations_dir(&environment.package_root())?;
-        }
-        Self::complete(merged, file.path, environment)
+        plan.require_contents(&mut merged)?;
+        Self::complete(merged, name, file.path, environment)
     }
 }
 

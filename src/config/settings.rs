@@ -119,7 +119,7 @@ fn check_setting(key: &Key, source: &Source, name: &str, value: &str) -> Result<
         Err(Error::new(ErrorKind::Config, format!("{subject} {rule}")).with_help(help))
     };
     let subject = || match source {
-        Source::File { .. } => format!("{source}: {}.{name}", key.path),
+        Source::File { .. } => format!("{source}: {}.{name}", source.path_of(key.path)),
         _ => format!("Builder::{}({name:?}, ..): {name}", key.method),
     };
     let mut letters = name.chars();
@@ -129,7 +129,7 @@ fn check_setting(key: &Key, source: &Source, name: &str, value: &str) -> Result<
         && letters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '.');
     if !is_name {
         let place = match source {
-            Source::File { .. } => format!("{source}: a key of {}", key.path),
+            Source::File { .. } => format!("{source}: a key of {}", source.path_of(key.path)),
             _ => format!("the first argument of Builder::{}", key.method),
         };
         return error(

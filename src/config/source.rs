@@ -21,6 +21,8 @@ pub enum Source {
         path: PathBuf,
         /// The line, counted from 1.
         line: usize,
+        /// The named plan to whose section the line belongs. `None`: the default plan's.
+        plan: Option<String>,
     },
     /// The attribute `#[ebbtide::test]`, when the test was compiled.
     Attribute,
@@ -31,6 +33,16 @@ pub enum Source {
 }
 
 impl Source {
+    /// The path in `ebbtide.toml` of a key that this place sets, such as `plan.audit.server.linger`.
+    pub(super) fn path_of(&self, key: &str) -> String {
+        match self {
+            Source::File {
+                plan: Some(plan), ..
+            } => format!("plan.{plan}.{key}"),
+            _ => key.to_owned(),
+        }
+    }
+
     /// Both places, the stronger first.
     pub(super) fn and(self, weaker: Source) -> Source {
         let mut places = Vec::new();
@@ -51,7 +63,7 @@ impl fmt::Display for Source {
             Source::Variable(name) => f.write_str(name),
             Source::Attribute => f.write_str("#[ebbtide::test]"),
             Source::DotEnv(name) => write!(f, "{name} in .env"),
-            Source::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Source::File { path, line, .. } => write!(f, "{}:{line}", path.display()),
             Source::Several(sources) => {
                 for (index, source) in sources.iter().enumerate() {
                     write!(f, "{}{source}", if index == 0 { "" } else { ", " })?;
@@ -115,6 +127,7 @@ mod tests {
         let file = Source::File {
             path: PathBuf::from("ebbtide.toml"),
             line: 3,
+            plan: None,
         };
         assert_eq!(Source::Builder.to_string(), "builder");
         assert_eq!(

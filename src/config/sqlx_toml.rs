@@ -80,7 +80,11 @@ pub(super) fn migrations_dir(package_root: &Path) -> Result<Option<Sourced<Optio
         let line = Position::of_byte(&text, dir.span().start).line;
         let path = path.strip_prefix(package_root).unwrap_or(&path).to_owned();
         let dir = package_root.join(dir.into_inner());
-        Sourced::new(Some(Migrations::sqlx(dir)), Source::File { path, line })
+        let plan = None;
+        Sourced::new(
+            Some(Migrations::sqlx(dir)),
+            Source::File { path, line, plan },
+        )
     };
     Ok(migrate.migrations_dir.map(sourced))
 }

@@ -50,9 +50,13 @@ pub(super) fn value_of(plan: &Plan, key: &str) -> Option<Sourced<String>> {
 }
 
 /// All keys, and what else the plan depends on, except `PATH`, which is long and rarely helps. The
-/// slot has a row only under nextest.
+/// slot has a row only under nextest, and the name only a named plan.
 fn rows(plan: &Plan) -> Vec<Row<'_>> {
-    let mut rows = plan.rows_of_keys();
+    let mut rows = Vec::new();
+    if let Some(name) = plan.name.get() {
+        rows.push(Row::new("plan", name, &plan.name.source));
+    }
+    rows.extend(plan.rows_of_keys());
     rows.extend(<Option<String>>::rows(
         "package",
         &plan.package_name,

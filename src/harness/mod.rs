@@ -148,7 +148,7 @@ impl Builder {
     /// the value.
     pub fn build(self) -> Result<Harness> {
         let environment = Environment::capture(server::own_uid(), self.own_package_root())?;
-        let plan = Arc::new(self.plan(&environment)?);
+        let plan = Arc::new(self.resolve(&environment)?);
         tracing::debug!(%plan, "plan");
         let shared = Shared {
             plan,

@@ -72,6 +72,7 @@ fn a_url_from_any_source_makes_the_backend_auto_external() {
     let file = Source::File {
         path: "ebbtide.toml".into(),
         line: 2,
+        plan: None,
     };
     let text = "[server]\nurl = 'postgres://f'\nbackend = 'auto'";
     assert_eq!(
@@ -165,13 +166,13 @@ fn test_database_url_is_read_from_dot_env_and_database_url_is_never_read() {
         .expect("legal");
     let plan = Builder::new()
         .backend(Backend::External)
-        .plan(&environment)
+        .resolve(&environment)
         .expect("legal");
     assert_eq!(plan.url.source, Source::DotEnv("TEST_DATABASE_URL"));
     let environment = package.environment(&[("DATABASE_URL", "postgres://loved")]);
     let error = Builder::new()
         .backend(Backend::External)
-        .plan(&environment)
+        .resolve(&environment)
         .expect_err("no url");
     assert_eq!(
         error.to_string(),

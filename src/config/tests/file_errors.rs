@@ -171,7 +171,7 @@ fn the_error_of_an_unknown_key_proposes_the_closest_and_lists_all_legal_ones() {
         (
             "\n[servr]",
             "ebbtide.toml:2: unknown key servr",
-            "did you mean server? legal keys: server, provision, test",
+            "did you mean server? legal keys: server, provision, test, plan",
         ),
         (
             "backend = 'auto'",

@@ -3,6 +3,7 @@
 mod combinations;
 mod documentation;
 mod file_errors;
+mod named_plans;
 mod places;
 mod precedence;
 mod printing;
@@ -61,7 +62,7 @@ impl Package {
     }
 
     fn plan(&self, builder: &Builder, variables: &[(&str, &str)]) -> Result<Plan> {
-        builder.plan(&self.environment(variables))
+        builder.resolve(&self.environment(variables))
     }
 }
 

@@ -12,7 +12,7 @@ const WORKSPACE: &str = "[workspace]\nmembers = ['app']";
 fn config_file(package: &Package, dir: &str) -> Option<String> {
     let root = package.path(dir);
     let plan = Builder::new()
-        .plan(&environment(&root, &[]))
+        .resolve(&environment(&root, &[]))
         .expect("legal");
     let found = plan
         .config_file
@@ -111,7 +111,7 @@ fn a_file_above_the_package_prints_absolute_and_its_paths_are_relative_to_it() {
         .dir("db");
     let root = package.path("app");
     let plan = Builder::new()
-        .plan(&environment(&root, &[]))
+        .resolve(&environment(&root, &[]))
         .expect("legal");
     assert_eq!(plan.bin.as_deref(), Some(package.path("pg").as_path()));
     assert_eq!(*plan.migrations, Some(Migrations::from(package.path("db"))));
@@ -120,7 +120,8 @@ fn a_file_above_the_package_prints_absolute_and_its_paths_are_relative_to_it() {
         plan.bin.source,
         Source::File {
             path: package.path("ebbtide.toml"),
-            line: 2
+            line: 2,
+            plan: None,
         }
     );
     let variables = [
@@ -130,7 +131,7 @@ fn a_file_above_the_package_prints_absolute_and_its_paths_are_relative_to_it() {
     ];
     let plan = Builder::new()
         .seeds("db")
-        .plan(&environment(&root, &variables))
+        .resolve(&environment(&root, &variables))
         .expect("legal");
     assert_eq!(plan.bin.as_deref(), Some(package.path("app/pg").as_path()));
     assert_eq!(*plan.state_dir.get(), package.path("app/state"));
@@ -187,7 +188,7 @@ fn only_ebbtide_variables_are_read_from_dot_env_and_their_errors_name_the_line()
         .environment(&[])
         .with_project_dot_env()
         .expect("legal");
-    let plan = Builder::new().plan(&environment).expect("legal");
+    let plan = Builder::new().resolve(&environment).expect("legal");
     assert_eq!(
         (plan.image.as_deref(), &plan.image.source),
         (Some("a"), &Source::DotEnv("EBBTIDE_IMAGE"))
@@ -262,7 +263,7 @@ fn package_slot_and_path_come_from_the_variables_of_cargo_and_nextest() {
         (None, None, 0)
     );
     let bare = Environment::new([("X", "y")], package.root(), "/tmp", 0);
-    let plan = Builder::new().plan(&bare).expect("legal");
+    let plan = Builder::new().resolve(&bare).expect("legal");
     assert_eq!(
         (plan.package_root.value.as_path(), &plan.package_root.source),
         (package.root(), &Source::Default)
@@ -329,6 +330,7 @@ fn the_default_migrations_are_those_of_sqlx_toml() {
     let source = Source::File {
         path: "sqlx.toml".into(),
         line: 3,
+        plan: None,
     };
     assert_eq!(plan.migrations.source, source);
     for builder in [

@@ -307,12 +307,13 @@ fn for_every_key_and_every_set_of_sources_the_strongest_source_counts() {
             } else {
                 Builder::new()
             };
-            let plan = builder.plan(&environment).expect("legal values");
+            let plan = builder.resolve(&environment).expect("legal values");
             let (name, file) = (
                 case.variable,
                 Source::File {
                     path: "ebbtide.toml".into(),
                     line: 2,
+                    plan: None,
                 },
             );
             let sources = [
@@ -450,7 +451,7 @@ fn an_empty_variable_has_no_value_and_hides_the_one_in_dot_env() {
     let environment = environment
         .with_dot_env(Path::new(".env"), "EBBTIDE_IMAGE=a")
         .expect("legal");
-    let plan = Builder::new().plan(&environment).expect("legal");
+    let plan = Builder::new().resolve(&environment).expect("legal");
     assert_eq!(*plan.image, None);
 }
 

@@ -60,7 +60,7 @@ fn the_error_of_an_illegal_word_in_dot_env_names_the_file() {
         .with_dot_env(Path::new(".env"), "EBBTIDE_BACKEND=nativ")
         .expect("a legal line");
     let error = Builder::new()
-        .plan(&environment)
+        .resolve(&environment)
         .expect_err("an illegal word");
     let text =
         r#".env: EBBTIDE_BACKEND must be auto, container, native or external, but is "nativ""#;
@@ -134,7 +134,7 @@ fn only_a_path_may_be_other_than_utf8() {
     let value = std::ffi::OsStr::from_bytes(b"\xff");
     let package = Package::new();
     let environment = Environment::new([("EBBTIDE_IMAGE", value)], package.root(), "/tmp", 0);
-    let error = Builder::new().plan(&environment).expect_err("not text");
+    let error = Builder::new().resolve(&environment).expect_err("not text");
     let help = "set EBBTIDE_IMAGE to UTF-8 text, or unset it";
     assert_eq!(
         kind_message_help(&error),
@@ -146,7 +146,7 @@ fn only_a_path_may_be_other_than_utf8() {
     );
     let environment = Environment::new([("EBBTIDE_PG_BIN", value)], package.root(), "/tmp", 0);
     let plan = Builder::new()
-        .plan(&environment)
+        .resolve(&environment)
         .expect("a path may hold any bytes");
     assert_eq!(
         plan.bin.as_deref(),

@@ -222,7 +222,7 @@ mod tests {
     fn plans_that_need_different_servers_have_different_keys() {
         let environment = Environment::new([("X", "y")], "/", "/tmp", 0);
         let key = |builder: Builder| {
-            let plan = builder.plan(&environment).expect("legal");
+            let plan = builder.resolve(&environment).expect("legal");
             format!("{:?}", Native.key(&plan, &Sharing::Shared))
         };
         let new = || Builder::new().without_migrations().without_seeds();
