@@ -122,7 +122,7 @@ impl Locks {
         }
     }
 
-    fn is_lost(&self) -> bool {
+    pub(super) fn is_lost(&self) -> bool {
         // A task that panicked, or ended with its runtime, has stored no cause. But its end closes
         // the queue.
         self.lost.get().is_some() || self.requests.is_closed()

@@ -39,6 +39,7 @@ mod files;
 mod lock_file;
 mod locks;
 mod permits;
+pub(crate) mod permits_of_process;
 mod state;
 
 use crate::error::Result;

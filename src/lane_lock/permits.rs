@@ -43,6 +43,8 @@ pub(crate) const PERMIT_POLL_INTERVAL: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) struct Permits {
     place: Place,
+    /// The server's directory, or its address. All processes name a server alike.
+    server: String,
     capacity: usize,
     /// Tokio's mutex is fair: it serves the waiting tests of this process in order.
     queue: tokio::sync::Mutex<()>,
@@ -181,18 +183,19 @@ impl Drop for UsageEntry {
 
 impl Permits {
     /// Permits of a server with an instance directory.
-    pub(crate) fn in_dir(server_dir: &Path, capacity: usize) -> Self {
-        Self::new(Place::Files(server_dir.join("lanes")), capacity)
+    pub(super) fn in_dir(server_dir: &Path, server: &str, capacity: usize) -> Self {
+        Self::new(Place::Files(server_dir.join("lanes")), server, capacity)
     }
 
     /// Permits of an external server.
-    pub(crate) fn by_locks(locks: &Locks, capacity: usize) -> Self {
-        Self::new(Place::Locks(locks.clone()), capacity)
+    pub(super) fn by_locks(locks: &Locks, server: &str, capacity: usize) -> Self {
+        Self::new(Place::Locks(locks.clone()), server, capacity)
     }
 
-    fn new(place: Place, capacity: usize) -> Self {
+    fn new(place: Place, server: &str, capacity: usize) -> Self {
         Self {
             place,
+            server: server.to_owned(),
             // At least one, so that a test of a server without connections gets the server's own
             // error and does not wait for ever.
             capacity: capacity.max(1),
@@ -201,6 +204,19 @@ impl Permits {
             idle: Mutex::default(),
             has_reported: AtomicBool::new(false),
         }
+    }
+
+    /// Whether the connection that holds the permits is gone.
+    pub(super) fn are_lost(&self) -> bool {
+        match &self.place {
+            Place::Files(_) => false,
+            Place::Locks(locks) => locks.is_lost(),
+        }
+    }
+
+    /// The server, by which tests that need permits of several servers order them.
+    pub(crate) fn server(&self) -> &str {
+        &self.server
     }
 
     pub(crate) fn capacity(&self) -> usize {

@@ -1,6 +1,7 @@
 //! The interface of a running server: what differs between the backends while tests use it.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
@@ -9,7 +10,7 @@ use super::registry::Instance;
 use crate::config::Backend;
 use crate::conn::ConnParams;
 use crate::error::{Error, ErrorKind, Result, cause_message};
-use crate::lane_lock::{LaneLocks, Locks, Permits};
+use crate::lane_lock::{LaneLocks, Locks, Permits, permits_of_process};
 use crate::names::Fingerprint;
 
 /// How this process reaches a running server.
@@ -26,14 +27,18 @@ pub(super) enum LockPlace<'a> {
     /// In files of the instance directory, for a server of one machine.
     Instance(&'a Instance),
     /// On the server itself, for one that several machines may share.
-    Server(&'a Locks),
+    Server {
+        locks: &'a Locks,
+        /// The server's address and the role.
+        place: &'a str,
+    },
 }
 
 impl<'a> LockPlace<'a> {
     pub(super) fn instance(self) -> Option<&'a Instance> {
         match self {
             Self::Instance(instance) => Some(instance),
-            Self::Server(_) => None,
+            Self::Server { .. } => None,
         }
     }
 
@@ -41,15 +46,15 @@ impl<'a> LockPlace<'a> {
     pub(super) fn lanes(self, fingerprint: &Fingerprint) -> LaneLocks {
         match self {
             Self::Instance(instance) => LaneLocks::in_dir(&instance.dir, fingerprint),
-            Self::Server(locks) => LaneLocks::by_locks(locks, fingerprint),
+            Self::Server { locks, .. } => LaneLocks::by_locks(locks, fingerprint),
         }
     }
 
     /// The permits for `capacity` connections of tests.
-    pub(super) fn permits(self, capacity: usize) -> Permits {
+    pub(super) fn permits(self, capacity: usize) -> Arc<Permits> {
         match self {
-            Self::Instance(instance) => Permits::in_dir(&instance.dir, capacity),
-            Self::Server(locks) => Permits::by_locks(locks, capacity),
+            Self::Instance(instance) => permits_of_process::in_dir(&instance.dir, capacity),
+            Self::Server { locks, place } => permits_of_process::by_locks(locks, place, capacity),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A running server on which this process holds a lease.
 
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::Connection as _;
@@ -42,7 +43,7 @@ pub(crate) struct Server {
     /// The role that owns the plan's databases, if it is not this process's own.
     pub(super) database_owner: Option<String>,
     pub(super) handle: Box<dyn ServerHandle>,
-    pub(super) permits: Permits,
+    pub(super) permits: Arc<Permits>,
 }
 
 impl Server {
@@ -95,7 +96,7 @@ impl Server {
     }
 
     /// The permits for connections of tests.
-    pub(crate) fn permits(&self) -> &Permits {
+    pub(crate) fn permits(&self) -> &Arc<Permits> {
         &self.permits
     }
 

@@ -24,12 +24,17 @@ pub(super) struct ExternalHandle {
     pub(super) is_durable: bool,
     /// The server's address, for errors.
     pub(super) place: String,
+    /// The address, the database for administration, where the locks are, and the role.
+    pub(super) permits_place: String,
 }
 
 /// The server has no supervisor, so there is nothing to give up.
 impl ServerHandle for ExternalHandle {
     fn lock_place(&self) -> LockPlace<'_> {
-        LockPlace::Server(&self.locks)
+        LockPlace::Server {
+            locks: &self.locks,
+            place: &self.permits_place,
+        }
     }
 
     fn hold_for<'a>(&'a self, _: &'a ConnParams, _: Duration) -> BoxFuture<'a, Result<()>> {

@@ -94,6 +94,7 @@ async fn connect(request: StartRequest<'_>) -> Result<Server> {
     let capacity = facts.limits.for_tests();
     let handle = ExternalHandle {
         locks: Locks::spawn(connection),
+        permits_place: format!("{}/{} {}", conn.place(), conn.admin(), facts.role),
         role: facts.role,
         limits: facts.limits,
         is_durable: facts.is_durable,
