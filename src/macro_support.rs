@@ -4,5 +4,7 @@
 pub use tokio;
 
 pub use crate::config::{Expect, IsolationLevel, Keep};
-pub use crate::test_arg::PoolKind;
-pub use crate::test_run::{OfAny, OfResult, Outcome, Test, argument, run, run_blocking};
+pub use crate::test_arg::{LaneNeed, PoolKind, ReservedLanes, reserve};
+pub use crate::test_run::{
+    MadeArgument, OfAny, OfResult, Outcome, Test, argument, argument_of_plan, run, run_blocking,
+};

@@ -3,6 +3,7 @@
 //! | file | noun |
 //! |---|---|
 //! | `template_and_lanes` | a server with one template and its lanes, opened on first use |
+//! | `named` | the harness of each named plan |
 //! | `setup` | other contents for some tests |
 //! | `sharing` | whether a template's contents need a dedicated server |
 //! | `runtime` | the background runtime |
@@ -18,6 +19,7 @@
 mod drift;
 mod each_version;
 mod health;
+mod named;
 #[cfg(test)]
 mod report_json;
 mod reports;
@@ -349,6 +351,7 @@ impl Harness {
         Ok(LaneRequest {
             lanes: lanes.map_err(|error| error.for_test(&test))?,
             test,
+            reservation: None,
             on_drop: OnDrop::CloseInBackground,
         })
     }

@@ -178,7 +178,9 @@ impl TemplateAndLanes {
             runtime: runtime.clone(),
             slot: *template.plan.slot.get(),
             log_plans_slower_than: *template.plan.log_plans_slower_than.get(),
+            keep: template.plan.keep.clone(),
             keep_for: *template.plan.keep_for.get(),
+            plan: template.plan.name().map(str::to_owned),
             session_settings: session_settings(&template.plan),
             absent_migrations: template.plan.absent_migrations(),
         };

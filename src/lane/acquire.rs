@@ -31,6 +31,7 @@ use super::leased::{Lane, LaneConnection};
 use super::login::Login;
 use super::pool::LanePool;
 use super::prepared_lane::PreparedLane;
+use super::reservation::Reservation;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lane_lock::{LaneLock, LaneState};
 
@@ -43,15 +44,20 @@ const PREPARE_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 impl LanePool {
     /// Returns a lane that equals the template and is marked as in use.
     ///
-    /// A test first waits for its permits (see `admit`), then for a lane. An idle lane of this
+    /// A test first waits for its permits (see `admit`), unless it has reserved them, then for a lane. An idle lane of this
     /// process needs neither a permit nor preparation. Otherwise the loop locks any free lane and
     /// prepares it. The call fails only when no test makes progress.
     ///
     /// # Errors
     /// The server is gone, the lane cannot be prepared, or no lane or connection becomes free in
     /// time.
-    #[tracing::instrument(name = "lane.lease", level = "debug", skip(self))]
-    pub(super) async fn acquire(&self, test: &str, lane_use: LaneUse) -> Result<Lane> {
+    #[tracing::instrument(name = "lane.lease", level = "debug", skip(self, reservation))]
+    pub(super) async fn acquire(
+        &self,
+        test: &str,
+        lane_use: LaneUse,
+        reservation: Option<&Reservation>,
+    ) -> Result<Lane> {
         // An idle lane already holds its one permit. A whole database needs several permits. The
         // test waits without holding any, because two tests that each hold some could wait for each
         // other for ever.
@@ -60,7 +66,14 @@ impl LanePool {
         {
             return Ok(self.hand_out(lane, test));
         }
-        let mut admission = self.admit(test, lane_use).await?;
+        let reserved = reservation.and_then(|reservation| reservation.admission(test, lane_use));
+        let mut admission = match reserved {
+            Some(reserved) => reserved,
+            None => {
+                let wanted = lane_use.max_connections(self.permits().capacity());
+                self.admit(test, wanted).await?
+            }
+        };
         let began = Instant::now();
         loop {
             if let Some(mut lane) = self.take_idle(lane_use)? {

@@ -17,7 +17,6 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::admission::{Admission, STALL_TIMEOUT};
-use super::lane_use::LaneUse;
 use super::pool::LanePool;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lane_lock::PERMIT_POLL_INTERVAL;
@@ -30,7 +29,7 @@ const REPORT_DELAY: Duration = Duration::from_secs(1);
 const RECHECK_DELAY: Duration = Duration::from_millis(50);
 
 impl LanePool {
-    /// Waits until the test has a permit for each connection that it may open.
+    /// Waits until the test has a permit for each of the `wanted` connections that it may open.
     ///
     /// First the test queues in this process, so that only one test of a process polls for the
     /// turn, which is a lock. With the turn it collects permits as they become free. Meanwhile it
@@ -38,12 +37,11 @@ impl LanePool {
     ///
     /// # Errors
     /// The server is gone, or every test that has connections waits for more.
-    pub(super) async fn admit(&self, test: &str, lane_use: LaneUse) -> Result<Admission> {
+    pub(super) async fn admit(&self, test: &str, wanted: usize) -> Result<Admission> {
         let permits = self.permits();
         // Listed before the first wait: `stalled_for` ends a wait if every test that holds permits
         // is listed as waiting, too.
         let waiting = permits.waiting(test);
-        let wanted = lane_use.max_connections(permits.capacity());
         let mut wait = AdmissionWait::new(self, test, wanted);
         let queue = {
             // One future for all reports, because dropping it would lose the place in the queue.

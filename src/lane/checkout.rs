@@ -8,6 +8,7 @@ use super::in_use::LaneInUse;
 use super::kept::KeptDatabase;
 use super::pool::LaneSetting;
 use super::report::TestReport;
+use crate::config::{Keep, Sourced};
 use crate::error::Result;
 
 /// A lane that is open for a test. Each way to use a lane implements it.
@@ -55,6 +56,16 @@ impl Checkout {
     /// Whether slow statements are reported, also for a test that has passed.
     pub(crate) fn logs_plans(&self) -> bool {
         self.setting().log_plans_slower_than.is_some()
+    }
+
+    /// Which tests keep their databases, by the plan of this one.
+    pub(crate) fn planned_keep(&self) -> &Sourced<Keep> {
+        &self.setting().keep
+    }
+
+    /// The name of the plan, unless it is the default plan.
+    pub(crate) fn plan(&self) -> Option<&str> {
+        self.setting().plan.as_deref()
     }
 
     fn setting(&self) -> &LaneSetting {

@@ -19,6 +19,7 @@
 //! | `held`, `checkout`, `kept` | an open lane while the test has it, and closing or keeping it |
 //! | `tx_options`, `relay` | options for a test's transaction, and a savepoint for each statement |
 //! | `doorman` | the listener that rejects a second connection of a sandbox |
+//! | `reservation` | the permits for several lanes of one test |
 //! | `active_tests`, `waits` | which tests have lanes, and reports of their lock waits |
 //! | `report` | the report on a failed test |
 
@@ -47,6 +48,7 @@ mod prepared_lane;
 mod relay;
 mod report;
 mod request;
+mod reservation;
 mod reset;
 mod returned;
 mod role_session;
@@ -61,8 +63,9 @@ pub(crate) use checkout::{Checkout, OnDrop};
 pub use database::Database;
 pub use kept::KeptDatabase;
 pub(crate) use pool::{LanePool, LaneSetting};
-pub(crate) use report::TestReport;
+pub(crate) use report::{TestReport, of_plan};
 pub(crate) use request::LaneRequest;
+pub(crate) use reservation::Reservation;
 pub use sandbox::Sandbox;
 pub(crate) use test_role::TestRole;
 pub use tx::Tx;

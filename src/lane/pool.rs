@@ -38,6 +38,7 @@ use super::lane_use::LaneUse;
 use super::leased::Lane;
 use super::test_role::TestRole;
 use super::waits;
+use crate::config::{Keep, Sourced};
 use crate::conn::ConnParams;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::DeferrableConstraints;
@@ -69,8 +70,12 @@ pub(crate) struct LaneSetting {
     pub(crate) slot: Option<usize>,
     /// Reports contain the plans of statements that take longer.
     pub(crate) log_plans_slower_than: Option<Duration>,
+    /// Which tests keep their databases.
+    pub(crate) keep: Sourced<Keep>,
     /// How long a kept database exists.
     pub(crate) keep_for: Duration,
+    /// The name of the plan, unless it is the default plan.
+    pub(crate) plan: Option<String>,
     /// `SET` statements for settings that the driver's own start-up message overrides.
     pub(crate) session_settings: String,
     /// The directory of migrations that the plan names by default and that does not exist.
@@ -159,7 +164,7 @@ impl LanePool {
         &self.inner
     }
 
-    pub(super) fn permits(&self) -> &Permits {
+    pub(super) fn permits(&self) -> &Arc<Permits> {
         self.inner.setting.server.permits()
     }
 
@@ -233,7 +238,7 @@ impl LanePool {
 
     /// Prepares one lane, which proves that the server is running.
     pub(crate) async fn warm_up(&self) -> Result<()> {
-        let lane = self.acquire("ebbtide", LaneUse::Transaction).await?;
+        let lane = self.acquire("ebbtide", LaneUse::Transaction, None).await?;
         self.put_back(lane)
     }
 

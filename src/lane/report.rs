@@ -97,7 +97,10 @@ impl TestReport {
         };
         let mut text = String::new();
         match log {
-            Ok(entries) => push_plans(&mut text, entries, limit),
+            Ok(entries) => {
+                let plan = of_plan(self.lanes.setting().plan.as_deref());
+                push_plans(&mut text, entries, limit, &plan);
+            }
             Err(reason) => {
                 push_line(
                     &mut text,
@@ -114,8 +117,9 @@ impl TestReport {
         let role = self.lanes.setting().test_role.as_ref();
         let role = role.map_or(String::new(), |role| format!(", as role {}", role.name));
         format!(
-            "a {}: {} on PostgreSQL {version} ({}){role}",
+            "a {}{}: {} on PostgreSQL {version} ({}){role}",
             self.lane_use.public_type(),
+            of_plan(self.lanes.setting().plan.as_deref()),
             self.database.as_str(),
             server.backend
         )
@@ -177,7 +181,12 @@ impl TestReport {
     }
 }
 
-fn push_plans(text: &mut String, entries: &[LogEntry], limit: Duration) {
+/// What names the plan of a database in reports. The default plan has no name.
+pub(crate) fn of_plan(plan: Option<&str>) -> String {
+    plan.map_or_else(String::new, |plan| format!(" of plan {plan}"))
+}
+
+fn push_plans(text: &mut String, entries: &[LogEntry], limit: Duration, of_plan: &str) {
     let plans: Vec<_> = entries
         .iter()
         .filter_map(|entry| Some((entry, entry.message.split_once("  plan:\n")?)))
@@ -186,7 +195,10 @@ fn push_plans(text: &mut String, entries: &[LogEntry], limit: Duration) {
         let duration = duration.trim_start_matches("duration: ");
         push_line(
             text,
-            &format!("  {duration}, more than {}:", format_duration(limit)),
+            &format!(
+                "  {duration}{of_plan}, more than {}:",
+                format_duration(limit)
+            ),
         );
         push_plan(text, plan);
     }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::context::TestContext;
-use crate::config::{Keep, format_duration};
+use crate::config::{Keep, Source, Sourced, format_duration};
 use crate::error::{Error, ErrorKind, Result};
 use crate::harness;
-use crate::lane::{Checkout, TestReport};
+use crate::lane::{Checkout, TestReport, of_plan};
 
 /// How long a task or a static may hold a checkout beyond the test's end. The limit starts again
 /// after each checkout.
@@ -31,7 +31,7 @@ pub(crate) struct Ended {
     pub(crate) report: String,
 }
 
-/// Lines of a report beyond its title. The rest is only counted.
+/// Lines of a report beyond its title, for each database. The rest is only counted.
 const MAX_REPORT_LINES: usize = 36;
 
 /// Closes or keeps every checkout of the test, and waits for those that are still held.
@@ -41,15 +41,11 @@ pub(crate) async fn end(
     verdict: Verdict,
 ) -> Ended {
     context.finish();
-    let keeps = match context.keep() {
-        Keep::Never => false,
-        Keep::Failed => verdict == Verdict::Failed,
-        Keep::Always => true,
-    };
+    let keep = context.keep();
     let test = context.test_name().to_owned();
     // On the background runtime, because the clock of the test's own may be paused
     // (`start_paused`).
-    let ending = match harness::in_background(collect(collected, keeps, verdict, test)) {
+    let ending = match harness::in_background(collect(collected, keep, verdict, test)) {
         Ok(ending) => ending.await,
         Err(error) => Err(error),
     };
@@ -67,7 +63,7 @@ pub(crate) async fn end(
 /// waits, which end with the lane's presence.
 async fn collect(
     mut collected: UnboundedReceiver<Checkout>,
-    keeps: bool,
+    keep: Option<Keep>,
     verdict: Verdict,
     test: String,
 ) -> Ended {
@@ -79,11 +75,12 @@ async fn collect(
                     (verdict == Verdict::Failed || checkout.logs_plans())
                         .then(|| checkout.report()),
                 );
-                let closed = if keeps {
+                let plan = of_plan(checkout.plan());
+                let closed = if keeps(checkout.planned_keep(), keep, verdict) {
                     checkout.keep().await.map(|database| {
                         let term = format_duration(database.expires_in);
                         kept.push(format!(
-                            "ebbtide: the database of {test} is kept for {term}: {database}\n"
+                            "ebbtide: the database{plan} of {test} is kept for {term}: {database}\n"
                         ));
                     })
                 } else {
@@ -103,14 +100,30 @@ async fn collect(
     Ended { outcome, report }
 }
 
+/// Whether a database is kept. A variable, which holds for one run, overrides the attribute. The
+/// attribute overrides `ebbtide.toml` and the builder.
+fn keeps(planned: &Sourced<Keep>, of_attribute: Option<Keep>, verdict: Verdict) -> bool {
+    let keep = match (&planned.source, of_attribute) {
+        (Source::Variable(_) | Source::DotEnv(_), _) | (_, None) => planned.value,
+        (_, Some(of_attribute)) => of_attribute,
+    };
+    match keep {
+        Keep::Never => false,
+        Keep::Failed => verdict == Verdict::Failed,
+        Keep::Always => true,
+    }
+}
+
 async fn render(reports: &[TestReport], verdict: Verdict, test: &str) -> String {
     let mut body = String::new();
     for report in reports {
         let log = report.log().await;
+        let mut section = String::new();
         if verdict == Verdict::Failed {
-            body += &report.of_failure(&log);
+            section += &report.of_failure(&log);
         }
-        body += &report.of_slow_statements(&log);
+        section += &report.of_slow_statements(&log);
+        body.extend(shortened(&section));
     }
     if body.is_empty() {
         return body;
@@ -120,15 +133,15 @@ async fn render(reports: &[TestReport], verdict: Verdict, test: &str) -> String 
     } else {
         "slow statements of test {}"
     };
-    let mut report = format!("ebbtide: {}\n", title.replace("{}", test));
-    report.extend(
-        body.lines()
-            .take(MAX_REPORT_LINES)
-            .flat_map(|line| [line, "\n"]),
-    );
-    let left = body.lines().count().saturating_sub(MAX_REPORT_LINES);
-    report.extend((left > 0).then(|| format!("  and {left} more lines\n")));
-    report
+    format!("ebbtide: {}\n{body}", title.replace("{}", test))
+}
+
+/// The first lines of the part of a report that is about one database, each with its end.
+fn shortened(section: &str) -> impl Iterator<Item = String> {
+    let left = section.lines().count().saturating_sub(MAX_REPORT_LINES);
+    let rest = (left > 0).then(|| format!("  and {left} more lines\n"));
+    let lines = section.lines().take(MAX_REPORT_LINES);
+    lines.map(|line| format!("{line}\n")).chain(rest)
 }
 
 fn still_held(test: &str) -> Error {

@@ -4,12 +4,15 @@
 use super::TestArg;
 use super::context::TestContext;
 use super::current::current;
+use super::lane_need::LaneNeed;
 use crate::error::Result;
 use crate::harness::Harness;
 use crate::lane::{Database, Sandbox, Tx, TxOptions};
 
 /// Rolled back at the test's end. The attribute's `isolation_level` and `savepoints` apply to it.
 impl TestArg for Tx {
+    const NEED: LaneNeed = LaneNeed::Connection;
+
     async fn from_test(context: &TestContext) -> Result<Self> {
         context.tx().await
     }
@@ -17,6 +20,8 @@ impl TestArg for Tx {
 
 /// Rolled back at the test's end.
 impl TestArg for Sandbox {
+    const NEED: LaneNeed = LaneNeed::Connection;
+
     async fn from_test(context: &TestContext) -> Result<Self> {
         context.sandbox().await
     }
@@ -24,6 +29,8 @@ impl TestArg for Sandbox {
 
 /// Each argument of this type is another database.
 impl TestArg for Database {
+    const NEED: LaneNeed = LaneNeed::Database;
+
     async fn from_test(context: &TestContext) -> Result<Self> {
         context.database().await
     }

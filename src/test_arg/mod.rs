@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `context` | one test: its options, and the source of its arguments |
 //! | `lanes` | the ways to use a lane, as arguments, methods of the context and functions |
+//! | `lane_need`, `reserve` | the connections that all arguments of a test need, and the wait for them |
 //! | `current` | the test that runs on this thread |
 //! | `end` | the end of a test: its checkouts are closed or kept, and its report is written |
 //!
@@ -21,7 +22,9 @@
 mod context;
 mod current;
 mod end;
+mod lane_need;
 mod lanes;
+mod reserve;
 
 use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
@@ -33,7 +36,9 @@ pub(crate) use context::TestSpec;
 pub use context::{PoolKind, TestContext};
 pub(crate) use current::{current, during, poll_during};
 pub(crate) use end::{Verdict, end};
+pub use lane_need::LaneNeed;
 pub use lanes::{database, sandbox, tx};
+pub use reserve::{ReservedLanes, reserve};
 
 /// Connections of a pool that a test builds from `PgPoolOptions`, as in `#[sqlx::test]`.
 const MAX_POOL_CONNECTIONS: u32 = 5;
@@ -42,6 +47,11 @@ const MAX_POOL_CONNECTIONS: u32 = 5;
 ///
 /// Implement it for whatever your tests need on top of a database: the application's state, an HTTP
 /// client.
+///
+/// An argument with `#[plan("audit")]` is made from a context of that plan: what the type takes from
+/// the context is a database of the plan, and so is what [`tx()`](crate::tx()), `sandbox()` and
+/// `database()` return meanwhile. A type that needs several plans calls
+/// [`TestContext::on_plan`].
 ///
 /// # Examples
 /// ```no_run
@@ -64,6 +74,10 @@ const MAX_POOL_CONNECTIONS: u32 = 5;
     note = "for a type of your own, implement `ebbtide::TestArg`"
 )]
 pub trait TestArg: Sized {
+    /// What the argument needs, so that a test can wait for all of its arguments at once.
+    #[doc(hidden)]
+    const NEED: LaneNeed = LaneNeed::Unknown;
+
     /// Makes the argument for a test that is about to begin.
     ///
     /// Whatever comes from the context is closed at the test's end. An error in closing it fails
@@ -82,6 +96,8 @@ pub trait TestArg: Sized {
 /// [`Sandbox`](crate::Sandbox). All arguments of sqlx's types in one test lead to the same
 /// database.
 impl TestArg for PgPool {
+    const NEED: LaneNeed = LaneNeed::Pool;
+
     async fn from_test(context: &TestContext) -> Result<Self> {
         context.pool().await
     }
@@ -89,6 +105,8 @@ impl TestArg for PgPool {
 
 /// A connection of the test's [`PgPool`].
 impl TestArg for PoolConnection<Postgres> {
+    const NEED: LaneNeed = LaneNeed::Pool;
+
     async fn from_test(context: &TestContext) -> Result<Self> {
         Ok(context.pool().await?.acquire().await?)
     }
@@ -96,6 +114,8 @@ impl TestArg for PoolConnection<Postgres> {
 
 /// Options for connections to the test's own database. With `pool = "sandbox"` they are refused.
 impl TestArg for PgConnectOptions {
+    const NEED: LaneNeed = LaneNeed::Pool;
+
     async fn from_test(context: &TestContext) -> Result<Self> {
         context.connect_options("PgConnectOptions").await
     }
@@ -103,6 +123,8 @@ impl TestArg for PgConnectOptions {
 
 /// Options for a pool of at most five connections. With `pool = "sandbox"` they are refused.
 impl TestArg for PgPoolOptions {
+    const NEED: LaneNeed = LaneNeed::Pool;
+
     async fn from_test(context: &TestContext) -> Result<Self> {
         // They hold no address. This creates the database that the test's `PgConnectOptions` lead
         // to.

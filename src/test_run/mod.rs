@@ -24,7 +24,7 @@ mod attribute;
 mod outcome;
 mod run;
 
-pub use argument::argument;
+pub use argument::{MadeArgument, argument, argument_of_plan};
 pub use attribute::Test;
 pub use outcome::{OfAny, OfResult, Outcome};
 pub use run::{run, run_blocking};
