@@ -3,14 +3,17 @@
 use proc_macro2::{Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::parse::{Parse, ParseStream};
-use syn::{Attribute, FnArg, ReturnType, Signature, Type, Visibility, token};
+use syn::{Attribute, FnArg, LitStr, ReturnType, Signature, Type, Visibility, token};
 
 use crate::errors::Errors;
+use crate::plan;
 
 pub(crate) struct Function {
     pub(crate) attrs: Vec<Attribute>,
     pub(crate) vis: Visibility,
     pub(crate) sig: Signature,
+    /// The plan of each argument; `None` for the default plan.
+    pub(crate) plans: Vec<Option<LitStr>>,
     /// Not parsed: the compiler parses it, and an editor expands the attribute while the body is
     /// still incomplete.
     pub(crate) body: Group,
@@ -23,6 +26,16 @@ impl Function {
         self.attrs
             .iter()
             .any(|attr| has_last_segment(attr, "rstest"))
+    }
+
+    /// Takes `#[plan(..)]` from the arguments.
+    pub(crate) fn take_plans(&mut self, errors: &mut Errors) {
+        self.plans = plan::take(&mut self.sig, errors);
+    }
+
+    /// Whether the function has arguments, and each belongs to a named plan.
+    pub(crate) fn has_only_named_plans(&self) -> bool {
+        !self.plans.is_empty() && self.plans.iter().all(Option::is_some)
     }
 
     pub(crate) fn is_async(&self) -> bool {
@@ -47,6 +60,17 @@ impl Function {
             errors.add(
                 attr,
                 "`ebbtide::test` must be the only test attribute: remove this one",
+            );
+        }
+        for attr in self
+            .attrs
+            .iter()
+            .filter(|attr| attr.path().is_ident("plan"))
+        {
+            errors.add(
+                attr,
+                "`#[plan]` must be before an argument: write \
+                 `async fn t(#[plan(\"audit\")] audit: Database)`",
             );
         }
         let sig = &self.sig;
@@ -104,6 +128,7 @@ impl Function {
             vis,
             sig,
             body,
+            ..
         } = self;
         let cfgs = attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
         quote!(#(#cfgs)* #[allow(dead_code)] #vis #sig #body)
@@ -146,6 +171,7 @@ impl Parse for Function {
             attrs,
             vis,
             sig,
+            plans: Vec::new(),
             body: input.parse()?,
         })
     }

@@ -7,6 +7,7 @@ mod errors;
 mod function;
 mod krate;
 mod pg_enum;
+mod plan;
 mod render;
 
 use proc_macro2::TokenStream;
@@ -87,6 +88,22 @@ use function::Function;
 /// async fn two_at_once(pool: sqlx::PgPool) { /* ... */ }
 /// ```
 ///
+/// # Several databases
+///
+/// `#[plan("audit")]` before an argument makes the argument from the plan `audit`, which
+/// `ebbtide.toml` describes in `[plan.audit.provision]`. It works with every argument type, and any
+/// number of arguments. ebbtide waits for the connections of all arguments of such a test together.
+///
+/// ```ignore
+/// #[ebbtide::test]
+/// async fn an_order_is_audited(shop: ebbtide::Database, #[plan("audit")] mut audit: ebbtide::Tx) {
+///     /* ... */
+/// }
+/// ```
+///
+/// `fixtures`, `migrations`, `migrator` and `expect` apply to the arguments without `#[plan]`, and
+/// to `ebbtide::tx()` within the test. The other options apply to all arguments.
+///
 /// # With rstest
 ///
 /// The two attributes work in both orders. Mark an argument that ebbtide makes with `#[ignore]`, so
@@ -146,7 +163,7 @@ fn expand(options: &TokenStream, function: TokenStream) -> TokenStream {
         krate::package_root().as_deref(),
         &mut errors,
     );
-    let Some(function) = errors.record(syn::parse2::<Function>(function)) else {
+    let Some(mut function) = errors.record(syn::parse2::<Function>(function)) else {
         return errors.into_compile_errors().unwrap_or_default();
     };
     let krate = args.krate.clone().unwrap_or_else(krate::path);
@@ -155,6 +172,14 @@ fn expand(options: &TokenStream, function: TokenStream) -> TokenStream {
             None => render::below_rstest(&function, options, &krate),
             Some(errors) => errors,
         };
+    }
+    function.take_plans(&mut errors);
+    if function.has_only_named_plans() && args.has_contents() {
+        errors.add(
+            &function.sig.ident,
+            "`fixtures`, `migrations`, `migrator` and `expect` are for arguments without \
+             `#[plan]`, and this test has none: add one, or remove these options",
+        );
     }
     if function.is_async() {
         args.runtime.check(&mut errors);

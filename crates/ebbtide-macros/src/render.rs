@@ -4,9 +4,9 @@
 //! `runtime`.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens, format_ident, quote, quote_spanned};
+use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{LitStr, Path};
+use syn::{Ident, LitStr, Path};
 
 use crate::args::{
     Args, Expectation, Flavor, IsolationLevel, Keep, Migrations, PoolKind, Runtime, RustType,
@@ -20,6 +20,7 @@ pub(crate) fn test(function: &Function, args: &Args, krate: &Path) -> TokenStrea
         vis,
         sig,
         body,
+        ..
     } = function;
     let (name, output) = (&sig.ident, function.output());
     let inner = function.inner_signature();
@@ -72,6 +73,7 @@ pub(crate) fn below_rstest(
         vis,
         sig,
         body,
+        ..
     } = function;
     quote!(#(#attrs)* #[#krate::test(#options)] #vis #sig #body)
 }
@@ -177,21 +179,53 @@ fn runtime(runtime: &Runtime, krate: &Path) -> TokenStream {
 }
 
 /// The closure that makes the arguments. The compiler reports a type without `TestArg` at the type.
+///
+/// Of several arguments, all are announced before the first is made, so that the test can wait for
+/// all of its connections at once. They are made in the order of their plans, which is the same in
+/// every test: two tests that have one lane each do not wait for each other's.
 fn acquire(function: &Function, krate: &Path) -> TokenStream {
-    let arguments = function.argument_types().map(|ty| {
-        let site = ty.span().resolved_at(Span::mixed_site());
-        quote_spanned!(site=> #krate::macro_support::argument::<#ty>(context).await?,)
-    });
-    let arguments: TokenStream = arguments.collect();
-    let context = if arguments.is_empty() {
-        "_context"
-    } else {
-        "context"
+    let site = Span::mixed_site();
+    let context = Ident::new("context", site);
+    let announced: Vec<TokenStream> = function
+        .argument_types()
+        .zip(&function.plans)
+        .map(|(ty, plan)| {
+            let site = ty.span().resolved_at(site);
+            match plan {
+                None => quote_spanned!(site=> #krate::macro_support::argument::<#ty>(#context)),
+                Some(plan) => quote_spanned! {site=>
+                    #krate::macro_support::argument_of_plan::<#ty>(#context, #plan)
+                },
+            }
+        })
+        .collect();
+    let (body, context) = match &*announced {
+        [] => (quote!(()), Ident::new("_context", site)),
+        [one] => (quote_spanned!(site=> (#one.await?,)), context),
+        several => (several_arguments(several, function, krate), context),
     };
-    let context = syn::Ident::new(context, Span::mixed_site()).into_token_stream();
-    quote_spanned! {Span::mixed_site()=>
+    quote_spanned! {site=>
         async |#context: &#krate::TestContext| -> ::core::result::Result<_, #krate::Error> {
-            ::core::result::Result::Ok((#arguments))
+            ::core::result::Result::Ok(#body)
         }
     }
+}
+
+fn several_arguments(announced: &[TokenStream], function: &Function, krate: &Path) -> TokenStream {
+    let site = Span::mixed_site();
+    let names: Vec<_> = (0..announced.len())
+        .map(|n| format_ident!("a{n}", span = site))
+        .collect();
+    let mut in_order: Vec<_> = names.iter().zip(&function.plans).collect();
+    in_order.sort_by_key(|(_, plan)| plan.as_ref().map(LitStr::value));
+    let made = in_order
+        .into_iter()
+        .map(|(name, _)| quote_spanned!(site=> let #name = #name.await?;));
+    quote_spanned! {site=> {
+        #(let #names = #announced;)*
+        let reserved = #krate::macro_support::reserve(context).await?;
+        #(#made)*
+        ::core::mem::drop(reserved);
+        (#(#names,)*)
+    }}
 }

@@ -54,6 +54,13 @@ pub(crate) struct Args {
     pub(crate) krate: Option<syn::Path>,
 }
 
+impl Args {
+    /// Whether an option changes what a database contains, or must contain.
+    pub(crate) fn has_contents(&self) -> bool {
+        !self.fixtures.is_empty() || self.migrations.is_some() || !self.expect.is_empty()
+    }
+}
+
 pub(crate) enum Migrations {
     Dir(LitStr),
     Without,
