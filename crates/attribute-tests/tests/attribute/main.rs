@@ -20,6 +20,7 @@ mod keeping;
 mod leaks;
 mod migration_forms;
 mod outcomes;
+mod plans;
 mod pool_option;
 mod reports;
 mod runtimes;
