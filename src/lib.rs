@@ -48,7 +48,8 @@
 //!
 //! The attribute is [`ebbtide::test`](macro@crate::test). The functions work without it, and
 //! [`blocking`] has functions for tests that are not asynchronous. With a [`Setup`], some tests get
-//! other migrations, additional fixtures, or additional expectations.
+//! other migrations, additional fixtures, or additional expectations. With a named plan, a test has
+//! databases with different contents: see [Several databases](#several-databases).
 //!
 //! # When something fails
 //! - **The server cannot be started, or the template cannot be built.** Each test of the process
@@ -206,6 +207,58 @@
 //! - Extensions and the bootstrap run as ebbtide's own role, and so do the URLs of kept databases.
 //! - If the schema has policies and the tests' role bypasses them, one line on stderr states that
 //!   and why. [`Harness::health`] reports the same.
+//!
+//! # Several databases
+//! A test may need databases with different contents, such as those of a shop and of its audit log.
+//! The default plan, `[server]` and `[provision]`, describes one. Each *named plan* describes
+//! another, with the same keys:
+//!
+//! ```toml
+//! [provision]
+//! migrations = "migrations"
+//!
+//! [plan.audit.provision]
+//! migrations = "audit/migrations"
+//! expect     = { tables = ["events"] }
+//!
+//! [plan.reports.server]                # other settings, so another server
+//! settings   = { timezone = "Europe/Madrid" }
+//! [plan.reports.provision]
+//! migrations = "reports/migrations"
+//! seeds      = "reports/seeds"
+//! ```
+//!
+//! ```no_run
+//! use ebbtide::{Database, Tx};
+//!
+//! #[ebbtide::test]
+//! async fn a_sale_is_recorded(shop: Database, #[plan("audit")] mut audit: Tx) -> ebbtide::Result<()> {
+//!     let insert = "insert into orders (total) values (20)";
+//!     sqlx::query(insert).execute(&shop.pool()).await?;
+//!     sqlx::query("insert into events (what) values ('sale')").execute(&mut *audit).await?;
+//!     Ok(())
+//! }
+//! # fn main() {}
+//! ```
+//!
+//! - `#[plan("audit")]` may be before an argument of any type. For a type of yours, the context that
+//!   its [`TestArg`] receives is that of the plan. Without the attribute there are
+//!   [`Harness::named`] and [`Builder::plan`](config::Builder::plan). A test with `#[rstest]` takes
+//!   a type of yours that calls [`TestContext::on_plan`], because rstest does not accept `#[plan]`.
+//! - The name of a plan consists of ASCII letters, digits, `_` and `-`.
+//! - A plan inherits every value of `[server]` that it does not set itself. It inherits nothing of
+//!   `[provision]`, and the directories `migrations` and `seeds` and the file `sqlx.toml` belong to
+//!   the default plan. So each plan must set `migrations`. `migrations = false` applies none.
+//! - The variables of `server` keys and `TEST_DATABASE_URL` override every plan. The variables of
+//!   `provision` keys override the default plan only.
+//! - In the attribute, `fixtures`, `migrations`, `migrator` and `expect` are for the default plan.
+//!   The other options are for all arguments.
+//! - Plans with equal values of `[server]` share one server. Each has a template and copies of its
+//!   own. If migrations touch the whole server, the plan gets a dedicated server.
+//! - A failure report has a part for each database, with the name of its plan.
+//! - ebbtide waits for the connections of all arguments of a test together. If they are more than
+//!   the server has, each `Database` gets a smaller pool. Tests that open databases one after the
+//!   other in their bodies can wait for each other.
 //!
 //! # Migrations
 //! The names in a directory of migrations determine its layout, and the lines that divide a file

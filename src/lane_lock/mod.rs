@@ -20,7 +20,9 @@
 //!
 //! A test takes all of its permits before it locks a lane or opens a connection. Otherwise two
 //! tests with some of their connections each could wait for each other for ever. The turn is
-//! released only after the lane lock is taken, so that tests also get lanes in their order.
+//! released only after the lane lock is taken, so that tests also get lanes in their order. A test
+//! with several arguments takes the permits of all its lanes at once, of one server after the other
+//! in the order of their names (`lane/reservation`).
 //!
 //! No lock request waits in the kernel or in the server: every one is a *try*, and the caller
 //! polls. Code that needs several lane locks, such as [`LaneLocks::lock_all`], gives up if one of

@@ -35,6 +35,8 @@ mod failures_server;
 mod hostile;
 mod joiners;
 mod lane_marks;
+#[cfg(feature = "macros")]
+mod plans;
 mod processes;
 mod random_drift;
 mod readme;

@@ -33,6 +33,7 @@ mod ledgers;
 mod locales;
 mod many;
 mod migration_sources;
+mod plans;
 mod psql_files;
 mod reversible;
 mod roles;

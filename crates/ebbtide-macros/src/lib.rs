@@ -104,6 +104,9 @@ use function::Function;
 /// `fixtures`, `migrations`, `migrator` and `expect` apply to the arguments without `#[plan]`, and
 /// to `ebbtide::tx()` within the test. The other options apply to all arguments.
 ///
+/// rstest does not accept `#[plan]`. With it, use a type of yours whose `TestArg` calls
+/// `TestContext::on_plan`.
+///
 /// # With rstest
 ///
 /// The two attributes work in both orders. Mark an argument that ebbtide makes with `#[ignore]`, so

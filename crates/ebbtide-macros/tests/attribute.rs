@@ -10,7 +10,7 @@ mod stand_in;
 use std::time::Duration;
 
 use rstest::rstest;
-use stand_in::{FAILED, Notes, Unmakeable, Wrapper};
+use stand_in::{FAILED, Notes, Steps, Unmakeable, Wrapper};
 
 static MIGRATOR: &str = "embedded";
 
@@ -45,6 +45,23 @@ async fn a_test_may_have_any_number_of_arguments_with_any_pattern(
     one.0.push('!');
     tokio::task::yield_now().await;
     assert_eq!((one.0, two), (format!("{}!", four.0), 7));
+}
+
+#[stand_in::test(crate = "crate::stand_in")]
+async fn arguments_of_plans_are_announced_together_and_made_in_the_order_of_the_plans(
+    #[plan("b")] b: Steps,
+    default: Steps,
+    #[plan("a")] a: Steps,
+) {
+    tokio::task::yield_now().await;
+    assert_eq!(default.0, ["announce b", "announce a", "reserve"]);
+    assert_eq!(a.0, ["make a"]);
+    assert_eq!(b.0, ["make b"]);
+}
+
+#[stand_in::test(crate = "crate::stand_in")]
+fn a_single_argument_needs_no_reservation(#[plan("b")] Steps(steps): Steps) {
+    assert_eq!(steps, ["announce b", "make b"]);
 }
 
 #[stand_in::test(crate = "crate::stand_in")]

@@ -1,13 +1,15 @@
 //! The items that the generated code calls, without a database. They record every option as a note,
 //! and arguments are made of the notes.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
 pub(crate) use ebbtide_macros::test;
 
 pub(crate) struct TestContext {
     test: macro_support::Test,
+    /// What was done for the arguments, in order.
+    steps: RefCell<Vec<String>>,
 }
 
 pub(crate) struct Error;
@@ -26,6 +28,9 @@ thread_local! {
 /// An argument: the test's name, then a note for each option.
 pub(crate) struct Notes(pub(crate) String);
 
+/// An argument: the steps before it was made.
+pub(crate) struct Steps(pub(crate) Vec<String>);
+
 /// An argument with a pattern.
 pub(crate) struct Wrapper<T>(pub(crate) T);
 
@@ -39,6 +44,12 @@ pub(crate) trait TestArg: Sized {
 impl TestArg for Notes {
     async fn make(context: &TestContext) -> Result<Self, Error> {
         Ok(Self(context.test.notes.join("; ")))
+    }
+}
+
+impl TestArg for Steps {
+    async fn make(context: &TestContext) -> Result<Self, Error> {
+        Ok(Self(context.steps.take()))
     }
 }
 
@@ -185,6 +196,41 @@ pub(crate) mod macro_support {
         Box::pin(T::make(context))
     }
 
+    pub(crate) fn argument_of_plan<'a, T: TestArg + 'a>(
+        context: &'a TestContext,
+        plan: &'static str,
+    ) -> Pin<Box<dyn Future<Output = Result<T, Error>> + 'a>> {
+        context.note(format!("announce {plan}"));
+        Box::pin(async move {
+            context.note(format!("make {plan}"));
+            T::make(context).await
+        })
+    }
+
+    pub(crate) struct Reserved<'a>(&'a TestContext);
+
+    impl Drop for Reserved<'_> {
+        fn drop(&mut self) {
+            self.0.note("release".to_owned());
+        }
+    }
+
+    pub(crate) async fn reserve(context: &TestContext) -> Result<Reserved<'_>, Error> {
+        context.note("reserve".to_owned());
+        Ok(Reserved(context))
+    }
+
+    impl TestContext {
+        fn of(test: Test) -> Self {
+            let steps = std::cell::RefCell::default();
+            Self { test, steps }
+        }
+
+        fn note(&self, step: String) {
+            self.steps.borrow_mut().push(step);
+        }
+    }
+
     pub(crate) fn run<A, F: Future>(
         test: Test,
         mut runtime: tokio::runtime::Builder,
@@ -194,7 +240,7 @@ pub(crate) mod macro_support {
     ) -> F::Output {
         let runtime = runtime.build().expect("a runtime");
         let arguments = runtime
-            .block_on(acquire(&TestContext { test }))
+            .block_on(acquire(&TestContext::of(test)))
             .expect("arguments");
         let outcome = runtime.block_on(body(arguments));
         FAILED.set(Some(failed(&outcome)));
@@ -212,7 +258,7 @@ pub(crate) mod macro_support {
             .expect("a runtime");
         let outcome = body(
             runtime
-                .block_on(acquire(&TestContext { test }))
+                .block_on(acquire(&TestContext::of(test)))
                 .expect("arguments"),
         );
         FAILED.set(Some(failed(&outcome)));
