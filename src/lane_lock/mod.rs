@@ -40,8 +40,10 @@
 mod files;
 mod lock_file;
 mod locks;
+mod permit_usage;
 mod permits;
 pub(crate) mod permits_of_process;
+mod stall;
 mod state;
 
 use crate::error::Result;

@@ -34,6 +34,7 @@ use std::time::{Duration, Instant};
 
 use super::lock_file;
 use super::locks::{Lock, Locks, permit_key, turn_key};
+use super::permit_usage::PermitUsage;
 use crate::error::Result;
 
 /// How often the holder of the turn polls for free permits.
@@ -369,31 +370,19 @@ impl Permits {
         }
     }
 
-    /// How long this process has been stalled, or zero if it is not.
-    ///
-    /// It is stalled while all permits belong to it, and every test that holds one waits for more.
-    /// The time counts from the last release of a permit. Permits of other processes may come back
-    /// at any time, so with any of them there is no stall.
-    ///
-    /// `collected` is the number of permits that the calling test has collected. The server's
-    /// capacity as `collected` excludes other processes from the calculation.
-    pub(crate) fn stalled_for(&self, collected: usize) -> Duration {
+    /// Who holds permits and who waits for them. See [`stalled_for`](Self::stalled_for) for
+    /// `collected`.
+    pub(super) fn usage(&self, collected: usize) -> PermitUsage {
         let held = self.usage.held.load(Ordering::Relaxed);
-        // The holder of the turn has just found every other permit taken, so the rest of the
-        // capacity belongs to other processes.
-        let of_others = self.capacity.saturating_sub(held.max(collected));
-        // A test that holds and does not wait will end and release its permits. The permits of idle
-        // lanes belong to no test: the test with the turn reclaims them, and each release counts.
         let tests = self.usage.tests();
-        let is_stalled = of_others == 0
-            && tests
-                .holding
-                .keys()
-                .all(|test| tests.waiting.contains_key(test));
-        if is_stalled {
-            tests.last_release.elapsed()
-        } else {
-            Duration::ZERO
+        PermitUsage {
+            server: self.server.clone(),
+            // The holder of the turn has just found every other permit taken, so the rest of the
+            // capacity belongs to other processes.
+            is_full: held.max(collected) >= self.capacity,
+            holding: tests.holding.keys().cloned().collect(),
+            waiting: tests.waiting.keys().cloned().collect(),
+            last_release: tests.last_release,
         }
     }
 

@@ -28,6 +28,12 @@ pub(crate) fn by_locks(locks: &Locks, place: &str, capacity: usize) -> Arc<Permi
     })
 }
 
+/// The permits of all servers that this process uses.
+pub(super) fn all() -> Vec<Arc<Permits>> {
+    let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    all.values().filter_map(Weak::upgrade).collect()
+}
+
 fn shared(place: &str, capacity: usize, make: impl FnOnce(&str) -> Permits) -> Arc<Permits> {
     let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
     let key = (place.to_owned(), capacity);

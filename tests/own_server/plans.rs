@@ -237,6 +237,47 @@ fn a_test_that_opens_the_databases_of_two_plans_in_its_body_gets_an_error_when_n
 }
 
 #[test]
+fn two_tests_that_have_one_server_each_and_open_the_other_in_their_bodies_do_not_wait_for_ever() {
+    if child_role().is_some() {
+        let both_have_one = std::sync::Barrier::new(2);
+        let open_in_order = |plans: [Option<&str>; 2]| {
+            current_thread_runtime().block_on(async {
+                let [first, second] =
+                    plans.map(|plan| plan.map_or_else(Harness::shared, Harness::named).unwrap());
+                let held = first.database().await.unwrap();
+                both_have_one.wait();
+                let outcome = second.database().await;
+                held.close().await.unwrap();
+                let database = match outcome {
+                    Ok(database) => database,
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::OutOfConnections, "{error:?}");
+                        return true;
+                    }
+                };
+                database.close().await.unwrap();
+                false
+            })
+        };
+        // A test is known by the name of its thread.
+        let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        return std::thread::scope(|scope| {
+            let shop_first = || open_in_order([None, Some("elsewhere")]);
+            let shop_last = || open_in_order([Some("elsewhere"), None]);
+            let one = thread("one").spawn_scoped(scope, shop_first).unwrap();
+            let other = thread("other").spawn_scoped(scope, shop_last).unwrap();
+            assert!(one.join().unwrap() | other.join().unwrap());
+        });
+    }
+    let test = this_test!();
+    if !runs_natively(test) {
+        return;
+    }
+    let scratch = project(10);
+    assert_all_pass(vec![spawn(&scratch, "bodies", test)]);
+}
+
+#[test]
 fn a_plan_whose_migrations_create_a_role_has_a_server_of_its_own() {
     #[ebbtide::test]
     async fn subject(#[plan("roles")] mut roles: Tx, mut shop: Tx) {
