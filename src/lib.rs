@@ -258,7 +258,8 @@
 //! - A failure report has a part for each database, with the name of its plan.
 //! - ebbtide waits for the connections of all arguments of a test together. If they are more than
 //!   the server has, each `Database` gets a smaller pool. Tests that open databases one after the
-//!   other in their bodies can wait for each other.
+//!   other in their bodies can wait for each other. If all tests of a process do, the wait ends with
+//!   an error after 30 seconds.
 //!
 //! # Migrations
 //! The names in a directory of migrations determine its layout, and the lines that divide a file
