@@ -67,12 +67,11 @@ impl LanePool {
             return Ok(self.hand_out(lane, test));
         }
         let reserved = reservation.and_then(|reservation| reservation.admission(test, lane_use));
-        let mut admission = match reserved {
-            Some(reserved) => reserved,
-            None => {
-                let wanted = lane_use.max_connections(self.permits().capacity());
-                self.admit(test, wanted).await?
-            }
+        let mut admission = if let Some(reserved) = reserved {
+            reserved
+        } else {
+            let wanted = lane_use.max_connections(self.permits().capacity());
+            self.admit(test, wanted).await?
         };
         let began = Instant::now();
         loop {

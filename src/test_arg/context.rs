@@ -46,8 +46,11 @@ pub(crate) struct TestSpec {
 pub struct TestContext {
     inner: Arc<Inner>,
     /// The name of the plan whose databases this context makes. `None`: the default plan.
-    plan: Option<Arc<str>>,
+    plan: PlanName,
 }
+
+/// `None`: the default plan.
+type PlanName = Option<Arc<str>>;
 
 struct Inner {
     spec: TestSpec,
@@ -55,9 +58,9 @@ struct Inner {
     collector: Mutex<Option<UnboundedSender<Checkout>>>,
     /// The one database or sandbox of all arguments of sqlx's types, for each plan. `None` after
     /// the end of the test.
-    shared: Mutex<Option<HashMap<Option<Arc<str>>, Arc<OnceCell<Shared>>>>>,
+    shared: Mutex<Option<HashMap<PlanName, Arc<OnceCell<Shared>>>>>,
     /// The plan and the need of each argument.
-    announced: Mutex<Vec<(Option<Arc<str>>, LaneNeed)>>,
+    announced: Mutex<Vec<(PlanName, LaneNeed)>>,
     /// The permits that the test has while its arguments are made.
     reservations: Mutex<Vec<Arc<Reservation>>>,
 }
@@ -192,7 +195,7 @@ impl TestContext {
     }
 
     /// The plan and the need of each argument.
-    pub(super) fn announced(&self) -> Vec<(Option<Arc<str>>, LaneNeed)> {
+    pub(super) fn announced(&self) -> Vec<(PlanName, LaneNeed)> {
         lock(&self.inner.announced).clone()
     }
 
