@@ -232,7 +232,10 @@
 //! use ebbtide::{Database, Tx};
 //!
 //! #[ebbtide::test]
-//! async fn a_sale_is_recorded(shop: Database, #[plan("audit")] mut audit: Tx) -> ebbtide::Result<()> {
+//! async fn a_sale_is_recorded(
+//!     shop: Database,
+//!     #[plan("audit")] mut audit: Tx,
+//! ) -> ebbtide::Result<()> {
 //!     let insert = "insert into orders (total) values (20)";
 //!     sqlx::query(insert).execute(&shop.pool()).await?;
 //!     sqlx::query("insert into events (what) values ('sale')").execute(&mut *audit).await?;

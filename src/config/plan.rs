@@ -79,7 +79,8 @@ impl Plan {
     }
 
     /// Merges the sources: variables override the builder, the builder overrides the file, and the
-    /// file overrides the defaults. `named` is the name of a plan in the file. Logs a warning for every unknown `EBBTIDE_*` variable.
+    /// file overrides the defaults. `named` is the name of a plan in the file. Logs a warning for
+    /// every unknown `EBBTIDE_*` variable.
     pub(super) fn resolve(
         builder: Layer,
         named: Option<&str>,

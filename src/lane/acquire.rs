@@ -44,9 +44,9 @@ const PREPARE_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 impl LanePool {
     /// Returns a lane that equals the template and is marked as in use.
     ///
-    /// A test first waits for its permits (see `admit`), unless it has reserved them, then for a lane. An idle lane of this
-    /// process needs neither a permit nor preparation. Otherwise the loop locks any free lane and
-    /// prepares it. The call fails only when no test makes progress.
+    /// A test first waits for its permits (see `admit`), unless it has reserved them, then for a
+    /// lane. An idle lane of this process needs neither a permit nor preparation. Otherwise the
+    /// loop locks any free lane and prepares it. The call fails only when no test makes progress.
     ///
     /// # Errors
     /// The server is gone, the lane cannot be prepared, or no lane or connection becomes free in
