@@ -249,14 +249,15 @@
 //!   [`Harness::named`] and [`Builder::plan`](config::Builder::plan). A test with `#[rstest]` takes
 //!   a type of yours that calls [`TestContext::on_plan`], because rstest does not accept `#[plan]`.
 //! - The name of a plan consists of ASCII letters, digits, `_` and `-`.
-//! - A plan inherits every value of `[server]` that it does not set itself. It inherits nothing of
+//! - A plan inherits every value of `[server]` that it does not set itself, and the roles, which
+//!   belong to the server: `roles`, `owner` and `test.role`. It inherits nothing else of
 //!   `[provision]`, and the directories `migrations` and `seeds` and the file `sqlx.toml` belong to
 //!   the default plan. So each plan must set `migrations`. `migrations = false` applies none.
-//! - The variables of `server` keys and `TEST_DATABASE_URL` override every plan. The variables of
-//!   `provision` keys override the default plan only.
-//! - In the attribute, `fixtures`, `migrations`, `migrator` and `expect` are for the default plan.
-//!   The other options are for all arguments.
-//! - Plans with equal values of `[server]` share one server. Each has a template and copies of its
+//! - The variables of `server` keys, `TEST_DATABASE_URL`, `EBBTIDE_OWNER` and `EBBTIDE_TEST_ROLE`
+//!   override every plan. The variables of other `provision` keys override the default plan only.
+//! - In the attribute, `fixtures`, `migrations`, `migrator`, `migrations_up_to` and `expect` are for
+//!   the default plan. The other options are for all arguments.
+//! - Plans with equal values of `[server]` and equal roles share one server. Each has a template and copies of its
 //!   own. If migrations touch the whole server, the plan gets a dedicated server.
 //! - A failure report has a part for each database, with the name of its plan.
 //! - ebbtide waits for the connections of all arguments of a test together. If they are more than

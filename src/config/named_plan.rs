@@ -2,11 +2,13 @@
 //!
 //! ```text
 //!  [server] -------- inherited ---------> server of plan audit <---- [plan.audit.server]
-//!  [provision] (the default plan only)    contents of plan audit <-- [plan.audit.provision]
+//!  roles, owner, [test] --- inherited --> roles of plan audit <----- [plan.audit.provision], [.test]
+//!  other contents (the default plan only) contents of plan audit <-- [plan.audit.provision]
 //! ```
 //!
-//! One test usually needs its databases on one server, so the server is inherited. Contents are
-//! not: two plans with the same contents would be one.
+//! One test usually needs its databases on one server, so the server is inherited, and so are the
+//! roles, which belong to the server. Contents are not: two plans with the same contents would be
+//! one.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,7 +22,7 @@ use super::value::Backend;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a plan's sections are called.
-pub(super) const SECTIONS: [&str; 2] = ["server", "provision"];
+pub(super) const SECTIONS: [&str; 3] = ["server", "provision", "test"];
 
 /// The named plans of a file.
 #[derive(Debug, Default)]
@@ -89,10 +91,25 @@ impl NamedPlans {
     }
 }
 
+/// The values of a source that every plan has unless it sets them itself.
+pub(super) fn of_every_plan(source: Layer) -> Layer {
+    let (roles, owner, test_role) = (
+        source.roles.clone(),
+        source.owner.clone(),
+        source.test_role.clone(),
+    );
+    Layer {
+        roles,
+        owner,
+        test_role,
+        ..source.only("server")
+    }
+}
+
 impl NamedPlan {
     /// The plan's values above those that it inherits from the file's own sections.
     pub(super) fn inheriting(self, of_file: Layer) -> Layer {
-        let mut inherited = of_file.only("server");
+        let mut inherited = of_every_plan(of_file);
         // A URL selects the external backend, and a backend decides whether a URL counts. So a plan
         // that sets one of the two does not inherit the other.
         if self.layer.url.is_some() {

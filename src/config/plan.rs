@@ -9,6 +9,7 @@ use super::file::ConfigFile;
 use super::key_type::KeyType;
 use super::keys::{KEYS, Layer, Plan};
 use super::migrations::Migrations;
+use super::named_plan::of_every_plan;
 use super::source::{Source, Sourced};
 use super::sqlx_toml;
 use super::table;
@@ -103,9 +104,8 @@ impl Plan {
         let plan = file.plans.get(named, file.path.as_ref())?;
         let name = plan.name.clone().map(Some);
         // A variable such as `EBBTIDE_MIGRATIONS` sets the contents of one database, which is that
-        // of the default plan. Every plan's server is the one that the variables select.
-        let mut merged = variables
-            .only("server")
+        // of the default plan. Every plan's server and roles are those that the variables select.
+        let mut merged = of_every_plan(variables)
             .over(builder)
             .over(plan.clone().inheriting(file.layer));
         select_backend(&mut merged, environment)?;

@@ -101,8 +101,8 @@ use function::Function;
 /// }
 /// ```
 ///
-/// `fixtures`, `migrations`, `migrator` and `expect` apply to the arguments without `#[plan]`, and
-/// to `ebbtide::tx()` within the test. The other options apply to all arguments.
+/// `fixtures`, `migrations`, `migrator`, `migrations_up_to` and `expect` apply to the arguments
+/// without `#[plan]`, and to `ebbtide::tx()` within the test. The other options apply to all arguments.
 ///
 /// rstest does not accept `#[plan]`. With it, use a type of yours whose `TestArg` calls
 /// `TestContext::on_plan`.
@@ -180,8 +180,8 @@ fn expand(options: &TokenStream, function: TokenStream) -> TokenStream {
     if function.has_only_named_plans() && args.has_contents() {
         errors.add(
             &function.sig.ident,
-            "`fixtures`, `migrations`, `migrator` and `expect` are for arguments without \
-             `#[plan]`, and this test has none: add one, or remove these options",
+            "`fixtures`, `migrations`, `migrator`, `migrations_up_to` and `expect` are for \
+             arguments without `#[plan]`, and this test has none: add one, or remove these options",
         );
     }
     if function.is_async() {

@@ -260,7 +260,7 @@ fn the_error_of_an_unknown_plan_names_the_file_the_closest_and_all_plans() {
 
 #[test]
 fn a_plan_that_is_never_used_is_checked_and_its_errors_name_its_section() {
-    const PROVISION: &str = "legal keys: extensions, locale, encoding, locale_provider, bootstrap, \
+    const PROVISION: &str = "legal keys: extensions, locale, encoding, locale_provider, roles, owner, bootstrap, \
                              migrations, seeds, timeout, ignore_missing_tables, expect";
     for (file, message, help) in [
         (
@@ -294,7 +294,7 @@ fn a_plan_that_is_never_used_is_checked_and_its_errors_name_its_section() {
         (
             "[plan.audit.serv]",
             "ebbtide.toml:1: unknown key plan.audit.serv",
-            "legal keys: server, provision",
+            "legal keys: server, provision, test",
         ),
         (
             "plan = 'audit'",
@@ -322,4 +322,27 @@ fn a_plan_that_is_never_used_is_checked_and_its_errors_name_its_section() {
         let found = kind_message_help(&error);
         assert_eq!(found, (ErrorKind::Config, message.to_owned(), help));
     }
+}
+
+#[test]
+fn a_plan_inherits_the_roles_which_belong_to_the_server() {
+    let package = Package::with_file(
+        "[provision]\nroles = ['app_owner', 'app']\nowner = 'app_owner'\n[test]\nrole = 'app'\n\
+         [plan.audit.provision]\nmigrations = false\n\
+         [plan.other.provision]\nmigrations = false\nroles = ['other']\n[plan.other.test]\nrole = 'other'\n",
+    );
+    let audit = named(&package, "audit", &[("EBBTIDE_TEST_ROLE", "auditor")]);
+    assert_eq!(
+        value(&audit, "roles"),
+        text("app_owner, app", "ebbtide.toml:2")
+    );
+    assert_eq!(value(&audit, "owner"), text("app_owner", "ebbtide.toml:3"));
+    assert_eq!(
+        value(&audit, "test_role"),
+        text("auditor", "EBBTIDE_TEST_ROLE")
+    );
+    let other = named(&package, "other", &[]);
+    assert_eq!(value(&other, "roles").0, "other");
+    assert_eq!(value(&other, "test_role").0, "other");
+    assert_eq!(value(&other, "owner").0, "app_owner");
 }

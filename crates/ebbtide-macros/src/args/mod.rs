@@ -57,7 +57,10 @@ pub(crate) struct Args {
 impl Args {
     /// Whether an option changes what a database contains, or must contain.
     pub(crate) fn has_contents(&self) -> bool {
-        !self.fixtures.is_empty() || self.migrations.is_some() || !self.expect.is_empty()
+        !self.fixtures.is_empty()
+            || self.migrations.is_some()
+            || self.migrations_up_to.is_some()
+            || !self.expect.is_empty()
     }
 }
 
