@@ -268,17 +268,15 @@ impl LanePool {
         connection: Option<&mut PgConnection>,
         test: &str,
     ) -> Result<()> {
-        match connection.filter(|_| prepared.login == Login::Test) {
-            Some(connection) => self.read_rights(connection).await,
-            None => {
-                let database = &prepared.database;
-                let mut connection = self.connect_to_lane(database, test, Login::Test).await?;
-                self.read_rights(&mut connection).await?;
-                // If closing fails, the server ends the session when the socket closes.
-                let _ = connection.close().await;
-                Ok(())
-            }
+        if let Some(connection) = connection.filter(|_| prepared.login == Login::Test) {
+            return self.read_rights(connection).await;
         }
+        let database = &prepared.database;
+        let mut connection = self.connect_to_lane(database, test, Login::Test).await?;
+        self.read_rights(&mut connection).await?;
+        // If closing fails, the server ends the session when the socket closes.
+        let _ = connection.close().await;
+        Ok(())
     }
 
     /// Whether an error can go away while the test waits.

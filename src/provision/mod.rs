@@ -97,11 +97,11 @@ pub(crate) use version_change::change_version;
 ///
 /// It replaces the given session (see [`Target::new_session`]). On success the last session is
 /// closed; on failure the caller drops the database, which also ends the session.
-pub(crate) async fn provision(
+pub(crate) async fn provision<'a>(
     mut connection: PgConnection,
-    administrative: Target<'_>,
+    administrative: Target<'a>,
     plan: &Plan,
-    mut owner: Option<DatabaseOwner<'_>>,
+    mut owner: Option<DatabaseOwner<'a>>,
     inputs: &Inputs,
     progress: &Progress,
 ) -> Result<ProvisionReport> {
@@ -124,9 +124,8 @@ pub(crate) async fn provision(
     let mut applied: Vec<&Script> = Vec::new();
     for (source, scripts_of_source) in scripts.by_source(inputs) {
         let is_bootstrap = source.is_bootstrap();
-        if !is_bootstrap && let Some(owner) = owner.take() {
-            connection = owner.take_over(connection, target).await?;
-            target.conn = owner.conn;
+        if !is_bootstrap {
+            connection = hand_over(&mut owner, connection, &mut target).await?;
         }
         progress.set_step(if is_bootstrap {
             "bootstrapping"
@@ -160,10 +159,7 @@ pub(crate) async fn provision(
             clock.report.migrations.extend(migrations);
         }
     }
-    if let Some(owner) = owner.take() {
-        connection = owner.take_over(connection, target).await?;
-        target.conn = owner.conn;
-    }
+    connection = hand_over(&mut owner, connection, &mut target).await?;
     if owner::has_grants(plan) {
         connection = target.own_session(connection).await?;
         owner::grant(&mut connection, plan, AbsentObject::of(inputs)).await?;
@@ -185,9 +181,9 @@ pub(crate) async fn provision(
     for note in &notes {
         progress.note(note);
     }
-    let report = clock.finish("seeds");
-    report.seeds = seeded.reports;
-    report.notes = notes;
+    let so_far = clock.finish("seeds");
+    so_far.seeds = seeded.reports;
+    so_far.notes = notes;
 
     connection = seeded.connection;
     if plan.owner.is_some() {
@@ -196,28 +192,46 @@ pub(crate) async fn provision(
     }
     progress.set_step("checking the expectations");
     expectation_check::check(&mut connection, &plan.expect).await?;
-    let tables = catalog::tables(&mut connection)
+    describe(&mut connection, clock.finish("expectations")).await?;
+    // Everything is committed, so an error while closing changes nothing.
+    let _ = connection.close().await;
+    Ok(report)
+}
+
+/// Makes the owner, if there is one and it has not done so yet, take over the database.
+async fn hand_over<'a>(
+    owner: &mut Option<DatabaseOwner<'a>>,
+    connection: PgConnection,
+    target: &mut Target<'a>,
+) -> Result<PgConnection> {
+    let Some(owner) = owner.take() else {
+        return Ok(connection);
+    };
+    let connection = owner.take_over(connection, *target).await?;
+    target.conn = owner.conn;
+    Ok(connection)
+}
+
+/// Adds what the finished database contains to the report.
+async fn describe(connection: &mut PgConnection, report: &mut ProvisionReport) -> Result<()> {
+    let tables = catalog::tables(connection)
         .await
         .map_err(|error| sql_error::failed("reading the tables", error))?;
-    let rows = catalog::row_counts(&mut connection, &tables)
+    let rows = catalog::row_counts(connection, &tables)
         .await
         .map_err(|error| sql_error::failed("counting rows", error))?;
-    let ledgers = catalog::ledger_names(&mut connection, &migrate::tools::tool_tables())
+    let ledgers = catalog::ledger_names(connection, &migrate::tools::tool_tables())
         .await
         .map_err(|error| sql_error::failed("reading the tables", error))?;
-    let extensions = catalog::installed_extensions(&mut connection)
+    let extensions = catalog::installed_extensions(connection)
         .await
         .map_err(|error| sql_error::failed("reading the extensions", error))?;
-    let report = clock.finish("expectations");
     report.extensions = extensions;
     report.rows = rows
         .into_iter()
         .filter(|(table, _)| !ledgers.contains(table))
         .collect();
-    let report = std::mem::take(report);
-    // Everything is committed, so an error while closing changes nothing.
-    let _ = connection.close().await;
-    Ok(report)
+    Ok(())
 }
 
 /// Prints what a reader of the files would not notice: entries that are not applied, and invisible

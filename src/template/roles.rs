@@ -1,5 +1,7 @@
 //! Creates the roles of a plan before the database that they use.
 
+use std::fmt::Write as _;
+
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
@@ -96,7 +98,8 @@ fn definition(role: &Role, password: Option<&str>) -> String {
         )),
     );
     for group in &role.member_of {
-        statements += &format!("grant {} to {name}; ", Ident(group));
+        write!(statements, "grant {} to {name}; ", Ident(group))
+            .expect("writing to a string does not fail");
     }
     statements
 }

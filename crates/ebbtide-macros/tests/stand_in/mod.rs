@@ -215,6 +215,7 @@ pub(crate) mod macro_support {
         }
     }
 
+    #[expect(clippy::unused_async, reason = "the generated code awaits it")]
     pub(crate) async fn reserve(context: &TestContext) -> Result<Reserved<'_>, Error> {
         context.note("reserve".to_owned());
         Ok(Reserved(context))
