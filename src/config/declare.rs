@@ -212,6 +212,9 @@ macro_rules! declare_keys {
             pub(crate) package_name: Sourced<Option<String>>,
             /// The configuration file that was read, absolute.
             pub(crate) config_file: Sourced<Option<PathBuf>>,
+            /// Whether the harness of this plan is one of those that the process has without a
+            /// builder: the default one, and those of named plans.
+            pub(crate) is_process_wide: bool,
         }
 
         impl Plan {
@@ -237,6 +240,7 @@ macro_rules! declare_keys {
                     slot: environment.slot(),
                     package_name: environment.package_name(),
                     config_file,
+                    is_process_wide: false,
                     package_root: root,
                 })
             }

@@ -150,7 +150,23 @@ impl Builder {
     /// the value.
     pub fn build(self) -> Result<Harness> {
         let environment = Environment::capture(server::own_uid(), self.own_package_root())?;
-        let plan = Arc::new(self.resolve(&environment)?);
+        Ok(Harness::of(self.resolve(&environment)?))
+    }
+
+    /// Like [`build`](Self::build), for a harness that the process has without a builder.
+    fn build_for_process(self) -> Result<Harness> {
+        let environment = Environment::capture(server::own_uid(), self.own_package_root())?;
+        let plan = self.resolve(&environment)?;
+        Ok(Harness::of(Plan {
+            is_process_wide: true,
+            ..plan
+        }))
+    }
+}
+
+impl Harness {
+    fn of(plan: Plan) -> Self {
+        let plan = Arc::new(plan);
         tracing::debug!(%plan, "plan");
         let shared = Shared {
             plan,
@@ -158,15 +174,13 @@ impl Builder {
             setups: Mutex::default(),
             of_roles: Mutex::default(),
         };
-        Ok(Harness {
+        Self {
             shared: Arc::new(shared),
             setup: None,
             login: LaneLogin::OfPlan,
-        })
+        }
     }
-}
 
-impl Harness {
     /// The process's default harness, resolved from `ebbtide.toml` and the environment on the first
     /// call.
     ///
@@ -504,4 +518,4 @@ fn current_test() -> String {
         .to_owned()
 }
 
-static HARNESS: Lazy<Result<Harness>> = Lazy::new(|| Builder::new().build());
+static HARNESS: Lazy<Result<Harness>> = Lazy::new(|| Builder::new().build_for_process());

@@ -41,7 +41,7 @@ impl Harness {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .entry(plan.to_owned())
-            .or_insert_with(|| Builder::new().plan(plan).build())
+            .or_insert_with(|| Builder::new().plan(plan).build_for_process())
             .clone()
     }
 }

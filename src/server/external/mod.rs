@@ -29,10 +29,11 @@ use super::backend::{Backend, StartRequest};
 use super::handle::ServerHandle as _;
 use super::running::{Origin, Server};
 use super::sharing::Sharing;
-use crate::config::Backend as Kind;
+use crate::config::{Backend as Kind, Plan};
 use crate::conn::{ConnParams, URL_HELP};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lane_lock::Locks;
+use crate::names::short_id;
 use crate::sql_error;
 use facts::Facts;
 use handle::ExternalHandle;
@@ -94,7 +95,7 @@ async fn connect(request: StartRequest<'_>) -> Result<Server> {
     let capacity = facts.limits.for_tests();
     let handle = ExternalHandle {
         locks: Locks::spawn(connection),
-        permits_place: format!("{}/{} {}", conn.place(), conn.admin(), facts.role),
+        permits_place: permits_place(plan, &conn, &facts.role),
         role: facts.role,
         limits: facts.limits,
         is_durable: facts.is_durable,
@@ -114,4 +115,18 @@ async fn connect(request: StartRequest<'_>) -> Result<Server> {
         permits: handle.lock_place().permits(capacity),
         handle: Box::new(handle),
     })
+}
+
+/// What the harnesses of this process that count their connections together have in common: the
+/// address, the database for administration, where the locks are, and the role.
+///
+/// The permits belong to the session of one harness. A harness from a builder counts alone, so that
+/// the end of that session does not affect it.
+fn permits_place(plan: &Plan, conn: &ConnParams, role: &str) -> String {
+    let shared = format!("{}/{} {role}", conn.place(), conn.admin());
+    if plan.is_process_wide {
+        shared
+    } else {
+        format!("{shared} {}", short_id())
+    }
 }
