@@ -1,0 +1,34 @@
+//! Tests with the rights of the application, of another role, and of a superuser.
+
+use ebbtide::Tx;
+
+const PART: &str = "insert into parts (sku, name) values ('BELL-1', 'Bell')";
+
+/// The SQLSTATE of the error that the statement must cause.
+async fn sqlstate_of(tx: &mut Tx, sql: &'static str) -> String {
+    let error = sqlx::query(sql).execute(&mut **tx).await.unwrap_err();
+    let code = error.as_database_error().and_then(|it| it.code());
+    code.expect("the server refuses the statement").into_owned()
+}
+
+#[ebbtide::test(savepoints)]
+async fn the_application_writes_rows_and_changes_no_table(mut tx: Tx) -> sqlx::Result<()> {
+    sqlx::query(PART).execute(&mut *tx).await?;
+    assert_eq!(sqlstate_of(&mut tx, "drop table parts").await, "42501");
+    Ok(())
+}
+
+#[ebbtide::test(role = "workshop_auditor", savepoints)]
+async fn the_auditor_only_reads(mut tx: Tx) -> sqlx::Result<()> {
+    let count = "select count(*) from parts";
+    let parts: i64 = sqlx::query_scalar(count).fetch_one(&mut *tx).await?;
+    assert_eq!(parts, 0);
+    assert_eq!(sqlstate_of(&mut tx, PART).await, "42501");
+    Ok(())
+}
+
+#[ebbtide::test(role = "postgres")]
+async fn a_superuser_may_do_everything(mut tx: Tx) -> sqlx::Result<()> {
+    sqlx::query("drop table parts").execute(&mut *tx).await?;
+    Ok(())
+}
