@@ -3,7 +3,9 @@
 mod listen;
 mod page;
 mod parallel;
+mod property;
 mod queue;
 mod roles;
+mod snapshots;
 mod tenants;
 mod time;

@@ -8,7 +8,7 @@ const PACKAGE: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The directories and files whose parts the page may show, by the language of the block.
 const SOURCES: [(&str, &[&str]); 3] = [
-    ("rust", &["tests/recipes"]),
+    ("rust", &["tests/recipes", "benches"]),
     ("sql", &["migrations"]),
     ("toml", &["ebbtide.toml", "Cargo.toml"]),
 ];
@@ -89,6 +89,8 @@ fn every_block_is_a_part_of_a_file_that_runs() {
             "the page shows nothing of {file:?}"
         );
     }
+    let bench = Path::new(PACKAGE).join("benches/lane.rs");
+    assert!(quoted.contains(&bench), "the page shows no benchmark");
 }
 
 #[test]
