@@ -4,7 +4,7 @@ use ebbtide::Tx;
 
 const PART: &str = "insert into parts (sku, name) values ('BELL-1', 'Bell')";
 
-/// The SQLSTATE of the error that the statement must cause.
+/// The SQLSTATE of the error that the statement must cause. 42501 is `insufficient_privilege`.
 async fn sqlstate_of(tx: &mut Tx, sql: &'static str) -> String {
     let error = sqlx::query(sql).execute(&mut **tx).await.unwrap_err();
     let code = error.as_database_error().and_then(|it| it.code());
