@@ -25,7 +25,7 @@ async fn try_to_add_bell(pool: &PgPool, after_reading: impl Future) -> sqlx::Res
     transaction.commit().await
 }
 
-/// Repeats the transaction after SQLSTATE 40001, serialization_failure. Returns the attempts.
+/// Repeats the transaction after SQLSTATE 40001, `serialization_failure`. Returns the attempts.
 async fn add_bell(pool: PgPool, all_have_read: Arc<Barrier>) -> sqlx::Result<u32> {
     let mut result = try_to_add_bell(&pool, all_have_read.wait()).await;
     for attempt in 1.. {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ebbtide::Tx;
 use sqlx::postgres::PgConnection;
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 
 #[ebbtide::test]
 async fn now_stands_still_and_clock_timestamp_does_not(mut tx: Tx) -> sqlx::Result<()> {
