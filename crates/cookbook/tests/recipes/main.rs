@@ -3,6 +3,7 @@
 mod listen;
 mod page;
 mod parallel;
+mod plans;
 mod property;
 mod queue;
 mod roles;

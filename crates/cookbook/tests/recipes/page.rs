@@ -9,7 +9,7 @@ const PACKAGE: &str = env!("CARGO_MANIFEST_DIR");
 /// The directories and files whose parts the page may show, by the language of the block.
 const SOURCES: [(&str, &[&str]); 3] = [
     ("rust", &["tests/recipes", "benches"]),
-    ("sql", &["migrations"]),
+    ("sql", &["migrations", "audit/migrations"]),
     ("toml", &["ebbtide.toml", "Cargo.toml"]),
 ];
 
