@@ -10,3 +10,4 @@ mod roles;
 mod snapshots;
 mod tenants;
 mod time;
+mod versions;
