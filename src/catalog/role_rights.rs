@@ -16,10 +16,14 @@ pub(crate) struct RoleRights {
 impl RoleRights {
     /// Reads the rights of the role that the session is logged in as.
     pub(crate) async fn of_session(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
-        let row = sqlx::query(RIGHTS).fetch_one(connection).await?;
+        // The simple protocol: the session may be a test's, and must have no prepared statement of
+        // ebbtide. Its values are text.
+        let row = sqlx::raw_sql(RIGHTS).fetch_one(connection).await?;
+        let bypasses: Option<&str> = row.try_get_unchecked(0)?;
+        let is_read_only: &str = row.try_get_unchecked(1)?;
         Ok(Self {
-            bypasses: row.try_get(0)?,
-            is_read_only: row.try_get(1)?,
+            bypasses: bypasses.map(str::to_owned),
+            is_read_only: is_read_only == "t",
         })
     }
 }
