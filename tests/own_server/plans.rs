@@ -130,7 +130,7 @@ fn subjects() -> Subjects {
     }
 }
 
-/// When the server of a harness started, which tells servers apart.
+/// When the server of a harness started, which distinguishes servers.
 async fn server(harness: &Harness) -> String {
     let mut tx = harness.tx().await.unwrap();
     let started = sqlx::query_scalar("select pg_postmaster_start_time()::text")
