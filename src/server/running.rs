@@ -178,11 +178,15 @@ impl Server {
         }
     }
 
-    /// How sessions log in to the server as a role.
+    /// How sessions log in to the server as a role, which may be this process's own.
     ///
     /// # Errors
     /// The server's URL cannot be completed.
     pub(crate) fn conn_of_role(&self, role: &str, plan: &Plan) -> Result<ConnParams> {
+        // The URL of this role has its own password.
+        if role == self.conn.user() {
+            return Ok(self.conn.clone());
+        }
         let login = match self.owner() {
             ServerOwner::Ebbtide => RoleLogin::AsSuperuser,
             ServerOwner::User => {
