@@ -13,7 +13,7 @@ use super::extensions;
 use super::inputs::{Inputs, MigrationSource};
 use super::migrate::{self, MigrationContext};
 use super::migration_place::MigrationPlace;
-use super::owner::DatabaseOwner;
+use super::owner::{DatabaseOwner, hand_over};
 use super::provision_report::MigrationReport;
 use super::scripts::Scripts;
 use super::target::Target;
@@ -95,11 +95,11 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// # Errors
 /// As for [`change_version`], and `Other`: the check failed or panicked.
-pub(crate) async fn each_version(
+pub(crate) async fn each_version<'a>(
     mut connection: PgConnection,
-    mut target: Target<'_>,
+    mut target: Target<'a>,
     plan: &Plan,
-    owner: Option<DatabaseOwner<'_>>,
+    mut owner: Option<DatabaseOwner<'a>>,
     inputs: &Inputs,
     progress: &Progress,
     check: &mut VersionCheck,
@@ -123,10 +123,7 @@ pub(crate) async fn each_version(
             migrate::migrate(&mut context, plan, source).await?;
         }
     }
-    if let Some(owner) = owner {
-        connection = owner.take_over(connection, target).await?;
-        target.conn = owner.conn;
-    }
+    connection = hand_over(&mut owner, connection, &mut target).await?;
     // Everything is committed, so an error while closing changes nothing.
     let _ = connection.close().await;
     let mut at = MigrationPlace::before_source(0);

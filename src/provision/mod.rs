@@ -82,8 +82,8 @@ use inputs::{MigrationInputs, MigrationSource};
 use invisible::Invisible;
 pub(crate) use migrate::{PlanLedger, ledgers, plan_ledgers};
 pub(crate) use migration_place::MigrationPlace;
-use owner::AbsentObject;
 pub(crate) use owner::DatabaseOwner;
+use owner::{AbsentObject, hand_over};
 pub use provision_report::{MigrationReport, PhaseReport, ProvisionReport, SeedReport};
 pub(crate) use reversal_check::check_reversible;
 pub use reversal_check::{ReversibleReport, ReversibleStep};
@@ -196,20 +196,6 @@ pub(crate) async fn provision<'a>(
     // Everything is committed, so an error while closing changes nothing.
     let _ = connection.close().await;
     Ok(report)
-}
-
-/// Makes the owner, if there is one and it has not done so yet, take over the database.
-async fn hand_over<'a>(
-    owner: &mut Option<DatabaseOwner<'a>>,
-    connection: PgConnection,
-    target: &mut Target<'a>,
-) -> Result<PgConnection> {
-    let Some(owner) = owner.take() else {
-        return Ok(connection);
-    };
-    let connection = owner.take_over(connection, *target).await?;
-    target.conn = owner.conn;
-    Ok(connection)
 }
 
 /// Adds what the finished database contains to the report.

@@ -28,7 +28,7 @@ impl DatabaseOwner<'_> {
     ///
     /// # Errors
     /// The role does not exist or may not log in, or the server's role is no member of it.
-    pub(super) async fn take_over(
+    async fn take_over(
         &self,
         mut connection: PgConnection,
         target: Target<'_>,
@@ -80,6 +80,23 @@ impl DatabaseOwner<'_> {
             Err(error) => Err(failed(error)),
         }
     }
+}
+
+/// Makes the owner, if there is one and it has not done so yet, take over the database.
+///
+/// # Errors
+/// As for [`DatabaseOwner::take_over`].
+pub(super) async fn hand_over<'a>(
+    owner: &mut Option<DatabaseOwner<'a>>,
+    connection: PgConnection,
+    target: &mut Target<'a>,
+) -> Result<PgConnection> {
+    let Some(owner) = owner.take() else {
+        return Ok(connection);
+    };
+    let connection = owner.take_over(connection, *target).await?;
+    target.conn = owner.conn;
+    Ok(connection)
 }
 
 /// What to do about a privilege on an object that does not exist.

@@ -18,7 +18,7 @@ use sqlx::postgres::PgConnection;
 use super::extensions;
 use super::inputs::{Inputs, MigrationInputs};
 use super::migrate::{self, MigrationContext, Reversal, tools};
-use super::owner::DatabaseOwner;
+use super::owner::{DatabaseOwner, hand_over};
 use super::scripts::Scripts;
 use super::target::Target;
 use crate::catalog::{Aspect, Schema, SchemaDiff};
@@ -164,11 +164,11 @@ fn indented(diff: &SchemaDiff) -> String {
 /// # Errors
 /// The migrations cannot be reverted, an extension is missing, or a first up is refused. A refused
 /// down or second up is an entry of the report instead.
-pub(crate) async fn check_reversible(
+pub(crate) async fn check_reversible<'a>(
     mut connection: PgConnection,
-    mut target: Target<'_>,
+    mut target: Target<'a>,
     plan: &Plan,
-    mut owner: Option<DatabaseOwner<'_>>,
+    mut owner: Option<DatabaseOwner<'a>>,
     inputs: &Inputs,
     progress: &Progress,
 ) -> Result<ReversibleReport> {
@@ -190,11 +190,8 @@ pub(crate) async fn check_reversible(
     extensions::install(&mut connection, &plan.extensions).await?;
     let mut report = ReversibleReport::default();
     for (source, scripts_of_source) in scripts.by_source(inputs) {
-        if !source.is_bootstrap()
-            && let Some(owner) = owner.take()
-        {
-            connection = owner.take_over(connection, target).await?;
-            target.conn = owner.conn;
+        if !source.is_bootstrap() {
+            connection = hand_over(&mut owner, connection, &mut target).await?;
         }
         let mut context = MigrationContext {
             connection: &mut connection,
