@@ -149,18 +149,21 @@ impl Builder {
     /// or [`Seed`](crate::ErrorKind::Seed): a value cannot be used. The error names the place of
     /// the value.
     pub fn build(self) -> Result<Harness> {
-        let environment = Environment::capture(server::own_uid(), self.own_package_root())?;
-        Ok(Harness::of(self.resolve(&environment)?))
+        Ok(Harness::of(self.resolve_here()?))
     }
 
     /// Like [`build`](Self::build), for a harness that the process has without a builder.
     fn build_for_process(self) -> Result<Harness> {
-        let environment = Environment::capture(server::own_uid(), self.own_package_root())?;
-        let plan = self.resolve(&environment)?;
         Ok(Harness::of(Plan {
             is_process_wide: true,
-            ..plan
+            ..self.resolve_here()?
         }))
+    }
+
+    /// Resolves the plan in this process's environment.
+    fn resolve_here(&self) -> Result<Plan> {
+        let environment = Environment::capture(server::own_uid(), self.own_package_root())?;
+        self.resolve(&environment)
     }
 }
 
