@@ -23,10 +23,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+// `cargo test` begins in the order of names: these two take long, and would run alone at the end.
+mod against_pg_dump;
+mod first_test;
+
 mod containers;
 mod crowd;
 #[cfg(feature = "container")]
 mod daemon;
+mod drift;
 #[cfg(feature = "container")]
 mod engine_proxy;
 mod external;
@@ -38,8 +43,6 @@ mod lane_marks;
 #[cfg(feature = "macros")]
 mod plans;
 mod processes;
-mod random_drift;
-mod readme;
 mod rounds;
 mod running_server;
 mod scripts;

@@ -14,6 +14,7 @@ pub mod runtime;
 pub mod salon;
 pub mod schema_pieces;
 mod scratch;
+pub mod shop;
 pub mod skip;
 pub mod sql;
 pub mod systems;

@@ -6,9 +6,9 @@ use std::time::Instant;
 use ebbtide::config::Expect;
 use ebbtide::schema::{ObjectKind, Schema};
 
-use super::{changed, harness};
 use crate::support::Scratch;
 use crate::support::pool_sql::text;
+use crate::support::shop::{changed, shop_harness};
 
 const MIXED: &str = "
     drop table rooms;
@@ -26,7 +26,7 @@ const MIXED: &str = "
 #[tokio::test]
 async fn the_text_is_grouped_and_sorted() {
     let scratch = Scratch::new();
-    let harness = harness(&scratch);
+    let harness = shop_harness(&scratch);
     let database = changed(&harness, MIXED).await;
     let report = harness.diff(database.url()).await.unwrap();
     insta::assert_snapshot!(report, @r#"
@@ -65,7 +65,7 @@ async fn the_text_is_grouped_and_sorted() {
 #[tokio::test]
 async fn a_dirty_version_in_the_ledger_is_reported() {
     let scratch = Scratch::new();
-    let harness = harness(&scratch);
+    let harness = shop_harness(&scratch);
     let database = changed(&harness, "update _sqlx_migrations set success = false").await;
     let report = harness.diff(database.url()).await.unwrap();
     assert_eq!(
@@ -83,7 +83,7 @@ async fn a_dirty_version_in_the_ledger_is_reported() {
 #[tokio::test]
 async fn the_json_holds_whole_definitions() {
     let scratch = Scratch::new();
-    let harness = harness(&scratch);
+    let harness = shop_harness(&scratch);
     let database = changed(
         &harness,
         "drop table rooms; create sequence seats; comment on table orders is null",
@@ -122,7 +122,7 @@ async fn the_json_holds_whole_definitions() {
 #[tokio::test]
 async fn a_ledger_that_claims_the_head_does_not_hide_a_missing_table() {
     let scratch = Scratch::new();
-    let harness = harness(&scratch);
+    let harness = shop_harness(&scratch);
     let database = changed(&harness, "drop table rooms").await;
     let report = harness.diff(database.url()).await.unwrap();
     let claim = report.found.ledger.clone().unwrap();
@@ -200,7 +200,7 @@ async fn a_migration_may_create_another_tools_ledger() {
 #[tokio::test]
 async fn an_unusable_url_is_reported_with_a_remedy_and_without_the_password() {
     let scratch = Scratch::new();
-    let harness = harness(&scratch);
+    let harness = shop_harness(&scratch);
     let mut errors = String::new();
     for url in [
         "postgres://me:s3cret@[::1/app",

@@ -6,9 +6,8 @@ use std::path::Path;
 use ebbtide::{Database, ErrorKind, Setup};
 use sqlx::migrate::Migrator;
 
-use super::changes::CHANGES;
-use super::{changed, harness};
 use crate::support::pg_dump::pg_dump;
+use crate::support::shop::{CHANGES, changed, shop_harness};
 use crate::support::systems::{SYSTEMS, system};
 use crate::support::{Scratch, runs_natively, this_test};
 
@@ -18,7 +17,7 @@ async fn pg_dump_differs_exactly_where_the_comparison_does() {
         return;
     }
     let scratch = Scratch::new();
-    let harness = harness(&scratch);
+    let harness = shop_harness(&scratch);
     let reference = harness.database().await.unwrap();
     let expected = dump(&reference).await;
     let untouched = harness.database().await.unwrap();

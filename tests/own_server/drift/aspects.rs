@@ -4,8 +4,8 @@ use ebbtide::schema::{Aspect, Schema};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
-use super::harness;
 use crate::support::schema_pieces::ROLES;
+use crate::support::shop::{MIGRATION, shop_harness};
 use crate::support::{Scratch, runs_natively, this_test};
 
 /// An aspect, a change that only it covers, and the changed object.
@@ -90,7 +90,7 @@ async fn an_aspect_is_compared_unless_the_caller_names_it() {
         return;
     }
     let scratch = Scratch::new();
-    scratch.write("migrations/1_shop.sql", super::MIGRATION);
+    scratch.write("migrations/1_shop.sql", MIGRATION);
     let harness = scratch
         .own_server()
         .setting("allow_in_place_tablespaces", "on")
@@ -145,7 +145,7 @@ async fn a_password_is_compared_and_never_printed() {
         return;
     }
     let scratch = Scratch::new();
-    let harness = harness(&scratch);
+    let harness = shop_harness(&scratch);
     let database = harness.database().await.unwrap();
     let mut connection = database.pool().acquire().await.unwrap();
     run(&mut connection, ROLES).await;
