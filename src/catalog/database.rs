@@ -195,6 +195,26 @@ impl DatabaseProperties {
         Ok(())
     }
 
+    /// Runs the statements for a session on a copy of a database's state. They get the name `name`,
+    /// which may be one that the copy will have later. The copy's own row of [`LANE`] stays as it
+    /// is: such a copy never equals a template.
+    pub(crate) async fn apply_inside_state(
+        &self,
+        connection: &mut PgConnection,
+        name: &DatabaseName,
+    ) -> Result<(), sqlx::Error> {
+        let statements = self.renamed(&self.inside, name);
+        let message = format!(
+            "begin; select set_config('session_replication_role', 'replica', true) from pg_roles \
+             where rolname = current_user and rolsuper; \
+             set local search_path = ''; set local check_function_bodies = off; {statements}commit"
+        );
+        sqlx::raw_sql(AssertSqlSafe(message))
+            .execute(connection)
+            .await
+            .map(drop)
+    }
+
     fn renamed(&self, statements: &[String], database: &DatabaseName) -> String {
         let text = statements
             .iter()

@@ -117,22 +117,56 @@ impl InsideProperties {
         database: &str,
     ) -> Result<Self, sqlx::Error> {
         let mut transaction = connection.begin().await?;
+        let mut inside = Self::default();
+        inside.add_obstacles(
+            sqlx::query_scalar(PREPARED_TRANSACTIONS)
+                .fetch_all(&mut *transaction)
+                .await?,
+            PREPARED_REMEDY,
+        );
+        inside.add_objects(&mut transaction, database).await?;
+        inside.remnants = sqlx::query_scalar(COMMENTS_WITH_NAME)
+            .bind(database)
+            .fetch_all(&mut *transaction)
+            .await?;
+        let tables = rows::tables_with_text(&mut transaction, database).await?;
+        inside
+            .remnants
+            .extend(tables.into_iter().map(|table| format!("rows of {table}")));
+        transaction.rollback().await?;
+        Ok(inside)
+    }
+
+    /// Like [`read`](Self::read), without prepared transactions and without the places in which a
+    /// copy keeps the name.
+    pub(crate) async fn read_objects(
+        connection: &mut PgConnection,
+        database: &str,
+    ) -> Result<Self, sqlx::Error> {
+        let mut transaction = connection.begin().await?;
+        let mut inside = Self::default();
+        inside.add_objects(&mut transaction, database).await?;
+        transaction.rollback().await?;
+        Ok(inside)
+    }
+
+    /// Adds what the session's transaction finds in the catalogs.
+    async fn add_objects(
+        &mut self,
+        transaction: &mut PgConnection,
+        database: &str,
+    ) -> Result<(), sqlx::Error> {
+        let inside = self;
         // With an empty search path, PostgreSQL writes every name in a definition with its schema.
         sqlx::raw_sql("set local search_path = ''")
             .execute(&mut *transaction)
             .await?;
-        let mut inside = Self::default();
-        for (query, remedy) in [
-            (PREPARED_TRANSACTIONS, PREPARED_REMEDY),
-            (REPLICATION_SLOTS, SLOT_REMEDY),
-        ] {
-            inside.add_obstacles(
-                sqlx::query_scalar(query)
-                    .fetch_all(&mut *transaction)
-                    .await?,
-                remedy,
-            );
-        }
+        inside.add_obstacles(
+            sqlx::query_scalar(REPLICATION_SLOTS)
+                .fetch_all(&mut *transaction)
+                .await?,
+            SLOT_REMEDY,
+        );
         let subscriptions = sqlx::query(SUBSCRIPTIONS)
             .fetch_all(&mut *transaction)
             .await?;
@@ -179,16 +213,7 @@ impl InsideProperties {
                 .collect(),
             NAME_REMEDY,
         );
-        inside.remnants = sqlx::query_scalar(COMMENTS_WITH_NAME)
-            .bind(database)
-            .fetch_all(&mut *transaction)
-            .await?;
-        let tables = rows::tables_with_text(&mut transaction, database).await?;
-        inside
-            .remnants
-            .extend(tables.into_iter().map(|table| format!("rows of {table}")));
-        transaction.rollback().await?;
-        Ok(inside)
+        Ok(())
     }
 
     fn add_obstacles(&mut self, objects: Vec<String>, remedy: &'static str) {

@@ -5,6 +5,7 @@
 //! includes changed privileges of such objects, as `pg_dump` does.
 
 mod aspect;
+mod contents;
 mod database;
 mod definition;
 mod diff;
@@ -21,6 +22,7 @@ mod schema;
 mod session;
 
 pub use aspect::Aspect;
+pub(crate) use contents::{LARGE_OBJECT_PAGES, Relations, large_objects, sequence_positions};
 pub(crate) use database::{DatabaseProperties, state as database_state};
 pub use diff::{Difference, SchemaDiff};
 pub(crate) use inside::InsideProperties;

@@ -37,7 +37,7 @@ pub(crate) struct RowHolder {
 
 /// The SQL condition for the user's relations with rows of their own, on `pg_class c` and
 /// `pg_namespace n`.
-fn holds_rows() -> String {
+pub(super) fn holds_rows() -> String {
     format!(
         "c.relkind in ('r', 'm') and c.relpersistence <> 't' and c.relispopulated \
          and n.nspname not in ('pg_catalog', 'information_schema', '{SCHEMA}') and n.nspname not like 'pg\\_toast%'"

@@ -235,6 +235,17 @@ impl Snapshot {
         let mut transaction = connection
             .begin_with("begin isolation level repeatable read read only")
             .await?;
+        let snapshot = Self::read_within(&mut transaction, ledgers).await?;
+        transaction.rollback().await?;
+        Ok(snapshot)
+    }
+
+    /// Like [`read`](Self::read), in the session's transaction. It keeps the settings of the
+    /// reading.
+    pub(crate) async fn read_within(
+        transaction: &mut PgConnection,
+        ledgers: &[&LedgerLayout],
+    ) -> Result<Self, sqlx::Error> {
         let server = format!(
             "{SNAPSHOT_SETTINGS}; select current_setting('server_version'), current_user::text, \
              current_setting('server_version_num'), \
@@ -262,8 +273,7 @@ impl Snapshot {
         for row in &rows {
             schema.add(row)?;
         }
-        let ledger = LedgerClaim::read(&mut transaction, ledgers).await?;
-        transaction.rollback().await?;
+        let ledger = LedgerClaim::read(&mut *transaction, ledgers).await?;
         Ok(Self {
             schema,
             ledger,

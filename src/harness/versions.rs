@@ -47,4 +47,14 @@ impl CopyVersions for VersionsOfCopy {
                 .map_err(|error| self.server.diagnose(error))
         })
     }
+
+    fn of_copy(&self, copy: DatabaseName) -> Box<dyn CopyVersions> {
+        Box::new(Self {
+            server: Arc::clone(&self.server),
+            plan: Arc::clone(&self.plan),
+            inputs: self.inputs.clone(),
+            database: copy,
+            at: self.at.clone(),
+        })
+    }
 }

@@ -53,7 +53,7 @@ use crate::wait::Polling;
 
 pub(crate) use crate::provision::VersionChange;
 pub(crate) use pristine::RequiredServer;
-pub(crate) use properties::complete;
+pub(crate) use properties::{complete, complete_state};
 use roles::OwnerSession;
 pub(crate) use trial::{check_reversible, each_version};
 
@@ -121,6 +121,9 @@ pub(crate) trait CopyVersions: Send {
         &'c mut self,
         to: Option<&'c MigrationVersion>,
     ) -> BoxFuture<'c, Result<VersionChange>>;
+
+    /// The same version, for a copy of this copy.
+    fn of_copy(&self, copy: DatabaseName) -> Box<dyn CopyVersions>;
 }
 
 /// Finds the template of a fingerprint, or builds the template while other processes wait for it.

@@ -94,3 +94,28 @@ pub(crate) async fn complete(
     }
     Ok(())
 }
+
+/// Applies the properties of a database to a copy of its state. `name` is the name by which objects
+/// of the copy refer to their database: the copy's own, or the one that it will get.
+///
+/// The copy was created with `ALLOW_CONNECTIONS false`, as for [`complete`].
+pub(crate) async fn complete_state(
+    server: &Server,
+    admin: &mut PgConnection,
+    properties: &DatabaseProperties,
+    copy: &DatabaseName,
+    name: &DatabaseName,
+) -> Result<()> {
+    let step = "applying the properties of a database to its copy";
+    let failed = |error| sql_error::failed(step, error);
+    properties.apply(admin, copy).await.map_err(failed)?;
+    if properties.has_inside() {
+        let options = server.conn.read_write().options(copy.as_str());
+        let mut connection = conn::open(&options).await.map_err(failed)?;
+        let applied = properties.apply_inside_state(&mut connection, name).await;
+        applied.map_err(failed)?;
+        // Everything is committed, so an error on closing loses nothing.
+        let _ = connection.close().await;
+    }
+    Ok(())
+}
