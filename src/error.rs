@@ -62,6 +62,11 @@ pub enum ErrorKind {
     TransactionEscaped,
     /// The test has ended, and something that it started still uses its database.
     StillInUse,
+    /// A database cannot be forked now: sessions on it prevent it, or it has an object that no copy
+    /// can have.
+    Fork,
+    /// A checkpoint cannot be made, or it belongs to another database.
+    Checkpoint,
     /// A deferred constraint was violated at the end of the test.
     ConstraintViolated,
     /// The database refused a statement.

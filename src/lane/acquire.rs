@@ -145,6 +145,9 @@ impl LanePool {
         let limit = lane_use.max_lanes();
         let slot = self.setting().slot.map(|slot| slot % limit);
         let mut existing = lane_locks.existing().await?;
+        if self.is_first_search() {
+            self.sweep_state_copies(&existing).await?;
+        }
         existing.retain(|number| *number < limit);
         // Processes that nextest runs in parallel have different slots. Each takes the lane of its
         // slot even if that needs a copy, so the processes do not compete for the same lanes.

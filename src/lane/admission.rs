@@ -35,12 +35,12 @@ impl Admission {
         self.turn = None;
     }
 
-    /// The size of the pool of a `Database`. If there are at least two permits, one is for the
+    /// The size of the pool of a `Database`. If there are enough permits, `own` of them are for the
     /// lane's own connection.
-    pub(super) fn pool_connections(&self) -> u32 {
+    pub(super) fn pool_connections(&self, own: u32) -> u32 {
         // A single permit is for the pool. `OpenDatabase` then closes the lane's own connection.
         let all = u32::try_from(self.permits.len()).unwrap_or(u32::MAX);
-        all.saturating_sub(1).max(1)
+        all.saturating_sub(own).max(1)
     }
 
     /// Whether there is a permit for the lane's own connection beside the test's.

@@ -1,5 +1,7 @@
 //! How a test uses its lane, and how many lanes may be used so.
 
+use std::ops::Range;
+
 use crate::lane_lock::LaneState;
 use crate::test_error_help::Isolation;
 
@@ -8,6 +10,11 @@ pub(super) const MAX_LANES: usize = 64;
 /// Lanes that may be in use as a `Database`. The limit is lower because each may open several
 /// connections.
 const MAX_DATABASES: usize = 32;
+/// The numbers of lanes that hold the state of another lane: forks and checkpoints. A search for a
+/// lane that equals the template stays below them.
+pub(super) const STATE_COPY_NUMBERS: Range<usize> = MAX_LANES..512;
+/// The size of a fork's pool.
+const MAX_FORK_CONNECTIONS: usize = 2;
 /// The size of a `Database` test's pool, as in `#[sqlx::test]`.
 const MAX_POOL_CONNECTIONS: usize = 5;
 
@@ -22,6 +29,8 @@ pub(super) enum LaneUse {
     Relayed,
     /// The whole database, with real commits.
     Whole,
+    /// As `Whole`, for a copy of another lane's state. It is dropped after its use.
+    Fork,
 }
 
 impl LaneUse {
@@ -30,7 +39,7 @@ impl LaneUse {
         match self {
             Self::Transaction | Self::Relayed => "Tx",
             Self::Sandbox => "Sandbox",
-            Self::Whole => "Database",
+            Self::Whole | Self::Fork => "Database",
         }
     }
 
@@ -39,6 +48,16 @@ impl LaneUse {
         match self {
             Self::Transaction | Self::Sandbox | Self::Relayed => 1,
             Self::Whole => (MAX_POOL_CONNECTIONS + 1).min(capacity),
+            Self::Fork => MAX_FORK_CONNECTIONS.min(capacity),
+        }
+    }
+
+    /// How many of the connections ebbtide needs for the lane's own session. A fork has no such
+    /// session, because it is never reset.
+    pub(super) fn own_connections(self) -> u32 {
+        match self {
+            Self::Transaction | Self::Sandbox | Self::Relayed | Self::Whole => 1,
+            Self::Fork => 0,
         }
     }
 
@@ -46,6 +65,7 @@ impl LaneUse {
         match self {
             Self::Transaction | Self::Sandbox | Self::Relayed => MAX_LANES,
             Self::Whole => MAX_DATABASES,
+            Self::Fork => STATE_COPY_NUMBERS.end,
         }
     }
 
@@ -54,7 +74,7 @@ impl LaneUse {
     pub(super) fn state_in_use(self) -> LaneState {
         match self {
             Self::Transaction | Self::Sandbox | Self::Relayed => LaneState::Unknown,
-            Self::Whole => LaneState::UsedWhole,
+            Self::Whole | Self::Fork => LaneState::UsedWhole,
         }
     }
 
@@ -63,7 +83,7 @@ impl LaneUse {
         match self {
             Self::Transaction | Self::Relayed => Isolation::Transaction,
             Self::Sandbox => Isolation::Sandbox,
-            Self::Whole => Isolation::Database,
+            Self::Whole | Self::Fork => Isolation::Database,
         }
     }
 }

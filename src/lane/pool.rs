@@ -96,6 +96,8 @@ pub(super) struct Inner {
     idle: Mutex<Vec<Lane>>,
     /// Whether this process has looked for a note that an earlier one recorded.
     has_read_note: AtomicBool,
+    /// Whether this process has looked for what killed processes left of forks.
+    has_searched: AtomicBool,
     /// Whether a task checks if another process waits for the connections of idle lanes.
     is_idle_watched: AtomicBool,
     admin_connection: AdminConnection,
@@ -143,6 +145,7 @@ impl LanePool {
             lane_locks,
             idle: Mutex::default(),
             has_read_note: AtomicBool::new(false),
+            has_searched: AtomicBool::new(false),
             is_idle_watched: AtomicBool::new(false),
             admin_connection: AdminConnection::default(),
             lane_returned: Notify::new(),
@@ -216,6 +219,11 @@ impl LanePool {
     /// Whether this is the first call, of all clones of the pool.
     pub(super) fn is_first_look_for_note(&self) -> bool {
         !self.inner.has_read_note.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether this is the first call, of all clones of the pool.
+    pub(super) fn is_first_search(&self) -> bool {
+        !self.inner.has_searched.swap(true, Ordering::Relaxed)
     }
 
     pub(super) fn deferrable(&self) -> &DeferrableConstraints {

@@ -48,7 +48,7 @@ impl LanePool {
     ) -> Result<PreparedLane> {
         // The end of a `Database` resets the lane in the session that prepared it.
         let login = match lane_use {
-            LaneUse::Whole => self.reset_login(),
+            LaneUse::Whole | LaneUse::Fork => self.reset_login(),
             LaneUse::Transaction | LaneUse::Sandbox | LaneUse::Relayed => Login::Test,
         };
         match self.try_reuse(lock, test, login).await? {
