@@ -21,7 +21,7 @@ use std::sync::mpsc;
 use crate::config::MigrationVersion;
 use crate::error::{Error, ErrorKind, Result};
 use crate::harness::{self, Harness};
-use crate::lane::{Database, KeptDatabase};
+use crate::lane::{Checkpoint, Database, KeptDatabase};
 use crate::provision::VersionChange;
 use crate::test_arg;
 
@@ -75,6 +75,42 @@ pub fn migrate_to(
     version: impl Into<MigrationVersion>,
 ) -> Result<VersionChange> {
     block_on(database.change_version(Some(version.into())))
+}
+
+/// Makes another database with the present contents: see [`Database::fork`].
+///
+/// # Errors
+/// As for [`Database::fork`].
+///
+/// # Examples
+/// ```no_run
+/// # fn work_on(url: &str) {}
+/// # fn test() -> ebbtide::Result<()> {
+/// let database = ebbtide::blocking::database()?;
+/// work_on(database.url());
+/// let fork = ebbtide::blocking::fork(&database)?;
+/// work_on(fork.url());
+/// # Ok(())
+/// # }
+/// ```
+pub fn fork(database: &Database) -> Result<Database> {
+    block_on(database.start_fork())
+}
+
+/// Records the present state of the database: see [`Database::checkpoint`].
+///
+/// # Errors
+/// As for [`Database::checkpoint`].
+pub fn checkpoint(database: &Database) -> Result<Checkpoint> {
+    block_on(database.start_checkpoint())
+}
+
+/// Returns the database to a checkpoint: see [`Database::rewind_to`].
+///
+/// # Errors
+/// As for [`Database::rewind_to`].
+pub fn rewind_to(database: &Database, checkpoint: &Checkpoint) -> Result<()> {
+    block_on(database.start_rewinding(checkpoint))
 }
 
 /// Ends every session on the database, and resets it or copies it again: see [`Database::close`].

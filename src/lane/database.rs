@@ -5,6 +5,7 @@ use std::fmt;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
+use super::checkpoint::Checkpoint;
 use super::held::Held;
 use super::kept::KeptDatabase;
 use super::open_database::OpenDatabase;
@@ -27,6 +28,11 @@ use crate::template::VersionChange;
 /// another role, ebbtide copies the database again whenever rows were written
 /// (<https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-SESSION-REPLICATION-ROLE>).
 /// If the process is killed, the next process that uses the database does this.
+///
+/// # Forks and checkpoints
+/// [`fork`](Self::fork) makes another database with the same contents, and
+/// [`checkpoint`](Self::checkpoint) a state to return to. Several steps that begin from one long
+/// preparation then need it once.
 ///
 /// # Examples
 /// ```no_run
@@ -89,7 +95,8 @@ impl Database {
         let open = self.held.get();
         let make = || {
             let settings = open.in_use.lanes.setting().session_settings.clone();
-            let connections = open.in_use.lane.admission.pool_connections();
+            let own = open.in_use.lane_use.own_connections();
+            let connections = open.in_use.lane.admission.pool_connections(own);
             let options = PgPoolOptions::new()
                 .max_connections(connections)
                 .idle_timeout(None)
@@ -109,7 +116,7 @@ impl Database {
                 })
                 .connect_lazy_with(self.connect_options())
         };
-        open.pool.get_or_init(make).clone()
+        open.sessions.pool.get_or_init(make).clone()
     }
 
     /// Applies all migrations of the plan that remain after
@@ -197,6 +204,144 @@ impl Database {
     ) -> impl Future<Output = Result<VersionChange>> + Send + 'static {
         let open = self.held.get();
         open.version.change(&open.in_use, to)
+    }
+
+    /// Another database that begins with what this one contains now.
+    ///
+    /// It has every committed row, the schema, the positions of the sequences, unlogged tables,
+    /// large objects, and the owner, privileges and settings of the database. Its migrations are at
+    /// the same version. The two are independent from then on, and either may be closed first. A
+    /// fork can be forked.
+    ///
+    /// A fork takes about the time of a copy of the database, and two connections of the server,
+    /// both of them for its pool. Its sessions log in as those of this database. When it is closed
+    /// or dropped, ebbtide drops it.
+    ///
+    /// # Open sessions
+    /// Ebbtide closes the idle connections of [`pool`](Self::pool). If no other session is on the
+    /// database, the server copies the files. Other sessions stay, and the fork does not have what
+    /// their open transactions wrote. Then ebbtide copies the template and all rows. That takes
+    /// longer, requires a superuser, and requires that the test has not changed the schema.
+    ///
+    /// # Errors
+    /// - [`Fork`](crate::ErrorKind::Fork): sessions on the database prevent the copy, or it has an
+    ///   object that no copy can have, such as a replication slot.
+    /// - [`OutOfConnections`](crate::ErrorKind::OutOfConnections): no two connections became free
+    ///   within a minute.
+    /// - [`OutOfSpace`](crate::ErrorKind::OutOfSpace), [`ServerLost`](crate::ErrorKind::ServerLost).
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the fork is made in the background and dropped again.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn test() -> Result<(), Box<dyn std::error::Error>> {
+    /// let database = ebbtide::database().await?;
+    /// sqlx::query("insert into customers (first_name) values ('Laura')")
+    ///     .execute(&database.pool())
+    ///     .await?;
+    /// let fork = database.fork().await?;
+    /// sqlx::query("delete from customers").execute(&fork.pool()).await?;
+    /// let count = "select count(*) from customers";
+    /// let customers: i64 = sqlx::query_scalar(count).fetch_one(&database.pool()).await?;
+    /// assert_eq!(customers, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn fork(&self) -> Result<Self> {
+        self.start_fork().await
+    }
+
+    /// Like [`fork`](Self::fork). The future holds no reference, so a thread without a runtime can
+    /// wait for it.
+    pub(crate) fn start_fork(&self) -> impl Future<Output = Result<Self>> + Send + 'static {
+        let (source, on_drop) = (self.held.get().source(), self.held.on_drop().clone());
+        let lanes = source.lanes.clone();
+        let forking = async move {
+            let open = Box::pin(source.fork()).await?;
+            // In the task: if the caller's future is dropped, this value is dropped and closed.
+            let held = Held::new(open, on_drop);
+            Ok(Self { held })
+        };
+        async move { lanes.in_background(forking).await }
+    }
+
+    /// Records the present state, to which [`rewind_to`](Self::rewind_to) returns.
+    ///
+    /// A checkpoint has what a [`fork`](Self::fork) has, and takes the same time. Open sessions are
+    /// treated alike.
+    ///
+    /// # Errors
+    /// As for [`fork`](Self::fork), with the kind [`Checkpoint`](crate::ErrorKind::Checkpoint) in
+    /// place of `Fork`. A checkpoint waits for no connections.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the checkpoint is made in the background and dropped again.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn place_order(pool: sqlx::PgPool, number: i32) -> ebbtide::Result<()> { Ok(()) }
+    /// # async fn test() -> ebbtide::Result<()> {
+    /// let database = ebbtide::database().await?;
+    /// place_order(database.pool(), 1).await?;
+    /// let one_order = database.checkpoint().await?;
+    /// for number in 2..5 {
+    ///     place_order(database.pool(), number).await?;
+    ///     database.rewind_to(&one_order).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn checkpoint(&self) -> Result<Checkpoint> {
+        self.start_checkpoint().await
+    }
+
+    /// Like [`checkpoint`](Self::checkpoint), without a reference.
+    pub(crate) fn start_checkpoint(
+        &self,
+    ) -> impl Future<Output = Result<Checkpoint>> + Send + 'static {
+        let source = self.held.get().source();
+        let lanes = source.lanes.clone();
+        let copying = async move { Box::pin(source.checkpoint()).await };
+        async move { lanes.in_background(copying).await }
+    }
+
+    /// Returns the database to a checkpoint, which may be an earlier or a later state than the
+    /// present one. The checkpoint stays.
+    ///
+    /// Name and URL stay the same, and the migrations are at the version of the checkpoint. Every
+    /// session on the database ends, also one with an open transaction. [`pool`](Self::pool) opens
+    /// new connections; a pool of the test's own does so if it tests connections before their use,
+    /// as sqlx's does by default. At the end of the test, the database is copied again.
+    ///
+    /// # Errors
+    /// - [`Checkpoint`](crate::ErrorKind::Checkpoint): the checkpoint is one of another database;
+    ///   or the old state is gone and the new one could not take its place.
+    /// - Any other error: the contents are as they were, and sessions may have ended.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the database returns to the checkpoint in the background. A later
+    /// `rewind_to`, `fork`, `checkpoint` or `migrate` waits for that.
+    pub async fn rewind_to(&self, checkpoint: &Checkpoint) -> Result<()> {
+        self.start_rewinding(checkpoint).await
+    }
+
+    /// Like [`rewind_to`](Self::rewind_to), without a reference.
+    pub(crate) fn start_rewinding(
+        &self,
+        checkpoint: &Checkpoint,
+    ) -> impl Future<Output = Result<()>> + Send + 'static {
+        let open = self.held.get();
+        let source = open.source();
+        let lanes = source.lanes.clone();
+        let rewinding = source.rewinding(checkpoint);
+        // Before anything changes. If this process is killed later, the lane's next holder copies
+        // the lane.
+        let rewinding = rewinding.and_then(|rewinding| {
+            open.begin_rewinding()?;
+            Ok(rewinding)
+        });
+        async move { lanes.in_background(Box::pin(rewinding?.run())).await }
     }
 
     /// Ends every session on the database and makes it equal to the template again.

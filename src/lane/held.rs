@@ -37,6 +37,11 @@ impl<O: OpenLane> Held<O> {
         Box::new(self.take()).keep().await
     }
 
+    /// What happens to the lane when the value is dropped.
+    pub(super) fn on_drop(&self) -> &OnDrop {
+        &self.on_drop
+    }
+
     pub(super) fn get(&self) -> &O {
         self.open.as_ref().expect(OPEN_UNTIL_CONSUMED)
     }

@@ -17,6 +17,8 @@
 //! | `tx`, `sandbox`, `database` | the three ways in which a test uses a lane |
 //! | `open_tx`, `open_sandbox`, `open_database` | the lane behind each of them, its opening and its end |
 //! | `held`, `checkout`, `kept` | an open lane while the test has it, and closing or keeping it |
+//! | `state_source`, `transfer` | a test's database that is copied, without and with its sessions |
+//! | `state_copy`, `fork`, `checkpoint` | the copy, as another database or as a state to return to |
 //! | `tx_options`, `relay` | options for a test's transaction, and a savepoint for each statement |
 //! | `doorman` | the listener that rejects a second connection of a sandbox |
 //! | `reservation` | the permits for several lanes of one test |
@@ -29,8 +31,10 @@ mod admin_connection;
 mod admission;
 mod admit;
 mod checkout;
+mod checkpoint;
 mod database;
 mod doorman;
+mod fork;
 mod held;
 mod in_use;
 mod kept;
@@ -53,13 +57,17 @@ mod reset;
 mod returned;
 mod role_session;
 mod sandbox;
+mod state_copy;
+mod state_source;
 mod test_role;
+mod transfer;
 mod tx;
 mod tx_options;
 mod waits;
 mod wear;
 
 pub(crate) use checkout::{Checkout, OnDrop};
+pub use checkpoint::Checkpoint;
 pub use database::Database;
 pub use kept::KeptDatabase;
 pub(crate) use pool::{LanePool, LaneSetting};

@@ -3,7 +3,8 @@
 //! ```text
 //! in use
 //!   | close or drop: the pool is closed
-//!   |-- worn: recopy in the background
+//!   |-- a fork: its database is dropped
+//!   |-- worn, or rewound: recopy in the background
 //!   v
 //! reset: other sessions end, the database gets a new name, rows are restored
 //!   |-- proved equal: put_back
@@ -11,11 +12,11 @@
 //!   +-- error: recopy, awaited
 //! ```
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::postgres::PgConnection;
 
 use super::checkout::OpenLane;
 use super::in_use::LaneInUse;
@@ -24,8 +25,9 @@ use super::lane_use::LaneUse;
 use super::lane_version::LaneVersion;
 use super::leased::LaneConnection;
 use super::request::LaneRequest;
+use super::state_source::{OwnSessions, StateSource};
 use crate::error::Result;
-use crate::guard;
+use crate::{clean_up, guard};
 
 /// How long the test's own tasks may still use the pool's connections after its end.
 const POOL_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,8 +36,10 @@ const POOL_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct OpenDatabase {
     pub(super) in_use: LaneInUse,
     pub(super) url: String,
-    pub(super) pool: OnceLock<PgPool>,
+    pub(super) sessions: OwnSessions,
     pub(super) version: LaneVersion,
+    /// Whether the database has been replaced, so that a reset cannot prove anything.
+    is_rewound: AtomicBool,
 }
 
 impl OpenLane for OpenDatabase {
@@ -50,12 +54,14 @@ impl OpenLane for OpenDatabase {
         })
     }
 
-    fn keep(mut self: Box<Self>) -> BoxFuture<'static, Result<KeptDatabase>> {
+    fn keep(self: Box<Self>) -> BoxFuture<'static, Result<KeptDatabase>> {
         Box::pin(async move {
             // PostgreSQL does not rename a database while another session is on it. So the pool is
             // closed, and what remains is ended below.
             self.close_pool().await;
-            let mut connection = match self.in_use.lane.connection.take() {
+            // A copy of this state may still be running.
+            let _held = self.version.hold().await;
+            let mut connection = match self.sessions.take_lane() {
                 Some(connection) => connection.into_inner(),
                 None => self.connect().await?,
             };
@@ -85,13 +91,39 @@ impl OpenDatabase {
         if !lane.admission.has_spare_connection() || lane.login != lanes.reset_login() {
             lane.connection = None;
         }
-        let url = lanes.setting().conn.url(lane.database.as_str());
-        Ok(Self {
+        Ok(Self::of(in_use, LaneVersion::default()))
+    }
+
+    /// A lane that is ready for its test, whose migrations are at a version.
+    pub(super) fn of(mut in_use: LaneInUse, version: LaneVersion) -> Self {
+        let conn = &in_use.lanes.setting().conn;
+        Self {
+            url: conn.url(in_use.lane.database.as_str()),
+            sessions: OwnSessions::of_lane(in_use.lane.connection.take()),
             in_use,
-            url,
-            pool: OnceLock::new(),
-            version: LaneVersion::default(),
-        })
+            version,
+            is_rewound: AtomicBool::new(false),
+        }
+    }
+
+    /// The database, for a copy of its state.
+    pub(super) fn source(&self) -> StateSource {
+        StateSource {
+            lanes: self.in_use.lanes.clone(),
+            test: self.in_use.test.clone(),
+            database: self.in_use.lane.database.clone(),
+            version: self.version.clone(),
+            sessions: self.sessions.clone(),
+        }
+    }
+
+    /// Records that the database is about to be replaced. The next holder of the lane copies it.
+    ///
+    /// # Errors
+    /// The lane lock is lost, or its file cannot be written.
+    pub(super) fn begin_rewinding(&self) -> Result<()> {
+        self.is_rewound.store(true, Ordering::Release);
+        self.in_use.lane.lock.mark_unknown()
     }
 
     /// Gives the lane back to the pool, reset or for a new copy. Runs on the background runtime,
@@ -100,9 +132,16 @@ impl OpenDatabase {
         // The pool first: each permit stands for a connection that may still be open.
         self.close_pool().await;
         self.in_use.lane.admission.shrink();
-        let is_worn = self.in_use.lane.is_worn_by_commits();
-        // A worn lane is copied in any case, so a reset would be wasted.
-        let reset = if is_worn {
+        // A dropped future may have left a copy of this state, or a migration, that still runs.
+        drop(self.version.hold().await);
+        self.in_use.lane.connection = self.sessions.take_lane();
+        if self.in_use.lane_use == LaneUse::Fork {
+            return self.drop_fork().await;
+        }
+        let is_copied =
+            self.in_use.lane.is_worn_by_commits() || self.is_rewound.load(Ordering::Acquire);
+        // Such a lane is copied in any case, so a reset would be wasted.
+        let reset = if is_copied {
             Ok(false)
         } else {
             self.reset().await
@@ -124,6 +163,20 @@ impl OpenDatabase {
             // server is gone, the copy fails and reports that.
             Err(_) => lanes.recopy(lane).await,
         }
+    }
+
+    /// Drops the database of a fork, which no other test can use.
+    async fn drop_fork(self: Box<Self>) -> Result<()> {
+        let LaneInUse { lanes, lane, .. } = self.in_use;
+        let server = &lanes.setting().server;
+        let admin = lanes.admin_connection().take(server).await;
+        let failed = |error| lanes.diagnose("connecting to drop a fork", error);
+        let mut admin = admin.map_err(failed)?;
+        clean_up::drop_database(server, &mut admin, &lane.database).await?;
+        lanes.admin_connection().put_back(admin);
+        lane.lock.mark_unknown()?;
+        lanes.release(lane);
+        Ok(())
     }
 
     /// Resets the lane. Returns whether it is proved equal to the template.
@@ -155,7 +208,9 @@ impl OpenDatabase {
 
     #[expect(clippy::print_stderr, reason = "a failure report")]
     async fn close_pool(&self) {
-        let Some(pool) = self.pool.get() else { return };
+        let Some(pool) = self.sessions.pool.get() else {
+            return;
+        };
         // Not an error: ending the other sessions, or dropping the database, ends these as well.
         if tokio::time::timeout(POOL_CLOSE_TIMEOUT, pool.close())
             .await
