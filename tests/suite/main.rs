@@ -25,6 +25,7 @@ mod extensions;
 mod failures;
 mod failures_help;
 mod failures_seeds;
+mod forks;
 mod guard;
 mod health;
 mod isolation;
