@@ -25,7 +25,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-use ebbtide::Tx;
+use ebbtide::{Checkpoint, Database, Tx};
 
 use ebbtide::config::Builder;
 use rustix::process::{Pid, Signal, getpid, kill_process};
@@ -207,6 +207,10 @@ impl Drop for Worker {
     }
 }
 
+/// What the worker has open. Statics are never dropped, so only the end of the process ends them.
+static DATABASES: tokio::sync::Mutex<Vec<Database>> = tokio::sync::Mutex::const_new(Vec::new());
+static CHECKPOINTS: tokio::sync::Mutex<Vec<Checkpoint>> = tokio::sync::Mutex::const_new(Vec::new());
+
 /// The worker itself. As an ordinary test of this binary, it does nothing.
 ///
 /// | command | what the worker does | answer |
@@ -217,6 +221,8 @@ impl Drop for Worker {
 /// | `open` | opens a [`Tx`] | |
 /// | `run SQL` | executes statements in the open `Tx` | |
 /// | `query SQL` | executes a query in the open `Tx` | the first column of the first row |
+/// | `database` | opens a [`Database`], which stays open | |
+/// | `fork`, `checkpoint` | copies the first database, and keeps the copy | |
 /// | `close`, `keep` | closes or keeps the open `Tx` | `keep`: the URL of the kept database |
 /// | `read URL SQL` | executes a query in another database | the first column of the first row |
 /// | `transactions COUNT` | see [`transactions`] | the count |
@@ -320,6 +326,23 @@ async fn execute(
         .into()),
         "open" => {
             *tx = Some(ebbtide::tx().await?);
+            done()
+        }
+        "database" => {
+            let database = ebbtide::database().await?;
+            DATABASES.lock().await.push(database);
+            done()
+        }
+        "fork" => {
+            let mut databases = DATABASES.lock().await;
+            let fork = databases.first().ok_or(CLOSED)?.fork().await?;
+            databases.push(fork);
+            done()
+        }
+        "checkpoint" => {
+            let databases = DATABASES.lock().await;
+            let checkpoint = databases.first().ok_or(CLOSED)?.checkpoint().await?;
+            CHECKPOINTS.lock().await.push(checkpoint);
             done()
         }
         "run" => {

@@ -6,6 +6,7 @@ mod crowds;
 mod dedicated;
 mod environment;
 mod external_server;
+mod forks;
 mod leftovers;
 mod machines;
 mod refusals;

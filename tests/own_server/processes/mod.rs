@@ -8,6 +8,7 @@
 
 mod dedicated;
 mod endings;
+mod forks;
 mod interrupted;
 mod killed;
 mod leaks;
