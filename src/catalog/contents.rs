@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::relations::RelationName;
 use super::rows::holds_rows;
-use crate::guard_names::SCHEMA;
+use crate::guard_names::{BASELINE, SCHEMA};
 use crate::names::Literal;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
@@ -41,6 +41,31 @@ impl Relations {
         }
         Ok(relations)
     }
+}
+
+/// A text that is equal in a database and in a new copy of its template, if no row of a catalog was
+/// written since. Statistics and large objects are left out.
+///
+/// # Errors
+/// The server refuses the query, for example because a test has dropped ebbtide's schema.
+pub(crate) async fn catalog_state(connection: &mut PgConnection) -> Result<String> {
+    let names = "select relname::text from pg_catalog.pg_class \
+                 where relnamespace = 'pg_catalog'::regnamespace and relkind = 'r' \
+                 and not relisshared and relname not in ('pg_statistic', 'pg_statistic_ext_data', \
+                 'pg_largeobject', 'pg_largeobject_metadata') order by 1";
+    let names: Vec<String> = sqlx::query_scalar(names)
+        .fetch_all(&mut *connection)
+        .await?;
+    let states = names.iter().map(|name| {
+        format!("(select concat(count(*), '/', count(*) filter (where age(xmin) < oldest)) from pg_catalog.{name})")
+    });
+    let query = format!(
+        "select concat_ws(' ', {}) from (select age(changed) as oldest from {BASELINE}) b",
+        states.collect::<Vec<_>>().join(", ")
+    );
+    sqlx::query_scalar(AssertSqlSafe(query))
+        .fetch_one(connection)
+        .await
 }
 
 /// A statement that sets the sequences of a copy to their present values. `None` if there are no

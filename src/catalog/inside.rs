@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::rows;
-use crate::guard_names::own;
+use crate::guard_names::{BASELINE, own};
 
 /// What was found in the build database.
 #[derive(Debug, Default)]
@@ -36,6 +36,23 @@ const PREPARED_REMEDY: &str =
     "end the transaction in the migration, with COMMIT PREPARED or ROLLBACK PREPARED";
 const SLOT_REMEDY: &str = "create the slot in the test that uses it";
 const NAME_REMEDY: &str = "every lane has a name of its own: call current_database() where the name is used, instead of storing it";
+
+/// The catalogs that [`REDEFINE_WITH_NAME`] and [`UNALTERABLE_WITH_NAME`] read, each with a
+/// condition for rows that `initdb` has not made, where an index serves it.
+const CATALOGS_WITH_DEFINITIONS: [(&str, &str); 12] = [
+    ("pg_proc", "oid >= 16384"),
+    ("pg_rewrite", "oid >= 16384"),
+    ("pg_constraint", "oid >= 16384"),
+    ("pg_trigger", "oid >= 16384"),
+    ("pg_attrdef", "true"),
+    ("pg_policy", "true"),
+    ("pg_index", "indexrelid >= 16384"),
+    ("pg_attribute", "attrelid >= 16384"),
+    ("pg_foreign_data_wrapper", "true"),
+    ("pg_foreign_server", "true"),
+    ("pg_foreign_table", "true"),
+    ("pg_user_mapping", "true"),
+];
 
 /// The subscriptions of the database, and whether each is enabled or has begun to replicate.
 const SUBSCRIPTIONS: &str = "select subname::text, subenabled or exists (select from pg_subscription_rel where srsubid = s.oid) \
@@ -148,6 +165,32 @@ impl InsideProperties {
         inside.add_objects(&mut transaction, database).await?;
         transaction.rollback().await?;
         Ok(inside)
+    }
+
+    /// Whether [`read_objects`](Self::read_objects) can find more in a lane than it finds in the
+    /// template. That is so if there are subscriptions or replication slots, or if an object that
+    /// may contain the name is younger than the copy. Reading all definitions takes longer than
+    /// copying a small database.
+    ///
+    /// # Errors
+    /// The server refuses the query, for example because a test has dropped ebbtide's schema.
+    pub(crate) async fn may_have_more(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+        let younger = CATALOGS_WITH_DEFINITIONS.map(|(catalog, is_own)| {
+            format!(
+                "or exists (select from pg_catalog.{catalog} where {is_own} and age(xmin) < oldest)"
+            )
+        });
+        let query = format!(
+            "select exists (select from pg_catalog.pg_subscription where subdbid = d.oid) \
+             or exists (select from pg_catalog.pg_get_replication_slots() where datoid = d.oid) {} \
+             from pg_catalog.pg_database d, (select age(changed) as oldest from {BASELINE}) b \
+             where datname = current_database()",
+            younger.join(" ")
+        );
+        let found: Option<bool> = sqlx::query_scalar(AssertSqlSafe(query))
+            .fetch_optional(connection)
+            .await?;
+        Ok(found.unwrap_or(true))
     }
 
     /// Adds what the session's transaction finds in the catalogs.

@@ -22,7 +22,9 @@ mod schema;
 mod session;
 
 pub use aspect::Aspect;
-pub(crate) use contents::{LARGE_OBJECT_PAGES, Relations, large_objects, sequence_positions};
+pub(crate) use contents::{
+    LARGE_OBJECT_PAGES, Relations, catalog_state, large_objects, sequence_positions,
+};
 pub(crate) use database::{DatabaseProperties, state as database_state};
 pub use diff::{Difference, SchemaDiff};
 pub(crate) use inside::InsideProperties;

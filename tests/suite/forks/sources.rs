@@ -128,13 +128,18 @@ async fn what_only_a_copy_of_the_files_has_needs_the_sessions_closed() {
 #[tokio::test]
 async fn objects_that_contain_the_databases_name_contain_that_of_the_fork() {
     let scratch = Scratch::new();
-    let migration = "create function home() returns text language sql as $$ select 'nowhere' $$;
+    // Once by a migration, and once by the test itself.
+    let function = "create function home() returns text language sql as $$ select 'nowhere' $$;
         do $$ begin execute format('create or replace function home() returns text language sql as %L',
             format('select %L::text', current_database())); end $$;";
-    let source = scratch.harness("1_home.sql", &format!("{migration} create table t ();"));
-    let source = source.database().await.unwrap();
+    let by_migration = scratch.harness("1_home.sql", &format!("{function} create table t ();"));
+    let source = by_migration.database().await.unwrap();
     let fork = source.fork().await.unwrap();
-    for database in [&source, &fork] {
+    let by_test = Scratch::new();
+    let by_test = harness(&by_test).database().await.unwrap();
+    run(&by_test.pool(), function).await;
+    let other_fork = by_test.fork().await.unwrap();
+    for database in [&source, &fork, &by_test, &other_fork] {
         let home: String = sqlx::query_scalar("select home()")
             .fetch_one(&database.pool())
             .await
