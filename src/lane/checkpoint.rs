@@ -53,6 +53,7 @@ impl StateSource {
     /// Makes a checkpoint. The future runs on the background runtime.
     pub(super) async fn checkpoint(self) -> Result<Checkpoint> {
         let held = self.version.hold().await;
+        let _gate = self.gate.enter(CopyPurpose::Checkpoint).await?;
         let copy = self.lanes.lock_state_copy(ErrorKind::Checkpoint).await?;
         // Objects keep the name of the source, which a rewound database has again.
         let copied = self
@@ -119,6 +120,7 @@ impl Rewinding {
     #[tracing::instrument(name = "database.rewind", level = "debug", skip_all)]
     pub(super) async fn run(self) -> Result<()> {
         let mut held = self.source.version.hold().await;
+        let _gate = self.source.gate.enter(CopyPurpose::Checkpoint).await?;
         let _turn = copy_turn().await;
         let (lanes, database) = (&self.source.lanes, &self.source.database);
         let setting = lanes.setting();

@@ -21,10 +21,11 @@ const ADMISSION_TIMEOUT: Duration = Duration::from_mins(1);
 impl StateSource {
     /// Makes a fork. The future runs on the background runtime.
     pub(super) async fn fork(self) -> Result<OpenDatabase> {
-        // Before the version is held: the end of the source waits for the version, and releases
-        // permits.
+        // Before the gate: the end of the source waits for a copy that has passed the gate, and
+        // releases permits.
         let admission = self.admit_fork().await?;
         let held = self.version.hold().await;
+        let _gate = self.gate.enter(CopyPurpose::Fork).await?;
         let copy = self.lanes.lock_state_copy(ErrorKind::Fork).await?;
         let copied = self.copy_to(&copy, &copy.database, CopyPurpose::Fork).await;
         if let Err(error) = copied {

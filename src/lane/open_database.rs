@@ -25,7 +25,7 @@ use super::lane_use::LaneUse;
 use super::lane_version::LaneVersion;
 use super::leased::LaneConnection;
 use super::request::LaneRequest;
-use super::state_source::{OwnSessions, StateSource};
+use super::state_source::{CopyGate, OwnSessions, StateSource};
 use crate::error::Result;
 use crate::{clean_up, guard};
 
@@ -38,6 +38,7 @@ pub(super) struct OpenDatabase {
     pub(super) url: String,
     pub(super) sessions: OwnSessions,
     pub(super) version: LaneVersion,
+    gate: CopyGate,
     /// Whether the database has been replaced, so that a reset cannot prove anything.
     is_rewound: AtomicBool,
 }
@@ -59,8 +60,8 @@ impl OpenLane for OpenDatabase {
             // PostgreSQL does not rename a database while another session is on it. So the pool is
             // closed, and what remains is ended below.
             self.close_pool().await;
-            // A copy of this state may still be running.
-            let _held = self.version.hold().await;
+            // A dropped future may have left a copy of this state that still runs.
+            self.gate.close().await;
             let mut connection = match self.sessions.take_lane() {
                 Some(connection) => connection.into_inner(),
                 None => self.connect().await?,
@@ -102,6 +103,7 @@ impl OpenDatabase {
             sessions: OwnSessions::of_lane(in_use.lane.connection.take()),
             in_use,
             version,
+            gate: CopyGate::default(),
             is_rewound: AtomicBool::new(false),
         }
     }
@@ -114,6 +116,7 @@ impl OpenDatabase {
             database: self.in_use.lane.database.clone(),
             version: self.version.clone(),
             sessions: self.sessions.clone(),
+            gate: self.gate.clone(),
         }
     }
 
@@ -132,8 +135,8 @@ impl OpenDatabase {
         // The pool first: each permit stands for a connection that may still be open.
         self.close_pool().await;
         self.in_use.lane.admission.shrink();
-        // A dropped future may have left a copy of this state, or a migration, that still runs.
-        drop(self.version.hold().await);
+        // A dropped future may have left a copy of this state that still runs.
+        self.gate.close().await;
         self.in_use.lane.connection = self.sessions.take_lane();
         if self.in_use.lane_use == LaneUse::Fork {
             return self.drop_fork().await;

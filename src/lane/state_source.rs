@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnection, PgPool};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedMutexGuard, Semaphore};
 
 use super::lane_version::LaneVersion;
 use super::leased::LaneConnection;
@@ -81,6 +81,36 @@ pub(super) struct StateSource {
     pub(super) database: DatabaseName,
     pub(super) version: LaneVersion,
     pub(super) sessions: OwnSessions,
+    pub(super) gate: CopyGate,
+}
+
+/// Lets copies of a database begin until its test returns it, and the return wait for a copy that
+/// is running. A copy whose future was dropped may still wait for its turn. After the return, it
+/// would copy the database of another test.
+#[derive(Clone, Default)]
+pub(super) struct CopyGate {
+    is_closed: Arc<tokio::sync::Mutex<bool>>,
+}
+
+impl CopyGate {
+    /// Keeps the gate from closing while the result exists.
+    ///
+    /// # Errors
+    /// The test has returned the database.
+    pub(super) async fn enter(&self, purpose: CopyPurpose) -> Result<OwnedMutexGuard<bool>> {
+        let is_closed = Arc::clone(&self.is_closed).lock_owned().await;
+        if *is_closed {
+            let message = format!("the database was closed before its {}", purpose.noun());
+            let help = "keep the database until the future has ended";
+            return Err(Error::new(purpose.error_kind(), message).with_help(help));
+        }
+        Ok(is_closed)
+    }
+
+    /// Waits for the end of a running copy. No other one begins.
+    pub(super) async fn close(&self) {
+        *self.is_closed.lock().await = true;
+    }
 }
 
 /// The sessions that ebbtide has on a database for its test.
