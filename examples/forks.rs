@@ -1,11 +1,11 @@
 //! Measures how long a fork of a database takes. Prints medians and their ratios.
 //!
-//! It compares `Database::fork` with `CREATE DATABASE ... TEMPLATE` of the same database on the same
-//! server: without a session on the source, and with one that has an open transaction. The source
-//! has rows that the test has written.
+//! It compares `Database::fork` with `CREATE DATABASE ... TEMPLATE` of the same database on the
+//! same server: without a session on the source, and with one that has an open transaction. The
+//! source has rows that the test has written.
 //!
-//! `cargo run --release --example forks`, with `-- ROUNDS ROWS` for other numbers than 15 rounds and
-//! 20000 rows.
+//! `cargo run --release --example forks`, with `-- ROUNDS ROWS` for other numbers than 15 rounds
+//! and 20000 rows.
 
 #![expect(clippy::print_stdout, reason = "the program prints its results")]
 

@@ -57,7 +57,10 @@ pub(crate) async fn catalog_state(connection: &mut PgConnection) -> Result<Strin
         .fetch_all(&mut *connection)
         .await?;
     let states = names.iter().map(|name| {
-        format!("(select concat(count(*), '/', count(*) filter (where age(xmin) < oldest)) from pg_catalog.{name})")
+        format!(
+            "(select concat(count(*), '/', count(*) filter (where age(xmin) < oldest)) \
+             from pg_catalog.{name})"
+        )
     });
     let query = format!(
         "select concat_ws(' ', {}) from (select age(changed) as oldest from {BASELINE}) b",

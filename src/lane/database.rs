@@ -228,7 +228,8 @@ impl Database {
     ///   object that no copy can have, such as a replication slot.
     /// - [`OutOfConnections`](crate::ErrorKind::OutOfConnections): no two connections became free
     ///   within a minute.
-    /// - [`OutOfSpace`](crate::ErrorKind::OutOfSpace), [`ServerLost`](crate::ErrorKind::ServerLost).
+    /// - [`OutOfSpace`](crate::ErrorKind::OutOfSpace), or
+    ///   [`ServerLost`](crate::ErrorKind::ServerLost).
     ///
     /// # Cancel safety
     /// If the future is dropped, the fork is made in the background and dropped again.

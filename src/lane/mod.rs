@@ -18,7 +18,7 @@
 //! | `open_tx`, `open_sandbox`, `open_database` | the lane behind each of them, its opening and its end |
 //! | `held`, `checkout`, `kept` | an open lane while the test has it, and closing or keeping it |
 //! | `state_source`, `transfer` | a test's database that is copied, without and with its sessions |
-//! | `state_copy`, `fork`, `checkpoint` | the copy, as another database or as a state to return to |
+//! | `state_copy`, `fork`, `checkpoint` | the copy, as another database or a state to return to |
 //! | `tx_options`, `relay` | options for a test's transaction, and a savepoint for each statement |
 //! | `doorman` | the listener that rejects a second connection of a sandbox |
 //! | `reservation` | the permits for several lanes of one test |

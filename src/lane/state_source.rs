@@ -423,8 +423,8 @@ impl StateSource {
         Error::new(purpose.error_kind(), message)
             .with_evidence("sessions on it", others.join("\n"))
             .with_help(format!(
-                "close these sessions before the {noun}, or make the {noun} before they are opened; \
-                 idle connections of `Database::pool` need not be closed"
+                "close these sessions before the {noun}, or make the {noun} before they are \
+                 opened; idle connections of `Database::pool` need not be closed"
             ))
     }
 
@@ -496,8 +496,10 @@ async fn other_sessions(session: &mut PgConnection) -> Result<Vec<OtherSession>,
     //
     // The functions are those below the views `pg_stat_activity` and `pg_prepared_xacts`, which
     // join catalogs.
-    let query = "with d as (select oid from pg_catalog.pg_database where datname = current_database()) \
-         select format('session %s%s (%s), %s', pid, ' ' || quote_literal(nullif(application_name, '')), \
+    let query = "with d as (select oid from pg_catalog.pg_database \
+             where datname = current_database()) \
+         select format('session %s%s (%s), %s', pid, \
+             ' ' || quote_literal(nullif(application_name, '')), \
              pg_catalog.pg_get_userbyid(usesysid), coalesce(state, 'in an unknown state')), \
              coalesce(state = 'idle', false) \
          from pg_catalog.pg_stat_get_activity(null), d \

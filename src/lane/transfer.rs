@@ -105,8 +105,8 @@ async fn compare(
     let mut refreshed = Vec::new();
     for view in &relations.views {
         let digest = format!(
-            "select concat(count(*), ' ', sum(('x' || left(md5(_ebbtide_row::text), 15))::bit(60)::int8)) \
-             from {view} _ebbtide_row"
+            "select concat(count(*), ' ', \
+             sum(('x' || left(md5(_ebbtide_row::text), 15))::bit(60)::int8)) from {view} _ebbtide_row"
         );
         if text(snapshot, &digest).await? != text(&mut transaction, &digest).await? {
             refreshed.push(view.clone());

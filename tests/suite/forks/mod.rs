@@ -57,8 +57,8 @@ const STATE: &str = "select concat_ws(E'\\n',
     (select string_agg(t::text, ' ') from totals t),
     (select concat(last_value, is_called) from tickets),
     (select concat(last_value, is_called) from books_id_seq),
-    (select string_agg(concat(oid, md5(lo_get(oid)), lomowner, lomacl, obj_description(oid, 'pg_largeobject')), ' ' order by oid)
-        from pg_largeobject_metadata),
+    (select string_agg(concat(oid, md5(lo_get(oid)), lomowner, lomacl,
+        obj_description(oid, 'pg_largeobject')), ' ' order by oid) from pg_largeobject_metadata),
     current_setting('work_mem'),
     (select concat(shobj_description(oid, 'pg_database'), datdba, datacl) from pg_database
         where datname = current_database()))";
