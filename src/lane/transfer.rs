@@ -106,7 +106,8 @@ async fn compare(
     for view in &relations.views {
         let digest = format!(
             "select concat(count(*), ' ', \
-             sum(('x' || left(md5(_ebbtide_row::text), 15))::bit(60)::int8)) from {view} _ebbtide_row"
+             sum(('x' || left(md5(_ebbtide_row::text), 15))::bit(60)::int8)) \
+             from {view} _ebbtide_row"
         );
         if text(snapshot, &digest).await? != text(&mut transaction, &digest).await? {
             refreshed.push(view.clone());

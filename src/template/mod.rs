@@ -112,7 +112,7 @@ pub(crate) trait TemplateSource: Send + Sync {
 /// Migrates a copy of a template to other versions, one after the other.
 ///
 /// The harness implements it, because a lane never provisions.
-pub(crate) trait CopyVersions: Send {
+pub(crate) trait CopyVersions: Send + Sync {
     /// Applies or reverts migrations. `None`: applies all that remain.
     ///
     /// # Errors

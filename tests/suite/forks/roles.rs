@@ -9,7 +9,9 @@ use crate::support::pool_sql::{number, run};
 
 const MIGRATION: &str = "
     create table notes (id bigint generated always as identity primary key, body text not null);
-    do $$ begin execute format('alter database %I set work_mem = ''5MB''', current_database()); end $$;
+    do $$ begin
+        execute format('alter database %I set work_mem = ''5MB''', current_database());
+    end $$;
 ";
 
 const LOGIN: &str = "select concat_ws(' ', session_user, current_setting('work_mem'), \

@@ -130,7 +130,8 @@ async fn objects_that_contain_the_databases_name_contain_that_of_the_fork() {
     let scratch = Scratch::new();
     // Once by a migration, and once by the test itself.
     let function = "create function home() returns text language sql as $$ select 'nowhere' $$;
-        do $$ begin execute format('create or replace function home() returns text language sql as %L',
+        do $$ begin execute format(
+            'create or replace function home() returns text language sql as %L',
             format('select %L::text', current_database())); end $$;";
     let by_migration = scratch.harness("1_home.sql", &format!("{function} create table t ();"));
     let source = by_migration.database().await.unwrap();
