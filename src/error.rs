@@ -65,7 +65,7 @@ pub enum ErrorKind {
     /// A database cannot be forked now: sessions on it prevent it, or it has an object that no copy
     /// can have.
     Fork,
-    /// A checkpoint cannot be made, or it belongs to another database.
+    /// A checkpoint cannot be set or returned to.
     Checkpoint,
     /// A deferred constraint was violated at the end of the test.
     ConstraintViolated,

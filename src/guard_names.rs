@@ -47,6 +47,10 @@ pub(crate) const ENTER: &str = own!(".enter");
 pub(crate) const LEAVE: &str = own!(".leave");
 /// Makes the lane equal to the template after a test that committed.
 pub(crate) const RESET: &str = own!(".reset");
+/// Returns what a checkpoint has to restore beside its savepoint.
+pub(crate) const CHECKPOINT_STATE: &str = own!(".checkpoint_state");
+/// Restores what [`CHECKPOINT_STATE`] has returned.
+pub(crate) const REWIND: &str = own!(".rewind");
 
 /// Local to the test's transaction: proves that it is still the same one.
 pub(crate) const TEST_SETTING: &str = "ebbtide.test";
@@ -77,6 +81,11 @@ macro_rules! savepoint {
 pub(crate) const TEST_SAVEPOINT: Savepoint = savepoint!("_ebbtide");
 /// Set before the statements that end a test, so that these can fail and leave no trace.
 pub(crate) const END_SAVEPOINT: Savepoint = savepoint!("_ebbtide_end");
+/// The beginning of the names of the savepoints of checkpoints.
+pub(crate) const CHECKPOINT_PREFIX: &str = own!("_checkpoint_");
+/// Set before a rewind, which destroys it. After a rewind to a savepoint that does not exist, it
+/// restores the transaction.
+pub(crate) const REWIND_SAVEPOINT: Savepoint = savepoint!("_ebbtide_rewind");
 /// Set by the relay around each batch of a client.
 pub(crate) const BATCH_SAVEPOINT: Savepoint = savepoint!("_ebbtide_statement");
 /// The relay's prepared statements and portals. The name ends with the zero byte of the protocol.
@@ -92,5 +101,9 @@ pub(crate) const ANOTHER_SERVER: &str = "another_server";
 pub(crate) const COPY_NEEDED: &str = "EB001";
 /// SQLSTATE: as [`COPY_NEEDED`], and the database must be dropped at once.
 pub(crate) const DROP_NEEDED: &str = "EB002";
+/// SQLSTATE: a checkpoint cannot be set while a cursor is open.
+pub(crate) const CURSOR_OPEN: &str = "EB003";
+/// SQLSTATE: a rewind cannot take an advisory lock again.
+pub(crate) const ADVISORY_LOCK_TAKEN: &str = "EB004";
 /// SQLSTATE and the beginning of the message: the trigger has refused a COMMIT.
 pub(crate) const COMMIT_REFUSED: (&str, &str) = ("25000", "COMMIT refused");

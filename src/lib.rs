@@ -520,7 +520,7 @@ pub use ebbtide_macros::{PgEnum, test};
 pub use config::expect::PgEnum;
 pub use error::{Error, ErrorKind, Result};
 pub use harness::{Harness, Setup};
-pub use lane::{Checkpoint, Database, Sandbox, Tx, TxOptions};
+pub use lane::{Checkpoint, Database, Sandbox, Tx, TxCheckpoint, TxOptions};
 pub use provision::VersionStep;
 pub use test_arg::{TestArg, TestContext, database, sandbox, tx};
 

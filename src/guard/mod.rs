@@ -37,6 +37,7 @@
 //! | `message/` | the texts of the messages, without I/O |
 //! | `session`, `driver` | the settings of a session; what sqlx records about it |
 //! | `open`, `close`, `close_result` | begin and end a guarded transaction, and how it ended |
+//! | `checkpoint` | marks a state of the transaction, and returns to it |
 //! | `deferrable` | the constraints that a commit would check |
 //! | `condition` | the errors by which a message reports the state of its transaction |
 //! | `sandbox` | the savepoint around statements outside an application's transactions |
@@ -46,6 +47,7 @@
 //!
 //! The names that both sides use are in `guard_names.rs`.
 
+mod checkpoint;
 mod close;
 mod close_result;
 mod condition;
@@ -60,6 +62,7 @@ mod schema;
 mod session;
 mod sources;
 
+pub(crate) use checkpoint::{Rewound, rewind, set_checkpoint};
 pub(crate) use close::{Closing, close, commit, estimates_are_unchanged};
 pub(crate) use close_result::{CloseResult, Outcome, Remains};
 pub(crate) use condition::{CONDITION_FAILED, has_left_transaction, is_own_statement};

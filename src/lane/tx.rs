@@ -10,6 +10,7 @@ use super::held::Held;
 use super::kept::KeptDatabase;
 use super::open_tx::OpenTx;
 use super::request::LaneRequest;
+use super::tx_checkpoint::{Checkpoints, TxCheckpoint};
 use super::tx_options::TxOptions;
 use crate::error::Result;
 
@@ -46,6 +47,7 @@ use crate::error::Result;
 #[must_use = "the transaction is rolled back when this is dropped"]
 pub struct Tx {
     held: Held<OpenTx>,
+    checkpoints: Checkpoints,
 }
 
 impl Tx {
@@ -53,7 +55,10 @@ impl Tx {
     pub(crate) async fn open(request: LaneRequest, options: TxOptions) -> Result<Self> {
         let open = OpenTx::open(&request, options).await?;
         let held = Held::new(open, request.on_drop);
-        Ok(Self { held })
+        Ok(Self {
+            held,
+            checkpoints: Checkpoints::new(),
+        })
     }
 
     /// Opens a savepoint. Code under test may commit it or roll it back like a transaction.
@@ -62,6 +67,91 @@ impl Tx {
     /// As for [`sqlx::Connection::begin`].
     pub async fn begin(&mut self) -> std::result::Result<Transaction<'_, Postgres>, sqlx::Error> {
         self.held.get_mut().connection.begin().await
+    }
+
+    /// Marks the present state, so that [`rewind_to`](Self::rewind_to) can return to it.
+    ///
+    /// A test can have several checkpoints. Each is a savepoint with a name that begins with
+    /// `_ebbtide`, and lasts until the end of the transaction.
+    ///
+    /// # Errors
+    /// - [`Checkpoint`](crate::ErrorKind::Checkpoint): a statement has failed before, a cursor is
+    ///   open (PostgreSQL does not restore its position), or the role that runs the migrations
+    ///   cannot read a sequence. The transaction is as it was.
+    /// - [`TransactionEscaped`](crate::ErrorKind::TransactionEscaped): the test has ended the
+    ///   transaction.
+    /// - [`ServerLost`](crate::ErrorKind::ServerLost): the server is gone.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, a savepoint may remain, which changes nothing.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn test() -> ebbtide::Result<()> {
+    /// let mut tx = ebbtide::tx().await?;
+    /// let empty = tx.checkpoint().await?;
+    /// for name in ["Laura", "Marta"] {
+    ///     sqlx::query("insert into customers (first_name) values ($1)")
+    ///         .bind(name)
+    ///         .execute(&mut *tx)
+    ///         .await?;
+    ///     tx.rewind_to(&empty).await?;
+    /// }
+    /// tx.close().await
+    /// # }
+    /// ```
+    pub async fn checkpoint(&mut self) -> Result<TxCheckpoint> {
+        let open = self.held.get_mut();
+        self.checkpoints
+            .set(&mut open.connection, &open.in_use)
+            .await
+    }
+
+    /// Returns to a checkpoint of this transaction, as often as needed. It also works after a
+    /// failed statement.
+    ///
+    /// Everything that a rollback restores is as it was: rows, schema, settings, deferred
+    /// constraints, notifications. So are the values of sequences, the advisory locks that the
+    /// session holds, and the names of statements prepared in SQL. Checkpoints that were set later
+    /// become invalid, and so do the test's own later savepoints.
+    ///
+    /// Some effects remain, because PostgreSQL cannot undo or show them. `lastval` and the seed of
+    /// `random()` are not restored. Libraries stay loaded, and links to other databases stay open.
+    /// ANALYZE and CREATE INDEX leave their estimates. A custom setting that was set for the first
+    /// time is empty and not NULL. An advisory lock that was taken several times may be held
+    /// another number of times. EXECUTE of a statement that was deallocated since fails. sqlx
+    /// remembers the types that it has seen, so a type that the test creates again needs another
+    /// name.
+    ///
+    /// # Errors
+    /// - [`Checkpoint`](crate::ErrorKind::Checkpoint): the checkpoint belongs to another
+    ///   transaction; a rewind to an earlier checkpoint, or `ROLLBACK TO` or `RELEASE` of an earlier
+    ///   savepoint, has undone it; or another session has taken an advisory lock meanwhile.
+    /// - [`TransactionEscaped`](crate::ErrorKind::TransactionEscaped) and
+    ///   [`ServerLost`](crate::ErrorKind::ServerLost): as for [`checkpoint`](Self::checkpoint).
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the transaction may be rewound in part. Call this again.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn test() -> ebbtide::Result<()> {
+    /// let mut tx = ebbtide::tx().await?;
+    /// let before = tx.checkpoint().await?;
+    /// let refused = sqlx::query("insert into customers (first_name) values (null)")
+    ///     .execute(&mut *tx)
+    ///     .await;
+    /// assert!(refused.is_err());
+    /// // Without this, PostgreSQL would reject every further statement.
+    /// tx.rewind_to(&before).await?;
+    /// tx.close().await
+    /// # }
+    /// ```
+    pub async fn rewind_to(&mut self, checkpoint: &TxCheckpoint) -> Result<()> {
+        let open = self.held.get_mut();
+        self.checkpoints
+            .rewind_to(checkpoint, &mut open.connection, &open.in_use)
+            .await
     }
 
     /// A URL of the database, for `psql` and other drivers. Their sessions are read only and do not

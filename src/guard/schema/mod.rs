@@ -3,6 +3,7 @@
 //! | file | noun |
 //! |---|---|
 //! | `guard.sql` | refuses a COMMIT, records sequences, constraints, and the state of the lane |
+//! | `checkpoint.sql` | records and restores what a rollback to a savepoint does not |
 //! | `rewound.sql`, `rewound_queries.rs` | the view that restores sequences, and returns what a rollback has left |
 //! | `reset.sql`, `reset.rs` | the procedure that undoes what a test has committed |
 //! | `restore_estimates.sql`, `estimates_differ.sql` | parts of it, about the planner's inputs |
@@ -25,6 +26,7 @@ use crate::names::Literal;
 use rewound_queries::RewoundQueries;
 
 const GUARD_SQL: &str = include_str!("guard.sql");
+const CHECKPOINT_SQL: &str = include_str!("checkpoint.sql");
 
 /// A regular expression for settings that last until the end of the transaction: `SET LOCAL a`, and
 /// `set_config('a', .., true)`.
@@ -46,7 +48,7 @@ pub(crate) async fn install(connection: &mut PgConnection) -> Result<(), sqlx::E
     let guard = GUARD_SQL
         .replace("{insert_sequences}", &insert_sequences(connection).await?)
         .replace("{local_settings}", &Literal(LOCAL_SETTINGS).to_string());
-    execute(connection, guard).await?;
+    execute(connection, guard + CHECKPOINT_SQL).await?;
     let rewound = RewoundQueries::of(connection).await?;
     // Last, because the reset records how many objects each catalog holds, and the objects above
     // count.
@@ -78,15 +80,15 @@ async fn insert_sequences(connection: &mut PgConnection) -> Result<String, sqlx:
 mod tests {
     use super::*;
     use crate::guard_names::{
-        ANOTHER_SERVER, BASELINE, CLOSING_SETTING, COMMIT_REFUSED, COPY_NEEDED, DEFERRABLE,
-        DROP_NEEDED, ENTER, ESTIMATES_SEEN, IDENTITY_SETTING, LANE, LEAVE, LOCALS, OPEN_TEST,
-        RESET, REWOUND, REWOUND_OF_ROLE,
+        ADVISORY_LOCK_TAKEN, ANOTHER_SERVER, BASELINE, CHECKPOINT_STATE, CLOSING_SETTING,
+        COMMIT_REFUSED, COPY_NEEDED, CURSOR_OPEN, DEFERRABLE, DROP_NEEDED, ENTER, ESTIMATES_SEEN,
+        IDENTITY_SETTING, LANE, LEAVE, LOCALS, OPEN_TEST, RESET, REWIND, REWOUND, REWOUND_OF_ROLE,
     };
 
     /// The SQL spells the names out. A name that is changed on one side only fails here.
     #[test]
     fn the_sql_creates_what_the_messages_name() {
-        let sql = [GUARD_SQL, reset::RESET_SQL].concat();
+        let sql = [GUARD_SQL, CHECKPOINT_SQL, reset::RESET_SQL].concat();
         let created = [
             format!("create schema {SCHEMA};"),
             format!("create unlogged table {OPEN_TEST} ("),
@@ -101,6 +103,8 @@ mod tests {
             format!("create procedure {ENTER}(who text)"),
             format!("create procedure {LEAVE}(who text)"),
             format!("create procedure {RESET}()"),
+            format!("create function {CHECKPOINT_STATE}() returns text"),
+            format!("create function {REWIND}(state jsonb) returns void"),
             format!(
                 "constraint {ANOTHER_SERVER} check (server = current_setting('{IDENTITY_SETTING}', true))"
             ),
@@ -109,6 +113,8 @@ mod tests {
             format!("errcode = '{}'", COMMIT_REFUSED.0),
             format!("errcode = '{COPY_NEEDED}'"),
             format!("errcode = '{DROP_NEEDED}'"),
+            format!("errcode = '{CURSOR_OPEN}'"),
+            format!("errcode = '{ADVISORY_LOCK_TAKEN}'"),
         ];
         for text in created {
             assert!(sql.contains(&text), "the SQL lacks: {text}");

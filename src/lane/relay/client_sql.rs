@@ -1,6 +1,6 @@
 //! What an SQL text of the client does to the transaction in which it runs.
 
-use crate::guard_names::SCHEMA;
+use crate::guard_names::{CHECKPOINT_PREFIX, SCHEMA};
 use crate::lexer::{Nesting, Token, Tokens};
 
 /// The number of tokens of the longest transaction command:
@@ -70,6 +70,16 @@ impl ClientSql {
 }
 
 impl StatementKind {
+    /// Whether the statement sets a checkpoint, returns to it or removes it.
+    pub(super) fn is_about_checkpoint(&self) -> bool {
+        match self {
+            Self::Savepoint(name) | Self::Release(name) | Self::RollBackTo(name) => {
+                is_checkpoint(name)
+            }
+            Self::EndTransaction | Self::Other => false,
+        }
+    }
+
     /// See <https://www.postgresql.org/docs/current/sql-savepoint.html> and the pages of the other
     /// commands.
     fn of(statement: &[Token<'_>]) -> Self {
@@ -108,7 +118,7 @@ impl StatementKind {
     }
 }
 
-/// The name of a savepoint, unless it is one of ebbtide's.
+/// The name of a savepoint, unless it is one of ebbtide's that is no checkpoint.
 fn name(token: Option<&Token<'_>>) -> Option<String> {
     let name = match token? {
         // The server folds a name without quotes to lower case.
@@ -117,8 +127,13 @@ fn name(token: Option<&Token<'_>>) -> Option<String> {
         Token::Quoted(name) => name.clone(),
         Token::Symbol(_) | Token::Literal(_) => return None,
     };
-    // Ebbtide's savepoints enclose the whole test or one statement.
-    (!name.starts_with(SCHEMA)).then_some(name)
+    // Ebbtide's other savepoints enclose the whole test or one statement.
+    (!name.starts_with(SCHEMA) || is_checkpoint(&name)).then_some(name)
+}
+
+/// Whether a savepoint is that of a checkpoint.
+pub(super) fn is_checkpoint(name: &str) -> bool {
+    name.starts_with(CHECKPOINT_PREFIX)
 }
 
 #[cfg(test)]

@@ -217,10 +217,7 @@ impl Conversation {
             // After an error no statement of the rest completes, and none is applied.
             b'C' | b's' | b'I' => {
                 if let Some(statement) = self.batch.statements.pop_front() {
-                    // The end of the transaction destroys the relay's savepoint, even if
-                    // `AND CHAIN` has begun another transaction.
-                    self.is_savepoint_set &= statement != StatementKind::EndTransaction;
-                    self.savepoints.apply(statement);
+                    self.is_savepoint_set = self.savepoints.apply(statement, self.is_savepoint_set);
                 }
             }
             // `CopyInResponse`: the server waits for data of the client.
@@ -275,17 +272,23 @@ impl Conversation {
     /// of the client's last message.
     ///
     /// A batch needs no savepoint outside a transaction, or inside a transaction of the
-    /// application. It also needs none if nothing in it can fail, or if it ends the transaction.
+    /// application. It also needs none if nothing in it can fail, or if it ends the transaction. The
+    /// savepoint of a checkpoint must not be within the relay's, whose release would destroy it.
     fn forward_batch(&mut self, last: u8, out: &mut Outbox) {
         let batch = &mut self.batch;
         // After a COMMIT or ROLLBACK there is no savepoint to release. In a failed transaction
         // (`E`) the server rejects SAVEPOINT, and only the application's own ROLLBACK may end the
         // failure.
         let ends_transaction = batch.statements.contains(&StatementKind::EndTransaction);
+        let is_about_checkpoint = batch
+            .statements
+            .iter()
+            .any(StatementKind::is_about_checkpoint);
         let needs_savepoint = self.status == b'T'
-            && self.savepoints.is_empty()
+            && !self.savepoints.has_application()
             && batch.may_fail
-            && !ends_transaction;
+            && !ends_transaction
+            && !is_about_checkpoint;
         let is_plain = !batch.may_copy
             && batch
                 .statements
@@ -368,10 +371,10 @@ impl Conversation {
         // If the batch has begun a transaction of the application, the relay's savepoint stays
         // below it and is released after the end of that transaction.
         let (to, statements): (_, &[&str]) = match self.status {
-            b'T' if self.is_savepoint_set && self.savepoints.is_empty() => {
+            b'T' if self.is_savepoint_set && !self.savepoints.has_application() => {
                 (ReplyTo::ReleaseSavepoint, &[BATCH_SAVEPOINT.release])
             }
-            b'E' if self.is_savepoint_set && self.savepoints.is_empty() => (
+            b'E' if self.is_savepoint_set && !self.savepoints.has_application() => (
                 ReplyTo::RollBackToSavepoint,
                 &[BATCH_SAVEPOINT.roll_back, BATCH_SAVEPOINT.release],
             ),
