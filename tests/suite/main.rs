@@ -18,6 +18,7 @@
 mod support;
 
 mod broken_template;
+mod checkpoints;
 mod conformance;
 mod database;
 mod drift;

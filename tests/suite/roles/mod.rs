@@ -50,7 +50,7 @@ pub(crate) fn builder(scratch: &Scratch) -> Builder {
 }
 
 /// A harness with the two tables.
-fn harness(scratch: &Scratch) -> Harness {
+pub(crate) fn harness(scratch: &Scratch) -> Harness {
     scratch.write("migrations/1_shop.sql", MIGRATION);
     builder(scratch).build().unwrap()
 }
