@@ -20,7 +20,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 
 use super::exchange::{execute, last_row};
-use super::message::checkpoint as message;
+use super::message::checkpoint::{CheckpointSavepoint, restore_after_missing};
 use crate::sql_error::{self, code};
 
 /// SQLSTATE `no_active_sql_transaction`.
@@ -38,16 +38,16 @@ pub(crate) enum Rewound {
     Missing,
 }
 
-/// Sets the savepoint with this number. Returns what [`rewind`] restores beside it.
+/// Sets the savepoint. Returns what [`rewind`] restores beside it.
 ///
 /// # Errors
 /// EB003: a cursor is open. 25P02: a statement has failed. 25P01: there is no transaction. After an
 /// error of the server the transaction is as it was.
 pub(crate) async fn set_checkpoint(
     connection: &mut PgConnection,
-    number: u64,
+    savepoint: CheckpointSavepoint,
 ) -> Result<String, sqlx::Error> {
-    match last_row(connection, message::set(number)).await {
+    match last_row(connection, savepoint.set()).await {
         Ok(row) => row.try_get_unchecked::<&str, _>(0).map(str::to_owned),
         Err(error) => {
             let has_savepoint = match code(&error) {
@@ -55,26 +55,26 @@ pub(crate) async fn set_checkpoint(
                 Some(_) => !sql_error::is_server_gone(&error),
             };
             if has_savepoint {
-                execute(connection, message::unset(number)).await?;
+                execute(connection, savepoint.unset()).await?;
             }
             Err(error)
         }
     }
 }
 
-/// Rolls back to the savepoint with this number, and restores `state`.
+/// Rolls back to the savepoint, and restores `state`.
 ///
 /// # Errors
 /// 25P01: there is no transaction. EB004: another session has taken an advisory lock. After EB004,
 /// only what [`set_checkpoint`] has returned may differ from the checkpoint.
 pub(crate) async fn rewind(
     connection: &mut PgConnection,
-    number: u64,
+    savepoint: CheckpointSavepoint,
     state: &str,
 ) -> Result<Rewound, sqlx::Error> {
-    let rewound = match execute(connection, message::rewind(number, state)).await {
+    let rewound = match execute(connection, savepoint.rewind(state)).await {
         Err(error) if code(&error) == Some(NO_SAVEPOINT) => {
-            execute(connection, message::restore_after_missing()).await?;
+            execute(connection, restore_after_missing()).await?;
             return Ok(Rewound::Missing);
         }
         // Usually 25P02. The driver reports the error of a statement whose future was dropped as
@@ -83,7 +83,7 @@ pub(crate) async fn rewind(
             if code(&error).is_some_and(|code| code != NO_TRANSACTION)
                 && !sql_error::is_server_gone(&error) =>
         {
-            execute(connection, message::rewind_failed(number, state)).await
+            execute(connection, savepoint.rewind_failed(state)).await
         }
         other => other,
     };
@@ -94,7 +94,7 @@ pub(crate) async fn rewind(
             if code(&error).is_some_and(|code| code != NO_TRANSACTION)
                 && !sql_error::is_server_gone(&error)
             {
-                execute(connection, message::roll_back(number)).await?;
+                execute(connection, savepoint.roll_back()).await?;
             }
             return Err(error);
         }

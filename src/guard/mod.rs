@@ -70,6 +70,7 @@ pub(crate) use deferrable::DeferrableConstraints;
 pub(crate) use driver::is_transaction_counted;
 pub(crate) use exchange::{execute, last_row};
 pub(crate) use lane_record::{mark_clean, mark_dirty, mark_unfinished, try_claim};
+pub(crate) use message::checkpoint::CheckpointSavepoint;
 pub(crate) use message::open::Opening;
 pub(crate) use message::reset::reset_message;
 pub(crate) use open::open;

@@ -168,6 +168,24 @@ impl OpenSandbox {
         Ok((pool, keeper))
     }
 
+    /// Acquires the one connection, outside of the application's transactions.
+    pub(super) async fn acquire_for_checkpoint(&self) -> Result<PoolConnection<Postgres>> {
+        self.pool.acquire().await.map_err(|error| {
+            if self.state.escaped.get().is_some() {
+                return open_tx::escaped_error(&self.in_use.test);
+            }
+            Error::new(
+                ErrorKind::Checkpoint,
+                "a checkpoint needs the sandbox's connection, which is in use or was closed",
+            )
+            .with_source(error)
+            .with_help(
+                "set it and rewind to it after the end of the query or transaction that has the \
+                 connection",
+            )
+        })
+    }
+
     async fn return_lane(mut self: Box<Self>) -> Result<()> {
         match self.take_connection().await {
             Ok(connection) => open_tx::close(self.in_use, LaneConnection::Nested(connection)).await,

@@ -4,12 +4,15 @@ use std::fmt;
 use std::ops::Deref;
 
 use sqlx::postgres::PgPool;
+use tokio::sync::Mutex;
 
 use super::held::Held;
 use super::kept::KeptDatabase;
 use super::open_sandbox::OpenSandbox;
 use super::request::LaneRequest;
+use super::tx_checkpoint::{Checkpoints, TxCheckpoint};
 use crate::error::Result;
+use crate::guard::CheckpointSavepoint;
 
 /// A [`PgPool`] with one connection, inside a transaction that is rolled back. Code under test can
 /// begin, commit and roll back transactions.
@@ -48,6 +51,7 @@ use crate::error::Result;
 #[must_use = "the transaction is rolled back when this is dropped"]
 pub struct Sandbox {
     held: Held<OpenSandbox>,
+    checkpoints: Mutex<Checkpoints>,
 }
 
 impl Sandbox {
@@ -55,7 +59,63 @@ impl Sandbox {
     pub(crate) async fn open(request: LaneRequest) -> Result<Self> {
         let open = OpenSandbox::open(&request).await?;
         let held = Held::new(open, request.on_drop);
-        Ok(Self { held })
+        Ok(Self {
+            held,
+            checkpoints: Mutex::new(Checkpoints::new(CheckpointSavepoint::OfSandbox)),
+        })
+    }
+
+    /// Marks the present state, so that [`rewind_to`](Self::rewind_to) can return to it: see
+    /// [`Tx::checkpoint`](crate::Tx::checkpoint). Waits until the application has released the
+    /// connection, so it is outside of the application's transactions.
+    ///
+    /// # Errors
+    /// As for [`Tx::checkpoint`](crate::Tx::checkpoint). Also
+    /// [`Checkpoint`](crate::ErrorKind::Checkpoint) if the connection is not released within five
+    /// seconds, or was closed.
+    ///
+    /// # Cancel safety
+    /// As for [`Tx::checkpoint`](crate::Tx::checkpoint).
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn cancel_booking(pool: sqlx::PgPool) -> Result<(), sqlx::Error> { Ok(()) }
+    /// # async fn test() -> ebbtide::Result<()> {
+    /// let sandbox = ebbtide::sandbox().await?;
+    /// let booked = sandbox.checkpoint().await?;
+    /// for _ in 0..2 {
+    ///     cancel_booking(sandbox.clone()).await?;
+    ///     sandbox.rewind_to(&booked).await?;
+    /// }
+    /// sandbox.close().await
+    /// # }
+    /// ```
+    pub async fn checkpoint(&self) -> Result<TxCheckpoint> {
+        let open = self.held.get();
+        let mut checkpoints = self.checkpoints.lock().await;
+        let mut connection = open.acquire_for_checkpoint().await?;
+        let set = checkpoints.set(&mut connection, &open.in_use).await;
+        connection.return_to_pool().await;
+        set
+    }
+
+    /// Returns to a checkpoint of this sandbox: see [`Tx::rewind_to`](crate::Tx::rewind_to). Waits
+    /// until the application has released the connection.
+    ///
+    /// # Errors
+    /// As for [`Tx::rewind_to`](crate::Tx::rewind_to) and for [`checkpoint`](Self::checkpoint).
+    ///
+    /// # Cancel safety
+    /// As for [`Tx::rewind_to`](crate::Tx::rewind_to).
+    pub async fn rewind_to(&self, checkpoint: &TxCheckpoint) -> Result<()> {
+        let open = self.held.get();
+        let mut checkpoints = self.checkpoints.lock().await;
+        let mut connection = open.acquire_for_checkpoint().await?;
+        let rewound = checkpoints
+            .rewind_to(checkpoint, &mut connection, &open.in_use)
+            .await;
+        connection.return_to_pool().await;
+        rewound
     }
 
     /// A URL of the database, for `psql` and other drivers. Their sessions are read only and do not

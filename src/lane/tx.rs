@@ -13,6 +13,7 @@ use super::request::LaneRequest;
 use super::tx_checkpoint::{Checkpoints, TxCheckpoint};
 use super::tx_options::TxOptions;
 use crate::error::Result;
+use crate::guard::CheckpointSavepoint;
 
 /// A connection inside a transaction that is rolled back, on a database that no other test uses at
 /// the same time.
@@ -24,7 +25,8 @@ use crate::error::Result;
 ///
 /// After a failed statement, PostgreSQL rejects all others until the end of the transaction. Code
 /// under test that continues after an error must run within `begin()`, or in a transaction with
-/// [`savepoints`](TxOptions::savepoints).
+/// [`savepoints`](TxOptions::savepoints). A test that expects an error sets a
+/// [`checkpoint`](Tx::checkpoint) before it, and rewinds to it.
 ///
 /// `now()` returns the same time throughout a transaction. Use `clock_timestamp()` where time must
 /// pass
@@ -57,7 +59,7 @@ impl Tx {
         let held = Held::new(open, request.on_drop);
         Ok(Self {
             held,
-            checkpoints: Checkpoints::new(),
+            checkpoints: Checkpoints::new(CheckpointSavepoint::OfTx),
         })
     }
 

@@ -8,11 +8,11 @@ use sqlx::postgres::PgConnection;
 use super::in_use::LaneInUse;
 use super::open_tx;
 use crate::error::{Error, ErrorKind, Result};
-use crate::guard::{self, Rewound};
+use crate::guard::{self, CheckpointSavepoint, Rewound};
 use crate::guard_names::{ADVISORY_LOCK_TAKEN, CURSOR_OPEN};
 use crate::sql_error;
 
-/// A state of a [`Tx`](crate::Tx), to which [`Tx::rewind_to`](crate::Tx::rewind_to) returns.
+/// A state of a [`Tx`](crate::Tx) or a [`Sandbox`](crate::Sandbox), to which `rewind_to` returns.
 ///
 /// It is valid until the transaction ends, or until one of these statements undoes it: a rewind to
 /// an earlier checkpoint, or `ROLLBACK TO` or `RELEASE` of a savepoint that was set before it.
@@ -36,16 +36,19 @@ impl fmt::Debug for TxCheckpoint {
 #[derive(Debug)]
 pub(super) struct Checkpoints {
     transaction: u64,
+    savepoint: fn(u64) -> CheckpointSavepoint,
     last_number: u64,
     /// Those to which no rewind to an earlier one has put an end, the latest last.
     numbers: Vec<u64>,
 }
 
 impl Checkpoints {
-    pub(super) fn new() -> Self {
+    /// The checkpoints of a new transaction, whose savepoints are of this kind.
+    pub(super) fn new(savepoint: fn(u64) -> CheckpointSavepoint) -> Self {
         static TRANSACTIONS: AtomicU64 = AtomicU64::new(0);
         Self {
             transaction: TRANSACTIONS.fetch_add(1, Ordering::Relaxed),
+            savepoint,
             last_number: 0,
             numbers: Vec::new(),
         }
@@ -61,7 +64,7 @@ impl Checkpoints {
         // Counted before the statement: a number whose savepoint may exist is never used again.
         self.last_number += 1;
         let number = self.last_number;
-        match guard::set_checkpoint(connection, number).await {
+        match guard::set_checkpoint(connection, (self.savepoint)(number)).await {
             Ok(state) => {
                 self.numbers.push(number);
                 Ok(TxCheckpoint {
@@ -100,7 +103,13 @@ impl Checkpoints {
             )
             .with_help("set a new checkpoint after the rewind"));
         };
-        match guard::rewind(connection, checkpoint.number, &checkpoint.state).await {
+        match guard::rewind(
+            connection,
+            (self.savepoint)(checkpoint.number),
+            &checkpoint.state,
+        )
+        .await
+        {
             Ok(Rewound::Done) => {
                 self.numbers.truncate(index + 1);
                 Ok(())

@@ -290,6 +290,53 @@ async fn a_checkpoint_that_cannot_be_complete_is_refused() {
 }
 
 #[tokio::test]
+async fn a_sandbox_is_rewound_between_the_transactions_of_the_application() {
+    let scratch = Scratch::new();
+    let harness = harness(&scratch);
+    let sandbox = harness.sandbox().await.unwrap();
+    let pool = &*sandbox;
+    let add = "insert into notes (body) values ('a')";
+    sqlx::query(add).execute(pool).await.unwrap();
+    let checkpoint = sandbox.checkpoint().await.unwrap();
+    for _ in 0..2 {
+        let mut transaction = pool.begin().await.unwrap();
+        let added = "insert into notes (body) values ('b') returning id::int8";
+        assert_eq!(number(&mut transaction, added).await, 2);
+        transaction.commit().await.unwrap();
+        // Fails alone, and leaves the checkpoint.
+        sqlx::query(add).execute(pool).await.unwrap_err();
+        let later = sandbox.checkpoint().await.unwrap();
+        sandbox.rewind_to(&checkpoint).await.unwrap();
+        refusal(sandbox.rewind_to(&later).await);
+        let mut connection = pool.acquire().await.unwrap();
+        let count = number(&mut connection, "select count(*) from notes").await;
+        assert_eq!(count, 1);
+        done(&mut connection, "select pg_advisory_lock(1)").await;
+    }
+    // A refused checkpoint and a refused rewind leave the application's savepoint in place.
+    let locked = sandbox.checkpoint().await.unwrap();
+    sqlx::raw_sql("select pg_advisory_unlock_all(); declare mine cursor with hold for select 1")
+        .execute(pool)
+        .await
+        .unwrap();
+    refusal(sandbox.checkpoint().await);
+    let mut other = PgConnection::connect(&sandbox.url()).await.unwrap();
+    done(&mut other, "select pg_advisory_lock(1)").await;
+    refusal(sandbox.rewind_to(&locked).await);
+    sqlx::query(add).execute(pool).await.unwrap_err();
+    sqlx::query("select 1").execute(pool).await.unwrap();
+    sqlx::raw_sql("rollback").execute(pool).await.unwrap();
+    let escaped = sandbox.checkpoint().await.unwrap_err();
+    assert_eq!(escaped.kind(), ErrorKind::TransactionEscaped);
+    sandbox.close().await.unwrap_err();
+    let closed = harness.sandbox().await.unwrap();
+    let pool = closed.clone();
+    pool.close().await;
+    refusal(closed.checkpoint().await);
+    closed.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_role_without_rights_on_sequences_rewinds_them() {
     let scratch = Scratch::new();
     let harness = roles::harness(&scratch);

@@ -1,46 +1,90 @@
 //! The messages that set a checkpoint within a guarded transaction and return to it.
 
-use crate::guard_names::{CHECKPOINT_PREFIX, CHECKPOINT_STATE, REWIND, REWIND_SAVEPOINT};
+use crate::guard_names::{
+    CHECKPOINT_PREFIX, CHECKPOINT_STATE, REWIND, REWIND_SAVEPOINT, SANDBOX_SAVEPOINT,
+};
 use crate::names::Literal;
 
-/// Sets the savepoint, and reads what a rollback to it does not restore.
-pub(in crate::guard) fn set(number: u64) -> String {
-    // The savepoint comes first. If the function fails, rolling back to the savepoint leaves the
-    // transaction usable.
-    format!("savepoint {CHECKPOINT_PREFIX}{number}; select {CHECKPOINT_STATE}()")
+/// The savepoint of a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CheckpointSavepoint {
+    /// Of a `Tx`.
+    OfTx(u64),
+    /// Of a sandbox. Its connection returns to the pool within another savepoint, whose end would
+    /// destroy this one. So this one is set below the other.
+    OfSandbox(u64),
 }
 
-/// Removes the savepoint after [`set`] has failed.
-pub(in crate::guard) fn unset(number: u64) -> String {
-    format!(
-        "{}; release savepoint {CHECKPOINT_PREFIX}{number}",
-        roll_back(number)
-    )
+impl CheckpointSavepoint {
+    fn name(self) -> String {
+        let (Self::OfTx(number) | Self::OfSandbox(number)) = self;
+        format!("{CHECKPOINT_PREFIX}{number}")
+    }
+
+    fn leave(self) -> String {
+        match self {
+            Self::OfTx(_) => String::new(),
+            Self::OfSandbox(_) => format!("{}; ", SANDBOX_SAVEPOINT.release),
+        }
+    }
+
+    fn enter(self) -> String {
+        match self {
+            Self::OfTx(_) => String::new(),
+            Self::OfSandbox(_) => format!("; {}", SANDBOX_SAVEPOINT.set),
+        }
+    }
+
+    /// Sets the savepoint, and reads what a rollback to it does not restore.
+    pub(in crate::guard) fn set(self) -> String {
+        // The savepoint comes first. If the function fails, rolling back to the savepoint leaves
+        // the transaction usable.
+        format!(
+            "{}savepoint {}; select {CHECKPOINT_STATE}(){}",
+            self.leave(),
+            self.name(),
+            self.enter()
+        )
+    }
+
+    /// Removes the savepoint after [`set`](Self::set) has failed.
+    pub(in crate::guard) fn unset(self) -> String {
+        let name = self.name();
+        format!(
+            "rollback to savepoint {name}; release savepoint {name}{}",
+            self.enter()
+        )
+    }
+
+    /// Returns to the savepoint from a transaction in which no statement has failed.
+    pub(in crate::guard) fn rewind(self, state: &str) -> String {
+        // A failed ROLLBACK TO fails the transaction, and `restore_after_missing` undoes that.
+        format!("{}; {}", REWIND_SAVEPOINT.set, self.rewind_failed(state))
+    }
+
+    /// Returns to the savepoint. In a failed transaction the server rejects SAVEPOINT, so nothing
+    /// comes first.
+    pub(in crate::guard) fn rewind_failed(self, state: &str) -> String {
+        format!(
+            "rollback to savepoint {}; select {REWIND}({}){}",
+            self.name(),
+            Literal(state),
+            self.enter()
+        )
+    }
+
+    /// Undoes the rest of a rewind whose restoring function has failed.
+    pub(in crate::guard) fn roll_back(self) -> String {
+        format!("rollback to savepoint {}{}", self.name(), self.enter())
+    }
 }
 
-/// Returns to the savepoint from a transaction in which no statement has failed.
-pub(in crate::guard) fn rewind(number: u64, state: &str) -> String {
-    // A failed ROLLBACK TO fails the transaction, and `restore_after_missing` undoes that.
-    format!("{}; {}", REWIND_SAVEPOINT.set, rewind_failed(number, state))
-}
-
-/// Returns to the savepoint. In a failed transaction the server rejects SAVEPOINT, so nothing
-/// comes first.
-pub(in crate::guard) fn rewind_failed(number: u64, state: &str) -> String {
-    format!("{}; select {REWIND}({})", roll_back(number), Literal(state))
-}
-
-/// Restores the transaction after [`rewind`] has found no savepoint.
+/// Restores the transaction after [`CheckpointSavepoint::rewind`] has found no savepoint.
 pub(in crate::guard) fn restore_after_missing() -> String {
     format!(
         "{}; {}",
         REWIND_SAVEPOINT.roll_back, REWIND_SAVEPOINT.release
     )
-}
-
-/// Undoes the rest of a rewind whose last statement has failed.
-pub(in crate::guard) fn roll_back(number: u64) -> String {
-    format!("rollback to savepoint {CHECKPOINT_PREFIX}{number}")
 }
 
 #[cfg(test)]
@@ -50,10 +94,20 @@ mod tests {
     #[test]
     fn a_state_is_quoted() {
         assert_eq!(
-            rewind(3, r#"{"statements": {"a": "prepare a as select '\\'"}}"#),
+            CheckpointSavepoint::OfTx(3)
+                .rewind(r#"{"statements": {"a": "prepare a as select '\\'"}}"#),
             "savepoint _ebbtide_rewind; rollback to savepoint _ebbtide_checkpoint_3; \
              select _ebbtide.rewind(\
              E'{\"statements\": {\"a\": \"prepare a as select ''\\\\\\\\''\"}}')"
+        );
+    }
+
+    #[test]
+    fn the_savepoint_of_a_sandbox_is_below_that_of_its_statements() {
+        assert_eq!(
+            CheckpointSavepoint::OfSandbox(1).set(),
+            "release savepoint _sqlx_savepoint_1; savepoint _ebbtide_checkpoint_1; \
+             select _ebbtide.checkpoint_state(); savepoint _sqlx_savepoint_1"
         );
     }
 }
