@@ -92,7 +92,7 @@ begin
         continue when exists (select from _ebbtide.advisory_locks where lock = name);
         execute 'select pg_try_advisory_lock' || name into is_done;
         if not is_done then
-            raise exception 'another session holds the advisory lock %', name
+            raise exception 'another session holds the lock of pg_advisory_lock%', name
                 using errcode = 'EB004';
         end if;
     end loop;
