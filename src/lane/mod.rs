@@ -19,6 +19,7 @@
 //! | `held`, `checkout`, `kept` | an open lane while the test has it, and closing or keeping it |
 //! | `state_source`, `transfer` | a test's database that is copied, without and with its sessions |
 //! | `state_copy`, `fork`, `checkpoint` | the copy, as another database or a state to return to |
+//! | `tx_checkpoint` | the states to which a test's transaction can return |
 //! | `tx_options`, `relay` | options for a test's transaction, and a savepoint for each statement |
 //! | `doorman` | the listener that rejects a second connection of a sandbox |
 //! | `reservation` | the permits for several lanes of one test |
