@@ -1,5 +1,6 @@
 //! The recipes of `docs/cookbook.md`, one module for each.
 
+mod forks;
 mod listen;
 mod page;
 mod parallel;
