@@ -1,11 +1,12 @@
 //! Random sequences of statements in a `Tx`. After each sequence, the next test must find the
-//! contents of the template.
+//! contents of the template. After a rewind, the same test must find the state of the checkpoint.
 //!
 //! Every fourth sequence has a savepoint for each statement, and every eighth runs in a `Sandbox`.
 //!
-//! `EBBTIDE_SEQUENCES` is the number of sequences (default 500). `EBBTIDE_SEED` is the first seed.
-//! Its default is fixed, so that a suite that passes also passes the next time. A failure prints
-//! the statements, and the variables that repeat only this sequence.
+//! `EBBTIDE_SEQUENCES` is the number of sequences (default 500, and 50 with rewinds).
+//! `EBBTIDE_SEED` is the first seed. Its default is fixed, so that a suite that passes also passes
+//! the next time. A failure prints the statements, and the variables that repeat only this
+//! sequence.
 
 use crate::support::Scratch;
 use crate::support::difference::difference;
@@ -180,11 +181,14 @@ const STATE: &str = "
     ]) -- for the state";
 
 async fn state(connection: &mut PgConnection) -> Vec<String> {
+    try_state(connection).await.unwrap()
+}
+
+async fn try_state(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar(STATE)
         .persistent(false)
         .fetch_all(connection)
         .await
-        .unwrap()
 }
 
 /// The database's OID, which differs after a copy.
@@ -238,6 +242,78 @@ async fn after_any_statements_the_next_test_finds_the_contents_of_the_template()
     }
     keeps_template.close().await.unwrap();
     println!("{count} sequences from seed {first}: {outcomes:?}");
+}
+
+#[tokio::test]
+async fn after_any_statements_a_rewind_finds_the_state_of_the_checkpoint() {
+    let scratch = Scratch::new();
+    scratch.write("migrations/1_shop.sql", MIGRATION);
+    let harness = scratch.builder().build().unwrap();
+    let count = number_in("EBBTIDE_SEQUENCES").unwrap_or(50);
+    let first = number_in("EBBTIDE_SEED").unwrap_or(0);
+    let mut rewinds = 0;
+    for seed in first..first + count {
+        let options = match seed % 3 {
+            0 => TxOptions::new().savepoints(),
+            _ => TxOptions::new(),
+        };
+        let mut tx = harness.tx_with(options).await.unwrap();
+        rewinds += run_and_rewind(&mut tx, seed).await;
+        // What the close checks is the subject of the test above.
+        let _ = tx.close().await;
+    }
+    println!("{count} sequences from seed {first}: {rewinds} rewinds");
+    assert!(rewinds > count / 4, "too few sequences reach a checkpoint");
+}
+
+/// Runs the first statements of a sequence, sets a checkpoint, and runs the others twice, each time
+/// with a rewind. Returns the number of rewinds that succeeded.
+async fn run_and_rewind(tx: &mut Tx, seed: u64) -> u64 {
+    let mut statements = sequence(seed);
+    let at = Random(seed).below(3).min(statements.len() - 1);
+    let others = statements.split_off(at);
+    for sql in &statements {
+        let _ = run(tx, sql).await;
+    }
+    let Some(checkpoint) = unless_refused(tx.checkpoint().await) else {
+        return 0;
+    };
+    // The first statements may have dropped a table that the state contains.
+    let Ok(expected) = try_state(tx).await else {
+        return 0;
+    };
+    for rewinds in 0..2 {
+        for sql in &others {
+            // A deallocated statement is not prepared again.
+            if *sql != "deallocate all" {
+                let _ = run(tx, sql).await;
+            }
+        }
+        if unless_refused(tx.rewind_to(&checkpoint).await).is_none() {
+            return rewinds;
+        }
+        for (part, expected) in state(tx).await.iter().zip(&expected) {
+            assert!(
+                part == expected,
+                "EBBTIDE_SEED={seed} EBBTIDE_SEQUENCES=1\n{statements:#?}\n{others:#?}\n{}",
+                difference(expected, part)
+            );
+        }
+    }
+    2
+}
+
+/// `None` if the statements have ended the transaction or the savepoint of the checkpoint, or do
+/// not allow one.
+fn unless_refused<T>(result: Result<T, ebbtide::Error>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(error) => {
+            let kinds = [ErrorKind::Checkpoint, ErrorKind::TransactionEscaped];
+            assert!(kinds.contains(&error.kind()), "{error:?}");
+            None
+        }
+    }
 }
 
 /// One to eight random statements.
