@@ -46,6 +46,9 @@
 //! Start with `Tx`, which is the cheapest. Take a `Sandbox` for code that needs a pool, and a
 //! `Database` for code that needs several connections at once.
 //!
+//! A test can return to an earlier state of its database: see [`Tx::checkpoint`] and
+//! [`Database::checkpoint`]. [`Database::fork`] makes another database with the same contents.
+//!
 //! The attribute is [`ebbtide::test`](macro@crate::test). The functions work without it, and
 //! [`blocking`] has functions for tests that are not asynchronous. With a [`Setup`], some tests get
 //! other migrations, additional fixtures, or additional expectations. With a named plan, a test has

@@ -117,11 +117,11 @@ impl Tx {
     /// session holds, and the names of statements prepared in SQL. Checkpoints that were set later
     /// become invalid, and so do the test's own later savepoints.
     ///
-    /// Some effects remain, because PostgreSQL cannot undo or show them. `lastval` and the seed of
-    /// `random()` are not restored. Libraries stay loaded, and links to other databases stay open.
-    /// ANALYZE and CREATE INDEX leave their estimates. A custom setting that was set for the first
-    /// time is empty and not NULL. An advisory lock that was taken several times may be held
-    /// another number of times. EXECUTE of a statement that was deallocated since fails. sqlx
+    /// Some effects remain, because PostgreSQL cannot undo or show them. `currval`, `lastval` and
+    /// the seed of `random()` are not restored. Libraries stay loaded, and links to other databases
+    /// stay open. ANALYZE and CREATE INDEX leave their estimates. A custom setting that was set for
+    /// the first time is empty and not NULL. An advisory lock that was taken several times may be
+    /// held another number of times. EXECUTE of a statement that was deallocated since fails. sqlx
     /// remembers the types that it has seen, so a type that the test creates again needs another
     /// name.
     ///
