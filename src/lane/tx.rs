@@ -127,8 +127,8 @@ impl Tx {
     ///
     /// # Errors
     /// - [`Checkpoint`](crate::ErrorKind::Checkpoint): the checkpoint belongs to another
-    ///   transaction; a rewind to an earlier checkpoint, or `ROLLBACK TO` or `RELEASE` of an earlier
-    ///   savepoint, has undone it; or another session has taken an advisory lock meanwhile.
+    ///   transaction; a rewind to an earlier checkpoint, or `ROLLBACK TO` or `RELEASE` of an
+    ///   earlier savepoint, has undone it; or another session has taken an advisory lock meanwhile.
     /// - [`TransactionEscaped`](crate::ErrorKind::TransactionEscaped) and
     ///   [`ServerLost`](crate::ErrorKind::ServerLost): as for [`checkpoint`](Self::checkpoint).
     ///

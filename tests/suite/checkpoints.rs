@@ -9,7 +9,9 @@ use sqlx::{Connection as _, PgConnection};
 const MIGRATION: &str = "
     create table notes (id serial primary key, body text not null unique);
     create table parents (id int primary key);
-    create table children (parent int constraint children_parent references parents deferrable initially deferred);
+    create table children (
+        parent int constraint children_parent references parents deferrable initially deferred
+    );
     create sequence tickets start 100;
     create sequence batches cache 10;
 ";
@@ -55,11 +57,13 @@ const STATE: &str = "select concat_ws(' | ',
 const CHANGES: &str = "
     insert into notes (body) values ('d'), ('e');
     select setval('tickets', 7, false), nextval('mine'), nextval('passing'), nextval('batches');
-    alter table parents add column more int; create table later (id serial); create temp table laters ();
+    alter table parents add column more int;
+    create table later (id serial);
+    create temp table laters ();
     set work_mem = '7MB'; set local lock_timeout = '7s';
     prepare further as select 3;
-    select pg_advisory_lock(2), pg_advisory_lock(2), pg_advisory_lock_shared(-3, 4), pg_advisory_unlock(1),
-        pg_advisory_xact_lock(5);
+    select pg_advisory_lock(2), pg_advisory_lock(2), pg_advisory_lock_shared(-3, 4),
+        pg_advisory_unlock(1), pg_advisory_xact_lock(5);
     savepoint inner_one; insert into children values (4711)";
 
 #[tokio::test]
@@ -70,7 +74,8 @@ async fn a_rewind_restores_what_a_rollback_does_not() {
         let mut tx = harness.tx_with(options()).await.unwrap();
         done(
             &mut tx,
-            "insert into notes (body) values ('a'); create sequence mine; create temp sequence passing;
+            "insert into notes (body) values ('a');
+             create sequence mine; create temp sequence passing;
              set work_mem = '5MB'; set local lock_timeout = '5s'; prepare unused as select 1;
              select pg_advisory_lock(1), pg_advisory_lock_shared(-9223372036854775808),
                 pg_advisory_xact_lock(-3, 4), nextval('passing')",

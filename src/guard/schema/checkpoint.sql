@@ -13,9 +13,9 @@ begin
         return;
     end if;
     execute format('select last_value, is_called from %s', sequence) into value, called;
-    -- With CACHE, last_value is the last number that the session has reserved, and currval returns
-    -- the last one that it has used (https://www.postgresql.org/docs/current/sql-createsequence.html).
-    -- currval fails if the session has used none.
+    -- With CACHE, last_value is the last number that the session has reserved
+    -- (https://www.postgresql.org/docs/current/sql-createsequence.html). currval returns the last
+    -- one that it has used, and fails if it has used none.
     if cached and called then
         begin
             value := currval(sequence);

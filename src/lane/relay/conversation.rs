@@ -272,8 +272,9 @@ impl Conversation {
     /// of the client's last message.
     ///
     /// A batch needs no savepoint outside a transaction, or inside a transaction of the
-    /// application. It also needs none if nothing in it can fail, or if it ends the transaction. The
-    /// savepoint of a checkpoint must not be within the relay's, whose release would destroy it.
+    /// application. It also needs none if nothing in it can fail, or if it ends the transaction.
+    /// The savepoint of a checkpoint must not be within the relay's, whose release would destroy
+    /// it.
     fn forward_batch(&mut self, last: u8, out: &mut Outbox) {
         let batch = &mut self.batch;
         // After a COMMIT or ROLLBACK there is no savepoint to release. In a failed transaction
