@@ -10,8 +10,8 @@ use crate::names::Literal;
 pub(crate) enum CheckpointSavepoint {
     /// Of a `Tx`.
     OfTx(u64),
-    /// Of a sandbox. Its connection returns to the pool within another savepoint, whose end would
-    /// destroy this one. So this one is set below the other.
+    /// Of a sandbox. When its connection returns to the pool, the savepoint of its statements ends,
+    /// and would end this one with it. So another of the same name is set within this one.
     OfSandbox(u64),
 }
 
@@ -21,13 +21,7 @@ impl CheckpointSavepoint {
         format!("{CHECKPOINT_PREFIX}{number}")
     }
 
-    fn leave(self) -> String {
-        match self {
-            Self::OfTx(_) => String::new(),
-            Self::OfSandbox(_) => format!("{}; ", SANDBOX_SAVEPOINT.release),
-        }
-    }
-
+    /// What follows in the savepoint.
     fn enter(self) -> String {
         match self {
             Self::OfTx(_) => String::new(),
@@ -40,8 +34,7 @@ impl CheckpointSavepoint {
         // The savepoint comes first. If the function fails, rolling back to the savepoint leaves
         // the transaction usable.
         format!(
-            "{}savepoint {}; select {CHECKPOINT_STATE}(){}",
-            self.leave(),
+            "savepoint {}; select {CHECKPOINT_STATE}(){}",
             self.name(),
             self.enter()
         )
@@ -50,10 +43,7 @@ impl CheckpointSavepoint {
     /// Removes the savepoint after [`set`](Self::set) has failed.
     pub(in crate::guard) fn unset(self) -> String {
         let name = self.name();
-        format!(
-            "rollback to savepoint {name}; release savepoint {name}{}",
-            self.enter()
-        )
+        format!("rollback to savepoint {name}; release savepoint {name}")
     }
 
     /// Returns to the savepoint from a transaction in which no statement has failed.
@@ -103,11 +93,11 @@ mod tests {
     }
 
     #[test]
-    fn the_savepoint_of_a_sandbox_is_below_that_of_its_statements() {
+    fn the_statements_of_a_sandbox_have_a_savepoint_within_that_of_the_checkpoint() {
         assert_eq!(
             CheckpointSavepoint::OfSandbox(1).set(),
-            "release savepoint _sqlx_savepoint_1; savepoint _ebbtide_checkpoint_1; \
-             select _ebbtide.checkpoint_state(); savepoint _sqlx_savepoint_1"
+            "savepoint _ebbtide_checkpoint_1; select _ebbtide.checkpoint_state(); \
+             savepoint _sqlx_savepoint_1"
         );
     }
 }
