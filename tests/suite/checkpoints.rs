@@ -336,6 +336,8 @@ async fn a_sandbox_is_rewound_between_the_transactions_of_the_application() {
     done(&mut other, "select pg_advisory_lock(1)").await;
     refusal(sandbox.rewind_to(&locked).await);
     sqlx::query(add).execute(pool).await.unwrap_err();
+    done(&mut other, "select pg_advisory_unlock(1)").await;
+    sandbox.rewind_to(&locked).await.unwrap();
     sqlx::query("select 1").execute(pool).await.unwrap();
     sqlx::raw_sql("rollback").execute(pool).await.unwrap();
     let escaped = sandbox.checkpoint().await.unwrap_err();
