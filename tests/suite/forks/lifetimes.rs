@@ -108,15 +108,3 @@ async fn a_dropped_future_leaves_nothing_and_does_not_disturb_the_source() {
     drop(checkpoint);
     wait_until_none(&admin, &name).await;
 }
-
-#[cfg(feature = "macros")]
-#[ebbtide::test]
-async fn forks_and_checkpoints_may_be_open_at_the_end_of_a_test(
-    source: ebbtide::Database,
-) -> ebbtide::Result<()> {
-    let fork = source.fork().await?;
-    let _checkpoint = fork.checkpoint().await?;
-    let _of_fork = fork.fork().await?;
-    drop(source);
-    Ok(())
-}

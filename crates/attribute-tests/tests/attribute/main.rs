@@ -16,6 +16,7 @@ mod child_process;
 mod deeper;
 mod expectations;
 mod fixture_forms;
+mod forks;
 mod keeping;
 mod leaks;
 mod migration_forms;
