@@ -120,8 +120,14 @@ fn a_test_that_is_not_async_forks_and_returns() {
         .build()
         .unwrap();
     let database = blocking::database_of(&harness(&scratch)).unwrap();
-    // The pool's connection belongs to a runtime that does not run during the calls.
-    runtime.block_on(add(&database, "Emma"));
+    // The pool's connection belongs to a runtime that does not run during the calls. It returns to
+    // the pool in a task of that runtime.
+    runtime.block_on(async {
+        add(&database, "Emma").await;
+        while database.pool().num_idle() == 0 {
+            tokio::task::yield_now().await;
+        }
+    });
     let fork = blocking::fork(&database).unwrap();
     let checkpoint = blocking::checkpoint(&database).unwrap();
     runtime.block_on(add(&database, "Persuasion"));
