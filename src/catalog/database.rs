@@ -178,8 +178,10 @@ impl DatabaseProperties {
             sqlx::raw_sql("select pg_stat_force_next_flush()")
                 .execute(&mut *connection)
                 .await?;
-            let reset_counts =
-                "select pg_stat_reset() from pg_roles where rolname = current_user and rolsuper";
+            // In a query, PostgreSQL would check the right to call the function also for no rows.
+            let reset_counts = "do $$ begin \
+                if (select rolsuper from pg_catalog.pg_roles where rolname = current_user) \
+                then perform pg_catalog.pg_stat_reset(); end if; end $$";
             sqlx::raw_sql(reset_counts)
                 .execute(&mut *connection)
                 .await?;
