@@ -104,6 +104,11 @@ const REDEFINE_WITH_NAME: &str = concat!(
          where attgenerated = '' and strpos(pg_get_expr(adbin, adrelid), $1) > 0"
 );
 
+/// The database's name, and whether a setting of the database or its comment contains the name.
+const NAME_AND_PROPERTIES: &str = "select datname::text, strpos(concat(shobj_description(oid, 'pg_database'), \
+         (select string_agg(setconfig::text, '') from pg_db_role_setting where setdatabase = oid)), datname) > 0 \
+     from pg_database where datname = current_database()";
+
 /// Objects that contain the name and cannot be altered, only dropped and created again. `$1` is the
 /// name.
 const UNALTERABLE_WITH_NAME: &str = "select pg_describe_object('pg_class'::regclass, ev_class, 0) from pg_rewrite \
@@ -191,6 +196,16 @@ impl InsideProperties {
             .fetch_optional(connection)
             .await?;
         Ok(found.unwrap_or(true))
+    }
+
+    /// Whether an object, a setting or the comment of the session's database contains the database's
+    /// name. After a renaming, they would contain the old one.
+    pub(crate) async fn contain_name(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+        let (name, is_in_property): (String, bool) = sqlx::query_as(NAME_AND_PROPERTIES)
+            .fetch_one(&mut *connection)
+            .await?;
+        let objects = Self::read_objects(connection, &name).await?;
+        Ok(is_in_property || objects.statements.iter().any(|sql| sql.contains(&name)))
     }
 
     /// Adds what the session's transaction finds in the catalogs.

@@ -25,7 +25,7 @@
 use sqlx::postgres::PgConnection;
 
 use super::rewound_queries::RewoundQueries;
-use crate::catalog::{self, RowHolder};
+use crate::catalog::{self, InsideProperties, RowHolder};
 use crate::guard::exchange::{execute, flag, last_row};
 use crate::guard_names::{COPY_NEEDED, SCHEMA};
 use crate::names::{Ident, Literal};
@@ -63,7 +63,8 @@ const CATALOGS: [(&str, &str); 9] = [
 /// `rewound` has the queries of the views `_ebbtide.rewound` and `_ebbtide.rewound_of_role`.
 ///
 /// The procedure refuses every lane where its proof would not hold. Before PostgreSQL 15 the counts
-/// may be late, and a trigger may fire even in the session of the reset.
+/// may be late, and a trigger may fire even in the session of the reset. It also refuses where the
+/// new name of a lane would have to be stored again.
 pub(super) async fn install(
     connection: &mut PgConnection,
     rewound: &RewoundQueries,
@@ -78,6 +79,8 @@ pub(super) async fn install(
         refusal = raise_copy_needed(&format!(
             "the trigger or rule {name} fires in every session"
         ));
+    } else if InsideProperties::contain_name(connection).await? {
+        refusal = raise_copy_needed("a reset renames the database, whose name the schema contains");
     }
     // By default, a scan of a large table may begin in its middle, where another scan is.
     // https://www.postgresql.org/docs/current/runtime-config-compatible.html#GUC-SYNCHRONIZE-SEQSCANS

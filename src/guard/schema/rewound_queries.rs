@@ -34,13 +34,16 @@ impl RewoundQueries {
         }
         // One condition for each setting: a subquery over a list would be planned at the end of
         // each test.
+        let database: String = sqlx::query_scalar("select current_database()::text")
+            .fetch_one(&mut *connection)
+            .await?;
         let changed = custom.iter().map(|setting| {
             let value = setting
                 .value
                 .as_deref()
-                .map_or("null".to_owned(), |value| Literal(value).to_string());
+                .map_or("null".to_owned(), |value| value_in_lane(value, &database));
             format!(
-                " or current_setting({}, true) is distinct from {value}",
+                " or current_setting({}, true) is distinct from ({value})",
                 Literal(&setting.name)
             )
         });
@@ -69,5 +72,16 @@ impl RewoundQueries {
             of_owner: with(origin, "setval"),
             of_role: with("false", "_ebbtide.set_sequence"),
         })
+    }
+}
+
+/// The value of a setting as SQL. Where the value has the name of the build database, the setting of
+/// a lane has the lane's name.
+fn value_in_lane(value: &str, build: &str) -> String {
+    if value.contains(build) {
+        let parts = value.split(build).map(|part| Literal(part).to_string());
+        parts.collect::<Vec<_>>().join(" || current_database() || ")
+    } else {
+        Literal(value).to_string()
     }
 }

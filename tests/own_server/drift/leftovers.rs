@@ -323,14 +323,42 @@ async fn a_database_name_that_a_migration_stored_becomes_the_lanes() {
         let pool = lane.pool();
         let name = text(&pool, "select current_database()::text").await;
         let all = "select concat_ws(' ', (select srvoptions::text from pg_foreign_server), \
-            (select umoptions::text from pg_user_mapping), (select ftoptions::text from pg_foreign_table), \
-            (select attfdwoptions::text from pg_attribute where attfdwoptions is not null), named(), \
-            (select pg_get_expr(adbin, adrelid) from pg_attrdef where adrelid = 't'::regclass), \
-            current_setting('app.own_name'), (select shobj_description(oid, 'pg_database') from pg_database where datname = current_database()))";
+                (select umoptions::text from pg_user_mapping), (select ftoptions::text from pg_foreign_table), \
+                (select attfdwoptions::text from pg_attribute where attfdwoptions is not null), named(), \
+                (select pg_get_expr(adbin, adrelid) from pg_attrdef where adrelid = 't'::regclass), \
+                current_setting('app.own_name'), (select shobj_description(oid, 'pg_database') from pg_database where datname = current_database()))";
         let stored = text(&pool, all).await;
         assert_eq!(stored.matches(&name).count(), 8, "{stored}");
         assert!(!stored.contains("ebbtide_b_"), "{stored}");
         lane.close().await.unwrap();
+    }
+}
+
+/// A reset gives a lane another name, so such a lane is copied instead.
+#[tokio::test]
+async fn a_lane_whose_schema_contains_its_name_has_the_right_one_in_each_test() {
+    if !runs_natively(this_test!()) {
+        return;
+    }
+    let places = [
+        "create or replace function named() returns text language sql as %L', format('select %L::text', d)",
+        "alter database %I set app.name = %L', d, d",
+    ];
+    for place in places {
+        let scratch = Scratch::new();
+        let migration = format!(
+            "create table t (id int);
+             create function named() returns text language sql as $$ select current_setting('app.name') $$;
+             do $$ declare d text := current_database(); begin execute format('{place}); end $$;"
+        );
+        let harness = scratch.harness("1_names.sql", &migration);
+        for _ in 0..3 {
+            let lane = harness.database().await.unwrap();
+            let pool = lane.pool();
+            assert_eq!(text(&pool, "select named()").await, lane.name(), "{place}");
+            run(&pool, "insert into t values (1)").await;
+            lane.close().await.unwrap();
+        }
     }
 }
 
