@@ -476,7 +476,7 @@ async fn databases(
     let names: Vec<String> = sqlx::query_scalar(
         "with mine as (select datname from pg_database where datdba in (select oid from pg_roles where rolname in (current_user, $3))) \
          select datname::text from pg_database d where starts_with(datname::text, $1) and ($2 or exists (select from mine \
-         where datname in (d.datname, regexp_replace(d.datname, '^([a-z]+)_l_([0-9a-f]+)_[0-9]+$', '\\1_t_\\2')))) order by oid",
+         where datname in (d.datname, regexp_replace(d.datname, '^([a-z]+)_l_([0-9a-f]+)_[0-9]+_[0-9a-f]+$', '\\1_t_\\2')))) order by oid",
     )
     .bind(prefix)
     .bind(owner == OwnerFilter::Any)

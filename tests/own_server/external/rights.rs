@@ -301,4 +301,22 @@ async fn ebbtide_can_drop_a_database_whose_migrations_change_its_owner() {
     let again = build();
     assert!(!again.provision().await.unwrap().reused);
     assert_eq!(external.databases("b_").await, Vec::<String>::new());
+
+    // The lanes belong to the other role as well, and their template to this one.
+    again.database().await.unwrap().close().await.unwrap();
+    drop(again);
+    let used = "select pid::text from pg_locks \
+                where locktype = 'advisory' and mode in ('ExclusiveLock', 'ShareLock')";
+    external
+        .wait_until("no session uses a lane or a template", used, |found| {
+            found.is_empty()
+        })
+        .await;
+    let cleaner = external.builder(&url).build().unwrap();
+    let report = cleaner.clean_up().await.unwrap();
+    assert_eq!(
+        external.databases("l_").await,
+        Vec::<String>::new(),
+        "{report:?}"
+    );
 }
