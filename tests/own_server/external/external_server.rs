@@ -7,6 +7,7 @@ use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use ebbtide::config::{Builder, External};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
@@ -121,68 +122,88 @@ impl ExternalServer {
         );
         let hba = "local all postgres trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
         std::fs::write(data.join("pg_hba.conf"), hba).unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
         let settings = format!(
-            "port = {port}\nlisten_addresses = '127.0.0.1'\n\
+            "listen_addresses = '127.0.0.1'\n\
              unix_socket_directories = '{}'\n{configuration}\n",
             dir.display()
         );
         std::fs::write(data.join("postgresql.auto.conf"), settings).unwrap();
         prepare(&data);
-        let mut shell = Command::new("sh");
-        if let Some((uid, gid)) = account {
-            shell.uid(uid).gid(gid);
-        }
-        let log = std::fs::File::create(dir.join("log")).unwrap();
-        shell
-            .args(["-c", END_WITH_STDIN_SCRIPT, "sh"])
-            .arg(binaries.join("postgres"))
-            .arg("-D")
-            .arg(&data)
-            .current_dir(&dir);
-        shell
-            .stdin(Stdio::piped())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log);
-        let server = shell.spawn().unwrap();
-        let external = Self {
+        let start = |port: u16| {
+            let mut shell = Command::new("sh");
+            if let Some((uid, gid)) = account {
+                shell.uid(uid).gid(gid);
+            }
+            let log = std::fs::File::create(dir.join("log")).unwrap();
+            shell
+                .args(["-c", END_WITH_STDIN_SCRIPT, "sh"])
+                .arg(binaries.join("postgres"))
+                .args(["-p", &port.to_string(), "-D"])
+                .arg(&data)
+                .current_dir(&dir)
+                .stdin(Stdio::piped())
+                .stdout(log.try_clone().unwrap())
+                .stderr(log);
+            shell.spawn().unwrap()
+        };
+        let port = free_port();
+        let mut external = Self {
             scratch,
             port,
-            server,
+            server: start(port),
         };
-        // Waits until the server accepts connections.
-        external.admin().await.close().await.unwrap();
-        Some(external)
+        // Another program may take the port before the server does.
+        loop {
+            if let Some(connection) = external.connect().await {
+                connection.close().await.unwrap();
+                return Some(external);
+            }
+            external.stop();
+            external.port = free_port();
+            external.server = start(external.port);
+        }
     }
 
     /// A superuser's connection through the socket, which needs no password.
     ///
     /// # Panics
-    /// The server accepts no connection within 30 seconds.
+    /// The server accepts no connection within [`HANG_LIMIT`].
     pub(crate) async fn admin(&self) -> PgConnection {
+        self.connect().await.expect("the server has its port")
+    }
+
+    /// Connects once the server accepts connections. `None` if its port is taken.
+    async fn connect(&self) -> Option<PgConnection> {
+        let deadline = Instant::now() + HANG_LIMIT;
+        loop {
+            match PgConnection::connect_with(&self.admin_options()).await {
+                Ok(connection) => return Some(connection),
+                Err(_) if self.log().contains("could not create any TCP/IP sockets") => {
+                    return None;
+                }
+                Err(error) => {
+                    let log = self.log();
+                    assert!(Instant::now() < deadline, "no connection: {error}\n{log}");
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn stop(&mut self) {
+        drop(self.server.stdin.take());
+        // The shell exits after the server.
+        let _ = self.server.wait();
+    }
+
+    fn admin_options(&self) -> PgConnectOptions {
         let options = PgConnectOptions::new_without_pgpass()
             .socket(self.scratch.path("outside"))
             .port(self.port);
-        let options = options
+        options
             .username("postgres")
             .database("postgres")
-            .ssl_mode(PgSslMode::Disable);
-        let mut last_error = None;
-        for _ in 0..1500 {
-            match PgConnection::connect_with(&options).await {
-                Ok(connection) => return connection,
-                Err(error) => last_error = Some(error),
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-        panic!(
-            "the server accepts no connection: {last_error:?}\n{}",
-            self.log()
-        );
+            .ssl_mode(PgSslMode::Disable)
     }
 
     /// The server's whole log.
@@ -231,7 +252,7 @@ impl ExternalServer {
                 std::time::Instant::now() < deadline,
                 "not within {HANG_LIMIT:?}: {what}: {found:?}"
             );
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
@@ -292,10 +313,13 @@ impl ExternalServer {
 
 impl Drop for ExternalServer {
     fn drop(&mut self) {
-        drop(self.server.stdin.take());
-        // The shell exits after the server.
-        let _ = self.server.wait();
+        self.stop();
     }
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 /// The user and group that run the server, if this process runs as root: PostgreSQL refuses to run
