@@ -79,8 +79,8 @@ pub fn migrate_to(
 
 /// Makes another database with the present contents: see [`Database::fork`].
 ///
-/// A connection of [`Database::pool`] counts as in use until the runtime that used it has run again,
-/// because sqlx returns a dropped connection to the pool in a task.
+/// A connection of [`Database::pool`] counts as in use until the runtime that used it has run
+/// again, because sqlx returns a dropped connection to the pool in a task.
 ///
 /// # Errors
 /// As for [`Database::fork`].
