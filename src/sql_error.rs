@@ -10,6 +10,7 @@ use crate::scarcity::Scarcity;
 /// here).
 const DISK_FULL: &str = "53100";
 const TOO_MANY_CONNECTIONS: &str = "53300";
+const OBJECT_IN_USE: &str = "55006";
 /// `invalid_password`, `invalid_authorization_specification`, `insufficient_privilege`.
 const ACCESS_DENIED: [&str; 3] = ["28P01", "28000", "42501"];
 
@@ -49,6 +50,12 @@ pub(crate) fn kind_of(error: &sqlx::Error, otherwise: ErrorKind) -> ErrorKind {
 /// Whether the server has no connection left. A retry may succeed once other sessions end.
 pub(crate) fn is_out_of_connections(error: &sqlx::Error) -> bool {
     code(error) == Some(TOO_MANY_CONNECTIONS)
+}
+
+/// Whether the server refuses because a session, or something else, uses the object: a database
+/// that is dropped, renamed or copied, for example.
+pub(crate) fn is_object_in_use(error: &sqlx::Error) -> bool {
+    code(error) == Some(OBJECT_IN_USE)
 }
 
 /// Whether the server denied access to the role.

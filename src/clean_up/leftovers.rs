@@ -15,8 +15,7 @@ use crate::sql_error;
 
 /// Whether leftovers may be the reason why a drop failed.
 pub(super) fn may_block_drop(error: &sqlx::Error) -> bool {
-    // object_in_use
-    sql_error::code(error) == Some("55006")
+    sql_error::is_object_in_use(error)
 }
 
 /// Ends the sessions on a database, and removes its replication slots, prepared transactions and

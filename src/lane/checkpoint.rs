@@ -14,12 +14,13 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::lane_version::LaneVersion;
-use super::state_copy::{StateCopy, is_in_use};
+use super::state_copy::StateCopy;
 use super::state_source::{CopyPurpose, StateSource, copy_turn, create};
 use crate::catalog::DatabaseProperties;
 use crate::clean_up;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::DatabaseName;
+use crate::sql_error;
 use crate::template::{self, CopyVersions};
 use crate::wait::Polling;
 
@@ -171,8 +172,8 @@ async fn rename(admin: &mut PgConnection, from: &DatabaseName, to: &DatabaseName
         {
             Ok(_) => return Ok(()),
             // The session that completed the copy takes a moment to end.
-            Err(error) if is_in_use(&error) => polling.pause(error).await?,
-            Err(error) => return Err(crate::sql_error::failed(step, error)),
+            Err(error) if sql_error::is_object_in_use(&error) => polling.pause(error).await?,
+            Err(error) => return Err(sql_error::failed(step, error)),
         }
     }
 }

@@ -80,8 +80,8 @@ pub(super) async fn keep(in_use: LaneInUse, connection: PgConnection) -> Result<
         loop {
             match clean_up::keep(&mut admin, &lane.database, &name, keep_for).await {
                 Ok(()) => return Ok(()),
-                // object_in_use: a closed session takes a moment to end.
-                Err(error) if sql_error::code(&error) == Some("55006") => {
+                // A closed session takes a moment to end.
+                Err(error) if sql_error::is_object_in_use(&error) => {
                     polling.pause(error).await?;
                 }
                 Err(error) => return Err(pool.diagnose(KEEP_STEP, error)),

@@ -443,8 +443,8 @@ impl LanePool {
                 .await
             {
                 Ok(_) => break,
-                // object_in_use: the closed session still ends, or a client has connected again.
-                Err(error) if sql_error::code(&error) == Some("55006") => {
+                // The closed session still ends, or a client has connected again.
+                Err(error) if sql_error::is_object_in_use(&error) => {
                     // pg_terminate_backend raises an error for a session that this role may not end
                     // (https://www.postgresql.org/docs/current/functions-admin.html).
                     let end = "select pg_terminate_backend(pid) from pg_stat_activity \

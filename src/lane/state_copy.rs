@@ -24,7 +24,6 @@ use crate::clean_up;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lane_lock::{LaneLock, LaneState};
 use crate::names::DatabaseName;
-use crate::sql_error;
 use crate::wait::Polling;
 
 /// How long the server may take to end the session of a killed process.
@@ -156,10 +155,4 @@ impl LanePool {
 /// The beginning of the statement that creates the database.
 pub(super) fn creation(database: &DatabaseName) -> String {
     format!("create database {database} ")
-}
-
-/// Whether the server refuses to copy a database because of a session on it.
-pub(super) fn is_in_use(error: &sqlx::Error) -> bool {
-    // object_in_use
-    sql_error::code(error) == Some("55006")
 }

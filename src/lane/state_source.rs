@@ -25,7 +25,7 @@ use super::lane_version::LaneVersion;
 use super::leased::LaneConnection;
 use super::pool::LanePool;
 use super::prepare::is_database_missing;
-use super::state_copy::{StateCopy, creation, is_in_use};
+use super::state_copy::{StateCopy, creation};
 use super::transfer::{self, Refusal};
 use crate::catalog::{DatabaseProperties, InsideProperties};
 use crate::conn;
@@ -294,7 +294,7 @@ impl StateSource {
         }
         match create(&self.lanes, &mut admin, &copy.database, &self.database).await {
             Ok(()) => {}
-            Err(error) if is_in_use(&error) => return Ok(false),
+            Err(error) if sql_error::is_object_in_use(&error) => return Ok(false),
             Err(error) => return Err(failed(error)),
         }
         template::complete_state(server, &mut admin, properties, &copy.database, name).await?;
