@@ -44,4 +44,4 @@ pub(crate) use rows::{
 };
 pub use schema::Schema;
 pub(crate) use schema::Snapshot;
-pub(crate) use session::{custom_setting, custom_settings, keeps_session_state};
+pub(crate) use session::{custom_setting, custom_settings, is_superuser, keeps_session_state};

@@ -76,3 +76,10 @@ pub(crate) async fn keeps_session_state(
             or exists (select from pg_foreign_data_wrapper where fdwhandler <> 0 and fdwname <> 'file_fdw')";
     sqlx::query_scalar(query).fetch_one(connection).await
 }
+
+/// Whether the session acts as a superuser.
+pub(crate) async fn is_superuser(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("select rolsuper from pg_roles where rolname = current_user")
+        .fetch_one(connection)
+        .await
+}

@@ -27,7 +27,7 @@ use super::pool::LanePool;
 use super::prepare::is_database_missing;
 use super::state_copy::{StateCopy, creation};
 use super::transfer::{self, Refusal};
-use crate::catalog::{DatabaseProperties, InsideProperties};
+use crate::catalog::{self, DatabaseProperties, InsideProperties};
 use crate::conn;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::DatabaseName;
@@ -333,12 +333,7 @@ impl StateSource {
         purpose: CopyPurpose,
     ) -> Result<()> {
         let failed = |error| self.failed(purpose, error);
-        let is_superuser = "select rolsuper from pg_roles where rolname = current_user";
-        let is_superuser: bool = sqlx::query_scalar(is_superuser)
-            .fetch_one(&mut *session)
-            .await
-            .map_err(failed)?;
-        if !is_superuser {
+        if !catalog::is_superuser(session).await.map_err(failed)? {
             let reason = "only a superuser may copy a database while other sessions use it";
             return Err(self.in_use(session, purpose, reason).await);
         }

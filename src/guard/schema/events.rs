@@ -6,6 +6,7 @@
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 
+use crate::catalog;
 use crate::guard::exchange::execute;
 use crate::names::Ident;
 
@@ -25,7 +26,7 @@ pub(super) struct SuspendedTriggers {
 pub(super) async fn suspend(
     connection: &mut PgConnection,
 ) -> Result<SuspendedTriggers, sqlx::Error> {
-    if !is_superuser(connection).await? {
+    if !catalog::is_superuser(connection).await? {
         return Ok(SuspendedTriggers::default());
     }
     // Not LOCAL: the guard is installed by several messages, and each is a transaction of its own.
@@ -65,10 +66,4 @@ impl SuspendedTriggers {
         }
         Ok(())
     }
-}
-
-pub(super) async fn is_superuser(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("select rolsuper from pg_roles where rolname = current_user")
-        .fetch_one(connection)
-        .await
 }

@@ -2,7 +2,6 @@
 
 use sqlx::postgres::PgConnection;
 
-use super::events;
 use crate::catalog;
 use crate::names::Literal;
 
@@ -58,7 +57,7 @@ impl RewoundQueries {
             .replace("{custom_settings}", &custom_settings);
         // A replication origin serves one session at a time, so the view resets it at once instead
         // of waiting until the session is replaced. Only a superuser may call these functions.
-        let origin = if events::is_superuser(connection).await? {
+        let origin = if catalog::is_superuser(connection).await? {
             "case when pg_replication_origin_session_is_setup() then pg_replication_origin_session_reset()::text = '' else false end"
         } else {
             "false"
