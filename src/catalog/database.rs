@@ -153,24 +153,15 @@ impl DatabaseProperties {
 
     /// Runs the statements for a session on the copy, and marks the lane as equal to the template.
     ///
-    /// A superuser's session suspends event triggers: these are not the user's statements. It also
-    /// resets the counts of written rows, because the next reset would take these writes for
-    /// changes of the schema by a test. An ordinary role may do neither.
+    /// A superuser's session resets the counts of written rows, because the next reset would take
+    /// these writes for changes of the schema by a test. An ordinary role may not.
     pub(crate) async fn apply_inside(
         &self,
         connection: &mut PgConnection,
         database: &DatabaseName,
     ) -> Result<(), sqlx::Error> {
-        let statements = self.renamed(&self.inside, database);
-        let message = format!(
-            "begin; select set_config('session_replication_role', 'replica', true) from pg_roles \
-             where rolname = current_user and rolsuper; \
-             set local search_path = ''; set local check_function_bodies = off; {statements}\
-             update {LANE} set clean = true; commit"
-        );
-        sqlx::raw_sql(AssertSqlSafe(message))
-            .execute(&mut *connection)
-            .await?;
+        let mark = format!("update {LANE} set clean = true; ");
+        self.run_inside(connection, database, &mark).await?;
         if connection
             .server_version_num()
             .is_some_and(|version| version >= 150_000)
@@ -205,11 +196,24 @@ impl DatabaseProperties {
         connection: &mut PgConnection,
         name: &DatabaseName,
     ) -> Result<(), sqlx::Error> {
+        self.run_inside(connection, name, "").await
+    }
+
+    /// Runs the statements for a session on a copy, and then `last`, in one transaction.
+    ///
+    /// A superuser's session suspends event triggers: these are not the user's statements. An
+    /// ordinary role may not.
+    async fn run_inside(
+        &self,
+        connection: &mut PgConnection,
+        name: &DatabaseName,
+        last: &str,
+    ) -> Result<(), sqlx::Error> {
         let statements = self.renamed(&self.inside, name);
         let message = format!(
             "begin; select set_config('session_replication_role', 'replica', true) from pg_roles \
-             where rolname = current_user and rolsuper; \
-             set local search_path = ''; set local check_function_bodies = off; {statements}commit"
+             where rolname = current_user and rolsuper; set local search_path = ''; \
+             set local check_function_bodies = off; {statements}{last}commit"
         );
         sqlx::raw_sql(AssertSqlSafe(message))
             .execute(connection)
