@@ -15,7 +15,7 @@ use sqlx::postgres::PgConnection;
 
 use super::lane_version::LaneVersion;
 use super::state_copy::StateCopy;
-use super::state_source::{CopyPurpose, StateSource, copy_turn, create};
+use super::state_source::{CopyPurpose, StateSource, copy_turn};
 use crate::catalog::DatabaseProperties;
 use crate::clean_up;
 use crate::error::{Error, ErrorKind, Result};
@@ -137,7 +137,9 @@ impl Rewinding {
             .lane_number()
             .expect("a lane's name has its number");
         let fresh = DatabaseName::new_lane(&setting.fingerprint, number);
-        let created = create(lanes, &mut admin, &fresh, &self.checkpoint).await;
+        let created = lanes
+            .create_closed(&mut admin, &fresh, &self.checkpoint)
+            .await;
         created.map_err(failed)?;
         let properties = &self.properties;
         let completed =

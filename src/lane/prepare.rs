@@ -25,6 +25,7 @@ use super::login::Login;
 use super::pool::LanePool;
 use super::prepared_lane::PreparedLane;
 use super::reset;
+use super::state_copy;
 use super::wear::MAX_USES;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard_names::DROP_NEEDED;
@@ -272,21 +273,14 @@ impl LanePool {
         // as settings and privileges. Until the copy has these, it refuses connections. If this
         // process is killed before, the next holder of the lane drops the unfinished copy.
         let properties = &template.properties;
-        let closed = if properties.is_empty() {
-            ""
+        let created = if properties.is_empty() {
+            self.create(&mut admin, &database, &template.name, "").await
         } else {
-            " allow_connections false"
+            self.create_closed(&mut admin, &database, &template.name)
+                .await
         };
-        let create = format!(
-            "create database {database} template {}{}{closed}",
-            template.name,
-            server.copy_strategy()
-        );
-        match sqlx::raw_sql(AssertSqlSafe(create))
-            .execute(&mut admin)
-            .await
-        {
-            Ok(_) => {}
+        match created {
+            Ok(()) => {}
             Err(error) if is_database_missing(&error) => return Ok(None),
             Err(error) => return Err(self.diagnose("copying the template", error)),
         }
@@ -428,6 +422,35 @@ impl LanePool {
         clean_up::drop_lane(&setting.server, &mut admin, &setting.fingerprint, number).await?;
         self.admin_connection().put_back(admin);
         Ok(())
+    }
+
+    /// Creates a database as a copy of another one. It accepts no connections yet.
+    pub(super) async fn create_closed(
+        &self,
+        admin: &mut PgConnection,
+        copy: &DatabaseName,
+        source: &DatabaseName,
+    ) -> Result<(), sqlx::Error> {
+        self.create(admin, copy, source, " allow_connections false")
+            .await
+    }
+
+    async fn create(
+        &self,
+        admin: &mut PgConnection,
+        copy: &DatabaseName,
+        source: &DatabaseName,
+        options: &str,
+    ) -> Result<(), sqlx::Error> {
+        let strategy = self.setting().server.copy_strategy();
+        let create = format!(
+            "{}template {source}{strategy}{options}",
+            state_copy::creation(copy)
+        );
+        sqlx::raw_sql(AssertSqlSafe(create))
+            .execute(admin)
+            .await
+            .map(drop)
     }
 
     /// Renames a database from a session on another one. ALTER DATABASE fails while a session is on

@@ -18,14 +18,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnection, PgPool};
-use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+use sqlx::{Connection as _, Row as _};
 use tokio::sync::{OwnedMutexGuard, Semaphore};
 
 use super::lane_version::LaneVersion;
 use super::leased::LaneConnection;
 use super::pool::LanePool;
 use super::prepare::is_database_missing;
-use super::state_copy::{StateCopy, creation};
+use super::state_copy::StateCopy;
 use super::transfer::{self, Refusal};
 use crate::catalog::{self, DatabaseProperties, InsideProperties};
 use crate::conn;
@@ -292,7 +292,8 @@ impl StateSource {
         if !self.wait_until_unused(&mut admin).await.map_err(failed)? {
             return Ok(false);
         }
-        match create(&self.lanes, &mut admin, &copy.database, &self.database).await {
+        let (target, source) = (&copy.database, &self.database);
+        match self.lanes.create_closed(&mut admin, target, source).await {
             Ok(()) => {}
             Err(error) if sql_error::is_object_in_use(&error) => return Ok(false),
             Err(error) => return Err(failed(error)),
@@ -386,7 +387,11 @@ impl StateSource {
         let mut freshness = Freshness::Cached;
         loop {
             let template = self.lanes.template(freshness).await?;
-            match create(&self.lanes, &mut admin, &copy.database, &template.name).await {
+            match self
+                .lanes
+                .create_closed(&mut admin, &copy.database, &template.name)
+                .await
+            {
                 Ok(()) => break,
                 // Another process has dropped the template.
                 Err(error) if is_database_missing(&error) && freshness == Freshness::Cached => {
@@ -452,24 +457,6 @@ impl StateSource {
         }
         error
     }
-}
-
-/// Creates a database as a copy of another one. It accepts no connections yet.
-pub(super) async fn create(
-    lanes: &LanePool,
-    admin: &mut PgConnection,
-    copy: &DatabaseName,
-    source: &DatabaseName,
-) -> Result<(), sqlx::Error> {
-    let strategy = lanes.setting().server.copy_strategy();
-    let create = format!(
-        "{}template {source}{strategy} allow_connections false",
-        creation(copy)
-    );
-    sqlx::raw_sql(AssertSqlSafe(create))
-        .execute(admin)
-        .await
-        .map(drop)
 }
 
 /// Whether a lock was not granted in time.
