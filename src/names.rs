@@ -14,7 +14,8 @@ pub(crate) const DATABASE_PREFIX: &str = "ebbtide_";
 pub(crate) const OWNER_MARK: &str = "ebbtide";
 
 /// The key of the advisory lock under which ebbtide creates and alters roles. Two processes that
-/// alter one role at the same time fail with `tuple concurrently updated`.
+/// alter one role at the same time fail with `tuple concurrently updated`. Roles belong to the whole
+/// server, and an advisory lock to one database: every holder takes it in the administrative one.
 pub(crate) const ROLE_LOCK_KEY: i64 = 0x6562_6272_6f6c_6573;
 
 /// A quoted identifier.

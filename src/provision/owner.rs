@@ -33,6 +33,12 @@ impl DatabaseOwner<'_> {
         mut connection: PgConnection,
         target: Target<'_>,
     ) -> Result<PgConnection> {
+        if self.password.is_some() {
+            // The lock of the roles is one in the administrative database. As below, an error of
+            // closing does not matter.
+            let _ = connection.close().await;
+            connection = target.conn.connect_own(target.conn.admin()).await?;
+        }
         self.change_owner(&mut connection, target.database).await?;
         // The old session ends first, see `Target::new_session`. If closing fails, the server ends
         // it.

@@ -112,3 +112,18 @@ async fn a_migration_command_gets_the_url_of_the_owner() {
     assert_eq!(text(&mut tx, "select who::text from made").await, OWNER);
     tx.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn databases_that_are_built_at_once_get_the_same_owner() {
+    let builds = (0..24).map(|number| async move {
+        let scratch = Scratch::new();
+        let migration = format!("create table t{number} (id int)");
+        scratch.write("migrations/1_t.sql", &migration);
+        let harness = super::builder(&scratch).build().unwrap();
+        let mut tx = harness.as_role(OWNER).tx().await.unwrap();
+        let owner = "select tableowner::text from pg_tables where schemaname = 'public'";
+        assert_eq!(text(&mut tx, owner).await, OWNER);
+        tx.close().await.unwrap();
+    });
+    futures_util::future::join_all(builds).await;
+}
