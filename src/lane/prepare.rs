@@ -442,15 +442,9 @@ impl LanePool {
         source: &DatabaseName,
         options: &str,
     ) -> Result<(), sqlx::Error> {
-        let strategy = self.setting().server.copy_strategy();
-        let create = format!(
-            "{}template {source}{strategy}{options}",
-            state_copy::creation(copy)
-        );
-        sqlx::raw_sql(AssertSqlSafe(create))
-            .execute(admin)
-            .await
-            .map(drop)
+        let create = format!("{}template {source}", state_copy::creation(copy));
+        let server = &self.setting().server;
+        server.copier.copy(admin, &create, options).await
     }
 
     /// Renames a database from a session on another one. ALTER DATABASE fails while a session is on

@@ -7,6 +7,7 @@
 //! | `native`, `container`, `external` | the backends: local binaries, an image, a server of the user |
 //! | `auto` | the choice between the backends that start a server |
 //! | `running`, `identification` | a server in use, and its first query |
+//! | `copying` | how a server copies a database |
 //! | `share`, `registry`, `state` | one server for all processes with the same settings |
 //! | `sharing` | whether a server is shared or dedicated to one fingerprint |
 //! | `supervisor`, `instance.sh`, `*/supervise.sh` | what outlives the client |
@@ -28,6 +29,7 @@ mod auto;
 mod backend;
 #[cfg(feature = "container")]
 mod container;
+mod copying;
 mod disk;
 mod external;
 mod handle;

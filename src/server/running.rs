@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
+use super::copying::DatabaseCopier;
 use super::handle::{ServerAccess, ServerHandle};
 use super::identification::identify;
 use super::registry::{Instance, Pointer};
@@ -44,6 +45,7 @@ pub(crate) struct Server {
     pub(super) database_owner: Option<String>,
     pub(super) handle: Box<dyn ServerHandle>,
     pub(super) permits: Arc<Permits>,
+    pub(crate) copier: DatabaseCopier,
 }
 
 impl Server {
@@ -70,6 +72,7 @@ impl Server {
             is_dedicated: false,
             database_owner: None,
             permits: handle.lock_place().permits(pointer.connections),
+            copier: DatabaseCopier::new(handle.is_durable(), pointer.version_num),
             handle,
         }
     }
@@ -194,19 +197,6 @@ impl Server {
             }
         };
         self.conn.as_role(role, login)
-    }
-
-    /// The clause that selects the faster strategy of `CREATE DATABASE`.
-    pub(crate) fn copy_strategy(&self) -> &'static str {
-        // `FILE_COPY` needs two checkpoints. They are cheap on a server with `fsync = off`. On a
-        // durable server, `FILE_COPY` takes ten times as long as `WAL_LOG`. Before PostgreSQL 15
-        // there was no such clause, and `FILE_COPY` was the only strategy.
-        // <https://www.postgresql.org/docs/current/sql-createdatabase.html>
-        if self.handle.is_durable() || self.version_num < 150_000 {
-            ""
-        } else {
-            " strategy file_copy"
-        }
     }
 
     /// How many connections the server has, as text for an error.

@@ -337,20 +337,18 @@ async fn create(
     base: Option<(DatabaseName, DatabaseProperties)>,
     build: &DatabaseName,
 ) -> Result<PgConnection> {
-    let source = match &base {
-        Some((base, _)) => format!("{base}{}", server.copy_strategy()),
-        None => source_database(server, plan, admin).await?.to_owned(),
+    let created = if let Some((base, _)) = &base {
+        // The copy has the base's locale.
+        let create = format!("create database {build} template {base}");
+        server.copier.copy(admin, &create, "").await
+    } else {
+        let source = source_database(server, plan, admin).await?;
+        let locale = locale::clause(plan, admin, server.version_num).await?;
+        let create = format!("create database {build} template {source}{locale}");
+        let created = sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *admin);
+        created.await.map(drop)
     };
-    // A copy of a base has its locale.
-    let locale = match &base {
-        Some(_) => String::new(),
-        None => locale::clause(plan, admin, server.version_num).await?,
-    };
-    let create = format!("create database {build} template {source}{locale}");
-    if let Err(error) = sqlx::raw_sql(AssertSqlSafe(create))
-        .execute(&mut *admin)
-        .await
-    {
+    if let Err(error) = created {
         return Err(locale::refused(plan, admin, error).await);
     }
     if let Some((_, properties)) = base.filter(|(_, properties)| !properties.is_empty()) {

@@ -26,6 +26,7 @@ use std::time::Instant;
 use futures_util::future::BoxFuture;
 
 use super::backend::{Backend, StartRequest};
+use super::copying::DatabaseCopier;
 use super::handle::ServerHandle as _;
 use super::running::{Origin, Server};
 use super::sharing::Sharing;
@@ -113,6 +114,7 @@ async fn connect(request: StartRequest<'_>) -> Result<Server> {
         is_dedicated: false,
         database_owner: None,
         permits: handle.lock_place().permits(capacity),
+        copier: DatabaseCopier::new(facts.is_durable, facts.version_num),
         handle: Box::new(handle),
     })
 }

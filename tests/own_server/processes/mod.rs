@@ -6,6 +6,7 @@
 // The tests find leftover processes in `/proc`.
 #![cfg(target_os = "linux")]
 
+mod copies;
 mod dedicated;
 mod endings;
 mod forks;
