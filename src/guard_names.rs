@@ -45,8 +45,12 @@ pub(crate) const ESTIMATES_SEEN: &str = own!(".estimates_seen");
 pub(crate) const ENTER: &str = own!(".enter");
 /// Marks the lane as equal to the template.
 pub(crate) const LEAVE: &str = own!(".leave");
-/// Makes the lane equal to the template after a test that committed.
-pub(crate) const RESET: &str = own!(".reset");
+/// Whether a reset can make the lane equal to the template.
+pub(crate) const RESET_STATE: &str = own!(".reset_state");
+/// The tables whose rows a reset must restore.
+pub(crate) const CHANGED_TABLES: &str = own!(".changed_tables");
+/// What the planner reads of the tables and indexes of the template.
+pub(crate) const ESTIMATES: &str = own!(".estimates");
 /// Returns what a checkpoint has to restore beside its savepoint.
 pub(crate) const CHECKPOINT_STATE: &str = own!(".checkpoint_state");
 /// Restores what [`CHECKPOINT_STATE`] has returned.
@@ -97,10 +101,6 @@ pub(crate) const SANDBOX_SAVEPOINT: Savepoint = savepoint!("_sqlx_savepoint_1");
 
 /// The constraint of `open_test` that fails on another server than the expected one.
 pub(crate) const ANOTHER_SERVER: &str = "another_server";
-/// SQLSTATE: a reset cannot make the lane equal to the template, so the lane must be copied again.
-pub(crate) const COPY_NEEDED: &str = "EB001";
-/// SQLSTATE: as [`COPY_NEEDED`], and the database must be dropped at once.
-pub(crate) const DROP_NEEDED: &str = "EB002";
 /// SQLSTATE: a checkpoint cannot be set while a cursor is open.
 pub(crate) const CURSOR_OPEN: &str = "EB003";
 /// SQLSTATE: a rewind cannot take an advisory lock again.

@@ -37,6 +37,7 @@
 //! | `message/` | the texts of the messages, without I/O |
 //! | `session`, `driver` | the settings of a session; what sqlx records about it |
 //! | `open`, `close`, `close_result` | begin and end a guarded transaction, and how it ended |
+//! | `reset` | undoes what a test has committed |
 //! | `checkpoint` | marks a state of the transaction, and returns to it |
 //! | `deferrable` | the constraints that a commit would check |
 //! | `condition` | the errors by which a message reports the state of its transaction |
@@ -57,6 +58,7 @@ mod exchange;
 mod lane_record;
 mod message;
 mod open;
+mod reset;
 mod sandbox;
 mod schema;
 mod session;
@@ -68,12 +70,12 @@ pub(crate) use close_result::{CloseResult, Outcome, Remains};
 pub(crate) use condition::{CONDITION_FAILED, has_left_transaction, is_own_statement};
 pub(crate) use deferrable::DeferrableConstraints;
 pub(crate) use driver::is_transaction_counted;
-pub(crate) use exchange::{execute, last_row};
+pub(crate) use exchange::last_row;
 pub(crate) use lane_record::{mark_clean, mark_dirty, mark_unfinished, try_claim};
 pub(crate) use message::checkpoint::CheckpointSavepoint;
 pub(crate) use message::open::Opening;
-pub(crate) use message::reset::reset_message;
 pub(crate) use open::open;
+pub(crate) use reset::{ResetOutcome, reset};
 pub(crate) use sandbox::{begin_statement_savepoint, renew_savepoint};
 pub(crate) use schema::install;
 pub(crate) use session::{Session, SessionLogin, start_settings};

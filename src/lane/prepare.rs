@@ -28,7 +28,7 @@ use super::reset;
 use super::state_copy;
 use super::wear::MAX_USES;
 use crate::error::{Error, ErrorKind, Result};
-use crate::guard_names::DROP_NEEDED;
+use crate::guard::{CONDITION_FAILED, ResetOutcome};
 use crate::lane_lock::{LaneLock, LaneState};
 use crate::names::DatabaseName;
 use crate::template::{self, Freshness, Template};
@@ -317,10 +317,10 @@ impl LanePool {
         let Some(connection) = &mut lane.connection else {
             return false;
         };
-        match reset::reset(connection.get(), None).await {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::debug!(%error, "a lane has to be copied again");
+        match guard::reset(connection.get(), "", None).await {
+            Ok(ResetOutcome::Equal) => true,
+            other => {
+                tracing::debug!(?other, "a lane has to be copied again");
                 false
             }
         }
@@ -347,8 +347,9 @@ impl LanePool {
         let result = if self.setting().server.outlives_us() {
             // Most lanes with changed tables need a new copy here, and then the renaming is not
             // needed. Without the holder, because only the reset below may mark the lane as clean.
-            if let Err(error) = self.end_others_and_reset(&mut connection, None).await {
-                return self.after_failed_reset(lock, connection, step, error).await;
+            let first = self.end_others_and_reset(&mut connection, None).await;
+            if !matches!(first, Ok(ResetOutcome::Equal)) {
+                return self.after_reset(lock, connection, step, first).await;
             }
             // Here the role may lack a superuser's rights, and then only ALTER DATABASE can rename.
             // It refuses while a session is on the database, so this session closes. Should closing
@@ -364,51 +365,55 @@ impl LanePool {
                 .await
         } else {
             match reset::rename_and_reset(&mut connection, &renamed, lock.holder()).await {
-                Ok(is_reset) => {
-                    // The renaming is committed even if the reset has not begun.
+                Err(error) if sql_error::code(&error) == Some(CONDITION_FAILED) => {
+                    // A session has not ended yet, and the renaming is committed. If the test has
+                    // replaced an object of the reset, this reset fails with the same error.
                     *database = renamed;
-                    if is_reset {
-                        Ok(())
-                    } else {
-                        self.end_others_and_reset(&mut connection, lock.holder())
-                            .await
-                    }
+                    self.end_others_and_reset(&mut connection, lock.holder())
+                        .await
                 }
-                Err(error) => Err(error),
+                other => {
+                    *database = renamed;
+                    other
+                }
             }
         };
-        match result {
-            Ok(()) => Ok(Some(connection)),
-            Err(error) => self.after_failed_reset(lock, connection, step, error).await,
-        }
+        self.after_reset(lock, connection, step, result).await
     }
 
     async fn end_others_and_reset(
         &self,
         connection: &mut PgConnection,
         holder: Option<&str>,
-    ) -> Result<(), sqlx::Error> {
+    ) -> Result<ResetOutcome, sqlx::Error> {
         self.end_others(connection).await?;
-        reset::reset(connection, holder).await
+        guard::reset(connection, "", holder).await
     }
 
-    /// Returns `None`, so that the lane is copied again, unless the server is gone.
-    async fn after_failed_reset(
+    /// Returns the session if the lane equals the template. Otherwise returns `None`, so that the
+    /// lane is copied again, unless the server is gone.
+    async fn after_reset(
         &self,
         lock: &LaneLock,
         connection: PgConnection,
         step: &str,
-        error: sqlx::Error,
+        result: Result<ResetOutcome, sqlx::Error>,
     ) -> Result<Option<PgConnection>> {
-        if sql_error::is_server_gone(&error) {
-            return Err(self.diagnose(step, error));
-        }
-        tracing::debug!(%error, "a lane has to be copied again");
-        // EB002: the database has a prepared transaction or a replication slot. Tests on other
-        // databases see these, so it is dropped at once and not only by the next copy.
-        if sql_error::code(&error) == Some(DROP_NEEDED) {
-            drop(connection);
-            self.drop_databases(lock.number()).await?;
+        match result {
+            Ok(ResetOutcome::Equal) => return Ok(Some(connection)),
+            Ok(ResetOutcome::CopyNeeded(why)) => {
+                tracing::debug!(why, "a lane has to be copied again");
+            }
+            // Tests on other databases see what makes it needed, so the database is dropped at once
+            // and not only by the next copy.
+            Ok(ResetOutcome::DropNeeded) => {
+                drop(connection);
+                self.drop_databases(lock.number()).await?;
+            }
+            Err(error) if sql_error::is_server_gone(&error) => {
+                return Err(self.diagnose(step, error));
+            }
+            Err(error) => tracing::debug!(%error, "a lane has to be copied again"),
         }
         Ok(None)
     }
@@ -496,7 +501,7 @@ impl LanePool {
                 return Ok(());
             }
             if let Err(error) = polling.pause(format!("{left} are left")).await {
-                // An error without an SQLSTATE: `after_failed_reset` answers it with a new copy.
+                // An error without an SQLSTATE: `after_reset` answers it with a new copy.
                 return Err(sqlx::Error::Configuration(Box::new(error)));
             }
         }

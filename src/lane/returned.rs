@@ -79,7 +79,7 @@ impl LanePool {
             if lane.is_worn() || !pool.empty_files(&mut lane).await {
                 return pool.recopy_or_leave(lane).await;
             }
-            // The reset's procedure has loaded PL/pgSQL, so this session differs from a new one.
+            // It may be a session of the role that resets.
             lane.connection = None;
             lane.count_commit();
             if let Err(error) = pool.put_back(lane) {

@@ -8,7 +8,7 @@
 //! | `close` | the messages that inspect it and end it |
 //! | `lane_record` | the lane's own table, where no file of a lane records its state |
 //! | `sandbox` | the savepoint around what an application executes outside its transactions |
-//! | `reset` | the message that undoes what a test has committed |
+//! | `reset` | the messages that undo what a test has committed |
 //!
 //! A message is one simple query of several statements, so it costs one round trip. The server
 //! executes its statements in one transaction until a statement begins or ends one explicitly, and

@@ -1,13 +1,14 @@
-//! Installs what makes a lane equal to its template again after a test that committed: the
-//! procedure `_ebbtide.reset()`. It restores the lane, or raises an error if the lane must be
-//! copied again.
+//! Installs what a reset needs: it makes a lane equal to its template again after a test that
+//! committed, or finds that the lane must be copied again. The client reads what has changed from
+//! these objects, and composes the statements that undo it (`guard/reset.rs`). A procedure would
+//! load PL/pgSQL in each new session, which takes longer than most resets.
 //!
 //! ```text
-//!  what the test may have changed                 what reset() does
-//!    properties of the database, the schema       raises EB001: copy the lane again
-//!    prepared transactions, replication slots     raises EB002: drop the database, then copy
+//!  what the test may have changed                 what the reset does
+//!    properties of the database, the schema       the lane is copied again
+//!    prepared transactions, replication slots     the database is dropped at once, then copied
 //!    rows of a table that can be restored         TRUNCATE, refill from the copy of the seeds
-//!    rows of another table                        raises EB001
+//!    rows of another table                        the lane is copied again
 //!    statistics of the planner in `pg_class`      writes the template's values back
 //!    sequences                                    sets the template's values
 //! ```
@@ -27,12 +28,12 @@ use sqlx::postgres::PgConnection;
 use super::rewound_queries::RewoundQueries;
 use crate::catalog::{self, InsideProperties, RowHolder};
 use crate::guard::exchange::{execute, flag, last_row};
-use crate::guard_names::{COPY_NEEDED, SCHEMA};
+use crate::guard::message::reset::{PLANNER_COLUMNS_DIFFER, count_unless_written};
+use crate::guard_names::SCHEMA;
 use crate::names::{Ident, Literal};
 
 pub(super) const RESET_SQL: &str = include_str!("reset.sql");
-const RESTORE_ESTIMATES_SQL: &str = include_str!("restore_estimates.sql");
-const ESTIMATES_DIFFER_SQL: &str = include_str!("estimates_differ.sql");
+const CHANGED_TABLES_SQL: &str = include_str!("changed_tables.sql");
 
 /// The most seeded rows, of all tables together, that a template stores a second time. With more of
 /// them, a changed table means a new copy of the lane.
@@ -59,12 +60,12 @@ const CATALOGS: [(&str, &str); 9] = [
     ("pg_rewrite", "oid >= 16384"),
 ];
 
-/// Installs the procedure, and the copies of the seeded rows, after every other object.
-/// `rewound` has the queries of the views `_ebbtide.rewound` and `_ebbtide.rewound_of_role`.
+/// Installs these objects, and the copies of the seeded rows, after every other object. `rewound`
+/// has the queries of the views `_ebbtide.rewound` and `_ebbtide.rewound_of_role`.
 ///
-/// The procedure refuses every lane where its proof would not hold. Before PostgreSQL 15 the counts
-/// may be late, and a trigger may fire even in the session of the reset. It also refuses where the
-/// new name of a lane would have to be stored again.
+/// A reset refuses every lane where its proof would not hold. Before PostgreSQL 15 the counts may
+/// be late, and a trigger may fire even in the session of the reset. It also refuses where the new
+/// name of a lane would have to be stored again.
 pub(super) async fn install(
     connection: &mut PgConnection,
     rewound: &RewoundQueries,
@@ -74,13 +75,13 @@ pub(super) async fn install(
         .await?;
     let mut refusal = String::new();
     if version < FIRST_VERSION_WITH_EXACT_COUNTS {
-        refusal = raise_copy_needed("PostgreSQL before version 15 reports the row counts late");
+        refusal = refuse("PostgreSQL before version 15 reports the row counts late");
     } else if let Some(name) = catalog::always_firing_trigger(connection).await? {
-        refusal = raise_copy_needed(&format!(
+        refusal = refuse(&format!(
             "the trigger or rule {name} fires in every session"
         ));
     } else if InsideProperties::contain_name(connection).await? {
-        refusal = raise_copy_needed("a reset renames the database, whose name the schema contains");
+        refusal = refuse("a reset renames the database, whose name the schema contains");
     }
     // By default, a scan of a large table may begin in its middle, where another scan is.
     // https://www.postgresql.org/docs/current/runtime-config-compatible.html#GUC-SYNCHRONIZE-SEQSCANS
@@ -109,7 +110,7 @@ pub(super) async fn install(
                 current_counts.push(format!(
                     "select {}::regclass, {} from only {name}",
                     Literal(&name),
-                    count_unless_written(OLDEST_VARIABLE)
+                    count_unless_written(OLDEST_PARAMETER)
                 ));
             }
             // ONLY: tables that inherit from this one, and partitions, are holders of their own.
@@ -135,17 +136,17 @@ pub(super) async fn install(
     } else {
         format!("values {}", contents.join(", "))
     };
+    let changed_tables = CHANGED_TABLES_SQL
+        .replace("{current_counts}", &current_counts.join(" union all "))
+        .replace("{max_rows_read}", &MAX_ROWS_READ.to_string());
     let reset = RESET_SQL
         .replace("{rewound_query}", &rewound.of_owner)
         .replace("{rewound_of_role_query}", &rewound.of_role)
         .replace("{refusal}", &refusal)
         .replace("{contents}", &contents)
-        .replace("{current_counts}", &current_counts.join(" union all "))
-        .replace("{count_unless_written}", &count_unless_written("%s"))
+        .replace("{changed_tables}", &Literal(&changed_tables).to_string())
         .replace("{object_counts}", &object_counts())
-        .replace("{max_rows_read}", &MAX_ROWS_READ.to_string())
-        .replace("{restore_estimates}", RESTORE_ESTIMATES_SQL)
-        .replace("{estimates_differ}", ESTIMATES_DIFFER_SQL)
+        .replace("{planner_columns_differ}", PLANNER_COLUMNS_DIFFER)
         .replace(
             "{database_state}",
             &catalog::database_state(&mut *connection).await?,
@@ -153,23 +154,15 @@ pub(super) async fn install(
     execute(connection, reset).await
 }
 
-/// A statement that ends the reset: the lane must be copied again.
-fn raise_copy_needed(why: &str) -> String {
-    format!(
-        "raise exception {} using errcode = '{COPY_NEEDED}';",
-        Literal(&why.replace('%', "%%"))
-    )
+/// A branch of a CASE: the lane must be copied again.
+fn refuse(why: &str) -> String {
+    format!("when true then {}", Literal(why))
 }
 
-/// An SQL expression: the number of rows, or -1 if a transaction younger than the age `oldest` has
-/// written one of them.
-fn count_unless_written(oldest: &str) -> String {
-    format!("case when bool_or(age(xmin) < {oldest}) then -1 else count(*) end")
-}
-
-/// The variable `oldest` of the procedure, qualified by the label of its block: a user's table may
-/// have a column of the same name.
-const OLDEST_VARIABLE: &str = "_ebbtide_reset.oldest";
+/// The age of the oldest row that a test wrote, for the queries of the catalogs.
+const OLDEST_COLUMN: &str = "_ebbtide_reset.oldest";
+/// The same in the function. By its number: a user's table may have a column of any name.
+const OLDEST_PARAMETER: &str = "$1";
 
 /// An SQL expression: an array with the number of rows of each catalog, from
 /// [`count_unless_written`].
@@ -177,7 +170,7 @@ fn object_counts() -> String {
     let counts = CATALOGS.map(|(catalog, is_own)| {
         format!(
             "(select {} from pg_catalog.{catalog} where {is_own})",
-            count_unless_written(OLDEST_VARIABLE)
+            count_unless_written(OLDEST_COLUMN)
         )
     });
     format!("array[{}]", counts.join(",\n        "))

@@ -69,127 +69,63 @@ select exists (
         select from _ebbtide.estimates e
         where e.allowed is not null and pg_relation_size(e.oid) > e.allowed
     )
-    or {estimates_differ} as seen;
+    or exists (
+        select from pg_class c join _ebbtide.estimates e on e.oid = c.oid
+        where {planner_columns_differ}
+    ) as seen;
 
 grant select on _ebbtide.rewound_of_role, _ebbtide.estimates_seen to public;
 
--- Makes the lane equal to the template. The caller runs it in a transaction of its own, while no
--- other session is on the database. Raises EB001 if the lane must be copied again, and EB002 if the
--- database must also be dropped at once.
---
--- The checks come first, so that no table is restored in a lane that must be copied. The statistics
--- come after the tables, because TRUNCATE and the inserts change them.
-create procedure _ebbtide.reset() language plpgsql as $$
-<<_ebbtide_reset>>
-declare
-    before _ebbtide.baseline;
-    self oid;
-    present record;
-    changed regclass[] := '{}';
-    restoring text[] := '{}';
-    is_restored bool := false;
-    is_superuser bool := current_setting('is_superuser') = 'on';
-    statement text;
-    ignored text;
-    -- A row whose transaction identifier has a lower age was written by a test.
-    oldest int;
-begin
-    {refusal}
-    -- The writes of this procedure must not count as writes of the next test. Only a superuser may
-    -- turn the counts off, and only for a superuser does this procedure truncate tables.
-    if is_superuser then
-        ignored := set_config('track_counts', 'off', true);
-    end if;
-    select oid into strict self from pg_database where datname = current_database();
-    -- Tests on other databases of the server see prepared transactions and replication slots, so
-    -- they cannot stay until the lane is copied in the background. These are the functions below
-    -- the views `pg_prepared_xacts` and `pg_replication_slots`; the views join catalogs to them,
-    -- which takes longer.
-    if exists (select from pg_prepared_xact() where dbid = self)
-        or exists (select from pg_get_replication_slots() where datoid = self)
-    then
-        raise exception 'the database has a prepared transaction or a replication slot'
-            using errcode = 'EB002';
-    end if;
-    if (select state from _ebbtide.database) is distinct from {database_state} then
-        raise exception 'the properties of the database have changed' using errcode = 'EB001';
-    end if;
-    select * into strict before from _ebbtide.baseline;
-    oldest := age(before.changed);
-    -- pg_stat_reset() sets the counts to zero, and changes this moment.
-    if pg_stat_get_db_stat_reset_time(self) is distinct from before.counted_since then
-        raise exception 'the counts have been reset' using errcode = 'EB001';
-    end if;
-    -- Writes to the tables of `_ebbtide` count as changes too, except to those that every test
-    -- writes.
-    if exists (
-        select from pg_class r where r.relkind = 'r' and not r.relisshared
-            and (r.relnamespace = 'pg_catalog'::regnamespace
-                or r.relnamespace = '_ebbtide'::regnamespace
-                and r.relname not in ('baseline', 'lane', 'open_test'))
-            and pg_stat_get_tuples_inserted(r.oid) + pg_stat_get_tuples_updated(r.oid)
-                + pg_stat_get_tuples_deleted(r.oid) > 0
-    ) then
-        raise exception 'the schema has changed' using errcode = 'EB001';
-    end if;
-    -- A test with `track_counts = off` was not counted. So the rows of the catalogs and tables are
-    -- read as well.
-    if {object_counts} <> before.objects then
-        raise exception 'the schema has changed without being counted' using errcode = 'EB001';
-    end if;
-    for present in
-        select c.*, pg_relation_size(c.relation) as bytes_now, k.number as rows_now,
-            pg_stat_get_tuples_inserted(c.relation) + pg_stat_get_tuples_updated(c.relation)
-                + pg_stat_get_tuples_deleted(c.relation) > 0 as is_counted
-        from _ebbtide.contents c
-            left join ({current_counts}) k(relation, number) on k.relation = c.relation
-    loop
-        if not present.is_counted and present.bytes_now = present.bytes then
-            continue when present.bytes = 0 or present.rows > {max_rows_read};
-            if present.rows_now is null then
-                ignored := set_config(
-                    'enable_seqscan',
-                    case when present.restored is null then 'off' else 'on' end,
-                    true
-                );
-                execute format('select {count_unless_written} from %s', oldest, present.source)
-                    into present.rows_now;
-            end if;
-            continue when present.rows_now = present.rows;
-        end if;
-        if present.restored is null then
-            raise exception 'a new copy is quicker than restoring %', present.relation
-                using errcode = 'EB001';
-        end if;
-        changed := changed || present.relation;
-        if present.restored <> '' then
-            restoring := restoring || present.restored;
-        end if;
-    end loop;
-    if changed <> '{}' then
-        -- Triggers, foreign keys and rules must not act on the reset. Without these flags the
-        -- server does not look for them. Setting `session_replication_role` has the same effect,
-        -- but makes the session plan every statement again. PostgreSQL refuses to truncate a table
-        -- alone that a foreign key refers to; it recognises such a table by `relhastriggers`, too.
-        -- The flags are restored with the statistics below.
-        update pg_class set relhastriggers = false, relhasrules = false
-        where oid = any(changed) and (relhastriggers or relhasrules);
-        -- TRUNCATE, because a DELETE leaves dead rows, which change the order of later rows.
-        execute 'truncate only ' || array_to_string(changed, ', only ');
-        foreach statement in array restoring loop
-            execute statement;
-        end loop;
-    end if;
-    {restore_estimates}
-    perform setval(sequence, value, called) from _ebbtide.sequences;
-    -- The next reset starts from zero. ROLLBACK does not undo pg_stat_reset(), but a lane whose
-    -- reset fails is copied again.
-    if changed <> '{}' or is_restored then
-        perform pg_stat_reset(), pg_stat_clear_snapshot();
-    end if;
-    update _ebbtide.baseline
-    set changed = pg_current_xact_id()::xid, counted_since = pg_stat_get_db_stat_reset_time(self);
-end $$;
+-- What the client must know before it makes the lane equal to the template: one row. The client
+-- reads it in the transaction of the reset, while no other session is on the database.
+--   drop_needed  whether the database must be dropped at once. Tests on other databases of the
+--                server see prepared transactions and replication slots, so they cannot stay until
+--                the lane is copied in the background. The functions are those below the views
+--                `pg_prepared_xacts` and `pg_replication_slots`; the views join catalogs to them,
+--                which takes longer
+--   refusal      why the lane must be copied again; null if a reset can make it equal
+--   oldest       a row whose transaction identifier has a lower age was written by a test
+create view _ebbtide.reset_state as
+select
+    exists (select from pg_prepared_xact() where dbid = d.oid)
+        or exists (select from pg_get_replication_slots() where datoid = d.oid) as drop_needed,
+    case
+        {refusal}
+        when (select state from _ebbtide.database) is distinct from {database_state}
+            then 'the properties of the database have changed'
+        -- pg_stat_reset() sets the counts to zero, and changes this moment.
+        when pg_stat_get_db_stat_reset_time(d.oid) is distinct from _ebbtide_reset.counted_since
+            then 'the counts have been reset'
+        -- Writes to the tables of `_ebbtide` count as changes too, except to those that every test
+        -- writes.
+        when exists (
+            select from pg_class r where r.relkind = 'r' and not r.relisshared
+                and (r.relnamespace = 'pg_catalog'::regnamespace
+                    or r.relnamespace = '_ebbtide'::regnamespace
+                    and r.relname not in ('baseline', 'lane', 'open_test'))
+                and pg_stat_get_tuples_inserted(r.oid) + pg_stat_get_tuples_updated(r.oid)
+                    + pg_stat_get_tuples_deleted(r.oid) > 0
+        ) then 'the schema has changed'
+        -- A test with `track_counts = off` was not counted. So the rows of the catalogs and tables
+        -- are read as well.
+        when {object_counts} is distinct from _ebbtide_reset.objects
+            then 'the schema has changed without being counted'
+    end as refusal,
+    _ebbtide_reset.oldest,
+    current_setting('is_superuser') = 'on' as is_superuser
+from pg_database d,
+    (select age(changed) as oldest, counted_since, objects from _ebbtide.baseline) _ebbtide_reset
+where d.datname = current_database();
+
+-- The tables whose rows a test has changed, or may have changed.
+--   restored  as in `contents`
+--   unread    for a table whose rows the client must read: the FROM clause. Its rows have changed
+--             if their number, or -1 if a row was written, differs from `rows`. Null for a table
+--             whose rows have changed.
+-- A function, because a view would keep a test from dropping a table. Its names are qualified.
+create function _ebbtide.changed_tables(oldest int)
+    returns table(relation text, restored text, unread text, rows bigint)
+    language sql stable set search_path = pg_catalog, pg_temp as {changed_tables};
 
 -- Last, so that no row of the template is younger than this transaction.
 insert into _ebbtide.baseline

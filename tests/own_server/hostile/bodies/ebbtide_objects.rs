@@ -13,8 +13,10 @@ pub(super) const BODIES: &[Body] = &[
         analyze notes
         select set_config('app.tenant', '1', true)
         select setval('tickets', 5000)"),
-    sql("the procedure _ebbtide.reset replaced", DATABASE_ONLY, "create or replace procedure _ebbtide.reset() language plpgsql as $$ begin end $$
+    sql("the function _ebbtide.changed_tables replaced", DATABASE_ONLY, "create or replace function _ebbtide.changed_tables(oldest int) returns table(relation text, restored text, unread text, rows bigint) language sql stable as 'select null::text, null::text, null::text, 0::bigint where false'
         insert into notes values (1, 'one')"),
+    sql("the view _ebbtide.reset_state replaced", DATABASE_ONLY, "create or replace view _ebbtide.reset_state as select false as drop_needed, null::text as refusal, 1000 as oldest, true as is_superuser
+        create table extra (id int)"),
     sql("the trigger against commits disabled", TX_OR_SANDBOX, "alter table _ebbtide.open_test disable trigger all
         insert into notes values (1, 'one')
         commit"),
