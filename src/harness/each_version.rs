@@ -69,7 +69,14 @@ impl Harness {
                 let checked = check(step);
                 Box::pin(async move { checked.await.map_err(Into::into) })
             };
-            template::each_version(server, plan, &cell.inputs, &cell.fingerprint, &mut check).await
+            template::each_version(
+                server,
+                plan,
+                cell.inputs.get()?,
+                &cell.fingerprint,
+                &mut check,
+            )
+            .await
         };
         background()?
             .spawn(checking)

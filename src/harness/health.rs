@@ -80,7 +80,7 @@ impl Harness {
     async fn examine(&self, health: &mut HealthReport) -> Result<()> {
         let template_and_lanes = self.template_and_lanes().await?;
         health.server = Some(ServerReport::of(&template_and_lanes.server));
-        let inputs = &template_and_lanes.template.below_fixtures().inputs;
+        let inputs = template_and_lanes.template.below_fixtures().inputs.get()?;
         let expected = provision::plan_ledgers(inputs).await?;
         let without_claim = |ledger: &PlanLedger| LedgerHealth {
             claim: None,

@@ -48,8 +48,8 @@ impl Harness {
         let cell = Arc::clone(self.template_and_lanes().await?.template.below_fixtures());
         let checking = async move {
             let cell = cell.for_trial("reversible").await?;
-            template::check_reversible(&cell.server, &cell.plan, &cell.inputs, &cell.fingerprint)
-                .await
+            let (server, plan, inputs) = (&cell.server, &cell.plan, cell.inputs.get()?);
+            template::check_reversible(server, plan, inputs, &cell.fingerprint).await
         };
         background()?
             .spawn(checking)

@@ -10,7 +10,7 @@ use super::sharing;
 use super::template_cell::{TemplateCell, UpTo};
 use crate::config::{Expect, MigrationVersion, Migrations, SchemaSource};
 use crate::error::{Error, ErrorKind, Result};
-use crate::provision::{InputFile, Inputs};
+use crate::provision::{InputFile, Inputs, PlanInputs};
 
 /// Other contents for some tests: other migrations, fixtures on top, or more expectations than the
 /// plan has.
@@ -205,7 +205,7 @@ impl Setup {
             });
         }
         let base = base.map_or_else(|| Arc::clone(plans), Arc::new);
-        let inputs = Inputs::of_fixtures(self.fixtures.clone());
+        let inputs = PlanInputs::of(Inputs::of_fixtures(self.fixtures.clone()));
         let plan = base.plan.for_layer(self.expect.clone());
         let fingerprint = inputs.layered_fingerprint(&plan, &base.fingerprint);
         let sharing = sharing::of_layer(&plan, &inputs, (&base.plan, &base.inputs, &base.sharing));
@@ -243,10 +243,13 @@ impl Setup {
             up_to = Some(UpTo { all, place });
         }
         let server = Arc::clone(&plans.server);
+        let inputs = PlanInputs::of(inputs);
         let fingerprint = inputs.fingerprint(&plan, server.version_num, server.role());
         // A test of the setup can apply every migration.
-        let all = up_to.as_ref().map_or(&inputs, |up_to| &up_to.all);
-        let sharing = sharing::of_contents(&plan, &inputs, all);
+        let all = up_to
+            .as_ref()
+            .map(|up_to| PlanInputs::of(up_to.all.clone()));
+        let sharing = sharing::of_contents(&plan, &inputs, all.as_ref().unwrap_or(&inputs));
         Ok(TemplateCell {
             plan: Arc::new(plan),
             inputs,

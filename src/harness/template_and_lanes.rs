@@ -1,7 +1,7 @@
 //! A server with one template, which is built or found on first use, and the template's lanes.
 //!
 //! ```text
-//!  plan --Inputs::read--> fingerprint without version --sharing--> shared or dedicated server
+//!  plan --PlanInputs::find--> fingerprint without version --sharing--> shared or dedicated server
 //!       --Server::start--> version --> fingerprint --> TemplateCell (empty) --> LanePool
 //!                                                          |
 //!                   the first lane that has to be copied ----> template::ensure: found or built
@@ -23,7 +23,7 @@ use crate::conn::ConnParams;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lane::{LanePool, LaneSetting, TestRole};
 use crate::names::Literal;
-use crate::provision::Inputs;
+use crate::provision::PlanInputs;
 use crate::server::{Origin, Server, VerifyMode};
 
 /// A server with one template and its lanes.
@@ -62,7 +62,7 @@ impl TemplateAndLanes {
         setup: Option<&Setup>,
         mode: VerifyMode,
     ) -> Result<(Self, Option<Self>)> {
-        let inputs = Inputs::read(plan)?;
+        let (inputs, new_memo) = PlanInputs::find(plan)?;
         // The sharing decides which server is found or started, so it comes before the server.
         let sharing = sharing::of_contents(plan, &inputs, &inputs);
         let server = Arc::new(Server::start(plan, &sharing, mode).await?);
@@ -73,6 +73,9 @@ impl TemplateAndLanes {
             reused = server.origin == Origin::Reused,
             "server"
         );
+        if let Some(new_memo) = new_memo {
+            new_memo.write();
+        }
         let fingerprint = inputs.fingerprint(plan, server.version_num, server.role());
         let template_and_lanes = Self::of(
             TemplateCell {

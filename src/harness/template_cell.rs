@@ -11,7 +11,7 @@ use crate::config::Plan;
 use crate::error::Result;
 use crate::names::DatabaseName;
 use crate::names::Fingerprint;
-use crate::provision::{Inputs, MigrationPlace};
+use crate::provision::{Inputs, MigrationPlace, PlanInputs};
 use crate::server::{Server, Sharing, VerifyMode};
 use crate::template::{self, CopyVersions, Freshness, RequiredServer, Template, TemplateSource};
 
@@ -19,7 +19,7 @@ use crate::template::{self, CopyVersions, Freshness, RequiredServer, Template, T
 #[derive(Debug)]
 pub(super) struct TemplateCell {
     pub(super) plan: Arc<Plan>,
-    pub(super) inputs: Inputs,
+    pub(super) inputs: PlanInputs,
     /// Present if `inputs` end before the plan's last migration.
     pub(super) up_to: Option<UpTo>,
     pub(super) fingerprint: Fingerprint,
@@ -121,7 +121,7 @@ impl TemplateCell {
         template::ensure(
             &self.server,
             &self.plan,
-            &self.inputs,
+            self.inputs.get()?,
             &self.fingerprint,
             base.map(|base| base as Arc<dyn TemplateSource>),
             self.required_server(),
@@ -145,13 +145,13 @@ impl TemplateSource for TemplateCell {
     fn versions_of(self: Arc<Self>, copy: DatabaseName) -> Box<dyn CopyVersions> {
         let cell = self.below_fixtures();
         let (inputs, at) = match &cell.up_to {
-            Some(up_to) => (&up_to.all, up_to.place.clone()),
-            None => (&cell.inputs, cell.inputs.end()),
+            Some(up_to) => (PlanInputs::of(up_to.all.clone()), Some(up_to.place.clone())),
+            None => (cell.inputs.clone(), None),
         };
         Box::new(VersionsOfCopy {
             server: Arc::clone(&cell.server),
             plan: Arc::clone(&cell.plan),
-            inputs: inputs.clone(),
+            inputs,
             database: copy,
             at,
         })

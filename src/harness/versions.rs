@@ -8,7 +8,7 @@ use crate::config::{MigrationVersion, Plan};
 use crate::error::Result;
 use crate::names::DatabaseName;
 use crate::progress::Progress;
-use crate::provision::{self, Inputs, MigrationPlace, VersionChange};
+use crate::provision::{self, MigrationPlace, PlanInputs, VersionChange};
 use crate::server::Server;
 use crate::template::CopyVersions;
 
@@ -17,9 +17,10 @@ pub(super) struct VersionsOfCopy {
     pub(super) server: Arc<Server>,
     pub(super) plan: Arc<Plan>,
     /// All migrations of the plan.
-    pub(super) inputs: Inputs,
+    pub(super) inputs: PlanInputs,
     pub(super) database: DatabaseName,
-    pub(super) at: MigrationPlace,
+    /// `None`: at the end of all migrations.
+    pub(super) at: Option<MigrationPlace>,
 }
 
 impl CopyVersions for VersionsOfCopy {
@@ -28,7 +29,8 @@ impl CopyVersions for VersionsOfCopy {
         to: Option<&'c MigrationVersion>,
     ) -> BoxFuture<'c, Result<VersionChange>> {
         Box::pin(async move {
-            let inputs = &self.inputs;
+            let inputs = self.inputs.get()?;
+            let at = self.at.get_or_insert_with(|| inputs.end());
             let to = match to {
                 Some(version) => inputs.place_of(version)?,
                 None => inputs.end(),
@@ -42,7 +44,7 @@ impl CopyVersions for VersionsOfCopy {
                 conn: &conn,
                 database: self.database.as_str(),
             };
-            provision::change_version(target, &self.plan, inputs, &mut self.at, &to, &progress)
+            provision::change_version(target, &self.plan, inputs, at, &to, &progress)
                 .await
                 .map_err(|error| self.server.diagnose(error))
         })

@@ -4,11 +4,12 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::input_file::unreadable;
+use super::observed;
 use crate::error::{ErrorKind, Result};
 
 /// Whether a path is a file whose name ends in `.sql`.
 pub(super) fn is_sql_file(path: &Path) -> bool {
-    path.extension() == Some(OsStr::new("sql")) && path.is_file()
+    path.extension() == Some(OsStr::new("sql")) && observed::is_file(path)
 }
 
 pub(super) fn name_of(path: &Path) -> &str {
@@ -31,7 +32,7 @@ pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
 pub(super) fn entries_of(dir: &Path, kind: ErrorKind) -> Result<Vec<PathBuf>> {
     let failed = |error| unreadable(kind, dir, error);
     let mut paths = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(failed)? {
+    for entry in observed::read_dir(dir).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         if !name_of(&path).starts_with('.') {
             paths.push(path);
@@ -48,9 +49,9 @@ pub(super) fn files_below(
     found: &mut Vec<PathBuf>,
 ) -> Result<()> {
     for path in entries(dir)? {
-        if path.is_dir() && name_of(&path) != "__pycache__" {
+        if observed::is_dir(&path) && name_of(&path) != "__pycache__" {
             files_below(&path, wanted, found)?;
-        } else if path.is_file() && wanted(&path) {
+        } else if observed::is_file(&path) && wanted(&path) {
             found.push(path);
         }
     }

@@ -35,13 +35,36 @@ impl Inputs {
         Fingerprint::from_hash(&hash.finish())
     }
 
+    /// The hash of the sources and of the seeds: their files' names and contents, and what else
+    /// decides how they are applied.
+    pub(super) fn contents_hash(&self) -> ContentsHash {
+        let mut hash = PartsHash::default();
+        for (kind, sources) in [
+            ("bootstrap", self.bootstrap.as_slice()),
+            ("migration", &self.migrations),
+        ] {
+            hash.part("sources", sources.len().to_string());
+            for source in sources {
+                source.hash_into(&mut hash, kind);
+            }
+        }
+        hash_files(&mut hash, "seed", &self.seeds);
+        ContentsHash(hash.finish())
+    }
+}
+
+/// A hash of everything that [`Inputs`] hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ContentsHash(pub(super) [u8; 32]);
+
+impl ContentsHash {
     /// The fingerprint of the database that these inputs make. Equal fingerprints mean equal
     /// databases.
     ///
     /// `role` is given on a server with several roles. A database belongs to the role that created
     /// it, so each role has a template of its own.
-    pub(crate) fn fingerprint(
-        &self,
+    pub(super) fn fingerprint(
+        self,
         plan: &Plan,
         server_version_num: u32,
         role: Option<&str>,
@@ -73,16 +96,7 @@ impl Inputs {
         for role in plan.roles.get() {
             role.hash_into(&mut hash);
         }
-        for (kind, sources) in [
-            ("bootstrap", self.bootstrap.as_slice()),
-            ("migration", &self.migrations),
-        ] {
-            hash.part("sources", sources.len().to_string());
-            for source in sources {
-                source.hash_into(&mut hash, kind);
-            }
-        }
-        hash_files(&mut hash, "seed", &self.seeds);
+        hash.part("contents", self.0);
         Fingerprint::from_hash(&hash.finish())
     }
 }

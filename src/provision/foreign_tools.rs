@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::dir_entries::name_of;
 use super::markers::Mark;
+use super::observed;
 use crate::error::{Error, ErrorKind};
 
 /// Help for a line that is not the tool's.
@@ -43,7 +44,7 @@ static SIGNS: &[Sign] = &[
         entry: |dir, names| {
             let above = dir
                 .parent()
-                .is_some_and(|dir| dir.join("sqitch.plan").is_file());
+                .is_some_and(|dir| observed::is_file(&dir.join("sqitch.plan")));
             let is_part = ["deploy", "revert", "verify"].contains(&name_of(dir));
             (names.contains(&"sqitch.plan") || above && is_part).then(|| "sqitch.plan".to_owned())
         },
@@ -297,7 +298,7 @@ fn is_digits(text: &str) -> bool {
 fn subdirectory_with(dir: &Path, names: &[&str], file: &str) -> Option<String> {
     let path = names.iter().map(|name| Path::new(name).join(file));
     path.into_iter()
-        .find(|path| dir.join(path).is_file())
+        .find(|path| observed::is_file(&dir.join(path)))
         .map(|path| path.display().to_string())
 }
 
@@ -312,7 +313,7 @@ fn differing_journal(dir: &Path, names: &[&str]) -> Option<String> {
     struct Entry {
         tag: String,
     }
-    let text = std::fs::read_to_string(dir.join("meta/_journal.json")).ok()?;
+    let text = observed::read_to_string(&dir.join("meta/_journal.json")).ok()?;
     let files: Vec<&str> = names
         .iter()
         .filter_map(|it| it.strip_suffix(".sql"))

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::invisible::{Invisible, looks_like_utf16};
+use super::observed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::excerpt::Position;
 
@@ -103,7 +104,7 @@ impl InputFile {
     pub(super) fn open(&self) -> std::io::Result<Box<dyn std::io::Read + Send>> {
         Ok(match &self.embedded {
             Some(text) => Box::new(std::io::Cursor::new(text.clone().into_bytes())),
-            None => Box::new(std::fs::File::open(&self.path)?),
+            None => Box::new(observed::open(&self.path)?),
         })
     }
 
@@ -127,7 +128,7 @@ impl InputFile {
 
     fn read_text(&self, kind: ErrorKind) -> Result<String> {
         let unreadable = |what: &str| Error::new(kind, format!("{} {what}", self.display_path));
-        let bytes = std::fs::read(&self.path)
+        let bytes = observed::read(&self.path)
             .map_err(|error| unreadable("cannot be read").with_source(error))?;
         if looks_like_utf16(&bytes) {
             return Err(unreadable("is not UTF-8, but seems to be UTF-16")
@@ -152,7 +153,7 @@ pub(super) fn unreadable(kind: ErrorKind, path: &Path, error: std::io::Error) ->
 }
 
 fn hash_file(path: &Path) -> std::io::Result<[u8; 32]> {
-    let mut file = std::fs::File::open(path)?;
+    let mut file = observed::open(path)?;
     let mut hash = Sha256::new();
     let mut chunk = vec![0; 64 * 1024];
     loop {

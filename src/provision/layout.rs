@@ -11,6 +11,7 @@ use super::input_file::{InputFile, is_down};
 use super::markers::{self, Mark};
 use super::migrate::tool::{DirectoryTool, no_migration};
 use super::migrate::tools;
+use super::observed;
 use crate::config::Layout;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -159,7 +160,7 @@ pub(super) fn command_inputs(inputs: &[PathBuf], package_root: &Path) -> Result<
     let mut files = Vec::new();
     for input in inputs {
         let mut paths = Vec::new();
-        if input.is_dir() {
+        if observed::is_dir(input) {
             files_below(
                 input,
                 &|path| path.extension() != Some(OsStr::new("pyc")),

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::direction::Direction;
 use super::input_file::unreadable;
+use super::observed;
 use super::sql_script::Script;
 use crate::error::{ErrorKind, Result};
 
@@ -148,7 +149,7 @@ static MARKERS: &[&Marker] = &[
 /// The lines of a file that divide it, one for each tool and way.
 pub(super) fn scan(path: &Path) -> Result<Vec<Mark>> {
     let failed = |error| unreadable(ErrorKind::MigrationSource, path, error);
-    let mut reader = BufReader::new(std::fs::File::open(path).map_err(failed)?);
+    let mut reader = BufReader::new(observed::open(path).map_err(failed)?);
     let mut marks: Vec<Mark> = Vec::new();
     // Bytes, because a file that is not UTF-8 is reported where its text is needed.
     let mut bytes = Vec::new();
@@ -206,7 +207,7 @@ impl Mark {
 
     /// Whether a statement follows the line. True, too, for a file that is not UTF-8.
     pub(super) fn precedes_statement(&self, path: &Path) -> bool {
-        let Ok(text) = std::fs::read_to_string(path) else {
+        let Ok(text) = observed::read_to_string(path) else {
             return true;
         };
         // A line that begins with `#` is a part of the next statement.

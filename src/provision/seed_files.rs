@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::dir_entries::entries_of;
 use super::input_file::{DATA_ENDINGS, InputFile};
+use super::observed;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Endings of data in another format, each with the remedy.
@@ -47,7 +48,7 @@ pub(super) fn list(dir: &Path, package_root: &Path) -> Result<Vec<InputFile>> {
                 seeds.push(seed);
             }
             Content::OtherData(remedy) => return Err(refused(dir, &path, remedy)),
-            Content::Nothing if path.is_dir() => {
+            Content::Nothing if observed::is_dir(&path) => {
                 if let Some(inner) = data_below(&path)? {
                     let remedy = "move the file up, or name the directory to load in `seeds`";
                     return Err(refused(dir, &inner, remedy));
@@ -72,7 +73,7 @@ impl Content {
     fn of(path: &Path) -> Self {
         let ending = path.extension().unwrap_or_default();
         let ending = ending.to_string_lossy().to_ascii_lowercase();
-        if path.is_dir() {
+        if observed::is_dir(path) {
             return Self::Nothing;
         }
         if ending == "sql" || DATA_ENDINGS.contains(&&*ending) {
@@ -88,7 +89,7 @@ impl Content {
 /// The first file with data below a directory.
 fn data_below(dir: &Path) -> Result<Option<PathBuf>> {
     for path in entries_of(dir, ErrorKind::Seed)? {
-        if path.is_dir() {
+        if observed::is_dir(&path) {
             if let Some(found) = data_below(&path)? {
                 return Ok(Some(found));
             }

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::dir_entries::{files_below, name_of};
 use super::input_file::{InputFile, unreadable};
 use super::migrate::tool::DirectoryTool;
+use super::observed;
 use crate::error::{ErrorKind, Result};
 
 /// How many entries the line names.
@@ -23,13 +24,13 @@ pub(super) fn find(dir: &Path, used: &[InputFile]) -> Result<Vec<String>> {
         .collect();
     used.sort_unstable();
     let mut strays = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(failed)? {
+    for entry in observed::read_dir(dir).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         let name = name_of(&path);
         if used.binary_search(&name).is_ok() {
             continue;
         }
-        if !path.is_dir() {
+        if !observed::is_dir(&path) {
             strays.extend(is_like_migration(name).then(|| name.to_owned()));
         } else if !name.starts_with('.') {
             let mut files = Vec::new();

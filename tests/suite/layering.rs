@@ -177,6 +177,33 @@ fn only_config_reads_the_environment() {
 }
 
 #[test]
+fn what_decides_about_inputs_is_recorded() {
+    let provision = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/provision");
+    let readers: Vec<String> = source_files(&provision)
+        .into_iter()
+        .filter(|file| !file.ends_with("observed.rs") && !file.ends_with("inputs_memo.rs"))
+        .filter(|file| {
+            let text = fs::read_to_string(file).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap();
+            let calls = [
+                "fs::",
+                "File::open",
+                "path.is_file()",
+                "path.is_dir()",
+                ".exists()",
+            ];
+            calls.iter().any(|call| code.contains(call))
+        })
+        .map(|file| file.display().to_string())
+        .collect();
+    assert!(
+        readers.is_empty(),
+        "`provision` must examine files with the functions of `observed`, which record each path, but \
+         these files examine some without them: {readers:?}"
+    );
+}
+
+#[test]
 fn features_are_chosen_at_module_doors() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let conditions: BTreeMap<String, Vec<usize>> = source_files(&src)

@@ -19,6 +19,7 @@ use crate::provision::dir_entries::{entries, name_of};
 use crate::provision::direction::Direction;
 use crate::provision::input_file::InputFile;
 use crate::provision::inputs::MigrationInputs;
+use crate::provision::observed;
 use crate::provision::provision_report::MigrationReport;
 use crate::provision::sql_script::Script;
 
@@ -71,7 +72,7 @@ struct Metadata {
 }
 
 fn is_migration(path: &Path) -> bool {
-    path.join("up.sql").is_file()
+    observed::is_file(&path.join("up.sql"))
 }
 
 /// The file `up.sql` of every migration in the order of the versions, each followed by its `down.sql`
@@ -84,7 +85,7 @@ fn list(dir: &Path) -> Result<Vec<PathBuf>> {
     for migration in migrations {
         paths.push(migration.join("up.sql"));
         let others = ["down.sql", "metadata.toml"].map(|name| migration.join(name));
-        paths.extend(others.into_iter().filter(|path| path.is_file()));
+        paths.extend(others.into_iter().filter(|path| observed::is_file(path)));
     }
     Ok(paths)
 }

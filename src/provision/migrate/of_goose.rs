@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::provision::dir_entries::{entries, is_sql_file, name_of};
 use crate::provision::inputs::MigrationInputs;
 use crate::provision::markers::GOOSE;
+use crate::provision::observed;
 use crate::provision::sql_script::Script;
 
 const TABLE: &str = "goose_db_version";
@@ -73,7 +74,7 @@ pub(super) static TOOL: Tool = Tool {
 /// A migration is written in Go.
 fn list(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = entries(dir)?;
-    paths.retain(|path| path.is_file() && version(name_of(path)).is_some());
+    paths.retain(|path| observed::is_file(path) && version(name_of(path)).is_some());
     let is_go = |path: &&PathBuf| path.extension().is_some_and(|ending| ending == "go");
     if let Some(path) = paths.iter().find(is_go) {
         let message = format!(

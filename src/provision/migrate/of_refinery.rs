@@ -20,6 +20,7 @@ use crate::provision::dir_entries::name_of;
 use crate::provision::direction::Direction;
 use crate::provision::input_file::unreadable;
 use crate::provision::inputs::MigrationInputs;
+use crate::provision::observed;
 use crate::provision::provision_report::MigrationReport;
 use crate::provision::sql_script::Script;
 
@@ -41,7 +42,7 @@ pub(super) static TOOL: Tool = Tool {
         naming: "refinery migrations are named V1__name.sql or U1__name.sql",
         naming_clause: "refinery migrations V1__name.sql",
         fingerprint_part: Some("layout refinery"),
-        is_migration: |path| path.is_file() && is_refinery(name_of(path)),
+        is_migration: |path| observed::is_file(path) && is_refinery(name_of(path)),
         version: |file| Some(refinery_version(name_of(&file.path))?.0.to_string()),
         has_down_files: false,
         removes_byte_order_mark: false,
@@ -76,12 +77,12 @@ fn list(dir: &Path) -> Result<Vec<PathBuf>> {
 /// a directory.
 fn add_below(dir: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     let failed = |error| unreadable(ErrorKind::MigrationSource, dir, error);
-    for entry in std::fs::read_dir(dir).map_err(failed)? {
+    for entry in observed::read_dir(dir).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let path = entry.path();
         if entry.file_type().map_err(failed)?.is_dir() {
             add_below(&path, found)?;
-        } else if is_refinery(name_of(&path)) && path.is_file() {
+        } else if is_refinery(name_of(&path)) && observed::is_file(&path) {
             found.push(path);
         }
     }

@@ -193,7 +193,7 @@ async fn start(request: StartRequest<'_>) -> Result<Server> {
     ))
 }
 
-/// Removes cached `initdb` output that has not been copied for a month.
+/// Removes cached `initdb` output that has not been copied for a month, and old memos of inputs.
 ///
 /// Most of it belongs to PostgreSQL versions that are no longer installed.
 async fn prune_cache(state: &StateDir) -> Result<()> {
@@ -202,11 +202,19 @@ async fn prune_cache(state: &StateDir) -> Result<()> {
         .flatten()
         .flatten()
     {
+        let Ok(metadata) = entry.metadata() else {
+            continue;
+        };
         // The supervisor touches a cache entry before the copy, so the age is the time since the
-        // last use.
-        let used = entry.metadata().and_then(|metadata| metadata.modified());
+        // last use. A memo of inputs is a file: its age is the time since the inputs changed.
+        let used = metadata.modified();
         if used.is_ok_and(|used| used.elapsed().is_ok_and(|age| age > CACHE_MAX_AGE)) {
-            orphans::remove(&entry.path()).await?;
+            if metadata.is_dir() {
+                orphans::remove(&entry.path()).await?;
+            } else {
+                // Another process may have removed it first.
+                let _ = std::fs::remove_file(entry.path());
+            }
         }
     }
     Ok(())
