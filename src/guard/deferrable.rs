@@ -22,8 +22,17 @@ struct KnownConstraints {
 }
 
 impl DeferrableConstraints {
+    /// The cache for a template without deferrable constraints.
+    pub(crate) fn absent() -> Self {
+        // Only names depend on the role, and there are none.
+        Self(Mutex::new(Some(KnownConstraints {
+            user: String::new(),
+            names: None,
+        })))
+    }
+
     /// Whether the template certainly has no deferrable constraint.
-    pub(super) fn are_absent(&self) -> bool {
+    pub(crate) fn are_absent(&self) -> bool {
         // Only the names depend on the role. If there is no constraint for one role, there is none
         // for any.
         self.cached()

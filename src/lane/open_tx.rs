@@ -139,8 +139,13 @@ pub(super) async fn close(in_use: LaneInUse, mut connection: LaneConnection) -> 
         owns_log: !server.outlives_us(),
         login: lanes.session_login(),
     };
+    let was_unknown = !closing.deferrable.are_absent();
     let CloseResult { outcome, remains } =
         guard::close(connection.get(), closing, has_cancelled).await;
+    if was_unknown && closing.deferrable.are_absent() {
+        // The first test of a later process then ends with one message, too.
+        lanes.lane_locks().record_only_immediate_constraints();
+    }
     // Before the lane is put back, because the statements of the next test must not be cancelled.
     drop(watch);
     lane.connection = Some(connection);

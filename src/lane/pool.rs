@@ -139,6 +139,11 @@ impl fmt::Debug for LanePool {
 impl LanePool {
     pub(crate) fn new(setting: LaneSetting, template_source: Arc<dyn TemplateSource>) -> Self {
         let lane_locks = setting.server.lanes(&setting.fingerprint);
+        let deferrable = if lane_locks.has_only_immediate_constraints() {
+            DeferrableConstraints::absent()
+        } else {
+            DeferrableConstraints::default()
+        };
         let inner = Arc::new(Inner {
             setting,
             template_source,
@@ -151,7 +156,7 @@ impl LanePool {
             lane_returned: Notify::new(),
             held_lanes: Arc::default(),
             active_tests: Arc::default(),
-            deferrable: DeferrableConstraints::default(),
+            deferrable,
         });
         // Weak, because the pool holds the server, which owns the permits.
         let idle_permits = Arc::downgrade(&inner);

@@ -68,6 +68,23 @@ impl LaneFiles {
         }
     }
 
+    /// Whether an earlier process found that no constraint of the template is deferrable.
+    pub(crate) fn has_only_immediate_constraints(&self) -> bool {
+        // If it cannot be examined, it counts as absent: the end of a test then asks the server.
+        self.immediate_path().exists()
+    }
+
+    pub(crate) fn record_only_immediate_constraints(&self) {
+        // The file has no content, so no process can find a part of it. If it cannot be created, a
+        // later process asks the server, too.
+        let _ = File::create(self.immediate_path());
+    }
+
+    /// Not a lane's file: `immediate` is no number.
+    fn immediate_path(&self) -> PathBuf {
+        self.dir.join(format!("{}.immediate", self.fingerprint))
+    }
+
     /// Not a lane's file: `note` is no number.
     fn note_path(&self) -> PathBuf {
         self.dir.join(format!("{}.note", self.fingerprint))
@@ -217,6 +234,18 @@ mod tests {
             (LaneState::Unknown, 0, None)
         );
         assert_eq!(files.existing(), [3]);
+    }
+
+    #[test]
+    fn what_is_known_of_a_template_is_known_to_later_processes_and_is_no_lane() {
+        let (dir, files) = lane_files();
+        assert!(!files.has_only_immediate_constraints());
+        files.record_only_immediate_constraints();
+        let later = LaneFiles::of(dir.path(), "00ff");
+        assert!(later.has_only_immediate_constraints());
+        assert!(later.existing().is_empty());
+        let of_another = LaneFiles::of(dir.path(), "00fe");
+        assert!(!of_another.has_only_immediate_constraints());
     }
 
     #[test]

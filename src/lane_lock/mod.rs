@@ -124,6 +124,23 @@ impl LaneLocks {
         }
     }
 
+    /// Whether an earlier process has recorded that no constraint of the template is deferrable. An
+    /// external server has no files, and so no such record.
+    pub(crate) fn has_only_immediate_constraints(&self) -> bool {
+        match self {
+            Self::Files(files) => files.has_only_immediate_constraints(),
+            Self::Locks(_) => false,
+        }
+    }
+
+    /// Records it for later processes.
+    pub(crate) fn record_only_immediate_constraints(&self) {
+        match self {
+            Self::Files(files) => files.record_only_immediate_constraints(),
+            Self::Locks(_) => {}
+        }
+    }
+
     /// Takes the locks of all existing lanes, or returns `None` if another holder has one of them.
     ///
     /// On an external server, one exclusive use lock stands for all lane locks. With files, another
