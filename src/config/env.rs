@@ -35,6 +35,8 @@ pub(crate) struct Environment {
     working_dir: PathBuf,
     /// The directory of the package under test, if it was searched for.
     package_root: Option<Sourced<PathBuf>>,
+    /// The directories around it, if they were searched for.
+    project: Option<Project>,
     temp_dir: PathBuf,
     uid: u32,
 }
@@ -85,6 +87,7 @@ impl Environment {
             dot_env: BTreeMap::new(),
             working_dir: working_dir.into(),
             package_root: None,
+            project: None,
             temp_dir: temp_dir.into(),
             uid,
         }
@@ -92,9 +95,11 @@ impl Environment {
 
     /// The same environment with the `.env` in the package's directory, else in the root of its
     /// workspace or repository, if there is one.
-    pub(super) fn with_project_dot_env(self) -> Result<Self> {
-        let Some(path) = Project::around(&self.package_root()).beside_package_or_root(DOT_ENV)
-        else {
+    pub(super) fn with_project_dot_env(mut self) -> Result<Self> {
+        let project = Project::around(&self.package_root());
+        let found = project.beside_package_or_root(DOT_ENV);
+        self.project = Some(project);
+        let Some(path) = found else {
             return Ok(self);
         };
         match std::fs::read(&path) {
@@ -128,6 +133,13 @@ impl Environment {
             Some(dir) => Sourced::new(self.working_dir.join(dir), Source::Variable(MANIFEST_DIR)),
             None => Sourced::by_default(self.working_dir.clone()),
         }
+    }
+
+    /// The directories from the package's to the root of its workspace or repository.
+    pub(super) fn project(&self) -> Project {
+        // Finding the root parses each manifest on the way.
+        let found = self.project.clone();
+        found.unwrap_or_else(|| Project::around(&self.package_root()))
     }
 
     /// The value of a key's variable.

@@ -7,7 +7,6 @@ use super::env::Environment;
 use super::key;
 use super::keys::Layer;
 use super::named_plan::NamedPlans;
-use super::project::Project;
 use super::section;
 use super::source::{Source, Sourced};
 use crate::error::{Error, ErrorKind, Result};
@@ -37,9 +36,7 @@ impl ConfigFile {
         let named = named.map(|path| Sourced::new(path.to_owned(), Source::Builder));
         let found = match environment.path(key::CONFIG).or(named) {
             Some(named) => Some(existing(&root, named)?),
-            None => Project::around(&root)
-                .nearest(NAME)
-                .map(Sourced::by_default),
+            None => environment.project().nearest(NAME).map(Sourced::by_default),
         };
         let Some(found) = found else {
             return Ok(Self {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// A package's directory and those above it, up to the root of its workspace or repository.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Project {
     /// Innermost first. The first is the package's own directory.
     dirs: Vec<PathBuf>,
