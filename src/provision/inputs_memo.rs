@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::fingerprint::ContentsHash;
-use super::observed::{Observed, Stamp};
+use super::observed::{Examined, Observed, Stamp};
 use super::server_wide::ServerWide;
 use crate::config::{Layout, Plan, SchemaSource, SqlxToml};
 use crate::names::{PartsHash, short_id};
@@ -59,9 +59,7 @@ impl InputsMemo {
         let built = Stamp::of(&std::fs::metadata(&executable).ok()?);
         let mut key = hash_of(plan, &executable)?;
         let name = key.clone().digits(16);
-        for field in built.0 {
-            key.part("executable", field.to_le_bytes());
-        }
+        key.part("built", built.bytes());
         Some(Self {
             path: dir.join(format!("inputs-{name}")),
             key: key.finish(),
@@ -86,8 +84,8 @@ impl InputsMemo {
             let is_as_before = match rest.take(1)? {
                 [0] => std::fs::metadata(path).is_err_and(|error| is_absence(&error)),
                 _ => {
-                    let stamp = rest.stamp()?;
-                    std::fs::metadata(path).is_ok_and(|found| Stamp::of(&found) == stamp)
+                    let stamp = rest.take(Stamp::LENGTH)?;
+                    std::fs::metadata(path).is_ok_and(|found| Stamp::of(&found).bytes() == stamp)
                 }
             };
             if !is_as_before {
@@ -120,7 +118,7 @@ impl InputsMemo {
         }
     }
 
-    fn text(&self, findings: &Findings, paths: &BTreeMap<OsString, Option<Stamp>>) -> Vec<u8> {
+    fn text(&self, findings: &Findings, paths: &BTreeMap<OsString, Option<Examined>>) -> Vec<u8> {
         let mut text = Vec::new();
         text.extend(self.key);
         text.extend(findings.contents.0);
@@ -130,11 +128,11 @@ impl InputsMemo {
             add_text(&mut text, found.statement.as_bytes());
         }
         text.extend((paths.len() as u64).to_le_bytes());
-        for (path, stamp) in paths {
+        for (path, examined) in paths {
             add_text(&mut text, path.as_bytes());
-            text.push(stamp.is_some().into());
-            for field in stamp.iter().flat_map(|stamp| stamp.0) {
-                text.extend(field.to_le_bytes());
+            text.push(examined.is_some().into());
+            if let Some(examined) = examined {
+                text.extend(examined.stamp.bytes());
             }
         }
         text
@@ -191,7 +189,7 @@ fn hash_of(plan: &Plan, executable: &Path) -> Option<PartsHash> {
 }
 
 /// Whether each path changed so long before `began` that a later change gives it another [`Stamp`].
-fn are_settled(paths: &BTreeMap<OsString, Option<Stamp>>, began: SystemTime) -> bool {
+fn are_settled(paths: &BTreeMap<OsString, Option<Examined>>, began: SystemTime) -> bool {
     let Some(began) = began
         .duration_since(UNIX_EPOCH)
         .ok()
@@ -199,8 +197,8 @@ fn are_settled(paths: &BTreeMap<OsString, Option<Stamp>>, began: SystemTime) -> 
     else {
         return false;
     };
-    let mut stamps = paths.values().flatten();
-    stamps.all(|stamp| stamp.changed() < began - SETTLED_AFTER)
+    let mut existing = paths.values().flatten();
+    existing.all(|examined| examined.changed < began - SETTLED_AFTER)
 }
 
 fn is_absence(error: &std::io::Error) -> bool {
@@ -232,14 +230,6 @@ impl<'a> Rest<'a> {
     fn text(&mut self) -> Option<&'a OsStr> {
         let length = usize::try_from(self.number()?).ok()?;
         Some(OsStr::from_bytes(self.take(length)?))
-    }
-
-    fn stamp(&mut self) -> Option<Stamp> {
-        let mut fields = [0; Stamp::FIELDS];
-        for field in &mut fields {
-            *field = self.number()?;
-        }
-        Some(Stamp(fields))
     }
 
     fn findings(&mut self) -> Option<Findings> {

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{File, Metadata, ReadDir};
+use std::fs::{File, FileType, Metadata, ReadDir};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -16,39 +16,59 @@ use std::path::Path;
 /// also one that restores the modification time, gives it another `ctime`
 /// (<https://man7.org/linux/man-pages/man7/inode.7.html>).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp(pub(super) [u64; Stamp::FIELDS]);
+pub(super) struct Stamp {
+    /// All fields as they are in a memo. Comparing them byte by byte takes a user's unoptimised
+    /// build a fifth of the time that reading them one by one takes.
+    bytes: [u8; Stamp::LENGTH],
+}
 
 impl Stamp {
-    pub(super) const FIELDS: usize = 8;
+    pub(super) const LENGTH: usize = 64;
 
     pub(super) fn of(found: &Metadata) -> Self {
-        Self([
-            found.dev(),
-            found.ino(),
-            found.mode().into(),
-            found.size(),
-            found.mtime().cast_unsigned(),
-            found.mtime_nsec().cast_unsigned(),
-            found.ctime().cast_unsigned(),
-            found.ctime_nsec().cast_unsigned(),
-        ])
+        let fields = [
+            found.dev().to_le_bytes(),
+            found.ino().to_le_bytes(),
+            u64::from(found.mode()).to_le_bytes(),
+            found.size().to_le_bytes(),
+            found.mtime().to_le_bytes(),
+            found.mtime_nsec().to_le_bytes(),
+            found.ctime().to_le_bytes(),
+            found.ctime_nsec().to_le_bytes(),
+        ];
+        let mut bytes = [0; Self::LENGTH];
+        bytes.copy_from_slice(fields.as_flattened());
+        Self { bytes }
     }
 
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// A path that exists, as [`Observed`] holds it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Examined {
+    pub(super) stamp: Stamp,
     /// The seconds since 1970 of the last change.
-    pub(super) fn changed(&self) -> i64 {
-        self.0[6].cast_signed()
-    }
+    pub(super) changed: i64,
+    kind: FileType,
+}
 
-    fn is_dir(&self) -> bool {
-        // S_IFMT and S_IFDIR of POSIX's `sys/stat.h`, the same on Linux, macOS and the BSDs.
-        self.0[2] & 0o170_000 == 0o040_000
+impl Examined {
+    fn of(found: &Metadata) -> Self {
+        Self {
+            stamp: Stamp::of(found),
+            changed: found.ctime(),
+            kind: found.file_type(),
+        }
     }
 }
 
 /// What was found at each path: `None` where there was no file.
 #[derive(Debug, Default)]
 pub(super) struct Observed {
-    paths: BTreeMap<OsString, Option<Stamp>>,
+    paths: BTreeMap<OsString, Option<Examined>>,
     /// Whether a path could not be examined.
     is_incomplete: bool,
 }
@@ -69,7 +89,7 @@ pub(super) fn observe<T>(work: impl FnOnce() -> T) -> (T, Observed) {
 impl Observed {
     /// The paths that a later process has to examine, with what was found there. `None` if a path
     /// could not be examined.
-    pub(super) fn into_paths(mut self) -> Option<BTreeMap<OsString, Option<Stamp>>> {
+    pub(super) fn into_paths(mut self) -> Option<BTreeMap<OsString, Option<Examined>>> {
         if self.is_incomplete {
             return None;
         }
@@ -78,12 +98,12 @@ impl Observed {
         let known: Vec<OsString> = self
             .paths
             .iter()
-            .filter(|(path, stamp)| {
+            .filter(|(path, found)| {
                 let parent = Path::new(path).parent();
                 let is_parent_present = parent
                     .and_then(|parent| self.paths.get(parent.as_os_str()))
                     .is_some_and(Option::is_some);
-                stamp.is_none() && is_parent_present
+                found.is_none() && is_parent_present
             })
             .map(|(path, _)| path.clone())
             .collect();
@@ -94,12 +114,12 @@ impl Observed {
     }
 
     /// The first result counts: a change after it must not go unnoticed.
-    fn stamp(&mut self, path: &Path) -> Option<Stamp> {
+    fn examine(&mut self, path: &Path) -> Option<Examined> {
         if let Some(known) = self.paths.get(path.as_os_str()) {
             return *known;
         }
-        let stamp = match std::fs::metadata(path) {
-            Ok(found) => Some(Stamp::of(&found)),
+        let examined = match std::fs::metadata(path) {
+            Ok(found) => Some(Examined::of(&found)),
             Err(error) => {
                 let is_absent = matches!(
                     error.kind(),
@@ -109,44 +129,45 @@ impl Observed {
                 None
             }
         };
-        self.paths.insert(path.as_os_str().to_owned(), stamp);
-        stamp
+        self.paths.insert(path.as_os_str().to_owned(), examined);
+        examined
     }
 }
 
 /// What is at a path, following links. `None` if nothing is there, or it cannot be examined.
-fn stamp(path: &Path) -> Option<Stamp> {
+fn examine(path: &Path) -> Option<Examined> {
     OBSERVED.with_borrow_mut(|observed| match observed {
-        Some(observed) => observed.stamp(path),
-        None => std::fs::metadata(path).ok().map(|found| Stamp::of(&found)),
+        Some(observed) => observed.examine(path),
+        None => std::fs::metadata(path)
+            .ok()
+            .map(|found| Examined::of(&found)),
     })
 }
 
 pub(super) fn is_dir(path: &Path) -> bool {
-    stamp(path).is_some_and(|found| found.is_dir())
+    examine(path).is_some_and(|found| found.kind.is_dir())
 }
 
 pub(super) fn is_file(path: &Path) -> bool {
-    // S_IFREG
-    stamp(path).is_some_and(|found| found.0[2] & 0o170_000 == 0o100_000)
+    examine(path).is_some_and(|found| found.kind.is_file())
 }
 
 pub(super) fn read_dir(dir: &Path) -> io::Result<ReadDir> {
-    stamp(dir);
+    examine(dir);
     std::fs::read_dir(dir)
 }
 
 pub(super) fn open(path: &Path) -> io::Result<File> {
-    stamp(path);
+    examine(path);
     File::open(path)
 }
 
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    stamp(path);
+    examine(path);
     std::fs::read(path)
 }
 
 pub(super) fn read_to_string(path: &Path) -> io::Result<String> {
-    stamp(path);
+    examine(path);
     std::fs::read_to_string(path)
 }
