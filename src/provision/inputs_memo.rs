@@ -12,10 +12,9 @@
 //!                                                           shortly before the reading
 //! ```
 //!
-//! The rule for a path is that of git's index
-//! (<https://git-scm.com/docs/racy-git>): two changes within one tick of the file system's clock can
-//! leave one `Stamp`. So a file that changed shortly before it was read is not recorded. A later
-//! process reads it again.
+//! The rule for a path is that of git's index (<https://git-scm.com/docs/racy-git>): two changes
+//! within one tick of the file system's clock can leave one `Stamp`. So a file that changed shortly
+//! before it was read is not recorded. A later process reads it again.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

@@ -1,8 +1,8 @@
 //! The file system as the reading of inputs sees it: each path that is examined is recorded.
 //!
 //! A later process repeats the reading only if one of these paths has changed. So every function
-//! that decides about inputs uses this module instead of `std::fs`; a path that is not recorded could
-//! change without notice. (`tests/suite/layering.rs`)
+//! that decides about inputs uses this module instead of `std::fs`. A path that is not recorded
+//! could change without notice. (`tests/suite/layering.rs`)
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -14,8 +14,8 @@ use crate::config::Plan;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::Fingerprint;
 
-/// Inputs whose hash is known. Their files are read when a template has to be built, and earlier only
-/// if no memo has the hash.
+/// Inputs whose hash is known. Their files are read when a template has to be built, and earlier
+/// only if no memo has the hash.
 #[derive(Debug, Clone)]
 pub(crate) struct PlanInputs(Arc<Known>);
 

@@ -198,8 +198,8 @@ fn what_decides_about_inputs_is_recorded() {
         .collect();
     assert!(
         readers.is_empty(),
-        "`provision` must examine files with the functions of `observed`, which record each path, but \
-         these files examine some without them: {readers:?}"
+        "`provision` must examine files with the functions of `observed`, which record each path, \
+         but these files examine some without them: {readers:?}"
     );
 }
 
