@@ -21,4 +21,4 @@ macro_rules! test {
     };
 }
 
-support::three_hundred!(test);
+support::generate!(600 test);

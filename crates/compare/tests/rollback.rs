@@ -1,4 +1,4 @@
-//! 300 tests with `#[ebbtide::test(pool = "sandbox")]` and a `PgPool`. `src/main.rs` runs them.
+//! 300 tests with `#[ebbtide::test(pool = "sandbox")]` and a `PgPool`. `benches` runs them.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
@@ -13,4 +13,4 @@ macro_rules! test {
     };
 }
 
-support::three_hundred!(test);
+support::generate!(300 test);

@@ -1,4 +1,4 @@
-//! The body of every test in the comparison, and a macro that generates 300 tests.
+//! The body of every test in the comparison, and a macro that generates tests.
 
 use sqlx::postgres::PgConnection;
 
@@ -26,18 +26,23 @@ pub(crate) async fn book(connection: &mut PgConnection) {
     assert_eq!(booked, 1);
 }
 
-/// Generates ten modules with thirty tests each. The caller's macro generates a test.
-macro_rules! three_hundred {
+/// Generates 300 tests in the modules `m0` to `m9`, or 600 tests in those and in `n0` to `n9`. The
+/// caller's macro generates a test.
+macro_rules! generate {
     (@modules $make:ident $($module:ident)*) => {
-        $(mod $module { $crate::support::three_hundred!(@tests $make
+        $(mod $module { $crate::support::generate!(@tests $make
             t00 t01 t02 t03 t04 t05 t06 t07 t08 t09 t10 t11 t12 t13 t14
             t15 t16 t17 t18 t19 t20 t21 t22 t23 t24 t25 t26 t27 t28 t29); })*
     };
     (@tests $make:ident $($test:ident)*) => {
         $($make!($test);)*
     };
-    ($make:ident) => {
-        $crate::support::three_hundred!(@modules $make m0 m1 m2 m3 m4 m5 m6 m7 m8 m9);
+    (300 $make:ident) => {
+        $crate::support::generate!(@modules $make m0 m1 m2 m3 m4 m5 m6 m7 m8 m9);
+    };
+    (600 $make:ident) => {
+        $crate::support::generate!(300 $make);
+        $crate::support::generate!(@modules $make n0 n1 n2 n3 n4 n5 n6 n7 n8 n9);
     };
 }
-pub(crate) use three_hundred;
+pub(crate) use generate;
