@@ -1,0 +1,83 @@
+//! Compares ebbtide with bare PostgreSQL and with other libraries, and prints ratios.
+//!
+//! `cargo run --release --manifest-path benches/Cargo.toml [-- NAME ..]`, where a name is a benchmark
+//! or a group. Without a name it runs all. `-- --list` prints the names. See `docs/benchmarks.md`.
+//!
+//! The sides of a comparison alternate, so that all are measured under the same load.
+
+#![expect(clippy::print_stdout, reason = "the program prints its results")]
+
+mod account;
+mod bars;
+mod binaries;
+#[cfg(feature = "container")]
+mod docker;
+mod project;
+mod ratios;
+mod scratch;
+mod suite;
+
+use std::time::{Duration, Instant};
+
+use scratch::Scratch;
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// The groups of benchmarks, in the order in which they run.
+const GROUPS: [(&str, &[(&str, &str)]); 1] = [("bars", &bars::BENCHMARKS)];
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if words.iter().any(|word| word == "--list") {
+        for (group, benchmarks) in GROUPS {
+            for (name, about) in benchmarks {
+                println!("{group:<8} {name:<22} {about}");
+            }
+        }
+        return Ok(());
+    }
+    let chosen = chosen(&words)?;
+    let began = Instant::now();
+    let scratch = Scratch::new()?;
+    for (group, name) in chosen {
+        let began = Instant::now();
+        let result = match group {
+            "bars" => bars::run(name, &scratch).await,
+            _ => Err(format!("no group {group}").into()),
+        };
+        // A benchmark that fails does not end the run, because the others are independent of it.
+        if let Err(error) = result {
+            println!("{name:<22} FAILED: {error}");
+        }
+        println!("{:<22} {}", "", seconds(began.elapsed()));
+    }
+    println!("total: {}", seconds(began.elapsed()));
+    Ok(())
+}
+
+/// The benchmarks that the words name, each with its group.
+fn chosen(words: &[String]) -> Result<Vec<(&'static str, &'static str)>, Error> {
+    let all = || {
+        GROUPS
+            .into_iter()
+            .flat_map(|(group, benchmarks)| benchmarks.iter().map(move |(name, _)| (group, *name)))
+    };
+    if words.is_empty() {
+        return Ok(all().collect());
+    }
+    for word in words {
+        if !all().any(|(group, name)| word == group || word == name) {
+            return Err(
+                format!("no benchmark or group {word}; `-- --list` prints the names").into(),
+            );
+        }
+    }
+    Ok(all()
+        .filter(|(group, name)| words.iter().any(|word| word == group || word == name))
+        .collect())
+}
+
+fn seconds(time: Duration) -> String {
+    format!("({:.0} s)", time.as_secs_f64())
+}

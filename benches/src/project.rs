@@ -1,0 +1,118 @@
+//! A project with a number of migrations, for processes that attach to its server.
+
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ebbtide::Harness;
+use ebbtide::config::Backend;
+
+use crate::Error;
+use crate::scratch::Scratch;
+
+/// The number of tables, whatever the number of migrations, so that the database's size is the same.
+const TABLE_COUNT: usize = 10;
+
+#[derive(Debug)]
+pub(crate) struct Project {
+    dir: PathBuf,
+    /// The program that opens a `Tx`: `crates/compare/tests/attach.rs`.
+    program: PathBuf,
+}
+
+impl Project {
+    /// Writes the migrations. The server will end with the last process that uses it.
+    pub(crate) fn new(scratch: &Scratch, name: &str, migrations: usize) -> Result<Self, Error> {
+        let dir = scratch.dir(name)?;
+        std::fs::create_dir(dir.join("migrations"))?;
+        for number in 1..=migrations {
+            let table = number % TABLE_COUNT;
+            let mut sql = String::new();
+            if number <= TABLE_COUNT {
+                writeln!(
+                    sql,
+                    "create table t{table} (id bigint primary key, note text not null);"
+                )?;
+            } else {
+                writeln!(sql, "comment on table t{table} is 'version {number}';")?;
+            }
+            std::fs::write(dir.join(format!("migrations/{number:04}_step.sql")), sql)?;
+        }
+        std::fs::write(dir.join("ebbtide.toml"), "")?;
+        let program = crate::suite::test_binary("attach")?;
+        Ok(Self { dir, program })
+    }
+
+    /// Starts the server. It runs as long as the harness exists.
+    pub(crate) async fn start(&self) -> Result<Harness, Error> {
+        let harness = Harness::builder()
+            .backend(Backend::Native)
+            .state_dir(self.state())
+            .linger(Duration::ZERO)
+            .package_root(&self.dir)
+            .config_file(self.dir.join("ebbtide.toml"))
+            .build()?;
+        harness.start().await?;
+        Ok(harness)
+    }
+
+    /// The time from the start of a new process to the first row of its `Tx`.
+    pub(crate) fn first_row(&self) -> Result<Duration, Error> {
+        Ok(self.run()?.0)
+    }
+
+    /// The time from the start of a new process to its end.
+    pub(crate) fn whole(&self) -> Result<Duration, Error> {
+        Ok(self.run()?.1)
+    }
+
+    fn run(&self) -> Result<(Duration, Duration), Error> {
+        let mut command = Command::new(&self.program);
+        command
+            .arg(&self.dir)
+            .env("EBBTIDE_BACKEND", "native")
+            .env("EBBTIDE_STATE_DIR", self.state())
+            .env("EBBTIDE_LINGER", "0s")
+            // The processes of one run of nextest have the same id.
+            .env("NEXTEST_RUN_ID", self.dir.file_name().unwrap_or_default())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        let began = Instant::now();
+        let mut child = command.spawn()?;
+        let mut line = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            BufReader::new(stdout).read_line(&mut line)?;
+        }
+        let first_row = began.elapsed();
+        let status = child.wait()?;
+        if status.success() && line == "first row\n" {
+            Ok((first_row, began.elapsed()))
+        } else {
+            Err(format!("{}: {status}", self.program.display()).into())
+        }
+    }
+
+    fn state(&self) -> PathBuf {
+        self.dir.join("state")
+    }
+
+    /// Waits until the server has ended.
+    pub(crate) async fn until_ended(&self) -> Result<(), Error> {
+        until_no_server(&self.state()).await
+    }
+}
+
+/// Waits until no server of a state directory is left.
+pub(crate) async fn until_no_server(state: &Path) -> Result<(), Error> {
+    let servers = state.join("servers");
+    while std::fs::read_dir(&servers)
+        .map_err(|error| format!("{}: {error}", servers.display()))?
+        .next()
+        .is_some()
+    {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
