@@ -8,6 +8,9 @@ use ebbtide::Harness;
 use ebbtide::config::{Cache, Container};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
+use testcontainers_modules::postgres::Postgres;
+use testcontainers_modules::testcontainers::ImageExt as _;
+use testcontainers_modules::testcontainers::runners::AsyncRunner as _;
 
 use crate::Error;
 use crate::project::until_no_server;
@@ -94,6 +97,21 @@ impl Docker {
         time
     }
 
+    /// The time of testcontainers with its module for PostgreSQL, to the first row.
+    pub(crate) async fn testcontainers(&self) -> Result<Duration, Error> {
+        let (name, tag) = self
+            .image
+            .rsplit_once(':')
+            .unwrap_or((&self.image, "latest"));
+        let image = Postgres::default().with_name(name).with_tag(tag);
+        let began = Instant::now();
+        let container = image.start().await?;
+        let port = container.get_host_port_ipv4(5432).await?;
+        let time = until_first_row_at(port, "postgres", began).await;
+        container.rm().await?;
+        time
+    }
+
     /// The names of the containers, which contain the names of their instance directories.
     fn containers(&self) -> Result<Vec<String>, Error> {
         let entries =
@@ -125,17 +143,17 @@ async fn first_test(harness: &Harness, began: Instant) -> Result<Duration, Error
 }
 
 async fn until_first_row(container: &str, began: Instant) -> Result<Duration, Error> {
-    let port = docker(&["port", container, "5432"])?
-        .rsplit(':')
-        .next()
-        .unwrap_or_default()
-        .parse()?;
+    let address = docker(&["port", container, "5432"])?;
+    let port = address.rsplit(':').next().unwrap_or_default().parse()?;
+    until_first_row_at(port, "secret", began).await
+}
+
+async fn until_first_row_at(port: u16, password: &str, began: Instant) -> Result<Duration, Error> {
     let options = PgConnectOptions::new_without_pgpass()
         .host("127.0.0.1")
-        .port(port);
-    let options = options
+        .port(port)
         .username("postgres")
-        .password("secret")
+        .password(password)
         .database("postgres");
     while let Err(error) = try_first_row(&options).await {
         if began.elapsed() > FIRST_ROW_TIMEOUT {

@@ -12,10 +12,12 @@ mod bars;
 mod binaries;
 #[cfg(feature = "container")]
 mod docker;
+mod others;
 mod project;
 mod ratios;
 mod scratch;
 mod suite;
+mod table;
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +26,8 @@ use scratch::Scratch;
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// The groups of benchmarks, in the order in which they run.
-const GROUPS: [(&str, &[(&str, &str)]); 1] = [("bars", &bars::BENCHMARKS)];
+const GROUPS: [(&str, &[(&str, &str)]); 2] =
+    [("bars", &bars::BENCHMARKS), ("others", &others::BENCHMARKS)];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -37,6 +40,13 @@ async fn main() -> Result<(), Error> {
         }
         return Ok(());
     }
+    #[cfg(feature = "others")]
+    if let [alone, side] = words.as_slice()
+        && alone == "--alone"
+    {
+        println!("{}", others::run_alone(side).await?);
+        return Ok(());
+    }
     let chosen = chosen(&words)?;
     let began = Instant::now();
     let scratch = Scratch::new()?;
@@ -44,7 +54,7 @@ async fn main() -> Result<(), Error> {
         let began = Instant::now();
         let result = match group {
             "bars" => bars::run(name, &scratch).await,
-            _ => Err(format!("no group {group}").into()),
+            _ => others::run(name, &scratch).await,
         };
         // A benchmark that fails does not end the run, because the others are independent of it.
         if let Err(error) = result {
