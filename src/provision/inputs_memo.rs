@@ -80,12 +80,11 @@ impl InputsMemo {
         let findings = rest.findings()?;
         for _ in 0..rest.number()? {
             let path = Path::new(rest.text()?);
-            let is_as_before = match rest.take(1)? {
-                [0] => std::fs::metadata(path).is_err_and(|error| is_absence(&error)),
-                _ => {
-                    let stamp = rest.take(Stamp::LENGTH)?;
-                    std::fs::metadata(path).is_ok_and(|found| Stamp::of(&found).bytes() == stamp)
-                }
+            let is_as_before = if rest.take(1)? == [0] {
+                std::fs::metadata(path).is_err_and(|error| is_absence(&error))
+            } else {
+                let stamp = rest.take(Stamp::LENGTH)?;
+                std::fs::metadata(path).is_ok_and(|found| Stamp::of(&found).bytes() == stamp)
             };
             if !is_as_before {
                 tracing::debug!(path = %path.display(), "an input has changed");

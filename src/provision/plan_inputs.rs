@@ -186,7 +186,7 @@ mod tests {
         let (inputs, memo) = PlanInputs::find(plan).expect("the files are legal");
         let memo = memo.expect("there was no memo");
         NewMemo {
-            began: memo.began + Duration::from_secs(60),
+            began: memo.began + Duration::from_mins(1),
             ..memo
         }
         .write();

@@ -90,7 +90,7 @@ fn tables(changed: &[ChangedTable]) -> String {
     let refills: String = changed
         .iter()
         .filter(|table| !table.refill.is_empty())
-        .map(|table| format!("{}; ", table.refill))
+        .flat_map(|table| [&table.refill, "; "])
         .collect();
     // Triggers, foreign keys and rules must not act on the reset. Without these flags the server
     // does not look for them. Setting `session_replication_role` has the same effect, but makes the
