@@ -288,6 +288,12 @@ async fn ebbtide_can_drop_a_database_whose_migrations_change_its_owner() {
         "the role that built the template must own it"
     );
     drop(harness);
+    // The lane is copied again in the background, which would build the template again.
+    let used = "select pid::text from pg_locks \
+                where locktype = 'advisory' and mode in ('ExclusiveLock', 'ShareLock')";
+    let unused = "no session uses a lane or a template";
+    let is_empty = |found: &[String]| found.is_empty();
+    external.wait_until(unused, used, is_empty).await;
     // A build that was killed leaves a database that also belongs to the other role.
     let template = external.databases("t_").await.remove(0);
     let leftover = template.replace("ebbtide_t_", "ebbtide_b_") + "_00000000";
@@ -305,13 +311,7 @@ async fn ebbtide_can_drop_a_database_whose_migrations_change_its_owner() {
     // The lanes belong to the other role as well, and their template to this one.
     again.database().await.unwrap().close().await.unwrap();
     drop(again);
-    let used = "select pid::text from pg_locks \
-                where locktype = 'advisory' and mode in ('ExclusiveLock', 'ShareLock')";
-    external
-        .wait_until("no session uses a lane or a template", used, |found| {
-            found.is_empty()
-        })
-        .await;
+    external.wait_until(unused, used, is_empty).await;
     let cleaner = external.builder(&url).build().unwrap();
     let report = cleaner.clean_up().await.unwrap();
     assert_eq!(
