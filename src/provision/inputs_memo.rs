@@ -31,8 +31,9 @@ use crate::names::{PartsHash, short_id};
 
 /// Part of every memo. Raise it when the memo's form changes.
 const FORMAT: &str = "inputs memo 1";
-/// The age in seconds from which on the last change of a path tells it from every later one. FAT
-/// counts in steps of two seconds; other file systems in steps of some milliseconds.
+/// If the last change of a path is older than this many seconds, every later change gives the path
+/// another stamp. FAT counts in steps of two seconds; other file systems in steps of some
+/// milliseconds.
 const SETTLED_AFTER: i64 = 3;
 
 /// What reading the files of a plan results in.
