@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::fingerprint::ContentsHash;
-use super::observed::{Examined, Observed, Stamp};
+use super::observed::{Examined, Observed, Stamp, is_absence};
 use super::server_wide::ServerWide;
 use crate::config::{Layout, Plan, SchemaSource, SqlxToml};
 use crate::names::{PartsHash, short_id};
@@ -198,13 +198,6 @@ fn are_settled(paths: &BTreeMap<OsString, Option<Examined>>, began: SystemTime) 
     };
     let mut existing = paths.values().flatten();
     existing.all(|examined| examined.changed < began - SETTLED_AFTER)
-}
-
-fn is_absence(error: &std::io::Error) -> bool {
-    matches!(
-        error.kind(),
-        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
-    )
 }
 
 fn add_text(memo: &mut Vec<u8>, text: &[u8]) {

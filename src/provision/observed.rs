@@ -121,17 +121,21 @@ impl Observed {
         let examined = match std::fs::metadata(path) {
             Ok(found) => Some(Examined::of(&found)),
             Err(error) => {
-                let is_absent = matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                );
-                self.is_incomplete |= !is_absent;
+                self.is_incomplete |= !is_absence(&error);
                 None
             }
         };
         self.paths.insert(path.as_os_str().to_owned(), examined);
         examined
     }
+}
+
+/// Whether an error of examining a path means that nothing is there.
+pub(super) fn is_absence(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 /// What is at a path, following links. `None` if nothing is there, or it cannot be examined.
