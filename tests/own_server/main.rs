@@ -16,7 +16,7 @@
 #![allow(
     dead_code,
     clippy::allow_attributes,
-    reason = "each of the two binaries uses only a part of tests/support"
+    reason = "each of the test binaries uses only a part of tests/support"
 )]
 
 #[macro_use]
@@ -47,4 +47,6 @@ mod rounds;
 mod running_server;
 mod scripts;
 mod testbed;
+#[cfg(not(feature = "container"))]
+mod without_containers;
 mod worker;

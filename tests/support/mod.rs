@@ -1,5 +1,6 @@
 //! Support for the integration tests.
 
+pub mod alembic;
 pub mod backend;
 pub mod child_process;
 pub mod difference;

@@ -2,7 +2,7 @@
 
 use ebbtide::{ErrorKind, Harness, Setup};
 
-use crate::migration_sources::project::{Project, fake_program, has_psql};
+use crate::support::alembic::{Project, fake_program, has_psql};
 use crate::support::reports::assert_report_contains;
 use crate::support::{Scratch, pool_sql};
 

@@ -7,7 +7,7 @@ use ebbtide::{ErrorKind, Harness};
 
 use ebbtide::config::{Backend, Builder, MigrationCommand};
 
-use crate::migration_sources::project::{fake_program, has_psql};
+use crate::support::alembic::{fake_program, has_psql};
 use crate::support::child_process::{child_role, test_command_as};
 use crate::support::process::Process;
 use crate::support::reports::{assert_report_contains, provision_error, provision_report};

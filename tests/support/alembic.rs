@@ -1,4 +1,4 @@
-//! Copies of the Alembic project, which tests may change.
+//! Copies of the Alembic project, which tests may change, and programs that take its place.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -3,7 +3,7 @@
 use ebbtide::ErrorKind;
 use ebbtide::config::Expect;
 
-use crate::migration_sources::project::Project;
+use crate::support::alembic::Project;
 use crate::support::reports::{assert_report_contains, provision_error};
 
 #[tokio::test]

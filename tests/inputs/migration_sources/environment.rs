@@ -5,7 +5,7 @@ use ebbtide::{Harness, TxOptions};
 use ebbtide::config::MigrationCommand;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 
-use crate::migration_sources::project::{fake_program, has_psql};
+use crate::support::alembic::{fake_program, has_psql};
 use crate::support::child_process::{assert_passed, child_role, native_test_command};
 use crate::support::{Scratch, this_test};
 

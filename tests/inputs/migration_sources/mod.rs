@@ -11,5 +11,4 @@ mod marked;
 mod notes;
 mod other_tools;
 mod peculiar;
-pub(crate) mod project;
 mod several;
