@@ -2,8 +2,7 @@
 //!
 //! The kinds are ebbtide's three, and for comparison `#[sqlx::test]` and a plain transaction. A
 //! probe provokes the hole on a real server and returns a [`table::Verdict`]. The expected verdicts
-//! are in [`table::TABLE`], and the table in `docs/isolation.md` is generated from the verdicts of
-//! the probes.
+//! are in [`table::TABLE`], and the table in `docs/isolation.md` is generated from them.
 
 mod children;
 mod document;
