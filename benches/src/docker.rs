@@ -13,7 +13,7 @@ use testcontainers_modules::testcontainers::ImageExt as _;
 use testcontainers_modules::testcontainers::runners::AsyncRunner as _;
 
 use crate::Error;
-use crate::project::until_no_server;
+use crate::project::{until, until_no_server};
 
 /// How long a server may take to return its first row.
 const FIRST_ROW_TIMEOUT: Duration = Duration::from_mins(1);
@@ -90,9 +90,10 @@ impl Docker {
         for container in containers {
             let filter = format!("name={container}");
             // The container saves the prepared data before it is removed.
-            while !docker(&["ps", "--all", "--quiet", "--filter", &filter])?.is_empty() {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
+            until("the container's removal", || {
+                Ok(docker(&["ps", "--all", "--quiet", "--filter", &filter])?.is_empty())
+            })
+            .await?;
         }
         time
     }

@@ -14,6 +14,8 @@ use crate::scratch::Scratch;
 
 /// The number of tables, whatever the number of migrations, so that the database's size is the same.
 const TABLE_COUNT: usize = 10;
+/// How long a server or a container may take to end.
+const END_TIMEOUT: Duration = Duration::from_mins(2);
 
 #[derive(Debug)]
 pub(crate) struct Project {
@@ -107,11 +109,27 @@ impl Project {
 /// Waits until no server of a state directory is left.
 pub(crate) async fn until_no_server(state: &Path) -> Result<(), Error> {
     let servers = state.join("servers");
-    while std::fs::read_dir(&servers)
-        .map_err(|error| format!("{}: {error}", servers.display()))?
-        .next()
-        .is_some()
-    {
+    until("the end of the servers", || {
+        let mut entries = std::fs::read_dir(&servers)
+            .map_err(|error| format!("{}: {error}", servers.display()))?;
+        Ok(entries.next().is_none())
+    })
+    .await
+}
+
+/// Waits until a condition holds.
+///
+/// # Errors
+/// It does not hold within [`END_TIMEOUT`].
+pub(crate) async fn until(
+    what: &str,
+    holds: impl Fn() -> Result<bool, Error>,
+) -> Result<(), Error> {
+    let began = Instant::now();
+    while !holds()? {
+        if began.elapsed() > END_TIMEOUT {
+            return Err(format!("waited {END_TIMEOUT:?} for {what}").into());
+        }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Ok(())

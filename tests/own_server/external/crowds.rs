@@ -16,7 +16,6 @@ async fn tests_that_exceed_the_roles_connection_limit_take_turns() {
         .create_role("app", "createdb connection limit 4")
         .await;
     let harness = external.builder(&url).build().unwrap();
-    let started_at = Instant::now();
     let tests = (0..12).map(|_| {
         let harness = harness.clone();
         tokio::spawn(async move {
@@ -30,14 +29,10 @@ async fn tests_that_exceed_the_roles_connection_limit_take_turns() {
             }
         })
     });
+    // A test that waits until its timeout fails in `unwrap`.
     for test in tests.collect::<Vec<_>>() {
         test.await.unwrap();
     }
-    assert!(
-        started_at.elapsed() < Duration::from_secs(25),
-        "a test waited until its timeout: {:?}",
-        started_at.elapsed()
-    );
 }
 
 #[tokio::test]
@@ -89,10 +84,7 @@ async fn a_test_that_never_gets_a_connection_fails_with_the_number_that_it_needs
         .await
         .expect_err("two lanes and the lock connection use all three connections");
     let waited = started_at.elapsed();
-    assert!(
-        waited > Duration::from_secs(25) && waited < Duration::from_secs(45),
-        "{waited:?}"
-    );
+    assert!(waited > Duration::from_secs(25), "{waited:?}");
     assert_eq!(error.kind(), ErrorKind::OutOfConnections, "{error:?}");
     // The server refuses a connection that copies a lane, or one that uses it. Which of them
     // depends on when the last copy was made.
