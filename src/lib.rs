@@ -107,7 +107,7 @@
 //! | `server.keep_for` | `EBBTIDE_KEEP_FOR` | all | how long a kept database stays, and its server with it | `1h` |
 //! | `server.log_plans_slower_than` | `EBBTIDE_LOG_PLANS_SLOWER_THAN` | all | the plans of statements that take longer are reported | no |
 //! | `server.storage` | `EBBTIDE_STORAGE` | `container`, `native` | `memory`, `disk`, or `auto`: memory (`/dev/shm`) if 2 GiB are free there and no other user has taken ebbtide's directory name | `auto` |
-//! | `server.cache` | `EBBTIDE_CACHE` | `container` | `never`, or `auto`: a volume keeps a container's templates for the next one | `auto` |
+//! | `server.cache` | `EBBTIDE_CACHE` | `container`, `native` | `never`, or `auto`: a server's templates are kept for the next one, in a volume or in the state directory | `auto` |
 //! | `server.dedicated` | `EBBTIDE_DEDICATED` | all | `always`, `never`, or `auto`: see [Roles and other objects of the server](#roles-and-other-objects-of-the-server) | `auto` |
 //! | `server.settings` | | all | a table of PostgreSQL settings, which override ebbtide's own | none |
 //! | `server.bin` | `EBBTIDE_PG_BIN` | `native` | the directory of `postgres` and `initdb` | searched for |
@@ -432,7 +432,9 @@
 //! no connection for `linger` and two seconds more. The engine then removes the container.
 //!
 //! What stays:
-//! - in the state directory: a cache of `initdb`'s output, and empty lock files
+//! - in the state directory: a cache of `initdb`'s output, empty lock files, and the templates of
+//!   native servers (`cache/prepared-...`, at most four files and 1 GiB), unless `cache` is
+//!   `"never"`
 //! - in `/dev/shm`: an empty directory
 //! - in the engine: one volume for each image (`ebbtide-cache-...`, at most four), unless `cache`
 //!   is `"never"`

@@ -171,16 +171,17 @@ declare_keys! {
     about: "`memory`, `disk`, or `auto`: memory (`/dev/shm`) if 2 GiB are free there and no other \
             user has taken ebbtide's directory name";
 
-    /// Sets whether the next container starts from the prepared data of an earlier one.
+    /// Sets whether the next server starts from the prepared data of an earlier one.
     /// Default: [`Cache::Auto`].
     cache(cache: Cache) => cache;
     path: "server.cache",
     variable: "EBBTIDE_CACHE",
-    backends: [Container],
+    backends: [Container, Native],
     type: Cache,
     legal: "auto, never",
     default: Cache::Auto,
-    about: "`never`, or `auto`: a volume keeps a container's templates for the next one";
+    about: "`never`, or `auto`: a server's templates are kept for the next one, in a volume or in \
+            the state directory";
 
     /// Sets whether the database gets a dedicated server, which no database with other contents
     /// uses. Default: [`Dedicated::Auto`].

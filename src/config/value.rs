@@ -46,15 +46,16 @@ pub enum Storage {
     Disk,
 }
 
-/// Whether the engine keeps the prepared data of a container in a volume, so that the next
-/// container starts without `initdb`, migrations and seeds.
+/// Whether the prepared data of a server is kept, so that the next server starts without `initdb`,
+/// migrations and seeds. The engine keeps it in a volume. The data of a native server is a file in
+/// the state directory's `cache`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Cache {
-    /// A container that has built a template saves its data, if the data is small enough.
+    /// A server that has built a template saves its data when it ends, if the data is small enough.
     #[default]
     Auto,
-    /// Every container starts from the image only.
+    /// Every server starts without templates.
     Never,
 }
 

@@ -18,6 +18,8 @@
 #        |          |  a lease was written meanwhile: renamed back         |
 #        |          +------------------------------------------------------+
 #        v
+#   save            the backend may save the server's data, unless a signal has arrived
+#        v
 #   withdraw        the backend stops the server
 #        v
 #   clean_up        the pointer, the data, and at last INSTANCE, which is renamed, then deleted
@@ -256,7 +258,7 @@ describe() {
 }
 
 # Runs until the instance has had no valid lease for `linger` seconds, or the server has ended. The
-# backend defines `alive`, `withdraw` and `clean_up`.
+# backend defines `alive`, `save`, `withdraw` and `clean_up`.
 #
 # The order of rename and second look keeps a server from being ended under a client that has just
 # joined. A client writes its lease, then looks for `serving`. This shell renames `serving`, then
@@ -280,6 +282,8 @@ watch() {
                 mv "$instance/retiring" "$instance/serving"
                 idle=0
             else
+                # The sender of a signal waits for the end of the server.
+                [ $stop = yes ] || save
                 withdraw
                 clean_up
                 exit 0

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::support::child_process::{assert_passed, child_role, test_command_as};
 use crate::support::{Scratch, current_thread_runtime, runs_natively, this_test};
 use ebbtide::Harness;
-use ebbtide::config::{Backend, Builder};
+use ebbtide::config::{Backend, Builder, Cache};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 
@@ -27,6 +27,7 @@ fn builder(dir: &Path) -> Builder {
     let builder = builder
         .without_seeds()
         .backend(Backend::Native)
+        .cache(Cache::Never)
         .state_dir(dir.join("state"));
     builder.linger(Duration::from_secs(1))
 }

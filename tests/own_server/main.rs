@@ -45,6 +45,7 @@ mod plans;
 mod processes;
 mod rounds;
 mod running_server;
+mod saved;
 mod scripts;
 mod testbed;
 #[cfg(not(feature = "container"))]

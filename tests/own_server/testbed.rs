@@ -28,6 +28,7 @@ pub(crate) struct Testbed {
     scratch: Scratch,
     linger: Duration,
     storage: Option<&'static str>,
+    cache: &'static str,
     workers: AtomicU32,
 }
 
@@ -55,6 +56,10 @@ impl Testbed {
             if !linked.status.success() {
                 std::fs::remove_dir_all(testbed.state()).unwrap();
             }
+            // Those of the shared server would count for the limits of the files.
+            for file in testbed.saved() {
+                std::fs::remove_file(file).unwrap();
+            }
         }
         testbed
     }
@@ -70,6 +75,7 @@ impl Testbed {
             scratch,
             linger: Duration::ZERO,
             storage: None,
+            cache: "never",
             workers: AtomicU32::new(0),
         }
     }
@@ -81,6 +87,14 @@ impl Testbed {
     pub(crate) fn storage(self, storage: &'static str) -> Self {
         Self {
             storage: Some(storage),
+            ..self
+        }
+    }
+
+    /// A testbed whose servers save their data when they end.
+    pub(crate) fn saving(self) -> Self {
+        Self {
+            cache: "auto",
             ..self
         }
     }
@@ -138,6 +152,7 @@ impl Testbed {
             command
                 .env("EBBTIDE_MIGRATIONS", self.path("migrations"))
                 .env("EBBTIDE_SEEDS", "none");
+            command.env("EBBTIDE_CACHE", self.cache);
             if let Some(storage) = self.storage {
                 command.env("EBBTIDE_STORAGE", storage);
             }
@@ -175,7 +190,8 @@ impl Testbed {
                 .gid(gid)
                 .current_dir("/")
                 .env("EBBTIDE_BACKEND", "native")
-                .env("EBBTIDE_LINGER", "0s");
+                .env("EBBTIDE_LINGER", "0s")
+                .env("EBBTIDE_CACHE", "never");
             command
                 .env("EBBTIDE_STATE_DIR", home.join("state"))
                 .env("EBBTIDE_CONFIG", self.path("ebbtide.toml"));
@@ -193,6 +209,16 @@ impl Testbed {
 
     pub(crate) fn servers(&self) -> PathBuf {
         self.state().join("servers")
+    }
+
+    /// The files with the saved data of ended servers.
+    pub(crate) fn saved(&self) -> Vec<PathBuf> {
+        let cache = self.state().join("cache");
+        names_in(&cache)
+            .into_iter()
+            .filter(|name| name.starts_with("prepared-"))
+            .map(|name| cache.join(name))
+            .collect()
     }
 
     /// Everything in the directory of servers that is a directory.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ebbtide::Harness;
-use ebbtide::config::{Backend, Builder};
+use ebbtide::config::{Backend, Builder, Cache};
 
 use super::wait::wait_until;
 
@@ -67,10 +67,11 @@ impl Scratch {
     }
 
     /// Like [`builder`](Self::builder), on a native server of its own, which ends immediately after
-    /// its last use.
+    /// its last use, and does not save its data.
     pub fn own_server(&self) -> Builder {
         self.builder()
             .backend(Backend::Native)
+            .cache(Cache::Never)
             .state_dir(self.state_dir())
             .linger(Duration::ZERO)
     }

@@ -145,7 +145,7 @@ const CASES: &[Case] = &[
     Case {
         variable: "EBBTIDE_CACHE",
         values: ["auto", "never", "auto", "never"],
-        build: |b| b.backend(Container::new().cache(Cache::Auto)),
+        build: |b| b.cache(Cache::Auto),
         file: "[server]\ncache = 'never'",
         default: "auto",
         read: |plan| (plan.cache.to_string(), &plan.cache.source),

@@ -18,6 +18,9 @@ container=$1 engine=$2 polls=0
 # A client that detects the container's end deletes `serving` (Instance::give_up).
 alive() { [ -e "$instance/serving" ] && ! abandoned && ! ended; }
 
+# The container saves its data itself (entrypoint.sh).
+save() { :; }
+
 # There is no server process on this machine to stop.
 withdraw() { :; }
 

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::config::Plan;
 use crate::error::{Error, ErrorKind, Result};
@@ -28,6 +29,25 @@ pub(crate) struct Binaries {
     pub(crate) major: u32,
     /// What `postgres --version` prints.
     pub(crate) version: String,
+}
+
+impl Binaries {
+    /// When the server's program changed last, and the scripts of its extensions: a rebuilt server
+    /// may have the same version.
+    pub(super) fn changed_at(&self) -> Vec<Option<SystemTime>> {
+        // Packages put the scripts beside the programs, or below /usr/share. Where they are
+        // elsewhere, a changed script is not noticed.
+        let extensions = [
+            self.dir.join("../share/extension"),
+            self.dir.join("../share/postgresql/extension"),
+            format!("/usr/share/postgresql/{}/extension", self.major).into(),
+            "/usr/share/pgsql/extension".into(),
+        ];
+        std::iter::once(self.dir.join("postgres"))
+            .chain(extensions)
+            .map(|path| std::fs::metadata(path).ok()?.modified().ok())
+            .collect()
+    }
 }
 
 /// Searches `EBBTIDE_PG_BIN` only, if it is set. Otherwise searches the directory that `pg_config`

@@ -20,8 +20,11 @@ use crate::scarcity::Scarcity;
 use crate::{process, sql_error};
 
 /// The supervisor of a native server.
-pub(super) const SCRIPT: &str =
-    concat!(include_str!("../instance.sh"), include_str!("supervise.sh"));
+pub(super) const SCRIPT: &str = concat!(
+    include_str!("../instance.sh"),
+    include_str!("saved.sh"),
+    include_str!("supervise.sh")
+);
 
 /// This process's use of a native server. It ends when the value is dropped or the process ends.
 #[derive(Debug)]

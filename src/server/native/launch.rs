@@ -5,12 +5,14 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::super::backend::StartRequest;
 use super::super::identification::{Identification, SUPERUSER, identify};
 use super::super::registry::{Health, Instance, LeaseName, Pointer, Registry, ServerLease};
 use super::super::running::{Origin, Server};
 use super::super::{disk, settings, supervisor};
 use super::binaries::{self, Binaries};
 use super::handle::{NativeHandle, SCRIPT};
+use super::saved::SavedData;
 use super::start_failure::StartFailure;
 use super::{free_space, memory};
 use crate::config::{Backend, Plan, Storage};
@@ -44,6 +46,7 @@ pub(super) struct Launch<'a> {
     instance: Instance,
     data: PathBuf,
     cache: PathBuf,
+    saved: SavedData,
     arguments: Vec<OsString>,
     /// Why this backend was chosen.
     reason: &'a str,
@@ -51,11 +54,11 @@ pub(super) struct Launch<'a> {
 
 impl<'a> Launch<'a> {
     pub(super) fn prepare(
-        plan: &'a Plan,
+        request: StartRequest<'a>,
         registry: &'a Registry,
         account: Option<Account>,
-        reason: &'a str,
     ) -> Result<Self> {
+        let StartRequest { plan, reason, .. } = request;
         let binaries = binaries::find(plan, account)?;
         // A new name for each attempt: the deputy may still be removing the instance of the last
         // one.
@@ -68,13 +71,15 @@ impl<'a> Launch<'a> {
         // collations, so a new locale needs another cache, too.
         let build = short_hash(
             &format!(
-                "{} {} {:?}",
+                "{} {} {:?} {:?}",
                 binaries.version,
                 binaries.dir.display(),
+                binaries.changed_at(),
                 locales_changed_at()
             ),
             8,
         );
+        let saved = SavedData::of(request, registry, &binaries, &build);
         let cache = registry
             .state
             .cache()
@@ -92,9 +97,14 @@ impl<'a> Launch<'a> {
             instance,
             data,
             cache,
+            saved,
             arguments,
             reason,
         })
+    }
+
+    pub(super) fn saved_data(&self) -> SavedData {
+        self.saved.clone()
     }
 
     /// Starts the supervisor, waits for the server's first answer, and writes the pointer.
@@ -132,6 +142,10 @@ impl<'a> Launch<'a> {
             Err(_) if supervisor.was_killed().await => return Ok(Attempt::SupervisorKilled),
             Err(error) => return Err(self.failure(&error.to_string(), output)),
         };
+        // Usually the supervisor prints nothing if it succeeds.
+        if !output.is_empty() {
+            tracing::warn!(output, "the supervisor reports");
+        }
         // After the first answer: with `VerifyMode::Files`, a process that finds the pointer uses
         // the server without a check.
         let pointer = pointer(found, &self.instance, self.reason);
@@ -148,6 +162,8 @@ impl<'a> Launch<'a> {
             .arg(&self.data)
             .arg(&self.cache)
             .arg(&self.binaries.dir)
+            .arg(self.saved.prefix())
+            .arg(self.saved.inventory())
             .args(&self.arguments);
         supervisor::spawn(command, self.account)
     }

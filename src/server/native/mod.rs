@@ -6,7 +6,7 @@
 //!     v
 //!   a serving instance of this key without a pointer  ----------- it answers ---->  use it
 //!     v
-//!   attempt: supervisor -> instance directory -> `initdb` or cache -> data -> postmaster
+//!   attempt: supervisor -> instance directory -> saved data, `initdb` or cache -> postmaster
 //!     |      (if the supervisor is killed meanwhile: sweep and try again, at most three times)
 //!     |  the first query is answered
 //!     v
@@ -17,6 +17,7 @@
 //! |---|---|
 //! | `binaries` | the search for `postgres` and `initdb` |
 //! | `launch`, `start_failure` | one attempt to start a server, and why it failed |
+//! | `saved` | the templates of an ended server, with which the next one starts |
 //! | `memory`, `free_space` | where the data goes, and whether there is room for it |
 //! | `handle` | what keeps the server running for this process |
 //! | `orphan` | the removal of what killed supervisors left |
@@ -31,6 +32,7 @@ mod handle;
 mod launch;
 mod memory;
 mod orphan;
+mod saved;
 mod start_failure;
 
 use std::time::{Duration, Instant};
@@ -86,6 +88,8 @@ impl SupervisedBackend for Native {
             .as_ref()
             .map(|dir| dir.as_os_str().as_encoded_bytes());
         hash.list("bin", bin.as_slice());
+        // The supervisor of a server saves its data or not, for all processes that use the server.
+        hash.part("cache", plan.cache.to_string());
     }
 
     fn access(
@@ -110,11 +114,14 @@ impl SupervisedBackend for Native {
         let bin = server.arguments.first()?;
         is_alive.then(|| Takeover {
             script: handle::SCRIPT,
-            // The data directory exists already, so no `initdb` cache is passed.
+            // The data directory exists already, so no `initdb` cache is passed. The data is not
+            // saved: this process's plan may have other roles than the server's.
             arguments: vec![
                 orphan::data_dir(registry, instance).into(),
                 "".into(),
                 bin.into(),
+                "".into(),
+                "".into(),
             ],
         })
     }
@@ -168,10 +175,7 @@ async fn start(request: StartRequest<'_>) -> Result<Server> {
     // A killed supervisor is no fault of the server or its settings. Every other failure would
     // happen again, and is returned at once.
     for _ in 0..START_ATTEMPTS {
-        match Launch::prepare(plan, &registry, account, request.reason)?
-            .run(began)
-            .await?
-        {
+        match attempt(request, &registry, account, began).await? {
             Attempt::Server(server) => return Ok(*server),
             Attempt::SupervisorKilled => {
                 tracing::warn!("the supervisor of a server was killed while it started");
@@ -193,7 +197,31 @@ async fn start(request: StartRequest<'_>) -> Result<Server> {
     ))
 }
 
-/// Removes cached `initdb` output that has not been copied for a month, and old memos of inputs.
+/// Starts a server, from saved data if there is some.
+///
+/// If a server does not start from saved data, the data is deleted and another one starts without
+/// it.
+async fn attempt(
+    request: StartRequest<'_>,
+    registry: &Registry,
+    account: Option<Account>,
+    began: Instant,
+) -> Result<Attempt> {
+    let launch = || Launch::prepare(request, registry, account);
+    let first = launch()?;
+    let saved = first.saved_data();
+    match first.run(began).await {
+        // Saved data is as good as new data, so a start that takes too long would not be faster.
+        Err(error) if error.kind() != ErrorKind::Timeout && saved.discard() => {
+            tracing::warn!(%error, "a server did not start from saved data, which was deleted");
+            launch()?.run(began).await
+        }
+        result => result,
+    }
+}
+
+/// Removes cached `initdb` output that has not been copied for a month, old memos of inputs, and
+/// saved data that no server has started from for a week.
 ///
 /// Most of it belongs to PostgreSQL versions that are no longer installed.
 async fn prune_cache(state: &StateDir) -> Result<()> {
@@ -208,7 +236,12 @@ async fn prune_cache(state: &StateDir) -> Result<()> {
         // The supervisor touches a cache entry before the copy, so the age is the time since the
         // last use. A memo of inputs is a file: its age is the time since the inputs changed.
         let used = metadata.modified();
-        if used.is_ok_and(|used| used.elapsed().is_ok_and(|age| age > CACHE_MAX_AGE)) {
+        let max_age = if saved::is_file_name(&entry.file_name()) {
+            saved::MAX_AGE
+        } else {
+            CACHE_MAX_AGE
+        };
+        if used.is_ok_and(|used| used.elapsed().is_ok_and(|age| age > max_age)) {
             if metadata.is_dir() {
                 orphans::remove(&entry.path()).await?;
             } else {
@@ -224,7 +257,7 @@ async fn prune_cache(state: &StateDir) -> Result<()> {
 mod tests {
     use super::super::sharing::Sharing;
     use super::*;
-    use crate::config::{self, Builder, Environment, Expect, Storage};
+    use crate::config::{self, Builder, Cache, Environment, Expect, Storage};
 
     #[test]
     fn plans_that_need_different_servers_have_different_keys() {
@@ -240,6 +273,7 @@ mod tests {
             key(new().backend(config::Native::new().bin("/pg"))),
             key(new().storage(Storage::Disk)),
             key(new().linger(Duration::from_secs(1))),
+            key(new().cache(Cache::Never)),
             key(new().setting("a", "1").setting("b", "2")),
             key(new().setting("a", "1\", \"b\": \"2")),
             key(new().setting("a", "1 b 2")),

@@ -1,15 +1,18 @@
 # Starts one PostgreSQL server, and ends and deletes it when it has no valid lease any more.
 #
-#   ... DATA CACHE BIN POSTGRES_ARGUMENT...
+#   ... DATA CACHE BIN PREFIX INVENTORY POSTGRES_ARGUMENT...
 #
-#   make_instance -> initdb, if CACHE is missing -> copy CACHE to DATA -> postmaster -> watch
+#   make_instance -> restore a saved cluster to DATA ----------------------> postmaster -> watch
+#                       | none                                                  ^
+#                       v                                                       |
+#                    initdb, if CACHE is missing -> copy CACHE to DATA ---------+
 #                       |                              |
 #                       +-------- fail ----------------+---> clean_up, exit 1
 #
 # The client treats the start as done when the server answers a query; this script only watches the
 # process.
-data=$1 cache=$2 bin=$3
-shift 3
+data=$1 cache=$2 bin=$3 prefix=$4 inventory=$5
+shift 5
 server='' server_started=''
 
 # The pointer first, so that no client joins; the instance directory last, because its marks protect
@@ -90,23 +93,31 @@ initialize() {
         --wal-segsize=4 -D "$instance/initdb" "$@" > /dev/null
 }
 
-if [ ! -d "$cache" ]; then
-    # pg_trgm and ILIKE need a UTF-8 character type. The byte order makes sorting the same on every
-    # machine.
-    initialize --locale=C.UTF-8 2> /dev/null \
-        || initialize --lc-collate=C --lc-ctype=en_US.UTF-8 2> /dev/null \
-        || initialize --locale=C || fail 'initdb failed'
-    # Several supervisors may fill the cache at once; the first one wins. `mv -T` is GNU's: without
-    # it, `mv` would move the directory into one that exists by now.
-    mkdir -p "${cache%/*}" && { mv -T "$instance/initdb" "$cache" 2> /dev/null || [ -d "$cache" ] \
-        || mv "$instance/initdb" "$cache"; } || fail 'the initdb cache could not be kept'
-    rm -rf "$instance/initdb"
-fi
-touch "$cache"
+# Makes the data directory from the output of `initdb`, which the cache keeps.
+create_data() {
+    if [ ! -d "$cache" ]; then
+        # pg_trgm and ILIKE need a UTF-8 character type. The byte order makes sorting the same on
+        # every machine.
+        initialize --locale=C.UTF-8 2> /dev/null \
+            || initialize --lc-collate=C --lc-ctype=en_US.UTF-8 2> /dev/null \
+            || initialize --locale=C || fail 'initdb failed'
+        # Several supervisors may fill the cache at once; the first one wins. `mv -T` is GNU's:
+        # without it, `mv` would move the directory into one that exists by now.
+        mkdir -p "${cache%/*}" && { mv -T "$instance/initdb" "$cache" 2> /dev/null \
+            || [ -d "$cache" ] || mv "$instance/initdb" "$cache"; } \
+            || fail 'the initdb cache could not be kept'
+        rm -rf "$instance/initdb"
+    fi
+    { cp -R --reflink=auto "$cache" "$data" 2> /dev/null \
+        || { rm -rf "$data"; cp -R "$cache" "$data"; }; } \
+        || fail 'the data directory could not be copied'
+}
+
+# Before the copy, so that no other process removes it as unused. Also if saved data is used: the
+# server's configuration files are compared with those of the cache before they are saved again.
+if [ -d "$cache" ]; then touch "$cache"; fi
 mkdir -p "${data%/*}"
-{ cp -R --reflink=auto "$cache" "$data" 2> /dev/null \
-    || { rm -rf "$data"; cp -R "$cache" "$data"; }; } \
-    || fail 'the data directory could not be copied'
+restore || create_data
 chmod 700 "$data"
 # Each test writes a lane file twice. Beside the data, the files are in memory when the data is.
 mkdir "$data/ebbtide_lanes" && ln -s "$data/ebbtide_lanes" "$instance/lanes" \

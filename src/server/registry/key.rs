@@ -74,7 +74,7 @@ impl ServerKey {
     }
 
     /// The key as part of a file's name.
-    pub(super) fn as_str(&self) -> &str {
+    pub(in crate::server) fn as_str(&self) -> &str {
         &self.0
     }
 

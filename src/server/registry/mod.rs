@@ -24,7 +24,9 @@
 //!       |    <---------------------------------------------     |
 //!       |         a lease was written meanwhile                 |
 //!       |  the server ended by itself,                          |  no lease:
-//!       |  or `not_joinable` was written                        |  the server is stopped
+//!       |  or `not_joinable` was written                        |  the server is stopped, and
+//!       |                                                       |  may save its data first, with
+//!       |                                                       |  `not_joinable`
 //!       v                                                       |
 //!   NotJoinable                                                 |
 //!       |  no process holds a lease                             |

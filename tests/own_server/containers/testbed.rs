@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ebbtide::Harness;
 
-use ebbtide::config::{self, Backend, Builder, Cache};
+use ebbtide::config::{Backend, Builder, Cache};
 
 use crate::daemon::{Container, Daemon, owner_label};
 use crate::support::backend::runs_on;
@@ -103,7 +103,8 @@ impl ContainerTestbed {
     /// A builder for a harness in this process.
     pub(crate) fn builder(&self) -> Builder {
         let builder = Harness::builder()
-            .backend(config::Container::new().cache(Cache::Never))
+            .backend(Backend::Container)
+            .cache(Cache::Never)
             .linger(Duration::ZERO);
         let builder = builder
             .state_dir(self.base.state())

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use ebbtide::Error;
 
-use ebbtide::config::{Backend, Builder, Cache, Container};
+use ebbtide::config::{Backend, Builder, Container};
 use serde_json::{Value, json};
 
 use crate::daemon::{Daemon, owner_label};
@@ -168,9 +168,7 @@ impl Engine {
 
 /// A builder for a container of the test's own, which saves no templates.
 pub(crate) fn container_builder(scratch: &Scratch) -> Builder {
-    scratch
-        .own_server()
-        .backend(Container::new().cache(Cache::Never))
+    scratch.own_server().backend(Container::new())
 }
 
 /// An image that differs from the engine's image in one environment variable. Dropping it removes

@@ -17,5 +17,6 @@ mod instance_dir;
 mod leases;
 mod native;
 mod retirement;
+mod saved;
 mod shell;
 mod succession;

@@ -11,6 +11,7 @@ const BACKEND: &str = "
     alive() { [ ! -e \"$instance/ended\" ]; }
     nap() { naps=$((naps + 1)); on_poll; [ $naps -lt 100 ] || exit 1; }
     on_poll() { :; }
+    save() { echo save; }
     withdraw() { echo withdraw $(ls \"$instance\" | grep ing); }
     clean_up() { echo clean_up after $naps; }
     dismiss_deputy() { echo dismiss_deputy; }
@@ -31,7 +32,7 @@ fn an_unused_server_ends_after_as_many_seconds_as_the_linger() {
         for linger in [0, 1, 3] {
             assert_eq!(
                 watch(shell, linger, ""),
-                format!("withdraw retiring\nclean_up after {linger}")
+                format!("save\nwithdraw retiring\nclean_up after {linger}")
             );
         }
     });
@@ -45,7 +46,10 @@ fn the_linger_begins_again_after_each_use() {
             [ $naps != 2 ] || : > \"$lease\"
             [ $naps != 4 ] || rm \"$lease\"
         }";
-        assert_eq!(watch(shell, 3, uses), "withdraw retiring\nclean_up after 7");
+        assert_eq!(
+            watch(shell, 3, uses),
+            "save\nwithdraw retiring\nclean_up after 7"
+        );
     });
 }
 
@@ -55,7 +59,7 @@ fn a_server_stays_while_it_has_a_lease() {
         let used_long = ": > \"$lease\"\non_poll() { [ $naps != 50 ] || rm \"$lease\"; }";
         assert_eq!(
             watch(shell, 0, used_long),
-            "withdraw retiring\nclean_up after 50"
+            "save\nwithdraw retiring\nclean_up after 50"
         );
     });
 }
@@ -74,7 +78,7 @@ fn a_lease_that_is_written_just_before_the_rename_keeps_the_server() {
             on_poll() { [ $naps != 5 ] || rm \"$lease\"; }";
         assert_eq!(
             watch(shell, 2, race),
-            "serving retiring\nretiring serving\nserving retiring\nwithdraw retiring\nclean_up after 7"
+            "serving retiring\nretiring serving\nserving retiring\nsave\nwithdraw retiring\nclean_up after 7"
         );
     });
 }
@@ -118,7 +122,7 @@ fn a_dead_deputy_is_replaced() {
             );
             assert_eq!(
                 watch(shell, 1, &lines),
-                "start_deputy\nwithdraw retiring\nclean_up after 1"
+                "start_deputy\nsave\nwithdraw retiring\nclean_up after 1"
             );
             let mark = std::fs::read_to_string(shell.instance().join("deputy")).unwrap();
             assert!(mark.trim() != dead && mark.contains('.'), "{mark}");

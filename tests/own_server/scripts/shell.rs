@@ -225,6 +225,7 @@ pub(super) fn with_another_start(mark: &str) -> String {
 #[test]
 fn every_function_of_the_scripts_is_found() {
     for path in [
+        "src/server/native/saved.sh",
         "src/server/native/supervise.sh",
         "src/server/container/supervise.sh",
         "src/server/container/entrypoint.sh",
