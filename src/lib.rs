@@ -171,7 +171,8 @@
 //!   shared in spite of such statements.
 //! - An external server cannot be dedicated. There such statements are an error, unless `dedicated`
 //!   is `"never"`.
-//! - A dedicated container does not use the volume of `server.cache`.
+//! - A dedicated server neither keeps its templates for the next one nor starts with kept ones
+//!   (`server.cache`).
 //!
 //! # Roles of the application
 //! A test that runs as a superuser passes although row level security enforces nothing, and although

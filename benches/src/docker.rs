@@ -76,7 +76,8 @@ impl Docker {
         let state = self.dir.join("state");
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
         let harness = Harness::builder()
-            .backend(Container::new().image(&self.image).cache(cache))
+            .backend(Container::new().image(&self.image))
+            .cache(cache)
             .state_dir(&state)
             .linger(Duration::ZERO)
             .package_root(root)
