@@ -57,6 +57,74 @@ fn is_root(dir: &Path) -> bool {
     let Ok(manifest) = std::fs::read_to_string(dir.join("Cargo.toml")) else {
         return false;
     };
+    has_workspace(&manifest)
+}
+
+/// Whether a manifest has the table `workspace`.
+fn has_workspace(manifest: &str) -> bool {
+    // Most manifests lack the table. Parsing one takes longer than the rest of a test process's
+    // configuration, because the user's build compiles the parser without optimisation.
+    if !manifest.lines().any(may_begin_workspace) {
+        return false;
+    }
     // Cargo reports a manifest that does not parse.
-    toml::de::DeTable::parse(&manifest).is_ok_and(|table| table.get_ref().contains_key("workspace"))
+    toml::de::DeTable::parse(manifest).is_ok_and(|table| table.get_ref().contains_key("workspace"))
+}
+
+/// Whether a line may begin the table `workspace` or set one of its keys, as in `[workspace]`,
+/// `[workspace.lints]` and `workspace.members = []`.
+fn may_begin_workspace(line: &str) -> bool {
+    // A byte order mark may precede the first line.
+    let name = line.trim_start_matches(|c: char| c.is_whitespace() || c == '[' || c == '\u{feff}');
+    let unquoted = name.trim_start_matches(['"', '\'']);
+    // A quoted name may contain escape sequences.
+    let is_escaped = name.starts_with('"') && name.contains('\\');
+    match unquoted.strip_prefix("workspace") {
+        // In most members of a workspace, `[lints]` has this line.
+        Some(value) => value.trim() != "= true",
+        None => is_escaped,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether the directory of this manifest is a root, according to the parser and to the check
+    /// before it.
+    #[test]
+    fn each_spelling_of_the_table_reaches_the_parser() {
+        for root in [
+            "[workspace]",
+            "[package]\nname = \"a\"\n\n  [ workspace ] # root",
+            "[workspace.lints.rust]",
+            "[[workspace.x]]",
+            "[\"workspace\"]",
+            "['workspace'.package]",
+            "workspace = { members = [] }",
+            "workspace.members = []",
+            "\"workspace\".members = []",
+            "[\"\\u0077orkspace\"]",
+            "\u{feff}[workspace]",
+            "[package]\r\nname = \"a\"\r\n[workspace]\r\n",
+        ] {
+            assert!(has_workspace(root), "{root}");
+        }
+        for member in [
+            "",
+            "[package]\nname = \"a\"\nversion.workspace = true",
+            "[dependencies]\nworkspace = \"1\"",
+            "[package]\ndescription = \"\"\"\n[workspace]\n\"\"\"",
+            "# [workspace]",
+            "[workspace",
+        ] {
+            assert!(!has_workspace(member), "{member}");
+        }
+        let member =
+            "[package]\nname = \"a\"\nversion.workspace = true\n\n[lints]\nworkspace = true";
+        assert!(
+            !member.lines().any(may_begin_workspace),
+            "the usual manifest of a member is not parsed"
+        );
+    }
 }
