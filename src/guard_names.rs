@@ -41,10 +41,6 @@ pub(crate) const REWOUND_OF_ROLE: &str = own!(".rewound_of_role");
 /// Whether the inputs of the planner differ from the template's.
 pub(crate) const ESTIMATES_SEEN: &str = own!(".estimates_seen");
 
-/// Marks the lane as not equal to the template.
-pub(crate) const ENTER: &str = own!(".enter");
-/// Marks the lane as equal to the template.
-pub(crate) const LEAVE: &str = own!(".leave");
 /// Whether a reset can make the lane equal to the template.
 pub(crate) const RESET_STATE: &str = own!(".reset_state");
 /// The tables whose rows a reset must restore.
@@ -99,6 +95,8 @@ pub(crate) const RELAY_STATEMENT: &[u8] = b"_ebbtide_statement\0";
 /// the guarded transaction.
 pub(crate) const SANDBOX_SAVEPOINT: Savepoint = savepoint!("_sqlx_savepoint_1");
 
+/// The constraint of `lane` that fails if another process holds the lane.
+pub(crate) const ANOTHER_HOLDER: &str = "another_holder";
 /// The constraint of `open_test` that fails on another server than the expected one.
 pub(crate) const ANOTHER_SERVER: &str = "another_server";
 /// SQLSTATE: a checkpoint cannot be set while a cursor is open.

@@ -3,7 +3,7 @@
 use sqlx::postgres::PgDatabaseError;
 
 use crate::error::{Error, ErrorKind};
-use crate::guard_names::ANOTHER_SERVER;
+use crate::guard_names::{ANOTHER_HOLDER, ANOTHER_SERVER};
 use crate::scarcity::Scarcity;
 
 /// `disk_full` (<https://www.postgresql.org/docs/current/errcodes-appendix.html>, as every code
@@ -74,10 +74,11 @@ pub(crate) fn is_server_gone(error: &sqlx::Error) -> bool {
         _ if is_out_of_files(error) => false,
         sqlx::Error::Protocol(_) => unexpected_message(error).is_none(),
         sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::PoolClosed => true,
-        // 57P01 to 57P03: shutting down, crashed, starting up; 57P0E: the lane is leased to another
-        // process (guard.sql). The constraint: another server answers at this address.
+        // 57P01 to 57P03: shutting down, crashed, starting up. The constraints of guard.sql: another
+        // process has claimed the lane, or another server answers at this address.
         error => refusal(error).is_some_and(|refused| {
-            refused.code().starts_with("57P0") || refused.constraint() == Some(ANOTHER_SERVER)
+            refused.code().starts_with("57P0")
+                || matches!(refused.constraint(), Some(ANOTHER_HOLDER | ANOTHER_SERVER))
         }),
     }
 }

@@ -23,7 +23,7 @@ pub(crate) async fn try_claim(
 /// Marks the lane as not clean in its own table.
 ///
 /// # Errors
-/// 57P0E: another process has claimed the lane.
+/// A violation of the constraint `another_holder`: another process has claimed the lane.
 pub(crate) async fn mark_dirty(
     connection: &mut PgConnection,
     holder: &str,

@@ -28,7 +28,8 @@ impl Opening<'_> {
     ///
     /// 1. Settings, in a transaction of their own.
     /// 2. If the lane's own table records its holder, a committed transaction that marks the lane
-    ///    as not clean. It fails with 57P0E if another process has claimed the lane meanwhile.
+    ///    as not clean. It violates the constraint `another_holder` if another process has claimed
+    ///    the lane meanwhile.
     /// 3. `begin .. read write`: the session is read only by default.
     /// 4. The local setting and the row that prove at the end that this is still the same
     ///    transaction.
@@ -119,7 +120,9 @@ mod tests {
         assert_eq!(
             opening.message(),
             "begin; set jit = off; commit; \
-             begin read write; call _ebbtide.enter('b'); commit; \
+             begin read write; set local synchronous_commit = off; \
+             update _ebbtide.lane set clean = false, held = holder is not distinct from 'b'; \
+             commit; \
              begin isolation level serializable read write; \
              set local application_name = 'it''s'; \
              select pg_catalog.set_config('ebbtide.test', pg_catalog.concat('open ', ''), true); \

@@ -67,7 +67,7 @@ pub(in crate::guard) fn restore(
     is_superuser: bool,
     holder: Option<&str>,
 ) -> String {
-    let leave = holder.map(lane_record::call_leave).unwrap_or_default();
+    let leave = holder.map(lane_record::set_clean).unwrap_or_default();
     let tables = tables(changed);
     let estimates = estimates(is_superuser, !changed.is_empty());
     format!(

@@ -102,32 +102,19 @@ grant select on _ebbtide.deferrable, _ebbtide.locals to public;
 
 -- On an external server there are no lane files. There the lane itself records whether it equals
 -- the template, which process holds it, and how many tests have used it.
-create table _ebbtide.lane (clean boolean not null, holder text, uses int not null);
-insert into _ebbtide.lane values (true, null, 0);
+--
+-- Before a test, the holder marks the lane as not equal, and sets `held` to whether it is still the
+-- holder. If another process is, this process has lost its lane lock without noticing. The check
+-- then fails, so this process cannot use the lane.
+create table _ebbtide.lane (
+    clean boolean not null,
+    holder text,
+    uses int not null,
+    held boolean not null constraint another_holder check (held)
+);
+insert into _ebbtide.lane values (true, null, 0, true);
 -- A test's session may be that of another role.
 grant select, update on _ebbtide.lane to public;
-
--- Before a test: the holder marks the lane as not equal. If the holder is another process, this
--- process has lost its lane lock without noticing, and must not use the lane.
-create procedure _ebbtide.enter(who text) language plpgsql as $$
-declare
-    ignored text := set_config('synchronous_commit', 'off', true);
-begin
-    update _ebbtide.lane set clean = false where holder = who;
-    if not found then
-        -- The client treats codes that begin with 57P0 (admin_shutdown and others) as the loss of
-        -- the server, and gives up the session.
-        raise exception 'this lane has been leased to another process' using errcode = '57P0E';
-    end if;
-end $$;
-
--- After a test: the lane equals the template again.
-create procedure _ebbtide.leave(who text) language plpgsql as $$
-declare
-    ignored text := set_config('synchronous_commit', 'off', true);
-begin
-    update _ebbtide.lane set clean = true, uses = uses + 1 where holder = who;
-end $$;
 
 -- The user's default privileges may withhold what PUBLIC has otherwise, and a test may act as any
 -- role.

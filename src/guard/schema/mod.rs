@@ -80,9 +80,9 @@ async fn insert_sequences(connection: &mut PgConnection) -> Result<String, sqlx:
 mod tests {
     use super::*;
     use crate::guard_names::{
-        ADVISORY_LOCK_TAKEN, ANOTHER_SERVER, BASELINE, CHANGED_TABLES, CHECKPOINT_STATE,
-        CLOSING_SETTING, COMMIT_REFUSED, CURSOR_OPEN, DEFERRABLE, ENTER, ESTIMATES, ESTIMATES_SEEN,
-        IDENTITY_SETTING, LANE, LEAVE, LOCALS, OPEN_TEST, RESET_STATE, REWIND, REWOUND,
+        ADVISORY_LOCK_TAKEN, ANOTHER_HOLDER, ANOTHER_SERVER, BASELINE, CHANGED_TABLES,
+        CHECKPOINT_STATE, CLOSING_SETTING, COMMIT_REFUSED, CURSOR_OPEN, DEFERRABLE, ESTIMATES,
+        ESTIMATES_SEEN, IDENTITY_SETTING, LANE, LOCALS, OPEN_TEST, RESET_STATE, REWIND, REWOUND,
         REWOUND_OF_ROLE,
     };
 
@@ -101,8 +101,7 @@ mod tests {
             format!("create view {REWOUND} as"),
             format!("create view {REWOUND_OF_ROLE} as"),
             format!("create view {ESTIMATES_SEEN} as"),
-            format!("create procedure {ENTER}(who text)"),
-            format!("create procedure {LEAVE}(who text)"),
+            format!("constraint {ANOTHER_HOLDER} check (held)"),
             format!("create view {RESET_STATE} as"),
             format!("create function {CHANGED_TABLES}(oldest int)"),
             format!("create table {ESTIMATES} as"),
