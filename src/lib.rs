@@ -106,7 +106,7 @@
 //! | `server.keep` | `EBBTIDE_KEEP` | all | which tests' databases are kept: `never`, `failed`, `always`. The variable overrides a test's own option `keep`, which overrides file and builder | `never` |
 //! | `server.keep_for` | `EBBTIDE_KEEP_FOR` | all | how long a kept database stays, and its server with it | `1h` |
 //! | `server.log_plans_slower_than` | `EBBTIDE_LOG_PLANS_SLOWER_THAN` | all | the plans of statements that take longer are reported | no |
-//! | `server.storage` | `EBBTIDE_STORAGE` | `container`, `native` | `memory`, `disk`, or `auto`: memory (`/dev/shm`) if 2 GiB are free there and no other user has taken ebbtide's directory name | `auto` |
+//! | `server.storage` | `EBBTIDE_STORAGE` | `container`, `native` | `memory`, `disk`, or `auto`: memory (`/dev/shm`) if 2 GiB are free there and no other user has taken ebbtide's directory name. Tests share databases that exist if a further copy takes more than half of the memory that is available | `auto` |
 //! | `server.cache` | `EBBTIDE_CACHE` | `container`, `native` | `never`, or `auto`: a server's templates are kept for the next one, in a volume or in the state directory | `auto` |
 //! | `server.dedicated` | `EBBTIDE_DEDICATED` | all | `always`, `never`, or `auto`: see [Roles and other objects of the server](#roles-and-other-objects-of-the-server) | `auto` |
 //! | `server.settings` | | all | a table of PostgreSQL settings, which override ebbtide's own | none |

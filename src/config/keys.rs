@@ -169,7 +169,8 @@ declare_keys! {
     legal: "auto, memory, disk",
     default: Storage::Auto,
     about: "`memory`, `disk`, or `auto`: memory (`/dev/shm`) if 2 GiB are free there and no other \
-            user has taken ebbtide's directory name";
+            user has taken ebbtide's directory name. Tests share databases that exist if a \
+            further copy takes more than half of the memory that is available";
 
     /// Sets whether the next server starts from the prepared data of an earlier one.
     /// Default: [`Cache::Auto`].

@@ -19,6 +19,8 @@
 //!  error
 //! ```
 
+use std::io::Write as _;
+use std::sync::Once;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
@@ -74,13 +76,14 @@ impl LanePool {
             self.admit(test, wanted).await?
         };
         let began = Instant::now();
+        let mut slot = self.setting().slot;
         loop {
             if let Some(mut lane) = self.take_idle(lane_use)? {
                 // An idle lane has a permit of its own. Replacing its admission releases that one.
                 lane.admission = admission;
                 return Ok(self.hand_out(lane, test));
             }
-            let pause = match self.try_lock_any(lane_use).await? {
+            let pause = match self.try_lock_any(lane_use, slot).await? {
                 Some(lock) => {
                     // The next test may collect permits while this lane is prepared.
                     admission.end_turn();
@@ -96,6 +99,11 @@ impl LanePool {
                                 return Err(error);
                             }
                             admission = returned;
+                            if error.kind() == ErrorKind::OutOfSpace {
+                                note_shared_lanes(&error);
+                                // The lane of this slot needs a copy, and those of others may not.
+                                slot = None;
+                            }
                             // Other programs may use up the server's connections, and other lanes
                             // its disk. The idle lanes of this process use both.
                             while self.close_one_idle() {}
@@ -140,10 +148,14 @@ impl LanePool {
 
     /// Locks a lane that no process holds: the lane of nextest's slot first, then lanes that need
     /// no copy, then any.
-    async fn try_lock_any(&self, lane_use: LaneUse) -> Result<Option<LaneLock>> {
+    async fn try_lock_any(
+        &self,
+        lane_use: LaneUse,
+        slot: Option<usize>,
+    ) -> Result<Option<LaneLock>> {
         let lane_locks = self.lane_locks();
         let limit = lane_use.max_lanes();
-        let slot = self.setting().slot.map(|slot| slot % limit);
+        let slot = slot.map(|slot| slot % limit);
         let mut existing = lane_locks.existing().await?;
         if self.is_first_search() {
             self.sweep_state_copies(&existing).await?;
@@ -292,6 +304,21 @@ impl LanePool {
             _ => false,
         })
     }
+}
+
+/// Prints once for this process why its tests wait for the lanes of others.
+fn note_shared_lanes(error: &Error) {
+    static PRINTED: Once = Once::new();
+    PRINTED.call_once(|| {
+        // Not `eprintln!`: the test harness would capture it for the test that runs first. If
+        // stderr is closed, no person reads it.
+        let _ = writeln!(
+            std::io::stderr(),
+            "ebbtide: tests share the databases that exist, because there is no space for another \
+             one: {error}; {}",
+            error.help().unwrap_or_default()
+        );
+    });
 }
 
 fn no_free_lane(lane_use: LaneUse) -> Error {

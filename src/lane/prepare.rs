@@ -261,6 +261,8 @@ impl LanePool {
         // The old copy is dropped first, so that the disk never has to hold both. If this process
         // is killed between the two, the lane has no database, and the next holder copies it.
         clean_up::drop_lane(server, &mut admin, fingerprint, number).await?;
+        self.make_memory_available(&mut admin, &template.name)
+            .await?;
         // A new random name: a client that still has a URL of an earlier test cannot reach it.
         let database = DatabaseName::new_lane(fingerprint, number);
         // CREATE DATABASE does not copy what the server keeps about a database outside of it, such
@@ -284,6 +286,28 @@ impl LanePool {
         }
         self.admin_connection().put_back(admin);
         Ok(Some(database))
+    }
+
+    /// Drops the unused lanes of other templates if there is too little memory for a copy.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfSpace`]: there is still too little. It can go away if other lanes exist.
+    async fn make_memory_available(
+        &self,
+        admin: &mut PgConnection,
+        template: &DatabaseName,
+    ) -> Result<()> {
+        let (server, fingerprint) = (&self.setting().server, &self.setting().fingerprint);
+        let prefix = DatabaseName::all_lanes_prefix(fingerprint);
+        let checked = server.check_memory_for_copy(admin, template, &prefix);
+        match checked.await {
+            Err(error) if error.kind() == ErrorKind::OutOfSpace => {
+                clean_up::make_room(server, admin, fingerprint, 0).await?;
+                let checked = server.check_memory_for_copy(admin, template, &prefix);
+                checked.await
+            }
+            other => other,
+        }
     }
 
     /// Creates a database as a copy of another one. It accepts no connections yet.

@@ -114,6 +114,11 @@ pub(super) trait ServerHandle: fmt::Debug + Send + Sync {
         "`max_connections` in `server.settings` sets the number of connections".to_owned()
     }
 
+    /// Whether each database of the server takes memory of this machine.
+    fn keeps_data_in_memory(&self) -> bool {
+        false
+    }
+
     /// Whether the server runs with `fsync = on`.
     fn is_durable(&self) -> bool {
         false

@@ -7,7 +7,7 @@
 //! | `native`, `container`, `external` | the backends: local binaries, an image, a server of the user |
 //! | `auto` | the choice between the backends that start a server |
 //! | `running`, `identification` | a server in use, and its first query |
-//! | `copying` | how a server copies a database |
+//! | `copying`, `memory_left` | how a server copies a database, and whether memory is left for it |
 //! | `share`, `registry`, `state` | one server for all processes with the same settings |
 //! | `sharing` | whether a server is shared or dedicated to one fingerprint |
 //! | `supervisor`, `instance.sh`, `*/supervise.sh` | what outlives the client |
@@ -35,6 +35,7 @@ mod external;
 mod handle;
 mod identification;
 mod log;
+mod memory_left;
 mod native;
 mod orphans;
 mod pointers;

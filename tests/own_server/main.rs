@@ -40,6 +40,7 @@ mod failures_server;
 mod hostile;
 mod joiners;
 mod lane_marks;
+mod memory;
 #[cfg(feature = "macros")]
 mod plans;
 mod processes;

@@ -92,6 +92,15 @@ impl Worker {
         }
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What the worker has printed to its standard error.
+    pub(crate) fn printed(&self) -> String {
+        std::fs::read_to_string(&self.stderr_file).unwrap()
+    }
+
     /// Sends a command and does not wait for the answer.
     pub(crate) fn send(&mut self, command: &str) {
         let commands = self.commands.as_mut().expect("only `end` takes the pipe");

@@ -1,7 +1,7 @@
 //! Skips a test that needs something which this machine lacks.
 //!
 //! Such a test prints that it is skipped, and why. It fails instead if
-//! `EBBTIDE_REQUIRE=container,native,external,alembic,sql-migrate` names what it needs.
+//! `EBBTIDE_REQUIRE=container,native,external,alembic,sql-migrate,memory` names what it needs.
 
 use std::io::Write as _;
 

@@ -13,6 +13,7 @@ use super::super::handle::{self, LockPlace, ServerAccess, ServerHandle};
 use super::super::identification::SUPERUSER;
 use super::super::log::MAX_BYTES_READ;
 use super::super::registry::{Instance, Pointer, ServerLease};
+use super::memory;
 use crate::config::Backend;
 use crate::conn::ConnParams;
 use crate::error::{Error, ErrorKind, Result};
@@ -67,6 +68,10 @@ impl ServerHandle for NativeHandle {
         _: SystemTime,
     ) -> BoxFuture<'a, Result<String, String>> {
         Box::pin(ready(read_end(&self.instance.log())))
+    }
+
+    fn keeps_data_in_memory(&self) -> bool {
+        !memory::data_on_disk(&self.instance).exists()
     }
 
     fn lost(&self) -> Error {

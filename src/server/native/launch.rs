@@ -313,7 +313,7 @@ fn data_dir(
     instance: &Instance,
     account: Option<Account>,
 ) -> Result<PathBuf> {
-    let on_disk = instance.dir.join("data");
+    let on_disk = memory::data_on_disk(instance);
     let free = free_space::free_bytes(Path::new(memory::FILE_SYSTEM));
     let storage = *plan.storage.get();
     let in_memory = match storage {

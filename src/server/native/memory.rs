@@ -1,10 +1,10 @@
-//! Data in memory: Linux's file system in memory, and this user's directory in it.
+//! Where a server's data is: in Linux's file system in memory, or on disk.
 
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use super::super::registry::Registry;
+use super::super::registry::{Instance, Registry};
 use super::super::{account, state};
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::Account;
@@ -14,6 +14,11 @@ pub(super) const FILE_SYSTEM: &str = "/dev/shm";
 fn memory_dir() -> PathBuf {
     // Every user can create files in the file system, so each user has a directory of its own.
     Path::new(FILE_SYSTEM).join(format!("ebbtide-{}", account::own_uid()))
+}
+
+/// The data directory of a server on disk.
+pub(super) fn data_on_disk(instance: &Instance) -> PathBuf {
+    instance.dir.join("data")
 }
 
 /// The data directory of a server in memory.

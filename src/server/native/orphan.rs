@@ -38,7 +38,7 @@ pub(super) fn data_dir(registry: &Registry, instance: &Instance) -> PathBuf {
     if in_memory.exists() {
         in_memory
     } else {
-        instance.dir.join("data")
+        memory::data_on_disk(instance)
     }
 }
 
