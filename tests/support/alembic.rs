@@ -1,6 +1,6 @@
-//! Copies of the Alembic project, which tests may change, and programs that take its place.
+//! Copies of the Alembic project, which tests may change.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use ebbtide::Harness;
@@ -89,25 +89,4 @@ fn alembic() -> Option<String> {
         .ok()
         .filter(|output| output.status.success())?;
     Some(program)
-}
-
-/// Whether this machine has psql. If not, the test is skipped.
-#[track_caller]
-pub(crate) fn has_psql() -> bool {
-    let found = Command::new("psql")
-        .arg("--version")
-        .output()
-        .is_ok_and(|output| output.status.success());
-    if !found {
-        skip("psql", "there is no psql in PATH");
-    }
-    found
-}
-
-/// Writes an executable shell script.
-pub(crate) fn fake_program(scratch: &Scratch, name: &str, script: &str) -> PathBuf {
-    use std::os::unix::fs::PermissionsExt as _;
-    let path = scratch.write(name, &format!("#!/bin/sh\n{script}\n"));
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    path
 }

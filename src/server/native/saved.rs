@@ -69,22 +69,16 @@ impl SavedData {
         let Some(prefix) = &self.prefix else {
             return false;
         };
-        let files: Vec<PathBuf> = prefix
-            .parent()
-            .and_then(|cache| std::fs::read_dir(cache).ok())
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| {
-                let bytes = path.as_os_str().as_encoded_bytes();
-                bytes.starts_with(prefix.as_os_str().as_encoded_bytes())
-            })
-            .collect();
-        files
-            .iter()
-            .map(|file| std::fs::remove_file(file).is_ok())
-            .fold(false, |any, removed| any | removed)
+        let entries = prefix.parent().map(std::fs::read_dir);
+        let mut has_removed = false;
+        for entry in entries.into_iter().flatten().flatten().flatten() {
+            let path = entry.path();
+            let bytes = path.as_os_str().as_encoded_bytes();
+            if bytes.starts_with(prefix.as_os_str().as_encoded_bytes()) {
+                has_removed |= std::fs::remove_file(&path).is_ok();
+            }
+        }
+        has_removed
     }
 }
 
@@ -100,18 +94,15 @@ pub(super) fn is_file_name(name: &OsStr) -> bool {
 /// One line, because single-user mode ends a command at a line break. A role whose name has one
 /// makes the query fail, and nothing is saved.
 fn inventory(roles: &[Role], major: u32) -> String {
-    let mut names = String::new();
+    let literal = |role: &Role| Literal(&role.name).to_string();
+    let names = roles.iter().map(literal).collect::<Vec<_>>().join(", ");
     // No role has an empty name, so this pair matches no membership.
-    let mut pairs = "('', '')".to_owned();
+    let mut pairs = vec!["('', '')".to_owned()];
     for role in roles {
-        let name = Literal(&role.name);
-        let separator = if names.is_empty() { "" } else { ", " };
-        write!(names, "{separator}{name}").expect("writing to a string does not fail");
-        for group in &role.member_of {
-            write!(pairs, ", ({name}, {})", Literal(group))
-                .expect("writing to a string does not fail");
-        }
+        let groups = role.member_of.iter();
+        pairs.extend(groups.map(|group| format!("({}, {})", literal(role), Literal(group))));
     }
+    let pairs = pairs.join(", ");
     // `initdb` gives its objects identifiers below 16384
     // (https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT).
     // 10 is the superuser. The attributes of the plan's roles are those that a build gives them.

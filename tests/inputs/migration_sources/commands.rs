@@ -7,9 +7,9 @@ use ebbtide::{ErrorKind, Harness};
 
 use ebbtide::config::{Backend, Builder, MigrationCommand};
 
-use crate::support::alembic::{fake_program, has_psql};
 use crate::support::child_process::{child_role, test_command_as};
 use crate::support::process::Process;
+use crate::support::program::{fake_program, has_psql};
 use crate::support::reports::{assert_report_contains, provision_error, provision_report};
 use crate::support::{Scratch, current_thread_runtime, runs_natively, this_test, wait_until};
 

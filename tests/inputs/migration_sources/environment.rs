@@ -5,8 +5,8 @@ use ebbtide::{Harness, TxOptions};
 use ebbtide::config::MigrationCommand;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 
-use crate::support::alembic::{fake_program, has_psql};
 use crate::support::child_process::{assert_passed, child_role, native_test_command};
+use crate::support::program::{fake_program, has_psql};
 use crate::support::{Scratch, this_test};
 
 /// The session's user, and those of its settings that come neither from the server's configuration

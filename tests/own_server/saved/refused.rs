@@ -58,6 +58,16 @@ fn a_server_with_something_that_ebbtide_did_not_create_saves_nothing() {
         &["create database stranger"],
         &["create table stranger ()"],
         &["grant pg_monitor to postgres"],
+        &["create schema stranger"],
+        &["comment on role postgres is 'a stranger'"],
+        &["grant set on parameter log_min_messages to public"],
+        &["select lo_create(0)"],
+        &["select pg_replication_origin_create('stranger')"],
+        &["create subscription stranger connection '' publication stranger with (connect = false)"],
+        &[
+            "set allow_in_place_tablespaces = on",
+            "create tablespace stranger location ''",
+        ],
     ] {
         assert_not_saved(&testbed, &[], |testbed, worker| {
             current_thread_runtime().block_on(async {

@@ -3,6 +3,7 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use super::{assert_next_builds, end, testbed, time_of_build};
 use crate::support::{runs_natively, this_test};
@@ -138,10 +139,29 @@ fn another_installation_does_not_use_the_data() {
     };
     use_server("built");
     use_server("reused");
-    let touched = Command::new("touch")
-        .args(["-d", "1 hour ago"])
-        .arg(bin.join("postgres"))
-        .status();
-    assert!(touched.unwrap().success());
+    touch(&bin.join("postgres"), "1 hour ago");
     use_server("built");
+}
+
+#[test]
+fn data_is_deleted_after_a_week_without_use() {
+    if !runs_natively(this_test!()) {
+        return;
+    }
+    let testbed = testbed();
+    assert_next_builds(&testbed);
+    touch(&testbed.saved()[0], "6 days ago");
+    let mut worker = testbed.worker();
+    time_of_build(&mut worker, "reused");
+    end(&testbed, worker);
+    let used = std::fs::metadata(&testbed.saved()[0]).unwrap().modified();
+    assert!(used.unwrap().elapsed().unwrap() < Duration::from_hours(1));
+    touch(&testbed.saved()[0], "8 days ago");
+    assert_next_builds(&testbed);
+}
+
+/// Sets the time at which a file was changed.
+fn touch(path: &Path, time: &str) {
+    let touched = Command::new("touch").args(["-d", time]).arg(path).status();
+    assert!(touched.unwrap().success());
 }

@@ -18,15 +18,15 @@ tokio::task_local! {
     pub(crate) static CURRENT_TEST: &'static str;
 }
 
-/// The first line of the role of a child that probes `#[sqlx::test]`. The numbers of the holes
-/// follow, one a line.
+/// The first line of the role of a child that probes `#[sqlx::test]`. The number of the hole
+/// follows.
 const SQLX_ROLE: &str = "sqlx";
 /// The first line of the role of a child that fails. The kind of its test follows, then its
 /// statements, one a line.
 const FAIL_ROLE: &str = "fail";
 /// A statement with this prefix runs on a second connection.
 pub(crate) const SECOND_CONNECTION: &str = "elsewhere: ";
-/// The beginning of a line with a hole's number and its verdict, which the parent reads.
+/// The beginning of the line with the verdict, which the parent reads.
 const VERDICT_PREFIX: &str = "VERDICT ";
 /// The variable with the URL of the database in which sqlx lists the databases of its tests.
 const SQLX_URL_VARIABLE: &str = "DATABASE_URL";
@@ -39,15 +39,13 @@ pub(crate) async fn run_child_role() -> bool {
     let (first, rest) = role.split_once('\n').unwrap();
     match first {
         SQLX_ROLE => {
-            for hole in rest.lines().map(|line| line.parse().unwrap()) {
-                // sqlx derives a database's name from the test's. The URL, which differs in each
-                // child, keeps names apart on a shared server.
-                let name = format!("{hole} {}", std::env::var(SQLX_URL_VARIABLE).unwrap());
-                let verdict =
-                    crate::conformance::probe(hole, Kind::SqlxTest, &name, Rights::Administrator)
-                        .await;
-                print_uncaptured(&format!("{VERDICT_PREFIX}{hole} {verdict}"));
-            }
+            let hole = rest.parse().unwrap();
+            // sqlx derives a database's name from the test's. The URL, which differs in each child,
+            // keeps names apart on a shared server.
+            let name = format!("{hole} {}", std::env::var(SQLX_URL_VARIABLE).unwrap());
+            let verdict =
+                crate::conformance::probe(hole, Kind::SqlxTest, &name, Rights::Administrator).await;
+            print_uncaptured(&format!("{VERDICT_PREFIX}{verdict}"));
         }
         // `#[ebbtide::test]` starts a runtime of its own, which must not happen inside this one.
         FAIL_ROLE => tokio::task::spawn_blocking(fail)
@@ -58,29 +56,23 @@ pub(crate) async fn run_child_role() -> bool {
     true
 }
 
-/// The verdicts on these holes in `#[sqlx::test]`, from a child process.
-pub(crate) async fn probe_with_sqlx(holes: &[u8], test: &'static str) -> Vec<Verdict> {
+/// The verdict on this hole in `#[sqlx::test]`, from a child process.
+pub(crate) async fn probe_with_sqlx(hole: u8, test: &'static str) -> Verdict {
     let scratch = crate::support::Scratch::new();
     let sqlx_database = scratch.builder().build().unwrap().database().await.unwrap();
-    let numbers: Vec<String> = holes.iter().map(u8::to_string).collect();
-    let mut child = test_command_as(&format!("{SQLX_ROLE}\n{}", numbers.join("\n")), test);
+    let mut child = test_command_as(&format!("{SQLX_ROLE}\n{hole}"), test);
     child.env(SQLX_URL_VARIABLE, sqlx_database.url());
     let output = tokio::task::spawn_blocking(move || child.output().unwrap())
         .await
         .unwrap();
     let stdout = assert_passed(&output);
-    let verdict = |hole: &u8| {
-        let line = stdout
-            .lines()
-            .find_map(|line| line.strip_prefix(&format!("{VERDICT_PREFIX}{hole} ")));
-        Verdict::named(
-            line.unwrap_or_else(|| panic!("the child printed no verdict on hole {hole}: {stdout}")),
-        )
-        .unwrap()
-    };
-    let verdicts = holes.iter().map(verdict).collect();
+    let verdict = stdout
+        .lines()
+        .find_map(|line| line.strip_prefix(VERDICT_PREFIX))
+        .and_then(Verdict::named)
+        .unwrap_or_else(|| panic!("the child printed no verdict on hole {hole}: {stdout}"));
     sqlx_database.close().await.unwrap();
-    verdicts
+    verdict
 }
 
 /// Drops the databases that sqlx could not drop because a session was still connected.

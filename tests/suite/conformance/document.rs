@@ -62,7 +62,7 @@ fn the_table_in_the_documentation_has_the_verdicts_that_each_probe_must_reach() 
     );
     assert_eq!(
         written, table,
-        "docs/isolation.md has other rows than the probes, or another order"
+        "docs/isolation.md has other rows than the expected verdicts, or another order"
     );
 }
 

@@ -70,7 +70,7 @@ async fn assert_expected_verdict(hole: u8, kind: Kind, test: &'static str) {
         return;
     }
     let verdict = match kind {
-        Kind::SqlxTest => children::probe_with_sqlx(&[hole], test).await[0],
+        Kind::SqlxTest => children::probe_with_sqlx(hole, test).await,
         _ => {
             children::CURRENT_TEST
                 .scope(

@@ -2,7 +2,8 @@
 
 use ebbtide::{ErrorKind, Harness, Setup};
 
-use crate::support::alembic::{Project, fake_program, has_psql};
+use crate::support::alembic::Project;
+use crate::support::program::{fake_program, has_psql};
 use crate::support::reports::assert_report_contains;
 use crate::support::{Scratch, pool_sql};
 
