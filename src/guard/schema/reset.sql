@@ -13,6 +13,13 @@ insert into _ebbtide.contents
 select c.relation, c.rows, pg_relation_size(c.relation), c.source, c.restored
 from ({contents}) c(relation, rows, source, restored) where c.relation is not null;
 
+-- What the end of each test examines: the tables, and the sequences with their values in the
+-- template. The whole table is read, and a new session would have to load an index, so it has none.
+create table _ebbtide.watched as
+select relation, null::bigint as value, null::boolean as called from _ebbtide.contents
+union all
+select sequence, value, called from _ebbtide.sequences;
+
 create view _ebbtide.rewound as
 {rewound_query};
 

@@ -10,11 +10,13 @@
 --              setting that was set once is empty and not NULL from then on. Libraries stay loaded.
 --              The driver caches types by their names.
 --   restored   how many sequences were set.
+--
+-- One scan of one table: each further table costs a new session most of what the view costs.
 select
     coalesce(
         sum(
             pg_stat_get_xact_tuples_inserted(relation) + pg_stat_get_xact_tuples_updated(relation)
-        ),
+        ) filter (where value is null),
         0
     ) as rows,
     coalesce(sum(pg_stat_get_analyze_count(relation)), 0) > 0
@@ -35,9 +37,11 @@ select
         {custom_settings} as session,
     -- A session that uses a sequence reads its block, and the server counts that. If the session
     -- was not counted, every sequence is set.
-    (
-        select count({set_sequence}(sequence, value, called)) from _ebbtide.sequences
-        where pg_stat_get_xact_blocks_fetched(sequence) > 0
-            or current_setting('track_counts') = 'off'
+    count({set_sequence}(relation, value, called)) filter (
+        where value is not null
+            and (
+                pg_stat_get_xact_blocks_fetched(relation) > 0
+                or current_setting('track_counts') = 'off'
+            )
     ) as restored
-from _ebbtide.contents
+from _ebbtide.watched
