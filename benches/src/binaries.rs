@@ -23,10 +23,20 @@ impl PlainServer {
     /// Starts a server in a directory that belongs to the account. `options` are those of
     /// `postgres`, beside the directory for its socket.
     pub(crate) fn start(dir: &Path, account: Account, options: &str) -> Result<Self, Error> {
+        Self::start_with(bin_dir()?, dir, account, options)
+    }
+
+    /// Like [`start`](Self::start), with the server programs in another directory.
+    pub(crate) fn start_with(
+        binaries: PathBuf,
+        dir: &Path,
+        account: Account,
+        options: &str,
+    ) -> Result<Self, Error> {
         let server = Self {
             dir: dir.to_owned(),
             account,
-            binaries: bin_dir()?,
+            binaries,
         };
         let options = format!("-k {} {options}", dir.display());
         let log = dir.join("log");

@@ -1,7 +1,8 @@
 //! Compares ebbtide with bare PostgreSQL and with other libraries, and prints ratios.
 //!
-//! `cargo run --release --manifest-path benches/Cargo.toml [-- NAME ..]`, where a name is a benchmark
-//! or a group. Without a name it runs all. `-- --list` prints the names. See `docs/benchmarks.md`.
+//! `cargo run --release --manifest-path benches/Cargo.toml [-- NAME ..]`, where a name is a
+//! benchmark or a group. Without a name it runs all except `build-time`. `-- --list` prints the
+//! names. See `docs/benchmarks.md`.
 //!
 //! The sides of a comparison alternate, so that all are measured under the same load.
 
@@ -12,6 +13,9 @@ mod bars;
 mod binaries;
 #[cfg(feature = "container")]
 mod docker;
+mod footprint;
+mod growth;
+mod memory;
 mod others;
 mod project;
 mod ratios;
@@ -26,8 +30,15 @@ use scratch::Scratch;
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// The groups of benchmarks, in the order in which they run.
-const GROUPS: [(&str, &[(&str, &str)]); 2] =
-    [("bars", &bars::BENCHMARKS), ("others", &others::BENCHMARKS)];
+const GROUPS: [(&str, &[(&str, &str)]); 4] = [
+    ("bars", &bars::BENCHMARKS),
+    ("others", &others::BENCHMARKS),
+    ("growth", &growth::BENCHMARKS),
+    ("footprint", &footprint::BENCHMARKS),
+];
+
+/// The benchmarks that run only if their own names are given, because they take many minutes.
+const SLOW: [&str; 1] = ["build-time"];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -54,6 +65,8 @@ async fn main() -> Result<(), Error> {
         let began = Instant::now();
         let result = match group {
             "bars" => bars::run(name, &scratch).await,
+            "footprint" => footprint::run(name, &scratch).await,
+            "growth" => growth::run(name, &scratch).await,
             _ => others::run(name, &scratch).await,
         };
         // A benchmark that fails does not end the run, because the others are independent of it.
@@ -74,7 +87,8 @@ fn chosen(words: &[String]) -> Result<Vec<(&'static str, &'static str)>, Error> 
             .flat_map(|(group, benchmarks)| benchmarks.iter().map(move |(name, _)| (group, *name)))
     };
     if words.is_empty() {
-        return Ok(all().collect());
+        let quick = all().filter(|(_, name)| !SLOW.contains(name));
+        return Ok(quick.collect());
     }
     for word in words {
         if !all().any(|(group, name)| word == group || word == name) {
@@ -84,7 +98,11 @@ fn chosen(words: &[String]) -> Result<Vec<(&'static str, &'static str)>, Error> 
         }
     }
     Ok(all()
-        .filter(|(group, name)| words.iter().any(|word| word == group || word == name))
+        .filter(|(group, name)| {
+            words
+                .iter()
+                .any(|word| word == name || (word == group && !SLOW.contains(name)))
+        })
         .collect())
 }
 

@@ -19,6 +19,8 @@ pub(crate) enum Runner {
     Nextest,
     /// All tests in one process, in as many threads as there are cores.
     OneProcess,
+    /// All tests in one process, in so many threads.
+    Threads(u8),
 }
 
 /// Which tests of a binary run.
@@ -86,7 +88,7 @@ impl Suite {
                 summary(&report, count)
                     .ok_or_else(|| format!("no summary of {count} tests in: {report}").into())
             }
-            Runner::OneProcess => {
+            Runner::OneProcess | Runner::Threads(_) => {
                 let mut command = Command::new(test_binary(binary)?);
                 command
                     .arg("--quiet")
@@ -95,6 +97,9 @@ impl Suite {
                     .current_dir(package_dir());
                 if matches!(tests, TestCount::ThreeHundred) {
                     command.arg("m");
+                }
+                if let Runner::Threads(count) = runner {
+                    command.arg(format!("--test-threads={count}"));
                 }
                 let began = Instant::now();
                 let report = self.output(&mut command)?;

@@ -1,5 +1,7 @@
 //! A new process whose server is running: with many migrations and with few.
 
+use ebbtide::config::Cache;
+
 use crate::Error;
 use crate::bars::{about, print};
 use crate::project::Project;
@@ -12,7 +14,10 @@ const ROUNDS: usize = 25;
 pub(super) async fn run(name: &str, scratch: &Scratch) -> Result<(), Error> {
     let many = Project::new(scratch, "attach-1000", 1_000)?;
     let few = Project::new(scratch, "attach-10", 10)?;
-    let servers = [many.start().await?, few.start().await?];
+    let servers = [
+        many.start(Cache::Auto).await?,
+        few.start(Cache::Auto).await?,
+    ];
     for project in [&many, &few] {
         // The first run provisions. The second one is the first to find everything.
         project.whole()?;

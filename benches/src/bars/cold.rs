@@ -40,7 +40,7 @@ pub(super) async fn initdb(name: &str, scratch: &Scratch) -> Result<(), Error> {
     Ok(())
 }
 
-async fn prepared(scratch: &Scratch, name: &str, migrations: usize) -> Result<Project, Error> {
+async fn prepared(scratch: &Scratch, name: &str, migrations: u32) -> Result<Project, Error> {
     let project = Project::new(scratch, name, migrations)?;
     for _ in 0..2 {
         cold(&project).await?;

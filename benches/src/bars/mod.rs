@@ -12,6 +12,8 @@ use crate::Error;
 use crate::ratios::Ratios;
 use crate::scratch::Scratch;
 
+pub(crate) use tx::guarded;
+
 /// The name and the description of each.
 pub(crate) const BENCHMARKS: [(&str, &str); 12] = [
     (

@@ -45,7 +45,7 @@ pub(super) async fn run(name: &str) -> Result<(), Error> {
 }
 
 /// Opens a `Tx`, inserts a row and closes the `Tx`.
-pub(super) async fn guarded(suite: &Suite) -> Result<Duration, Error> {
+pub(crate) async fn guarded(suite: &Suite) -> Result<Duration, Error> {
     let began = Instant::now();
     let mut tx = suite.harness().tx().await?;
     insert(&mut *tx).await?;

@@ -32,7 +32,9 @@ pub(super) async fn run(name: &str, scratch: &Scratch) -> Result<(), Error> {
         );
         project.until_ended().await?;
         #[cfg(feature = "others")]
-        table.add("pgtemp", alone.measure("pgtemp")?, reference);
+        for side in ["pgtemp", "postgresql_embedded"] {
+            table.add(side, alone.measure(side)?, reference);
+        }
         #[cfg(feature = "container")]
         if let Some(docker) = &docker {
             with_containers(docker, &mut table, reference).await?;

@@ -18,7 +18,7 @@ const ROUNDS: usize = 5;
 /// The number of tests of one side in one round.
 const TEST_COUNT: u32 = 20;
 /// The settings that developers give a server for tests.
-const SETTINGS: &str = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off";
+pub(super) const SETTINGS: &str = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off";
 
 pub(super) async fn run(name: &str, tables: usize, scratch: &Scratch) -> Result<(), Error> {
     let account = Account::for_servers()?;
@@ -54,11 +54,12 @@ pub(super) async fn run(name: &str, tables: usize, scratch: &Scratch) -> Result<
         }
     }
     table.print(name);
-    by_hand.admin.close().await?;
-    Ok(())
+    by_hand.close().await
 }
 
-async fn many(mut test: impl AsyncFnMut() -> Result<(), Error>) -> Result<Duration, Error> {
+pub(super) async fn many(
+    mut test: impl AsyncFnMut() -> Result<(), Error>,
+) -> Result<Duration, Error> {
     let began = Instant::now();
     for _ in 0..TEST_COUNT {
         test().await?;
@@ -91,7 +92,7 @@ async fn with_sqlx_db_tester(url: &str, dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-async fn insert(connection: &mut PgConnection) -> Result<(), Error> {
+pub(super) async fn insert(connection: &mut PgConnection) -> Result<(), Error> {
     sqlx::query("insert into t1 (id, note) values (1, 'tide')")
         .execute(connection)
         .await?;
@@ -99,31 +100,27 @@ async fn insert(connection: &mut PgConnection) -> Result<(), Error> {
 }
 
 /// Databases on a plain server, as a developer would write it.
-struct ByHand {
+pub(super) struct ByHand {
     /// The options for the database `migrated`, which has the tables.
     options: PgConnectOptions,
     admin: PgConnection,
 }
 
 impl ByHand {
-    async fn new(options: PgConnectOptions, dir: &Path) -> Result<Self, Error> {
+    pub(super) async fn new(options: PgConnectOptions, dir: &Path) -> Result<Self, Error> {
         let mut admin = PgConnection::connect_with(&options).await?;
         sqlx::query("create database migrated")
             .execute(&mut admin)
             .await?;
         let options = options.database("migrated");
         let mut connection = PgConnection::connect_with(&options).await?;
-        for file in migrations(dir)? {
-            sqlx::raw_sql(AssertSqlSafe(std::fs::read_to_string(file)?))
-                .execute(&mut connection)
-                .await?;
-        }
+        migrate(&mut connection, dir).await?;
         connection.close().await?;
         Ok(Self { options, admin })
     }
 
     /// A copy of the migrated database, which is dropped at the end.
-    async fn copy(&mut self) -> Result<(), Error> {
+    pub(super) async fn copy(&mut self) -> Result<(), Error> {
         sqlx::query("create database copy template migrated strategy file_copy")
             .execute(&mut self.admin)
             .await?;
@@ -137,8 +134,13 @@ impl ByHand {
         Ok(())
     }
 
+    pub(super) async fn close(self) -> Result<(), Error> {
+        self.admin.close().await?;
+        Ok(())
+    }
+
     /// A new connection, BEGIN, the INSERT and ROLLBACK.
-    async fn bare(&self) -> Result<(), Error> {
+    pub(super) async fn bare(&self) -> Result<(), Error> {
         let mut connection = PgConnection::connect_with(&self.options).await?;
         let mut transaction = connection.begin().await?;
         insert(&mut transaction).await?;
@@ -148,7 +150,16 @@ impl ByHand {
     }
 }
 
-fn write_migrations(dir: &Path, tables: usize) -> Result<(), Error> {
+pub(super) async fn migrate(connection: &mut PgConnection, dir: &Path) -> Result<(), Error> {
+    for file in migrations(dir)? {
+        sqlx::raw_sql(AssertSqlSafe(std::fs::read_to_string(file)?))
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+pub(super) fn write_migrations(dir: &Path, tables: usize) -> Result<(), Error> {
     std::fs::create_dir(dir.join("migrations"))?;
     std::fs::write(dir.join("ebbtide.toml"), "")?;
     for number in 1..=tables {
@@ -167,7 +178,7 @@ fn migrations(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(files)
 }
 
-fn free_port() -> Result<u16, Error> {
+pub(super) fn free_port() -> Result<u16, Error> {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
     Ok(listener.local_addr()?.port())
 }

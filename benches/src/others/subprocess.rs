@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pgtemp::PgTempDB;
+use postgresql_embedded::{PostgreSQL, Settings};
 use sqlx::postgres::PgConnectOptions;
 
 use crate::Error;
@@ -53,6 +54,7 @@ impl Subprocess {
 pub(crate) async fn run_alone(side: &str) -> Result<f64, Error> {
     match side {
         "pgtemp" => pgtemp().await,
+        "postgresql_embedded" => postgresql_embedded().await,
         _ => Err(format!("no side {side}").into()),
     }
 }
@@ -75,4 +77,31 @@ async fn pgtemp() -> Result<f64, Error> {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     Ok(began.elapsed().as_secs_f64())
+}
+
+/// With the installed binaries, so that nothing is downloaded.
+async fn postgresql_embedded() -> Result<f64, Error> {
+    let bin = bin_dir()?;
+    let installation = bin.parent().ok_or("the binaries are in no directory")?;
+    let mut settings = Settings::new();
+    settings.installation_dir = installation.to_owned();
+    settings.trust_installation_dir = true;
+    // Debian's default directory for sockets is not writable for every account.
+    settings.socket_dir = Some(std::env::temp_dir().join("sockets"));
+    settings.timeout = Some(Duration::from_mins(1));
+    let began = Instant::now();
+    let mut server = PostgreSQL::new(settings);
+    server.setup().await?;
+    server.start().await?;
+    let settings = server.settings();
+    let options = PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(settings.port)
+        .username(&settings.username)
+        .password(&settings.password)
+        .database("postgres");
+    first_row(&options).await?;
+    let took = began.elapsed();
+    server.stop().await?;
+    Ok(took.as_secs_f64())
 }
