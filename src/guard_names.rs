@@ -96,7 +96,7 @@ pub(crate) const RELAY_STATEMENT: &[u8] = b"_ebbtide_statement\0";
 pub(crate) const SANDBOX_SAVEPOINT: Savepoint = savepoint!("_sqlx_savepoint_1");
 
 /// The constraint of `lane` that fails if another process holds the lane.
-pub(crate) const ANOTHER_HOLDER: &str = "another_holder";
+pub(crate) const ANOTHER_HOLDER: &str = "leased_to_another_process";
 /// The constraint of `open_test` that fails on another server than the expected one.
 pub(crate) const ANOTHER_SERVER: &str = "another_server";
 /// SQLSTATE: a checkpoint cannot be set while a cursor is open.

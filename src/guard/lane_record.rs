@@ -23,7 +23,7 @@ pub(crate) async fn try_claim(
 /// Marks the lane as not clean in its own table.
 ///
 /// # Errors
-/// A violation of the constraint `another_holder`: another process has claimed the lane.
+/// A violation of the constraint `leased_to_another_process`: another process has claimed the lane.
 pub(crate) async fn mark_dirty(
     connection: &mut PgConnection,
     holder: &str,

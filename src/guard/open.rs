@@ -10,8 +10,8 @@ use super::session::Session;
 /// Begins the guarded transaction in one message.
 ///
 /// # Errors
-/// A violation of the constraint `another_holder`: another process has claimed the lane. A violation
-/// of `another_server`: the session is on another server than the expected one.
+/// A violation of the constraint `leased_to_another_process`: another process has claimed the lane.
+/// A violation of `another_server`: the session is on another server than the expected one.
 pub(crate) async fn open(
     connection: &mut PgConnection,
     opening: &Opening<'_>,

@@ -15,8 +15,8 @@ pub(in crate::guard) fn claim(holder: &str, max_uses: u32) -> String {
     ))
 }
 
-/// Marks the lane as not clean. Violates the constraint `another_holder` if another process has
-/// claimed the lane.
+/// Marks the lane as not clean. Violates the constraint `leased_to_another_process` if another
+/// process has claimed the lane.
 pub(in crate::guard) fn enter(holder: &str) -> String {
     in_own_transaction(&format!(
         "update {LANE} set clean = false, held = holder is not distinct from {}; ",

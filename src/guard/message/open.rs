@@ -28,8 +28,8 @@ impl Opening<'_> {
     ///
     /// 1. Settings, in a transaction of their own.
     /// 2. If the lane's own table records its holder, a committed transaction that marks the lane
-    ///    as not clean. It violates the constraint `another_holder` if another process has claimed
-    ///    the lane meanwhile.
+    ///    as not clean. It violates the constraint `leased_to_another_process` if another process
+    ///    has claimed the lane meanwhile.
     /// 3. `begin .. read write`: the session is read only by default.
     /// 4. The local setting and the row that prove at the end that this is still the same
     ///    transaction.

@@ -110,7 +110,7 @@ create table _ebbtide.lane (
     clean boolean not null,
     holder text,
     uses int not null,
-    held boolean not null constraint another_holder check (held)
+    held boolean not null constraint leased_to_another_process check (held)
 );
 insert into _ebbtide.lane values (true, null, 0, true);
 -- A test's session may be that of another role.

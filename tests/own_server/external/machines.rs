@@ -275,7 +275,7 @@ async fn a_lane_that_another_process_has_locked_refuses_its_previous_holder() {
     assert_eq!(error.kind(), ErrorKind::ServerLost);
     // ebbtide may notice either the new holder or the lost connection first.
     let reasons = [
-        "leased to another process",
+        "leased_to_another_process",
         "the connection that holds this process's lane locks is gone",
     ];
     assert!(
