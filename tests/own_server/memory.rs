@@ -154,8 +154,11 @@ impl MemoryGroup {
 impl Drop for MemoryGroup {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.used);
-        // The directory cannot be removed before its processes have ended. After a failed test,
-        // dropping the workers has killed them already.
-        let _ = std::fs::remove_dir(&self.dir);
+        let removed = || std::fs::remove_dir(&self.dir).is_ok();
+        // The kernel refuses while a process of the group still ends. After a failed test, the
+        // testbed may still have a server in the group.
+        if !removed() && !std::thread::panicking() {
+            wait_until("the control group can be removed", removed);
+        }
     }
 }
